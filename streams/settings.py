@@ -1,0 +1,82 @@
+"""Everything the environment may change, in one place."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Role = Literal["orders", "inventory", "fulfilment", "projector", "api"]
+ROLES: tuple[Role, ...] = ("orders", "inventory", "fulfilment", "projector", "api")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """Everything the environment may change: `FULFILLMENT_<NAME>`. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, extra="ignore")
+
+    # where things are
+    kafka: str | None = Field(None, description="bootstrap servers, host:port[,…]; empty: the local stack's own broker")
+    mongo: str | None = Field(None, description="MongoDB connection URI; empty: the local stack's own mongod")
+    data: Path = Field(Path(".fulfillment"), description="the local stack's data and logs")
+    kafka_port: int = Field(9092, gt=0, lt=65536, description="port of the local stack's own broker")
+    mongo_port: int = Field(27017, gt=0, lt=65536, description="port of the local stack's own mongod")
+    http_host: str = Field("127.0.0.1", description="address the workers' web servers bind")
+    http_port: int = Field(8000, gt=0, lt=65000, description="port of the API; other workers take the ports after it")
+    api_token: str | None = Field(None, description="bearer token every API request must carry; needed off loopback")
+    prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="before every topic, group and database name")
+    database: str = Field("fulfillment", description="MongoDB database of the read models")
+
+    # topics
+    partitions: int = Field(8, gt=0, le=512, description="of every topic; fixed once created")
+    replication: int = Field(1, gt=0, description="replicas of every topic")
+
+    # a worker
+    instance: str = Field("0", pattern=r"^[A-Za-z0-9._-]+$", description="distinguishes workers of one role; stable")
+    session_timeout: float = Field(6.0, gt=0, description="a silent worker's partitions are handed on after this")
+    heartbeat_interval: float = Field(2.0, gt=0, description="between two heartbeats")
+    transaction_timeout: float = Field(10.0, gt=0, description="an abandoned transaction is aborted after this")
+    fetch_bytes: int = Field(256 << 10, gt=0, description="of one partition in one fetch: the most a transaction holds")
+    watchdog: float = Field(60.0, gt=0, description="lag without progress for this long ends the worker")
+    recent_commands: int = Field(32, ge=0, description="command ids with outcomes an aggregate remembers")
+    parked_limit: int = Field(10_000, gt=0, description="letters a partition parks before its processor stops")
+
+    # HTTP
+    command_timeout: float = Field(5.0, gt=0, description="how long a command waits for its outcome before a 202")
+    consistency_timeout: float = Field(5.0, gt=0, description="how long a read waits for its Consistency-Token")
+    body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
+    log_level: str = Field("INFO", description="of our own loggers")
+
+    # how a broker-less test or a container spells lists is not our business: only plain values above
+    roles: Annotated[tuple[str, ...], NoDecode] = Field(ROLES, description="roles `fulfillment up` runs, comma-separated")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_roles(cls, values: dict[str, object]) -> dict[str, object]:
+        if isinstance(roles := values.get("roles"), str):
+            values["roles"] = tuple(name.strip() for name in roles.split(",") if name.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _loopback_unless_guarded(self) -> "Settings":
+        if self.http_host not in LOOPBACK and not self.api_token:
+            raise ValueError(
+                f"refusing to listen on {self.http_host} without credentials: set FULFILLMENT_API_TOKEN, "
+                "or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
+            )
+        return self
+
+    @property
+    def bootstrap(self) -> str:
+        """The broker's `host:port[,…]`: the one configured, else the local stack's."""
+        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def mongo_uri(self) -> str:
+        """The MongoDB URI: the one configured, else the local stack's."""
+        return self.mongo or f"mongodb://127.0.0.1:{self.mongo_port}"
+
+    def named(self, name: str) -> str:
+        """Return `name` with this installation's prefix."""
+        return f"{self.prefix}{name}"

@@ -1,0 +1,1 @@
+"""The state the agents own, in changelog-backed Faust tables."""

@@ -1,0 +1,1 @@
+"""HTTP: commands in, outcomes and read models out."""
