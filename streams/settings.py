@@ -17,11 +17,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, extra="ignore")
 
     # where things are
-    kafka: str | None = Field(None, description="bootstrap servers, host:port[,…]; empty: the local stack's own broker")
-    mongo: str | None = Field(None, description="MongoDB connection URI; empty: the local stack's own mongod")
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,…]; `up` starts one on loopback")
+    mongo: str = Field("mongodb://127.0.0.1:27017", description="MongoDB URI; `up` starts one on loopback")
     data: Path = Field(Path(".fulfillment"), description="the local stack's data and logs")
-    kafka_port: int = Field(9092, gt=0, lt=65536, description="port of the local stack's own broker")
-    mongo_port: int = Field(27017, gt=0, lt=65536, description="port of the local stack's own mongod")
     http_host: str = Field("127.0.0.1", description="address the workers' web servers bind")
     http_port: int = Field(8000, gt=0, lt=65000, description="port of the API; other workers take the ports after it")
     api_token: str | None = Field(None, description="bearer token every API request must carry; needed off loopback")
@@ -48,7 +46,6 @@ class Settings(BaseSettings):
     body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
     log_level: str = Field("INFO", description="of our own loggers")
 
-    # how a broker-less test or a container spells lists is not our business: only plain values above
     roles: Annotated[tuple[str, ...], NoDecode] = Field(ROLES, description="roles `fulfillment up` runs, comma-separated")
 
     @model_validator(mode="before")
@@ -66,16 +63,6 @@ class Settings(BaseSettings):
                 "or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
             )
         return self
-
-    @property
-    def bootstrap(self) -> str:
-        """The broker's `host:port[,…]`: the one configured, else the local stack's."""
-        return self.kafka or f"127.0.0.1:{self.kafka_port}"
-
-    @property
-    def mongo_uri(self) -> str:
-        """The MongoDB URI: the one configured, else the local stack's."""
-        return self.mongo or f"mongodb://127.0.0.1:{self.mongo_port}"
 
     def named(self, name: str) -> str:
         """Return `name` with this installation's prefix."""
