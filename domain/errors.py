@@ -1,0 +1,218 @@
+"""Why the domain says no.
+
+Rejection                          code, and the data that explains it
+├── NotFound
+│   ├── OrderNotFound              orderId
+│   ├── LineNotFound               lineId
+│   ├── ShipmentNotFound           shipmentId
+│   ├── ReturnNotFound             returnId
+│   └── ProductNotFound            productId
+├── Invalid
+│   ├── InvalidOrder               reason
+│   ├── InvalidQuantity            reason
+│   └── InvalidStatusTransition    status, asked
+├── Conflict
+│   ├── OrderExists                orderId
+│   ├── AllocationPending          lines; retryable
+│   ├── StaleQuantity              expected, onHand
+│   └── StaleVersion               expected, version
+├── TotalMismatch                  given, computed
+├── OrderCannotBeCancelled         status
+├── CancelledOrderModification
+├── OrderOnHold                    reason
+├── NotAllocated                   lineId, asked, allocated
+├── MoreThanUnshipped              lineId, asked, unshipped
+├── MoreThanShipped                lineId, asked, undelivered
+├── MoreThanDelivered              lineId, asked, returnable
+├── ShipmentAlreadyDelivered       shipmentId
+├── ShipmentIsCancelled            shipmentId
+├── ProductDiscontinued            productId
+└── InsufficientStock              productId, asked, available
+
+`CorruptHistory` is no rejection: an event that cannot apply is a bug upstream.
+"""
+
+import re
+from typing import Any, ClassVar
+
+
+class CorruptHistory(Exception):
+    """An event does not fit the state it is applied to: the history is not one the domain wrote."""
+
+
+class Rejection(Exception):
+    """The command is understood and refused; `code` says why and `details` carries the data."""
+
+    code: ClassVar[str] = "REJECTED"
+    sentence: ClassVar[str] = "the command was rejected"
+    retryable: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """Derive the code from the class name: OrderOnHold → ORDER_ON_HOLD."""
+        cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).upper()
+
+    def __init__(self, **details: Any) -> None:
+        self.details = details
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The sentence a person reads, with the data filled in."""
+        return self.sentence.format(**self.details)
+
+
+class NotFound(Rejection):
+    """The thing the command names does not exist."""
+
+
+class Invalid(Rejection):
+    """The command makes no sense, whatever the state."""
+
+
+class Conflict(Rejection):
+    """The command does not fit what is there now."""
+
+
+class OrderNotFound(NotFound):
+    """No such order."""
+
+    sentence = "there is no order {orderId}"
+
+
+class LineNotFound(NotFound):
+    """No such line in the order."""
+
+    sentence = "the order has no line {lineId}"
+
+
+class ShipmentNotFound(NotFound):
+    """No such shipment of the order."""
+
+    sentence = "the order has no shipment {shipmentId}"
+
+
+class ReturnNotFound(NotFound):
+    """No such return of the order."""
+
+    sentence = "the order has no return {returnId}"
+
+
+class ProductNotFound(NotFound):
+    """Nobody ever stocked the product."""
+
+    sentence = "there is no product {productId}"
+
+
+class InvalidOrder(Invalid):
+    """An order nobody could fulfil."""
+
+    sentence = "{reason}"
+
+
+class InvalidQuantity(Invalid):
+    """A quantity that makes no sense here."""
+
+    sentence = "{reason}"
+
+
+class InvalidStatusTransition(Invalid):
+    """The quantities do not allow the status that was asked for."""
+
+    sentence = "an order that is {status} cannot become {asked}"
+
+
+class OrderExists(Conflict):
+    """The id belongs to another order."""
+
+    sentence = "order {orderId} exists already with other contents"
+
+
+class AllocationPending(Conflict):
+    """Stock has not answered yet; the same command may succeed in a moment."""
+
+    sentence = "stock for the lines {lines} is still being allocated; try again in a moment"
+    retryable = True
+
+
+class StaleQuantity(Conflict):
+    """Somebody else moved the stock first."""
+
+    sentence = "expected {expected} units on hand, there are {onHand}"
+
+
+class StaleVersion(Conflict):
+    """Somebody else changed the aggregate first."""
+
+    sentence = "expected version {expected}, it is at {version}"
+
+
+class TotalMismatch(Rejection):
+    """The total given is not the sum of the lines."""
+
+    sentence = "the total given, {given}, is not the sum of the lines, {computed}"
+
+
+class OrderCannotBeCancelled(Rejection):
+    """Something has left the warehouse already."""
+
+    sentence = "an order that is {status} cannot be cancelled; ask for a return instead"
+
+
+class CancelledOrderModification(Rejection):
+    """A cancelled order stays as it is."""
+
+    sentence = "the order is cancelled and cannot be changed"
+
+
+class OrderOnHold(Rejection):
+    """Nothing ships while the order is on hold."""
+
+    sentence = "the order is on hold: {reason}"
+
+
+class NotAllocated(Rejection):
+    """More than stock has granted."""
+
+    sentence = "line {lineId}: {asked} units asked, {allocated} allocated"
+
+
+class MoreThanUnshipped(Rejection):
+    """More than is left to cancel."""
+
+    sentence = "line {lineId}: {asked} units asked to cancel, {unshipped} not shipped yet"
+
+
+class MoreThanShipped(Rejection):
+    """More than the shipment still carries."""
+
+    sentence = "line {lineId}: {asked} units asked to deliver, {undelivered} under way"
+
+
+class MoreThanDelivered(Rejection):
+    """More than the customer has."""
+
+    sentence = "line {lineId}: {asked} units asked to return, {returnable} delivered and not returned"
+
+
+class ShipmentAlreadyDelivered(Rejection):
+    """What was delivered is no longer ours to cancel."""
+
+    sentence = "shipment {shipmentId} is delivered already"
+
+
+class ShipmentIsCancelled(Rejection):
+    """The shipment went back to the shelf."""
+
+    sentence = "shipment {shipmentId} is cancelled"
+
+
+class ProductDiscontinued(Rejection):
+    """No new reservations of this product."""
+
+    sentence = "product {productId} is discontinued"
+
+
+class InsufficientStock(Rejection):
+    """More than is available."""
+
+    sentence = "product {productId}: {asked} units asked, {available} available"

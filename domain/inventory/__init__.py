@@ -1,0 +1,1 @@
+"""Stock: commands, events, state, and the functions between them."""

@@ -1,0 +1,111 @@
+"""What a product's stock can be asked to do. The product's id is the message's key, not part of these."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from domain.message import MAX_STOCK, Command, Id, Text, Units
+from domain.orders.commands import AllocationPolicy
+
+MANUAL = "manual"  # the line of reservations made outside any order line
+FILL_LIMIT = 500  # backorder lines filled or rejected in one decision
+
+Positive = Annotated[int, Field(strict=True, gt=0, le=MAX_STOCK)]
+Version = Annotated[int, Field(strict=True, ge=0)]
+
+
+class ReceiveStock(Command):
+    """Put delivered units on the shelf; creates an unknown product."""
+
+    quantity: Positive
+
+
+class SetStock(Command):
+    """Make `quantity` units available (the seed system's PUT), counted as an adjustment; creates an unknown product."""
+
+    quantity: Units
+
+
+class AdjustStock(Command):
+    """Correct what is on hand by `delta` units."""
+
+    delta: Annotated[int, Field(strict=True, ge=-MAX_STOCK, le=MAX_STOCK)]
+    reason: Text = ""
+    expected_on_hand: Units | None = None
+
+
+class ReserveStock(Command):
+    """Hold `quantity` units for an order's line. Asked again for the same line it is quiet, unless it is MANUAL.
+
+    `order_version`: of the order event that asks; zero for people.
+    """
+
+    order_id: Id
+    line_id: Id = MANUAL
+    quantity: Positive
+    policy: AllocationPolicy = AllocationPolicy.BACKORDER
+    order_version: Version = 0
+
+
+class ReleaseStock(Command):
+    """Let what is held and waiting for a line fall to at most `keep`, or give back `quantity` (MANUAL lines)."""
+
+    order_id: Id
+    line_id: Id = MANUAL
+    keep: Units | None = None
+    quantity: Positive | None = None
+    order_version: Version = 0
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "ReleaseStock":
+        if (self.keep is None) == (self.quantity is None):
+            raise ValueError("give either keep or quantity")
+        return self
+
+
+class ShipStock(Command):
+    """Take a line's reserved units out of the house until `shipped` of them are gone in all; never rejected."""
+
+    order_id: Id
+    line_id: Id
+    shipped: Units
+    order_version: Version = 0
+
+
+class UnshipStock(Command):
+    """Put a cancelled shipment back on the shelf, reserved again, until only `shipped` of the line are gone in all."""
+
+    order_id: Id
+    line_id: Id
+    shipped: Units
+    order_version: Version = 0
+
+
+class RestockReturn(Command):
+    """Count returned units in; both are the line's totals. Damaged ones do not go back on sale."""
+
+    order_id: Id
+    line_id: Id
+    received: Units
+    damaged: Units = 0
+    order_version: Version = 0
+
+
+class FillBackorders(Command):
+    """Go on filling the backorder queue where one decision was not enough."""
+
+
+class DiscontinueProduct(Command):
+    """Take no new reservations; waiting ones are rejected, held ones honoured."""
+
+    reason: Text = ""
+
+
+class ReactivateProduct(Command):
+    """Take reservations again."""
+
+
+InventoryCommand = (
+    ReceiveStock | SetStock | AdjustStock | ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
+    | FillBackorders | DiscontinueProduct | ReactivateProduct
+)  # fmt: skip

@@ -1,0 +1,53 @@
+"""A product's stock as it stands: its balance, one reservation a line, and the queue of those that wait."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from .events import Balance
+
+
+class ProductStatus(StrEnum):
+    """Can it be had?"""
+
+    AVAILABLE = "AVAILABLE"
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+    DISCONTINUED = "DISCONTINUED"
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A product; `exists` only once stock was received or set. Places in the queue are handed out in order."""
+
+    exists: bool = False
+    discontinued: bool = False
+    balance: Balance = field(default_factory=Balance)
+    queue_head: int = 0  # nobody waits at a place before this one
+    queue_tail: int = 0  # the next place to hand out
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a line of an order holds of a product; kept when it is empty, so that a repeated command stays quiet."""
+
+    order_id: str
+    line_id: str
+    held: int = 0
+    waiting: int = 0
+    shipped: int = 0
+    rejected: int = 0
+    received: int = 0  # returned units counted in
+    damaged: int = 0  # of the received
+    place: int | None = None  # in the queue, while units wait
+    order_version: int = 0  # of the newest order event that was heeded
+
+
+class Reservations(Protocol):
+    """A product's reservations, wherever they are kept."""
+
+    def get(self, order_id: str, line_id: str) -> Reservation | None:
+        """Return the line's reservation."""
+
+    def waiting(self, head: int, tail: int) -> Iterator[Reservation]:
+        """Yield those that wait, in order of their places from `head` to before `tail`."""

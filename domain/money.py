@@ -1,0 +1,68 @@
+"""Money: integer minor units and an ISO 4217 currency."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from .message import MAX_TOTAL, Value
+
+# Currencies whose minor unit is not a hundredth (ISO 4217, 2024).
+_EXPONENTS = {
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+_HUNDREDTHS = frozenset(
+    """AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE
+    CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG
+    HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK
+    MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE
+    SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW
+    ZWG""".split()
+)
+
+
+def exponent(currency: str) -> int:
+    """Return how many decimals `currency` has; ValueError when ISO 4217 has no such currency."""
+    if currency in _HUNDREDTHS:
+        return 2
+    try:
+        return _EXPONENTS[currency]
+    except KeyError:
+        raise ValueError(f"unknown currency {currency!r}: use an ISO 4217 code such as EUR") from None
+
+
+def _known(currency: str) -> str:
+    exponent(currency)
+    return currency
+
+
+Currency = Annotated[str, Field(strict=True, max_length=3), AfterValidator(_known)]
+
+
+class Money(Value):
+    """`amount` minor units of `currency`: EUR 12.50 is 1250."""
+
+    amount: int = Field(strict=True, ge=0, le=MAX_TOTAL)
+    currency: Currency
+
+
+def minor_units(value: Decimal | str | int | float, currency: str) -> int:
+    """Return `value` of `currency` in minor units, rounded half up; ValueError when it is no amount of money.
+
+    Floats are read by their shortest decimal form, so that 19.99 is 19.99.
+    """
+    try:
+        amount = Decimal(str(value))
+        if not amount.is_finite() or abs(amount) > MAX_TOTAL:
+            raise ValueError(f"{value!r} is not an amount of money")
+        return int((amount.scaleb(exponent(currency))).quantize(Decimal(1), rounding="ROUND_HALF_UP"))
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not an amount of money") from None
+
+
+def decimal_string(amount: int, currency: str) -> str:
+    """Return `amount` minor units as a decimal string: 1250 EUR is `12.50`."""
+    digits = exponent(currency)
+    return str(Decimal(amount).scaleb(-digits).quantize(Decimal(1).scaleb(-digits))) if digits else str(amount)

@@ -1,0 +1,1 @@
+"""Orders: commands, events, state, and the functions between them."""

@@ -1,0 +1,165 @@
+"""What an order can be asked to do. The order's id is the message's key, not part of these."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from domain.address import Address
+from domain.message import MAX_AMOUNT, MAX_LINES, Command, Id, Instant, Quantity, Text, Units, Value
+from domain.money import Currency, Money
+
+
+class AllocationPolicy(StrEnum):
+    """What to do when stock is short."""
+
+    BACKORDER = "BACKORDER"  # wait for stock, first come first served
+    PARTIAL = "PARTIAL"  # allocate what there is, cancel the rest
+    ALL_OR_NOTHING = "ALL_OR_NOTHING"  # release what was won, cancel the order
+
+
+class OrderStatus(StrEnum):
+    """The seed system's words, derived from the quantities."""
+
+    REGISTERED = "REGISTERED"
+    PARTIALLY_SHIPPED = "PARTIALLY_SHIPPED"
+    SHIPPED = "SHIPPED"
+    PARTIALLY_DELIVERED = "PARTIALLY_DELIVERED"
+    DELIVERED = "DELIVERED"
+    CANCELLED = "CANCELLED"
+
+
+class Price(Value):
+    """What one unit costs."""
+
+    amount: Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+    currency: Currency
+
+
+class NewLine(Value):
+    """A line as ordered; without an id it gets its number: 1, 2, 3 …"""
+
+    line_id: Id | None = None
+    product_id: Id
+    quantity: Quantity
+    price: Price
+
+
+class LineQuantity(Value):
+    """So many units of one line."""
+
+    line_id: Id
+    quantity: Quantity
+
+
+class CountedLine(Value):
+    """What the warehouse counted of a returned line; `damaged` of the `received` units cannot be sold again."""
+
+    line_id: Id
+    received: Units
+    damaged: Units = 0
+
+
+NewLines = Annotated[tuple[NewLine, ...], Field(max_length=MAX_LINES)]
+LineQuantities = Annotated[tuple[LineQuantity, ...], Field(min_length=1, max_length=MAX_LINES)]
+CountedLines = Annotated[tuple[CountedLine, ...], Field(min_length=1, max_length=MAX_LINES)]
+
+
+class PlaceOrder(Command):
+    """Register an order."""
+
+    customer_id: Id
+    lines: NewLines
+    shipping_address: Address
+    billing_address: Address
+    total_cost: Money | None = None
+    policy: AllocationPolicy = AllocationPolicy.BACKORDER
+    issued_at: Instant | None = None
+
+
+class CancelOrder(Command):
+    """Cancel all that is not shipped; refused once anything shipped."""
+
+    reason: Text = ""
+
+
+class CancelLines(Command):
+    """Cancel part of what is not shipped."""
+
+    lines: LineQuantities
+    reason: Text = ""
+
+
+class Hold(Command):
+    """Keep the order from shipping; its reservations stay."""
+
+    reason: Text = ""
+
+
+class Release(Command):
+    """End the hold."""
+
+
+class CreateShipment(Command):
+    """Ship allocated units; no lines: all that is allocated. The edge fills in a missing `shipment_id`."""
+
+    shipment_id: Id | None = None
+    lines: LineQuantities | None = None
+    carrier: Text | None = None
+    tracking_number: Text | None = None
+
+
+class DeliverShipment(Command):
+    """Record the delivery of a shipment; `lines`: of part of it."""
+
+    shipment_id: Id
+    lines: LineQuantities | None = None
+
+
+class CancelShipment(Command):
+    """Take a shipment back to the shelf: its units are allocated again."""
+
+    shipment_id: Id
+
+
+class RequestReturn(Command):
+    """Announce the return of delivered units. The edge fills in a missing `return_id`."""
+
+    return_id: Id | None = None
+    lines: LineQuantities
+    reason: Text = ""
+
+
+class ReceiveReturn(Command):
+    """Count a return in and close it; no lines: all as requested, undamaged."""
+
+    return_id: Id
+    lines: CountedLines | None = None
+
+
+class UpdateStatus(Command):
+    """The seed system's way to ship, deliver and cancel. The edge fills in a missing `shipment_id`."""
+
+    status: OrderStatus
+    shipment_id: Id | None = None
+
+
+class RecordAllocation(Command):
+    """What stock says of a line, from the fulfilment process; all figures are totals since the order was placed.
+
+    `reserved` counts units granted, shipped ones included; `backordered` those that wait; `rejected` those refused.
+    `stock_version` is the product's version that says so: figures older than those already recorded are ignored.
+    """
+
+    line_id: Id
+    reserved: Units
+    backordered: Units
+    rejected: Units
+    reason: str | None = None
+    stock_version: Annotated[int, Field(strict=True, gt=0)]
+
+
+OrderCommand = (
+    PlaceOrder | CancelOrder | CancelLines | Hold | Release | CreateShipment | DeliverShipment | CancelShipment
+    | RequestReturn | ReceiveReturn | UpdateStatus | RecordAllocation
+)  # fmt: skip

@@ -1,0 +1,155 @@
+"""What can happen to an order. Figures are totals after the event, so that nobody downstream has to add up."""
+
+from domain.address import Address
+from domain.message import Event, Value
+from domain.money import Money
+
+from .commands import AllocationPolicy, Price
+
+
+class PlacedLine(Value):
+    """A line as placed."""
+
+    line_id: str
+    product_id: str
+    quantity: int
+    price: Price
+
+
+class CancelledLine(Value):
+    """`quantity` units of the line were cancelled now; `keep` are still ordered and not shipped."""
+
+    line_id: str
+    product_id: str
+    quantity: int
+    keep: int
+
+
+class ShippedLine(Value):
+    """`quantity` units of the line are in this shipment; `shipped` is the line's total after it."""
+
+    line_id: str
+    product_id: str
+    quantity: int
+    shipped: int
+
+
+class DeliveredLine(Value):
+    """`quantity` units of the line were delivered now; `delivered` is the line's total after it."""
+
+    line_id: str
+    quantity: int
+    delivered: int
+
+
+class ReturnLine(Value):
+    """`quantity` units of the line are announced to come back."""
+
+    line_id: str
+    product_id: str
+    quantity: int
+
+
+class ReceivedLine(Value):
+    """`received` units came back now, `damaged` of them unsaleable; the totals are the line's after it."""
+
+    line_id: str
+    product_id: str
+    received: int
+    damaged: int
+    total_received: int
+    total_damaged: int
+
+
+class OrderPlaced(Event):
+    """An order was registered; nothing is allocated yet."""
+
+    customer_id: str
+    lines: tuple[PlacedLine, ...]
+    shipping_address: Address
+    billing_address: Address
+    total_cost: Money
+    policy: AllocationPolicy
+    issued_at: str | None = None
+
+
+class AllocationRecorded(Event):
+    """Where the unshipped units of a line stand now; `rejected` units were cancelled for `reason`."""
+
+    line_id: str
+    product_id: str
+    pending: int
+    backordered: int
+    allocated: int
+    cancelled: int
+    rejected: int
+    reason: str | None = None
+    stock_version: int
+
+
+class LinesCancelled(Event):
+    """Part of the order was cancelled."""
+
+    lines: tuple[CancelledLine, ...]
+    reason: str
+
+
+class OrderCancelled(Event):
+    """All that was left of the order was cancelled; nothing of it had shipped."""
+
+    lines: tuple[CancelledLine, ...]
+    reason: str
+
+
+class OrderHeld(Event):
+    """Shipping is blocked; a second hold with another reason replaces the first."""
+
+    reason: str
+
+
+class OrderReleased(Event):
+    """Shipping is possible again."""
+
+
+class ShipmentCreated(Event):
+    """Units left the warehouse."""
+
+    shipment_id: str
+    lines: tuple[ShippedLine, ...]
+    carrier: str | None = None
+    tracking_number: str | None = None
+
+
+class ShipmentDelivered(Event):
+    """Units of a shipment arrived; perhaps not all of them."""
+
+    shipment_id: str
+    lines: tuple[DeliveredLine, ...]
+
+
+class ShipmentCancelled(Event):
+    """A shipment came back whole; its units are allocated again."""
+
+    shipment_id: str
+    lines: tuple[ShippedLine, ...]
+
+
+class ReturnRequested(Event):
+    """The customer will send units back."""
+
+    return_id: str
+    lines: tuple[ReturnLine, ...]
+    reason: str
+
+
+class ReturnReceived(Event):
+    """A return was counted in and is closed."""
+
+    return_id: str
+    lines: tuple[ReceivedLine, ...]
+
+
+OrderEvent = (
+    OrderPlaced | AllocationRecorded | LinesCancelled | OrderCancelled | OrderHeld | OrderReleased | ShipmentCreated
+    | ShipmentDelivered | ShipmentCancelled | ReturnRequested | ReturnReceived
+)  # fmt: skip
