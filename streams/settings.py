@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
     log_level: str = Field("INFO", description="of our own loggers")
 
-    roles: Annotated[tuple[str, ...], NoDecode] = Field(ROLES, description="roles `fulfillment up` runs, comma-separated")
+    roles: Annotated[tuple[str, ...], NoDecode] = Field(
+        ROLES, description="roles `fulfillment up` runs, comma-separated"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,205 @@
+"""Bytes to models: what a message must look like, and how older events are read.
+
+BadMessage                     code, message, details: who sent it can mend it
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from domain import inventory, orders
+from domain.message import MAX_ID, Command, Event, instant
+
+from .messages import CommandMessage, EventMessage, derived_id, instant_of
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+ORDER_COMMANDS: Mapping[str, type[Command]] = orders.COMMANDS
+INVENTORY_COMMANDS: Mapping[str, type[Command]] = inventory.COMMANDS
+EVENTS: Mapping[str, type[Event]] = {**orders.EVENTS, **inventory.EVENTS}
+
+
+class BadMessage(Exception):
+    """The bytes are no message we understand; `details` names the fields and what is wrong with them."""
+
+    def __init__(self, code: str, message: str, envelope: Mapping[str, Any] | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.code, self.message, self.details = code, message, details
+        self.envelope = envelope or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record is, when Kafka got it (Unix seconds), and the key it was sent with."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    key: bytes | None
+
+
+def decode_command(
+    value: bytes | None, at: Position, types: Mapping[str, type[Command]], id_field: str
+) -> CommandMessage:
+    """Return the command in `value`; raise `BadMessage` when it is none.
+
+    Only `type` and `data` are needed. A missing id is derived from the position, a missing time is Kafka's; the
+    aggregate's id is the Kafka key, or `data[id_field]`, or the subject.
+    """
+    envelope = _object(value)
+    name, data = envelope.get("type"), envelope.get("data")
+    if not isinstance(name, str) or (model := types.get(name)) is None:
+        known = ", ".join(types)
+        raise BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r}: this topic takes {known}", envelope)
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise BadMessage("INVALID_MESSAGE", "data must be a JSON object", envelope, data="must be an object")
+    identifier = _identifier(envelope.get("id"), envelope) or derived_id(at.topic, at.partition, at.offset)
+    try:
+        command = model.model_validate(data)
+    except ValidationError as error:
+        raise invalid(name, error, envelope) from error
+    return CommandMessage(
+        id=identifier,
+        key=_key(at.key, data.get(id_field), envelope),
+        command=_identify(command, identifier),
+        time=_time(envelope, at.timestamp),
+        source=str(envelope.get("source") or "kafka"),
+        correlation_id=_identifier(envelope.get("correlationid"), envelope) or identifier,
+        causation_id=_identifier(envelope.get("causationid"), envelope),
+        expected_version=_version(envelope),
+    )
+
+
+def _object(value: bytes | None) -> dict[str, Any]:
+    try:
+        envelope = orjson.loads(value or b"")
+    except orjson.JSONDecodeError as error:
+        raise BadMessage("INVALID_MESSAGE", f"not JSON: {error}") from error
+    if not isinstance(envelope, dict):
+        raise BadMessage("INVALID_MESSAGE", "a message must be a JSON object with type and data")
+    return envelope
+
+
+def invalid(name: str, error: ValidationError, envelope: Mapping[str, Any] | None = None) -> BadMessage:
+    """Return what is wrong with a command's data, a sentence a field."""
+    fields = field_errors(error)
+    code = "INVALID_ORDER" if name == "PlaceOrder" else "INVALID_COMMAND"
+    if name != "PlaceOrder" and any(path.split(".")[-1] in {"quantity", "delta"} for path in fields):
+        code = "INVALID_QUANTITY"
+    first = "; ".join(f"{path}: {sentence}" for path, sentence in list(fields.items())[:3])
+    return BadMessage(code, f"{name}: {first}", envelope, **fields)
+
+
+def field_errors(error: ValidationError) -> dict[str, str]:
+    """Return path → sentence of what is wrong, `items.0.quantity` → `Input should be …`."""
+    return {
+        ".".join(map(str, item["loc"])) or "data": item["msg"].removeprefix("Value error, ")
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    }
+
+
+def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
+    if value is None or (isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()):
+        return value
+    raise BadMessage("INVALID_MESSAGE", f"ids are printable strings of 1 to {MAX_ID} characters", envelope)
+
+
+def _key(key: bytes | None, in_data: Any, envelope: Mapping[str, Any]) -> str:
+    if not key:
+        found = _identifier(in_data or envelope.get("subject"), envelope)
+        if found is None:
+            raise BadMessage("MISSING_KEY", "the Kafka key must be the aggregate's id", envelope)
+        return found
+    try:
+        return _identifier(key.decode(), envelope) or ""
+    except UnicodeDecodeError as error:
+        raise BadMessage("MISSING_KEY", "the Kafka key must be the aggregate's id in UTF-8", envelope) from error
+
+
+def _time(envelope: Mapping[str, Any], timestamp: float) -> str:
+    time = envelope.get("time")
+    if time is None:
+        return instant_of(timestamp)
+    try:
+        return instant(time)
+    except ValueError as error:
+        raise BadMessage("INVALID_MESSAGE", f"time: {error}", envelope) from error
+
+
+def _version(envelope: Mapping[str, Any]) -> int | None:
+    version = envelope.get("expectedversion")
+    if version is None or (type(version) is int and version >= 0):
+        return version
+    raise BadMessage("INVALID_MESSAGE", "expectedversion must be a whole number", envelope)
+
+
+def _identify(command: Command, command_id: str) -> Command:
+    return orders.identified(command, command_id)
+
+
+@dataclass
+class Upcasters:
+    """How older versions of an event's data become the next one: (type, version) → function."""
+
+    steps: dict[tuple[str, int], Upcaster] = field(default_factory=dict)
+
+    def register(self, name: str, version: int) -> Callable[[Upcaster], Upcaster]:
+        """Register a function that turns `version` of an event's data into the next."""
+
+        def add(step: Upcaster) -> Upcaster:
+            if (name, version) in self.steps:
+                raise ValueError(f"two upcasters for {name} version {version}")
+            self.steps[name, version] = step
+            return step
+
+        return add
+
+    def check(self, events: Mapping[str, type[Event]]) -> None:
+        """Raise `ValueError` when a version cannot reach today's: the worker must not start."""
+        for name, version in self.steps:
+            if name not in events:
+                raise ValueError(f"an upcaster for {name}, which is no event")
+            if version >= events[name].schema_version:
+                raise ValueError(f"an upcaster for {name} version {version}, which is not older than today's")
+        for name, event in events.items():
+            missing = [v for v in range(1, event.schema_version) if (name, v) not in self.steps]
+            if missing:
+                raise ValueError(f"no upcaster for {name} version {missing[0]}: events of it could not be read")
+
+    def upcast(self, name: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
+        """Return `data` of `version` as today's version has it."""
+        for older in range(version, EVENTS[name].schema_version):
+            data = self.steps[name, older](data)
+        return data
+
+
+UPCASTERS = Upcasters()
+
+
+def decode_event(value: bytes) -> EventMessage:
+    """Return the event in a Kafka value of ours; `BadMessage` when it is of a newer version or another's."""
+    envelope = _object(value)
+    name, version = envelope.get("type"), envelope.get("schemaversion", 1)
+    model = EVENTS.get(name) if isinstance(name, str) else None
+    if model is None or version > model.schema_version:
+        raise BadMessage(
+            "UNKNOWN_EVENT", f"event {name} version {version} is not known here: deploy newer code", envelope
+        )
+    data = envelope["data"]
+    if version < model.schema_version:
+        data = UPCASTERS.upcast(str(name), version, data)
+    return EventMessage(
+        id=envelope["id"],
+        key=envelope["subject"],
+        event=model.model_validate(data),
+        sequence=envelope["sequence"],
+        time=envelope["time"],
+        source=envelope["source"],
+        correlation_id=envelope["correlationid"],
+        causation_id=envelope["causationid"],
+    )

@@ -1,0 +1,237 @@
+"""The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID, uuid5
+
+import orjson
+import uuid_utils
+
+from domain.message import Command, Event
+
+CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
+NAMESPACE = UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of every id we derive
+Aggregate = Literal["order", "inventory"]
+
+
+def new_id() -> str:
+    """Return a new UUIDv7, so that ids sort by their time."""
+    return str(uuid_utils.uuid7())
+
+
+def derived_id(*parts: object) -> str:
+    """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine."""
+    return str(uuid5(NAMESPACE, "/".join(map(str, parts))))
+
+
+def instant_of(seconds: float) -> str:
+    """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now() -> str:
+    """Return the time of the edge: the one place where messages get theirs."""
+    return instant_of(datetime.now(UTC).timestamp())
+
+
+def json_of(model: Command | Event) -> orjson.Fragment:
+    """Return a model's camelCase JSON without what is not set, ready to be put into an envelope."""
+    return orjson.Fragment(model.__pydantic_serializer__.to_json(model, by_alias=True, exclude_none=True))
+
+
+@dataclass(frozen=True, slots=True)
+class CommandMessage:
+    """A command on its way: what its envelope says, and the command itself."""
+
+    id: str
+    key: str  # the aggregate's id
+    command: Command
+    time: str
+    source: str
+    correlation_id: str
+    causation_id: str | None = None
+    expected_version: int | None = None
+
+    @property
+    def type(self) -> str:
+        """The command's name on the wire."""
+        return type(self.command).__name__
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        envelope: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "subject": self.key,
+            "time": self.time,
+            "correlationid": self.correlation_id,
+        }
+        if self.causation_id is not None:
+            envelope["causationid"] = self.causation_id
+        if self.expected_version is not None:
+            envelope["expectedversion"] = self.expected_version
+        envelope["data"] = json_of(self.command)
+        return orjson.dumps(envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """An event as it stands in the log; `sequence` is the aggregate's version after it: 1, 2, 3 …"""
+
+    id: str
+    key: str  # the aggregate's id
+    event: Event
+    sequence: int
+    time: str  # of the command that caused it
+    source: str
+    correlation_id: str
+    causation_id: str  # the command's id
+
+    @property
+    def type(self) -> str:
+        """The event's name on the wire."""
+        return type(self.event).__name__
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": self.id,
+                "type": self.type,
+                "source": self.source,
+                "subject": self.key,
+                "time": self.time,
+                "correlationid": self.correlation_id,
+                "causationid": self.causation_id,
+                "sequence": self.sequence,
+                "schemaversion": self.event.schema_version,
+                "data": json_of(self.event),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
+
+    command_id: str
+    command_type: str
+    aggregate: Aggregate
+    aggregate_id: str
+    status: Literal["accepted", "rejected"]
+    time: str
+    correlation_id: str
+    version: int = 0  # the aggregate's, afterwards
+    events: tuple[dict[str, Any], ...] = ()  # {"id", "type", "sequence"} of each event caused
+    code: str | None = None
+    message: str | None = None
+    details: dict[str, Any] | None = None
+    retryable: bool = False
+    result: dict[str, Any] | None = None
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        data: dict[str, Any] = {
+            "commandId": self.command_id,
+            "commandType": self.command_type,
+            "aggregate": self.aggregate,
+            "aggregateId": self.aggregate_id,
+            "status": self.status,
+            "version": self.version,
+            "events": self.events,
+        }
+        if self.result is not None:
+            data["result"] = self.result
+        if self.status == "rejected":
+            data |= {"code": self.code, "message": self.message, "details": self.details or {}}
+            data["retryable"] = self.retryable
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": derived_id(self.command_id, "outcome"),
+                "type": "CommandAccepted" if self.status == "accepted" else "CommandRejected",
+                "source": self.aggregate,
+                "subject": self.aggregate_id,
+                "time": self.time,
+                "correlationid": self.correlation_id,
+                "causationid": self.command_id,
+                "data": data,
+            }
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Outcome":
+        """Return the outcome in a Kafka value of ours."""
+        envelope = orjson.loads(value)
+        data = envelope["data"]
+        return cls(
+            command_id=data["commandId"],
+            command_type=data["commandType"],
+            aggregate=data["aggregate"],
+            aggregate_id=data["aggregateId"],
+            status=data["status"],
+            time=envelope["time"],
+            correlation_id=envelope["correlationid"],
+            version=data["version"],
+            events=tuple(data["events"]),
+            code=data.get("code"),
+            message=data.get("message"),
+            details=data.get("details"),
+            retryable=data.get("retryable", False),
+            result=data.get("result"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be handled, whole: where it was, what it was, and why."""
+
+    kind: Literal["invalid", "parked"]
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    code: str
+    message: str
+    time: str
+    traceback: str | None = None
+
+    def encode(self) -> bytes:
+        """Return the Kafka value; bytes that are no text are base64, in `…Base64`."""
+        data: dict[str, Any] = {
+            "kind": self.kind,
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "code": self.code,
+            "message": self.message,
+            **_text("key", self.key),
+            **_text("value", self.value),
+            "headers": {name: base64.b64encode(value).decode() for name, value in self.headers},
+        }
+        if self.traceback:
+            data["traceback"] = self.traceback
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": derived_id(self.topic, self.partition, self.offset, "dead-letter"),
+                "type": "DeadLetter",
+                "source": self.topic,
+                "time": self.time,
+                "data": data,
+            }
+        )
+
+
+def _text(name: str, value: bytes | None) -> dict[str, str | None]:
+    try:
+        return {name: None if value is None else value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}Base64": base64.b64encode(value or b"").decode()}

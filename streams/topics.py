@@ -1,0 +1,143 @@
+"""The topics, as a table, and the code that creates them and refuses what does not fit.
+
+TopicMismatch                  a topic exists with other settings than ours
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from .settings import Settings
+
+DAY = 86_400_000  # milliseconds
+FOREVER = -1
+
+
+class TopicMismatch(Exception):
+    """A topic exists already and is not as we need it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic's name without prefix, what it is keyed by, and how long it keeps its records."""
+
+    name: str
+    key: str
+    cleanup: str = "delete"
+    retention_ms: int = FOREVER
+
+    def config(self) -> dict[str, str]:
+        """Return the broker's settings of the topic."""
+        return {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)}
+
+
+ORDER_COMMANDS = Topic("order-commands", "order id", retention_ms=7 * DAY)
+ORDER_EVENTS = Topic("order-events", "order id")
+INVENTORY_COMMANDS = Topic("inventory-commands", "product id", retention_ms=7 * DAY)
+INVENTORY_EVENTS = Topic("inventory-events", "product id")
+COMMAND_OUTCOMES = Topic("command-outcomes", "command id", retention_ms=7 * DAY)
+DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY)
+ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact")
+STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact")
+FULFILMENT_STATES = Topic("fulfilment-positions-changelog", "table key", cleanup="compact")
+TOPICS = (
+    ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS,
+    ORDER_STATES, STOCK_STATES, FULFILMENT_STATES,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as the broker has it."""
+
+    name: str
+    partitions: int
+    cleanup_policy: str
+    retention_ms: int
+    id: str
+
+
+async def ensure_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing, return their names; raise `TopicMismatch` when one is not as it must be."""
+    return await asyncio.to_thread(_ensure, settings)
+
+
+async def describe_topics(settings: Settings) -> list[TopicDescription]:
+    """Return those of our topics that exist."""
+    return await asyncio.to_thread(lambda: list(_describe(admin(settings), settings).values()))
+
+
+def admin(settings: Settings) -> AdminClient:
+    """Return an admin client; keep it as long as its futures are awaited: they die with it."""
+    return AdminClient({"bootstrap.servers": settings.kafka})
+
+
+def _ensure(settings: Settings) -> list[str]:
+    client = admin(settings)
+    there = _describe(client, settings)
+    for topic in TOPICS:
+        if found := there.get(settings.named(topic.name)):
+            _refuse_mismatch(topic, found, settings)
+    missing = [
+        NewTopic(settings.named(t.name), settings.partitions, settings.replication, config=t.config())
+        for t in TOPICS
+        if settings.named(t.name) not in there
+    ]
+    if not missing:
+        return []
+    created = client.create_topics(missing, operation_timeout=20, request_timeout=30)
+    return sorted(name for name, future in created.items() if _created(future))
+
+
+def _created(future: Any) -> bool:
+    try:
+        future.result(30)
+        return True
+    except KafkaException as error:
+        if error.args[0].name() == "TOPIC_ALREADY_EXISTS":  # another worker was faster
+            return False
+        raise
+
+
+def _refuse_mismatch(topic: Topic, found: TopicDescription, settings: Settings) -> None:
+    wanted = (settings.partitions, topic.cleanup, topic.retention_ms)
+    actual = (found.partitions, found.cleanup_policy, found.retention_ms)
+    if topic.cleanup == "compact":  # retention means nothing without delete
+        wanted, actual = (*wanted[:2], 0), (*actual[:2], 0)
+    names = ("partitions", "cleanup.policy", "retention.ms")
+    for name, want, have in zip(names, wanted, actual, strict=True):
+        if want != have:
+            raise TopicMismatch(
+                f"topic {found.name} has {name} {have}, this installation needs {want}: "
+                + (
+                    f"set FULFILLMENT_PARTITIONS={have}, or use another FULFILLMENT_PREFIX"
+                    if name == "partitions"
+                    else "change the topic's setting on the broker, or use another FULFILLMENT_PREFIX"
+                )
+            )
+
+
+def _describe(client: AdminClient, settings: Settings) -> dict[str, TopicDescription]:
+    from confluent_kafka import TopicCollection
+
+    existing = client.list_topics(timeout=20).topics
+    names = [settings.named(t.name) for t in TOPICS if settings.named(t.name) in existing]
+    if not names:
+        return {}
+    described = client.describe_topics(TopicCollection(names), request_timeout=20)
+    configs = client.describe_configs([ConfigResource(ResourceType.TOPIC, n) for n in names], request_timeout=20)
+    config = {resource.name: future.result(30) for resource, future in configs.items()}
+    return {name: _description(future.result(30), config[name]) for name, future in described.items()}
+
+
+def _description(topic: Any, config: dict[str, Any]) -> TopicDescription:
+    return TopicDescription(
+        name=topic.name,
+        partitions=len(topic.partitions),
+        cleanup_policy=config["cleanup.policy"].value,
+        retention_ms=int(config["retention.ms"].value),
+        id=str(topic.topic_id),
+    )
