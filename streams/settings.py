@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".fulfillment"), description="the local stack's data and logs")
     http_host: str = Field("127.0.0.1", description="address the workers' web servers bind")
     http_port: int = Field(8000, gt=0, lt=65000, description="port of the API; other workers take the ports after it")
+    worker_port: int = Field(0, ge=0, lt=65536, description="port of this worker's web server; 0: by its role")
     api_token: str | None = Field(None, description="bearer token every API request must carry; needed off loopback")
     prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="before every topic, group and database name")
     database: str = Field("fulfillment", description="MongoDB database of the read models")
