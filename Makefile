@@ -1,0 +1,46 @@
+# One command each; CI runs the same ones (.ci/run). `make run` is all a fresh machine needs besides Python and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/.stamps
+
+.PHONY: setup run stop seed test check bench
+
+setup: $(STAMPS)/project
+
+run: setup
+	$(BIN)/fulfillment up
+
+stop: setup
+	$(BIN)/fulfillment down
+
+seed: setup
+	$(BIN)/fulfillment seed
+
+test: setup
+	$(BIN)/pytest $(TESTS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m bench
+
+# Stamps rather than .venv itself: a directory's time says nothing about whether its installation was finished.
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is not: install one and run make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/dependencies: requirements.lock $(STAMPS)/venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+$(STAMPS)/project: pyproject.toml $(STAMPS)/dependencies
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@

@@ -1,0 +1,130 @@
+"""The command line: the list of commands. What each does is elsewhere."""
+
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from typer.core import TyperGroup
+
+from ops.errors import CannotGoOn, Misconfigured, sentences
+from streams.settings import ROLES, Settings
+
+Json = Annotated[bool, typer.Option("--json", help="for scripts")]
+
+
+class Sentences(TyperGroup):
+    """Commands whose expected failures are a sentence on stderr and an exit code, not a stack trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; turn what it raises on purpose into its sentence."""
+        try:
+            return super().invoke(ctx)
+        except CannotGoOn as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
+
+
+cli = typer.Typer(
+    cls=Sentences,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="An event-sourced order fulfilment service on Kafka and MongoDB.",
+)
+topics = typer.Typer(no_args_is_help=True, help="The Kafka topics.")
+cli.add_typer(topics, name="topics")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of this environment; Misconfigured, one sentence a field, when one is refused."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise Misconfigured(sentences(error)) from None
+
+
+@cli.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="return when everything is ready")] = False,
+    workers: Annotated[str, typer.Option(help="how many of a role, such as orders=2,api=2")] = "",
+    wait: Annotated[float, typer.Option(help="seconds --detach waits until all is ready")] = 180.0,
+) -> None:
+    """Start Kafka, MongoDB and one process per role on this machine."""
+    from ops import up
+
+    (up.detached(load_settings(), workers, wait) if detach else up.foreground(load_settings(), workers))
+
+
+@cli.command()
+def down() -> None:
+    """Stop everything `up` started."""
+    from ops.stack import down
+
+    ended = down(load_settings())
+    typer.echo(f"stopped {ended} processes" if ended else "nothing was running")
+
+
+@cli.command()
+def status(json: Json = False) -> None:
+    """Show what runs, what is ready and what is not handled yet; exits 1 unless all is ready."""
+    import asyncio
+
+    from ops.show import status_tables
+    from ops.status import collect
+
+    settings = load_settings()
+    found = asyncio.run(collect(settings))
+    if json:
+        typer.echo(found.as_json())
+    elif found.processes:
+        Console().print(status_tables(found, settings))
+    else:
+        typer.echo("nothing is running here; start it with `fulfillment up`")
+    raise typer.Exit(0 if found.ready else 1)
+
+
+@cli.command("settings")
+def show_settings() -> None:
+    """Show every setting: its environment variable, value, default and meaning."""
+    from ops.show import settings_table
+
+    Console().print(settings_table(load_settings()))
+
+
+@cli.command()
+def worker(
+    role: Annotated[str, typer.Argument(help=", ".join(ROLES))],
+    instance: Annotated[
+        str | None, typer.Option(help="distinguishes workers of one role; stable over restarts")
+    ] = None,
+) -> None:
+    """Run one worker of ROLE in this process."""
+    from ops.worker import run
+
+    run(role, load_settings(**({"instance": instance} if instance else {})))
+
+
+@topics.command("create")
+def create_topics() -> None:
+    """Create the topics that are missing; refuse those that are not as needed."""
+    import asyncio
+
+    from ops.stack import ensure_topics
+
+    created = asyncio.run(ensure_topics(load_settings()))
+    typer.echo(f"created {', '.join(created)}" if created else "all topics exist")
+
+
+@topics.command("list")
+def list_topics() -> None:
+    """List the topics."""
+    import asyncio
+
+    from ops.show import topics_table
+    from streams.topics import describe_topics
+
+    Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
+
+
+if __name__ == "__main__":
+    cli()

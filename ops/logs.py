@@ -1,0 +1,33 @@
+"""The log files of the local stack."""
+
+import os
+import re
+from pathlib import Path
+
+KEEP_BYTES = 16 << 20
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def last_lines(path: Path, count: int = 8) -> str:
+    """Return the last lines of a log, without colours; nothing when there is no log."""
+    try:
+        with path.open("rb") as log:
+            log.seek(-min(8192, log.seek(0, os.SEEK_END)), os.SEEK_END)
+            text = log.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line.rstrip() for line in ESCAPES.sub("", text).splitlines() if line.strip()]
+    return "\n".join(lines[-count:])
+
+
+def rotated(path: Path) -> Path:
+    """Return `path`, its content moved aside when it has grown large; called when its process starts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > KEEP_BYTES:
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path
+
+
+def log_of(data: Path, name: str) -> Path:
+    """Return the log file of the process `name` of the stack in `data`."""
+    return data / "logs" / f"{name}.log"

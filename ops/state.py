@@ -1,0 +1,115 @@
+"""What is running, on disk: the lock that says who supervises, and the file that says what.
+
+The lock is an flock, which the kernel releases when its holder dies: a stale lock does not exist. The pid in it is for
+people. Processes are recognised by pid and start time, because pids are used again.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ValidationError
+
+from ops.errors import Unavailable, sentence_for
+
+
+class Process(BaseModel):
+    """One process of the stack; `pid` is None while it is not running, or when it is not ours (`external`)."""
+
+    name: str
+    role: str
+    pid: int | None = None
+    create_time: float | None = None
+    port: int | None = None
+    state: str = "starting"
+    restarts: int = 0
+    said: str = ""  # the last line of its log when it last stopped by itself
+
+
+class Stack(BaseModel):
+    """Everything one supervisor runs, and where its web servers listen."""
+
+    pid: int
+    host: str
+    complete: bool = False  # every process has been started at least once
+    processes: list[Process] = []
+
+
+def state_file(data: Path) -> Path:
+    """Return where the state of the stack in `data` is."""
+    return data / "stack.json"
+
+
+def write(stack: Stack, data: Path) -> None:
+    """Replace the state, whole or not at all."""
+    draft = state_file(data).with_suffix(".tmp")
+    draft.write_text(stack.model_dump_json(indent=1))
+    draft.chmod(0o600)
+    draft.replace(state_file(data))
+
+
+def read(data: Path) -> Stack | None:
+    """Return the recorded state; None when there is none that can be read."""
+    try:
+        return Stack.model_validate_json(state_file(data).read_text())
+    except (OSError, ValidationError):
+        return None
+
+
+def running(process: Process) -> psutil.Process | None:
+    """Return the live process that was recorded, not another one that got its pid since."""
+    if process.pid is None or process.create_time is None:
+        return None
+    with suppress(psutil.Error):
+        found = psutil.Process(process.pid)
+        if abs(found.create_time() - process.create_time) < 2 and found.status() != psutil.STATUS_ZOMBIE:
+            return found
+    return None
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold `data` for this process alone; Unavailable when another supervisor has it."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        handle = os.open(data / "stack.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise sentence_for(error, data) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise Unavailable(
+            f"{data} is in use: `fulfillment up` runs there already (pid {_pid_in(data)}). "
+            "See `fulfillment status`, stop it with `fulfillment down`, or set FULFILLMENT_DATA to another directory."
+        ) from error
+    try:
+        os.truncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def supervisor(data: Path) -> int | None:
+    """Return the pid of the supervisor that holds `data`, None when nobody does."""
+    try:
+        handle = os.open(data / "stack.lock", os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid_in(data)
+    finally:
+        os.close(handle)
+    return None
+
+
+def _pid_in(data: Path) -> int | None:
+    with suppress(OSError, ValueError):
+        return int((data / "stack.lock").read_text())
+    return None

@@ -1,0 +1,72 @@
+"""`fulfillment up`, as a person meets it: in the terminal until Ctrl-C, or in the background once all is ready."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from ops import stack, state
+from ops.errors import Unavailable, sentence_for
+from ops.logs import log_of
+from ops.status import collect
+from ops.workers import count_workers, environment
+from streams.settings import Settings
+
+
+def foreground(settings: Settings, workers: str) -> None:
+    """Run the stack in this process until Ctrl-C, SIGTERM or `fulfillment down`."""
+    console = Console(highlight=False, soft_wrap=True)
+    counts = count_workers(workers, settings.roles)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+        if line.startswith("ready"):
+            console.print(_where(settings), markup=False)
+
+    asyncio.run(stack.run(settings, counts, say))
+    say("stopped")
+
+
+def detached(settings: Settings, workers: str, wait: float) -> None:
+    """Start the supervisor in the background and return when everything is ready."""
+    count_workers(workers, settings.roles)
+    log = log_of(settings.data, "supervisor")
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sentence_for(error, log.parent) from error
+    supervisor = _launch(settings, workers, log)
+    deadline = time.monotonic() + wait
+    while not (status := asyncio.run(collect(settings))).ready or state.supervisor(settings.data) != supervisor.pid:
+        if supervisor.poll() is not None:
+            raise Unavailable(log.read_text().strip() or f"The supervisor stopped; see {log}.")
+        if time.monotonic() > deadline:
+            waiting = "; ".join(each.complaint for each in status.processes if not each.ready)
+            raise Unavailable(f"Not ready after {wait:.0f} s: {waiting or 'nothing runs yet'}. See {log.parent}.")
+        time.sleep(0.1)
+    Console(highlight=False, soft_wrap=True).print(_where(settings), markup=False)
+
+
+def _launch(settings: Settings, workers: str, log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "ops.cli", "up", "--workers", workers]
+    try:
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **environment(settings)},
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise sentence_for(error, log) from error
+
+
+def _where(settings: Settings) -> str:
+    host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+    return f"API: http://{host}:{settings.http_port}   logs: {settings.data / 'logs'}   stop: fulfillment down"

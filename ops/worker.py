@@ -1,0 +1,25 @@
+"""`fulfillment worker ROLE`: one role in this process."""
+
+from ops.errors import Misconfigured
+from streams.settings import ROLES, Settings
+
+
+def run(role: str, settings: Settings) -> None:
+    """Run one worker of `role` until it is asked to stop."""
+    if role not in ROLES:
+        raise Misconfigured(f"There is no role {role!r}: choose from {', '.join(ROLES)}.")
+    if not settings.worker_port:
+        settings = settings.model_copy(update={"worker_port": default_port(role, settings)})
+    if role == "api":
+        from ops import api
+
+        api.run(settings)
+    else:
+        from agents import main
+
+        main.run(role, settings)
+
+
+def default_port(role: str, settings: Settings) -> int:
+    """Return the port of a worker that was given none: the API's for the api, one after it for each other role."""
+    return settings.http_port + (0 if role == "api" else 1 + ROLES.index(role))
