@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from domain.message import MAX_STOCK, Command, Id, Text, Units
-from domain.orders.commands import AllocationPolicy
+from domain.policy import MANUAL as MANUAL
+from domain.policy import AllocationPolicy
 
-MANUAL = "manual"  # the line of reservations made outside any order line
 FILL_LIMIT = 500  # backorder lines filled or rejected in one decision
 
 Positive = Annotated[int, Field(strict=True, gt=0, le=MAX_STOCK)]

@@ -26,6 +26,13 @@ class Stock:
     queue_head: int = 0  # nobody waits at a place before this one
     queue_tail: int = 0  # the next place to hand out
 
+    @property
+    def status(self) -> ProductStatus:
+        """Whether it can be had."""
+        if self.discontinued:
+            return ProductStatus.DISCONTINUED
+        return ProductStatus.AVAILABLE if self.balance.available else ProductStatus.OUT_OF_STOCK
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -41,6 +48,11 @@ class Reservation:
     damaged: int = 0  # of the received
     place: int | None = None  # in the queue, while units wait
     order_version: int = 0  # of the newest order event that was heeded
+
+    @property
+    def reserved(self) -> int:
+        """Units granted, shipped ones included."""
+        return self.held + self.shipped
 
 
 class Reservations(Protocol):

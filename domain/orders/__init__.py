@@ -1,1 +1,18 @@
 """Orders: commands, events, state, and the functions between them."""
+
+from typing import get_args
+
+from . import commands, events, state
+from .commands import OrderCommand, identified
+from .decide import decide
+from .events import OrderEvent
+from .evolve import evolve
+from .state import Order
+
+COMMANDS: dict[str, type[OrderCommand]] = {kind.__name__: kind for kind in get_args(OrderCommand)}
+EVENTS: dict[str, type[OrderEvent]] = {kind.__name__: kind for kind in get_args(OrderEvent)}
+
+__all__ = [
+    "COMMANDS", "EVENTS", "Order", "OrderCommand", "OrderEvent",
+    "commands", "decide", "events", "evolve", "identified", "state",
+]  # fmt: skip

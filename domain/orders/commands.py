@@ -1,32 +1,16 @@
 """What an order can be asked to do. The order's id is the message's key, not part of these."""
 
-from enum import StrEnum
 from typing import Annotated
+from uuid import UUID, uuid5
 
 from pydantic import Field
 
 from domain.address import Address
 from domain.message import MAX_AMOUNT, MAX_LINES, Command, Id, Instant, Quantity, Text, Units, Value
 from domain.money import Currency, Money
+from domain.policy import AllocationPolicy as AllocationPolicy
 
-
-class AllocationPolicy(StrEnum):
-    """What to do when stock is short."""
-
-    BACKORDER = "BACKORDER"  # wait for stock, first come first served
-    PARTIAL = "PARTIAL"  # allocate what there is, cancel the rest
-    ALL_OR_NOTHING = "ALL_OR_NOTHING"  # release what was won, cancel the order
-
-
-class OrderStatus(StrEnum):
-    """The seed system's words, derived from the quantities."""
-
-    REGISTERED = "REGISTERED"
-    PARTIALLY_SHIPPED = "PARTIALLY_SHIPPED"
-    SHIPPED = "SHIPPED"
-    PARTIALLY_DELIVERED = "PARTIALLY_DELIVERED"
-    DELIVERED = "DELIVERED"
-    CANCELLED = "CANCELLED"
+from .status import OrderStatus as OrderStatus
 
 
 class Price(Value):
@@ -163,3 +147,15 @@ OrderCommand = (
     PlaceOrder | CancelOrder | CancelLines | Hold | Release | CreateShipment | DeliverShipment | CancelShipment
     | RequestReturn | ReceiveReturn | UpdateStatus | RecordAllocation
 )  # fmt: skip
+
+_IDS = UUID("5d0f3c1e-0f8e-5a52-9d0c-3f6a4b7c9e21")  # the namespace of ids made here; any other would do
+
+
+def identified(command: OrderCommand, command_id: str) -> OrderCommand:
+    """Return `command` with the id of what it creates, derived from its own id if it names none."""
+    match command:
+        case CreateShipment(shipment_id=None) | UpdateStatus(shipment_id=None):
+            return command.model_copy(update={"shipment_id": str(uuid5(_IDS, f"shipment/{command_id}"))})
+        case RequestReturn(return_id=None):
+            return command.model_copy(update={"return_id": str(uuid5(_IDS, f"return/{command_id}"))})
+    return command

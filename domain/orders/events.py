@@ -3,8 +3,9 @@
 from domain.address import Address
 from domain.message import Event, Value
 from domain.money import Money
+from domain.policy import AllocationPolicy
 
-from .commands import AllocationPolicy, Price
+from .commands import Price
 
 
 class PlacedLine(Value):

@@ -1,39 +1,17 @@
 """An order as it stands: quantities per line, and everything else derived from them."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from domain.address import Address
 from domain.money import Money
+from domain.policy import AllocationPolicy
 
-from .commands import AllocationPolicy, OrderStatus, Price
-
-
-class AllocationStatus(StrEnum):
-    """How far stock has answered for what is still ordered."""
-
-    PENDING = "PENDING"
-    ALLOCATED = "ALLOCATED"
-    PARTIALLY_ALLOCATED = "PARTIALLY_ALLOCATED"
-    BACKORDERED = "BACKORDERED"
-
-
-class ReturnStatus(StrEnum):
-    """How far the order has come back."""
-
-    NONE = "NONE"
-    REQUESTED = "REQUESTED"
-    PARTIALLY_RETURNED = "PARTIALLY_RETURNED"
-    RETURNED = "RETURNED"
-
-
-class ShipmentStatus(StrEnum):
-    """Where a shipment is."""
-
-    SHIPPED = "SHIPPED"
-    PARTIALLY_DELIVERED = "PARTIALLY_DELIVERED"
-    DELIVERED = "DELIVERED"
-    CANCELLED = "CANCELLED"
+from . import status
+from .commands import Price
+from .status import AllocationStatus as AllocationStatus
+from .status import OrderStatus as OrderStatus
+from .status import ReturnStatus as ReturnStatus
+from .status import ShipmentStatus as ShipmentStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +33,16 @@ class Line:
     damaged: int = 0  # of the returned
     stock_version: int = 0  # of the product, when it last said how this line stands
 
+    @property
+    def active(self) -> int:
+        """Units that are not cancelled."""
+        return self.ordered - self.cancelled
+
+    @property
+    def unshipped(self) -> int:
+        """Units that could still be cancelled."""
+        return self.pending + self.backordered + self.allocated
+
 
 @dataclass(frozen=True, slots=True)
 class ShipmentLine:
@@ -63,6 +51,11 @@ class ShipmentLine:
     line_id: str
     quantity: int
     delivered: int = 0
+
+    @property
+    def undelivered(self) -> int:
+        """Units under way."""
+        return self.quantity - self.delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +104,41 @@ class Order:
     shipments: tuple[Shipment, ...] = field(default=())
     returns: tuple[Return, ...] = field(default=())
 
-    # `status`, `allocation_status` and `return_status` are derived, first rule that holds
+    @property
+    def status(self) -> OrderStatus:
+        """The seed system's word for where the order is."""
+        return status.order_status(self.total("active"), self.total("shipped"), self.total("delivered"))
+
+    @property
+    def allocation_status(self) -> AllocationStatus | None:
+        """How far stock has answered; None when nothing is active."""
+        won = self.total("allocated") + self.total("shipped")
+        return status.allocation_status(self.total("pending"), self.total("backordered"), won)
+
+    @property
+    def return_status(self) -> ReturnStatus:
+        """How far the order has come back."""
+        return status.return_status(
+            self.total("delivered"), self.total("returned"), any(back.open for back in self.returns)
+        )
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nothing of the order is active; the same as its status being CANCELLED, and cheaper."""
+        return all(line.cancelled == line.ordered for line in self.lines)
+
+    def total(self, quantity: str) -> int:
+        """Return the sum of a quantity over the lines."""
+        return sum(getattr(line, quantity) for line in self.lines)
+
+    def line(self, line_id: str) -> Line | None:
+        """Return the line, if the order has it."""
+        return next((line for line in self.lines if line.line_id == line_id), None)
+
+    def shipment(self, shipment_id: str) -> Shipment | None:
+        """Return the shipment, cancelled or not, if the order has it."""
+        return next((shipment for shipment in self.shipments if shipment.shipment_id == shipment_id), None)
+
+    def return_(self, return_id: str) -> Return | None:
+        """Return the return, open or closed, if the order has it."""
+        return next((back for back in self.returns if back.return_id == return_id), None)

@@ -1,0 +1,76 @@
+"""Returns: announced by the customer, then counted in by the warehouse."""
+
+from domain.errors import InvalidQuantity, LineNotFound, MoreThanDelivered, ReturnNotFound
+
+from .cancel import each_line
+from .commands import CountedLine, ReceiveReturn, RequestReturn
+from .events import OrderEvent, ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
+from .state import Order, Return
+
+
+def request_return(command: RequestReturn, order: Order, order_id: str) -> list[OrderEvent]:
+    """Announce a return of units that are delivered, not returned yet and in no other open return."""
+    assert command.return_id is not None, "identified() comes first"
+    if order.return_(command.return_id):
+        return []
+    announced = _announced(order)
+    lines = []
+    for line, quantity in each_line(order, command.lines):
+        returnable = line.delivered - line.returned - announced.get(line.line_id, 0)
+        if quantity > returnable:
+            raise MoreThanDelivered(lineId=line.line_id, asked=quantity, returnable=returnable)
+        lines.append(ReturnLine(line_id=line.line_id, product_id=line.product_id, quantity=quantity))
+    return [ReturnRequested(return_id=command.return_id, lines=tuple(lines), reason=command.reason)]
+
+
+def _announced(order: Order) -> dict[str, int]:
+    quantities: dict[str, int] = {}
+    for back in order.returns:
+        for line in back.lines if back.open else ():
+            quantities[line.line_id] = quantities.get(line.line_id, 0) + line.quantity
+    return quantities
+
+
+def receive_return(command: ReceiveReturn, order: Order, order_id: str) -> list[OrderEvent]:
+    """Count a return in and close it; units that did not come can be announced again."""
+    back = order.return_(command.return_id)
+    if back is None:
+        raise ReturnNotFound(returnId=command.return_id)
+    if not back.open:
+        return []
+    counted = _as_announced(back) if command.lines is None else _counted(back, command.lines)
+    lines = tuple(
+        ReceivedLine(
+            line_id=line.line_id,
+            product_id=line.product_id,
+            received=received,
+            damaged=damaged,
+            total_received=line.returned + received,
+            total_damaged=line.damaged + damaged,
+        )
+        for line in order.lines
+        if line.line_id in counted
+        for received, damaged in [counted[line.line_id]]
+    )
+    return [ReturnReceived(return_id=back.return_id, lines=lines)]
+
+
+def _as_announced(back: Return) -> dict[str, tuple[int, int]]:
+    return {line.line_id: (line.quantity, 0) for line in back.lines}
+
+
+def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[int, int]]:
+    """Return (received, damaged) by line, as far as it fits what was announced."""
+    counted: dict[str, tuple[int, int]] = {}
+    for line in lines:
+        received, damaged = counted.get(line.line_id, (0, 0))
+        counted[line.line_id] = received + line.received, damaged + line.damaged
+    announced = {line.line_id: line.quantity for line in back.lines}
+    for line_id, (received, damaged) in counted.items():
+        if line_id not in announced:
+            raise LineNotFound(lineId=line_id)
+        if received > announced[line_id]:
+            raise MoreThanDelivered(lineId=line_id, asked=received, returnable=announced[line_id])
+        if damaged > received:
+            raise InvalidQuantity(reason=f"line {line_id}: {damaged} units damaged, {received} received")
+    return counted

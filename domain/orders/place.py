@@ -1,0 +1,87 @@
+"""Placing an order."""
+
+from domain.errors import InvalidOrder, OrderExists, TotalMismatch
+from domain.message import MAX_TOTAL
+from domain.money import Money, decimal_string
+from domain.policy import MANUAL
+
+from .commands import PlaceOrder
+from .events import OrderEvent, OrderPlaced, PlacedLine
+from .state import Order
+
+
+def place(command: PlaceOrder, order: Order | None, order_id: str) -> list[OrderEvent]:
+    """Register the order; placed with the same contents before, it is quiet."""
+    if order is not None:
+        if _same(command, order):
+            return []
+        raise OrderExists(orderId=order_id)
+    lines = _lines(command)
+    total = _total(lines)
+    if not _agrees(command, total):
+        raise TotalMismatch(given=_words(command.total_cost or total), computed=_words(total))
+    return [
+        OrderPlaced(
+            customer_id=command.customer_id,
+            lines=lines,
+            shipping_address=command.shipping_address,
+            billing_address=command.billing_address,
+            total_cost=total,
+            policy=command.policy,
+            issued_at=command.issued_at,
+        )
+    ]
+
+
+def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:
+    if not command.lines:
+        raise InvalidOrder(reason="an order needs at least one line")
+    lines = tuple(
+        PlacedLine(
+            line_id=new.line_id or str(number), product_id=new.product_id, quantity=new.quantity, price=new.price
+        )
+        for number, new in enumerate(command.lines, start=1)
+    )
+    ids = {line.line_id for line in lines}
+    if len(ids) < len(lines):
+        raise InvalidOrder(reason="two lines have the same id")
+    if MANUAL in ids:
+        raise InvalidOrder(reason=f"no line may be called {MANUAL}: reservations made by hand are")
+    return lines
+
+
+def _total(lines: tuple[PlacedLine, ...]) -> Money:
+    if len({line.price.currency for line in lines}) > 1:
+        raise InvalidOrder(reason="all prices of an order must be in one currency")
+    amount = sum(line.quantity * line.price.amount for line in lines)
+    if amount > MAX_TOTAL:
+        raise InvalidOrder(reason=f"the total is above {MAX_TOTAL} minor units")
+    return Money(amount=amount, currency=lines[0].price.currency)
+
+
+def _agrees(command: PlaceOrder, total: Money) -> bool:
+    """Return whether the total given, if any, is the computed one but for a minor unit of rounding a line."""
+    given = command.total_cost
+    return given is None or (
+        given.currency == total.currency and abs(given.amount - total.amount) <= len(command.lines)
+    )
+
+
+def _words(money: Money) -> str:
+    return f"{decimal_string(money.amount, money.currency)} {money.currency}"
+
+
+def _same(command: PlaceOrder, order: Order) -> bool:
+    lines = [
+        (new.line_id or str(number), new.product_id, new.quantity, new.price)
+        for number, new in enumerate(command.lines, start=1)
+    ]
+    return (
+        lines == [(line.line_id, line.product_id, line.ordered, line.price) for line in order.lines]
+        and command.customer_id == order.customer_id
+        and command.shipping_address == order.shipping_address
+        and command.billing_address == order.billing_address
+        and command.policy == order.policy
+        and command.issued_at == order.issued_at
+        and _agrees(command, order.total_cost)
+    )

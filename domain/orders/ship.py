@@ -1,0 +1,138 @@
+"""Shipments: created of allocated units, delivered in one go or in parts, or taken back to the shelf."""
+
+from domain.errors import (
+    AllocationPending,
+    LineNotFound,
+    MoreThanShipped,
+    NotAllocated,
+    OrderOnHold,
+    ShipmentAlreadyDelivered,
+    ShipmentIsCancelled,
+    ShipmentNotFound,
+)
+from domain.policy import AllocationPolicy
+
+from .cancel import each_line, summed
+from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity
+from .events import DeliveredLine, OrderEvent, ShipmentCancelled, ShipmentCreated, ShipmentDelivered, ShippedLine
+from .state import Line, Order, Shipment
+from .status import ShipmentStatus
+
+
+def create_shipment(command: CreateShipment, order: Order, order_id: str) -> list[OrderEvent]:
+    """Ship the lines asked for, or all that is allocated once no line is pending."""
+    assert command.shipment_id is not None, "identified() comes first"
+    if order.shipment(command.shipment_id):
+        return []
+    refuse_held(order)
+    if command.lines is None or order.policy is AllocationPolicy.ALL_OR_NOTHING:
+        refuse_pending(order)
+    lines = _all_allocated(order) if command.lines is None else _asked(order, command.lines)
+    return [
+        ShipmentCreated(
+            shipment_id=command.shipment_id,
+            lines=tuple(_shipped(line, quantity) for line, quantity in lines),
+            carrier=command.carrier,
+            tracking_number=command.tracking_number,
+        )
+    ]
+
+
+def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
+    """Return the shipment of all that is allocated."""
+    lines = tuple(_shipped(line, line.allocated) for line in order.lines if line.allocated)
+    return ShipmentCreated(shipment_id=shipment_id, lines=lines)
+
+
+def refuse_held(order: Order) -> None:
+    """Raise OrderOnHold while the order is held."""
+    if order.hold is not None:
+        raise OrderOnHold(reason=order.hold)
+
+
+def refuse_pending(order: Order) -> None:
+    """Raise AllocationPending while stock has not answered for every line."""
+    if pending := [line.line_id for line in order.lines if line.pending]:
+        raise AllocationPending(lines=pending)
+
+
+def _all_allocated(order: Order) -> list[tuple[Line, int]]:
+    if allocated := [(line, line.allocated) for line in order.lines if line.allocated]:
+        return allocated
+    first = next((line for line in order.lines if line.unshipped), order.lines[0])
+    raise NotAllocated(lineId=first.line_id, asked=first.unshipped, allocated=0)
+
+
+def _asked(order: Order, asked: tuple[LineQuantity, ...]) -> list[tuple[Line, int]]:
+    lines = each_line(order, asked)
+    for line, quantity in lines:
+        if quantity > line.allocated and line.pending:
+            raise AllocationPending(lines=[line.line_id])
+        if quantity > line.allocated:
+            raise NotAllocated(lineId=line.line_id, asked=quantity, allocated=line.allocated)
+    return lines
+
+
+def _shipped(line: Line, quantity: int) -> ShippedLine:
+    return ShippedLine(
+        line_id=line.line_id, product_id=line.product_id, quantity=quantity, shipped=line.shipped + quantity
+    )
+
+
+def deliver_shipment(command: DeliverShipment, order: Order, order_id: str) -> list[OrderEvent]:
+    """Record the delivery of the lines asked for, or of all that is under way."""
+    shipment = _shipment(order, command.shipment_id)
+    if shipment.status is ShipmentStatus.CANCELLED:
+        raise ShipmentIsCancelled(shipmentId=shipment.shipment_id)
+    if shipment.status is ShipmentStatus.DELIVERED:
+        return []
+    return [deliver(order, shipment, command.lines)]
+
+
+def deliver(order: Order, shipment: Shipment, asked: tuple[LineQuantity, ...] | None = None) -> ShipmentDelivered:
+    """Return the delivery of what is asked of `shipment`, or of all of it that is under way."""
+    under_way = {line.line_id: line.undelivered for line in shipment.lines if asked is not None or line.undelivered}
+    quantities = under_way if asked is None else summed(asked)
+    for line_id, quantity in quantities.items():
+        if line_id not in under_way:
+            raise LineNotFound(lineId=line_id)
+        if quantity > under_way[line_id]:
+            raise MoreThanShipped(lineId=line_id, asked=quantity, undelivered=under_way[line_id])
+    lines = tuple(
+        DeliveredLine(
+            line_id=line.line_id,
+            quantity=quantities[line.line_id],
+            delivered=line.delivered + quantities[line.line_id],
+        )
+        for line in order.lines
+        if line.line_id in quantities
+    )
+    return ShipmentDelivered(shipment_id=shipment.shipment_id, lines=lines)
+
+
+def cancel_shipment(command: CancelShipment, order: Order, order_id: str) -> list[OrderEvent]:
+    """Take a shipment back of which nothing is delivered; its units are allocated again."""
+    shipment = _shipment(order, command.shipment_id)
+    if shipment.status is ShipmentStatus.CANCELLED:
+        return []
+    if shipment.status is not ShipmentStatus.SHIPPED:
+        raise ShipmentAlreadyDelivered(shipmentId=shipment.shipment_id)
+    quantities = {line.line_id: line.quantity for line in shipment.lines}
+    lines = tuple(
+        ShippedLine(
+            line_id=line.line_id,
+            product_id=line.product_id,
+            quantity=quantities[line.line_id],
+            shipped=line.shipped - quantities[line.line_id],
+        )
+        for line in order.lines
+        if line.line_id in quantities
+    )
+    return [ShipmentCancelled(shipment_id=shipment.shipment_id, lines=lines)]
+
+
+def _shipment(order: Order, shipment_id: str) -> Shipment:
+    shipment = order.shipment(shipment_id)
+    if shipment is None:
+        raise ShipmentNotFound(shipmentId=shipment_id)
+    return shipment

@@ -1,0 +1,100 @@
+"""The seed system's way to change an order: name the status it should have."""
+
+from collections.abc import Callable
+
+from domain.errors import InvalidStatusTransition
+from domain.policy import AllocationPolicy
+
+from .cancel import cancel_all
+from .commands import UpdateStatus
+from .events import OrderEvent
+from .evolve import evolve
+from .ship import deliver, refuse_held, refuse_pending, ship_allocated
+from .state import Order
+from .status import OrderStatus, ShipmentStatus
+
+
+def update_status(command: UpdateStatus, order: Order, order_id: str) -> list[OrderEvent]:
+    """Do what brings the order to the status asked for, as far as the quantities allow it."""
+    return _UPDATES[command.status](command, order)
+
+
+def _register(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    if order.status is not OrderStatus.REGISTERED:
+        raise _impossible(command, order)
+    return []
+
+
+def _ship_all(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    if order.status is OrderStatus.SHIPPED or _known(command, order):
+        return []
+    if not order.total("unshipped"):
+        raise _impossible(command, order)
+    refuse_held(order)
+    refuse_pending(order)
+    if order.total("backordered"):
+        raise _impossible(command, order)
+    return _ship(command, order)
+
+
+def _ship_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    if _known(command, order):
+        return []
+    if order.total("allocated"):
+        refuse_held(order)
+        if order.policy is AllocationPolicy.ALL_OR_NOTHING:
+            refuse_pending(order)
+        return _ship(command, order)
+    refuse_pending(order)
+    if order.total("shipped") and not order.total("delivered"):
+        return []
+    raise _impossible(command, order)
+
+
+def _known(command: UpdateStatus, order: Order) -> bool:
+    return command.shipment_id is not None and order.shipment(command.shipment_id) is not None
+
+
+def _ship(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    assert command.shipment_id is not None, "identified() comes first"
+    return [ship_allocated(order, command.shipment_id)]
+
+
+def _deliver_all(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    if order.total("unshipped"):
+        raise _impossible(command, order)
+    return _deliver(order)
+
+
+def _deliver_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    if not order.total("shipped"):
+        raise _impossible(command, order)
+    return _deliver(order)
+
+
+def _deliver(order: Order) -> list[OrderEvent]:
+    """Return one delivery per shipment under way; none if all has arrived."""
+    events: list[OrderEvent] = []
+    for shipment in order.shipments:
+        if shipment.status not in (ShipmentStatus.DELIVERED, ShipmentStatus.CANCELLED):
+            events.append(delivered := deliver(order, shipment))
+            order = evolve(order, delivered)  # totals of a line in two shipments build on each other
+    return events
+
+
+def _cancel(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    return cancel_all(order, reason="")
+
+
+def _impossible(command: UpdateStatus, order: Order) -> InvalidStatusTransition:
+    return InvalidStatusTransition(status=order.status, asked=command.status)
+
+
+_UPDATES: dict[OrderStatus, Callable[[UpdateStatus, Order], list[OrderEvent]]] = {
+    OrderStatus.REGISTERED: _register,
+    OrderStatus.PARTIALLY_SHIPPED: _ship_some,
+    OrderStatus.SHIPPED: _ship_all,
+    OrderStatus.PARTIALLY_DELIVERED: _deliver_some,
+    OrderStatus.DELIVERED: _deliver_all,
+    OrderStatus.CANCELLED: _cancel,
+}
