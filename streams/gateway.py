@@ -1,0 +1,115 @@
+"""Commands into Kafka: durable when `send` returns.
+
+GatewayUnavailable             Kafka did not take the commands in time; they may arrive all the same
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from domain import inventory, orders
+
+from .messages import CONTENT_TYPE, CommandMessage
+from .settings import Settings
+from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5  # between two attempts to reach Kafka for the first time
+BATCH_BYTES = 256 << 10
+REQUEST_BYTES = 2 << 20
+
+
+class GatewayUnavailable(Exception):
+    """Kafka did not take the commands in time; what was on its way may arrive all the same."""
+
+
+@lru_cache(maxsize=100_000)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+def partition_of(key: bytes, partitions: Sequence[int], available: Sequence[int] = ()) -> int:
+    """Return the partition of `key` as Kafka's Java client picks it (murmur2); popular keys are remembered."""
+    return partitions[_hash(key) % len(partitions)]
+
+
+class Gateway:
+    """An idempotent producer of commands. It starts when Kafka is there, and says whether it has (`ready`)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._starting: asyncio.Task[None] | None = None
+        names = {ORDER_COMMANDS: orders.COMMANDS, INVENTORY_COMMANDS: inventory.COMMANDS}
+        self._topics = {name: settings.named(topic.name) for topic, types in names.items() for name in types}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the producer has reached Kafka since the process began."""
+        return self._producer is not None
+
+    async def start(self) -> None:
+        """Begin to look for Kafka; returns at once, so that the process answers while it is away."""
+        self._starting = asyncio.create_task(self._reach())
+
+    async def stop(self) -> None:
+        """Send what is under way and let go, within a second."""
+        if self._starting:
+            self._starting.cancel()
+        if self._producer:
+            with suppress(asyncio.TimeoutError, KafkaError):
+                await asyncio.wait_for(self._producer.stop(), 1.0)
+
+    async def send(self, messages: Sequence[CommandMessage]) -> None:
+        """Return when every one of `messages` is durable; raise `GatewayUnavailable` when that takes too long."""
+        if self._producer is None:
+            raise GatewayUnavailable("Kafka has not been reached yet")
+        try:
+            async with asyncio.timeout(self._settings.command_timeout):
+                acknowledged = [await self._enqueue(message) for message in messages]
+                for future in acknowledged:
+                    await asyncio.shield(future)
+        except (TimeoutError, KafkaError) as error:
+            raise GatewayUnavailable(f"Kafka did not take the commands: {error!r}") from error
+
+    async def _enqueue(self, message: CommandMessage) -> Any:
+        assert self._producer is not None
+        topic, key = self._topics[message.type], message.key.encode()
+        return await self._producer.send(topic, message.encode(), key=key, headers=CONTENT_TYPE)
+
+    async def _reach(self) -> None:
+        while True:
+            producer = self._new_producer()
+            try:
+                await producer.start()
+                for topic in set(self._topics.values()):
+                    await producer.partitions_for(topic)
+                self._producer = producer
+                return
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka at %s cannot be reached yet: %r", self._settings.kafka, error)
+                with suppress(Exception):
+                    await producer.stop()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id=self._settings.named("api"),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,  # what arrives while a request is under way goes with the next one
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=int(self._settings.command_timeout * 1000),
+            retry_backoff_ms=100,
+            partitioner=partition_of,
+        )

@@ -1,0 +1,300 @@
+"""Faust's transport, batch-native: what one fetch brought is one stream event, which says where it began.
+
+Faust hands an agent one message at a time (60 µs each before any work is done) and drops some under rebalances and
+flow control. Here an agent gets a `Fetch`: whole record batches of every partition that had any, with the group
+membership they were fetched under. Nothing is delivered before the assignment has been *prepared*: offsets read, tables
+restored, positions sought.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRecord
+from faust import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
+
+DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
+
+
+class Member(NamedTuple):
+    """Who we are in the consumer group: what a transaction is fenced with (KIP-447)."""
+
+    generation: int
+    member_id: str
+
+
+@dataclass(slots=True)
+class Part:
+    """What a fetch brought of one partition; `began`: where the part before it ended, or where a seek put it."""
+
+    began: int
+    records: Sequence[ConsumerRecord]
+
+    @property
+    def ended(self) -> int:
+        """The offset to go on from."""
+        return int(self.records[-1].offset) + 1
+
+
+@dataclass(slots=True)
+class Fetch:
+    """What one fetch brought, of all partitions; it is handled whole or not at all."""
+
+    epoch: int  # of the preparation it belongs to
+    member: Member  # as it was *before* the fetch began: read at commit time, a paused worker that rejoined could
+    # commit old records under its new generation
+    parts: dict[TP, Part]
+    taken: bool = False
+    done: bool = False
+
+    def __len__(self) -> int:
+        return sum(len(part.records) for part in self.parts.values())
+
+
+class Untouched(Schema):
+    """Hands a fetch to the agent as it is: decoding is the agent's work."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """Return Faust's decoding function."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(message.key, message.value, message.headers, message)
+
+        return decode
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is not typed
+    """Faust's consumer, reading only what was committed."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # Faust knows it only together with its own exactly_once
+        return consumer
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Leave liveness to our watchdog: Faust's looks at commits that are not its own here."""
+
+
+@dataclass
+class Progress:
+    """Where the consumer is: the current preparation, what was handed out and what was handled."""
+
+    epoch: int = 0
+    member: Member | None = None  # of the preparation that is current
+    handed: dict[TP, int] = field(default_factory=dict)  # where the next part of each input partition begins
+    handled: dict[TP, int] = field(default_factory=dict)  # what the agent has finished
+    outstanding: Fetch | None = None
+    stopped: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on, and why
+
+
+class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed
+    """Delivers fetches, one at a time, and commits nothing: our transactions do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.progress = Progress()
+        self._prepared = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._sought = False
+        self._preparing = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether fetches are being delivered."""
+        return self._prepared.is_set()
+
+    def member(self) -> Member:
+        """Return the group membership as it is now."""
+        coordinator = self._thread._consumer._coordinator
+        return Member(coordinator.generation, coordinator.member_id)
+
+    def inputs(self) -> set[TP]:
+        """Return the assigned partitions that carry our input, changelogs left out."""
+        return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+
+    # --- preparation: Faust's recovery calls perform_seek, then resume_flow -------------------------------------------
+
+    async def perform_seek(self) -> None:
+        """Prepare the assigned partitions: restore their tables and seek to where they are to be read from."""
+        self._withhold()
+        async with self._preparing:
+            await self._prepare()
+
+    async def _prepare(self) -> None:
+        member, inputs = self.member(), self.inputs()
+        offsets = await self.app.prepare(inputs)
+        self._thread._consumer.pause(*[tp for tp in self.assignment() if self._is_changelog_tp(tp)])
+        if offsets:
+            await self._thread.seek_wait(offsets)
+        if member != self.member() or inputs != self.inputs():
+            return  # a rebalance is under way: it will prepare again
+        self._read_offset.clear()
+        self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets))
+        self._sought = True
+
+    def stop_flow(self) -> None:
+        """Withhold fetches until the next preparation."""
+        super().stop_flow()
+        self._withhold()
+
+    def resume_flow(self) -> None:
+        """Deliver fetches again, if the partitions are prepared: Faust clears its queues just before this."""
+        super().resume_flow()
+        if self._sought:
+            self._room.set()
+            self._prepared.set()
+
+    def _withhold(self) -> None:
+        self._sought = False
+        self._prepared.clear()
+
+    async def rewind(self) -> None:
+        """Throw away what was fetched and prepare again, unless a rebalance is about to do so."""
+        if self._preparing.locked() or not self.flow_active:
+            self._withhold()
+            return
+        await self.perform_seek()
+        if self.flow_active:
+            self.resume_flow()
+
+    # --- delivery -------------------------------------------------------------------------------------------------------
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Yield what the next fetch brought, as one message."""
+        if not await self._may_fetch(timeout):
+            return
+        member, epoch, generation = self.member(), self.progress.epoch, self.app.consumer_generation_id
+        if member != self.progress.member:
+            self._withhold()  # we were expelled or rejoin: the next assignment is prepared anew
+            return
+        active = self.progress.handed.keys() - self.progress.stopped.keys()
+        records = await self._thread.getmany(active, timeout) if active else {}
+        if not self.prepared or self.progress.epoch != epoch or self.member() != member:
+            return  # what was fetched across a rejoin could carry old records under the new generation
+        if fetch := self._hand_out(records, member):
+            tp, last = next(reversed(fetch.parts)), fetch.parts[next(reversed(fetch.parts))].records[-1]
+            yield tp, ConsumerMessage(
+                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, fetch, None,
+                0, 0, tp, generation_id=generation,
+            )  # fmt: skip
+            self._read_offset.clear()  # a rewind must not look like a message from the past to Faust
+
+    async def _may_fetch(self, timeout: float) -> bool:
+        for event in (self._prepared, self._room):
+            if not event.is_set() and not await self._within(event, timeout):
+                break
+        else:
+            return True
+        if (fetch := self.progress.outstanding) and self.prepared and not fetch.taken:
+            await self._recover_dropped(fetch)
+        return False
+
+    async def _recover_dropped(self, fetch: Fetch) -> None:
+        try:
+            async with asyncio.timeout(DROPPED_SECONDS):
+                await self._room.wait()
+        except TimeoutError:
+            if self.progress.outstanding is fetch and not fetch.taken:
+                self.log.warning("a fetch of %d records was dropped on its way to the agent: reading again", len(fetch))
+                await self.rewind()
+
+    @staticmethod
+    async def _within(event: asyncio.Event, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+            return True
+        except TimeoutError:
+            return False
+
+    def _hand_out(self, records: dict[Any, Sequence[ConsumerRecord]], member: Member) -> Fetch | None:
+        parts = {}
+        for partition, batch in records.items():
+            tp = TP(partition.topic, partition.partition)
+            if batch and tp in self.progress.handed:
+                parts[tp] = part = Part(self.progress.handed[tp], batch)
+                self.progress.handed[tp] = part.ended
+        if not parts:
+            return None
+        self._room.clear()
+        self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
+        return fetch
+
+    def finish(self, fetch: Fetch) -> None:
+        """Make room for the next fetch; called by `fetches` when the agent is done with this one."""
+        if self.progress.outstanding is fetch:
+            self.progress.outstanding = None
+            if fetch.done:
+                self.progress.handled |= {tp: part.ended for tp, part in fetch.parts.items()}
+            self._room.set()
+
+    def is_current(self, fetch: Fetch) -> bool:
+        """Whether `fetch` may still be committed, as far as this process knows."""
+        return self.prepared and fetch.epoch == self.progress.epoch and fetch.member == self.member()
+
+    def stop_partition(self, tp: TP, reason: str) -> None:
+        """Deliver no more of `tp`, and say why on `/readyz`; the others go on."""
+        self.progress.stopped[tp] = reason
+
+    def lag(self) -> dict[str, int]:
+        """Return per topic how many offsets are not handled yet, transaction markers at the end left out."""
+        lag: dict[str, int] = {}
+        for tp, handled in self.progress.handled.items():
+            lag[tp.topic] = lag.get(tp.topic, 0) + self._lag_of(tp, handled)
+        return lag
+
+    def _lag_of(self, tp: TP, handled: int) -> int:
+        state = self._thread._consumer._subscription.subscription.assignment.state_value(tp)
+        if state is None or state.highwater is None:
+            return 0
+        waiting = self.progress.handed[tp] != handled or tp in self.progress.stopped
+        position = handled if waiting else max(handled, state.position if state.has_valid_position else 0)
+        return max(int(state.highwater) - int(position), 0)
+
+    # --- Faust's own bookkeeping is out of the loop ---------------------------------------------------------------------
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit nothing: offsets travel in our transactions, or live in MongoDB."""
+        return False
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no gaps: transaction markers make them all the time."""
+
+
+class FetchTransport(driver.Transport):  # type: ignore[misc]  # Faust is not typed
+    """Faust's aiokafka driver with our consumer."""
+
+    Consumer = FetchConsumer
+
+
+async def fetches(stream: Any) -> AsyncIterator[Fetch]:
+    """Yield each fetch that is still ours and continues where the one before it ended.
+
+    The body marks a fetch `done` once it is committed; one that is not done is read again from what is committed.
+    """
+    consumer: FetchConsumer = stream.app.consumer
+    async for event in stream.noack().events():
+        fetch: Fetch = event.value
+        fetch.taken = True
+        try:
+            if consumer.is_current(fetch) and _continues(fetch, consumer.progress.handled):
+                yield fetch
+        finally:
+            consumer.finish(fetch)
+            await stream.ack(event)
+        if not fetch.done and fetch.epoch == consumer.progress.epoch:
+            await consumer.rewind()
+
+
+def _continues(fetch: Fetch, handled: dict[TP, int]) -> bool:
+    return all(part.began == handled.get(tp) for tp, part in fetch.parts.items())

@@ -1,0 +1,115 @@
+"""What is kept in both tables: where the input was handled to, and the answers to recent commands.
+
+A key's segments are ids, encoded because `/` is legal in them; keys of ours begin with `/`, which no encoded id does.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
+
+
+@lru_cache(maxsize=65_536)
+def segment(identifier: str) -> bytes:
+    """Return an id as a key's segment, without `/`."""
+    return quote(identifier, safe="").encode()
+
+
+def position_key(topic: str) -> bytes:
+    """Return the key of an input topic's `Position`."""
+    return b"/" + topic.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The highest offset ever handled of an input partition, and which topic of that name it was."""
+
+    offset: int
+    topic_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A command that was answered, so that the same command gets the same answer again."""
+
+    command_id: str
+    command_type: str
+    version: int
+    events: tuple[str, ...] = ()  # their types; ids and sequences follow from the command's id and the version
+    code: str | None = None
+    message: str | None = None
+    details: dict[str, Any] | None = None
+
+    def outcome(self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None) -> Outcome:
+        """Return the outcome as it was given the first time."""
+        first = self.version - len(self.events) + 1
+        return Outcome(
+            command_id=self.command_id,
+            command_type=self.command_type,
+            aggregate=aggregate,
+            aggregate_id=command.key,
+            status="rejected" if self.code else "accepted",
+            time=command.time,
+            correlation_id=command.correlation_id,
+            version=self.version,
+            events=event_references(command.key, self.command_id, self.events, first),
+            code=self.code,
+            message=self.message,
+            details=self.details,
+            result=result,
+        )
+
+
+def event_id(aggregate_id: str, command_id: str, number: int) -> str:
+    """Return the id of the `number`-th event (from 0) a command caused."""
+    return derived_id(aggregate_id, command_id, number)
+
+
+def event_references(
+    aggregate_id: str, command_id: str, types: tuple[str, ...], first: int
+) -> tuple[dict[str, Any], ...]:
+    """Return what an outcome says of the events a command caused, the first of them with sequence `first`."""
+    return tuple(
+        {"id": event_id(aggregate_id, command_id, number), "type": name, "sequence": first + number}
+        for number, name in enumerate(types)
+    )
+
+
+Recent = tuple[Answer, ...]
+
+
+def remember(recent: Recent, answer: Answer, limit: int) -> Recent:
+    """Return `recent` with `answer`, without the oldest beyond `limit`."""
+    return (*recent, answer)[-limit:] if limit else ()
+
+
+def recall(recent: Recent, command_id: str) -> Answer | None:
+    """Return the answer `command_id` was given, where it is still kept."""
+    for answer in recent:
+        if answer.command_id == command_id:
+            return answer
+    return None
+
+
+class Adapted:
+    """A table codec made of pydantic's type adapters, one a kind of value."""
+
+    def __init__(self, *types: type) -> None:
+        self._adapters: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Position, *types)}
+        self._writers = {kind: adapter.serializer.to_json for kind, adapter in self._adapters.items()}
+
+    def kind(self, key: bytes) -> type:
+        """Return what the value under `key` is."""
+        raise NotImplementedError
+
+    def encode(self, value: Any) -> bytes:
+        """Return the changelog value: JSON without what is as it always begins."""
+        return self._writers[type(value)](value, exclude_defaults=True)
+
+    def decode(self, key: bytes, raw: bytes) -> Any:
+        """Return the value in a changelog value."""
+        return self._adapters[Position if key[:1] == b"/" else self.kind(key)].validate_json(raw)

@@ -1,0 +1,35 @@
+"""The orders' table: one entry an order."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from domain.orders import Order
+from streams.topics import ORDER_STATES
+
+from .entries import Adapted, Recent
+from .store import PartitionedTable, declare
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEntry:
+    """An order, its version, and the commands it answered lately."""
+
+    state: Order
+    version: int
+    recent: Recent = ()
+
+
+class OrdersCodec(Adapted):
+    """Every key that is not ours is an order's."""
+
+    def kind(self, key: bytes) -> type:
+        """Return `OrderEntry`."""
+        return OrderEntry
+
+
+CODEC = OrdersCodec(OrderEntry)
+
+
+def orders_table(app: Any) -> PartitionedTable:
+    """Return the table of the orders role."""
+    return declare(app, ORDER_STATES.name, CODEC, "orders as they stand")

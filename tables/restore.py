@@ -1,0 +1,74 @@
+"""Bulk restore: a changelog partition, read whole, in batches, as far as it was committed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
+
+from streams.settings import Settings
+
+from .store import Codec, Entries
+
+log = logging.getLogger(__name__)
+FETCH_BYTES = 4 << 20  # of one partition in one fetch
+
+
+@retry(
+    retry=retry_if_exception_type(KafkaError),
+    wait=wait_random_exponential(multiplier=0.1, max=5),
+    before_sleep=before_sleep_log(log, logging.WARNING),
+)
+async def restore(settings: Settings, topic: str, partitions: Iterable[int], codec: Codec[Any]) -> dict[int, Entries[Any]]:
+    """Return the entries of `partitions` of the changelog `topic` (its full name).
+
+    Reads to the high watermark, not to the last stable offset: a killed worker's open transaction can hold that back
+    behind what a later owner has committed. Reading on waits until what is open there is resolved. Waits, and starts
+    again, while the broker is away.
+    """
+    started = time.monotonic()
+    mine = [TopicPartition(topic, partition) for partition in partitions]
+    raw: dict[int, dict[bytes, bytes]] = {tp.partition: {} for tp in mine}
+    if mine:
+        ends = await _high_watermarks(settings, mine)
+        await _read(settings, {tp: end for tp, end in ends.items() if end}, raw)
+    count = sum(map(len, raw.values()))
+    log.info("restored %d entries of %s, %d partitions, in %.2f s", count, topic, len(mine), time.monotonic() - started)
+    return {partition: Entries(codec, entries) for partition, entries in raw.items()}
+
+
+async def _high_watermarks(settings: Settings, mine: list[TopicPartition]) -> dict[TopicPartition, int]:
+    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False) as uncommitted:
+        return dict(await uncommitted.end_offsets(mine))
+
+
+async def _read(settings: Settings, ends: dict[TopicPartition, int], into: dict[int, dict[bytes, bytes]]) -> None:
+    if not ends:
+        return
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    ) as reader:
+        reader.assign(list(ends))
+        await reader.seek_to_beginning(*ends)
+        left = set(ends)
+        while left:
+            for tp, records in (await reader.getmany(*left, timeout_ms=100)).items():
+                _apply(into[tp.partition], records)
+                await asyncio.sleep(0)  # the worker's web server answers between two batches
+            left = {tp for tp in left if await reader.position(tp) < ends[tp]}
+
+
+def _apply(entries: dict[bytes, bytes], records: Iterable[Any]) -> None:
+    for record in records:
+        if record.value is None:
+            entries.pop(record.key, None)
+        else:
+            entries[record.key] = record.value
