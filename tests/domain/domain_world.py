@@ -1,0 +1,179 @@
+"""Orders, stock and the process manager in memory, with messages in flight between them.
+
+Each pair (who said it, who hears it) has its own queue: order holds within it, as on Kafka, and nothing holds between.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain import fulfilment, inventory, orders
+from domain.errors import CorruptHistory, Rejection
+from domain.inventory.events import ReservationEvent, StockReserved
+from domain.policy import MANUAL, AllocationPolicy
+
+Address = tuple[str, str]  # ("order" | "inventory", key)
+
+
+class Shelf(dict[tuple[str, str], inventory.Reservation]):
+    """A product's reservations, kept in memory."""
+
+    def get(self, order_id: str, line_id: str) -> inventory.Reservation | None:  # type: ignore[override]
+        return super().get((order_id, line_id))
+
+    def waiting(self, head: int, tail: int) -> Iterator[inventory.Reservation]:
+        queue = {line.place: line for line in self.values() if line.place is not None}
+        return (queue[place] for place in range(head, tail) if place in queue)
+
+    def apply(self, event: ReservationEvent) -> None:
+        old = self.get(event.order_id, event.line_id)
+        self[event.order_id, event.line_id] = inventory.evolve_reservation(old, event)
+
+
+@dataclass
+class World:
+    """Everything that is, and everything that is under way."""
+
+    placed: dict[str, orders.Order] = field(default_factory=dict)
+    stocks: dict[str, inventory.Stock] = field(default_factory=dict)
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+    histories: dict[Address, list[Any]] = field(default_factory=dict)
+    under_way: dict[tuple[Address, Address], deque[Any]] = field(default_factory=dict)
+    delivered: list[tuple[Address, Any]] = field(default_factory=list)
+    commands_heard: int = 0
+
+    def tell(self, aggregate: str, key: str, command: Any) -> list[Any] | Rejection:
+        """Let an aggregate decide; its events happen, and what they cause is under way."""
+        try:
+            events = self.order(key, command) if aggregate == "order" else self.product(key, command)
+        except CorruptHistory:
+            raise
+        except Rejection as no:
+            return no
+        history = self.histories.setdefault((aggregate, key), [])
+        for event in events:
+            history.append(event)
+            for request in fulfilment.commands(event, key, len(history)):
+                way = (aggregate, key), (request.aggregate, request.key)
+                self.under_way.setdefault(way, deque()).append(request.command)
+        return events
+
+    def order(self, key: str, command: Any) -> list[Any]:
+        self.commands_heard += 1
+        command = orders.identified(command, f"c{self.commands_heard}")
+        events = orders.decide(command, self.placed.get(key), key)
+        for event in events:
+            self.placed[key] = orders.evolve(self.placed.get(key), event)
+        return events
+
+    def product(self, key: str, command: Any) -> list[Any]:
+        stock, shelf = self.stocks.get(key, inventory.Stock()), self.shelves.setdefault(key, Shelf())
+        events = inventory.decide(command, stock, shelf, key)
+        for event in events:
+            served_fairly(event, shelf)
+            stock = inventory.evolve(stock, event)
+            if isinstance(event, ReservationEvent):
+                shelf.apply(event)
+            self.stocks[key] = stock
+            stock_adds_up(stock, shelf)
+        return events
+
+    def deliver(self, number: int, twice: bool = False) -> None:
+        """Deliver the next message of one of the queues."""
+        ways = sorted(self.under_way)
+        if ways:
+            way = ways[number % len(ways)]
+            command = self.under_way[way].popleft()
+            if not self.under_way[way]:
+                del self.under_way[way]
+            self.delivered.append((way[1], command))
+            for _ in range(2 if twice else 1):
+                self.tell(*way[1], command)
+
+    def deliver_again(self, number: int) -> None:
+        """Deliver a message again that was delivered before, perhaps long ago."""
+        if self.delivered:
+            address, command = self.delivered[number % len(self.delivered)]
+            self.tell(*address, command)
+
+    def settle(self) -> None:
+        """Deliver all that is under way, and all that this causes."""
+        for number in range(100_000):
+            if not self.under_way:
+                return
+            self.deliver(number)
+        raise AssertionError("never comes to rest")
+
+
+def served_fairly(event: Any, shelf: Shelf) -> None:
+    """Nobody is served while somebody waits who came first."""
+    if isinstance(event, StockReserved):
+        places = [line.place for line in shelf.values() if line.place is not None]
+        assert not places or (event.place is not None and event.place == min(places))
+
+
+def stock_adds_up(stock: inventory.Stock, shelf: Shelf) -> None:
+    balance = stock.balance
+    assert balance.available == balance.on_hand - balance.allocated >= 0
+    assert balance.received + balance.adjusted + balance.restocked == balance.on_hand + balance.shipped
+    assert balance.allocated == sum(line.held for line in shelf.values())
+    assert balance.backordered == sum(line.waiting for line in shelf.values())
+    assert balance.shipped == sum(line.shipped for line in shelf.values())
+    assert balance.damaged == sum(line.damaged for line in shelf.values())
+    places = [line.place for line in shelf.values() if line.waiting]
+    assert len(set(places)) == len(places)
+    assert all(place is not None and stock.queue_head <= place < stock.queue_tail for place in places)
+    assert all((line.place is None) == (line.waiting == 0) for line in shelf.values())
+    assert places or stock.queue_head == stock.queue_tail
+
+
+def order_adds_up(order: orders.Order) -> None:
+    for line in order.lines:
+        figures = (line.cancelled, line.pending, line.backordered, line.allocated, line.shipped)
+        assert min(*figures, line.damaged, line.rejected) >= 0
+        assert line.ordered == sum(figures)
+        assert line.damaged <= line.returned <= line.delivered <= line.shipped
+        assert line.rejected <= line.cancelled
+        sent = [(s.status, part) for s in order.shipments for part in s.lines if part.line_id == line.line_id]
+        assert line.shipped == sum(part.quantity for status, part in sent if status != "CANCELLED")
+        assert line.delivered == sum(part.delivered for _, part in sent)
+    assert order.cancelled == (order.status == "CANCELLED")
+    assert (order.allocation_status is None) == order.cancelled
+
+
+def at_rest(world: World) -> None:
+    """Once nothing is under way, orders and stock agree to the unit."""
+    for stock in world.stocks.values():
+        assert stock.discontinued or stock.balance.available == 0 or stock.balance.backordered == 0
+        assert not (stock.discontinued and stock.balance.backordered)
+    for order_id, order in world.placed.items():
+        for line in order.lines:
+            held = world.shelves[line.product_id].get(order_id, line.line_id)
+            assert held is not None
+            assert line.pending == 0
+            assert (line.allocated, line.backordered, line.shipped) == (held.held, held.waiting, held.shipped)
+            assert (line.returned, line.damaged) == (held.received, held.damaged)
+            assert order.policy is AllocationPolicy.BACKORDER or line.backordered == 0
+        if order.policy is AllocationPolicy.ALL_OR_NOTHING and not order.cancelled:
+            assert all(line.rejected == 0 for line in order.lines)
+    known = {(order_id, line.line_id) for order_id, order in world.placed.items() for line in order.lines}
+    for shelf in world.shelves.values():
+        assert all(key in known or key[1] == MANUAL for key in shelf)
+
+
+def remembered(world: World) -> None:
+    """The histories alone give what is."""
+    for (aggregate, key), history in world.histories.items():
+        if aggregate == "order":
+            order = None
+            for event in history:
+                order = orders.evolve(order, event)
+            assert order == world.placed[key]
+        else:
+            stock, shelf = inventory.Stock(), Shelf()
+            for event in history:
+                stock = inventory.evolve(stock, event)
+                if isinstance(event, ReservationEvent):
+                    shelf.apply(event)
+            assert (stock, shelf) == (world.stocks[key], world.shelves[key])
