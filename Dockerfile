@@ -1,0 +1,26 @@
+# One image for every role: `docker run … fulfillment worker ROLE`. Without the local stack (Kafka, MongoDB, Java).
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+RUN python -m venv /venv
+COPY deploy/requirements.lock deploy/
+RUN /venv/bin/pip install --no-cache-dir --require-hashes -r deploy/requirements.lock
+COPY . .
+RUN /venv/bin/pip install --no-cache-dir --no-deps .
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home fulfillment
+COPY --from=build /venv /venv
+# A container has its ports to itself, so every role's web server listens on the same one.
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    FULFILLMENT_HTTP_PORT=8000 \
+    FULFILLMENT_WORKER_PORT=8000
+USER fulfillment
+WORKDIR /tmp
+EXPOSE 8000
+# From inside, over loopback, so that it also works for roles that listen nowhere else.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['FULFILLMENT_WORKER_PORT'] + '/readyz', timeout=4)"]
+ENTRYPOINT ["fulfillment"]
+CMD ["--help"]

@@ -1,0 +1,23 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers_ops import some_ports
+
+from ops.stack import down
+from streams.settings import Settings
+
+
+@pytest.fixture
+def stack_settings(tmp_path: Path) -> Iterator[Settings]:
+    """A stack of Kafka and MongoDB without workers, in a directory of its own; stopped after the test."""
+    kafka, mongo, http = some_ports(1)[0], some_ports(1)[0], some_ports(1)[0]
+    settings = Settings(
+        kafka=f"127.0.0.1:{kafka}",
+        mongo=f"mongodb://127.0.0.1:{mongo}",
+        http_port=http,
+        data=tmp_path / "data",
+        roles=(),
+    )
+    yield settings
+    down(settings)

@@ -1,0 +1,145 @@
+"""The real Kafka and the real mongod, started and stopped as a user does."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from helpers_ops import some_ports, until
+from pymongo import MongoClient
+
+from ops import state
+from ops.stack import down
+from ops.workers import environment
+from streams.settings import Settings
+
+
+def fulfillment(settings: Settings, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        (sys.executable, "-m", "ops.cli", *arguments),
+        env={**os.environ, **environment(settings), **variables},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def processes(settings: Settings) -> list[psutil.Process]:
+    stack = state.read(settings.data)
+    assert stack
+    return [psutil.Process(pid) for pid in (stack.pid, *(process.pid for process in stack.processes)) if pid]
+
+
+def pid_of(settings: Settings, role: str) -> int | None:
+    stack = state.read(settings.data)
+    return next((process.pid for process in stack.processes if process.role == role), None) if stack else None
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def write(settings: Settings, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka, "acks": "all"})
+    producer.produce("dead-letters", value, partition=0)
+    assert producer.flush(20) == 0
+    with MongoClient[dict[str, object]](settings.mongo) as client:
+        client["t"]["kept"].insert_one({"value": value})
+
+
+def first(settings: Settings) -> bytes | None:
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "t", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["dead-letters"])
+    message = consumer.poll(30)
+    consumer.close()
+    return message.value() if message else None
+
+
+async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings: Settings) -> None:
+    settings = stack_settings
+    up = fulfillment(settings, "up", "--detach")
+    assert (up.returncode, f"http://127.0.0.1:{settings.http_port}" in up.stdout) == (0, True), up.stderr
+
+    topics = AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=10).topics
+    assert len(topics["order-events"].partitions) == settings.partitions
+    found = json.loads(fulfillment(settings, "status", "--json").stdout)
+    assert set(found) == {"ready", "processes", "lag"}
+    assert (found["ready"], {p["role"] for p in found["processes"]}) == (True, {"kafka", "mongod"})
+    assert all(set(p) == {"name", "role", "pid", "state", "port"} for p in found["processes"])
+
+    again = fulfillment(settings, "up")
+    assert (again.returncode != 0, "runs there already" in again.stderr) == (True, True)
+    assert "Traceback" not in again.stderr
+
+    write(settings, b"kept")
+    for role in ("mongod", "kafka"):
+        killed = pid_of(settings, role)
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda role=role, killed=killed: pid_of(settings, role) not in (None, killed))
+    assert await asyncio.to_thread(first, settings) == b"kept"
+
+    everyone, began = processes(settings), time.monotonic()
+    assert "stopped 3 processes" in fulfillment(settings, "down").stdout
+    assert time.monotonic() - began < 10
+    assert not any(map(is_alive, everyone))
+    assert fulfillment(settings, "status").returncode == 1
+
+    assert fulfillment(settings, "up", "--detach").returncode == 0
+    with MongoClient[dict[str, object]](settings.mongo) as client:
+        assert client["t"]["kept"].count_documents({"value": b"kept"}) == 1
+    everyone = processes(settings)
+    os.kill(everyone[0].pid, signal.SIGKILL)  # the supervisor: nobody is left to stop the others
+    await until(lambda: not any(map(is_alive, everyone)), within=10)
+    assert down(settings) == 0
+
+
+def test_a_taken_port_is_one_sentence_that_says_what_to_do(tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, (mongo, http) = taken.getsockname()[1], some_ports(2)
+        settings = Settings(
+            kafka=f"127.0.0.1:{port}", mongo=f"mongodb://127.0.0.1:{mongo}", http_port=http, data=tmp_path, roles=()
+        )
+        up = fulfillment(settings, "up")
+    assert up.returncode != 0
+    sentence = up.stderr.strip()
+    assert sentence.startswith(f"Port {port} is in use by ")
+    assert f"(pid {os.getpid()})" in sentence
+    assert "FULFILLMENT_KAFKA" in sentence
+    assert len(sentence.splitlines()) == 1
+    assert state.read(tmp_path) is None
+
+
+def test_a_child_that_dies_at_once_shows_the_end_of_its_log(stack_settings: Settings) -> None:
+    folder = stack_settings.data / "mongo" / "data"
+    folder.mkdir(parents=True)
+    (folder / "WiredTiger").write_text("not a database")
+    (folder / "WiredTiger.turtle").write_text("not a database")
+    up = fulfillment(stack_settings, "up")
+    assert up.returncode != 0
+    assert up.stderr.startswith("mongod stopped at once. The end of ")
+    assert "WiredTiger" in up.stderr
+    assert "Traceback" not in up.stderr
+
+
+@pytest.mark.parametrize(("workers", "says"), [("orders=x", "role=number"), ("stock=2", "no role 'stock'")])
+def test_a_wrong_number_of_workers_is_refused(stack_settings: Settings, workers: str, says: str) -> None:
+    up = fulfillment(stack_settings, "up", "--detach", "--workers", workers)
+    assert up.returncode == os.EX_CONFIG
+    assert says in up.stderr
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    up = fulfillment(Settings(data=tmp_path / "file" / "data", roles=()), "up")
+    assert up.returncode == os.EX_UNAVAILABLE
+    assert len(up.stderr.strip().splitlines()) == 1

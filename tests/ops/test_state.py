@@ -1,0 +1,64 @@
+"""Who holds the data directory, and what is still alive in it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops import state
+from ops.errors import CannotGoOn
+from ops.stack import down
+from ops.state import Process, Stack
+from streams.settings import Settings
+
+HOLDS = "import signal, sys; from pathlib import Path; from ops import state\nwith state.locked(Path(sys.argv[1])): print(); signal.pause()"  # noqa: E501
+SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")
+
+
+def test_a_directory_has_one_supervisor_and_the_lock_of_a_killed_one_is_no_obstacle(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        assert state.supervisor(tmp_path) == holder.pid
+        with pytest.raises(CannotGoOn, match=f"in use.*pid {holder.pid}.*fulfillment down"), state.locked(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert state.supervisor(tmp_path) is None
+        with state.locked(tmp_path):
+            assert state.supervisor(tmp_path) == os.getpid()
+
+
+def test_what_is_written_is_read_and_only_by_its_owner(tmp_path: Path) -> None:
+    stack = Stack(pid=1, host="127.0.0.1", processes=[Process(name="kafka", role="kafka", pid=2, port=9092)])
+    state.write(stack, tmp_path)
+    assert state.read(tmp_path) == stack
+    assert state.state_file(tmp_path).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"pid": "no"}'])
+def test_a_broken_state_is_no_state(tmp_path: Path, text: str) -> None:
+    state.state_file(tmp_path).write_text(text)
+    assert state.read(tmp_path) is None
+
+
+def test_leftovers_are_ended_and_strangers_with_their_pid_are_not(tmp_path: Path) -> None:
+    with subprocess.Popen(SLEEPS) as left, subprocess.Popen(SLEEPS) as stranger:
+        records = [
+            Process(name="a", role="orders", pid=left.pid, create_time=psutil.Process(left.pid).create_time()),
+            Process(name="b", role="orders", pid=stranger.pid, create_time=1.0),
+        ]
+        state.write(Stack(pid=1, host="127.0.0.1", processes=records), tmp_path)
+        assert down(Settings(data=tmp_path)) == 1
+        assert left.wait() == -signal.SIGTERM
+        assert stranger.poll() is None
+        stranger.kill()
+    assert state.read(tmp_path) is None
+
+
+def test_nothing_to_stop_is_fine(tmp_path: Path) -> None:
+    assert down(Settings(data=tmp_path / "never")) == 0
