@@ -1,0 +1,143 @@
+"""given(what happened).when(a command).then(events), for orders and for one product's stock."""
+
+from typing import Any, Self
+
+from domain_world import Shelf
+
+from domain import inventory, orders
+from domain.address import Address
+from domain.errors import Rejection
+from domain.inventory.events import Balance, ReservationEvent
+from domain.message import Command, Event
+from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price, RecordAllocation
+from domain.policy import AllocationPolicy
+
+EUR = "EUR"
+HOME = Address(street="1 Main St", city="Springfield", zip_code="12345", country="US")
+WORK = Address(street="2 High St", city="Springfield", zip_code="12345", country="US")
+
+
+class Scenario:
+    """What happened, what was asked, and what came of it."""
+
+    events: list[Any]
+    refusal: Rejection | None
+
+    def __init__(self, *history: Command | Event) -> None:
+        for item in history:
+            for event in self.decide(item) if isinstance(item, Command) else [item]:
+                self.apply(event)
+
+    def decide(self, command: Any) -> list[Any]:
+        raise NotImplementedError
+
+    def apply(self, event: Any) -> None:
+        raise NotImplementedError
+
+    def when(self, command: Command) -> Self:
+        """Ask; what comes of it happens."""
+        self.command, self.events, self.refusal = command, [], None
+        try:
+            self.events = self.decide(command)
+        except Rejection as no:
+            self.refusal = no
+        for event in self.events:
+            self.apply(event)
+        return self
+
+    def then(self, *events: Event) -> Self:
+        assert self.refusal is None, self.refusal
+        assert self.events == list(events)
+        return self
+
+    def then_types(self, *types: type[Event]) -> Self:
+        assert self.refusal is None, self.refusal
+        assert [type(event) for event in self.events] == list(types)
+        return self
+
+    def then_quiet(self) -> Self:
+        return self.then()
+
+    def then_rejected(self, kind: type[Rejection], **details: Any) -> None:
+        assert type(self.refusal) is kind, self.refusal or self.events
+        assert self.refusal.details == details
+        assert self.refusal.message
+
+    def asked_again(self) -> Self:
+        """Ask the same once more."""
+        return self.when(self.command)
+
+
+class OrderScenario(Scenario):
+    """The order `o-1`."""
+
+    order: orders.Order | None = None
+
+    def decide(self, command: Any) -> list[Any]:
+        return orders.decide(orders.identified(command, "c-1"), self.order, "o-1")
+
+    def apply(self, event: Any) -> None:
+        self.order = orders.evolve(self.order, event)
+
+    def line(self, line_id: str = "1") -> Any:
+        assert self.order is not None
+        return self.order.line(line_id)
+
+
+class StockScenario(Scenario):
+    """The product `boots`."""
+
+    def __init__(self, *history: Command | Event) -> None:
+        self.stock, self.shelf = inventory.Stock(), Shelf()
+        super().__init__(*history)
+
+    def decide(self, command: Any) -> list[Any]:
+        return inventory.decide(command, self.stock, self.shelf, "boots")
+
+    def apply(self, event: Any) -> None:
+        self.stock = inventory.evolve(self.stock, event)
+        if isinstance(event, ReservationEvent):
+            self.shelf.apply(event)
+
+    def then_moved(self, *moves: tuple[type[Event], dict[str, Any]]) -> Self:
+        """Check what matters of each event: its type and some of its fields."""
+        self.then_types(*(kind for kind, _ in moves))
+        for event, (_, fields) in zip(self.events, moves, strict=True):
+            assert {name: getattr(event, name) for name in fields} == fields
+        return self
+
+    def then_balance(self, **figures: int) -> Self:
+        assert {name: getattr(self.balance, name) for name in figures} == figures
+        return self
+
+    @property
+    def balance(self) -> Balance:
+        return self.stock.balance
+
+
+def price(amount: int = 1000, currency: str = EUR) -> Price:
+    return Price(amount=amount, currency=currency)
+
+
+def new(product_id: str = "boots", quantity: int = 2, **fields: Any) -> NewLine:
+    return NewLine(product_id=product_id, quantity=quantity, **{"price": price(), **fields})
+
+
+def place(*lines: NewLine, **fields: Any) -> PlaceOrder:
+    """An order of two boots at 10.00, unless said otherwise."""
+    given = {"customer_id": "ann", "shipping_address": HOME, "billing_address": HOME, **fields}
+    return PlaceOrder(lines=lines or (new(),), **given)
+
+
+def some(**quantities: int) -> tuple[LineQuantity, ...]:
+    """Units by line: some(_1=2) are two units of line 1."""
+    return tuple(LineQuantity(line_id=name.lstrip("_"), quantity=units) for name, units in quantities.items())
+
+
+def record(line_id: str = "1", version: int = 1, **figures: Any) -> RecordAllocation:
+    """What stock says of a line."""
+    zero = {"reserved": 0, "backordered": 0, "rejected": 0}
+    return RecordAllocation(line_id=line_id, stock_version=version, **{**zero, **figures})
+
+
+BACKORDER, PARTIAL, ALL_OR_NOTHING = AllocationPolicy

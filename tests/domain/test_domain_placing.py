@@ -1,0 +1,195 @@
+"""Placing orders, and what stock says of their lines."""
+
+import pytest
+from domain_scenarios import ALL_OR_NOTHING, HOME, PARTIAL, WORK, OrderScenario, new, place, price, record
+
+from domain.errors import (
+    CorruptHistory,
+    InvalidOrder,
+    LineNotFound,
+    OrderExists,
+    OrderNotFound,
+    TotalMismatch,
+)
+from domain.message import MAX_TOTAL
+from domain.money import Money
+from domain.orders import commands, decide, evolve
+from domain.orders.commands import CancelLines, CancelOrder, CreateShipment, LineQuantity
+from domain.orders.events import (
+    AllocationRecorded,
+    OrderCancelled,
+    OrderHeld,
+    OrderPlaced,
+    PlacedLine,
+    ShipmentDelivered,
+)
+
+given = OrderScenario
+
+
+def euros(amount: int) -> Money:
+    return Money(amount=amount, currency="EUR")
+
+
+def test_an_order_is_placed() -> None:
+    lines = (
+        PlacedLine(line_id="1", product_id="boots", quantity=2, price=price()),
+        PlacedLine(line_id="x", product_id="socks", quantity=1, price=price(333)),
+    )
+    scenario = given().when(place(new(), new("socks", 1, price=price(333), line_id="x"), issued_at="2026-11-23"))
+    scenario.then(
+        OrderPlaced(
+            customer_id="ann",
+            lines=lines,
+            shipping_address=HOME,
+            billing_address=HOME,
+            total_cost=euros(2333),
+            policy=commands.AllocationPolicy.BACKORDER,
+            issued_at="2026-11-23T00:00:00.000Z",
+        )
+    )
+    assert scenario.order is not None
+    assert scenario.order.status == "REGISTERED"
+    assert scenario.order.allocation_status == "PENDING"
+    assert scenario.order.return_status == "NONE"
+
+
+def test_an_order_placed_twice_with_the_same_contents_is_one_order() -> None:
+    given().when(place(total_cost=euros(2001))).then_types(OrderPlaced).asked_again().then_quiet()
+    given(place(), CancelOrder()).when(place()).then_quiet()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        place(new("socks")),
+        place(new(quantity=3)),
+        place(new(price=price(1001))),
+        place(new(), new()),
+        place(new(line_id="x")),
+        place(customer_id="bob"),
+        place(shipping_address=WORK),
+        place(billing_address=WORK),
+        place(policy=PARTIAL),
+        place(issued_at="2026-11-23"),
+        place(total_cost=euros(1)),
+    ],
+)
+def test_an_id_in_use_by_another_order_is_refused(other: commands.PlaceOrder) -> None:
+    given(place()).when(other).then_rejected(OrderExists, orderId="o-1")
+
+
+@pytest.mark.parametrize("off", [-2, -1, 0, 1, 2])
+def test_the_total_given_may_be_rounded_by_one_minor_unit_a_line(off: int) -> None:
+    scenario = given().when(place(new(), new("socks"), total_cost=euros(4000 + off)))
+    assert scenario.events[0].total_cost == euros(4000)
+
+
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [(euros(4003), "40.03 EUR"), (euros(3997), "39.97 EUR"), (Money(amount=4000, currency="USD"), "40.00 USD")],
+)
+def test_another_total_is_refused(total: Money, words: str) -> None:
+    asked = place(new(), new("socks"), total_cost=total)
+    given().when(asked).then_rejected(TotalMismatch, given=words, computed="40.00 EUR")
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ((), "at least one line"),
+        ((new(), new("socks", price=price(1, "USD"))), "one currency"),
+        ((new(line_id="2"), new()), "same id"),
+        ((new(line_id="manual"),), "manual"),
+        ((new(quantity=1_000_000, price=price(MAX_TOTAL // 1000)),), "above"),
+    ],
+)
+def test_an_order_nobody_could_fulfil_is_refused(lines: tuple[commands.NewLine, ...], reason: str) -> None:
+    scenario = given().when(place().model_copy(update={"lines": lines}))
+    assert isinstance(scenario.refusal, InvalidOrder)
+    assert reason in scenario.refusal.message
+
+
+@pytest.mark.parametrize("kind", [commands.CancelOrder, commands.Hold, commands.Release, commands.CreateShipment])
+def test_nothing_can_be_done_to_an_order_that_is_not_there(kind: type[commands.CancelOrder]) -> None:
+    given().when(kind()).then_rejected(OrderNotFound, orderId="o-1")
+
+
+def test_granted_units_are_allocated() -> None:
+    expected = AllocationRecorded(
+        line_id="1", product_id="boots", pending=0, backordered=0, allocated=2, cancelled=0, rejected=0, stock_version=1
+    )
+    scenario = given(place()).when(record(reserved=2)).then(expected)
+    assert scenario.order is not None
+    assert scenario.order.allocation_status == "ALLOCATED"
+    scenario.asked_again().then_quiet()
+
+
+def test_short_units_wait() -> None:
+    scenario = given(place(), record(reserved=1)).when(record(reserved=1, backordered=1, version=2))
+    assert (scenario.line().allocated, scenario.line().backordered, scenario.line().pending) == (1, 1, 0)
+    assert scenario.order is not None
+    assert scenario.order.allocation_status == "PARTIALLY_ALLOCATED"
+
+
+def test_older_figures_are_ignored() -> None:
+    given(place(), record(reserved=2, version=7)).when(record(backordered=2, version=6)).then_quiet()
+
+
+def test_figures_of_an_unknown_line_are_refused() -> None:
+    given(place()).when(record("9", reserved=2)).then_rejected(LineNotFound, lineId="9")
+
+
+def test_figures_from_before_a_cancellation_are_clamped() -> None:
+    one = CancelLines(lines=(LineQuantity(line_id="1", quantity=1),))
+    scenario = given(place(), one).when(record(reserved=2))
+    assert (scenario.line().allocated, scenario.line().cancelled) == (1, 1)
+    scenario = given(place(), one).when(record(reserved=1, rejected=1)).then_types(AllocationRecorded)
+    assert (scenario.line().cancelled, scenario.line().rejected) == (1, 0)
+    given(place(), CancelOrder()).when(record(reserved=2)).then_quiet()
+
+
+def test_shipped_units_count_as_granted() -> None:
+    sent = CreateShipment(lines=(LineQuantity(line_id="1", quantity=1),))
+    scenario = given(place(), record(reserved=1), sent).when(record(reserved=2, version=2))
+    assert (scenario.line().shipped, scenario.line().allocated) == (1, 1)
+
+
+def test_refused_units_are_cancelled_and_the_rest_goes_on() -> None:
+    scenario = given(place(policy=PARTIAL), record(reserved=1)).when(
+        record(reserved=1, rejected=1, reason="INSUFFICIENT_STOCK", version=2)
+    )
+    scenario.then_types(AllocationRecorded).asked_again().then_quiet()
+    assert (scenario.line().cancelled, scenario.line().rejected, scenario.line().allocated) == (1, 1, 1)
+
+
+def test_an_order_of_which_all_is_refused_is_cancelled() -> None:
+    scenario = given(place()).when(record(rejected=2, reason="PRODUCT_NOT_FOUND"))
+    scenario.then_types(AllocationRecorded, OrderCancelled).asked_again().then_quiet()
+    assert scenario.order is not None
+    assert (scenario.order.status, scenario.order.allocation_status) == ("CANCELLED", None)
+
+
+def test_all_or_nothing_ends_with_the_first_refusal() -> None:
+    both = place(new(), new("socks"), policy=ALL_OR_NOTHING)
+    scenario = given(both, record(reserved=2)).when(record("2", rejected=2, reason="INSUFFICIENT_STOCK"))
+    recorded, cancelled = scenario.then_types(AllocationRecorded, OrderCancelled).events
+    assert recorded.reason == cancelled.reason == "OUT_OF_STOCK"
+    assert [(line.line_id, line.quantity, line.keep) for line in cancelled.lines] == [("1", 2, 0)]
+
+
+@pytest.mark.parametrize("lost", [OrderHeld(reason=""), ShipmentDelivered(shipment_id="s", lines=())])
+def test_a_history_must_begin_with_the_order(lost: OrderHeld | ShipmentDelivered) -> None:
+    with pytest.raises(CorruptHistory):
+        evolve(None, lost)
+
+
+def test_a_history_that_cannot_be_is_refused() -> None:
+    placed = decide(place(), None, "o-1")[0]
+    order = evolve(None, placed)
+    recorded = AllocationRecorded(
+        line_id="9", product_id="boots", pending=0, backordered=0, allocated=2, cancelled=0, rejected=0, stock_version=1
+    )
+    for event in (placed, ShipmentDelivered(shipment_id="s", lines=()), recorded):
+        with pytest.raises(CorruptHistory):
+            evolve(order, event)

@@ -1,0 +1,133 @@
+"""Money, addresses, times, identifiers and rejections."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from domain import errors, inventory, orders
+from domain.address import Address
+from domain.inventory.commands import ReleaseStock
+from domain.message import MAX_TOTAL, instant
+from domain.money import Money, decimal_string, exponent, minor_units
+from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "minor"),
+    [
+        ("12.50", "EUR", 1250),
+        (19.99, "EUR", 1999),
+        (Decimal("0.005"), "EUR", 1),
+        ("0.004", "EUR", 0),
+        (7, "JPY", 7),
+        ("1.234", "KWD", 1234),
+        ("0.0001", "CLF", 1),
+    ],
+)
+def test_amounts_become_minor_units(value: Decimal | str | int | float, currency: str, minor: int) -> None:
+    assert minor_units(value, currency) == minor
+
+
+@pytest.mark.parametrize("value", ["", "twelve", "NaN", "Infinity", "1e30", float("inf")])
+def test_what_is_no_amount_is_refused(value: str | float) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        minor_units(value, "EUR")
+
+
+@pytest.mark.parametrize("currency", ["", "eur", "XXX", "BTC"])
+def test_unknown_currencies_are_refused(currency: str) -> None:
+    with pytest.raises(ValueError, match="ISO 4217"):
+        exponent(currency)
+    with pytest.raises(ValidationError):
+        Money(amount=1, currency=currency)
+
+
+@given(st.integers(0, MAX_TOTAL), st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))
+def test_amounts_survive_being_written_and_read(amount: int, currency: str) -> None:
+    written = decimal_string(amount, currency)
+    assert minor_units(written, currency) == amount or Decimal(written) > MAX_TOTAL
+
+
+@pytest.mark.parametrize("amount", [-1, MAX_TOTAL + 1, 1.0, "1", True])
+def test_money_is_a_bounded_whole_number(amount: object) -> None:
+    with pytest.raises(ValidationError):
+        Money.model_validate({"amount": amount, "currency": "EUR"})
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-11-23", "2026-11-23T00:00:00.000Z"),
+        ("2026-11-23T10:00:00", "2026-11-23T10:00:00.000Z"),
+        ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00.000Z"),
+        ("2026-11-23T10:00:00.123456+02:00", "2026-11-23T08:00:00.123Z"),
+        ("2026-11-23T01:00:00+0200", "2026-11-22T23:00:00.000Z"),
+    ],
+)
+def test_times_are_utc_with_milliseconds(written: str, meant: str) -> None:
+    assert instant(written) == meant
+    assert instant(meant) == meant
+
+
+@pytest.mark.parametrize("written", ["", "yesterday", "2026-13-01", "2026-11-23T25:00:00Z", 1_700_000_000, None])
+def test_what_is_no_time_is_refused(written: object) -> None:
+    with pytest.raises((ValueError, ValidationError)):
+        instant(written)
+
+
+@pytest.mark.parametrize("name", ["zipCode", "zipcode", "zip_code"])
+def test_zip_codes_are_read_as_people_write_them(name: str) -> None:
+    address = Address.model_validate({"street": "s", "city": "c", name: "12345", "country": "US"})
+    assert address.zip_code == "12345"
+    assert address.model_dump(by_alias=True)["zipCode"] == "12345"
+    assert address.state == ""
+
+
+@pytest.mark.parametrize("field", ["street", "city", "zipCode", "country"])
+def test_addresses_need_all_but_the_state(field: str) -> None:
+    whole = {"street": "s", "city": "c", "zipCode": "1", "country": "US"}
+    with pytest.raises(ValidationError):
+        Address.model_validate(whole | {field: ""})
+
+
+@pytest.mark.parametrize("line_id", ["", "x" * 129, "a\nb", "a\x00", "a\u2028b", 7])
+def test_identifiers_are_short_and_printable(line_id: object) -> None:
+    with pytest.raises(ValidationError):
+        LineQuantity.model_validate({"lineId": line_id, "quantity": 1})
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 1_000_001, 1.5, "2", True])
+def test_quantities_are_positive_whole_numbers(quantity: object) -> None:
+    with pytest.raises(ValidationError):
+        LineQuantity.model_validate({"lineId": "1", "quantity": quantity})
+
+
+def test_an_order_has_at_most_two_hundred_lines() -> None:
+    line = NewLine(product_id="p", quantity=1, price=Price(amount=1, currency="EUR"))
+    home = Address(street="s", city="c", zip_code="1", country="US")
+    with pytest.raises(ValidationError):
+        PlaceOrder(customer_id="c", lines=(line,) * 201, shipping_address=home, billing_address=home)
+
+
+@pytest.mark.parametrize("fields", [{}, {"keep": 1, "quantity": 1}])
+def test_a_release_says_either_what_to_keep_or_what_to_give(fields: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        ReleaseStock.model_validate({"orderId": "o", **fields})
+
+
+def test_codes_are_the_names_of_the_rejections() -> None:
+    assert errors.OrderOnHold.code == "ORDER_ON_HOLD"
+    assert errors.NotAllocated.code == "NOT_ALLOCATED"
+    assert errors.AllocationPending.retryable
+    assert not errors.OrderOnHold.retryable
+
+
+def test_what_crosses_the_wire_is_known_by_its_class_name() -> None:
+    assert set(orders.COMMANDS) >= {"PlaceOrder", "UpdateStatus", "RecordAllocation"}
+    assert set(inventory.COMMANDS) >= {"SetStock", "FillBackorders"}
+    assert all(kind.__name__ == name for name, kind in (orders.EVENTS | inventory.EVENTS).items())
+    assert len(orders.COMMANDS) == 12
+    assert len(orders.EVENTS) == len(inventory.COMMANDS) == len(inventory.EVENTS) == 11
