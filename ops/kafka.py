@@ -22,7 +22,8 @@ LOGGING = (
 )
 
 # A broker with one replica of everything, that forms groups at once, aborts abandoned transactions within a second or
-# so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second).
+# so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second). A killed broker may register again only when
+# its old session has ended: 3 s instead of 9.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -45,6 +46,8 @@ group.min.session.timeout.ms=1000
 message.max.bytes=4194304
 replica.fetch.max.bytes=4194304
 metadata.max.idle.interval.ms=0
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=3000
 num.network.threads=2
 num.io.threads=4
 background.threads=2

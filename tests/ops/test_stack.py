@@ -57,7 +57,9 @@ def write(settings: Settings, value: bytes) -> None:
 
 
 def first(settings: Settings) -> bytes | None:
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "t", "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka, "group.id": "t", "auto.offset.reset": "earliest", "log_level": 0}
+    )
     consumer.subscribe(["dead-letters"])
     message = consumer.poll(30)
     consumer.close()

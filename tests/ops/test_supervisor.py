@@ -1,6 +1,7 @@
 """The supervisor, with real processes."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -16,7 +17,6 @@ from helpers_ops import until
 from ops import supervisor as module
 from ops.state import Process
 from ops.supervisor import Child, Program, Supervisor
-import itertools
 
 SLEEPS = "import signal; print('up', flush=True); signal.pause()"
 DEAF = (
