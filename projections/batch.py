@@ -1,0 +1,83 @@
+"""A batch in memory: decoded, folded on to the views it was given, and what is to be written of it. Pure, no I/O."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from projections.document import Document
+from projections.projection import Model, Projection, Record, View
+from projections.stopped import Gap, Stop
+from streams.messages import EventMessage
+
+
+class Part:
+    """What a batch brought of one partition."""
+
+    def __init__(self, projection: Projection, topic: str, partition: int, records: Sequence[Record]) -> None:
+        self.projection, self.topic, self.partition = projection, topic, partition
+        self.owner = (projection.id, topic, partition)
+        self.next_offset = records[-1].offset + 1
+        self.stop: Stop | None = None
+        self.messages: list[tuple[int, Any]] = []
+        for record in records:
+            try:
+                self.messages.append((record.offset, projection.decode(record)))
+            except Exception as error:
+                self.stop_at(record.offset, error)
+                break
+
+    def stop_at(self, offset: int, error: Exception) -> None:
+        """Go no further than `offset`."""
+        reason = str(error) if isinstance(error, Gap) else f"{type(error).__name__}: {error}"
+        self.stop = Stop(self.topic, self.partition, offset, reason)
+        self.next_offset = offset
+
+    def firsts(self, model: Model) -> dict[str, EventMessage]:
+        """Return the first event of each key `model` has in here."""
+        firsts: dict[str, EventMessage] = {}
+        for _, message in self.messages:
+            key = model.key(message)
+            if key is not None and key not in firsts:
+                firsts[key] = message
+        return firsts
+
+
+@dataclass(slots=True)
+class Folding:
+    """A part's views as they change, and the entries its messages leave."""
+
+    part: Part
+    known: Mapping[tuple[str, str], View]  # (collection, key) → the view before the batch, if there is one
+    changed: dict[tuple[str, str], View] = field(default_factory=dict)
+    entries: dict[str, list[Document]] = field(default_factory=lambda: defaultdict(list))
+
+    def run(self) -> None:
+        """Fold all messages, up to the first that cannot be."""
+        for offset, message in self.part.messages:
+            try:
+                self._step(message)
+            except Exception as error:  # whatever it is: an event is never skipped
+                self.part.stop_at(offset, error)
+                return
+
+    def _step(self, message: Any) -> None:
+        changes: dict[tuple[str, str], View] = {}
+        for model in self.part.projection.models:
+            key = model.key(message)
+            if key is None:
+                continue
+            at = (model.collection, key)
+            view = self.changed.get(at) or self.known.get(at)
+            version = view.version if view else 0
+            if message.sequence <= version:
+                if model.gapless:
+                    return  # it was projected, whole: the gapless document is written last
+                continue
+            if model.gapless and message.sequence != version + 1:
+                raise Gap(key, version, message.sequence)
+            changes[at] = model.fold(view, message)
+        entries = {name: entry(message) for name, entry in self.part.projection.logs.items()}
+        self.changed.update(changes)
+        for name, document in entries.items():
+            self.entries[name].append(document)

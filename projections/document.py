@@ -1,0 +1,27 @@
+"""What all documents have in common: camelCase, `_id`, and the `sequence` of the last event they include."""
+
+from typing import Any
+
+from domain.money import Money, decimal_string, minor_units
+
+Document = dict[str, Any]
+
+
+def public(document: Document) -> Document:
+    """Return `document` as the API shows it: `_id` as `id`, and without what begins with an underscore.
+
+    `sequence` goes too where `version` says the same.
+    """
+    hidden = "sequence" if "version" in document else "_id"
+    shown = {name: value for name, value in document.items() if name[0] != "_" and name != hidden}
+    return {"id": document["_id"], **shown}
+
+
+def money_document(amount: int, currency: str) -> dict[str, str]:
+    """Return minor units as HTTP and documents have them: `{"currency": "EUR", "value": "12.50"}`."""
+    return {"currency": currency, "value": decimal_string(amount, currency)}
+
+
+def money_of(document: Document) -> Money:
+    """Return the money `money_document` wrote."""
+    return Money(amount=minor_units(document["value"], document["currency"]), currency=document["currency"])

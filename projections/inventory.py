@@ -1,0 +1,84 @@
+"""The `inventory` read model: one document per product, folded by the domain's own `evolve`.
+
+A product of which only a rejected reservation is known does not exist yet: its document says `exists: false`, keeps the
+place in the sequence, and is hidden from queries.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from domain.inventory import InventoryEvent, Stock, evolve
+from domain.inventory.events import Balance
+from projections.document import Document
+from streams.messages import EventMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ProductView:
+    """A product after the event that made it `version`; `created_at`: when it began to exist."""
+
+    id: str
+    stock: Stock
+    version: int
+    created_at: str | None
+    updated_at: str
+
+
+def fold(view: ProductView | None, message: EventMessage) -> ProductView:
+    """Return the product after `message`."""
+    stock = evolve(view.stock if view else Stock(), cast(InventoryEvent, message.event))
+    created_at = view.created_at if view else None
+    return ProductView(
+        id=message.key,
+        stock=stock,
+        version=message.sequence,
+        created_at=created_at or (message.time if stock.exists else None),
+        updated_at=message.time,
+    )
+
+
+def project(document: Document | None, message: EventMessage) -> Document:
+    """Return the `inventory` document after `message`."""
+    return document_of(fold(view_of(document) if document else None, message))
+
+
+def document_of(view: ProductView) -> Document:
+    """Return the document of `view`: what the API shows, and what the fold needs to go on."""
+    stock = view.stock
+    return {
+        "_id": view.id,
+        "sequence": view.version,
+        "id": view.id,
+        "productId": view.id,
+        "exists": stock.exists,
+        "availableQuantity": stock.balance.available,
+        "allocatedQuantity": stock.balance.allocated,
+        "onHandQuantity": stock.balance.on_hand,
+        "damagedQuantity": stock.balance.damaged,
+        "backorderedQuantity": stock.balance.backordered,
+        "status": stock.status.value,
+        "version": view.version,
+        "createdAt": view.created_at,
+        "updatedAt": view.updated_at,
+        "_balance": stock.balance.model_dump(by_alias=True),
+        "_discontinued": stock.discontinued,
+        "_queue": [stock.queue_head, stock.queue_tail],
+    }
+
+
+def view_of(document: Document) -> ProductView:
+    """Return the view a document was made of."""
+    head, tail = document["_queue"]
+    return ProductView(
+        id=document["_id"],
+        stock=Stock(
+            exists=document["exists"],
+            discontinued=document["_discontinued"],
+            balance=Balance.model_validate(document["_balance"]),
+            queue_head=head,
+            queue_tail=tail,
+        ),
+        version=document["sequence"],
+        created_at=document["createdAt"],
+        updated_at=document["updatedAt"],
+    )

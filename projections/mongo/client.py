@@ -1,0 +1,54 @@
+"""The database: one client a process, and which of its collections is which."""
+
+from typing import Any, TypeAlias
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import WriteConcern
+
+from projections.document import Document
+from streams.settings import Settings
+
+Collection: TypeAlias = "AsyncIOMotorCollection[Document]"
+SERVER_SELECTION_MS = 2_000
+
+# A projector goes on only after its progress was written, and what it wrote before must then survive a crash: otherwise
+# it would go on behind a hole. In a replica set the majority that every write waits for keeps it (and journals it). A
+# standalone mongod keeps one journal in order, so that journaling the progress, the last write of a batch, journals
+# all before it; waiting for the disk once a batch is enough.
+REPLICATED = WriteConcern(w="majority")
+DURABLE = WriteConcern(w="majority", j=True)
+
+
+class Mongo:
+    """The installation's database; `close` it when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.client: Any = AsyncIOMotorClient(
+            settings.mongo,
+            tz_aware=True,
+            uuidRepresentation="standard",
+            serverSelectionTimeoutMS=SERVER_SELECTION_MS,
+            appname="fulfillment",
+        )
+        self.database: AsyncIOMotorDatabase[Document] = self.client.get_database(
+            settings.named(settings.database),
+            codec_options=CodecOptions(tz_aware=True),
+            write_concern=REPLICATED,
+        )
+
+    def collection(self, name: str) -> Collection:
+        """Return a collection whose writes survive what its replica set survives."""
+        return self.database[name]
+
+    def durable(self, name: str) -> Collection:
+        """Return a collection whose writes, and all before them, are on disk when they are acknowledged."""
+        return self.database[name].with_options(write_concern=DURABLE)
+
+    async def ping(self) -> None:
+        """Return once the database answers; `PyMongoError` when it does not."""
+        await self.database.command("ping")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.client.close()

@@ -1,0 +1,132 @@
+"""What the API asks: one document by its id, pages of many, how far a document is, and what happened to an order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from projections.document import Document, public
+from projections.mongo import cursors
+from projections.mongo.client import Collection, Mongo
+from projections.mongo.cursors import BadCursor as BadCursor
+from projections.order_events import message_of
+from projections.projection import Projection
+from projections.table import PROJECTIONS
+from streams.messages import EventMessage
+
+Scalar = str | int | bool
+Range = tuple[str | None, str | None]  # from, and before; None: open
+VISIBLE: dict[str, Document] = {"inventory": {"exists": True}, "work_queue": {"open": True}}
+SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading minus: descending
+    "orders": ("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
+    "customer_orders": ("-createdAt", "createdAt"),
+    "work_queue": ("since", "-since"),
+    "order_events": ("sequence", "-sequence"),
+    "inventory": ("id", "-id"),
+    "reservations": ("id", "-id"),
+    "stock_ledger": ("sequence", "-sequence"),
+}
+
+
+class Page(NamedTuple):
+    """Documents of a list, and where the next page begins; no cursor: this was the last."""
+
+    documents: list[Document]
+    next_cursor: str | None
+
+
+class BadSort(ValueError):
+    """A sort the list does not have; `allowed` are those it has."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"sort must be one of {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+class Queries:
+    """Read access to the read models by their names (`orders`, `work_queue` …), whatever version is live."""
+
+    def __init__(self, mongo: Mongo, projections: Sequence[Projection] = PROJECTIONS) -> None:
+        self._mongo = mongo
+        self._names = {name: one.collection(name) for one in projections for name in one.collections}
+
+    async def find(self, name: str, identifier: str) -> Document | None:
+        """Return a document by its id; None when there is none, or none to be seen."""
+        found = await self._of(name).find_one(
+            {"_id": identifier, **(VISIBLE["inventory"] if name == "inventory" else {})}
+        )
+        return public(found) if found else None
+
+    async def find_many(self, name: str, identifiers: Sequence[str]) -> list[Document]:
+        """Return those documents of `identifiers` that exist, in no order."""
+        found = self._of(name).find({"_id": {"$in": list(identifiers)}}, batch_size=len(identifiers) + 1)
+        return [public(document) async for document in found]
+
+    async def version(self, name: str, identifier: str) -> int:
+        """Return the sequence a document includes, 0 when there is none yet: has a write got here?"""
+        found = await self._of(name).find_one({"_id": identifier}, {"sequence": 1})
+        return int(found["sequence"]) if found else 0
+
+    async def page(
+        self,
+        name: str,
+        where: Mapping[str, Scalar] | None = None,
+        *,
+        within: Mapping[str, Range] | None = None,
+        sort: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return up to `limit` documents of a list; `BadSort` and `BadCursor` are the caller's mistakes.
+
+        `where`: fields and what they must be; `within`: fields and the range they must be in.
+        """
+        sort = sort or SORTS[name][0]
+        if sort not in SORTS[name]:
+            raise BadSort(SORTS[name])
+        key, descending = _sort_key(sort)
+        conditions = [VISIBLE.get(name, {}), dict(where or {}), *_ranges(within or {})]
+        if cursor is not None:
+            conditions.append(_behind(key, descending, *cursors.decode(sort, cursor)))
+        found = await self._sorted(name, conditions, key, -1 if descending else 1, limit + 1)
+        more = len(found) > limit
+        documents = [public(document) for document in found[:limit]]
+        return Page(documents, cursors.encode(sort, key, found[limit - 1]) if more else None)
+
+    async def history(self, order_id: str, version: int | None = None) -> list[EventMessage]:
+        """Return the events of an order, oldest first, up to `version`."""
+        upto = {} if version is None else {"sequence": {"$lte": version}}
+        found = self._of("order_events").find({"orderId": order_id, **upto}).sort("sequence", 1)
+        return [message_of(document) async for document in found]
+
+    async def waiting_before(self, product_id: str, place: int) -> int:
+        """Return how many reservations of a product wait at places before `place`."""
+        before = {"productId": product_id, "waiting": {"$gt": 0}, "place": {"$lt": place}}
+        return int(await self._of("reservations").count_documents(before))
+
+    async def _sorted(
+        self, name: str, conditions: Sequence[Document], key: str, direction: int, limit: int
+    ) -> list[Document]:
+        order = [(key, direction)] if key == "_id" else [(key, direction), ("_id", direction)]
+        query = {"$and": [one for one in conditions if one] or [{}]}
+        return await self._of(name).find(query, batch_size=limit + 1).sort(order).limit(limit).to_list(None)
+
+    def _of(self, name: str) -> Collection:
+        return self._mongo.collection(self._names[name])
+
+
+def _sort_key(sort: str) -> tuple[str, bool]:
+    name = sort.removeprefix("-")
+    return ("_id" if name == "id" else name), sort.startswith("-")
+
+
+def _ranges(within: Mapping[str, Range]) -> list[dict[str, Any]]:
+    bounds = [(field, "$gte", low) for field, (low, _) in within.items()]
+    bounds += [(field, "$lt", high) for field, (_, high) in within.items()]
+    return [{field: {operator: value}} for field, operator, value in bounds if value is not None]
+
+
+def _behind(key: str, descending: bool, value: Scalar, identifier: str) -> Document:
+    """Return what is true of documents behind a position; its first half is what bounds the index scan."""
+    beyond = "$lt" if descending else "$gt"
+    if key == "_id":
+        return {"_id": {beyond: identifier}}
+    return {key: {f"{beyond}e": value}, "$or": [{key: {beyond: value}}, {"_id": {beyond: identifier}}]}

@@ -1,0 +1,70 @@
+"""The `orders` read model: one whole document per order, folded by the domain's own `evolve`.
+
+`OrderView` is what is folded, and what the other read models of orders are rendered from; `document_of` and `view_of`
+are each other's inverse, so that a fold goes on from what was stored.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from domain.orders import Order, OrderEvent, evolve
+from domain.policy import AllocationPolicy
+from projections.document import Document
+from projections.order_shape import order_of, render
+from streams.messages import EventMessage
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order after the event that made it `version`; `pickable_since`: when the warehouse could first pick it."""
+
+    id: str
+    order: Order
+    version: int
+    created_at: str
+    updated_at: str
+    pickable_since: str | None = None
+
+
+def fold(view: OrderView | None, message: EventMessage) -> OrderView:
+    """Return the order after `message`."""
+    order = evolve(view.order if view else None, cast(OrderEvent, message.event))
+    since = (view.pickable_since if view else None) or message.time
+    return OrderView(
+        id=message.key,
+        order=order,
+        version=message.sequence,
+        created_at=view.created_at if view else message.time,
+        updated_at=message.time,
+        pickable_since=since if pickable(order) else None,
+    )
+
+
+def project(document: Document | None, message: EventMessage) -> Document:
+    """Return the `orders` document after `message`."""
+    return document_of(fold(view_of(document) if document else None, message))
+
+
+def pickable(order: Order) -> bool:
+    """Say whether the warehouse can pick anything of `order` now; ALL_OR_NOTHING waits for every line."""
+    if order.hold is not None or not any(line.allocated for line in order.lines):
+        return False
+    return order.policy is not AllocationPolicy.ALL_OR_NOTHING or not any(line.pending for line in order.lines)
+
+
+def document_of(view: OrderView) -> Document:
+    """Return the document of `view`: what the API shows, and what the fold needs to go on."""
+    shown = render(view.id, view.order, view.version, view.created_at, view.updated_at)
+    return {"_id": view.id, "sequence": view.version, **shown, "_pickableSince": view.pickable_since}
+
+
+def view_of(document: Document) -> OrderView:
+    """Return the view a document was made of."""
+    return OrderView(
+        id=document["_id"],
+        order=order_of(document),
+        version=document["sequence"],
+        created_at=document["createdAt"],
+        updated_at=document["updatedAt"],
+        pickable_since=document["_pickableSince"],
+    )

@@ -1,0 +1,106 @@
+"""One projection's way from records to documents: read what is needed, fold in memory, write."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any
+
+from projections.batch import Folding, Part
+from projections.cache import Cache
+from projections.document import Document
+from projections.mongo.client import Mongo
+from projections.mongo.writes import Put, insert, load, put
+from projections.projection import Model, Projection, View
+
+Known = dict[tuple[str, str], View]  # (collection, key) → view
+
+
+async def project(mongo: Mongo, cache: Cache, parts: Sequence[Part]) -> None:
+    """Project parts of one projection; where one cannot go on, it says so in `stop`."""
+    projection = parts[0].projection
+    known = await _load(mongo, cache, projection, parts)
+    foldings = [Folding(part, known) for part in parts]
+    for folding in foldings:
+        folding.run()
+    await _write(mongo, cache, projection, foldings)
+
+
+async def together(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Do all of `work` at once, wait until all of it has ended, then raise the first error there was."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def _load(mongo: Mongo, cache: Cache, projection: Projection, parts: Sequence[Part]) -> Known:
+    known, missing = _remembered(cache, projection, parts)
+    await together(_read(mongo, projection, model, keys, known) for model, keys in missing.items())
+    return known
+
+
+def _remembered(cache: Cache, projection: Projection, parts: Sequence[Part]) -> tuple[Known, Mapping[Model, list[str]]]:
+    """Return the views that need no reading, and the keys of those that do.
+
+    Views with gaps are not remembered: nothing would tell when another worker has changed them meanwhile.
+    """
+    known: Known = {}
+    missing: dict[Model, list[str]] = defaultdict(list)
+    for part in parts:
+        for model in projection.models:
+            for key, first in part.firsts(model).items():
+                view = cache.get(part.owner, key, joins=first.sequence) if model.gapless else None
+                if view is not None:
+                    known[model.collection, key] = view
+                elif not model.begins(first):
+                    missing[model].append(key)
+    return known, missing
+
+
+async def _read(mongo: Mongo, projection: Projection, model: Model, keys: list[str], known: Known) -> None:
+    collection = mongo.collection(projection.collection(model.collection))
+    for document in await load(collection, keys):
+        known[model.collection, document["_id"]] = model.view_of(document)
+
+
+async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: Sequence[Folding]) -> None:
+    entries: dict[str, list[Document]] = defaultdict(list)
+    for folding in foldings:
+        for name, documents in folding.entries.items():
+            entries[name] += documents
+    puts = {model: _rendered(model, foldings) for model in projection.models}
+
+    def write(model: Model, name: str) -> Awaitable[set[str]]:
+        return put(mongo.collection(projection.collection(name)), puts[model][name])
+
+    await together(
+        [
+            *(insert(mongo.collection(projection.collection(name)), documents) for name, documents in entries.items()),
+            *(write(model, name) for model in projection.models for name in model.others if puts[model][name]),
+            *(write(model, model.collection) for model in projection.models if not model.gapless),
+        ]
+    )
+    for model in projection.models:
+        if model.gapless:
+            newer = await write(model, model.collection)
+            _remember(cache, model, foldings, newer)
+
+
+def _rendered(model: Model, foldings: Sequence[Folding]) -> dict[str, list[Put]]:
+    """Return what is to be written to each of the model's collections."""
+    changed = [
+        (view, at not in folding.known)
+        for folding in foldings
+        for at, view in folding.changed.items()
+        if at[0] == model.collection
+    ]
+    renders = {**model.others, model.collection: model.document_of}
+    return {name: [Put(render(view), fresh) for view, fresh in changed] for name, render in renders.items()}
+
+
+def _remember(cache: Cache, model: Model, foldings: Sequence[Folding], newer: set[str]) -> None:
+    for folding in foldings:
+        views = {key: view for (collection, key), view in folding.changed.items() if collection == model.collection}
+        cache.drop(folding.part.owner, newer & views.keys())
+        cache.keep(folding.part.owner, {key: view for key, view in views.items() if key not in newer})

@@ -1,0 +1,101 @@
+"""The `reservations` read model: what one line of an order holds of a product, and where it waits.
+
+A reservation's `sequence` is the product's version that last touched it, so there are gaps in it.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import quote
+
+from domain.inventory import evolve_reservation
+from domain.inventory.events import ReservationEvent, ReservationRejected, StockBackordered, StockReserved
+from domain.inventory.state import Reservation
+from domain.policy import MANUAL
+from projections.document import Document
+from streams.messages import EventMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationView:
+    """A reservation of `product_id` after the product's event number `version`."""
+
+    product_id: str
+    reservation: Reservation
+    version: int
+    updated_at: str
+
+
+def reservation_id(product_id: str, order_id: str, line_id: str) -> str:
+    """Return the `_id` of a reservation; a slash in one of the ids is encoded."""
+    return "/".join(quote(part, safe="") for part in (product_id, order_id, line_id))
+
+
+def key(message: EventMessage) -> str | None:
+    """Return the `_id` of the reservation `message` is about, if it is about one."""
+    event = message.event
+    if not isinstance(event, ReservationEvent):
+        return None
+    return reservation_id(message.key, event.order_id, event.line_id)
+
+
+def begins(message: EventMessage) -> bool:
+    """Say whether `message` is the first of its reservation, so that nothing need be read.
+
+    A line of an order asks once: what moves all it ever asked for, and out of no queue, is its first event. People ask
+    any number of times.
+    """
+    match message.event:
+        case StockReserved(place=None) | StockBackordered() | ReservationRejected(place=None) as event:
+            moved_in_all = event.reserved + event.backordered + event.rejected
+            return event.line_id != MANUAL and event.quantity == moved_in_all
+    return False
+
+
+def fold(view: ReservationView | None, message: EventMessage) -> ReservationView:
+    """Return the reservation after `message`."""
+    reservation = evolve_reservation(view.reservation if view else None, cast(ReservationEvent, message.event))
+    return ReservationView(message.key, reservation, message.sequence, message.time)
+
+
+def project(document: Document | None, message: EventMessage) -> Document:
+    """Return the `reservations` document after `message`."""
+    return document_of(fold(view_of(document) if document else None, message))
+
+
+def document_of(view: ReservationView) -> Document:
+    """Return the document of `view`; `open`: it holds something, or waits."""
+    line = view.reservation
+    return {
+        "_id": reservation_id(view.product_id, line.order_id, line.line_id),
+        "sequence": view.version,
+        "productId": view.product_id,
+        "orderId": line.order_id,
+        "lineId": line.line_id,
+        "open": bool(line.held or line.waiting),
+        "held": line.held,
+        "waiting": line.waiting,
+        "shipped": line.shipped,
+        "rejected": line.rejected,
+        "received": line.received,
+        "damaged": line.damaged,
+        "place": line.place,
+        "updatedAt": view.updated_at,
+        "_orderVersion": line.order_version,
+    }
+
+
+def view_of(document: Document) -> ReservationView:
+    """Return the view a document was made of."""
+    reservation = Reservation(
+        order_id=document["orderId"],
+        line_id=document["lineId"],
+        held=document["held"],
+        waiting=document["waiting"],
+        shipped=document["shipped"],
+        rejected=document["rejected"],
+        received=document["received"],
+        damaged=document["damaged"],
+        place=document["place"],
+        order_version=document["_orderVersion"],
+    )
+    return ReservationView(document["productId"], reservation, document["sequence"], document["updatedAt"])

@@ -1,0 +1,83 @@
+"""The read models, as a table: which topic is folded into which documents."""
+
+from projections import (
+    commands,
+    customer_orders,
+    inventory,
+    order_events,
+    orders,
+    reservations,
+    stock_ledger,
+    work_queue,
+)
+from projections.commands import Recorded
+from projections.projection import Model, Projection, Record
+from streams.codec import decode_event
+from streams.messages import EventMessage, Outcome
+from streams.topics import COMMAND_OUTCOMES, INVENTORY_EVENTS, ORDER_EVENTS
+
+
+def event_in(record: Record) -> EventMessage:
+    """Return the event in `record`."""
+    return decode_event(record.value or b"")
+
+
+def outcome_in(record: Record) -> Recorded:
+    """Return the outcome in `record`, and when Kafka got it."""
+    return Recorded(Outcome.decode(record.value or b""), record.timestamp / 1000)
+
+
+def aggregate(message: EventMessage) -> str:
+    """Return the id of the aggregate `message` is of."""
+    return message.key
+
+
+def is_first(message: EventMessage) -> bool:
+    """Say whether `message` is the first of its aggregate."""
+    return message.sequence == 1
+
+
+ORDERS = Projection(
+    name="orders",
+    topic=ORDER_EVENTS,
+    decode=event_in,
+    logs={"order_events": order_events.entry},
+    models=(
+        Model(
+            collection="orders",
+            key=aggregate,
+            begins=is_first,
+            fold=orders.fold,
+            view_of=orders.view_of,
+            document_of=orders.document_of,
+            others={"customer_orders": customer_orders.document_of, "work_queue": work_queue.document_of},
+        ),
+    ),
+)
+INVENTORY = Projection(
+    name="inventory",
+    topic=INVENTORY_EVENTS,
+    decode=event_in,
+    logs={"stock_ledger": stock_ledger.entry},
+    models=(
+        Model(
+            collection="inventory",
+            key=aggregate,
+            begins=is_first,
+            fold=inventory.fold,
+            view_of=inventory.view_of,
+            document_of=inventory.document_of,
+        ),
+        Model(
+            collection="reservations",
+            key=reservations.key,
+            begins=reservations.begins,
+            fold=reservations.fold,
+            view_of=reservations.view_of,
+            document_of=reservations.document_of,
+            gapless=False,
+        ),
+    ),
+)
+COMMANDS = Projection(name="commands", topic=COMMAND_OUTCOMES, decode=outcome_in, logs={"commands": commands.entry})
+PROJECTIONS = (ORDERS, INVENTORY, COMMANDS)

@@ -1,0 +1,51 @@
+"""A real mongod for the session, and an empty database for every test."""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from ops import mongod, ports
+from projections.mongo.client import Mongo
+from projections.mongo.indexes import create_indexes
+from projections.runner import Runner
+from projections.table import PROJECTIONS
+from streams.settings import Settings
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("mongod")
+    port = ports.next_free(20_000)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(mongod.command(folder, "127.0.0.1", port), stdout=log, stderr=log)
+    try:
+        uri = f"mongodb://127.0.0.1:{port}"
+        assert mongod.answers(uri, timeout=30), (folder / "log").read_text()[-2000:]
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def settings(mongo_uri: str) -> Settings:
+    return Settings(mongo=mongo_uri, database=f"test_{next(_numbers)}")
+
+
+@pytest.fixture
+async def mongo(settings: Settings) -> AsyncIterator[Mongo]:
+    mongo = Mongo(settings)
+    await create_indexes(mongo, PROJECTIONS)
+    yield mongo
+    await mongo.client.drop_database(mongo.database.name)
+    mongo.close()
+
+
+@pytest.fixture
+def runner(mongo: Mongo, settings: Settings) -> Runner:
+    return Runner(mongo, settings)
