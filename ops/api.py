@@ -1,0 +1,134 @@
+"""The api role: a Faust app that serves HTTP, sends commands and reads outcomes, and consumes nothing as a group."""
+
+import asyncio
+import logging
+from typing import Any
+
+import mode.loop
+
+mode.loop.use("uvloop")  # before Faust is imported: https://faust-streaming.github.io/faust (Event loops)
+
+import faust  # noqa: E402
+from aiohttp.web import Application, AppRunner  # noqa: E402
+from faust.app.base import BootStrategy  # noqa: E402
+from faust.web.drivers.aiohttp import Web  # noqa: E402
+from pymongo.errors import PyMongoError  # noqa: E402
+
+from agents.outcomes import Outcomes  # noqa: E402
+from projections.mongo.client import Mongo  # noqa: E402
+from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
+from projections.mongo.queries import Queries  # noqa: E402
+from streams.gateway import Gateway  # noqa: E402
+from streams.settings import Settings  # noqa: E402
+from streams.waiting import Waiting  # noqa: E402
+from web.app import install  # noqa: E402
+from web.services import Services  # noqa: E402
+
+PING_SECONDS = 1.0
+SHUTDOWN_SECONDS = 3.0  # for requests that are being answered
+QUIET = ("aiokafka", "faust", "mode", "pymongo")
+
+
+class HttpOnly(BootStrategy):  # type: ignore[misc]  # Faust is not typed
+    """Start the web server and nothing that talks to Kafka in Faust's way."""
+
+    enable_kafka = False
+    enable_web = True
+    enable_sensors = False
+
+
+class Server(Web):  # type: ignore[misc]
+    """Faust's web server with our routes only, and a shutdown that does not take a minute."""
+
+    default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+
+
+class ApiApp(faust.App):  # type: ignore[misc]
+    """The Faust app of the api role."""
+
+    BootStrategy = HttpOnly
+    producer_only = True
+
+    def _new_web(self) -> Server:
+        return Server(self)
+
+    def _create_directories(self) -> None:
+        """Keep nothing on disk."""
+
+
+class Api:
+    """What the handlers work with, started before the first request and stopped after the last."""
+
+    def __init__(self, settings: Settings) -> None:
+        waiting = Waiting()
+        self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
+        self.mongo = Mongo(settings)
+        self.services = Services(
+            settings, self.gateway, waiting, Queries(self.mongo), IdempotencyKeys(self.mongo), self.reasons
+        )
+
+    async def start(self, _: Application) -> None:
+        """Begin to look for Kafka and MongoDB; requests are answered meanwhile, with 503 where they need them."""
+        await self.gateway.start()
+        await self.outcomes.start()
+
+    async def stop(self, _: Application) -> None:
+        """Let go of Kafka and MongoDB."""
+        await self.outcomes.stop()
+        await self.gateway.stop()
+        self.mongo.close()
+
+    async def reasons(self) -> dict[str, str]:
+        """Return why the process is not ready; nothing when it is."""
+        found = {}
+        if not self.gateway.ready:
+            found["kafka"] = "the producer has not reached Kafka yet"
+        if not self.outcomes.ready:
+            found["outcomes"] = "the reader of command outcomes is not at the end of its topic yet"
+        if not await self._mongo_answers():
+            found["mongodb"] = "MongoDB does not answer"
+        return found
+
+    async def _mongo_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self.mongo.ping()
+        except (PyMongoError, TimeoutError):
+            return False
+        return True
+
+
+def create_app(settings: Settings) -> ApiApp:
+    """Return the Faust app of the api role."""
+    app = ApiApp(
+        settings.named("api"),
+        broker=f"kafka://{settings.kafka.split(',')[0]}",
+        store="memory://",
+        web_host=settings.http_host,
+        web_bind=settings.http_host,
+        web_port=settings.worker_port or settings.http_port,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        web_application_options={"client_max_size": settings.body_bytes},
+        worker_redirect_stdouts=False,
+    )
+    api = Api(settings)
+
+    application = app.web.web_app
+    install(application, api.services)
+    application.on_startup.append(api.start)
+    application.on_cleanup.append(api.stop)
+    return app
+
+
+def run(settings: Settings) -> None:
+    """Run one api worker until SIGTERM or SIGINT."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings)
+    faust.Worker(app, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()

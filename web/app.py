@@ -1,0 +1,83 @@
+"""The HTTP application: routes, and the one layer around them."""
+
+import hmac
+import logging
+from time import perf_counter
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from streams.messages import new_id
+
+from . import operations
+from .batch import send_commands
+from .decided import PREFIX
+from .errors import Problem, problem_of
+from .metrics import observe
+from .openapi import openapi
+from .queries import QUERY_ROUTES, command_outcome
+from .requests import CORRELATION, correlation_of
+from .routes import COMMAND_ROUTES
+from .services import SERVICES, Services
+
+log = logging.getLogger(__name__)
+
+
+def install(application: web.Application, services: Services) -> None:
+    """Give `application` its routes and the layer around them; the caller starts and stops the services."""
+    application[SERVICES] = services
+    application.middlewares.append(around)
+    add = application.router.add_route
+    for route in COMMAND_ROUTES:
+        add(route.method, PREFIX + route.path, _function(route))
+    for query in QUERY_ROUTES:
+        add("GET", PREFIX + query.path, _function(query))
+    add("POST", f"{PREFIX}/commands", send_commands)
+    add("GET", f"{PREFIX}/commands/{{commandId}}", command_outcome)
+    add("GET", "/livez", operations.livez)
+    add("GET", "/readyz", operations.readyz)
+    add("GET", "/metrics", operations.metrics)
+    add("GET", "/openapi.json", openapi)
+    add("GET", "/", operations.index)
+
+
+def _function(handler: Handler) -> Handler:
+    """Return a coroutine function, which aiohttp wants of a handler."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
+    return handle
+
+
+@web.middleware
+async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ask for the token, turn what is raised into answers, count, and give the correlation id back."""
+    began = perf_counter()
+    try:
+        if sent := correlation_of(request.headers):
+            request[CORRELATION] = sent
+        _authorize(request)
+        response = await handler(request)
+    except Exception as error:
+        response = (problem_of(error) or _fault(request, error)).response()
+    if not response.prepared and (correlation := request.get(CORRELATION)):
+        response.headers["Correlation-Id"] = correlation
+    observe(request, response.status, perf_counter() - began)
+    return response
+
+
+def _authorize(request: web.Request) -> None:
+    token = request.app[SERVICES].settings.api_token
+    if token is None or request.path in operations.OPEN_TO_ALL:
+        return
+    sent = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode()):
+        raise Problem(401, "UNAUTHORIZED", "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _fault(request: web.Request, error: Exception) -> Problem:
+    """Log a fault of ours with its trace; the client gets the id to ask about."""
+    correlation = request.setdefault(CORRELATION, new_id())
+    log.error("%s %s failed, correlation id %s", request.method, request.path, correlation, exc_info=error)
+    return Problem(500, "INTERNAL_ERROR", "something went wrong here; it is logged under the Correlation-Id")

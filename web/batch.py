@@ -1,0 +1,109 @@
+"""`POST /commands`: envelopes as they would be sent to Kafka, one, an array, or a line each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from domain.message import Command
+from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command
+from streams.messages import CommandMessage, new_id, now
+
+from .answers import answer
+from .decided import PREFIX
+from .errors import Problem, problem_of
+from .requests import CORRELATION, JSON_TYPES, parse, require_type
+from .services import SERVICES
+
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
+TYPES = (*JSON_TYPES, *LINES)
+NOWHERE = Position("http", 0, 0, 0.0, None)  # what came over HTTP has an id and a time of its own
+
+
+async def send_commands(request: web.Request) -> web.Response:
+    """Make every valid command durable; answer an id for each, or the reason it was refused. Nothing is waited for."""
+    require_type(request, TYPES)
+    envelopes, single = _envelopes(await request.read(), request.content_type in LINES)
+    read = [_read(envelope, request) for envelope in envelopes]
+    messages = [each for each in read if isinstance(each, CommandMessage)]
+    if not messages:
+        raise _all_refused([each for each in read if isinstance(each, BadMessage)], single)
+    services = request.app[SERVICES]
+    await services.gateway.send(messages)
+    for message in messages:
+        services.accepted.add(message.id)
+    data = [_taken(each) if isinstance(each, CommandMessage) else _refused(each) for each in read]
+    headers = {"Location": _location(messages[0])} if single else None
+    return answer(data[0] if single else data, 202, headers)
+
+
+def _envelopes(body: bytes, lines: bool) -> tuple[list[Any], bool]:
+    """Return the envelopes, and whether it was one alone; bad JSON on one of several lines refuses that line only."""
+    if not lines:
+        try:
+            parsed = orjson.loads(body)
+            return (parsed, False) if isinstance(parsed, list) and parsed else ([parsed], True)
+        except orjson.JSONDecodeError:
+            if b"\n" not in body.strip():
+                parse(body)
+    found = [_line(line) for line in body.splitlines() if line.strip()]
+    if not found:
+        raise Problem(400, "NOT_JSON", "the body is empty: send one envelope, a JSON array, or a line each")
+    return found, False
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return BadMessage("INVALID_MESSAGE", f"not JSON: {error}")
+
+
+def _read(envelope: Any, request: web.Request) -> CommandMessage | BadMessage:
+    if isinstance(envelope, BadMessage):
+        return envelope
+    if not isinstance(envelope, dict):
+        return BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
+    types: Mapping[str, type[Command]]
+    if envelope.get("type") in INVENTORY_COMMANDS:
+        types, field = INVENTORY_COMMANDS, "productId"
+    elif envelope.get("type") in ORDER_COMMANDS:
+        types, field = ORDER_COMMANDS, "orderId"
+    else:
+        known = ", ".join([*ORDER_COMMANDS, *INVENTORY_COMMANDS])
+        return BadMessage("UNKNOWN_TYPE", f"unknown command type {envelope.get('type')!r}: known are {known}")
+    try:
+        return decode_command(orjson.dumps(_completed(envelope, request)), NOWHERE, types, field)
+    except BadMessage as error:
+        return error
+
+
+def _completed(envelope: dict[str, Any], request: web.Request) -> dict[str, Any]:
+    """Return the envelope with what a Kafka producer would leave to the position, and a new order's id."""
+    identifier = envelope.get("id") or new_id()
+    filled = {"time": now(), "source": "web", "correlationid": request.get(CORRELATION, identifier)}
+    if envelope["type"] == "PlaceOrder":
+        filled["subject"] = new_id()
+    return {**filled, **{name: value for name, value in envelope.items() if value is not None}, "id": identifier}
+
+
+def _all_refused(refused: list[BadMessage], single: bool) -> Problem:
+    problem = problem_of(refused[0])
+    assert problem is not None
+    if not single:
+        problem.details = {"refused": [_refused(each) for each in refused]}
+    return problem
+
+
+def _location(message: CommandMessage) -> str:
+    return f"{PREFIX}/commands/{message.id}"
+
+
+def _taken(message: CommandMessage) -> dict[str, Any]:
+    taken = {"id": message.id, "commandId": message.id, "type": message.type, "aggregateId": message.key}
+    return {**taken, "status": "pending", "location": _location(message)}
+
+
+def _refused(error: BadMessage) -> dict[str, Any]:
+    return {"status": "refused", "code": error.code, "message": error.message, "details": error.details}

@@ -1,0 +1,105 @@
+"""Commands over HTTP: which path is which command, and how its outcome becomes the answer.
+
+A body is the command's own data; ids in the path join it, and `fixed` is what the path stands for. Only orders are
+placed with a body of their own (`models.OrderRequest`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from domain.message import Command
+from domain.orders import OrderCommand, identified
+from streams.messages import Aggregate, CommandMessage, new_id, now
+
+from .decided import decided
+from .errors import invalid_model
+from .idempotency import once
+from .models import OrderRequest
+from .requests import CORRELATION, Preference, expected_version, identifier, json_body, path_ids
+from .services import SERVICES
+from .submit import submit
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRoute:
+    """A path, the command it stands for, and what its documentation says."""
+
+    method: Literal["POST", "PUT", "DELETE"]
+    path: str  # below the prefix
+    command: type[Command]
+    summary: str
+    example: Mapping[str, Any] | None = None
+    status: int = 200
+    body: type[BaseModel] | None = None  # when it is not the command itself
+    fixed: Mapping[str, Any] | None = None
+
+    @property
+    def aggregate(self) -> Aggregate:
+        """Whose command it is."""
+        return "order" if self.path.startswith("/orders") else "inventory"
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Send the command and answer with its outcome."""
+        sent, data = await json_body(request)
+        (_, key), *others = path_ids(request)
+        if self.method == "DELETE" and (reason := request.query.get("reason")):
+            data = {"reason": reason, **data}
+        command = validated(self.body or self.command, {**data, **dict(others)})
+        if self.body:
+            command = self.command.model_validate({**command.model_dump(exclude_none=True), **(self.fixed or {})})
+        return await _run(request, sent, self, key, command)
+
+
+def validated(model: type[BaseModel], data: Mapping[str, Any], code: str = "VALIDATION_FAILED") -> Any:
+    """Return `data` as `model`; a 400 that names the fields when it is none."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise invalid_model(error, code) from None
+
+
+async def _run(
+    request: web.Request, sent: bytes, route: CommandRoute, key: str | None, command: Command
+) -> web.Response:
+    """Send `command` to the aggregate `key` (None: a new one), once an Idempotency-Key; answer with its outcome."""
+    services = request.app[SERVICES]
+    headers = request.headers
+    preference = Preference.of(headers, services.settings.command_timeout)
+
+    async def execute(command_id: str, fresh_id: str) -> web.Response:
+        message = CommandMessage(
+            id=command_id,
+            key=key or fresh_id,
+            command=_identified(command, command_id),
+            time=now(),
+            source="web",
+            correlation_id=request.setdefault(CORRELATION, command_id),
+            expected_version=expected_version(headers),
+        )
+        attempt, outcome = await submit(services, message, preference)
+        return decided(route.aggregate, route.status, attempt, outcome)
+
+    idempotency_key = headers.get("Idempotency-Key")
+    if idempotency_key is None:
+        return await execute(new_id(), new_id() if key is None else key)
+    return await once(request, idempotency_key, sent, key, execute)
+
+
+def _identified(command: Command, command_id: str) -> Command:
+    return identified(command, command_id) if isinstance(command, OrderCommand) else command
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrderRoute(CommandRoute):
+    """The one command whose body is its own, and whose aggregate may be new."""
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Place an order, under the client's id or a new one."""
+        sent, data = await json_body(request)
+        wanted: OrderRequest = validated(OrderRequest, data, "INVALID_ORDER")
+        key = identifier(wanted.order_id, "orderId") if wanted.order_id is not None else None
+        return await _run(request, sent, self, key, wanted.command())

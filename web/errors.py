@@ -1,0 +1,121 @@
+"""What goes wrong, as HTTP: one shape of answer, and the status of every code.
+
+Problem                        status, code, message, details, errors (by field), headers
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
+
+from streams.codec import BadMessage, field_errors
+from streams.gateway import GatewayUnavailable
+from streams.messages import Outcome
+
+from .answers import json_response
+
+RETRY_AFTER = {"Retry-After": "2"}  # seconds
+CONFLICTS = frozenset({"ALLOCATION_PENDING", "ORDER_EXISTS", "STALE_QUANTITY", "IDEMPOTENCY_KEY_IN_FLIGHT"})
+MALFORMED = frozenset({"UNKNOWN_TYPE", "MISSING_KEY", "VALIDATION_FAILED", "NOT_JSON"})
+OF_HTTP = {
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "BODY_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    431: "HEADERS_TOO_LARGE",
+}
+
+
+class Problem(Exception):
+    """An answer that says no; the middleware writes it out."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        errors: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.details, self.errors, self.headers = details or {}, errors, headers
+
+    def response(self) -> web.Response:
+        """Return the answer."""
+        body: dict[str, Any] = {"success": False, "error": self.code, "message": self.message}
+        body["details"] = self.details
+        if self.errors is not None:
+            body["errors"] = self.errors
+        return json_response(body, self.status, self.headers)
+
+
+def status_of(code: str) -> int:
+    """Return the HTTP status of a rejection's code."""
+    if code.endswith("_NOT_FOUND"):
+        return 404
+    if code in CONFLICTS:
+        return 409
+    if code == "STALE_VERSION":
+        return 412
+    if code in MALFORMED or (code.startswith("INVALID_") and code != "INVALID_STATUS_TRANSITION"):
+        return 400
+    return 422
+
+
+def rejected(outcome: Outcome, command_id: str, headers: Mapping[str, str] | None = None) -> Problem:
+    """Return the aggregate's no."""
+    code = outcome.code or "REJECTED"
+    details = {**(outcome.details or {}), "commandId": command_id, "retryable": outcome.retryable}
+    return Problem(status_of(code), code, outcome.message or "the command was rejected", details, headers=headers)
+
+
+def invalid(fields: Mapping[str, str], code: str = "VALIDATION_FAILED") -> Problem:
+    """Return a 400 that names the fields and what is wrong with each."""
+    first = "; ".join(f"{path}: {sentence}" for path, sentence in list(fields.items())[:3])
+    return Problem(400, code, first, errors=fields)
+
+
+def invalid_model(error: ValidationError, code: str = "VALIDATION_FAILED") -> Problem:
+    """Return a 400 for what pydantic found."""
+    fields = field_errors(error)
+    if code == "VALIDATION_FAILED" and any(path.split(".")[-1] in {"quantity", "delta"} for path in fields):
+        code = "INVALID_QUANTITY"
+    return invalid(fields, code)
+
+
+def unavailable(code: str, message: str) -> Problem:
+    """Return a 503: what it needs is away, and may be back in a moment."""
+    return Problem(503, code, message, headers=RETRY_AFTER)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Return what to answer to `error`; None when it is a fault of ours."""
+    match error:
+        case Problem():
+            return error
+        case BadMessage():
+            return Problem(status_of(error.code), error.code, error.message, error.details)
+        case GatewayUnavailable():
+            return unavailable("KAFKA_UNAVAILABLE", str(error))
+        case ConnectionFailure() | ExecutionTimeout():
+            return unavailable("MONGODB_UNAVAILABLE", "the read models cannot be reached, try again in a moment")
+        case PyMongoError() if error.timeout:
+            return unavailable("MONGODB_UNAVAILABLE", "the read models do not answer, try again in a moment")
+        case web.HTTPException():
+            return _of_http(error)
+    return None
+
+
+def _of_http(error: web.HTTPException) -> Problem:
+    code = OF_HTTP.get(error.status, error.reason.upper().replace(" ", "_"))
+    headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    message = {
+        404: "there is nothing at this path; see /openapi.json",
+        405: f"this path takes {headers.get('Allow', 'other methods')}",
+        413: "the body is larger than this service takes",
+    }.get(error.status, error.reason)
+    return Problem(error.status, code, message, headers=headers)

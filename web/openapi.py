@@ -1,0 +1,160 @@
+"""The OpenAPI 3.1 document, made of the tables that route the requests, so that it cannot say something else."""
+
+import re
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic.json_schema import models_json_schema
+
+from .answers import raw_response
+from .commands import CommandRoute
+from .decided import PREFIX
+from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, header_of, in_path, in_query
+from .queries import QUERY_ROUTES, QueryRoute
+from .routes import COMMAND_ROUTES, ENVELOPE
+from .schemas import SCHEMAS, Schema, listing, ref, success
+
+REFUSALS = {
+    400: ("ValidationFailed", "Something in the request is wrong; `errors` names the fields.", "VALIDATION_FAILED"),
+    401: ("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED"),
+    404: ("NotFound", "There is no such thing.", "ORDER_NOT_FOUND"),
+    409: ("Conflict", "It does not fit what is there now.", "ALLOCATION_PENDING"),
+    412: ("Stale", "The aggregate has another version than If-Match says.", "STALE_VERSION"),
+    413: ("TooLarge", "The body is too large.", "BODY_TOO_LARGE"),
+    415: ("NotJson", "The body is not JSON.", "UNSUPPORTED_MEDIA_TYPE"),
+    422: ("Refused", "The request is understood, and the rules say no.", "INVALID_STATUS_TRANSITION"),
+    500: ("Fault", "A fault of ours, logged under the Correlation-Id.", "INTERNAL_ERROR"),
+    503: ("Unavailable", "Kafka or MongoDB is away; try again after Retry-After.", "KAFKA_UNAVAILABLE"),
+    504: ("NotThereYet", "The read model did not get to the token in time.", "CONSISTENCY_TIMEOUT"),
+}
+OF_COMMANDS = (400, 401, 404, 409, 412, 413, 415, 422, 500, 503)
+OF_QUERIES = (400, 401, 404, 500, 503, 504)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """Answer the document."""
+    return raw_response(_encoded())
+
+
+@lru_cache(maxsize=1)
+def _encoded() -> bytes:
+    return orjson.dumps(document())
+
+
+def document() -> Schema:
+    """Return the OpenAPI document."""
+    models, schemas = _models()
+    paths: dict[str, dict[str, Any]] = {}
+    for command in COMMAND_ROUTES:
+        paths.setdefault(PREFIX + command.path, {})[command.method.lower()] = _command(command, models)
+    for query in QUERY_ROUTES:
+        paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
+    paths[f"{PREFIX}/commands"] = {"post": _batch()}
+    for path, summary in {"/livez": "Does it live", "/readyz": "Is it ready"}.items():
+        paths[path] = {"get": _health(path, summary)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Order fulfilment", "version": _version(), "description": "Commands in, read models out."},
+        "servers": [{"url": "/"}],
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, **SCHEMAS},
+            "responses": {name: _refusal(sentence, code) for name, sentence, code in REFUSALS.values()},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _health(path: str, summary: str) -> Schema:
+    answers = {"200": {"description": "Yes."}, "503": {"description": "No."}}
+    return {**_operation("GET", path, summary, "operations"), "security": [], "responses": answers}
+
+
+def _version() -> str:
+    try:
+        return version("order-fulfillment")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
+    used = [(route.body or route.command, "validation") for route in COMMAND_ROUTES]
+    by_model, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    return {model: schema for (model, _), schema in by_model.items()}, found["$defs"]
+
+
+def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
+    operation = _operation(route.method, route.path, route.summary, route.aggregate)
+    operation["parameters"] = [*in_path(route.path), *COMMAND_HEADERS]
+    if route.example is not None:
+        content = {"schema": _without_path_ids(route, models), "example": route.example}
+        required = route.method != "DELETE" and route.example != {}
+        operation["requestBody"] = {"required": required, "content": {"application/json": content}}
+    done = _answer("Decided: it is in the log.", success(ref("Decided")))
+    done["headers"] = header_of("Consistency-Token", "Correlation-Id")
+    pending = _answer("Durable, not decided yet; Location says where.", success(ref("Pending")))
+    pending["headers"] = header_of("Location")
+    operation["responses"] = {str(route.status): done, "202": pending, **_refusals(OF_COMMANDS)}
+    return operation
+
+
+def _without_path_ids(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
+    """Return the body's schema; ids that are in the path are not asked for again."""
+    model = route.body or route.command
+    ids = set(re.findall(r"{(\w+)}", route.path)[1:])
+    if not ids:
+        return models[model]
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in ids}
+    schema["required"] = [name for name in schema.get("required", []) if name not in ids]
+    return schema
+
+
+def _query(route: QueryRoute) -> Schema:
+    operation = _operation("GET", route.path, route.summary, route.path.split("/")[1])
+    filters = [in_query(name, sentence) for name, sentence in route.parameters().items()]
+    lists = LISTING if route.many else GET_HEADERS
+    operation["parameters"] = [*in_path(route.path), *filters, *lists, *CONSISTENCY]
+    schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
+    operation["responses"] = {"200": _answer("Found.", schema), **_refusals(OF_QUERIES)}
+    if not route.many:
+        operation["responses"]["304"] = {"description": "It is as If-None-Match says."}
+    return operation
+
+
+def _batch() -> Schema:
+    operation = _operation("POST", "/commands", "Send commands as to Kafka: one, an array, or a line each", "commands")
+    envelope: Schema = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
+    either = {"oneOf": [envelope, {"type": "array", "items": envelope}]}
+    operation["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": either, "example": ENVELOPE},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        },
+    }
+    operation["responses"] = {"202": _answer("Durable.", success({})), **_refusals((400, 401, 413, 415, 500, 503))}
+    return operation
+
+
+def _operation(method: str, path: str, summary: str, tag: str) -> Schema:
+    name = re.sub(r"\W+", "_", f"{method.lower()}{path}").strip("_")
+    return {"summary": summary, "operationId": name, "tags": [tag]}
+
+
+def _answer(sentence: str, schema: Schema) -> Schema:
+    return {"description": sentence, "content": {"application/json": {"schema": schema}}}
+
+
+def _refusals(statuses: tuple[int, ...]) -> Schema:
+    return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status][0]}"} for status in statuses}
+
+
+def _refusal(sentence: str, code: str) -> Schema:
+    example = {"success": False, "error": code, "message": sentence, "details": {}}
+    return {"description": sentence, "content": {"application/json": {"schema": ref("Error"), "example": example}}}

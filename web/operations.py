@@ -1,0 +1,41 @@
+"""What operators ask: does it live, is it ready, how does it do; and what there is."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from .answers import json_response
+from .decided import PREFIX
+from .services import SERVICES
+
+OPEN_TO_ALL = frozenset({"/livez", "/readyz"})  # also without a token
+LINKS = {
+    "orders": f"{PREFIX}/orders",
+    "inventory": f"{PREFIX}/inventory",
+    "workQueue": f"{PREFIX}/work-queue",
+    "commands": f"{PREFIX}/commands",
+    "openapi": "/openapi.json",
+    "ready": "/readyz",
+    "live": "/livez",
+    "metrics": "/metrics",
+}
+
+
+async def livez(request: web.Request) -> web.Response:
+    """Answer that the process lives."""
+    return json_response({"live": True})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Answer whether the process can do its work, and why not."""
+    reasons = await request.app[SERVICES].reasons()
+    return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer Prometheus."""
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def index(request: web.Request) -> web.Response:
+    """Answer what there is."""
+    return json_response({"success": True, "data": {"name": "Order fulfilment", "links": LINKS}})

@@ -1,0 +1,146 @@
+"""Reading over HTTP: which path is which read model, filtered and sorted how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from domain.message import instant
+from projections.mongo.queries import SORTS, BadCursor, BadSort
+
+from .answers import answer, page
+from .consistency import consistent
+from .errors import Problem, invalid
+from .requests import identifier, path_ids
+from .services import SERVICES, Services
+
+DEFAULT_LIMIT, MOST = 50, 500
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRoute:
+    """A path, the read model it shows, and what its documentation says."""
+
+    path: str  # below the prefix
+    model: str
+    summary: str
+    schema: str
+    many: bool = True
+    of: str | None = None  # the document's field that is the id in the path
+    filters: Mapping[str, str] = field(default_factory=dict)  # query parameter → what it asks for
+    period: bool = False  # from and to, of createdAt
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Answer one document or a page of them, not before the request's Consistency-Token is reached."""
+        services = request.app[SERVICES]
+        ids = path_ids(request)
+        marks = await consistent(services, request)
+        if self.many:
+            return await self._page(request, services, ids[0][1] if ids else None, marks)
+        return await self._one(request, services, ids[0][1], marks)
+
+    def parameters(self) -> dict[str, str]:
+        """Return the query parameters that are this path's own."""
+        found = dict(self.filters)
+        if self.period:
+            found |= {"from": "placed at this time or later", "to": "placed before this time"}
+        if self.many and self.model in SORTS:
+            found["sort"] = " or ".join(SORTS[self.model])
+        return found
+
+    async def _one(
+        self, request: web.Request, services: Services, identifier: str, marks: Mapping[str, str]
+    ) -> web.Response:
+        document = await services.queries.find(self.model, identifier)
+        if document is None:
+            raise missing(self.schema, identifier)
+        tag = f'"{document["version"]}"'
+        if request.headers.get("If-None-Match") in (tag, f"W/{tag}"):
+            return web.Response(status=304, headers={"ETag": tag, **marks})
+        return answer(document, headers={"ETag": tag, **marks})
+
+    async def _page(
+        self, request: web.Request, services: Services, identifier: str | None, marks: Mapping[str, str]
+    ) -> web.Response:
+        query = request.query
+        where = {name: text(query[name], name) for name in self.filters if name in query}
+        if self.of is not None and identifier is not None:
+            where[self.of] = identifier
+        period = (time(query, "from"), time(query, "to")) if self.period else (None, None)
+        try:
+            found = await services.queries.page(
+                self.model,
+                {**where, **self.fixed},
+                within={"createdAt": period},
+                sort=query.get("sort"),
+                limit=limit(query.get("limit")),
+                cursor=query.get("cursor"),
+            )
+        except BadSort as error:
+            raise invalid({"sort": str(error)}) from None
+        except BadCursor:
+            raise invalid({"cursor": "must be nextCursor of an earlier answer to the same question"}) from None
+        return page(found.documents, found.next_cursor, marks)
+
+
+async def command_outcome(request: web.Request) -> web.Response:
+    """Answer what became of a command.
+
+    One that has no outcome yet is pending when this process has accepted it; any other id is unknown.
+    """
+    services = request.app[SERVICES]
+    (_, command_id), *_ = path_ids(request)
+    if (document := await services.queries.find("commands", command_id)) is not None:
+        return answer({"commandId": command_id, **document})
+    if command_id in services.accepted or command_id.encode() in services.waiting:
+        return answer({"id": command_id, "commandId": command_id, "status": "pending"})
+    raise missing("Command", command_id)
+
+
+def missing(kind: str, identifier: str) -> Problem:
+    """Return a 404."""
+    return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {kind.lower()} {identifier}", {"id": identifier})
+
+
+def text(value: str, name: str) -> str:
+    """Return a filter's value; a 400 when no document can have it."""
+    return identifier(value, name)
+
+
+def limit(sent: str | None) -> int:
+    """Return how many documents a page has."""
+    if sent is None:
+        return DEFAULT_LIMIT
+    if sent.isascii() and sent.isdecimal() and 1 <= int(sent[:9]) <= MOST:
+        return int(sent)
+    raise invalid({"limit": f"must be a whole number from 1 to {MOST}"})
+
+
+def time(query: Mapping[str, str], name: str) -> str | None:
+    """Return the time in a query parameter."""
+    try:
+        return instant(query[name]) if query.get(name) else None
+    except ValueError:
+        raise invalid({name: "must be a time like 2026-11-23T10:00:00.000Z"}) from None
+
+
+_CUSTOMER = {"customerId": "whose"}
+_STATUSES = {"status": "REGISTERED, SHIPPED …", "allocationStatus": "PENDING, ALLOCATED …"}
+
+QUERY_ROUTES: tuple[QueryRoute, ...] = (
+    QueryRoute("/orders", "orders", "List orders", "Order", filters={**_STATUSES, **_CUSTOMER}, period=True),
+    QueryRoute("/orders/{orderId}", "orders", "One order; its ETag is its version", "Order", many=False),
+    QueryRoute("/orders/{orderId}/events", "order_events", "What happened to an order", "OrderEvent", of="orderId"),
+    QueryRoute("/customers/{customerId}/orders", "customer_orders", "A customer's history", "CustomerOrder",
+               of="customerId", period=True),
+    QueryRoute("/work-queue", "work_queue", "What the warehouse can pick now", "WorkItem", filters=_CUSTOMER),
+    QueryRoute("/inventory", "inventory", "List products", "Product",
+               filters={"status": "AVAILABLE, OUT_OF_STOCK or DISCONTINUED"}),
+    QueryRoute("/inventory/{productId}", "inventory", "One product", "Product", many=False),
+    QueryRoute("/inventory/{productId}/ledger", "stock_ledger", "Every movement of a product", "Movement",
+               of="productId"),
+    QueryRoute("/inventory/{productId}/reservations", "reservations", "What is held and waits", "Reservation",
+               of="productId", fixed={"open": True}),
+)  # fmt: skip

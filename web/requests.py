@@ -1,0 +1,100 @@
+"""What a request says: its body, its ids, its conditions and its wishes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from domain.message import MAX_ID
+
+from .errors import Problem, invalid
+
+JSON_TYPES = ("application/json", "application/cloudevents+json")
+VERSION = re.compile(r'(?:W/)?"(\d{1,18})"|(\d{1,18})')
+WAIT = re.compile(r"wait=(\d{1,6})")
+CORRELATION = "correlation"  # key of the request's correlation id, when the client sent one
+
+
+async def json_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
+    """Return the body, as sent and as an object; no body is an empty object."""
+    body = await request.read()
+    if not body:
+        return body, {}
+    require_type(request, JSON_TYPES)
+    parsed = parse(body)
+    if not isinstance(parsed, dict):
+        raise Problem(400, "NOT_JSON", "the body must be a JSON object")
+    return body, parsed
+
+
+def require_type(request: web.Request, types: tuple[str, ...]) -> None:
+    """Refuse bodies of other types: a form of some web page must not reach a service on loopback."""
+    sent = request.content_type
+    if sent not in types and not sent.endswith("+json"):
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"the body is {sent}; send {' or '.join(types)}")
+
+
+def parse(body: bytes) -> Any:
+    """Return the JSON in `body`; a 400 when it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "NOT_JSON", f"the body is not JSON: {error}") from None
+
+
+def identifier(value: str, field: str) -> str:
+    """Return `value` when it can be an id; a 400 that names `field` when not."""
+    if 0 < len(value) <= MAX_ID and value.isprintable() and _encodable(value):
+        return value
+    raise invalid({field: f"must be 1 to {MAX_ID} printable characters"})
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def path_ids(request: web.Request) -> list[tuple[str, str]]:
+    """Return the ids in the path, the aggregate's first."""
+    return [(name, identifier(value, name)) for name, value in request.match_info.items()]
+
+
+def correlation_of(headers: Mapping[str, str]) -> str | None:
+    """Return the correlation id the client sent."""
+    sent = headers.get("Correlation-Id") or headers.get("X-Correlation-Id")
+    return identifier(sent, "Correlation-Id") if sent else None
+
+
+def expected_version(headers: Mapping[str, str]) -> int | None:
+    """Return the version the client has seen (`If-Match: "3"`); `*` asks for none in particular."""
+    sent = headers.get("If-Match")
+    if sent is None or sent == "*":
+        return None
+    if found := VERSION.fullmatch(sent.strip()):
+        return int(found[1] or found[2])
+    raise invalid({"If-Match": 'must be one version, as in the ETag: "3"'})
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """`Prefer` (RFC 7240): `respond-async` does not wait, `wait=<seconds>` waits at most so long."""
+
+    asynchronous: bool
+    seconds: float
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], longest: float) -> "Preference":
+        """Read the header; `longest` bounds the wait."""
+        sent = headers.get("Prefer")
+        if sent is None:
+            return cls(False, longest)
+        words = [word.strip().lower() for word in sent.split(",")]
+        waits = [min(float(found[1]), longest) for word in words if (found := WAIT.fullmatch(word))]
+        asynchronous = "respond-async" in words
+        return cls(asynchronous, waits[0] if waits else 0.0 if asynchronous else longest)

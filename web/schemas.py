@@ -1,0 +1,94 @@
+"""What answers look like, as JSON schemas; requests' schemas come from their models."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+TIME: Schema = {"type": "string", "format": "date-time"}
+MONEY: Schema = {
+    "type": "object",
+    "required": ["currency", "value"],
+    "properties": {
+        "currency": {"type": "string", "examples": ["EUR"]},
+        "value": {"type": "string", "examples": ["19.99"]},
+    },
+}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def record(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
+    """Return an object's schema; what is not required may be missing or null."""
+    nullable = {name: schema if name in required else {"anyOf": [schema, {"type": "null"}]}
+                for name, schema in properties.items()}  # fmt: skip
+    return {"type": "object", "required": list(required), "properties": nullable}
+
+
+def list_of(schema: Schema) -> Schema:
+    """Return an array's schema."""
+    return {"type": "array", "items": schema}
+
+
+def success(data: Schema) -> Schema:
+    """Return the schema of an answer."""
+    return {
+        "type": "object",
+        "required": ["success", "data"],
+        "properties": {"success": {"const": True}, "data": data},
+    }
+
+
+def listing(data: Schema) -> Schema:
+    """Return the schema of a page of a list."""
+    schema = success(list_of(data))
+    schema["properties"]["nextCursor"] = {"type": ["string", "null"]}
+    return schema
+
+
+_UNITS = ("pending", "backordered", "allocated", "shipped", "delivered", "cancelled", "returned")
+_QUANTITIES = dict.fromkeys(_UNITS, COUNT)
+_STOCK = {f"{name}Quantity": COUNT for name in "available allocated onHand damaged backordered".split()}
+_TIMES = {"createdAt": TIME, "updatedAt": TIME}
+ADDRESS = record(street=TEXT, city=TEXT, state=TEXT, zipCode=TEXT, country=TEXT)
+ITEM = record(("lineId", "productId", "quantity", "price"), lineId=TEXT, productId=TEXT, quantity=COUNT, price=MONEY,
+              **_QUANTITIES)  # fmt: skip
+
+SCHEMAS: dict[str, Schema] = {
+    "Error": {
+        "type": "object",
+        "required": ["success", "error", "message"],
+        "properties": {
+            "success": {"const": False},
+            "error": {"type": "string", "description": "a code to act on, such as ORDER_NOT_FOUND"},
+            "message": {"type": "string", "description": "a sentence for a person"},
+            "details": {"type": "object", "description": "the data behind the sentence"},
+            "errors": {"type": "object", "additionalProperties": TEXT, "description": "field → what is wrong with it"},
+        },
+    },
+    "Decided": record(("id", "commandId"), id=TEXT, commandId=TEXT, version=COUNT, status=TEXT, allocationStatus=TEXT,
+                      shipmentId=TEXT, returnId=TEXT, productId=TEXT, **_STOCK),
+    "Pending": record(("commandId", "status"), id=TEXT, commandId=TEXT, status={"const": "pending"}),
+    "Order": record(
+        ("id", "customerId", "items", "status", "version"), id=TEXT, customerId=TEXT, items=list_of(ITEM), status=TEXT,
+        allocationStatus=TEXT, returnStatus=TEXT, hold=record(reason=TEXT), policy=TEXT, shippingAddress=ADDRESS,
+        billingAddress=ADDRESS, totalCost=MONEY, shipments=list_of({"type": "object"}),
+        returns=list_of({"type": "object"}), version=COUNT, issuedAt=TIME, **_TIMES),
+    "CustomerOrder": record(("id", "customerId", "status"), id=TEXT, customerId=TEXT, status=TEXT,
+                            allocationStatus=TEXT, totalCost=MONEY, **_TIMES),
+    "Product": record(("id", "productId", "availableQuantity", "status", "version"), id=TEXT, productId=TEXT,
+                      status=TEXT, version=COUNT, **_STOCK, **_TIMES),
+    "Movement": record(("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME,
+                       delta={"type": "integer"}, orderId=TEXT, lineId=TEXT, reason=TEXT),
+    "Reservation": record(("orderId", "lineId"), productId=TEXT, orderId=TEXT, lineId=TEXT, held=COUNT, waiting=COUNT),
+    "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, data={"type": "object"}),
+    "WorkItem": record(("orderId", "lines"), orderId=TEXT, customerId=TEXT, since=TIME,
+                       lines=list_of({"type": "object"})),
+    "Outcome": record(("id", "status"), id=TEXT, status={"enum": ["accepted", "rejected", "pending"]}, type=TEXT,
+                      code=TEXT, message=TEXT, aggregate=TEXT, aggregateId=TEXT, version=COUNT,
+                      events=list_of({"type": "object"})),
+}  # fmt: skip

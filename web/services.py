@@ -1,0 +1,47 @@
+"""What the handlers work with; made by `ops`, found in the application."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from projections.mongo.idempotency import IdempotencyKeys
+from projections.mongo.queries import Queries
+from streams.gateway import Gateway
+from streams.settings import Settings
+from streams.waiting import Waiting
+
+REMEMBERED = 50_000  # command ids
+
+
+class Accepted:
+    """The ids of the last commands this process made durable, so that it can say of them that they are pending."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, command_id: str) -> bool:
+        return command_id in self._ids
+
+    def add(self, command_id: str) -> None:
+        """Remember `command_id`, and forget the oldest when there are too many."""
+        self._ids[command_id] = None
+        if len(self._ids) > REMEMBERED:
+            self._ids.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one API process has; `reasons` says why it is not ready."""
+
+    settings: Settings
+    gateway: Gateway
+    waiting: Waiting
+    queries: Queries
+    keys: IdempotencyKeys
+    reasons: Callable[[], Awaitable[dict[str, str]]]
+    accepted: Accepted = field(default_factory=Accepted)
+
+
+SERVICES = web.AppKey("services", Services)

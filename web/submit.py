@@ -1,0 +1,53 @@
+"""A command's way: into Kafka, and back as an outcome."""
+
+import asyncio
+from dataclasses import replace
+from itertools import count
+
+from streams.messages import CommandMessage, Outcome, derived_id, now
+
+from .metrics import COMMANDS, WAITS
+from .requests import Preference
+from .services import Services
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1  # seconds, between two attempts while stock has not answered
+
+
+async def submit(
+    services: Services, message: CommandMessage, preference: Preference
+) -> tuple[CommandMessage, Outcome | None]:
+    """Return the attempt that was decided, and its outcome; None when nobody waits, or it did not come in time.
+
+    ALLOCATION_PENDING is no answer yet: it is tried again, under ids derived from the first, until the wait is over,
+    unless the client named the version it had seen.
+    """
+    deadline = asyncio.get_running_loop().time() + preference.seconds
+    attempt = message
+    for number in count(1):
+        outcome = await _ask(services, attempt, deadline, preference.asynchronous)
+        _count(attempt, outcome)
+        if outcome is None or outcome.code != "ALLOCATION_PENDING" or message.expected_version is not None:
+            break
+        pause = min(FIRST_PAUSE * 2 ** (number - 1), LONGEST_PAUSE)
+        if asyncio.get_running_loop().time() + pause >= deadline:
+            break
+        await asyncio.sleep(pause)
+        attempt = replace(message, id=derived_id(message.id, "attempt", number), time=now())
+    return attempt, outcome
+
+
+async def _ask(services: Services, message: CommandMessage, deadline: float, asynchronous: bool) -> Outcome | None:
+    async with services.waiting.of(message.id) as future:
+        await services.gateway.send([message])
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await future
+        except TimeoutError:
+            if not asynchronous:
+                WAITS.inc()
+            services.accepted.add(message.id)
+            return None
+
+
+def _count(message: CommandMessage, outcome: Outcome | None) -> None:
+    COMMANDS.labels(message.type, outcome.code or "accepted" if outcome else "pending").inc()
