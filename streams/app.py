@@ -1,24 +1,31 @@
 """One Faust app per role: its consumer group, its settings, its transport."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 import faust
-from faust.types import TP
 from yarl import URL
 
+from .process import end_process
 from .recovery import PreparedTables
 from .settings import Role, Settings
+from .topics import Topic
 from .transport import FetchTransport, Prepare, Untouched
+
+log = logging.getLogger(__name__)
 
 QUIET = ("aiokafka", "faust", "mode")  # a record a message at DEBUG costs 15 % of the time even when nobody reads it
 
 
-class RoleApp(faust.App):  # type: ignore[misc]  # Faust is not typed
+class RoleApp(faust.App):
     """A Faust app whose partitions are prepared by `prepare` before anything of them is delivered."""
 
-    prepare: Prepare
     settings: Settings
+    prepare: Prepare  # input partitions → the offset each is to be read from
+    starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
+    input_topics: tuple[Topic, ...] = ()
 
     def _new_transport(self) -> Any:
         return FetchTransport(self.conf.broker_consumer, self)
@@ -26,13 +33,28 @@ class RoleApp(faust.App):  # type: ignore[misc]  # Faust is not typed
     def _create_directories(self) -> None:
         """Keep nothing on disk: tables are restored from their changelogs."""
 
-    def inputs(self, *topics: str) -> Any:
-        """Return the channel of `topics` (without prefix), fetch by fetch and undecoded."""
-        return self.topic(*map(self.settings.named, topics), schema=Untouched(), internal=False)
+    async def on_first_start(self) -> None:
+        """Do what the role needs before its consumer joins the group."""
+        await super().on_first_start()
+        await self.starting()
 
+    def fetch_agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
+        """Make a function the agent of `inputs`, fetch by fetch and undecoded; what escapes it ends the process."""
+        self.input_topics = inputs
+        channel = self.topic(*[self.settings.named(topic.name) for topic in inputs], schema=Untouched())
 
-async def _nothing_to_prepare(inputs: set[TP]) -> dict[TP, int]:
-    raise NotImplementedError(f"the role has not said how {len(inputs)} partitions are prepared")
+        def declare(function: Callable[[Any], Any]) -> Any:
+            @wraps(function)
+            async def guarded(stream: Any) -> None:
+                try:
+                    await function(stream)
+                except Exception as exc:  # Faust would restart the agent and go on behind what failed
+                    log.critical("the %s agent failed", self.conf.id, exc_info=exc)
+                    end_process(f"{type(exc).__name__}: {exc}")
+
+            return self.agent(channel)(guarded)
+
+        return declare
 
 
 def group_of(role: Role, settings: Settings) -> str:
@@ -77,5 +99,4 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         worker_redirect_stdouts=False,
     )
     app.settings = settings
-    app.prepare = _nothing_to_prepare
     return app

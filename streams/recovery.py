@@ -15,7 +15,7 @@ from mode import Service
 __all__ = ["PreparedRecovery", "PreparedTables"]
 
 
-class PreparedRecovery(Recovery):  # type: ignore[misc]  # Faust is not typed
+class PreparedRecovery(Recovery):
     """Prepares what was assigned, again for every rebalance."""
 
     @Service.task
@@ -31,13 +31,15 @@ class PreparedRecovery(Recovery):  # type: ignore[misc]  # Faust is not typed
             except ServiceStopped:
                 return
 
-    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109  # Faust's signature
         """Wait for `coro` however long it takes; a time-out would go on as if it were done."""
         await super()._wait(coro)
 
 
-class PreparedTables(TableManager):  # type: ignore[misc]  # Faust is not typed
+class PreparedTables(TableManager):
     """Faust's table manager with our recovery, started at once."""
+
+    _recovery: Recovery | None = None
 
     @property
     def recovery(self) -> Recovery:

@@ -47,7 +47,13 @@ def group_metadata(group: str, member: Member, instance: str | None) -> bytes:
     """Return what librdkafka 2.x serialises as consumer group metadata, of a consumer that is not librdkafka's."""
     end = b"\x01" if instance is None else b"\x00" + instance.encode() + b"\0"
     return (
-        b"CGMDv2:" + struct.pack("<i", member.generation) + group.encode() + b"\0" + member.member_id.encode() + b"\0" + end
+        b"CGMDv2:"
+        + struct.pack("<i", member.generation)
+        + group.encode()
+        + b"\0"
+        + member.member_id.encode()
+        + b"\0"
+        + end
     )
 
 
@@ -96,7 +102,8 @@ class Transactions:
     def _produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any) -> None:
         while True:
             try:
-                return self._producer.produce(topic, value=value, key=key, partition=partition, headers=headers)
+                self._producer.produce(topic, value=value, key=key, partition=partition, headers=headers)
+                return
             except BufferError:
                 self._producer.poll(0.1)  # librdkafka's queue is full: let it send
 
@@ -104,12 +111,13 @@ class Transactions:
     def _until_clear(call: Any, *args: Any) -> None:
         for _ in range(3):
             try:
-                return call(*args)
+                call(*args)
+                return
             except KafkaException as exc:
                 if not exc.args[0].retriable():
                     raise
                 log.warning("%s: %s; asking again", call.__name__, exc.args[0].str())
-        return call(*args)
+        call(*args)
 
     def _abort(self, error: KafkaError) -> None:
         if error.fatal() or not error.txn_requires_abort():

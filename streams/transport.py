@@ -8,10 +8,11 @@ restored, positions sought.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -39,7 +40,7 @@ class Part:
     @property
     def ended(self) -> int:
         """The offset to go on from."""
-        return int(self.records[-1].offset) + 1
+        return int(self.records[-1].offset) + 1 if self.records else self.began
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Untouched(Schema):
         return decode
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is not typed
+class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer, reading only what was committed."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -93,7 +94,7 @@ class Progress:
     stopped: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on, and why
 
 
-class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed
+class FetchConsumer(driver.Consumer):
     """Delivers fetches, one at a time, and commits nothing: our transactions do."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -122,7 +123,7 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         """Return the assigned partitions that carry our input, changelogs left out."""
         return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
 
-    # --- preparation: Faust's recovery calls perform_seek, then resume_flow -------------------------------------------
+    # --- preparation: Faust's recovery calls perform_seek, then resume_flow
 
     async def perform_seek(self) -> None:
         """Prepare the assigned partitions: restore their tables and seek to where they are to be read from."""
@@ -133,9 +134,9 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
     async def _prepare(self) -> None:
         member, inputs = self.member(), self.inputs()
         offsets = await self.app.prepare(inputs)
-        self._thread._consumer.pause(*[tp for tp in self.assignment() if self._is_changelog_tp(tp)])
+        self._thread._consumer.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
         if offsets:
-            await self._thread.seek_wait(offsets)
+            await self._thread.seek_wait({TopicPartition(*tp): offset for tp, offset in offsets.items()})
         if member != self.member() or inputs != self.inputs():
             return  # a rebalance is under way: it will prepare again
         self._read_offset.clear()
@@ -167,9 +168,9 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         if self.flow_active:
             self.resume_flow()
 
-    # --- delivery -------------------------------------------------------------------------------------------------------
+    # --- delivery
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  # Faust's
         """Yield what the next fetch brought, as one message."""
         if not await self._may_fetch(timeout):
             return
@@ -178,44 +179,40 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
             self._withhold()  # we were expelled or rejoin: the next assignment is prepared anew
             return
         active = self.progress.handed.keys() - self.progress.stopped.keys()
-        records = await self._thread.getmany(active, timeout) if active else {}
+        if not active:
+            await self.sleep(timeout)  # nothing is assigned to us, or all of it stands still
+            return
+        records = await self._thread.getmany(active, timeout)
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
             return  # what was fetched across a rejoin could carry old records under the new generation
         if fetch := self._hand_out(records, member):
-            tp, last = next(reversed(fetch.parts)), fetch.parts[next(reversed(fetch.parts))].records[-1]
+            tp, part = next(reversed(fetch.parts.items()))
+            last = part.records[-1]
             yield tp, ConsumerMessage(
                 tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, fetch, None,
                 0, 0, tp, generation_id=generation,
             )  # fmt: skip
             self._read_offset.clear()  # a rewind must not look like a message from the past to Faust
 
-    async def _may_fetch(self, timeout: float) -> bool:
-        for event in (self._prepared, self._room):
-            if not event.is_set() and not await self._within(event, timeout):
-                break
-        else:
+    async def _may_fetch(self, seconds: float) -> bool:
+        if await self._within(self._prepared, seconds) and await self._within(self._room, seconds):
             return True
         if (fetch := self.progress.outstanding) and self.prepared and not fetch.taken:
             await self._recover_dropped(fetch)
         return False
 
     async def _recover_dropped(self, fetch: Fetch) -> None:
-        try:
-            async with asyncio.timeout(DROPPED_SECONDS):
-                await self._room.wait()
-        except TimeoutError:
-            if self.progress.outstanding is fetch and not fetch.taken:
-                self.log.warning("a fetch of %d records was dropped on its way to the agent: reading again", len(fetch))
-                await self.rewind()
+        if await self._within(self._room, DROPPED_SECONDS) or fetch.taken or self.progress.outstanding is not fetch:
+            return
+        self.log.warning("a fetch of %d records was dropped on its way to the agent: reading again", len(fetch))
+        await self.rewind()
 
     @staticmethod
     async def _within(event: asyncio.Event, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-            return True
-        except TimeoutError:
-            return False
+        if not event.is_set():  # the timer is only paid for when there is something to wait for
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+        return event.is_set()
 
     def _hand_out(self, records: dict[Any, Sequence[ConsumerRecord]], member: Member) -> Fetch | None:
         parts = {}
@@ -254,14 +251,14 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         return lag
 
     def _lag_of(self, tp: TP, handled: int) -> int:
-        state = self._thread._consumer._subscription.subscription.assignment.state_value(tp)
+        state = self._thread._consumer._subscription.subscription.assignment.state_value(TopicPartition(*tp))
         if state is None or state.highwater is None:
             return 0
         waiting = self.progress.handed[tp] != handled or tp in self.progress.stopped
         position = handled if waiting else max(handled, state.position if state.has_valid_position else 0)
         return max(int(state.highwater) - int(position), 0)
 
-    # --- Faust's own bookkeeping is out of the loop ---------------------------------------------------------------------
+    # --- Faust's own bookkeeping is out of the loop
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit nothing: offsets travel in our transactions, or live in MongoDB."""
@@ -271,7 +268,7 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is not type
         """Keep no gaps: transaction markers make them all the time."""
 
 
-class FetchTransport(driver.Transport):  # type: ignore[misc]  # Faust is not typed
+class FetchTransport(driver.Transport):
     """Faust's aiokafka driver with our consumer."""
 
     Consumer = FetchConsumer

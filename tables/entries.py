@@ -43,6 +43,7 @@ class Answer:
     code: str | None = None
     message: str | None = None
     details: dict[str, Any] | None = None
+    retryable: bool = False
 
     def outcome(self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None) -> Outcome:
         """Return the outcome as it was given the first time."""
@@ -60,6 +61,7 @@ class Answer:
             code=self.code,
             message=self.message,
             details=self.details,
+            retryable=self.retryable,
             result=result,
         )
 

@@ -23,7 +23,9 @@ FETCH_BYTES = 4 << 20  # of one partition in one fetch
     wait=wait_random_exponential(multiplier=0.1, max=5),
     before_sleep=before_sleep_log(log, logging.WARNING),
 )
-async def restore(settings: Settings, topic: str, partitions: Iterable[int], codec: Codec[Any]) -> dict[int, Entries[Any]]:
+async def restore(
+    settings: Settings, topic: str, partitions: Iterable[int], codec: Codec[Any]
+) -> dict[int, Entries[Any]]:
     """Return the entries of `partitions` of the changelog `topic` (its full name).
 
     Reads to the high watermark, not to the last stable offset: a killed worker's open transaction can hold that back

@@ -1,7 +1,7 @@
 """Entries by partition: what a changelog partition holds, restored in bulk, changed only by committed transactions.
 
-A transaction decides on `Changes` laid over the `Entries` of a partition; they are merged when it is committed, and only
-into the entries they were decided on: after a rebalance those may have been replaced.
+A transaction decides on `Changes` laid over the `Entries` of a partition; they are merged when it is committed, and
+only into the entries they were decided on: after a rebalance those may have been replaced.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,12 +63,13 @@ class Entries(Generic[V]):
 class Changes(Generic[V]):
     """What one transaction changes in one partition; reads see its own changes first."""
 
-    __slots__ = ("_changed", "_encoded", "entries")
+    __slots__ = ("_changed", "_encoded", "_journal", "entries")
 
     def __init__(self, entries: Entries[V]) -> None:
         self.entries = entries
         self._changed: dict[bytes, V | None] = {}
         self._encoded: list[tuple[bytes, bytes | None]] = []
+        self._journal: list[tuple[bytes, bool, V | None]] = []  # what `put` replaced since `begin`
 
     def __contains__(self, key: bytes) -> bool:
         return self._changed[key] is not None if key in self._changed else key in self.entries
@@ -79,7 +80,21 @@ class Changes(Generic[V]):
 
     def put(self, key: bytes, value: V | None) -> None:
         """Set the value of `key`; None deletes it."""
+        self._journal.append((key, key in self._changed, self._changed.get(key)))
         self._changed[key] = value
+
+    def begin(self) -> None:
+        """Begin another message's changes: what `rollback` goes back to."""
+        self._journal.clear()
+
+    def rollback(self) -> None:
+        """Undo what was changed since `begin`."""
+        for key, was_changed, value in reversed(self._journal):
+            if was_changed:
+                self._changed[key] = value
+            else:
+                self._changed.pop(key, None)
+        self._journal.clear()
 
     def encode(self) -> list[tuple[bytes, bytes | None]]:
         """Return the changelog records: one a touched key."""
@@ -93,7 +108,7 @@ class Changes(Generic[V]):
             self.entries.put(key, self._changed[key], raw)
 
 
-class PartitionedStore(Store):  # type: ignore[misc]  # Faust is not typed
+class PartitionedStore(Store):
     """A Faust table's data, kept by partition. Written by `replace` and merged changes only."""
 
     def __post_init__(self) -> None:
@@ -141,12 +156,20 @@ class PartitionedStore(Store):  # type: ignore[misc]  # Faust is not typed
         """Refuse Faust's own recovery: it would apply what `replace` restored a second time."""
         raise TypeError("tables are restored in bulk, not by Faust's recovery")
 
+    async def backup_partition(self, *_: Any, **__: Any) -> None:
+        """Refuse: the changelog is the backup."""
+        raise TypeError("entries live in memory and in their changelog, which is the backup")
+
+    def restore_backup(self, *_: Any, **__: Any) -> None:
+        """Refuse: the changelog is the backup."""
+        raise TypeError("entries are restored from their changelog")
+
     def reset_state(self) -> None:
         """Forget everything."""
         self.partitions.clear()
 
 
-class PartitionedTable(Table):  # type: ignore[misc]  # Faust is not typed
+class PartitionedTable(Table):
     """A Faust table on a `PartitionedStore`, whose changelog is a topic of ours."""
 
     data: PartitionedStore

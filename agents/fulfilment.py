@@ -1,0 +1,95 @@
+"""The fulfilment agent: the process manager between orders and stock."""
+
+from typing import Any
+
+from faust.types import TP
+
+from domain import fulfilment
+from streams import topics
+from streams.app import RoleApp
+from streams.codec import decode_event
+from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
+from streams.settings import Role, Settings
+from streams.transactions import ANY_PARTITION, Write
+from streams.transport import Fetch, Part
+from tables.entries import Position, position_key
+from tables.positions import positions_table
+
+from .deciding import PROCESS_MANAGER, Decided
+from .worker import ProcessingWorker
+
+
+class Managing:
+    """Turns a fetch of events into the commands they cause."""
+
+    def __init__(self, worker: ProcessingWorker) -> None:
+        self.worker = worker
+        self.table = positions_table(worker.app)
+        self.changelog: str = self.table.changelog_topic.get_topic_name()
+        named = worker.settings.named
+        self.targets = {"order": named(topics.ORDER_COMMANDS.name), "inventory": named(topics.INVENTORY_COMMANDS.name)}
+
+    def manage(self, fetch: Fetch) -> Decided:
+        """Return the commands a fetch of events causes.
+
+        An event that cannot be handled stops its partition: later events depend on it. What came before it is written.
+        """
+        decided = Decided()
+        by_partition: dict[int, Any] = {}
+        for tp, part in fetch.parts.items():
+            changes = by_partition.setdefault(tp.partition, self.table.data.changes(tp.partition))
+            self._manage_part(tp, part, changes, decided)
+        for partition, changes in by_partition.items():
+            decided.writes += [Write(self.changelog, partition, key, value) for key, value in changes.encode()]
+            decided.changes.append(changes)
+        return decided
+
+    def _manage_part(self, tp: TP, part: Part, changes: Any, decided: Decided) -> None:
+        position: Position | None = changes.get(position_key(tp.topic))
+        handled = position.offset if position else -1
+        for record in part.records:
+            if record.offset > handled:
+                try:
+                    decided.writes += self._commands(decode_event(record.value))
+                except Exception as bug:  # a bug of ours or a newer event: both are mended by a deploy
+                    self.worker.stop_partition(tp, record, bug)
+                    decided.offsets[tp] = record.offset
+                    part.records = [r for r in part.records if r.offset < record.offset]
+                    break
+                handled = record.offset
+        else:
+            decided.offsets[tp] = part.ended
+        if position is None or handled > position.offset:
+            changes.put(position_key(tp.topic), Position(handled, self.worker.topic_ids[tp.topic]))
+
+    def _commands(self, event: EventMessage) -> list[Write]:
+        return [
+            self._write(event, number, request)
+            for number, request in enumerate(fulfilment.commands(event.event, event.key, event.sequence))  # type: ignore[arg-type]
+        ]
+
+    def _write(self, event: EventMessage, number: int, request: fulfilment.Request) -> Write:
+        command = CommandMessage(
+            id=derived_id(event.id, number),
+            key=request.key,
+            command=request.command,
+            time=event.time,
+            source=PROCESS_MANAGER,
+            correlation_id=event.correlation_id,
+            causation_id=event.id,
+        )
+        key, target = request.key.encode(), self.targets[request.aggregate]
+        return Write(target, ANY_PARTITION, key, command.encode(), CONTENT_TYPE)
+
+
+def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:
+    """Give the fulfilment role its table and its agent."""
+    worker = ProcessingWorker(app, role, settings)
+    managing = Managing(worker)
+    worker.keeps(managing.table)
+
+    @worker.agent(topics.ORDER_EVENTS, topics.INVENTORY_EVENTS)
+    async def fulfilment_agent(stream: Any) -> None:
+        """Answer events with the commands they cause: one fetch, one transaction."""
+        async for fetch in worker.fetches(stream):
+            await worker.commit(fetch, managing.manage(fetch))

@@ -1,0 +1,74 @@
+"""The inventory agent: decides stock commands."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain import inventory
+from domain.inventory import Stock
+from domain.inventory.events import ReservationEvent
+from domain.message import Command, Event
+from streams import topics
+from streams.app import RoleApp
+from streams.messages import Aggregate
+from streams.settings import Role, Settings
+from tables.entries import Recent, segment
+from tables.stock import ProductReservations, StockEntry, stock_table
+from tables.store import Changes
+
+from .worker import ProcessingWorker
+
+
+class InventoryKind:
+    """Products: an entry each, beside those of their reservations and backorder queues."""
+
+    aggregate: Aggregate = "inventory"
+    id_field = "productId"
+    types: Mapping[str, type[Command]] = inventory.COMMANDS
+    commands = topics.INVENTORY_COMMANDS
+    events = topics.INVENTORY_EVENTS
+
+    def key(self, aggregate_id: str) -> bytes:
+        """Return the key of the product's entry."""
+        return segment(aggregate_id)
+
+    def decide(
+        self, command: Command, entry: StockEntry | None, changes: Changes[Any], aggregate_id: str
+    ) -> tuple[Sequence[Event], Stock]:
+        """Return the events, and the product after them; its reservations are changed in `changes`."""
+        stock = entry.state if entry is not None else Stock()
+        reservations = ProductReservations(changes, aggregate_id)
+        events = inventory.decide(command, stock, reservations, aggregate_id)  # type: ignore[arg-type]  # by `types`
+        for event in events:
+            stock = inventory.evolve(stock, event)
+            if isinstance(event, ReservationEvent):
+                before = reservations.get(event.order_id, event.line_id)
+                reservations.put(before, inventory.evolve_reservation(before, event))
+        return events, stock
+
+    def entry(self, state: Stock, version: int, recent: Recent) -> StockEntry:
+        """Return the product's entry."""
+        return StockEntry(state, version, recent)
+
+    def result(self, entry: StockEntry) -> dict[str, Any]:
+        """Return the product's quantities and status."""
+        balance = entry.state.balance
+        return {
+            "availableQuantity": balance.available,
+            "allocatedQuantity": balance.allocated,
+            "onHandQuantity": balance.on_hand,
+            "damagedQuantity": balance.damaged,
+            "backorderedQuantity": balance.backordered,
+            "status": entry.state.status if entry.state.exists else None,
+        }
+
+
+def inventory_worker(app: RoleApp, role: Role, settings: Settings) -> None:
+    """Give the inventory role its table and its agent."""
+    worker = ProcessingWorker(app, role, settings)
+    decide = worker.deciding(InventoryKind(), stock_table(worker.app))
+
+    @worker.agent(topics.INVENTORY_COMMANDS)
+    async def inventory_agent(stream: Any) -> None:
+        """Decide stock commands: what one fetch brought is one transaction, whole or not at all."""
+        async for fetch in worker.fetches(stream):
+            await worker.commit(fetch, decide(fetch))

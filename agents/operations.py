@@ -1,0 +1,37 @@
+"""What a worker says of itself over HTTP: alive, ready, how far behind, and its metrics."""
+
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams.app import RoleApp
+
+
+def reasons(app: RoleApp) -> list[str]:
+    """Return why the worker is not ready; an empty list when it is."""
+    consumer = app.consumer
+    found = list(consumer.progress.stopped.values())
+    if not consumer.prepared:
+        found.append("partitions are being assigned or restored")
+    return found
+
+
+def pages(app: RoleApp) -> None:
+    """Serve /livez, /readyz, /lag and /metrics on the worker's port."""
+
+    @app.page("/livez")
+    async def livez(self: Any, request: Any) -> Any:
+        return self.json({"live": True})
+
+    @app.page("/readyz")
+    async def readyz(self: Any, request: Any) -> Any:
+        found = reasons(app)
+        return self.json({"ready": not found, "reasons": found}, status=503 if found else 200)
+
+    @app.page("/lag")
+    async def lag(self: Any, request: Any) -> Any:
+        return self.json({"group": app.conf.id, "lag": app.consumer.lag() if app.consumer.prepared else {}})
+
+    @app.page("/metrics")
+    async def metrics(self: Any, request: Any) -> Any:
+        return self.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])

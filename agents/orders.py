@@ -1,0 +1,61 @@
+"""The order agent: decides order commands."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain import orders
+from domain.message import Command, Event
+from domain.orders import Order
+from streams import topics
+from streams.app import RoleApp
+from streams.messages import Aggregate
+from streams.settings import Role, Settings
+from tables.entries import Recent, segment
+from tables.orders import OrderEntry, orders_table
+from tables.store import Changes
+
+from .worker import ProcessingWorker
+
+
+class OrderKind:
+    """Orders: one entry each."""
+
+    aggregate: Aggregate = "order"
+    id_field = "orderId"
+    types: Mapping[str, type[Command]] = orders.COMMANDS
+    commands = topics.ORDER_COMMANDS
+    events = topics.ORDER_EVENTS
+
+    def key(self, aggregate_id: str) -> bytes:
+        """Return the key of the order's entry."""
+        return segment(aggregate_id)
+
+    def decide(
+        self, command: Command, entry: OrderEntry | None, changes: Changes[Any], aggregate_id: str
+    ) -> tuple[Sequence[Event], Order | None]:
+        """Return the events, and the order after them."""
+        order = entry.state if entry is not None else None
+        events = orders.decide(command, order, aggregate_id)  # type: ignore[arg-type]  # decoded by `types`
+        for event in events:
+            order = orders.evolve(order, event)
+        return events, order
+
+    def entry(self, state: Order, version: int, recent: Recent) -> OrderEntry:
+        """Return the order's entry."""
+        return OrderEntry(state, version, recent)
+
+    def result(self, entry: OrderEntry) -> dict[str, Any]:
+        """Return the order's statuses."""
+        return {"status": entry.state.status, "allocationStatus": entry.state.allocation_status}
+
+
+def order_worker(app: RoleApp, role: Role, settings: Settings) -> None:
+    """Give the orders role its table and its agent."""
+    worker = ProcessingWorker(app, role, settings)
+    decide = worker.deciding(OrderKind(), orders_table(worker.app))
+
+    @worker.agent(topics.ORDER_COMMANDS)
+    async def order_agent(stream: Any) -> None:
+        """Decide order commands: what one fetch brought is one transaction, whole or not at all."""
+        async for fetch in worker.fetches(stream):
+            await worker.commit(fetch, decide(fetch))

@@ -1,0 +1,106 @@
+"""What the transactional roles share: a table, a transactional producer, and how their partitions are prepared."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from streams.app import RoleApp, group_of, instance_of
+from streams.process import EX_CONFIG, end_process
+from streams.settings import Role, Settings
+from streams.topics import Topic, describe_topics
+from streams.transactions import Aborted, Transactions, Unclear, committed_offsets
+from streams.transport import Fetch, fetches
+from tables.entries import Position, position_key
+from tables.restore import restore
+from tables.store import Entries, PartitionedTable
+
+from .deciding import AggregateKind, Decided, Deciding
+
+log = logging.getLogger(__name__)
+
+
+class ProcessingWorker:
+    """A worker of a role that reads, decides and writes: one fetch, one transaction."""
+
+    def __init__(self, app: RoleApp, role: Role, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self.group = group_of(role, settings)
+        self.transactions = Transactions(settings, self.group, instance_of(role, settings))
+        self.topic_ids: dict[str, str] = {}
+        self.table: PartitionedTable | None = None
+        app.prepare = self._prepare
+        app.starting = self._start
+
+    # --- what a role says of itself
+
+    def keeps(self, table: PartitionedTable) -> None:
+        """Say which table the role owns."""
+        self.table = table
+
+    def deciding(self, kind: AggregateKind, table: PartitionedTable) -> Callable[[Fetch], Decided]:
+        """Return the function that decides a fetch of an aggregate's commands."""
+        self.keeps(table)
+        return Deciding(self.settings, kind, table, self.topic_ids).decide
+
+    def agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
+        """Make a function the Faust agent of `inputs`; whatever escapes it ends the process."""
+        return self.app.fetch_agent(*inputs)
+
+    # --- what its agent does
+
+    def fetches(self, stream: Any) -> AsyncIterator[Fetch]:
+        """Yield the fetches that are to be handled."""
+        return fetches(stream)
+
+    async def commit(self, fetch: Fetch, decided: Decided) -> None:
+        """Write what a fetch led to in one transaction; merge it into the table only when that is committed."""
+        try:
+            await self.transactions.commit(decided.writes, decided.offsets, fetch.member)
+        except Aborted as aborted:
+            log.warning("%d records are decided again, their transaction was aborted: %s", len(fetch), aborted)
+        except Unclear as unclear:
+            end_process(f"nobody knows whether a transaction of {len(fetch)} records was committed: {unclear}")
+        else:
+            decided.merge()
+            fetch.done = True
+            log.debug("committed %d records, %d writes", len(fetch), len(decided.writes))
+
+    def stop_partition(self, tp: TP, record: ConsumerRecord, bug: Exception) -> None:
+        """Go no further in a partition whose next event cannot be handled: later events depend on it."""
+        reason = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {type(bug).__name__}: {bug}"
+        log.error("%s", reason, exc_info=bug)
+        self.app.consumer.stop_partition(tp, reason)
+
+    # --- how it begins
+
+    async def _start(self) -> None:
+        await self.transactions.start()
+        wanted = {self.settings.named(topic.name) for topic in self.app.input_topics}
+        found = {topic.name: topic.id for topic in await describe_topics(self.settings)}
+        if missing := wanted - found.keys():
+            end_process(f"topics are missing: {', '.join(sorted(missing))}; run `fulfillment topics create`", EX_CONFIG)
+        self.topic_ids.update({name: found[name] for name in wanted})
+
+    async def _prepare(self, inputs: set[TP]) -> dict[TP, int]:
+        """Restore the table and return where each input goes on: once no earlier owner's transaction is pending."""
+        assert self.table is not None
+        offsets = await committed_offsets(self.settings, self.group, inputs)
+        changelog = self.table.changelog_topic.get_topic_name()
+        restored = await restore(self.settings, changelog, {tp.partition for tp in inputs}, self.table.codec)
+        for tp in inputs:
+            self._refuse_another_topic(tp, restored[tp.partition])
+        self.table.data.replace(restored)
+        return offsets
+
+    def _refuse_another_topic(self, tp: TP, entries: Entries[Any]) -> None:
+        position: Position | None = entries.get(position_key(tp.topic))
+        if position is not None and position.topic_id != self.topic_ids[tp.topic]:
+            end_process(
+                f"topic {tp.topic} is not the one this installation has read up to offset {position.offset}: it was "
+                "deleted and created again. Bring the old one back, or accept the new one with "
+                "`fulfillment topics adopt`",
+                EX_CONFIG,
+            )
