@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.money import Money, decimal_string, minor_units
+from domain.money import Money, decimal_string
 
 Document = dict[str, Any]
 
@@ -23,5 +23,5 @@ def money_document(amount: int, currency: str) -> dict[str, str]:
 
 
 def money_of(document: Document) -> Money:
-    """Return the money `money_document` wrote."""
-    return Money(amount=minor_units(document["value"], document["currency"]), currency=document["currency"])
+    """Return the money `money_document` wrote: all its decimals are there, so without the point it is minor units."""
+    return Money.model_construct(amount=int(document["value"].replace(".", "")), currency=document["currency"])

@@ -66,7 +66,7 @@ def decode_command(
     return CommandMessage(
         id=identifier,
         key=_key(at.key, data.get(id_field), envelope),
-        command=orders.identified(command, identifier)  # type: ignore[arg-type]  # leaves stock's as they are,
+        command=orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
         time=_time(envelope, at.timestamp),
         source=str(envelope.get("source") or "kafka"),
         correlation_id=_identifier(envelope.get("correlationid"), envelope) or identifier,

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import pytest
 from projection_histories import (
     ORDERS,
     OUTCOMES,
     STOCK,
     allocate,
-    at,
     order_history,
     outcome,
     place,
@@ -17,11 +15,9 @@ from projection_histories import (
 )
 
 from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
-from domain.orders.commands import CreateShipment, Hold
+from domain.orders.commands import CreateShipment
 from projections.mongo.client import Mongo
-from projections.mongo.progress import write_progress
 from projections.runner import Runner
-from projections.stopped import Stopped
 from projections.table import PROJECTIONS
 from streams.settings import Settings
 
