@@ -1,0 +1,130 @@
+"""Cancelling all or part of an order, and holding it."""
+
+import pytest
+from domain_scenarios import OrderScenario, new, place, record, some
+
+from domain.errors import (
+    CancelledOrderModification,
+    LineNotFound,
+    MoreThanUnshipped,
+    OrderCannotBeCancelled,
+    OrderOnHold,
+)
+from domain.message import Command
+from domain.orders.commands import (
+    CancelLines,
+    CancelOrder,
+    CancelShipment,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    LineQuantity,
+    OrderStatus,
+    ReceiveReturn,
+    Release,
+    RequestReturn,
+    UpdateStatus,
+)
+from domain.orders.events import CancelledLine, LinesCancelled, OrderCancelled, OrderHeld, OrderReleased
+
+given = OrderScenario
+ALLOCATED = (place(), record(reserved=2))
+
+
+def gone(line_id: str, quantity: int, keep: int, product_id: str = "boots") -> CancelledLine:
+    return CancelledLine(line_id=line_id, product_id=product_id, quantity=quantity, keep=keep)
+
+
+@pytest.mark.parametrize("command", [CancelOrder(reason="late"), UpdateStatus(status=OrderStatus.CANCELLED)])
+def test_an_order_is_cancelled_with_all_that_is_left(command: Command) -> None:
+    reason = "late" if isinstance(command, CancelOrder) else ""
+    history = place(new(), new("socks", 3)), record(reserved=1, backordered=1), CancelLines(lines=some(_2=1))
+    scenario = given(*history, Hold(reason="fraud")).when(command)
+    scenario.then(OrderCancelled(lines=(gone("1", 2, 0), gone("2", 2, 0, "socks")), reason=reason))
+    scenario.asked_again().then_quiet()
+    assert scenario.order is not None
+    assert scenario.order.status == "CANCELLED"
+
+
+def test_an_order_of_which_something_shipped_cannot_be_cancelled() -> None:
+    history = *ALLOCATED, CreateShipment(lines=some(_1=1))
+    given(*history).when(CancelOrder()).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
+    asked = UpdateStatus(status=OrderStatus.CANCELLED)
+    given(*history).when(asked).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
+
+
+def test_an_order_whose_shipments_came_back_can_be_cancelled() -> None:
+    history = *ALLOCATED, CreateShipment(shipment_id="s"), CancelShipment(shipment_id="s")
+    given(*history).when(CancelOrder()).then_types(OrderCancelled)
+
+
+def test_part_of_an_order_is_cancelled_pending_units_first() -> None:
+    history = place(new(quantity=9)), record(reserved=3), record(reserved=3, backordered=3, version=2)
+    scenario = given(*history).when(CancelLines(lines=some(_1=1), reason="late"))
+    scenario.then(LinesCancelled(lines=(gone("1", 1, 8),), reason="late"))
+    figures = []
+    for _ in range(3):
+        figures.append((scenario.line().pending, scenario.line().backordered, scenario.line().allocated))
+        scenario.when(CancelLines(lines=some(_1=3)))
+    assert figures == [(2, 3, 3), (0, 2, 3), (0, 0, 2)]
+
+
+def test_a_line_named_twice_is_cancelled_by_the_sum() -> None:
+    lines = (LineQuantity(line_id="1", quantity=1), LineQuantity(line_id="1", quantity=1))
+    given(place(new(quantity=3))).when(CancelLines(lines=lines)).then(
+        LinesCancelled(lines=(gone("1", 2, 1),), reason="")
+    )
+    asked = CancelLines(lines=lines)
+    given(place(new(quantity=1))).when(asked).then_rejected(MoreThanUnshipped, lineId="1", asked=2, unshipped=1)
+
+
+def test_what_is_kept_counts_no_shipped_units() -> None:
+    history = place(new(quantity=5)), record(reserved=5), CreateShipment(lines=some(_1=2))
+    given(*history).when(CancelLines(lines=some(_1=2))).then(LinesCancelled(lines=(gone("1", 2, 1),), reason=""))
+    asked = CancelLines(lines=some(_1=4))
+    given(*history).when(asked).then_rejected(MoreThanUnshipped, lineId="1", asked=4, unshipped=3)
+    given(*history).when(CancelLines(lines=some(_1=3))).then_types(LinesCancelled)
+
+
+def test_cancelling_every_line_cancels_the_order() -> None:
+    scenario = given(place(new(), new("socks")), CancelLines(lines=some(_1=2))).when(CancelLines(lines=some(_2=2)))
+    scenario.then(OrderCancelled(lines=(gone("2", 2, 0, "socks"),), reason=""))
+
+
+def test_an_unknown_line_cannot_be_cancelled() -> None:
+    given(place()).when(CancelLines(lines=some(_9=1))).then_rejected(LineNotFound, lineId="9")
+
+
+def test_an_order_is_held_and_the_reason_may_change() -> None:
+    scenario = given(place()).when(Hold(reason="fraud")).then(OrderHeld(reason="fraud")).asked_again().then_quiet()
+    scenario.when(Hold(reason="")).then(OrderHeld(reason=""))
+    scenario.when(CreateShipment()).then_rejected(OrderOnHold, reason="")
+
+
+def test_a_hold_ends_once() -> None:
+    given(place(), Hold()).when(Release()).then(OrderReleased()).asked_again().then_quiet()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        CancelLines(lines=some(_1=1)),
+        Hold(reason="other"),
+        Release(),
+        CreateShipment(),
+        DeliverShipment(shipment_id="s"),
+        CancelShipment(shipment_id="s"),
+        RequestReturn(lines=some(_1=1)),
+        ReceiveReturn(return_id="r"),
+        *(UpdateStatus(status=status) for status in OrderStatus if status != "CANCELLED"),
+    ],
+)
+def test_a_cancelled_order_stays_as_it_is(command: Command) -> None:
+    given(place(), Hold(reason="fraud"), CancelOrder()).when(command).then_rejected(CancelledOrderModification)
+
+
+@pytest.mark.parametrize(
+    "command", [CancelOrder(), UpdateStatus(status=OrderStatus.CANCELLED), Release(), record(reserved=2)]
+)
+def test_a_cancelled_order_is_quiet_about_what_is_so_already(command: Command) -> None:
+    given(place(), CancelOrder()).when(command).then_quiet()

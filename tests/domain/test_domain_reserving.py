@@ -1,0 +1,244 @@
+"""Reservations, backorders and the queue."""
+
+from typing import Any
+
+import pytest
+from domain_scenarios import ALL_OR_NOTHING, BACKORDER, PARTIAL, StockScenario
+
+from domain.errors import InsufficientStock, InvalidQuantity, ProductDiscontinued
+from domain.inventory import queue
+from domain.inventory.commands import (
+    FILL_LIMIT,
+    AdjustStock,
+    DiscontinueProduct,
+    FillBackorders,
+    ReactivateProduct,
+    ReceiveStock,
+    ReleaseStock,
+    ReserveStock,
+    RestockReturn,
+    SetStock,
+    ShipStock,
+)
+from domain.inventory.events import (
+    ProductDiscontinued as Ended,
+)
+from domain.inventory.events import (
+    ProductReactivated,
+    ReservationRejected,
+    StockAdjusted,
+    StockBackordered,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockRestocked,
+)
+from domain.message import Command
+from domain.policy import AllocationPolicy
+
+given = StockScenario
+
+
+def reserve(order: str, quantity: int, policy: AllocationPolicy = BACKORDER, version: int = 1) -> ReserveStock:
+    return ReserveStock(order_id=order, line_id="1", quantity=quantity, policy=policy, order_version=version)
+
+
+def release(order: str, keep: int, version: int = 2) -> ReleaseStock:
+    return ReleaseStock(order_id=order, line_id="1", keep=keep, order_version=version)
+
+
+def by_hand(quantity: int) -> ReserveStock:
+    return ReserveStock(order_id="ann", quantity=quantity)
+
+
+FIVE = ReceiveStock(quantity=5)
+QUEUE = (FIVE, reserve("a", 7), reserve("b", 2), reserve("c", 3))  # a holds 5 and waits for 2, then b, then c
+
+
+def waiting(scenario: StockScenario) -> dict[str, int]:
+    return {line.order_id: line.waiting for line in scenario.shelf.values() if line.waiting}
+
+
+def held(scenario: StockScenario) -> dict[str, int]:
+    return {line.order_id: line.held for line in scenario.shelf.values() if line.held}
+
+
+@pytest.mark.parametrize("policy", AllocationPolicy)
+def test_what_is_available_is_reserved(policy: AllocationPolicy) -> None:
+    scenario = given(FIVE).when(reserve("a", 5, policy))
+    scenario.then_moved((StockReserved, {"quantity": 5, "reserved": 5, "place": None, "order_version": 1}))
+    scenario.then_balance(on_hand=5, allocated=5, available=0).asked_again().then_quiet()
+    scenario.when(reserve("a", 9, version=8)).then_quiet()
+
+
+@pytest.mark.parametrize(
+    ("policy", "last", "totals"),
+    [
+        (BACKORDER, StockBackordered, {"quantity": 2, "reserved": 5, "backordered": 2, "rejected": 0, "place": 0}),
+        (PARTIAL, ReservationRejected, {"quantity": 2, "reserved": 5, "backordered": 0, "rejected": 2}),
+    ],
+)
+def test_of_what_is_short_the_rest_waits_or_is_refused(policy: AllocationPolicy, last: Any, totals: Any) -> None:
+    scenario = given(FIVE).when(reserve("a", 7, policy))
+    scenario.then_moved((StockReserved, {"quantity": 5, "reserved": 5, "backordered": 0}), (last, totals))
+    scenario.asked_again().then_quiet()
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ((), "PRODUCT_NOT_FOUND"),
+        ((FIVE, DiscontinueProduct()), "PRODUCT_DISCONTINUED"),
+        ((FIVE,), "INSUFFICIENT_STOCK"),
+    ],
+)
+def test_what_cannot_be_had_is_rejected_whole(history: tuple[Command, ...], reason: str) -> None:
+    scenario = given(*history).when(reserve("a", 7, ALL_OR_NOTHING))
+    scenario.then_moved((ReservationRejected, {"quantity": 7, "reserved": 0, "rejected": 7, "reason": reason}))
+    scenario.then_balance(allocated=0, backordered=0).asked_again().then_quiet()
+
+
+def test_an_unknown_product_stays_unknown_to_those_who_ask() -> None:
+    scenario = given(reserve("a", 7))
+    assert not scenario.stock.exists
+    scenario.when(FIVE).then_moved((StockReceived, {"quantity": 5}))
+
+
+def test_nobody_overtakes_the_queue() -> None:
+    scenario = given(*QUEUE).when(reserve("d", 1)).then_moved((StockBackordered, {"quantity": 1, "place": 3}))
+    for policy in (PARTIAL, ALL_OR_NOTHING):
+        scenario.when(reserve(policy, 1, policy)).then_moved((ReservationRejected, {"reason": "INSUFFICIENT_STOCK"}))
+    scenario.when(by_hand(1)).then_rejected(InsufficientStock, productId="boots", asked=1, available=0)
+
+
+@pytest.mark.parametrize(
+    ("raising", "kind"), [(ReceiveStock(quantity=3), StockReceived), (AdjustStock(delta=3), StockAdjusted),
+                          (SetStock(quantity=3), StockAdjusted)],
+)  # fmt: skip
+def test_what_becomes_available_goes_to_who_came_first(raising: Command, kind: Any) -> None:
+    scenario = given(*QUEUE).when(raising)
+    scenario.then_moved(
+        (kind, {"more": False}),
+        (StockReserved, {"order_id": "a", "quantity": 2, "reserved": 7, "backordered": 0, "place": 0, "more": False}),
+        (StockReserved, {"order_id": "b", "quantity": 1, "reserved": 1, "backordered": 1, "place": 1, "more": False}),
+    )
+    assert waiting(scenario) == {"b": 1, "c": 3}
+    assert scenario.stock.queue_head == 1
+    scenario.when(ReceiveStock(quantity=9)).then_types(StockReceived, StockReserved, StockReserved)
+    assert scenario.stock.queue_head == scenario.stock.queue_tail == 3
+
+
+def test_a_fill_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FILL_LIMIT == 500
+    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    scenario = given(*QUEUE).when(ReceiveStock(quantity=9))
+    scenario.then_types(StockReceived, StockReserved, StockReserved)
+    assert [event.more for event in scenario.events] == [False, False, True]
+    scenario.when(FillBackorders()).then_moved((StockReserved, {"order_id": "c", "quantity": 3, "more": False}))
+    scenario.asked_again().then_quiet()
+    scenario.then_balance(allocated=12, available=2, backordered=0)
+
+
+def test_nothing_more_is_promised_when_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    for units in (4, 3):
+        scenario = given(*QUEUE).when(ReceiveStock(quantity=units)).then_types(StockReceived, *[StockReserved] * 2)
+        assert not any(event.more for event in scenario.events)
+
+
+def test_a_release_gives_up_waiting_units_first() -> None:
+    scenario = given(*QUEUE).when(release("a", keep=5))
+    scenario.then_moved((StockReleased, {"quantity": 0, "unqueued": 2, "place": 0, "backordered": 0, "reserved": 5}))
+    scenario.asked_again().then_quiet()
+    assert held(scenario) == {"a": 5}
+    assert scenario.stock.queue_head == 1
+
+
+def test_released_units_go_to_who_waits() -> None:
+    scenario = given(*QUEUE).when(release("a", keep=2))
+    scenario.then_types(StockReleased, StockReserved, StockReserved).asked_again().then_quiet()
+    assert held(scenario) == {"a": 2, "b": 2, "c": 1}
+    assert waiting(scenario) == {"c": 2}
+
+
+def test_who_leaves_the_middle_of_the_queue_moves_nobody() -> None:
+    scenario = given(*QUEUE, release("b", keep=0))
+    assert scenario.stock.queue_head == 0
+    scenario.when(ReceiveStock(quantity=3)).then_types(StockReceived, StockReserved, StockReserved)
+    assert held(scenario) == {"a": 7, "c": 1}
+
+
+def test_a_release_of_what_is_kept_or_was_never_asked_for_is_quiet() -> None:
+    scenario = given(*QUEUE)
+    scenario.when(release("a", keep=7)).then_quiet()
+    scenario.when(release("x", keep=0)).then_quiet()
+    scenario.when(release("a", keep=0, version=1)).then_quiet()
+    scenario.when(release("a", keep=0, version=0)).then_types(StockReleased, StockReserved, StockReserved)
+
+
+def test_a_fill_does_not_forget_which_order_event_was_heeded() -> None:
+    sent = ShipStock(order_id="a", line_id="1", shipped=2, order_version=5)
+    scenario = given(*QUEUE, sent).when(ReceiveStock(quantity=1))
+    scenario.then_moved((StockReceived, {}), (StockReserved, {"order_version": 5, "reserved": 6}))
+    scenario.when(release("a", keep=0, version=4)).then_quiet()
+
+
+def test_a_line_that_returns_units_while_others_of_it_wait_gets_them() -> None:
+    sent = ShipStock(order_id="a", line_id="1", shipped=5, order_version=3)
+    scenario = given(*QUEUE, sent).when(RestockReturn(order_id="a", line_id="1", received=1, order_version=6))
+    scenario.then_moved((StockRestocked, {"quantity": 1}), (StockReserved, {"reserved": 6, "order_version": 6}))
+    line = scenario.shelf.get("a", "1")
+    assert line is not None
+    assert (line.held, line.waiting, line.shipped, line.received) == (1, 1, 5, 1)
+
+
+def test_people_reserve_more_each_time() -> None:
+    scenario = given(FIVE).when(by_hand(2)).then_moved((StockReserved, {"quantity": 2, "reserved": 2}))
+    scenario.asked_again().then_moved((StockReserved, {"quantity": 2, "reserved": 4}))
+    scenario.asked_again().then_rejected(InsufficientStock, productId="boots", asked=2, available=1)
+    scenario = given(FIVE, DiscontinueProduct()).when(by_hand(1))
+    scenario.then_rejected(ProductDiscontinued, productId="boots")
+
+
+def test_people_give_back_what_they_hold() -> None:
+    scenario = given(FIVE, by_hand(3)).when(ReleaseStock(order_id="ann", quantity=2))
+    scenario.then_moved((StockReleased, {"quantity": 2, "reserved": 1})).asked_again()
+    scenario.then_rejected(InvalidQuantity, reason="2 units to give back, 1 held")
+    scenario.when(ReleaseStock(order_id="bob", quantity=2))
+    scenario.then_rejected(InvalidQuantity, reason="2 units to give back, 0 held")
+
+
+def test_units_given_back_by_a_line_that_waits_come_back_to_it_first() -> None:
+    scenario = given(*QUEUE).when(ReleaseStock(order_id="a", line_id="1", quantity=3))
+    scenario.then_moved(
+        (StockReleased, {"quantity": 3, "reserved": 2}),
+        (StockReserved, {"order_id": "a", "quantity": 2, "reserved": 4}),
+        (StockReserved, {"order_id": "b", "quantity": 1}),
+    )
+
+
+def test_a_discontinued_product_turns_away_who_waits_and_honours_what_is_held() -> None:
+    scenario = given(*QUEUE).when(DiscontinueProduct(reason="old"))
+    scenario.then_types(Ended, ReservationRejected, ReservationRejected, ReservationRejected)
+    assert {event.reason for event in scenario.events[1:]} == {"PRODUCT_DISCONTINUED"}
+    scenario.asked_again().then_quiet()
+    assert scenario.stock.status == "DISCONTINUED"
+    assert (held(scenario), waiting(scenario)) == ({"a": 5}, {})
+    scenario.when(ShipStock(order_id="a", line_id="1", shipped=5)).then_balance(on_hand=0, shipped=5)
+
+
+def test_turning_away_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    scenario = given(*QUEUE).when(DiscontinueProduct())
+    assert [event.more for event in scenario.events] == [False, False, True]
+    scenario.when(FIVE).then_types(StockReceived)
+    scenario.when(FillBackorders()).then_moved((ReservationRejected, {"order_id": "c", "more": False}))
+    scenario.asked_again().then_quiet()
+
+
+def test_a_reactivated_product_serves_who_still_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    scenario = given(*QUEUE, DiscontinueProduct(), FIVE).when(ReactivateProduct())
+    scenario.then_moved((ProductReactivated, {}), (StockReserved, {"order_id": "c", "quantity": 3}))
+    scenario.asked_again().then_quiet()
+    assert scenario.stock.status == "AVAILABLE"

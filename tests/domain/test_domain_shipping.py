@@ -1,0 +1,196 @@
+"""Shipments, their delivery, and returns."""
+
+from domain_scenarios import ALL_OR_NOTHING, OrderScenario, new, place, record, some
+
+from domain.errors import (
+    AllocationPending,
+    InvalidQuantity,
+    LineNotFound,
+    MoreThanDelivered,
+    MoreThanShipped,
+    NotAllocated,
+    OrderOnHold,
+    ReturnNotFound,
+    ShipmentAlreadyDelivered,
+    ShipmentIsCancelled,
+    ShipmentNotFound,
+)
+from domain.orders.commands import (
+    CancelShipment,
+    CountedLine,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    ReceiveReturn,
+    RequestReturn,
+)
+from domain.orders.events import (
+    DeliveredLine,
+    ReceivedLine,
+    ReturnLine,
+    ReturnReceived,
+    ReturnRequested,
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentDelivered,
+    ShippedLine,
+)
+
+given = OrderScenario
+TWO = place(new(quantity=3), new("socks"))
+ALLOCATED = (TWO, record(reserved=3), record("2", reserved=2))
+SHIPPED = (*ALLOCATED, CreateShipment(shipment_id="s"))
+DELIVERED = (*SHIPPED, DeliverShipment(shipment_id="s"))
+
+
+def boots(quantity: int, shipped: int) -> ShippedLine:
+    return ShippedLine(line_id="1", product_id="boots", quantity=quantity, shipped=shipped)
+
+
+def socks(quantity: int, shipped: int) -> ShippedLine:
+    return ShippedLine(line_id="2", product_id="socks", quantity=quantity, shipped=shipped)
+
+
+def test_all_that_is_allocated_ships() -> None:
+    scenario = given(*ALLOCATED).when(CreateShipment(shipment_id="s", carrier="DHL", tracking_number="1Z"))
+    lines = boots(3, 3), socks(2, 2)
+    scenario.then(ShipmentCreated(shipment_id="s", lines=lines, carrier="DHL", tracking_number="1Z"))
+    scenario.asked_again().then_quiet()
+    assert scenario.order is not None
+    assert scenario.order.status == "SHIPPED"
+
+
+def test_part_of_what_is_allocated_ships() -> None:
+    scenario = given(TWO, record(reserved=3)).when(CreateShipment(shipment_id="s", lines=some(_1=1)))
+    scenario.then(ShipmentCreated(shipment_id="s", lines=(boots(1, 1),)))
+    scenario.when(CreateShipment(shipment_id="t", lines=some(_1=2)))
+    scenario.then(ShipmentCreated(shipment_id="t", lines=(boots(2, 3),)))
+
+
+def test_a_shipment_without_id_gets_the_same_one_each_time() -> None:
+    scenario = given(*ALLOCATED).when(CreateShipment(lines=some(_1=1))).then_types(ShipmentCreated)
+    assert scenario.events[0].shipment_id
+    scenario.asked_again().then_quiet()
+
+
+def test_nothing_ships_while_stock_has_not_answered() -> None:
+    pending = given(TWO, record(reserved=3))
+    pending.when(CreateShipment()).then_rejected(AllocationPending, lines=["2"])
+    pending.when(CreateShipment(lines=some(_2=1))).then_rejected(AllocationPending, lines=["2"])
+    whole = given(TWO.model_copy(update={"policy": ALL_OR_NOTHING}), record(reserved=3))
+    whole.when(CreateShipment(lines=some(_1=1))).then_rejected(AllocationPending, lines=["2"])
+
+
+def test_no_more_ships_than_is_allocated() -> None:
+    short = given(TWO, record(reserved=1, backordered=2), record("2", backordered=2))
+    asked = CreateShipment(lines=some(_1=2))
+    short.when(asked).then_rejected(NotAllocated, lineId="1", asked=2, allocated=1)
+    short.when(CreateShipment(lines=some(_9=2))).then_rejected(LineNotFound, lineId="9")
+    short.when(CreateShipment()).then_types(ShipmentCreated)
+    short.when(CreateShipment(shipment_id="t")).then_rejected(NotAllocated, lineId="1", asked=2, allocated=0)
+
+
+def test_a_held_order_cannot_be_shipped() -> None:
+    given(*ALLOCATED, Hold(reason="fraud")).when(CreateShipment()).then_rejected(OrderOnHold, reason="fraud")
+
+
+def test_a_shipment_is_delivered() -> None:
+    scenario = given(*SHIPPED).when(DeliverShipment(shipment_id="s"))
+    lines = DeliveredLine(line_id="1", quantity=3, delivered=3), DeliveredLine(line_id="2", quantity=2, delivered=2)
+    scenario.then(ShipmentDelivered(shipment_id="s", lines=lines)).asked_again().then_quiet()
+    assert scenario.order is not None
+    assert scenario.order.status == scenario.order.shipments[0].status == "DELIVERED"
+
+
+def test_a_shipment_is_delivered_in_parts() -> None:
+    scenario = given(*SHIPPED).when(DeliverShipment(shipment_id="s", lines=some(_1=2)))
+    scenario.then(ShipmentDelivered(shipment_id="s", lines=(DeliveredLine(line_id="1", quantity=2, delivered=2),)))
+    assert scenario.order is not None
+    assert scenario.order.status == scenario.order.shipments[0].status == "PARTIALLY_DELIVERED"
+    again = scenario.asked_again()
+    again.then_rejected(MoreThanShipped, lineId="1", asked=2, undelivered=1)
+    rest = DeliveredLine(line_id="1", quantity=1, delivered=3), DeliveredLine(line_id="2", quantity=2, delivered=2)
+    scenario.when(DeliverShipment(shipment_id="s")).then(ShipmentDelivered(shipment_id="s", lines=rest))
+
+
+def test_only_what_a_shipment_carries_is_delivered() -> None:
+    one = given(*ALLOCATED, CreateShipment(shipment_id="s", lines=some(_1=1)))
+    one.when(DeliverShipment(shipment_id="t")).then_rejected(ShipmentNotFound, shipmentId="t")
+    one.when(DeliverShipment(shipment_id="s", lines=some(_2=1))).then_rejected(LineNotFound, lineId="2")
+
+
+def test_a_shipment_goes_back_to_the_shelf() -> None:
+    scenario = given(*SHIPPED).when(CancelShipment(shipment_id="s"))
+    scenario.then(ShipmentCancelled(shipment_id="s", lines=(boots(3, 0), socks(2, 0)))).asked_again().then_quiet()
+    assert (scenario.line().allocated, scenario.line().shipped) == (3, 0)
+    scenario.when(DeliverShipment(shipment_id="s")).then_rejected(ShipmentIsCancelled, shipmentId="s")
+
+
+def test_a_delivered_shipment_cannot_be_cancelled() -> None:
+    part = given(*SHIPPED, DeliverShipment(shipment_id="s", lines=some(_1=1)))
+    part.when(CancelShipment(shipment_id="s")).then_rejected(ShipmentAlreadyDelivered, shipmentId="s")
+    part.when(CancelShipment(shipment_id="t")).then_rejected(ShipmentNotFound, shipmentId="t")
+
+
+def test_a_return_is_announced() -> None:
+    line = ReturnLine(line_id="1", product_id="boots", quantity=2)
+    scenario = given(*DELIVERED).when(RequestReturn(return_id="r", lines=some(_1=2), reason="small"))
+    scenario.then(ReturnRequested(return_id="r", lines=(line,), reason="small")).asked_again().then_quiet()
+    assert scenario.order is not None
+    assert scenario.order.return_status == "REQUESTED"
+    asked = RequestReturn(return_id="q", lines=some(_1=2))
+    scenario.when(asked).then_rejected(MoreThanDelivered, lineId="1", asked=2, returnable=1)
+    scenario.when(RequestReturn(return_id="q", lines=some(_9=2))).then_rejected(LineNotFound, lineId="9")
+
+
+def test_a_return_without_id_gets_the_same_one_each_time() -> None:
+    given(*DELIVERED).when(RequestReturn(lines=some(_1=1))).then_types(ReturnRequested).asked_again().then_quiet()
+
+
+def test_nothing_comes_back_that_was_not_delivered() -> None:
+    asked = RequestReturn(lines=some(_1=1))
+    given(*SHIPPED).when(asked).then_rejected(MoreThanDelivered, lineId="1", asked=1, returnable=0)
+
+
+def received(units: int, damaged: int = 0, total: int | None = None, total_damaged: int | None = None) -> ReceivedLine:
+    return ReceivedLine(
+        line_id="1",
+        product_id="boots",
+        received=units,
+        damaged=damaged,
+        total_received=units if total is None else total,
+        total_damaged=damaged if total_damaged is None else total_damaged,
+    )
+
+
+def test_a_return_is_counted_in() -> None:
+    scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(_1=2))).when(ReceiveReturn(return_id="r"))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(2),))).asked_again().then_quiet()
+    assert scenario.order is not None
+    assert scenario.order.return_status == "PARTIALLY_RETURNED"
+    rest = RequestReturn(return_id="q", lines=some(_1=1, _2=2))
+    whole = given(*DELIVERED, RequestReturn(return_id="r", lines=some(_1=2)), ReceiveReturn(return_id="r"), rest)
+    whole.when(ReceiveReturn(return_id="q")).then_types(ReturnReceived)
+    assert whole.order is not None
+    assert whole.order.return_status == "RETURNED"
+
+
+def test_units_that_did_not_come_can_be_announced_again() -> None:
+    counted = (CountedLine(line_id="1", received=1, damaged=1),)
+    scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(_1=3)))
+    scenario.when(ReceiveReturn(return_id="r", lines=counted))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(1, 1),)))
+    scenario.when(RequestReturn(return_id="q", lines=some(_1=2))).then_types(ReturnRequested)
+    scenario.when(ReceiveReturn(return_id="q")).then(ReturnReceived(return_id="q", lines=(received(2, 0, 3, 1),)))
+
+
+def test_no_more_comes_back_than_was_announced() -> None:
+    scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(_1=2)))
+    scenario.when(ReceiveReturn(return_id="q")).then_rejected(ReturnNotFound, returnId="q")
+    for line, kind in (
+        (CountedLine(line_id="1", received=3), MoreThanDelivered),
+        (CountedLine(line_id="2", received=1), LineNotFound),
+        (CountedLine(line_id="1", received=1, damaged=2), InvalidQuantity),
+    ):
+        scenario.when(ReceiveReturn(return_id="r", lines=(line,)))
+        assert type(scenario.refusal) is kind

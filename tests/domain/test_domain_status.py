@@ -1,0 +1,101 @@
+"""The seed system's UpdateStatus: what may become what, as a table."""
+
+import pytest
+from domain_scenarios import ALL_OR_NOTHING, OrderScenario, new, place, record, some
+
+from domain import errors
+from domain.message import Command
+from domain.orders.commands import CancelLines, CreateShipment, DeliverShipment, Hold, OrderStatus, UpdateStatus
+from domain.orders.events import ShipmentDelivered
+
+given = OrderScenario
+
+TWO = place(new(quantity=4), new("socks", 2))
+BOOTS, SOCKS = record(reserved=4), record("2", reserved=2)
+PART, REST = CreateShipment(shipment_id="s", lines=some(_1=2)), CreateShipment(shipment_id="t")
+SO_FAR: dict[str, tuple[Command, ...]] = {
+    "placed": (TWO,),
+    "part allocated": (TWO, BOOTS),
+    "part backordered": (TWO, BOOTS, record("2", backordered=2)),
+    "backordered": (TWO, record(backordered=4), record("2", backordered=2)),
+    "allocated": (TWO, BOOTS, SOCKS),
+    "held": (TWO, BOOTS, SOCKS, Hold(reason="fraud")),
+    "part shipped": (TWO, BOOTS, SOCKS, PART),
+    "shipped, rest pending": (TWO, record(reserved=2), PART),
+    "shipped, rest backordered": (TWO, record(reserved=2, backordered=2), record("2", backordered=2), PART),
+    "shipped": (TWO, BOOTS, SOCKS, PART, REST),
+    "part delivered": (TWO, BOOTS, SOCKS, PART, REST, DeliverShipment(shipment_id="s")),
+    "part delivered, rest allocated": (TWO, BOOTS, SOCKS, PART, DeliverShipment(shipment_id="s")),
+    "delivered": (TWO, BOOTS, SOCKS, PART, REST, *(DeliverShipment(shipment_id=name) for name in "st")),
+    "shipped after cancelling": (TWO, BOOTS, PART, CancelLines(lines=some(_1=2, _2=2))),
+}
+# What asking gives: S a shipment, D a delivery each, C the cancellation, "" nothing to do, a code where it is refused.
+PENDING, INVALID, HELD, GONE = (
+    "ALLOCATION_PENDING",
+    "INVALID_STATUS_TRANSITION",
+    "ORDER_ON_HOLD",
+    "ORDER_CANNOT_BE_CANCELLED",
+)
+TABLE: dict[str, tuple[str, str, str, str, str, str]] = {
+    # so far                         REGISTERED  P_SHIPPED SHIPPED P_DELIV  DELIVERED CANCELLED
+    "placed": ("", PENDING, PENDING, INVALID, INVALID, "C"),
+    "part allocated": ("", "S", PENDING, INVALID, INVALID, "C"),
+    "part backordered": ("", "S", INVALID, INVALID, INVALID, "C"),
+    "backordered": ("", INVALID, INVALID, INVALID, INVALID, "C"),
+    "allocated": ("", "S", "S", INVALID, INVALID, "C"),
+    "held": ("", HELD, HELD, INVALID, INVALID, "C"),
+    "part shipped": (INVALID, "S", "S", "D", INVALID, GONE),
+    "shipped, rest pending": (INVALID, PENDING, PENDING, "D", INVALID, GONE),
+    "shipped, rest backordered": (INVALID, "", INVALID, "D", INVALID, GONE),
+    "shipped": (INVALID, "", "", "DD", "DD", GONE),
+    "part delivered": (INVALID, INVALID, INVALID, "D", "D", GONE),
+    "part delivered, rest allocated": (INVALID, "S", "S", "", INVALID, GONE),
+    "delivered": (INVALID, INVALID, INVALID, "", "", GONE),
+    "shipped after cancelling": (INVALID, "", "", "D", "D", GONE),
+}
+LETTERS = {"ShipmentCreated": "S", "ShipmentDelivered": "D", "OrderCancelled": "C"}
+CASES = [
+    (so_far, asked, expected)
+    for so_far, row in TABLE.items()
+    for asked, expected in zip(
+        ["REGISTERED", "PARTIALLY_SHIPPED", "SHIPPED", "PARTIALLY_DELIVERED", "DELIVERED", "CANCELLED"],
+        row,
+        strict=True,
+    )
+]
+
+
+@pytest.mark.parametrize(("so_far", "asked", "expected"), CASES)
+def test_an_order_goes_where_its_quantities_allow(so_far: str, asked: str, expected: str) -> None:
+    scenario = given(*SO_FAR[so_far]).when(UpdateStatus(status=OrderStatus(asked)))
+    came = scenario.refusal.code if scenario.refusal else "".join(LETTERS[type(e).__name__] for e in scenario.events)
+    assert came == expected
+    if scenario.refusal is None:
+        scenario.asked_again().then_quiet()
+
+
+@pytest.mark.parametrize("asked", ["SHIPPED", "DELIVERED"])
+def test_what_went_through_has_the_status_asked_for(asked: str) -> None:
+    for so_far, cases in TABLE.items():
+        if cases[["SHIPPED", "DELIVERED"].index(asked) * 2 + 2] in ("S", "DD"):
+            scenario = given(*SO_FAR[so_far]).when(UpdateStatus(status=OrderStatus(asked)))
+            assert scenario.order is not None
+            assert scenario.order.status in (asked, "PARTIALLY_DELIVERED")
+
+
+def test_two_shipments_of_a_line_are_delivered_with_totals_that_build_on_each_other() -> None:
+    history = place(new(quantity=4)), BOOTS, PART, REST
+    scenario = given(*history).when(UpdateStatus(status=OrderStatus.DELIVERED))
+    scenario.then_types(ShipmentDelivered, ShipmentDelivered)
+    assert [line.delivered for event in scenario.events for line in event.lines] == [2, 4]
+
+
+def test_a_transition_says_from_where_to_where() -> None:
+    scenario = given(TWO).when(UpdateStatus(status=OrderStatus.DELIVERED))
+    scenario.then_rejected(errors.InvalidStatusTransition, status="REGISTERED", asked="DELIVERED")
+
+
+def test_all_or_nothing_ships_no_part_while_a_line_is_pending() -> None:
+    whole = TWO.model_copy(update={"policy": ALL_OR_NOTHING})
+    scenario = given(whole, BOOTS).when(UpdateStatus(status=OrderStatus.PARTIALLY_SHIPPED))
+    scenario.then_rejected(errors.AllocationPending, lines=["2"])

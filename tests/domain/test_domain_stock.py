@@ -1,0 +1,163 @@
+"""Counting stock, and units that leave the house and come back."""
+
+from typing import Any
+
+import pytest
+from domain_scenarios import StockScenario
+
+from domain.errors import CorruptHistory, InsufficientStock, InvalidQuantity, ProductNotFound, StaleQuantity
+from domain.inventory import Reservation, Stock, evolve, evolve_reservation
+from domain.inventory.commands import (
+    AdjustStock,
+    DiscontinueProduct,
+    FillBackorders,
+    ReactivateProduct,
+    ReceiveStock,
+    ReleaseStock,
+    ReserveStock,
+    RestockReturn,
+    SetStock,
+    ShipStock,
+    UnshipStock,
+)
+from domain.inventory.events import (
+    Balance,
+    StockAdjusted,
+    StockReceived,
+    StockReleased,
+    StockReserved,
+    StockRestocked,
+    StockShipped,
+    StockUnshipped,
+)
+from domain.message import MAX_STOCK, Command
+
+given = StockScenario
+LINE: dict[str, Any] = {"order_id": "o-1", "line_id": "1"}
+HELD = (ReceiveStock(quantity=10), ReserveStock(**LINE, quantity=4, order_version=1))
+SENT = (*HELD, ShipStock(**LINE, shipped=3, order_version=3))
+
+
+def test_received_units_are_on_the_shelf() -> None:
+    balance = Balance(on_hand=5, available=5, received=5)
+    scenario = given().when(ReceiveStock(quantity=5)).then(StockReceived(balance=balance, quantity=5))
+    assert scenario.stock.exists
+    assert scenario.stock.status == "AVAILABLE"
+    scenario.asked_again().then_balance(on_hand=10, available=10, received=10)
+
+
+def test_setting_makes_so_many_units_available() -> None:
+    scenario = given(*HELD).when(SetStock(quantity=20))
+    scenario.then_moved((StockAdjusted, {"delta": 14, "reason": "set"})).asked_again().then_quiet()
+    scenario.then_balance(on_hand=24, allocated=4, available=20, received=10, adjusted=14)
+
+
+def test_setting_creates_a_product_even_an_empty_one() -> None:
+    scenario = given().when(SetStock(quantity=0)).then_moved((StockAdjusted, {"delta": 0}))
+    assert scenario.stock.status == "OUT_OF_STOCK"
+    scenario.asked_again().then_quiet()
+
+
+def test_what_is_on_hand_is_corrected() -> None:
+    scenario = given(*HELD).when(AdjustStock(delta=-6, reason="count", expected_on_hand=10))
+    scenario.then_moved((StockAdjusted, {"delta": -6, "reason": "count"}))
+    scenario.then_balance(on_hand=4, allocated=4, available=0, adjusted=-6)
+    scenario.asked_again().then_rejected(StaleQuantity, expected=10, onHand=4)
+
+
+def test_reserved_units_cannot_be_adjusted_away() -> None:
+    asked = AdjustStock(delta=-7)
+    given(*HELD).when(asked).then_rejected(InsufficientStock, productId="boots", asked=7, available=6)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        AdjustStock(delta=0),
+        AdjustStock(delta=MAX_STOCK),
+        ReceiveStock(quantity=MAX_STOCK),
+        SetStock(quantity=MAX_STOCK),
+    ],
+)
+def test_quantities_that_make_no_sense_are_refused(command: Command) -> None:
+    scenario = given(*HELD).when(command)
+    assert type(scenario.refusal) is InvalidQuantity
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        AdjustStock(delta=1),
+        ReserveStock(order_id="o-1", quantity=1),
+        ReleaseStock(**LINE, keep=0),
+        ShipStock(**LINE, shipped=1),
+        UnshipStock(**LINE, shipped=1),
+        RestockReturn(**LINE, received=1),
+        FillBackorders(),
+        DiscontinueProduct(),
+        ReactivateProduct(),
+    ],
+)
+def test_nothing_can_be_done_to_a_product_nobody_stocked(command: Command) -> None:
+    given().when(command).then_rejected(ProductNotFound, productId="boots")
+
+
+def test_shipped_units_leave_the_house() -> None:
+    scenario = given(*HELD).when(ShipStock(**LINE, shipped=3, order_version=3))
+    scenario.then_moved((StockShipped, {"quantity": 3, "shipped": 3, "reserved": 4})).asked_again().then_quiet()
+    scenario.then_balance(on_hand=7, allocated=1, available=6, shipped=3)
+    scenario.when(ShipStock(**LINE, shipped=4, order_version=4)).then_moved(
+        (StockShipped, {"quantity": 1, "shipped": 4})
+    )
+
+
+def test_no_more_leaves_than_is_held() -> None:
+    given(*HELD).when(ShipStock(**LINE, shipped=9)).then_moved((StockShipped, {"quantity": 4}))
+    given(*HELD).when(ShipStock(order_id="o-2", line_id="1", shipped=9)).then_quiet()
+
+
+def test_a_cancelled_shipment_is_reserved_again() -> None:
+    scenario = given(*SENT).when(UnshipStock(**LINE, shipped=1, order_version=4))
+    scenario.then_moved((StockUnshipped, {"quantity": 2, "shipped": 1, "reserved": 4})).asked_again().then_quiet()
+    scenario.then_balance(on_hand=9, allocated=3, available=6, shipped=1)
+    given(*HELD).when(UnshipStock(order_id="o-2", line_id="1", shipped=0)).then_quiet()
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        ReserveStock(**LINE, quantity=4, order_version=1),
+        ShipStock(**LINE, shipped=3, order_version=3),
+        UnshipStock(**LINE, shipped=0, order_version=2),
+        ReleaseStock(**LINE, keep=0, order_version=4),
+        RestockReturn(**LINE, received=1, order_version=4),
+    ],
+)
+def test_what_an_order_said_before_is_ignored(late: Command) -> None:
+    given(*SENT, UnshipStock(**LINE, shipped=1, order_version=4)).when(late).then_quiet()
+
+
+def test_returned_units_go_back_on_sale_unless_damaged() -> None:
+    scenario = given(*SENT).when(RestockReturn(**LINE, received=3, damaged=1, order_version=6))
+    fields = {"quantity": 2, "damaged": 1, "total_received": 3, "total_damaged": 1, "reserved": 4}
+    scenario.then_moved((StockRestocked, fields)).asked_again().then_quiet()
+    scenario.then_balance(on_hand=9, available=8, restocked=2, damaged=1)
+    scenario.when(RestockReturn(**LINE, received=3, damaged=1)).then_quiet()
+
+
+@pytest.mark.parametrize("figures", [{"received": 1, "damaged": 0}, {"received": 2, "damaged": 3}])
+def test_returns_only_become_more(figures: dict[str, int]) -> None:
+    scenario = given(*SENT, RestockReturn(**LINE, received=2, damaged=1)).when(RestockReturn(**LINE, **figures))
+    assert type(scenario.refusal) is InvalidQuantity
+
+
+def test_a_history_that_cannot_be_is_refused() -> None:
+    totals = {**LINE, "balance": Balance(), "quantity": 1, "reserved": 0, "backordered": 0, "rejected": 0}
+    with pytest.raises(CorruptHistory):
+        evolve(Stock(), StockReceived(balance=Balance(on_hand=-1, available=-1), quantity=1))
+    with pytest.raises(CorruptHistory):
+        evolve_reservation(None, StockReleased(**totals))
+    with pytest.raises(CorruptHistory):
+        evolve_reservation(Reservation(**LINE), StockShipped(**totals, shipped=1))
+    with pytest.raises(CorruptHistory):
+        evolve_reservation(Reservation(**LINE), StockReserved(**{**totals, "backordered": 1}))
