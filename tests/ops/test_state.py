@@ -47,17 +47,20 @@ def test_a_broken_state_is_no_state(tmp_path: Path, text: str) -> None:
 
 
 def test_leftovers_are_ended_and_strangers_with_their_pid_are_not(tmp_path: Path) -> None:
-    with subprocess.Popen(SLEEPS) as left, subprocess.Popen(SLEEPS) as stranger:
+    left, stranger = psutil.Popen(SLEEPS), psutil.Popen(SLEEPS)
+    try:
         records = [
-            Process(name="a", role="orders", pid=left.pid, create_time=psutil.Process(left.pid).create_time()),
+            Process(name="a", role="orders", pid=left.pid, create_time=left.create_time()),
             Process(name="b", role="orders", pid=stranger.pid, create_time=1.0),
         ]
         state.write(Stack(pid=1, host="127.0.0.1", processes=records), tmp_path)
         assert down(Settings(data=tmp_path)) == 1
-        assert left.wait() == -signal.SIGTERM
-        assert stranger.poll() is None
-        stranger.kill()
-    assert state.read(tmp_path) is None
+        assert (left.is_running(), stranger.is_running()) == (False, True)
+        assert state.read(tmp_path) is None
+    finally:
+        for process in (left, stranger):
+            process.kill() if process.is_running() else None
+        stranger.wait()
 
 
 def test_nothing_to_stop_is_fine(tmp_path: Path) -> None:

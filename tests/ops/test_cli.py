@@ -1,0 +1,134 @@
+"""The commands that show, and how refusals read."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from helpers_ops import some_ports
+from typer.testing import CliRunner
+
+from ops import state
+from ops.cli import cli
+from ops.state import Process, Stack
+from ops.status import added, collect
+from ops.worker import default_port
+from ops.workers import count_workers, environment, workers
+from streams.settings import ROLES, Settings
+
+WIDE = {"COLUMNS": "240"}
+
+
+def invoke(*arguments: str, **variables: str):
+    return CliRunner().invoke(cli, arguments, env={**WIDE, **variables})
+
+
+def test_settings_shows_every_variable_and_no_secret() -> None:
+    shown = invoke(
+        "settings", FULFILLMENT_API_TOKEN="s3cret", FULFILLMENT_MONGO="mongodb://me:hunter2@db:27017/?tls=true"
+    )
+    assert shown.exit_code == 0
+    assert all(f"FULFILLMENT_{name.upper()} " in shown.output for name in Settings.model_fields)
+    assert "s3cret" not in shown.output
+    assert "hunter2" not in shown.output
+    assert "mongodb://********@db:27017/?tls=true" in shown.output
+
+
+def test_a_refused_setting_is_one_sentence_and_exit_code_78() -> None:
+    shown = invoke("settings", FULFILLMENT_HTTP_PORT="70000", FULFILLMENT_PARTITIONS="many")
+    assert shown.exit_code == os.EX_CONFIG
+    lines = shown.stderr.strip().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["FULFILLMENT_HTTP_PORT", "FULFILLMENT_PARTITIONS"]
+
+
+def test_listening_off_loopback_without_a_token_is_refused() -> None:
+    shown = invoke("settings", FULFILLMENT_HTTP_HOST="0.0.0.0")
+    assert shown.exit_code == os.EX_CONFIG
+    assert "FULFILLMENT_API_TOKEN" in shown.stderr
+    assert invoke("settings", FULFILLMENT_HTTP_HOST="0.0.0.0", FULFILLMENT_API_TOKEN="t").exit_code == 0
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    shown = invoke("status", "--json", FULFILLMENT_DATA=str(tmp_path))
+    assert (shown.exit_code, json.loads(shown.output)) == (1, {"ready": False, "processes": [], "lag": {}})
+    assert "fulfillment up" in invoke("status", FULFILLMENT_DATA=str(tmp_path)).output
+    assert "nothing was running" in invoke("down", FULFILLMENT_DATA=str(tmp_path)).output
+
+
+def test_an_unknown_role_is_refused() -> None:
+    shown = invoke("worker", "stock")
+    assert shown.exit_code == os.EX_CONFIG
+    assert "orders, inventory, fulfilment, projector, api" in shown.stderr
+
+
+def test_lag_is_summed_over_the_workers_of_a_group() -> None:
+    answers = [
+        {"group": "orders", "lag": {"order-commands": 3}},
+        {},
+        {"group": "orders", "lag": {"order-commands": 4, "x": 0}},
+        {"group": "projector", "lag": {"order-events": 1}},
+    ]
+    assert added(answers) == {"orders": {"order-commands": 7, "x": 0}, "projector": {"order-events": 1}}
+
+
+@pytest.mark.parametrize(("readyz", "state_shown", "ready"), [(200, "ready", True), (503, "unready", False)])
+async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, state_shown: str, ready: bool) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/lag":
+            return web.json_response({"group": "orders", "lag": {"order-commands": 5}})
+        return web.Response(status=readyz, text="restoring")
+
+    import psutil
+
+    (port,) = some_ports(1)
+    runner = web.AppRunner(app := web.Application())
+    app.router.add_get("/{path}", answer)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    me = psutil.Process()
+    worker = Process(
+        name="orders-0", role="orders", pid=me.pid, create_time=me.create_time(), port=port, state="running"
+    )
+    settings = Settings(data=tmp_path)
+    state.write(Stack(pid=me.pid, host="0.0.0.0", complete=True, processes=[worker]), tmp_path)
+    try:
+        status = await collect(settings)
+    finally:
+        await runner.cleanup()
+    assert json.loads(status.as_json()) == {
+        "ready": ready,
+        "processes": [{"name": "orders-0", "role": "orders", "pid": me.pid, "state": state_shown, "port": port}],
+        "lag": {"orders": {"order-commands": 5}},
+    }
+    assert status.processes[0].reason == ("" if ready else "restoring")
+
+
+async def test_a_stack_that_is_not_complete_yet_is_not_ready(tmp_path: Path) -> None:
+    state.write(Stack(pid=1, host="127.0.0.1"), tmp_path)
+    assert not (await collect(Settings(data=tmp_path))).ready
+
+
+def test_the_first_api_gets_the_api_port_and_everyone_a_port_of_its_own() -> None:
+    settings = Settings(http_port=some_ports(1)[0])
+    programs = workers(settings, count_workers("orders=2,api=2", settings.roles))
+    ports = {program.name: program.port for program in programs}
+    assert list(ports) == ["api-0", "api-1", "orders-0", "orders-1", "inventory-0", "fulfilment-0", "projector-0"]
+    assert ports["api-0"] == settings.http_port
+    assert len(set(ports.values())) == len(ports)
+    assert all(program.environment["FULFILLMENT_WORKER_PORT"] == str(program.port) for program in programs)
+    assert [program.environment["FULFILLMENT_INSTANCE"] for program in programs[2:4]] == ["0", "1"]
+
+
+def test_children_get_the_settings_this_process_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings(kafka="k:1", roles=("orders", "api"), partitions=3, api_token=None)
+    for name, value in environment(given).items():
+        monkeypatch.setenv(name, value)
+    assert environment(given).keys() == {"FULFILLMENT_KAFKA", "FULFILLMENT_ROLES", "FULFILLMENT_PARTITIONS"}
+    assert Settings() == given
+
+
+def test_workers_started_by_hand_do_not_meet_on_a_port() -> None:
+    ports = [default_port(role, Settings()) for role in ROLES]
+    assert len(set(ports)) == len(ROLES)
+    assert default_port("api", Settings()) == Settings().http_port
