@@ -45,8 +45,9 @@ def _granted(command: ReserveStock, stock: Stock, line: Reservation) -> list[Inv
     balance = stock.balance
     if units:
         events.append(held := _held(command, balance, line, units))
-        balance, line = held.balance, evolve_reservation(line, held)
+        balance = held.balance
     if short := command.quantity - units:
+        line = evolve_reservation(line, held) if units else line
         events.append(_short(command, stock, balance, line, short))
     return events
 

@@ -26,6 +26,7 @@ from domain.orders.commands import (
     DeliverShipment,
     Hold,
     ReceiveReturn,
+    RecordAllocation,
     RequestReturn,
 )
 
@@ -105,7 +106,7 @@ TOTALS: dict[str, Any] = {"balance": Balance(), "order_id": "o-1", "line_id": "1
         ),
     ],
 )
-def test_what_stock_says_of_a_line_is_recorded(event: StockReserved, recorded: Command) -> None:
+def test_what_stock_says_of_a_line_is_recorded(event: StockReserved, recorded: RecordAllocation) -> None:
     assert commands(event, "boots", 9) == [Request("order", "o-1", recorded)]
     by_hand = event.model_copy(update={"line_id": "manual"})
     assert commands(by_hand, "boots", 9) == []
