@@ -26,6 +26,7 @@ from domain.orders.events import (
     PlacedLine,
     ShipmentDelivered,
 )
+from domain.orders.state import Line, Order
 
 given = OrderScenario
 
