@@ -1,0 +1,31 @@
+"""A restart of every role, gentle or not, and of everything: nothing is lost."""
+
+import asyncio
+import signal
+
+import pytest
+from system import Api, System, wait_until
+
+ROLES = ["orders", "inventory", "fulfilment", "projector"]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_goes_on_where_it_was(system: System, api: Api, role: str, sign: signal.Signals) -> None:
+    product = f"restart-{role}-{sign.name}"
+    await api.stock(product, 10)
+    before = await api.place((product, 4))
+    pid = await asyncio.to_thread(system.kill, f"{role}-0", sign)
+    after = await api.place((product, 4), orderId=f"order-{product}") if role != "orders" else None
+    await asyncio.to_thread(
+        wait_until, lambda: system.status()["ready"] and system.process(f"{role}-0").pid != pid, 30, f"{role} to be back"
+    )
+    last = await api.place((product, 4))
+    first = await api.order(before["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
+    assert first["items"][0]["allocated"] == 4
+    short = await api.order(last["id"], lambda order: order["allocationStatus"] != "PENDING")
+    assert short["items"][0]["allocated"] == (2 if after else 4)
+    await asyncio.to_thread(system.quiet)
+    _, stock, _ = await api("GET", f"/inventory/{product}")
+    assert stock["data"]["allocatedQuantity"] == (10 if after else 8)
+    assert stock["data"]["backorderedQuantity"] == (2 if after else 0)

@@ -1,0 +1,157 @@
+"""The whole system for tests: the real stack on ports and in a directory of its own, driven as users drive it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import psutil
+
+from streams.settings import Settings
+
+T = TypeVar("T")
+FULFILLMENT = [sys.executable, "-m", "ops.cli"]
+ADDRESS = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipcode": "BA1", "country": "GB"}
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` ports in a row that nobody uses now."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = int(probe.getsockname()[1])
+        if first + count < 65536 and all(_is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+class System:
+    """A running installation: its settings, its processes, and its API."""
+
+    def __init__(self, data: Path, **overrides: str) -> None:
+        first = free_ports(20)
+        self.env = os.environ | {
+            "FULFILLMENT_KAFKA": f"127.0.0.1:{first}",
+            "FULFILLMENT_MONGO": f"mongodb://127.0.0.1:{first + 1}",
+            "FULFILLMENT_HTTP_PORT": str(first + 2),
+            "FULFILLMENT_DATA": str(data),
+            **overrides,
+        }
+        self.settings = Settings(
+            kafka=self.env["FULFILLMENT_KAFKA"],
+            mongo=self.env["FULFILLMENT_MONGO"],
+            http_port=first + 2,
+            data=data,
+        )
+        self.base = f"http://127.0.0.1:{first + 2}/api/v1"
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `fulfillment …` and return what it printed."""
+        done = subprocess.run(
+            [*FULFILLMENT, *arguments], env=self.env, input=stdin, capture_output=True, text=True, timeout=300
+        )
+        if check and done.returncode:
+            raise AssertionError(f"fulfillment {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self) -> None:
+        """Start it; return when everything is ready."""
+        self.run("up", "--detach")
+
+    def down(self) -> None:
+        """Stop it."""
+        self.run("down")
+
+    def status(self) -> dict[str, Any]:
+        """Return what `fulfillment status --json` says."""
+        return dict(json.loads(self.run("status", "--json", check=False).stdout))
+
+    def process(self, name: str) -> psutil.Process:
+        """Return the process called `name`, such as `orders-0`."""
+        found = {process["name"]: process["pid"] for process in self.status()["processes"]}
+        return psutil.Process(found[name])
+
+    def kill(self, name: str, sign: int = signal.SIGKILL) -> int:
+        """Send a signal to a process of the system, return its id."""
+        process = self.process(name)
+        process.send_signal(sign)
+        return int(process.pid)
+
+    def quiet(self, seconds: float = 60) -> None:
+        """Wait until everything is ready and nothing is left to handle."""
+        wait_until(self._is_quiet, seconds, "the system to be ready with no lag")
+
+    def _is_quiet(self) -> bool:
+        status = self.status()
+        lags = [lag for topics in status["lag"].values() for lag in topics.values()]
+        return bool(status["ready"]) and not any(lags) and len(status["lag"]) >= 4
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until a condition of another process holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(0.1)
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 20) -> T:
+    """Ask again and again until the answer holds; return it."""
+    end = time.monotonic() + seconds
+    while not holds(answer := await ask()):
+        if time.monotonic() > end:
+            raise AssertionError(f"after {seconds} s still {answer!r}")
+        await asyncio.sleep(0.05)
+    return answer
+
+
+class Api:
+    """The HTTP API, as a client has it: answers are (status, JSON, headers)."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any, Any]:
+        """Ask `path` below /api/v1."""
+        if body is not None:
+            options["json"] = body
+        async with self.session.request(method, path.lstrip("/"), **options) as response:
+            text = await response.text()
+            return response.status, json.loads(text) if text else None, response.headers
+
+    async def stock(self, product: str, quantity: int) -> None:
+        """Make so many units of a product available."""
+        status, answer, _ = await self("PUT", f"/inventory/{product}", {"quantity": quantity})
+        assert status == 200, answer
+
+    async def place(self, *lines: tuple[str, int], **more: Any) -> dict[str, Any]:
+        """Place an order of (product, quantity) lines at 10.00 each; return the answer's data."""
+        items = [{"productId": product, "quantity": quantity, "price": "10.00"} for product, quantity in lines]
+        body = {"customerId": "c-1", "items": items, "shippingAddress": ADDRESS, "billingAddress": ADDRESS} | more
+        status, answer, _ = await self("POST", "/orders", body)
+        assert status == 201, answer
+        return dict(answer["data"])
+
+    async def order(self, order_id: str, holds: Callable[[Any], bool] = bool, seconds: float = 20) -> dict[str, Any]:
+        """Return an order once `holds` of it."""
+
+        async def ask() -> Any:
+            status, answer, _ = await self("GET", f"/orders/{order_id}")
+            return answer["data"] if status == 200 else None
+
+        found = await eventually(ask, lambda order: order is not None and holds(order), seconds)
+        assert found is not None
+        return dict(found)
