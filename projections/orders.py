@@ -1,7 +1,7 @@
 """The `orders` read model: one whole document per order, folded by the domain's own `evolve`.
 
-`OrderView` is what is folded, and what the other read models of orders are rendered from; `document_of` and `view_of`
-are each other's inverse, so that a fold goes on from what was stored.
+`OrderView` is what is folded; `document_of` and `view_of` are each other's inverse, so that a fold goes on from what
+was stored. The other read models of orders are derived from the document.
 """
 
 from dataclasses import dataclass

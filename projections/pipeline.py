@@ -71,7 +71,7 @@ async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: S
             entries[name] += documents
     puts = {model: _rendered(model, foldings) for model in projection.models}
 
-    def write(model: Model, name: str) -> Awaitable[set[str]]:
+    def write(model: Model, name: str) -> Awaitable[bool]:
         return put(mongo.collection(projection.collection(name)), puts[model][name])
 
     await together(
@@ -83,8 +83,8 @@ async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: S
     )
     for model in projection.models:
         if model.gapless:
-            newer = await write(model, model.collection)
-            _remember(cache, model, foldings, newer)
+            ours = await write(model, model.collection)
+            _remember(cache, model, foldings, ours)
 
 
 def _rendered(model: Model, foldings: Sequence[Folding]) -> dict[str, list[Put]]:
@@ -95,12 +95,16 @@ def _rendered(model: Model, foldings: Sequence[Folding]) -> dict[str, list[Put]]
         for at, view in folding.changed.items()
         if at[0] == model.collection
     ]
-    renders = {**model.others, model.collection: model.document_of}
-    return {name: [Put(render(view), fresh) for view, fresh in changed] for name, render in renders.items()}
+    own = [Put(model.document_of(view), fresh) for view, fresh in changed]
+    derived = {name: [Put(derive(document), fresh) for document, fresh in own] for name, derive in model.others.items()}
+    return {**derived, model.collection: own}
 
 
-def _remember(cache: Cache, model: Model, foldings: Sequence[Folding], newer: set[str]) -> None:
+def _remember(cache: Cache, model: Model, foldings: Sequence[Folding], ours: bool) -> None:
+    """Keep the views that were written; where the database knew something newer, read again."""
     for folding in foldings:
         views = {key: view for (collection, key), view in folding.changed.items() if collection == model.collection}
-        cache.drop(folding.part.owner, newer & views.keys())
-        cache.keep(folding.part.owner, {key: view for key, view in views.items() if key not in newer})
+        if ours:
+            cache.keep(folding.part.owner, views)
+        else:
+            cache.drop(folding.part.owner, views)

@@ -8,7 +8,7 @@ from projections.document import Document
 from streams.messages import EventMessage
 from streams.topics import Topic
 
-Render = Callable[[Any], Document]
+Derive = Callable[[Document], Document]
 
 
 class Record(Protocol):
@@ -41,7 +41,7 @@ class View(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A view folded from the events of one key, and the documents rendered from it.
+    """A view folded from the events of one key, its document, and the documents derived from that one.
 
     `begins` says that an event needs no older view, which spares the read. A `gapless` view sees every sequence number
     of its aggregate, so that a missing one stops the partition, and its own document is written last: where it has an
@@ -53,8 +53,8 @@ class Model:
     begins: Callable[[EventMessage], bool]
     fold: Callable[[Any, EventMessage], View]
     view_of: Callable[[Document], View]
-    document_of: Render
-    others: Mapping[str, Render] = field(default_factory=dict)  # collection → document rendered from the same view
+    document_of: Callable[[Any], Document]
+    others: Mapping[str, Derive] = field(default_factory=dict)  # collection → document derived from its own
     gapless: bool = True
 
 
@@ -62,7 +62,7 @@ class Model:
 class Projection:
     """A topic folded into read models, which have one version: a new one is built beside it, from offset zero.
 
-    Read models that share a view share their version too: a document rendered from another version's view would be
+    Read models derived from one another share their version: derived from a document of another one, they would be
     neither the one nor the other.
     """
 

@@ -4,27 +4,21 @@ What cannot be picked any more stays with `open: false`: a removed document coul
 """
 
 from projections.document import Document
-from projections.orders import OrderView
+
+SHOWN = ("_id", "sequence", "customerId", "policy", "version", "createdAt", "updatedAt")
 
 
-def document_of(view: OrderView) -> Document:
-    """Return the queue's entry of an order, without lines while nothing can be picked."""
-    is_open = view.pickable_since is not None
-    lines = [
-        {"lineId": line.line_id, "productId": line.product_id, "quantity": line.allocated}
-        for line in view.order.lines
-        if is_open and line.allocated
-    ]
+def document_of(order: Document) -> Document:
+    """Return the queue's entry of an `orders` document, without lines while nothing can be picked."""
+    since = order["_pickableSince"]
     return {
-        "_id": view.id,
-        "sequence": view.version,
-        "orderId": view.id,
-        "customerId": view.order.customer_id,
-        "open": is_open,
-        "since": view.pickable_since,
-        "policy": view.order.policy.value,
-        "lines": lines,
-        "version": view.version,
-        "createdAt": view.created_at,
-        "updatedAt": view.updated_at,
+        **{name: order[name] for name in SHOWN},
+        "orderId": order["id"],
+        "open": since is not None,
+        "since": since,
+        "lines": [
+            {"lineId": item["lineId"], "productId": item["productId"], "quantity": item["allocated"]}
+            for item in order["items"]
+            if since is not None and item["allocated"]
+        ],
     }
