@@ -139,6 +139,13 @@ def test_a_fill_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.Mo
     scenario.then_balance(allocated=12, available=2, backordered=0)
 
 
+def test_nobody_overtakes_a_queue_that_is_still_being_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FILL_LIMIT", 1)
+    scenario = given(*QUEUE, ReceiveStock(quantity=9)).then_balance(available=7, backordered=5)
+    scenario.when(by_hand(1)).then_rejected(InsufficientStock, productId="boots", asked=1, available=0)
+    scenario.when(reserve("d", 1)).then_moved((StockBackordered, {"quantity": 1, "place": 3}))
+
+
 def test_nothing_more_is_promised_when_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "FILL_LIMIT", 2)
     for units in (4, 3):
