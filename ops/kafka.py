@@ -22,8 +22,8 @@ LOGGING = (
 )
 
 # A broker with one replica of everything, that forms groups at once, aborts abandoned transactions within a second or
-# so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second). A killed broker may register again only when
-# its old session has ended: 3 s instead of 9.
+# so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second). A killed broker may
+# register again only when its old session has ended: after 3 s instead of 9.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -105,7 +105,7 @@ def _format(tool: tuple[str, ...], config: Path) -> None:
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     log = config.with_name("format.log")
     with log.open("wb") as output:
-        arguments = (*tool, "format", "--cluster-id", cluster, "--config", str(config))
+        arguments = (*tool, "format", "--ignore-formatted", "--cluster-id", cluster, "--config", str(config))
         failed = subprocess.run(arguments, stdout=output, stderr=output, check=False).returncode
     if failed:
         raise Unavailable(f"Kafka's storage in {config.parent} could not be formatted:\n{last_lines(log)}")

@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from ops.errors import Unavailable, sentence_for
+from ops.errors import Misconfigured, Unavailable, sentence_for
 
 
 def command(folder: Path, host: str, port: int) -> tuple[str, ...]:
@@ -32,7 +32,10 @@ def address(uri: str) -> tuple[str, int] | None:
     """Return host and port of a URI that names one server; None when it names several, or a DNS seed list."""
     if uri.startswith("mongodb+srv:"):
         return None
-    nodes = parse_uri(uri)["nodelist"]
+    try:
+        nodes = parse_uri(uri)["nodelist"]
+    except PyMongoError as error:
+        raise Misconfigured(f"FULFILLMENT_MONGO is not a MongoDB URI: {error}.") from None
     return (nodes[0][0], nodes[0][1] or 27017) if len(nodes) == 1 else None
 
 

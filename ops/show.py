@@ -32,7 +32,7 @@ def status_tables(status: Status, settings: Settings) -> Group:
     for group, topics in sorted(status.lag.items()):
         for topic, messages in sorted(topics.items()):
             lag.add_row(group, topic, str(messages))
-    return Group(processes, lag, f"logs: {settings.data / 'logs'}")
+    return Group(processes, *([lag] if status.lag else []), f"logs: {settings.data / 'logs'}")
 
 
 def settings_table(settings: Settings) -> Table:

@@ -91,7 +91,7 @@ def down(settings: Settings, within: float = 10.0) -> int:
         ended += 1 + sum(state.running(process) is not None for process in (stack.processes if stack else ()))
         with suppress(psutil.NoSuchProcess):
             _end([psutil.Process(pid)], within)
-    return ended or end_leftovers(settings)
+    return ended + end_leftovers(settings)
 
 
 def end_leftovers(settings: Settings) -> int:

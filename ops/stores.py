@@ -24,7 +24,7 @@ async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> N
     place = ports.single(settings.kafka)
     if place is None or await _is_taken("kafka", place, settings, lambda: kafka.answers(settings.kafka)):
         say(f"Kafka: using {settings.kafka}")
-        return await _await_external("kafka", place, supervisor, lambda: kafka.answers(settings.kafka))
+        return await _await_external("kafka", place, supervisor, say, lambda: kafka.answers(settings.kafka))
     say(f"Kafka: starting on {settings.kafka}")
     controller = ports.next_free(place[1], reserved(settings))
     command = await asyncio.to_thread(kafka.command, settings.data / "kafka", settings.kafka, controller)
@@ -37,7 +37,7 @@ async def start_mongod(settings: Settings, supervisor: Supervisor, say: Say) -> 
     place = mongod.address(settings.mongo)
     if place is None or await _is_taken("mongo", place, settings, lambda: mongod.answers(settings.mongo)):
         say("MongoDB: using the one in FULFILLMENT_MONGO")
-        return await _await_external("mongod", place, supervisor, lambda: mongod.answers(settings.mongo))
+        return await _await_external("mongod", place, supervisor, say, lambda: mongod.answers(settings.mongo))
     say(f"MongoDB: starting on {place[0]}:{place[1]}")
     command = await asyncio.to_thread(mongod.command, settings.data / "mongo", *place)
     program = _store("mongod", command, place[1], settings)
@@ -65,9 +65,11 @@ async def _is_taken(field: str, place: tuple[str, int], settings: Settings, answ
 
 
 async def _await_external(
-    role: str, place: tuple[str, int] | None, supervisor: Supervisor, answers: Callable[[], bool]
+    role: str, place: tuple[str, int] | None, supervisor: Supervisor, say: Say, answers: Callable[[], bool]
 ) -> None:
     supervisor.external(Process(name=role, role=role, port=place[1] if place else None, state="external"))
+    if not await asyncio.to_thread(answers):
+        say(f"{role}: no answer yet, waiting for it")
     await AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(0.2))(asyncio.to_thread, answers)
 
 

@@ -46,7 +46,11 @@ def detached(settings: Settings, workers: str, wait: float) -> None:
             raise Unavailable(log.read_text().strip() or f"The supervisor stopped; see {log}.")
         if time.monotonic() > deadline:
             waiting = "; ".join(each.complaint for each in status.processes if not each.ready)
-            raise Unavailable(f"Not ready after {wait:.0f} s: {waiting or 'nothing runs yet'}. See {log.parent}.")
+            what = waiting or "nothing runs yet"
+            raise Unavailable(
+                f"Not ready after {wait:.0f} s: {what}. It goes on trying: see {log.parent}, or stop it "
+                "with `fulfillment down`."
+            )
         time.sleep(0.1)
     Console(highlight=False, soft_wrap=True).print(_where(settings), markup=False)
 

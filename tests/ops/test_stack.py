@@ -52,7 +52,7 @@ def write(settings: Settings, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": settings.kafka, "acks": "all"})
     producer.produce("dead-letters", value, partition=0)
     assert producer.flush(20) == 0
-    with MongoClient[dict[str, object]](settings.mongo) as client:
+    with MongoClient[dict[str, object]](settings.mongo, journal=True) as client:  # unjournaled writes die with mongod
         client["t"]["kept"].insert_one({"value": value})
 
 
@@ -103,6 +103,46 @@ async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings
     os.kill(everyone[0].pid, signal.SIGKILL)  # the supervisor: nobody is left to stop the others
     await until(lambda: not any(map(is_alive, everyone)), within=10)
     assert down(settings) == 0
+
+
+def test_servers_that_run_already_are_used_and_left_alone(stack_settings: Settings, tmp_path) -> None:
+    assert fulfillment(stack_settings, "up", "--detach").returncode == 0
+    second = stack_settings.model_copy(update={"data": tmp_path / "second", "http_port": some_ports(1)[0]})
+    try:
+        assert fulfillment(second, "up", "--detach").returncode == 0
+        found = json.loads(fulfillment(second, "status", "--json").stdout)
+        assert found["ready"]
+        assert {(p["role"], p["state"], p["pid"]) for p in found["processes"]} == {
+            ("kafka", "external", None),
+            ("mongod", "external", None),
+        }
+    finally:
+        assert down(second) == 1
+    assert fulfillment(stack_settings, "status").returncode == 0
+
+
+def test_ctrl_c_stops_everything_in_order(stack_settings: Settings) -> None:
+    variables = {**os.environ, **environment(stack_settings)}
+    command = (sys.executable, "-m", "ops.cli", "up")
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:
+        assert up.stdout
+        while not (line := up.stdout.readline()).startswith("API: "):
+            assert line, "it ended before it was ready"
+        everyone, began = processes(stack_settings), time.monotonic()
+        os.killpg(up.pid, signal.SIGINT)  # as a terminal does
+        assert up.stdout.read().splitlines()[-1] == "stopped"
+        assert up.wait() == 0
+    assert time.monotonic() - began < 10
+    assert not any(map(is_alive, everyone))
+    assert state.read(stack_settings.data) is None
+
+
+@pytest.mark.parametrize("variable", ["FULFILLMENT_KAFKA", "FULFILLMENT_MONGO"])
+def test_an_address_that_is_none_is_one_sentence(stack_settings: Settings, variable: str) -> None:
+    up = fulfillment(stack_settings, "up", **{variable: "nonsense"})
+    assert up.returncode == os.EX_CONFIG
+    assert up.stderr.startswith(variable)
+    assert len(up.stderr.strip().splitlines()) == 1
 
 
 def test_a_taken_port_is_one_sentence_that_says_what_to_do(tmp_path) -> None:
