@@ -27,7 +27,7 @@ def parse(sent: str) -> tuple[str, str, int]:
         text = urlsafe_b64decode(sent + "=" * (-len(sent) % 4)).decode()
         aggregate, rest = text.split(":", 1)
         aggregate_id, version = rest.rsplit(":", 1)
-        if aggregate in COLLECTIONS and version.isdecimal():
+        if aggregate in COLLECTIONS and version.isascii() and version.isdecimal():
             return aggregate, aggregate_id, int(version)
     except (ValueError, Error):
         pass

@@ -21,7 +21,7 @@ from domain.policy import AllocationPolicy
 from .errors import Problem, invalid
 
 DEFAULT_CURRENCY = "EUR"
-DECIMAL = re.compile(r"\d{1,16}(\.\d{1,30})?")
+DECIMAL = re.compile(r"[0-9]{1,16}(\.[0-9]{1,30})?")
 NO_AMOUNT = 'must be an amount of money such as 19.99, "19.99" or {"currency": "EUR", "value": "19.99"}'
 
 

@@ -13,8 +13,8 @@ from domain.message import MAX_ID
 from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
-VERSION = re.compile(r'(?:W/)?"(\d{1,18})"|(\d{1,18})')
-WAIT = re.compile(r"wait=(\d{1,6})")
+VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
+WAIT = re.compile(r"wait=([0-9]{1,6})")
 CORRELATION = "correlation"  # key of the request's correlation id, when the client sent one
 
 

@@ -1,0 +1,105 @@
+"""Bad inputs get a sentence, never a trace."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from system import Api
+
+Body = Callable[..., dict[str, Any]]
+JSON = {"Content-Type": "application/json"}
+
+
+async def send(api: Api, data: bytes, path: str = "orders", method: str = "POST", **headers: str) -> tuple[int, Any]:
+    async with api.session.request(method, path, data=data, headers=JSON | headers) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.parametrize("data", [b"{", b"nope", b"\xff", b'"\\ud800"', b"NaN", b"[]", b"1", b"[" * 100_000])
+async def test_what_is_no_json_object_is_400(api: Api, data: bytes) -> None:
+    status, answer = await send(api, data)
+    assert (status, answer["success"], answer["error"]) == (400, False, "NOT_JSON")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_what_says_it_is_no_json_is_415(api: Api, kind: str) -> None:
+    async with api.session.post("orders", data=b"{}", headers={"Content-Type": kind}) as response:
+        assert (response.status, (await response.json())["error"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_a_megabyte_is_413(api: Api) -> None:
+    status, answer = await send(api, b'{"a":"' + b"x" * (1 << 20) + b'"}')
+    assert (status, answer["error"]) == (413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"items": []}, "items"),
+        ({"items": [{"productId": "p", "quantity": 1, "price": 1}] * 201}, "items"),
+        ({"items": "p"}, "items"),
+        ({"customerId": ""}, "customerId"),
+        ({"customerId": "a\x00b"}, "customerId"),
+        ({"customerId": 7}, "customerId"),
+        ({"customerId": "x" * 129}, "customerId"),
+        ({"customerId": None}, "customerId"),
+        ({"shippingAddress": {}}, "shippingAddress.street"),
+        ({"shippingAddress": None}, "shippingAddress"),
+        ({"currency": "XXX"}, "currency"),
+        ({"currency": "USD", "totalCost": {"currency": "EUR", "value": 1}}, "totalCost"),
+        ({"totalCost": -1}, "totalCost"),
+        ({"totalCost": 1e30}, "totalCost"),
+        ({"policy": "MAYBE"}, "policy"),
+        ({"issuedAt": "yesterday"}, "issuedAt"),
+        ({"orderId": "a\u2028b"}, "orderId"),
+        ({"quantity": -1}, "items.0.quantity"),
+        ({"quantity": 1.5}, "items.0.quantity"),
+        ({"quantity": True}, "items.0.quantity"),
+        ({"price": -1}, "items.0.price"),
+        ({"price": {"currency": "XXX", "value": 1}}, "items.0.price"),
+    ],
+)
+async def test_a_bad_order_is_400_and_names_the_field(api: Api, order: Body, changes: Any, field: str) -> None:
+    status, answer, _ = await api("POST", "/orders", order(**changes))
+    assert (status, answer["success"], field in answer["errors"]) == (400, False, True), answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nope", 404, "NOT_FOUND"),
+        ("PATCH", "/orders", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/orders/nope", 404, "ORDER_NOT_FOUND"),
+        ("GET", "/inventory/nope", 404, "PRODUCT_NOT_FOUND"),
+        ("GET", "/commands/nope", 404, "COMMAND_NOT_FOUND"),
+        ("GET", "/orders/a%00b", 400, "VALIDATION_FAILED"),
+        ("GET", "/orders/" + "x" * 129, 400, "VALIDATION_FAILED"),
+        ("GET", "/orders?limit=0", 400, "VALIDATION_FAILED"),
+        ("GET", "/orders?cursor=nonsense", 400, "VALIDATION_FAILED"),
+        ("GET", "/orders?sort=secret", 400, "VALIDATION_FAILED"),
+        ("GET", "/orders?from=yesterday", 400, "VALIDATION_FAILED"),
+        ("GET", "/orders?status=a%00b", 400, "VALIDATION_FAILED"),
+    ],
+)
+async def test_a_wrong_address_gets_json(api: Api, method: str, path: str, status: int, code: str) -> None:
+    got, answer, _ = await api(method, path)
+    assert (got, answer["success"], answer["error"]) == (status, False, code)
+
+
+async def test_a_path_that_is_no_text_is_an_error_of_the_client(api: Api) -> None:
+    from yarl import URL
+
+    url = URL(f"{str(api.session._base_url).rstrip('/')}/orders/%ff%fe", encoded=True)
+    async with api.session.get(url) as response:
+        assert response.status in (400, 404)
+        assert (await response.json())["success"] is False
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"If-Match": "x"}, {"Consistency-Token": "x"}, {"Correlation-Id": "x" * 129}, {"Idempotency-Key": "x" * 129}],
+)
+async def test_a_bad_header_is_400_and_named(api: Api, headers: dict[str, str]) -> None:
+    method = "GET" if "Consistency-Token" in headers else "DELETE"
+    status, answer, _ = await api(method, "/orders/nope", headers=headers)
+    assert (status, list(answer["errors"])) == (400, list(headers))

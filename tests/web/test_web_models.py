@@ -1,0 +1,91 @@
+"""What clients may send to place an order."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from system import ADDRESS
+
+from web.errors import Problem
+from web.models import OrderRequest
+
+
+def read(*items: dict[str, Any], **changes: Any) -> OrderRequest:
+    body = {"customerId": "c-1", "items": list(items) or [item()], "shippingAddress": ADDRESS} | changes
+    return OrderRequest.model_validate(body)
+
+
+def item(price: Any = 10, quantity: Any = 1, product: str = "boots") -> dict[str, Any]:
+    return {"productId": product, "quantity": quantity, "price": price}
+
+
+@pytest.mark.parametrize(
+    ("sent", "units"),
+    [
+        (19.99, 1999),
+        ("19.99", 1999),
+        (20, 2000),
+        ("0.005", 1),
+        (0, 0),
+        ("110.53999999999999", 11054),
+        ({"currency": "EUR", "value": "19.99"}, 1999),
+        ({"currency": "EUR", "value": 19.99}, 1999),
+    ],
+)
+def test_an_amount_is_read_and_rounded_half_up(sent: Any, units: int) -> None:
+    command = read(item(price=sent), totalCost=sent).command()
+    assert command.lines[0].price.amount == units
+    assert command.total_cost is not None
+    assert command.total_cost.amount == units
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [-1, "-1", True, None, "", "ten", "1,5", "1e3", " 1", "٣", [], {}, {"value": 1}, 1e300, "9" * 17,
+     {"currency": "XXX", "value": 1}, {"currency": 1, "value": 1}, {"currency": "EUR"}, float("nan"), float("inf")],
+)  # fmt: skip
+def test_what_is_no_amount_is_refused_by_name(sent: Any) -> None:
+    with pytest.raises(ValidationError) as error:
+        read(item(price=sent))
+    assert error.value.errors()[0]["loc"] == ("items", 0, "price")
+
+
+@pytest.mark.parametrize("sent", [0, -1, 1.0, 1.5, "1", True, None, 1_000_001])
+def test_what_is_no_quantity_is_refused_by_name(sent: Any) -> None:
+    with pytest.raises(ValidationError) as error:
+        read(item(quantity=sent))
+    assert error.value.errors()[0]["loc"] == ("items", 0, "quantity")
+
+
+@pytest.mark.parametrize(
+    ("changes", "currency"),
+    [({}, "EUR"), ({"currency": "USD"}, "USD"), ({"totalCost": {"currency": "JPY", "value": 10}}, "JPY")],
+)
+def test_an_order_has_one_currency(changes: dict[str, Any], currency: str) -> None:
+    assert read(**changes).command().lines[0].price.currency == currency
+
+
+def test_currencies_that_differ_are_refused_by_name() -> None:
+    with pytest.raises(Problem) as error:
+        read(item({"currency": "EUR", "value": 1}), item({"currency": "USD", "value": 1})).command()
+    assert error.value.status == 400
+    assert list(error.value.errors or {}) == ["items.1.price"]
+
+
+def test_an_amount_beyond_what_is_money_here_is_refused_by_name() -> None:
+    with pytest.raises(Problem) as error:
+        read(item("9999999999999")).command()
+    assert list(error.value.errors or {}) == ["items.0.price"]
+
+
+def test_a_missing_billing_address_is_the_shipping_address() -> None:
+    command = read().command()
+    assert command.billing_address == command.shipping_address
+
+
+def test_an_order_has_1_to_200_lines() -> None:
+    assert len(read(*[item()] * 200).items) == 200
+    for wrong in ([], [item()] * 201):
+        with pytest.raises(ValidationError) as error:
+            read(items=wrong)
+        assert error.value.errors()[0]["loc"] == ("items",)

@@ -1,0 +1,38 @@
+"""The OpenAPI document: valid, complete, and with examples that its own schemas accept."""
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from web.commands import validated
+from web.openapi import document
+from web.routes import COMMAND_ROUTES, CommandRoute
+
+DOCUMENT = document()
+
+
+def test_it_is_valid() -> None:
+    validate(DOCUMENT)
+
+
+def test_every_operation_has_an_id_of_its_own_and_says_what_can_go_wrong() -> None:
+    operations = [each for path in DOCUMENT["paths"].values() for each in path.values()]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    for each in operations:
+        if each["tags"] != ["operations"]:
+            assert {"400", "401", "500", "503"} <= set(each["responses"])
+
+
+@pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_the_examples_are_what_the_schemas_and_the_models_accept(route: CommandRoute) -> None:
+    operation: dict[str, Any] = DOCUMENT["paths"]["/api/v1" + route.path][route.method.lower()]
+    if route.example is None:
+        assert "requestBody" not in operation
+        return
+    content = operation["requestBody"]["content"]["application/json"]
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(content["example"])
+    ids = {"shipmentId": "s-1", "returnId": "r-1"}
+    validated(route.body or route.command, {**content["example"], **ids})

@@ -1,0 +1,141 @@
+"""An order's life over HTTP, and every no it can get."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from system import Api
+
+Unique = Callable[[str], str]
+Body = Callable[..., dict[str, Any]]
+
+
+async def test_the_seed_systems_order_is_placed_and_shipped_at_once(api: Api, unique: Unique) -> None:
+    boots, laces = unique("boots"), unique("laces")
+    await api.stock(boots, 100)
+    await api.stock(laces, 100)
+    address = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipcode": "BA1", "country": "GB"}
+    items = [
+        {"productId": boots, "quantity": 5, "price": 19.99},
+        {"productId": laces, "quantity": 1, "price": 10.59},
+    ]
+    body = {"customerId": "c-1", "items": items, "shippingAddress": address, "billingAddress": address}
+    body |= {"totalCost": "110.53999999999999", "issuedAt": "2026-11-23T10:00:00.000Z"}
+    status, answer, headers = await api("POST", "/orders", body)
+    assert (status, answer["success"]) == (201, True)
+    assert set(answer["data"]) >= {"id", "commandId", "version", "status"}
+    assert headers["Location"] == f"/api/v1/orders/{answer['data']['id']}"
+    status, shipped, headers = await api("PUT", f"/orders/{answer['data']['id']}/status", {"status": "SHIPPED"})
+    assert (status, shipped["data"]["status"]) == (200, "SHIPPED")
+    token = {"Consistency-Token": headers["Consistency-Token"]}
+    _, found, headers = await api("GET", f"/orders/{answer['data']['id']}", headers=token)
+    order = found["data"]
+    assert (order["status"], order["totalCost"]) == ("SHIPPED", {"currency": "EUR", "value": "110.54"})
+    assert order["shippingAddress"]["zipCode"] == "BA1"
+    assert headers["ETag"] == f'"{order["version"]}"'
+
+
+async def shipped(api: Api, unique: Unique, quantity: int = 2) -> tuple[str, str]:
+    """Place and ship an order; return its id and its shipment's."""
+    product = unique("p")
+    await api.stock(product, 10)
+    order = await api.place((product, quantity))
+    status, answer, _ = await api("POST", f"/orders/{order['id']}/shipments", {"carrier": "DHL"})
+    assert status == 201, answer
+    return order["id"], answer["data"]["shipmentId"]
+
+
+async def test_a_shipment_is_delivered_in_parts_returned_and_counted_in(api: Api, unique: Unique) -> None:
+    order, shipment = await shipped(api, unique)
+    one = {"lines": [{"lineId": "1", "quantity": 1}]}
+    status, answer, _ = await api("POST", f"/orders/{order}/shipments/{shipment}/deliver", one)
+    assert (status, answer["data"]["status"]) == (200, "PARTIALLY_DELIVERED")
+    status, answer, _ = await api("POST", f"/orders/{order}/shipments/{shipment}/deliver")
+    assert (status, answer["data"]["status"]) == (200, "DELIVERED")
+    status, answer, _ = await api("POST", f"/orders/{order}/returns", {**one, "reason": "too small"})
+    assert status == 201
+    counted = {"lines": [{"lineId": "1", "received": 1, "damaged": 1}]}
+    status, _, _ = await api("POST", f"/orders/{order}/returns/{answer['data']['returnId']}/receive", counted)
+    assert status == 200
+    found = await api.order(order, lambda order: order["returnStatus"] == "PARTIALLY_RETURNED")
+    assert found["items"][0]["returned"] == 1
+
+
+async def test_a_cancelled_shipment_goes_back_to_the_shelf(api: Api, unique: Unique) -> None:
+    order, shipment = await shipped(api, unique)
+    status, answer, _ = await api("DELETE", f"/orders/{order}/shipments/{shipment}")
+    assert (status, answer["data"]["status"]) == (200, "REGISTERED")
+    deliver = await api("POST", f"/orders/{order}/shipments/{shipment}/deliver")
+    assert (deliver[0], deliver[1]["error"]) == (422, "SHIPMENT_IS_CANCELLED")
+
+
+async def test_a_held_order_is_not_shipped_until_it_is_released(api: Api, unique: Unique) -> None:
+    product = unique("p")
+    await api.stock(product, 1)
+    order = (await api.place((product, 1)))["id"]
+    assert (await api("POST", f"/orders/{order}/hold", {"reason": "fraud check"}))[0] == 200
+    status, answer, _ = await api("POST", f"/orders/{order}/shipments", {})
+    assert (status, answer["error"], answer["details"]["reason"]) == (422, "ORDER_ON_HOLD", "fraud check")
+    assert (await api("DELETE", f"/orders/{order}/hold"))[0] == 200
+    assert (await api("POST", f"/orders/{order}/shipments", {}))[0] == 201
+
+
+@pytest.mark.parametrize("how", ["body", "query", "nothing"])
+async def test_cancelling_twice_is_cancelling_once(api: Api, unique: Unique, how: str) -> None:
+    order = (await api.place((unique("unknown"), 1)))["id"]
+    path = f"/orders/{order}?reason=late" if how == "query" else f"/orders/{order}"
+    for _ in range(2):
+        status, answer, _ = await api("DELETE", path, {"reason": "late"} if how == "body" else None)
+        assert (status, answer["data"]["status"]) == (200, "CANCELLED")
+    status, answer, _ = await api("PUT", f"/orders/{order}/status", {"status": "SHIPPED"})
+    assert (status, answer["error"]) == (422, "CANCELLED_ORDER_MODIFICATION")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("DELETE", "", None, 422, "ORDER_CANNOT_BE_CANCELLED"),
+        ("PUT", "/status", {"status": "REGISTERED"}, 422, "INVALID_STATUS_TRANSITION"),
+        ("POST", "/lines/cancel", {"lines": [{"lineId": "1", "quantity": 1}]}, 422, "MORE_THAN_UNSHIPPED"),
+        ("POST", "/lines/cancel", {"lines": [{"lineId": "9", "quantity": 1}]}, 404, "LINE_NOT_FOUND"),
+        ("POST", "/shipments", {"lines": [{"lineId": "1", "quantity": 1}]}, 422, "NOT_ALLOCATED"),
+        ("POST", "/shipments/{s}/deliver", {"lines": [{"lineId": "1", "quantity": 9}]}, 422, "MORE_THAN_SHIPPED"),
+        ("POST", "/shipments/nope/deliver", None, 404, "SHIPMENT_NOT_FOUND"),
+        ("DELETE", "/shipments/nope", None, 404, "SHIPMENT_NOT_FOUND"),
+        ("POST", "/returns", {"lines": [{"lineId": "1", "quantity": 1}]}, 422, "MORE_THAN_DELIVERED"),
+        ("POST", "/returns/nope/receive", {}, 404, "RETURN_NOT_FOUND"),
+    ],
+)
+async def test_what_a_shipped_order_refuses(
+    api: Api, unique: Unique, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    order, shipment = await shipped(api, unique)
+    got, answer, headers = await api(method, f"/orders/{order}{path.format(s=shipment)}", body)
+    assert (got, answer["success"], answer["error"]) == (status, False, code)
+    assert answer["message"]
+    assert "Consistency-Token" in headers
+
+
+async def test_a_delivered_shipment_is_not_cancelled(api: Api, unique: Unique) -> None:
+    order, shipment = await shipped(api, unique)
+    assert (await api("POST", f"/orders/{order}/shipments/{shipment}/deliver"))[0] == 200
+    status, answer, _ = await api("DELETE", f"/orders/{order}/shipments/{shipment}")
+    assert (status, answer["error"]) == (422, "SHIPMENT_ALREADY_DELIVERED")
+
+
+@pytest.mark.parametrize("path", ["", "/hold", "/shipments/s"])
+async def test_commands_to_an_unknown_order_are_404(api: Api, unique: Unique, path: str) -> None:
+    status, answer, _ = await api("DELETE", f"/orders/{unique('nope')}{path}")
+    assert (status, answer["error"]) == (404, "ORDER_NOT_FOUND")
+
+
+async def test_an_id_belongs_to_one_order(api: Api, unique: Unique, order: Body) -> None:
+    mine = order(unique("p"), orderId=unique("mine"))
+    assert [(await api("POST", "/orders", mine))[0] for _ in range(2)] == [201, 201]
+    status, answer, _ = await api("POST", "/orders", mine | {"customerId": "another"})
+    assert (status, answer["error"]) == (409, "ORDER_EXISTS")
+
+
+async def test_a_wrong_total_is_refused(api: Api, order: Body) -> None:
+    status, answer, _ = await api("POST", "/orders", order(totalCost="11.00"))
+    assert (status, answer["error"]) == (422, "TOTAL_MISMATCH")

@@ -1,0 +1,56 @@
+"""What headers and parameters say."""
+
+import pytest
+
+from web.consistency import parse, token
+from web.errors import Problem
+from web.queries import limit
+from web.requests import Preference, expected_version, identifier
+
+
+@pytest.mark.parametrize(("sent", "version"), [('"3"', 3), ("3", 3), ('W/"3"', 3), ("*", None), ("", None)])
+def test_if_match_names_a_version(sent: str, version: int | None) -> None:
+    assert expected_version({"If-Match": sent} if sent else {}) == version
+
+
+@pytest.mark.parametrize("sent", ['"x"', '"1", "2"', "-1", '"1', "٣", "9" * 19])
+def test_if_match_that_names_no_version_is_refused(sent: str) -> None:
+    with pytest.raises(Problem) as error:
+        expected_version({"If-Match": sent})
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("sent", "asynchronous", "seconds"),
+    [(None, False, 5), ("respond-async", True, 0), ("respond-async, wait=2", True, 2), ("wait=9", False, 5),
+     ("wait=0", False, 0), ("return=minimal", False, 5)],
+)  # fmt: skip
+def test_prefer_bounds_the_wait(sent: str | None, asynchronous: bool, seconds: float) -> None:
+    headers = {} if sent is None else {"Prefer": sent}
+    assert Preference.of(headers, 5.0) == Preference(asynchronous, seconds)
+
+
+@pytest.mark.parametrize("aggregate_id", ["o-1", "a:b", "a/b c", "ü" * 128])
+def test_a_token_comes_back_as_it_was(aggregate_id: str) -> None:
+    assert parse(token("order", aggregate_id, 7)) == ("order", aggregate_id, 7)
+
+
+@pytest.mark.parametrize("sent", ["", "x", "!!!", "b3JkZXI6eA", token("nothing", "a", 1), "ÿ"])
+def test_a_token_of_somebody_else_is_refused(sent: str) -> None:
+    with pytest.raises(Problem) as error:
+        parse(sent)
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize("sent", ["0", "501", "x", "-1", "1.5", "", "٣", "9" * 5000])
+def test_a_page_has_1_to_500_documents(sent: str) -> None:
+    with pytest.raises(Problem):
+        limit(sent)
+    assert (limit(None), limit("1"), limit("500")) == (50, 1, 500)
+
+
+@pytest.mark.parametrize("value", ["", "x" * 129, "a\x00b", "a\nb", "\ud800"])
+def test_what_cannot_be_an_id_is_refused_by_name(value: str) -> None:
+    with pytest.raises(Problem) as error:
+        identifier(value, "orderId")
+    assert list(error.value.errors or {}) == ["orderId"]
