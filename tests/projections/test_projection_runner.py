@@ -1,7 +1,10 @@
 """The runner on a real MongoDB: whatever is repeated, cut off or missing, the documents are those of the log."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from projection_histories import (
     ORDERS,
     OUTCOMES,
@@ -13,11 +16,14 @@ from projection_histories import (
     records,
     stock_history,
 )
+from pymongo.errors import PyMongoError
 
 from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
 from domain.orders.commands import CreateShipment
 from projections.mongo.client import Mongo
+from projections.mongo.progress import write_progress
 from projections.runner import Runner
+from projections.stopped import Stopped
 from projections.table import PROJECTIONS
 from streams.settings import Settings
 
@@ -61,3 +67,137 @@ async def test_applied_twice_nothing_changes(mongo: Mongo, runner: Runner, setti
     await runner.apply(EVERYTHING)
     await Runner(mongo, settings).apply(EVERYTHING)
     assert await dump(mongo) == before
+
+
+async def test_one_by_one_is_the_same_as_all_at_once(mongo: Mongo, runner: Runner, settings: Settings):
+    await runner.apply(EVERYTHING)
+    at_once = await dump(mongo)
+    for name in NAMES:
+        await mongo.collection(name).delete_many({})
+    forgetful = Runner(mongo, settings)
+    for at_partition, batch in EVERYTHING.items():
+        for record in batch:
+            await forgetful.apply({at_partition: [record]})
+            forgetful.forget_all()
+    assert await dump(mongo) == at_once
+
+
+@pytest.mark.parametrize("lost", NAMES)
+async def test_a_batch_cut_off_before_its_progress_is_made_whole(mongo: Mongo, settings: Settings, lost: str):
+    await Runner(mongo, settings).apply(EVERYTHING)
+    whole = await dump(mongo)
+    owner = next(one for one in PROJECTIONS if lost.removesuffix("_v1") in one.collections)
+    for name in {lost, owner.collection(owner.name), "projections"}:  # `orders` and `inventory` are written last
+        await mongo.collection(name).delete_many({})
+    again = Runner(mongo, settings)
+    assert await again.positions(EVERYTHING) == dict.fromkeys(EVERYTHING, 0)
+    await again.apply(EVERYTHING)
+    assert await dump(mongo) == whole
+
+
+async def test_it_goes_on_where_its_progress_says(mongo: Mongo, runner: Runner, settings: Settings):
+    await runner.apply({(ORDERS, 0): records(*ORDER, first=7)})
+    reached = await Runner(mongo, settings).positions([(ORDERS, 0), (ORDERS, 1), ("dead-letters", 0)])
+    assert reached == {(ORDERS, 0): 11, (ORDERS, 1): 0, ("dead-letters", 0): 0}
+
+
+async def test_progress_never_goes_back(mongo: Mongo, runner: Runner):
+    projection = PROJECTIONS[0]
+    await write_progress(mongo, {(projection, (ORDERS, 0)): 9})
+    await write_progress(mongo, {(projection, (ORDERS, 0)): 4})
+    assert await runner.positions([(ORDERS, 0)]) == {(ORDERS, 0): 9}
+
+
+async def test_a_gap_stops_its_partition_and_no_other(mongo: Mongo, runner: Runner):
+    holed = records(*ORDER[:1], *order_history("o-2", place(("hat", 1))), *ORDER[2:])
+    with pytest.raises(Stopped) as stopped:
+        await runner.apply({**EVERYTHING, (ORDERS, 0): holed})
+    (stop,) = stopped.value.stops
+    assert (stop.topic, stop.partition, stop.offset) == (ORDERS, 0, 2)
+    assert "o-1 is at 1, and event 3 follows" in stop.reason
+    documents = await dump(mongo)
+    assert {one["_id"]: one["sequence"] for one in documents["orders_v1"]} == {"o-1": 1, "o-2": 1}
+    assert len(documents["stock_ledger_v1"]) == 3
+    assert len(documents["commands_v1"]) == 2
+    assert (await runner.positions([(ORDERS, 0), (STOCK, 1)])) == {(ORDERS, 0): 2, (STOCK, 1): 3}
+
+
+async def test_a_stopped_partition_goes_on_once_the_event_is_there(mongo: Mongo, runner: Runner):
+    with pytest.raises(Stopped):
+        await runner.apply({(ORDERS, 0): records(ORDER[0], ORDER[2])})
+    await runner.apply({(ORDERS, 0): records(*ORDER[1:], first=1)})
+    assert (await dump(mongo))["orders_v1"][0]["sequence"] == 4
+
+
+@pytest.mark.parametrize("poison", [b"no JSON", b'{"type":"OrderTeleported","data":{}}', b"{}"])
+async def test_an_event_nobody_can_read_stops_its_partition(mongo: Mongo, runner: Runner, poison: bytes):
+    good, bad = records(*ORDER[:2])
+    with pytest.raises(Stopped) as stopped:
+        await runner.apply({(ORDERS, 0): [good, replace(bad, value=poison)], (STOCK, 1): records(*BOOTS)})
+    assert [stop.offset for stop in stopped.value.stops] == [1]
+    documents = await dump(mongo)
+    assert [one["sequence"] for one in documents["orders_v1"]] == [1]
+    assert [one["sequence"] for one in documents["inventory_v1"]] == [3]
+
+
+async def test_an_event_that_cannot_have_happened_stops_its_partition(runner: Runner):
+    twice = replace(ORDER[0], sequence=2)
+    with pytest.raises(Stopped, match="CorruptHistory"):
+        await runner.apply({(ORDERS, 0): records(ORDER[0], twice)})
+
+
+async def test_what_another_worker_wrote_meanwhile_is_neither_undone_nor_missed(
+    mongo: Mongo, runner: Runner, settings: Settings
+):
+    batch = records(*ORDER)
+    await runner.apply({(ORDERS, 0): batch[:1]})
+    await Runner(mongo, settings).apply({(ORDERS, 0): batch[1:3]})  # the partition was elsewhere for a while
+    await runner.apply({(ORDERS, 0): batch[1:2]})  # a zombie's write: older than what is there
+    assert (await dump(mongo))["orders_v1"][0]["sequence"] == 3
+    await runner.apply({(ORDERS, 0): batch[3:]})  # not what was remembered, but what is there, goes on
+    await Runner(mongo, settings).apply({(ORDERS, 0): batch})
+    assert (await dump(mongo))["orders_v1"][0]["sequence"] == 4
+
+
+async def test_two_workers_at_once_end_with_the_same_documents(mongo: Mongo, settings: Settings):
+    await asyncio.gather(*(Runner(mongo, settings).apply(EVERYTHING) for _ in range(4)))
+    together = await dump(mongo)
+    for name in NAMES:
+        await mongo.collection(name).delete_many({})
+    await Runner(mongo, settings).apply(EVERYTHING)
+    assert await dump(mongo) == together
+
+
+async def test_a_database_that_is_away_loses_nothing(settings: Settings, mongo: Mongo, runner: Runner):
+    nowhere = Mongo(Settings(mongo="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50"))
+    away = Runner(nowhere, settings)
+    with pytest.raises(PyMongoError):
+        await away.apply(EVERYTHING)
+    nowhere.close()
+    away._mongo = mongo
+    await away.apply(EVERYTHING)
+    counted = await dump(mongo)
+    assert len(counted["orders_v1"]) == 1
+    assert len(counted["order_events_v1"]) == 4
+
+
+async def test_another_version_is_built_beside(mongo: Mongo, settings: Settings, runner: Runner):
+    await runner.apply(EVERYTHING)
+    newer = Runner(mongo, settings, [replace(one, version=2) for one in PROJECTIONS])
+    assert await newer.positions([(ORDERS, 0)]) == {(ORDERS, 0): 0}
+    await newer.apply(EVERYTHING)
+    for name in NAMES:
+        beside = name.replace("_v1", "_v2")
+        assert await mongo.collection(beside).count_documents({}) == await mongo.collection(name).count_documents({})
+
+
+async def test_topics_carry_the_installations_prefix(mongo: Mongo, mongo_uri: str):
+    runner = Runner(mongo, Settings(mongo=mongo_uri, prefix="shop."))
+    await runner.apply({("shop." + ORDERS, 0): records(*ORDER), (ORDERS, 0): records(*ORDER)})
+    assert await runner.positions([("shop." + ORDERS, 0), (ORDERS, 0)]) == {("shop." + ORDERS, 0): 4, (ORDERS, 0): 0}
+
+
+async def test_the_first_outcome_of_a_command_stays(mongo: Mongo, runner: Runner):
+    await runner.apply({(OUTCOMES, 0): records(outcome("c-1"))})
+    await runner.apply({(OUTCOMES, 0): records(outcome("c-1", status="rejected", code="NOT_ALLOCATED"), first=1)})
+    assert (await dump(mongo))["commands_v1"][0]["status"] == "accepted"
