@@ -1,4 +1,4 @@
-"""Hypothesis: the same examples every time, so that CI says the same twice; HYPOTHESIS_PROFILE=explore draws new ones."""
+"""Hypothesis: the same examples every time, in CI and elsewhere; HYPOTHESIS_PROFILE=explore draws new ones."""
 
 import os
 

@@ -132,4 +132,4 @@ class Together(RuleBasedStateMachine):
 
 def test_orders_and_stock_agree_once_nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "FILL_LIMIT", 2)  # so that one decision is often not enough
-    run_state_machine_as_test(Together, settings=settings(max_examples=150, stateful_step_count=60))
+    run_state_machine_as_test(Together, settings=settings(max_examples=80, stateful_step_count=60))

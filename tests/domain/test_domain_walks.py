@@ -1,0 +1,104 @@
+"""Long random walks, each from a seed: late and repeated messages need more steps to do harm than hypothesis takes."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from domain_scenarios import new, place
+from domain_world import World, at_rest, order_adds_up, remembered
+
+from domain.inventory import commands as stock
+from domain.inventory import queue
+from domain.message import Command
+from domain.orders import commands as order
+from domain.orders.status import OrderStatus
+from domain.policy import AllocationPolicy
+
+STEPS = 250
+PRODUCTS = ["boots", "socks"]
+STATUSES = [status for status in OrderStatus if status is not OrderStatus.CANCELLED]
+
+
+def an_order(dice: Random) -> order.PlaceOrder:
+    lines = [new(dice.choice(PRODUCTS), dice.randint(1, 6)) for _ in range(dice.randint(1, 3))]
+    return place(*lines, policy=dice.choice([*AllocationPolicy, AllocationPolicy.BACKORDER]))
+
+
+def some_lines(dice: Random) -> tuple[order.LineQuantity, ...]:
+    lines = [(dice.choice("1123"), dice.randint(1, 4)) for _ in range(dice.randint(1, 2))]
+    return tuple(order.LineQuantity(line_id=line_id, quantity=units) for line_id, units in lines)
+
+
+def a_count(dice: Random) -> tuple[order.CountedLine, ...]:
+    received = dice.randint(0, 3)
+    return (order.CountedLine(line_id=dice.choice("12"), received=received, damaged=dice.randint(0, received)),)
+
+
+def a_change(dice: Random) -> Command:
+    """Return something people ask of orders."""
+    shipment, back = dice.choice(["s1", "s2", "s3"]), dice.choice(["r1", "r2"])
+    part = dice.choice([None, some_lines(dice)])
+    choices: list[Callable[[], Command]] = [
+        lambda: dice.choice([order.CancelOrder(), order.Hold(), order.Release(), order.Release()]),
+        *[lambda: order.CancelLines(lines=some_lines(dice))] * 2,
+        *[lambda: order.CreateShipment(shipment_id=shipment, lines=part)] * 3,
+        *[lambda: order.DeliverShipment(shipment_id=shipment, lines=part)] * 2,
+        *[lambda: order.CancelShipment(shipment_id=shipment)] * 2,
+        lambda: order.RequestReturn(return_id=back, lines=some_lines(dice)),
+        lambda: order.ReceiveReturn(return_id=back, lines=dice.choice([None, a_count(dice)])),
+        lambda: order.UpdateStatus(status=dice.choice(STATUSES)),
+    ]
+    return dice.choice(choices)()
+
+
+def a_move(dice: Random) -> Command:
+    """Return something people ask of stock."""
+    choices: list[Callable[[], Command]] = [
+        *[lambda: stock.ReceiveStock(quantity=dice.randint(1, 6))] * 2,
+        lambda: stock.SetStock(quantity=dice.randint(0, 12)),
+        lambda: stock.AdjustStock(delta=dice.randint(-4, 4)),
+        lambda: stock.ReserveStock(order_id="a", quantity=dice.randint(1, 3)),
+        lambda: stock.ReleaseStock(order_id="a", quantity=dice.randint(1, 3)),
+        lambda: dice.choice([stock.DiscontinueProduct(), stock.ReactivateProduct(), stock.ReactivateProduct()]),
+    ]
+    return dice.choice(choices)()
+
+
+def step(world: World, dice: Random, keys: str, haste: float) -> None:
+    """Deliver a message, perhaps twice or again; or let somebody ask for something."""
+    chance = dice.random()
+    if chance < haste:
+        world.deliver(dice.randrange(100), twice=chance < haste / 6)
+    elif chance < haste + 0.15:
+        world.deliver_again(dice.randrange(1_000_000))
+    elif dice.random() < (0.3 if len(world.placed) < len(keys) else 0.02):
+        world.tell("order", dice.choice(keys), an_order(dice))
+    elif dice.random() < 0.7:
+        world.tell("order", dice.choice(keys), a_change(dice))
+    else:
+        world.tell("inventory", dice.choice(PRODUCTS), a_move(dice))
+
+
+def walk(seed: int) -> None:
+    dice, world = Random(seed), World()
+    keys, haste = dice.choice(["a", "abcd", "abcdefgh"]), dice.choice([0.15, 0.35, 0.6])
+    for product in PRODUCTS:
+        world.tell("inventory", product, stock.SetStock(quantity=dice.randint(0, 20)))
+    for number in range(STEPS):
+        step(world, dice, keys, haste)
+        if number % 10 == 0:
+            for each in world.placed.values():
+                order_adds_up(each)
+    for _ in range(2):  # what is repeated once all is at rest changes nothing either
+        world.settle()
+        at_rest(world)
+        for _ in range(30):
+            world.deliver_again(dice.randrange(1_000_000))
+    remembered(world)
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_orders_and_stock_agree_wherever_a_walk_leads(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    for seed in range(first, first + 50):
+        walk(seed)
