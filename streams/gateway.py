@@ -48,8 +48,9 @@ class Gateway:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
-        names = {ORDER_COMMANDS: orders.COMMANDS, INVENTORY_COMMANDS: inventory.COMMANDS}
-        self._topics = {name: settings.named(topic.name) for topic, types in names.items() for name in types}
+        order_commands, inventory_commands = map(settings.named, (ORDER_COMMANDS.name, INVENTORY_COMMANDS.name))
+        self._topics = dict.fromkeys(orders.COMMANDS, order_commands)
+        self._topics |= dict.fromkeys(inventory.COMMANDS, inventory_commands)
 
     @property
     def ready(self) -> bool:

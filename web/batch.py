@@ -18,6 +18,10 @@ from .services import SERVICES
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
 TYPES = (*JSON_TYPES, *LINES)
+TAKEN: Mapping[str, tuple[Mapping[str, type[Command]], str]] = {
+    **dict.fromkeys(ORDER_COMMANDS, (ORDER_COMMANDS, "orderId")),
+    **dict.fromkeys(INVENTORY_COMMANDS, (INVENTORY_COMMANDS, "productId")),
+}  # type → the types of its topic, and where its data has the aggregate's id
 NOWHERE = Position("http", 0, 0, 0.0, None)  # what came over HTTP has an id and a time of its own
 
 
@@ -65,14 +69,10 @@ def _read(envelope: Any, request: web.Request) -> CommandMessage | BadMessage:
         return envelope
     if not isinstance(envelope, dict):
         return BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
-    types: Mapping[str, type[Command]]
-    if envelope.get("type") in INVENTORY_COMMANDS:
-        types, field = INVENTORY_COMMANDS, "productId"
-    elif envelope.get("type") in ORDER_COMMANDS:
-        types, field = ORDER_COMMANDS, "orderId"
-    else:
-        known = ", ".join([*ORDER_COMMANDS, *INVENTORY_COMMANDS])
-        return BadMessage("UNKNOWN_TYPE", f"unknown command type {envelope.get('type')!r}: known are {known}")
+    name = envelope.get("type")
+    if not isinstance(name, str) or name not in TAKEN:
+        return BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r}: known are {', '.join(TAKEN)}")
+    types, field = TAKEN[name]
     try:
         return decode_command(orjson.dumps(_completed(envelope, request)), NOWHERE, types, field)
     except BadMessage as error:

@@ -101,7 +101,8 @@ async def command_outcome(request: web.Request) -> web.Response:
 
 def missing(kind: str, identifier: str) -> Problem:
     """Return a 404."""
-    return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {kind.lower()} {identifier}", {"id": identifier})
+    name = kind.lower()
+    return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {name} {identifier}", {f"{name}Id": identifier})
 
 
 def text(value: str, name: str) -> str:

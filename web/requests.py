@@ -15,7 +15,7 @@ from .errors import Problem, invalid
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
 WAIT = re.compile(r"wait=([0-9]{1,6})")
-CORRELATION = "correlation"  # key of the request's correlation id, when the client sent one
+CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
 
 
 async def json_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:

@@ -1,0 +1,90 @@
+"""An API process with Kafka and MongoDB away, in this process: it says so, and when to come again."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from ops.api import create_app
+from streams.settings import Settings
+
+NOWHERE = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}
+
+
+async def started(**changes: Any) -> TestClient[Any, Any]:
+    app = create_app(Settings(**{**NOWHERE, **changes}))
+    app.web.web_app.router.add_get("/broken", broken)
+    client: TestClient[Any, Any] = TestClient(TestServer(app.web.web_app))
+    await client.start_server()
+    return client
+
+
+async def broken(request: web.Request) -> web.Response:
+    raise RuntimeError("secret of the house")
+
+
+@pytest.fixture(scope="module")
+async def away() -> AsyncIterator[TestClient[Any, Any]]:
+    client = await started()
+    yield client
+    await client.close()
+
+
+@pytest.fixture(scope="module")
+async def guarded() -> AsyncIterator[TestClient[Any, Any]]:
+    client = await started(api_token="secret")
+    yield client
+    await client.close()
+
+
+async def test_it_lives_but_is_not_ready(away: TestClient[Any, Any]) -> None:
+    assert (await away.get("/livez")).status == 200
+    answer = await away.get("/readyz")
+    assert answer.status == 503
+    assert set((await answer.json())["reasons"]) == {"kafka", "outcomes", "mongodb"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("PUT", "/api/v1/inventory/boots", "KAFKA_UNAVAILABLE"),
+        ("GET", "/api/v1/inventory/boots", "MONGODB_UNAVAILABLE"),
+        ("GET", "/api/v1/orders", "MONGODB_UNAVAILABLE"),
+    ],
+)
+async def test_what_needs_them_is_503_with_retry_after(
+    away: TestClient[Any, Any], method: str, path: str, code: str
+) -> None:
+    answer = await away.request(method, path, json={"quantity": 1} if method == "PUT" else None)
+    assert (answer.status, (await answer.json())["error"]) == (503, code)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_key_cannot_be_claimed_without_mongodb(away: TestClient[Any, Any]) -> None:
+    answer = await away.put("/api/v1/inventory/boots", json={"quantity": 1}, headers={"Idempotency-Key": "k"})
+    assert (answer.status, (await answer.json())["error"]) == (503, "MONGODB_UNAVAILABLE")
+
+
+@pytest.mark.parametrize("sent", [None, "Bearer wrong", "Bearer ", "secret", "Basic secret"])
+async def test_without_the_token_it_is_401(guarded: TestClient[Any, Any], sent: str | None) -> None:
+    for path in ("/api/v1/orders", "/metrics", "/openapi.json", "/", "/nope"):
+        answer = await guarded.get(path, headers={"Authorization": sent} if sent else {})
+        assert (answer.status, (await answer.json())["error"]) == (401, "UNAUTHORIZED")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_with_the_token_or_for_health_it_is_not(guarded: TestClient[Any, Any]) -> None:
+    assert (await guarded.get("/livez")).status == 200
+    assert (await guarded.get("/readyz")).status == 503
+    assert (await guarded.get("/openapi.json", headers={"Authorization": "Bearer secret"})).status == 200
+
+
+async def test_a_fault_of_ours_shows_no_trace(away: TestClient[Any, Any], caplog: pytest.LogCaptureFixture) -> None:
+    answer = await away.get("/broken")
+    body = await answer.json()
+    assert (answer.status, body["error"]) == (500, "INTERNAL_ERROR")
+    assert "secret of the house" not in str(body)
+    assert "secret of the house" in caplog.text
+    assert answer.headers["Correlation-Id"] in caplog.text

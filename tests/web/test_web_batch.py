@@ -1,0 +1,87 @@
+"""POST /commands: what would be sent to Kafka, over HTTP."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from system import Api, eventually
+
+Unique = Callable[[str], str]
+
+
+def stock(product: str, quantity: Any = 5) -> dict[str, Any]:
+    return {"type": "SetStock", "data": {"productId": product, "quantity": quantity}}
+
+
+async def outcome(api: Api, command_id: str) -> Any:
+    async def ask() -> Any:
+        status, answer, _ = await api("GET", f"/commands/{command_id}")
+        assert status == 200
+        return answer["data"]
+
+    return await eventually(ask, lambda found: found["status"] != "pending")
+
+
+async def test_one_command(api: Api, unique: Unique) -> None:
+    product = unique("p")
+    status, answer, headers = await api("POST", "/commands", stock(product))
+    assert status == 202
+    assert headers["Location"] == f"/api/v1/commands/{answer['data']['id']}"
+    found = await outcome(api, answer["data"]["id"])
+    assert (found["status"], found["aggregateId"], found["version"]) == ("accepted", product, 1)
+
+
+async def test_ids_and_correlation_are_kept(api: Api, unique: Unique) -> None:
+    mine = {"id": unique("command"), "correlationid": "mine", **stock(unique("p"))}
+    _, answer, _ = await api("POST", "/commands", mine)
+    assert answer["data"]["id"] == mine["id"]
+    assert (await outcome(api, mine["id"]))["correlationId"] == "mine"
+
+
+@pytest.mark.parametrize("kind", ["array", "lines"])
+async def test_many_commands_each_get_an_id_or_a_reason(api: Api, unique: Unique, kind: str) -> None:
+    sent = [stock(unique("p")), {"type": "Nonsense"}, stock(unique("p"), -1), stock(unique("p"))]
+    if kind == "array":
+        body, header = orjson.dumps(sent), "application/json"
+    else:
+        body, header = b"\n".join(map(orjson.dumps, sent)) + b"\n{\n", "application/x-ndjson"
+    async with api.session.post("commands", data=body, headers={"Content-Type": header}) as response:
+        answer = await response.json()
+    assert response.status == 202
+    codes = [each.get("code") for each in answer["data"]]
+    assert codes[:4] == [None, "UNKNOWN_TYPE", "INVALID_QUANTITY", None]
+    assert codes[4:] == ([] if kind == "array" else ["INVALID_MESSAGE"])
+    assert (await outcome(api, answer["data"][3]["commandId"]))["status"] == "accepted"
+
+
+async def test_a_rejection_is_found_under_the_commands_id(api: Api, unique: Unique) -> None:
+    release = {"type": "Release", "data": {"orderId": unique("nope")}}
+    _, answer, _ = await api("POST", "/commands", release)
+    found = await outcome(api, answer["data"]["id"])
+    assert (found["status"], found["code"]) == ("rejected", "ORDER_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ({"type": "Nonsense"}, "UNKNOWN_TYPE"),
+        ({}, "UNKNOWN_TYPE"),
+        ({"type": ["SetStock"]}, "UNKNOWN_TYPE"),
+        ({"type": "SetStock", "data": 1}, "INVALID_MESSAGE"),
+        ({"type": "SetStock", "data": {"quantity": 1}}, "MISSING_KEY"),
+        ({"type": "SetStock", "data": {"productId": "p"}}, "INVALID_QUANTITY"),
+        ({"type": "SetStock", "id": "\x00", "data": {"productId": "p", "quantity": 1}}, "INVALID_MESSAGE"),
+        ({"type": "SetStock", "time": "late", "data": {"productId": "p", "quantity": 1}}, "INVALID_MESSAGE"),
+        (1, "INVALID_MESSAGE"),
+    ],
+)
+async def test_one_that_is_none_is_400(api: Api, sent: Any, code: str) -> None:
+    status, answer, _ = await api("POST", "/commands", sent)
+    assert (status, answer["success"], answer["error"]) == (400, False, code)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\n\n"])
+async def test_nothing_is_400(api: Api, body: bytes) -> None:
+    async with api.session.post("commands", data=body, headers={"Content-Type": "application/json"}) as response:
+        assert response.status == 400

@@ -1,0 +1,50 @@
+"""Health, metrics and the index."""
+
+from collections.abc import Callable
+
+from aiohttp.test_utils import make_mocked_request
+from openapi_spec_validator import validate
+from system import Api
+
+from web.metrics import observe
+
+
+async def test_it_lives_and_is_ready(api: Api) -> None:
+    async with api.session.get("/livez") as response:
+        assert (response.status, await response.json()) == (200, {"live": True})
+    async with api.session.get("/readyz") as response:
+        assert (response.status, await response.json()) == (200, {"ready": True, "reasons": {}})
+
+
+async def test_requests_are_counted_by_route(api: Api, unique: Callable[[str], str]) -> None:
+    nobody = unique("nobody")
+    await api("GET", f"/orders/{nobody}")
+    async with api.session.get("/metrics") as response:
+        text = await response.text()
+    assert 'method="GET",route="/api/v1/orders/{orderId}",status="404"' in text
+    assert nobody not in text
+    assert "fulfillment_http_commands_total" in text
+
+
+async def test_the_openapi_document_is_served(api: Api) -> None:
+    async with api.session.get("/openapi.json") as response:
+        validate(await response.json())
+
+
+async def test_the_index_leads_somewhere(api: Api) -> None:
+    async with api.session.get("/") as response:
+        links = (await response.json())["data"]["links"]
+    for link in ("openapi", "ready", "live", "metrics", "orders", "inventory", "workQueue"):
+        async with api.session.get(links[link]) as response:
+            assert response.status == 200
+
+
+def test_an_unknown_path_makes_no_series_of_its_own() -> None:
+    request = make_mocked_request("BREW", "/x")
+    request._match_info = _Unmatched()  # type: ignore[assignment]
+    observe(request, 404, 0.1)
+
+
+class _Unmatched:
+    class route:
+        resource = None
