@@ -69,7 +69,7 @@ def command(folder: Path, address: str, controller_port: int) -> tuple[str, ...]
     return (java, *JVM, *base[1:], "kafka.Kafka", str(config))
 
 
-def answers(bootstrap: str, timeout: float = 1.0) -> bool:
+def answers(bootstrap: str, timeout: float = 2.0) -> bool:
     """Say whether a Kafka broker that can serve requests answers at `bootstrap`. Blocks up to `timeout` seconds."""
     client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
     try:

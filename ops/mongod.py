@@ -39,7 +39,7 @@ def address(uri: str) -> tuple[str, int] | None:
     return (nodes[0][0], nodes[0][1] or 27017) if len(nodes) == 1 else None
 
 
-def answers(uri: str, timeout: float = 1.0) -> bool:
+def answers(uri: str, timeout: float = 2.0) -> bool:
     """Say whether a MongoDB answers at `uri`. Blocks up to `timeout` seconds."""
     wait = int(timeout * 1000)
     try:

@@ -32,7 +32,7 @@ async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
     """Run the stack until SIGINT or SIGTERM, then stop it."""
     with state.locked(settings.data):
         _prepare(settings)
-        supervisor = Supervisor(lambda processes, complete: _record(settings, processes, complete))
+        supervisor = Supervisor(lambda processes, phase: _record(settings, processes, phase))
         stop = _stop_signal()
         starting = asyncio.create_task(_start(settings, counts, supervisor, say))
         try:
@@ -59,8 +59,9 @@ async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supe
     await ensure_topics(settings)
     for program in workers(settings, counts):
         supervisor.start(program)
-    supervisor.complete()
+    supervisor.reached("complete")
     await until_ready(settings, say)
+    supervisor.reached("ready")
     say(f"ready after {time.monotonic() - began:.1f} s")
 
 
@@ -81,7 +82,7 @@ async def until_ready(settings: Settings, say: Say, remind_seconds: float = 5.0)
         if time.monotonic() - reminded > remind_seconds:
             reminded = time.monotonic()
             say("waiting for " + "; ".join(each.complaint for each in status.processes if not each.ready))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
 
 
 def down(settings: Settings, within: float = 10.0) -> int:
@@ -129,8 +130,8 @@ def _prepare(settings: Settings) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _record(settings: Settings, processes: list[state.Process], complete: bool) -> None:
-    stack = state.Stack(pid=os.getpid(), host=settings.http_host, complete=complete, processes=processes)
+def _record(settings: Settings, processes: list[state.Process], phase: state.Phase) -> None:
+    stack = state.Stack(pid=os.getpid(), host=settings.http_host, phase=phase, processes=processes)
     with suppress(OSError):  # a full disk must not end the supervisor
         state.write(stack, settings.data)
 

@@ -9,11 +9,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import psutil
 from pydantic import BaseModel, ValidationError
 
 from ops.errors import Unavailable, sentence_for
+
+# starting: processes are still missing; complete: all have been started; ready: all have been ready once
+Phase = Literal["starting", "complete", "ready"]
 
 
 class Process(BaseModel):
@@ -34,7 +38,7 @@ class Stack(BaseModel):
 
     pid: int
     host: str
-    complete: bool = False  # every process has been started at least once
+    phase: Phase = "starting"
     processes: list[Process] = []
 
 

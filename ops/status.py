@@ -64,7 +64,7 @@ async def collect(settings: Settings) -> Status:
     async with aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session:
         conditions = await asyncio.gather(*(_condition(p, stack.host, settings, session) for p in stack.processes))
         lags = await asyncio.gather(*(_lag(each, stack.host, session) for each in conditions))
-    return Status(list(conditions), added(lags), stack.complete)
+    return Status(list(conditions), added(lags), stack.phase != "starting")
 
 
 def added(lags: list[dict[str, Any]]) -> Lag:

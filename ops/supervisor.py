@@ -13,7 +13,7 @@ import psutil
 
 from ops.lifeline import tied_to_parent
 from ops.logs import last_lines, rotated
-from ops.state import Process
+from ops.state import Phase, Process
 
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_AFTER = 0.2, 10.0, 30.0  # seconds
 
@@ -111,11 +111,11 @@ class Child:
 class Supervisor:
     """The children of one stack; `changed` is called with their records whenever one changes."""
 
-    def __init__(self, changed: Callable[[list[Process], bool], None]) -> None:
+    def __init__(self, changed: Callable[[list[Process], Phase], None]) -> None:
         self._children: list[Child] = []
         self._external: list[Process] = []
         self._changed = changed
-        self.is_complete = False
+        self.phase: Phase = "starting"
 
     def start(self, program: Program) -> Child:
         """Start `program` and keep it running."""
@@ -123,9 +123,9 @@ class Supervisor:
         self._children.append(child)
         return child
 
-    def complete(self) -> None:
-        """Say that everything has been started."""
-        self.is_complete = True
+    def reached(self, phase: Phase) -> None:
+        """Remember how far the start of the stack has come."""
+        self.phase = phase
         self._tell()
 
     def external(self, process: Process) -> None:
@@ -143,7 +143,7 @@ class Supervisor:
             await asyncio.gather(*(child.stopped(deadline) for child in stage))
 
     def _tell(self) -> None:
-        self._changed([*self._external, *(child.record for child in self._children)], self.is_complete)
+        self._changed([*self._external, *(child.record for child in self._children)], self.phase)
 
 
 def _create_time(pid: int) -> float | None:

@@ -41,10 +41,11 @@ def detached(settings: Settings, workers: str, wait: float) -> None:
         raise sentence_for(error, log.parent) from error
     supervisor = _launch(settings, workers, log)
     deadline = time.monotonic() + wait
-    while not (status := asyncio.run(collect(settings))).ready or state.supervisor(settings.data) != supervisor.pid:
+    while not ((current := state.read(settings.data)) and (current.pid, current.phase) == (supervisor.pid, "ready")):
         if supervisor.poll() is not None:
             raise Unavailable(log.read_text().strip() or f"The supervisor stopped; see {log}.")
         if time.monotonic() > deadline:
+            status = asyncio.run(collect(settings))
             waiting = "; ".join(each.complaint for each in status.processes if not each.ready)
             what = waiting or "nothing runs yet"
             raise Unavailable(

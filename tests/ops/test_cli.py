@@ -91,7 +91,7 @@ async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, stat
         name="orders-0", role="orders", pid=me.pid, create_time=me.create_time(), port=port, state="running"
     )
     settings = Settings(data=tmp_path)
-    state.write(Stack(pid=me.pid, host="0.0.0.0", complete=True, processes=[worker]), tmp_path)
+    state.write(Stack(pid=me.pid, host="0.0.0.0", phase="complete", processes=[worker]), tmp_path)
     try:
         status = await collect(settings)
     finally:

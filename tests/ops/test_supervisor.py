@@ -15,7 +15,7 @@ import psutil
 from helpers_ops import until
 
 from ops import supervisor as module
-from ops.state import Process
+from ops.state import Phase, Process
 from ops.supervisor import Child, Program, Supervisor
 
 SLEEPS = "import signal; print('up', flush=True); signal.pause()"
@@ -35,7 +35,7 @@ def log(child: Child) -> str:
 
 @asynccontextmanager
 async def supervising() -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(lambda processes, complete: None)
+    supervisor = Supervisor(lambda processes, phase: None)
     try:
         yield supervisor
     finally:
@@ -92,7 +92,7 @@ async def test_children_get_their_environment(tmp_path: Path) -> None:
 
 async def test_stopping_kills_who_does_not_listen_and_whom_they_left_behind(tmp_path: Path) -> None:
     nests = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {DEAF!r}])\n{DEAF}"
-    supervisor = Supervisor(lambda processes, complete: None)
+    supervisor = Supervisor(lambda processes, phase: None)
     child = supervisor.start(program(tmp_path, nests))
     await until(lambda: log(child).count("up") == 2)
     family = [psutil.Process(child.record.pid), *psutil.Process(child.record.pid).children()]
@@ -110,7 +110,7 @@ async def test_stages_stop_one_after_the_other(tmp_path: Path) -> None:
         f"signal.signal(signal.SIGTERM, lambda *_: (open({str(ends)!r}, 'a').write(os.environ['ME']), sys.exit()))\n"
         "print('up', flush=True)\nwhile True: signal.pause()"
     )
-    supervisor = Supervisor(lambda processes, complete: None)
+    supervisor = Supervisor(lambda processes, phase: None)
     store = supervisor.start(program(tmp_path, code, "kafka", "kafka", ME="store "))
     worker = supervisor.start(program(tmp_path, code, "orders-0", ME="worker "))
     await until(lambda: "up" in log(store) and "up" in log(worker))
@@ -119,7 +119,7 @@ async def test_stages_stop_one_after_the_other(tmp_path: Path) -> None:
 
 
 async def test_a_process_that_is_waiting_to_be_restarted_stops_too(tmp_path: Path) -> None:
-    supervisor = Supervisor(lambda processes, complete: None)
+    supervisor = Supervisor(lambda processes, phase: None)
     child = supervisor.start(program(tmp_path, REFUSES))
     await until(lambda: child.record.restarts >= 3)
     began = time.monotonic()
@@ -128,22 +128,22 @@ async def test_a_process_that_is_waiting_to_be_restarted_stops_too(tmp_path: Pat
 
 
 async def test_every_change_is_told(tmp_path: Path) -> None:
-    told: list[tuple[list[Process], bool]] = []
-    supervisor = Supervisor(lambda processes, complete: told.append((processes, complete)))
+    told: list[tuple[list[Process], Phase]] = []
+    supervisor = Supervisor(lambda processes, phase: told.append((processes, phase)))
     supervisor.external(Process(name="kafka", role="kafka", state="external"))
     supervisor.start(program(tmp_path, SLEEPS))
-    supervisor.complete()
+    supervisor.reached("complete")
     await until(lambda: told[-1][0][-1].state == "running")
     await supervisor.stop((lambda program: True,), within=5)
     assert [process.state for process in told[-1][0]] == ["external", "stopped"]
-    assert told[-1][1]
+    assert told[-1][1] == "complete"
 
 
 async def test_a_killed_supervisor_takes_its_children_with_it(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom ops.supervisor import Program, Supervisor\n"
         "async def main():\n"
-        "    told = lambda processes, complete: print(processes[0].pid, flush=True)\n"
+        "    told = lambda processes, phase: print(processes[0].pid, flush=True)\n"
         f"    command = (sys.executable, '-c', {DEAF!r})\n"
         f"    Supervisor(told).start(Program('p', 'orders', command, Path({str(tmp_path)!r}) / 'p'))\n"
         "    await asyncio.Event().wait()\n"
