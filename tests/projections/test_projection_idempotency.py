@@ -1,0 +1,54 @@
+"""Idempotency keys on a real MongoDB: of those who come at once, one wins."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from projections.mongo.client import Mongo
+from projections.mongo.idempotency import Claim, IdempotencyKeys
+
+FIRST = Claim("key", "POST", "/api/v1/orders", "hash", "c-1", "o-1")
+
+
+@pytest.fixture
+def keys(mongo: Mongo) -> IdempotencyKeys:
+    return IdempotencyKeys(mongo)
+
+
+async def test_of_many_at_once_one_wins_and_all_know_its_ids(keys: IdempotencyKeys):
+    claims = [replace(FIRST, command_id=f"c-{n}") for n in range(10)]
+    results = await asyncio.gather(*(keys.claim(claim) for claim in claims))
+    (winner,) = [claim for mine, claim in results if mine]
+    assert {claim.command_id for _, claim in results} == {winner.command_id}
+
+
+async def test_the_answer_is_kept_and_the_first_one_stays(keys: IdempotencyKeys):
+    await keys.claim(FIRST)
+    await keys.answer(FIRST, {"status": 201})
+    await keys.answer(FIRST, {"status": 422})
+    assert await keys.claim(FIRST) == (False, replace(FIRST, answer={"status": 201}))
+
+
+async def test_another_request_does_not_get_the_key(keys: IdempotencyKeys):
+    await keys.claim(FIRST)
+    await keys.give_up(FIRST)
+    mine, found = await keys.claim(other := replace(FIRST, body_hash="other", command_id="c-2"))
+    assert not mine
+    assert not found.same_request(other)
+
+
+async def test_a_request_that_was_given_up_goes_on_with_the_ids_it_had(keys: IdempotencyKeys):
+    await keys.claim(FIRST)
+    assert await keys.claim(replace(FIRST, command_id="c-2", order_id="o-2")) == (False, FIRST)
+    await keys.give_up(FIRST)
+    again = [replace(FIRST, command_id=f"c-{n}", order_id="o-2") for n in range(2, 9)]
+    results = await asyncio.gather(*(keys.claim(claim) for claim in again))
+    assert [mine for mine, _ in results].count(True) == 1
+    assert {(claim.command_id, claim.order_id) for _, claim in results} == {("c-1", "o-1")}
+
+
+async def test_an_answered_request_is_not_done_again(keys: IdempotencyKeys):
+    await keys.claim(FIRST, lease_seconds=-1)
+    await keys.answer(FIRST, {"status": 201})
+    assert not (await keys.claim(FIRST))[0]
