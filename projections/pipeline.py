@@ -22,6 +22,7 @@ async def project(mongo: Mongo, cache: Cache, parts: Sequence[Part]) -> None:
     foldings = [Folding(part, known) for part in parts]
     for folding in foldings:
         folding.run()
+        await asyncio.sleep(0)
     await _write(mongo, cache, projection, foldings)
 
 

@@ -1,5 +1,6 @@
 """Projects batches of records: read what is needed, fold in memory, one write a document, then the progress."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -47,23 +48,27 @@ class Runner:
         `Stopped` when partitions cannot be read on: the others, and what came before in these, were projected.
         `PyMongoError` when the database failed: nothing is remembered of the batch, so apply the same one again.
         """
-        parts = [
-            Part(projection, topic, partition, records)
-            for (topic, partition), records in batches.items()
-            for projection in self._topics.get(topic, ())
-            if records
+        work = [
+            self._project(projection, {at: records for at, records in batches.items() if records and at[0] == topic})
+            for topic, projections in self._topics.items()
+            for projection in projections
         ]
         try:
-            await self._project(parts)
+            parts = [part for done in await together(work) for part in done]
+            await write_progress(
+                self._mongo, {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts}
+            )
         except BaseException:
             self._cache.forget(batches)
             raise
         if stops := [part.stop for part in parts if part.stop]:
             raise Stopped(stops)
 
-    async def _project(self, parts: Sequence[Part]) -> None:
-        grouped = [[part for part in parts if part.projection is one] for one in self._projections]
-        await together(project(self._mongo, self._cache, group) for group in grouped if group)
-        await write_progress(
-            self._mongo, {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts}
-        )
+    async def _project(self, projection: Projection, batches: Mapping[TopicPartition, Sequence[Record]]) -> list[Part]:
+        parts = []
+        for (topic, partition), records in batches.items():
+            parts.append(Part(projection, topic, partition, records))
+            await asyncio.sleep(0)  # a large batch must not keep heartbeats, or another projection's answers, waiting
+        if parts:
+            await project(self._mongo, self._cache, parts)
+        return parts

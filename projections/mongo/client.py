@@ -10,7 +10,8 @@ from projections.document import Document
 from streams.settings import Settings
 
 Collection: TypeAlias = "AsyncIOMotorCollection[Document]"
-SERVER_SELECTION_MS = 2_000
+SERVER_SELECTION_MS = 2_000  # without a server for so long, say so: the projector waits and tries again
+SOCKET_MS = 30_000  # a connection that was silently cut must not hang a projector for ever
 
 # A projector goes on only after its progress was written, and what it wrote before must then survive a crash: otherwise
 # it would go on behind a hole. In a replica set the majority that every write waits for keeps it (and journals it). A
@@ -29,6 +30,7 @@ class Mongo:
             tz_aware=True,
             uuidRepresentation="standard",
             serverSelectionTimeoutMS=SERVER_SELECTION_MS,
+            socketTimeoutMS=SOCKET_MS,
             appname="fulfillment",
         )
         self.database: AsyncIOMotorDatabase[Document] = self.client.get_database(
