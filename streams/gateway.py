@@ -7,16 +7,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from domain import inventory, orders
 
 from .messages import CONTENT_TYPE, CommandMessage
+from .partitions import partition_of
 from .settings import Settings
 from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS
 
@@ -31,14 +30,8 @@ class GatewayUnavailable(Exception):
     """Kafka did not take the commands in time; what was on its way may arrive all the same."""
 
 
-@lru_cache(maxsize=100_000)
-def _hash(key: bytes) -> int:
-    return int(murmur2(key)) & 0x7FFFFFFF
-
-
-def partition_of(key: bytes, partitions: Sequence[int], available: Sequence[int] = ()) -> int:
-    """Return the partition of `key` as Kafka's Java client picks it (murmur2); popular keys are remembered."""
-    return partitions[_hash(key) % len(partitions)]
+def _partition(key: bytes, every: Sequence[int], available: Sequence[int]) -> int:
+    return every[partition_of(key, len(every))]
 
 
 class Gateway:
@@ -112,5 +105,5 @@ class Gateway:
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=int(self._settings.command_timeout * 1000),
             retry_backoff_ms=100,
-            partitioner=partition_of,
+            partitioner=_partition,
         )

@@ -15,7 +15,8 @@ from .decided import PREFIX
 from .errors import Problem, problem_of
 from .metrics import observe
 from .openapi import openapi
-from .queries import QUERY_ROUTES, command_outcome
+from .outcomes import command_outcome
+from .queries import QUERY_ROUTES
 from .requests import CORRELATION, correlation_of
 from .routes import COMMAND_ROUTES
 from .services import SERVICES, Services
@@ -27,18 +28,18 @@ def install(application: web.Application, services: Services) -> None:
     """Give `application` its routes and the layer around them; the caller starts and stops the services."""
     application[SERVICES] = services
     application.middlewares.append(around)
-    add = application.router.add_route
+    add, show = application.router.add_route, application.router.add_get  # which answers HEAD too
     for route in COMMAND_ROUTES:
         add(route.method, PREFIX + route.path, _function(route))
     for query in QUERY_ROUTES:
-        add("GET", PREFIX + query.path, _function(query))
+        show(PREFIX + query.path, _function(query))
     add("POST", f"{PREFIX}/commands", send_commands)
-    add("GET", f"{PREFIX}/commands/{{commandId}}", command_outcome)
-    add("GET", "/livez", operations.livez)
-    add("GET", "/readyz", operations.readyz)
-    add("GET", "/metrics", operations.metrics)
-    add("GET", "/openapi.json", openapi)
-    add("GET", "/", operations.index)
+    show(f"{PREFIX}/commands/{{commandId}}", command_outcome)
+    show("/livez", operations.livez)
+    show("/readyz", operations.readyz)
+    show("/metrics", operations.metrics)
+    show("/openapi.json", openapi)
+    show("/", operations.index)
 
 
 def _function(handler: Handler) -> Handler:

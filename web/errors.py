@@ -87,6 +87,12 @@ def invalid_model(error: ValidationError, code: str = "VALIDATION_FAILED") -> Pr
     return invalid(fields, code)
 
 
+def missing(kind: str, identifier: str) -> Problem:
+    """Return a 404."""
+    name = kind.lower()
+    return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {name} {identifier}", {f"{name}Id": identifier})
+
+
 def unavailable(code: str, message: str) -> Problem:
     """Return a 503: what it needs is away, and may be back in a moment."""
     return Problem(503, code, message, headers=RETRY_AFTER)

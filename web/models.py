@@ -4,68 +4,21 @@
 given, in `currency` or in the amounts, else EUR.
 """
 
-import re
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, PlainValidator
+from pydantic import Field
 
 from domain.address import Address
 from domain.inventory.commands import Positive
 from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL, Id, Instant, Quantity, Value
-from domain.money import Currency, Money, exponent, minor_units
+from domain.money import Currency, Money
 from domain.orders.commands import NewLine, PlaceOrder, Price
 from domain.policy import AllocationPolicy
 
-from .errors import Problem, invalid
+from .amounts import Amount, Sent, units_of
+from .errors import invalid
 
 DEFAULT_CURRENCY = "EUR"
-DECIMAL = re.compile(r"[0-9]{1,16}(\.[0-9]{1,30})?")
-NO_AMOUNT = 'must be an amount of money such as 19.99, "19.99" or {"currency": "EUR", "value": "19.99"}'
-
-
-class Amount(NamedTuple):
-    """An amount as sent: not yet rounded, and perhaps without its currency."""
-
-    value: Decimal
-    currency: str | None
-
-
-class MoneyObject(Value):
-    """An amount with its currency."""
-
-    currency: Currency
-    value: str | float
-
-
-def amount(sent: Any) -> Amount:
-    """Return the amount a client wrote; ValueError when it is none."""
-    if isinstance(sent, dict):
-        currency = sent.get("currency")
-        if not isinstance(currency, str):
-            raise ValueError("currency must be an ISO 4217 code such as EUR")
-        exponent(currency)
-        return Amount(_decimal(sent.get("value")), currency)
-    return Amount(_decimal(sent), None)
-
-
-def _decimal(sent: Any) -> Decimal:
-    if isinstance(sent, str) and DECIMAL.fullmatch(sent):
-        return Decimal(sent)
-    if type(sent) is int or type(sent) is float:
-        value = Decimal(str(sent))
-        if not value.is_finite():
-            raise ValueError(NO_AMOUNT)
-        if value < 0:
-            raise ValueError("must not be negative")
-        if value > MAX_TOTAL:
-            raise ValueError("is too large")
-        return value
-    raise ValueError("must not be negative" if isinstance(sent, str) and sent.startswith("-") else NO_AMOUNT)
-
-
-Sent = Annotated[Amount, PlainValidator(amount, json_schema_input_type=float | str | MoneyObject)]
 
 
 class OrderItem(Value):
@@ -117,7 +70,7 @@ class OrderRequest(Value):
         return currency or DEFAULT_CURRENCY
 
     def _line(self, number: int, item: OrderItem, currency: str) -> NewLine:
-        units = _minor_units(item.price, currency, MAX_AMOUNT, f"items.{number}.price")
+        units = units_of(item.price, currency, MAX_AMOUNT, f"items.{number}.price")
         return NewLine.model_construct(
             line_id=item.line_id,
             product_id=item.product_id,
@@ -128,22 +81,7 @@ class OrderRequest(Value):
     def _total(self, currency: str) -> Money | None:
         if self.total_cost is None:
             return None
-        return Money(amount=_minor_units(self.total_cost, currency, MAX_TOTAL, "totalCost"), currency=currency)
-
-
-def _minor_units(sent: Amount, currency: str, limit: int, field: str) -> int:
-    try:
-        units = minor_units(sent.value, currency)
-    except ValueError as error:
-        raise invalid({field: str(error)}, "INVALID_ORDER") from None
-    if units > limit:
-        raise too_large(field)
-    return units
-
-
-def too_large(field: str) -> Problem:
-    """Return a 400 for an amount beyond what is money here."""
-    return invalid({field: "is too large"}, "INVALID_ORDER")
+        return Money(amount=units_of(self.total_cost, currency, MAX_TOTAL, "totalCost"), currency=currency)
 
 
 class ReserveRequest(Value):

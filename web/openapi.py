@@ -14,24 +14,9 @@ from .commands import CommandRoute
 from .decided import PREFIX
 from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, header_of, in_path, in_query
 from .queries import QUERY_ROUTES, QueryRoute
+from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
 from .routes import COMMAND_ROUTES, ENVELOPE
 from .schemas import SCHEMAS, Schema, listing, ref, success
-
-REFUSALS = {
-    400: ("ValidationFailed", "Something in the request is wrong; `errors` names the fields.", "VALIDATION_FAILED"),
-    401: ("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED"),
-    404: ("NotFound", "There is no such thing.", "ORDER_NOT_FOUND"),
-    409: ("Conflict", "It does not fit what is there now.", "ALLOCATION_PENDING"),
-    412: ("Stale", "The aggregate has another version than If-Match says.", "STALE_VERSION"),
-    413: ("TooLarge", "The body is too large.", "BODY_TOO_LARGE"),
-    415: ("NotJson", "The body is not JSON.", "UNSUPPORTED_MEDIA_TYPE"),
-    422: ("Refused", "The request is understood, and the rules say no.", "INVALID_STATUS_TRANSITION"),
-    500: ("Fault", "A fault of ours, logged under the Correlation-Id.", "INTERNAL_ERROR"),
-    503: ("Unavailable", "Kafka or MongoDB is away; try again after Retry-After.", "KAFKA_UNAVAILABLE"),
-    504: ("NotThereYet", "The read model did not get to the token in time.", "CONSISTENCY_TIMEOUT"),
-}
-OF_COMMANDS = (400, 401, 404, 409, 412, 413, 415, 422, 500, 503)
-OF_QUERIES = (400, 401, 404, 500, 503, 504)
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -53,6 +38,7 @@ def document() -> Schema:
     for query in QUERY_ROUTES:
         paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
+    paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     for path, summary in {"/livez": "Does it live", "/readyz": "Is it ready"}.items():
         paths[path] = {"get": _health(path, summary)}
     return {
@@ -63,7 +49,7 @@ def document() -> Schema:
         "paths": paths,
         "components": {
             "schemas": {**schemas, **SCHEMAS},
-            "responses": {name: _refusal(sentence, code) for name, sentence, code in REFUSALS.values()},
+            "responses": {name: refusal(sentence, code) for name, sentence, code in REFUSALS.values()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -98,7 +84,7 @@ def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
     done["headers"] = header_of("Consistency-Token", "Correlation-Id")
     pending = _answer("Durable, not decided yet; Location says where.", success(ref("Pending")))
     pending["headers"] = header_of("Location")
-    operation["responses"] = {str(route.status): done, "202": pending, **_refusals(OF_COMMANDS)}
+    operation["responses"] = {str(route.status): done, "202": pending, **refusals(OF_COMMANDS)}
     return operation
 
 
@@ -121,7 +107,7 @@ def _query(route: QueryRoute) -> Schema:
     lists = LISTING if route.many else GET_HEADERS
     operation["parameters"] = [*in_path(route.path), *filters, *lists, *CONSISTENCY]
     schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
-    operation["responses"] = {"200": _answer("Found.", schema), **_refusals(OF_QUERIES)}
+    operation["responses"] = {"200": _answer("Found.", schema), **refusals(OF_QUERIES)}
     if not route.many:
         operation["responses"]["304"] = {"description": "It is as If-None-Match says."}
     return operation
@@ -138,7 +124,14 @@ def _batch() -> Schema:
             "application/x-ndjson": {"schema": {"type": "string"}},
         },
     }
-    operation["responses"] = {"202": _answer("Durable.", success({})), **_refusals((400, 401, 413, 415, 500, 503))}
+    operation["responses"] = {"202": _answer("Durable.", success({})), **refusals((400, 401, 413, 415, 500, 503))}
+    return operation
+
+
+def _outcome() -> Schema:
+    operation = _operation("GET", "/commands/{commandId}", "What became of a command", "commands")
+    operation["parameters"] = in_path("/commands/{commandId}")
+    operation["responses"] = {"200": _answer("Known.", success(ref("Outcome"))), **refusals((400, 401, 404, 500, 503))}
     return operation
 
 
@@ -149,12 +142,3 @@ def _operation(method: str, path: str, summary: str, tag: str) -> Schema:
 
 def _answer(sentence: str, schema: Schema) -> Schema:
     return {"description": sentence, "content": {"application/json": {"schema": schema}}}
-
-
-def _refusals(statuses: tuple[int, ...]) -> Schema:
-    return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status][0]}"} for status in statuses}
-
-
-def _refusal(sentence: str, code: str) -> Schema:
-    example = {"success": False, "error": code, "message": sentence, "details": {}}
-    return {"description": sentence, "content": {"application/json": {"schema": ref("Error"), "example": example}}}

@@ -11,7 +11,7 @@ from projections.mongo.queries import SORTS, BadCursor, BadSort
 
 from .answers import answer, page
 from .consistency import consistent
-from .errors import Problem, invalid
+from .errors import invalid, missing
 from .requests import identifier, path_ids
 from .services import SERVICES, Services
 
@@ -83,26 +83,6 @@ class QueryRoute:
         except BadCursor:
             raise invalid({"cursor": "must be nextCursor of an earlier answer to the same question"}) from None
         return page(found.documents, found.next_cursor, marks)
-
-
-async def command_outcome(request: web.Request) -> web.Response:
-    """Answer what became of a command.
-
-    One that has no outcome yet is pending when this process has accepted it; any other id is unknown.
-    """
-    services = request.app[SERVICES]
-    (_, command_id), *_ = path_ids(request)
-    if (document := await services.queries.find("commands", command_id)) is not None:
-        return answer({"commandId": command_id, **document})
-    if command_id in services.accepted or command_id.encode() in services.waiting:
-        return answer({"id": command_id, "commandId": command_id, "status": "pending"})
-    raise missing("Command", command_id)
-
-
-def missing(kind: str, identifier: str) -> Problem:
-    """Return a 404."""
-    name = kind.lower()
-    return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {name} {identifier}", {f"{name}Id": identifier})
 
 
 def text(value: str, name: str) -> str:

@@ -7,14 +7,16 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 
-from domain.message import MAX_ID
+from domain.message import MAX_ID, Id
 
 from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
 WAIT = re.compile(r"wait=([0-9]{1,6})")
+_ID: TypeAdapter[str] = TypeAdapter(Id)
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
 
 
@@ -47,17 +49,10 @@ def parse(body: bytes) -> Any:
 
 def identifier(value: str, field: str) -> str:
     """Return `value` when it can be an id; a 400 that names `field` when not."""
-    if 0 < len(value) <= MAX_ID and value.isprintable() and _encodable(value):
-        return value
-    raise invalid({field: f"must be 1 to {MAX_ID} printable characters"})
-
-
-def _encodable(value: str) -> bool:
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return _ID.validate_python(value)
+    except ValidationError:
+        raise invalid({field: f"must be 1 to {MAX_ID} characters without control characters"}) from None
 
 
 def path_ids(request: web.Request) -> list[tuple[str, str]]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
 from system import Api, eventually
+
+from streams.messages import new_id
 
 Unique = Callable[[str], str]
 
@@ -53,6 +56,13 @@ async def test_many_commands_each_get_an_id_or_a_reason(api: Api, unique: Unique
     assert codes[:4] == [None, "UNKNOWN_TYPE", "INVALID_QUANTITY", None]
     assert codes[4:] == ([] if kind == "array" else ["INVALID_MESSAGE"])
     assert (await outcome(api, answer["data"][3]["commandId"]))["status"] == "accepted"
+
+
+async def test_an_id_of_the_last_minute_may_be_another_processs(api: Api) -> None:
+    status, answer, _ = await api("GET", f"/commands/{new_id()}")
+    assert (status, answer["data"]["status"]) == (200, "pending")
+    for unknown in (str(uuid4()), "0190a000-0000-7000-8000-000000000000"):
+        assert (await api("GET", f"/commands/{unknown}"))[0] == 404
 
 
 async def test_a_rejection_is_found_under_the_commands_id(api: Api, unique: Unique) -> None:

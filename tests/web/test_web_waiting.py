@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from streams.gateway import partition_of
 from streams.messages import Outcome
+from streams.partitions import partition_of
 from streams.waiting import Waiting
 
 
@@ -41,4 +41,4 @@ async def test_who_gives_up_is_forgotten() -> None:
      (b"a-little-bit-longer-string", -1486304829), (b"abc", 479470107)],
 )  # fmt: skip
 def test_a_key_goes_where_the_java_client_sends_it(key: bytes, murmur2: int) -> None:
-    assert partition_of(key, list(range(8))) == (murmur2 & 0x7FFFFFFF) % 8
+    assert partition_of(key, 8) == (murmur2 & 0x7FFFFFFF) % 8

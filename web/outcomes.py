@@ -1,0 +1,37 @@
+"""`GET /commands/{commandId}`: what became of a command."""
+
+from time import time
+from uuid import UUID
+
+from aiohttp import web
+
+from .answers import answer
+from .errors import missing
+from .requests import path_ids
+from .services import SERVICES
+
+YOUNG_SECONDS, SKEW_SECONDS = 60.0, 5.0
+
+
+async def command_outcome(request: web.Request) -> web.Response:
+    """Answer what became of a command.
+
+    Without an outcome it is pending if this process has accepted it, or if the id is one of ours (UUIDv7) and so young
+    that another process may just have; any other id is unknown.
+    """
+    services = request.app[SERVICES]
+    (_, command_id), *_ = path_ids(request)
+    if (document := await services.queries.find("commands", command_id)) is not None:
+        return answer({"commandId": command_id, **document})
+    if command_id in services.accepted or command_id.encode() in services.waiting or made_lately(command_id):
+        return answer({"id": command_id, "commandId": command_id, "status": "pending"})
+    raise missing("Command", command_id)
+
+
+def made_lately(command_id: str) -> bool:
+    """Say whether an id is a UUIDv7 of the last minute."""
+    try:
+        made = UUID(command_id)
+    except ValueError:
+        return False
+    return made.version == 7 and -SKEW_SECONDS < time() - (made.int >> 80) / 1000 < YOUNG_SECONDS

@@ -1,0 +1,30 @@
+"""The answers that say no, for the OpenAPI document."""
+
+from .schemas import Schema, ref
+
+REFUSALS = {
+    400: ("ValidationFailed", "Something in the request is wrong; `errors` names the fields.", "VALIDATION_FAILED"),
+    401: ("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED"),
+    404: ("NotFound", "There is no such thing.", "ORDER_NOT_FOUND"),
+    409: ("Conflict", "It does not fit what is there now.", "ALLOCATION_PENDING"),
+    412: ("Stale", "The aggregate has another version than If-Match says.", "STALE_VERSION"),
+    413: ("TooLarge", "The body is too large.", "BODY_TOO_LARGE"),
+    415: ("NotJson", "The body is not JSON.", "UNSUPPORTED_MEDIA_TYPE"),
+    422: ("Refused", "The request is understood, and the rules say no.", "INVALID_STATUS_TRANSITION"),
+    500: ("Fault", "A fault of ours, logged under the Correlation-Id.", "INTERNAL_ERROR"),
+    503: ("Unavailable", "Kafka or MongoDB is away; try again after Retry-After.", "KAFKA_UNAVAILABLE"),
+    504: ("NotThereYet", "The read model did not get to the token in time.", "CONSISTENCY_TIMEOUT"),
+}
+OF_COMMANDS = (400, 401, 404, 409, 412, 413, 415, 422, 500, 503)
+OF_QUERIES = (400, 401, 404, 500, 503, 504)
+
+
+def refusals(statuses: tuple[int, ...]) -> Schema:
+    """Return references to the answers of `statuses`."""
+    return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status][0]}"} for status in statuses}
+
+
+def refusal(sentence: str, code: str) -> Schema:
+    """Return the description of an answer that says no."""
+    example = {"success": False, "error": code, "message": sentence, "details": {}}
+    return {"description": sentence, "content": {"application/json": {"schema": ref("Error"), "example": example}}}
