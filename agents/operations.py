@@ -26,7 +26,11 @@ def pages(app: RoleApp) -> None:
     @app.page("/readyz")
     async def readyz(self: Any, request: Any) -> Any:
         found = reasons(app)
-        return self.json({"ready": not found, "reasons": found}, status=503 if found else 200)
+        partitions: dict[str, list[int]] = {}
+        for tp in sorted(app.consumer.progress.handed if app.consumer.prepared else ()):
+            partitions.setdefault(tp.topic, []).append(tp.partition)
+        answer = {"ready": not found, "reasons": found, "partitions": partitions}
+        return self.json(answer, status=503 if found else 200)
 
     @app.page("/lag")
     async def lag(self: Any, request: Any) -> Any:

@@ -20,6 +20,7 @@ from faust.types.tuples import ConsumerMessage
 
 Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
 
+FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
 DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
 
 
@@ -105,6 +106,7 @@ class FetchConsumer(driver.Consumer):
         self._room.set()
         self._sought = False
         self._preparing = asyncio.Lock()
+        self._fetching = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -135,13 +137,14 @@ class FetchConsumer(driver.Consumer):
         member, inputs = self.member(), self.inputs()
         offsets = await self.app.prepare(inputs)
         self._thread._consumer.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
-        if offsets:
-            await self._thread.seek_wait({TopicPartition(*tp): offset for tp, offset in offsets.items()})
-        if member != self.member() or inputs != self.inputs():
-            return  # a rebalance is under way: it will prepare again
-        self._read_offset.clear()
-        self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets))
-        self._sought = True
+        async with self._fetching:  # a fetch still under way would take what the seek has just made available
+            if offsets:
+                await self._thread.seek_wait({TopicPartition(*tp): offset for tp, offset in offsets.items()})
+            if member != self.member() or inputs != self.inputs():
+                return  # a rebalance is under way: it will prepare again
+            self._read_offset.clear()
+            self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets))
+            self._sought = True
 
     def stop_flow(self) -> None:
         """Withhold fetches until the next preparation."""
@@ -182,7 +185,8 @@ class FetchConsumer(driver.Consumer):
         if not active:
             await self.sleep(timeout)  # nothing is assigned to us, or all of it stands still
             return
-        records = await self._thread.getmany(active, timeout)
+        async with self._fetching:
+            records = await self._thread.getmany(active, FETCH_SECONDS)
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
             return  # what was fetched across a rejoin could carry old records under the new generation
         if fetch := self._hand_out(records, member):

@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench` runs them against a stack of their own and prints a table."""

@@ -1,0 +1,68 @@
+"""A second worker of a role joins and leaves: partitions are shared, and nothing is lost or doubled."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from kafka import messages
+from system import FULFILLMENT, Api, System, free_ports, wait_until
+
+
+@contextmanager
+def second_worker(system: System, role: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    port = free_ports(1)
+    environment = system.env | {"FULFILLMENT_WORKER_PORT": str(port)}
+    process = subprocess.Popen([*FULFILLMENT, "worker", role, "--instance", "second"], env=environment)
+    try:
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def partitions(port: int) -> int:
+    """Return how many partitions a worker handles."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return sum(len(found) for found in json.load(answer)["partitions"].values())
+    except (urllib.error.URLError, ConnectionError):
+        return 0
+
+
+@pytest.mark.parametrize(("role", "inputs"), [("orders", 8), ("inventory", 8), ("fulfilment", 16), ("projector", 24)])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_second_worker_shares_the_work(
+    system: System, api: Api, role: str, inputs: int, sign: signal.Signals
+) -> None:
+    product = f"shared-{role}-{sign.name}"
+    await api.stock(product, 1000)
+    first_port = next(each["port"] for each in system.status()["processes"] if each["name"] == f"{role}-0")
+    placed: list[str] = []
+
+    async def place(count: int) -> None:
+        placed.extend([(await api.place((product, 1)))["id"] for _ in range(count)])
+
+    with second_worker(system, role) as (second, port):
+        joining = asyncio.create_task(place(20))
+        await asyncio.to_thread(wait_until, lambda: 0 < partitions(port) < inputs, 40, "the second worker to have a share")
+        await asyncio.to_thread(wait_until, lambda: partitions(port) + partitions(first_port) == inputs, 40, "all shared")
+        await joining
+        await place(20)
+        second.send_signal(sign)
+        leaving = asyncio.create_task(place(20))
+        await asyncio.to_thread(second.wait, 20)
+        await asyncio.to_thread(wait_until, lambda: partitions(first_port) == inputs, 40, "the first to have all again")
+        await leaving
+    for order_id in placed:
+        await api.order(order_id, lambda order: order["allocationStatus"] == "ALLOCATED", 40)
+    await asyncio.to_thread(system.quiet)
+    _, stock, _ = await api("GET", f"/inventory/{product}")
+    assert (stock["data"]["availableQuantity"], stock["data"]["allocatedQuantity"]) == (940, 60)
+    events = messages(system.settings, "inventory-events", lambda message: message["subject"] == product)
+    assert [event["sequence"] for event in events] == list(range(1, 62))

@@ -1,0 +1,73 @@
+"""Kafka as other programs use it: commands made by hand, topics read from the beginning."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.settings import Settings
+
+
+def produce(settings: Settings, topic: str, key: str | None, value: Any, partition: int = -1) -> None:
+    """Send one message as a foreign client would, hashed by librdkafka's own rule."""
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    raw = value if isinstance(value, bytes) else orjson.dumps(value)
+    producer.produce(topic, key=key, value=raw, partition=partition)
+    assert producer.flush(20) == 0
+
+
+def records(settings: Settings, topic: str) -> list[Any]:
+    """Return all committed messages of a topic, in order per partition."""
+    reader = Consumer(
+        {"bootstrap.servers": settings.kafka, "group.id": "tests", "isolation.level": "read_committed"}
+        | {"enable.auto.commit": False, "enable.partition.eof": True}
+    )
+    partitions = list(reader.list_topics(topic, timeout=20).topics[topic].partitions)
+    reader.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    try:
+        return list(_until_end(reader, len(partitions)))
+    finally:
+        reader.close()
+
+
+def _until_end(reader: Consumer, partitions: int) -> Iterator[Any]:
+    ended: set[int] = set()
+    while len(ended) < partitions:
+        message = reader.poll(20)
+        assert message is not None, "Kafka did not answer for 20 s"
+        if message.error():
+            ended.add(message.partition())
+        else:
+            yield message
+
+
+def messages(settings: Settings, topic: str, holds: Callable[[Any], bool] = bool) -> list[dict[str, Any]]:
+    """Return the JSON of a topic's messages of which `holds`."""
+    found = []
+    for record in records(settings, topic):
+        try:
+            message = orjson.loads(record.value())
+        except orjson.JSONDecodeError:
+            continue
+        if holds(message):
+            found.append(message)
+    return found
+
+
+def await_message(settings: Settings, topic: str, holds: Callable[[Any], bool], seconds: float = 20) -> dict[str, Any]:
+    """Return the first message of which `holds`, as soon as it is there."""
+    end = time.monotonic() + seconds
+    while not (found := messages(settings, topic, holds)):
+        assert time.monotonic() < end, f"no such message in {topic} within {seconds} s"
+    return found[0]
+
+
+def reset_to_zero(settings: Settings, group: str, *topics: str) -> None:
+    """Set a group's offsets to zero, as an operator who wants a replay would; its members must be gone."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    offsets = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(settings.partitions)]
+    for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)]).values():
+        future.result(20)
