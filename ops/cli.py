@@ -3,14 +3,13 @@
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ops.errors import CannotGoOn, Misconfigured, sentences
-from streams.settings import ROLES, Settings
-
-Json = Annotated[bool, typer.Option("--json", help="for scripts")]
+from ops import outcomes, produce, seed
+from ops.errors import CannotGoOn
+from ops.options import Json, load_settings
+from streams.settings import ROLES
 
 
 class Sentences(TyperGroup):
@@ -33,14 +32,6 @@ cli = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics.")
 cli.add_typer(topics, name="topics")
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of this environment; Misconfigured, one sentence a field, when one is refused."""
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        raise Misconfigured(sentences(error)) from None
 
 
 @cli.command()
@@ -125,6 +116,9 @@ def list_topics() -> None:
 
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
+
+for command in (seed.seed, produce.produce, outcomes.outcomes):
+    cli.command()(command)
 
 if __name__ == "__main__":
     cli()

@@ -1,0 +1,1 @@
+"""`fulfillment seed`, piece by piece: what it makes, how it sends it, what it shows."""

@@ -1,0 +1,149 @@
+"""What the seed is made of: products and orders that look real, and are the same for the same seed and number.
+
+An order depends on nothing but the seed and its own number, so that a larger seed only adds to a smaller one.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import count
+from random import Random
+from typing import Any
+
+from domain.orders.state import OrderStatus
+
+# The states of every twenty orders, mixed so that any first N of them have the same proportions, rounded.
+PATTERN = "RSRSDRCSRDSRDCRSSRDC"
+STATES = {
+    "R": OrderStatus.REGISTERED,
+    "S": OrderStatus.SHIPPED,
+    "D": OrderStatus.DELIVERED,
+    "C": OrderStatus.CANCELLED,
+}
+PRODUCTS = {  # and what they cost, in cents
+    "hiking-boots": 12900, "rain-jacket": 8990, "wool-socks": 1450, "tent-2p": 24900, "sleeping-bag": 11995,
+    "head-torch": 3490, "water-bottle": 1800, "trekking-poles": 6450, "camping-stove": 4500, "map-case": 1295,
+}  # fmt: skip
+ADDRESSES = (
+    ("12 Quay Street", "Bristol", "", "BS1 4DJ", "GB"), ("5 Rue des Lilas", "Lyon", "", "69003", "FR"),
+    ("Hauptstraße 41", "Freiburg", "BW", "79098", "DE"), ("Via Roma 8", "Torino", "TO", "10121", "IT"),
+    ("Calle Mayor 22", "Zaragoza", "", "50001", "ES"), ("Kerkstraat 7", "Utrecht", "", "3511 AB", "NL"),
+    ("88 Pine Avenue", "Portland", "OR", "97205", "US"), ("Nygata 3", "Bergen", "", "5003", "NO"),
+)  # fmt: skip
+REASONS = ("ordered by mistake", "found it cheaper", "takes too long", "changed my mind")
+CARRIERS = ("DHL", "UPS", "GLS", "Royal Mail")
+BLOCK, CUSTOMERS = 1_000, 10  # every 1,000 orders in a row were placed by 10 customers
+FIRST_DELIVERY = 128  # orders the first delivery of stock is for; every later one doubles what was ordered before
+BEGIN = datetime(2025, 1, 6, 8, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SeedOrder:
+    """An order as it is placed, and what becomes of it."""
+
+    id: str
+    data: dict[str, Any]
+    promised: OrderStatus
+    reason: str
+    carrier: str
+    tracking_number: str
+
+    @property
+    def customer(self) -> str:
+        """Who placed it."""
+        return str(self.data["customerId"])
+
+    def place(self) -> dict[str, Any]:
+        """Return the command that places it."""
+        return self._command("PlaceOrder", self.data)
+
+    def cancel(self) -> dict[str, Any]:
+        """Return the command that cancels it."""
+        return self._command("CancelOrder", {"reason": self.reason})
+
+    def ship(self) -> list[dict[str, Any]]:
+        """Return the commands that ship it, and deliver it if that was promised."""
+        shipment = {"shipmentId": f"{self.id}-1"}
+        sent = {**shipment, "carrier": self.carrier, "trackingNumber": self.tracking_number}
+        commands = [self._command("CreateShipment", sent)]
+        if self.promised is OrderStatus.DELIVERED:
+            commands.append(self._command("DeliverShipment", shipment))
+        return commands
+
+    def _command(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        return {"id": f"{self.id}-{name}", "type": name, "source": "seed", "subject": self.id, "data": data}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Units of a product for a block of orders, of which `first` is the first."""
+
+    number: int
+    first: int
+    product_id: str
+    quantity: int
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Everything that follows from a seed."""
+
+    seed: int
+    orders: int
+
+    @cached_property
+    def products(self) -> dict[str, int]:
+        """Product id → price in cents."""
+        return {f"{name}-{self.seed}": cents for name, cents in PRODUCTS.items()}
+
+    def order_id(self, number: int) -> str:
+        """Return the id of an order."""
+        return f"seed-{self.seed}-{number:06}"
+
+    def promised(self, number: int) -> OrderStatus:
+        """Return the status an order ends in."""
+        return STATES[PATTERN[number % len(PATTERN)]]
+
+    def order(self, number: int) -> SeedOrder:
+        """Return an order, numbered from 0."""
+        random = Random(f"{self.seed}/{number}")
+        items = self._items(random)
+        address = dict(zip(("street", "city", "state", "zipCode", "country"), random.choice(ADDRESSES), strict=True))
+        data = {
+            "customerId": f"customer-{self.seed}-{number // BLOCK * CUSTOMERS + random.randrange(CUSTOMERS):03}",
+            "lines": [
+                {"productId": product, "quantity": units, "price": _euros(cents)} for product, units, cents in items
+            ],
+            "totalCost": _euros(sum(units * cents for _, units, cents in items)),
+            "shippingAddress": address,
+            "billingAddress": address,
+            "policy": random.choice(("BACKORDER", "BACKORDER", "BACKORDER", "PARTIAL", "ALL_OR_NOTHING")),
+            "issuedAt": (BEGIN + timedelta(minutes=number)).isoformat().replace("+00:00", "Z"),
+        }
+        chosen = random.choice(REASONS), random.choice(CARRIERS), f"JD{random.randrange(10**10):010}"
+        return SeedOrder(self.order_id(number), data, self.promised(number), *chosen)
+
+    def _items(self, random: Random) -> list[tuple[str, int, int]]:
+        chosen = random.sample(sorted(self.products), random.choice((1, 1, 2, 2, 3, 4)))
+        return [(product, random.choice((1, 1, 1, 2, 3)), self.products[product]) for product in chosen]
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """Yield the stock that the orders need, block by block, and some that is left over.
+
+        A block's stock is for all of its orders, however many of them are seeded now.
+        """
+        for block in count():
+            first = 0 if block == 0 else FIRST_DELIVERY << (block - 1)
+            if first >= self.orders:
+                return
+            needed = Counter[str]()
+            for number in range(first, FIRST_DELIVERY << block):
+                needed.update({product: units for product, units, _ in self._items(Random(f"{self.seed}/{number}"))})
+            for product in self.products:
+                yield Delivery(block, first, product, (needed[product] // 10 + 2) * 10)
+
+
+def _euros(cents: int) -> dict[str, Any]:
+    return {"amount": cents, "currency": "EUR"}
