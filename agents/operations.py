@@ -11,6 +11,8 @@ def reasons(app: RoleApp) -> list[str]:
     """Return why the worker is not ready; an empty list when it is."""
     consumer = app.consumer
     found = list(consumer.progress.stopped.values())
+    if app.waiting_for:
+        found.append(app.waiting_for)
     if not consumer.prepared:
         found.append("partitions are being assigned or restored")
     return found
@@ -34,7 +36,10 @@ def pages(app: RoleApp) -> None:
 
     @app.page("/lag")
     async def lag(self: Any, request: Any) -> Any:
-        return self.json({"group": app.conf.id, "lag": app.consumer.lag() if app.consumer.prepared else {}})
+        lag: dict[str, int] = {}
+        for tp, count in (await app.consumer.lag() if app.consumer.prepared else {}).items():
+            lag[tp.topic] = lag.get(tp.topic, 0) + count
+        return self.json({"group": app.conf.id, "lag": lag})
 
     @app.page("/metrics")
     async def metrics(self: Any, request: Any) -> Any:

@@ -30,7 +30,6 @@ class Projecting:
     def __init__(self, app: RoleApp, settings: Settings) -> None:
         self.app, self.mongo = app, Mongo(settings)
         self.runner = Runner(self.mongo, settings)
-        self.waiting_for: str | None = None
         app.prepare = self.prepare
         app.starting = self.mongo_ready
 
@@ -70,11 +69,11 @@ class Projecting:
                 self.app.consumer.stop_partition(TP(stop.topic, stop.partition), str(stop))
                 part = fetch.parts[TP(stop.topic, stop.partition)]
                 part.records = [record for record in part.records if record.offset < stop.offset]
-        self.waiting_for = None
+        self.app.waiting_for = None
 
     def _while_mongo_is_away(self) -> AsyncRetrying:
         def say(state: Any) -> None:
-            self.waiting_for = f"MongoDB is away: {state.outcome.exception()}"
+            self.app.waiting_for = f"MongoDB is away: {state.outcome.exception()}"
             before_sleep_log(log, logging.WARNING)(state)
 
         return AsyncRetrying(

@@ -13,6 +13,7 @@ from .recovery import PreparedTables
 from .settings import Role, Settings
 from .topics import Topic
 from .transport import FetchTransport, Prepare, Untouched
+from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class RoleApp(faust.App):
     prepare: Prepare  # input partitions → the offset each is to be read from
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
     input_topics: tuple[Topic, ...] = ()
+    waiting_for: str | None = None  # what is away, said on /readyz
 
     def _new_transport(self) -> Any:
         return FetchTransport(self.conf.broker_consumer, self)
@@ -99,4 +101,5 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         worker_redirect_stdouts=False,
     )
     app.settings = settings
+    app.task(Watchdog(app, settings.watchdog).watch)
     return app

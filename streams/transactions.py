@@ -21,7 +21,8 @@ from .transport import Member
 log = logging.getLogger(__name__)
 
 ANY_PARTITION = -1  # by the key, as Kafka's Java client does (murmur2)
-COMMIT_SECONDS = 10.0
+COMMIT_SECONDS = 5.0  # each of a transaction's calls; asked again while the error is retriable
+PATIENCE_SECONDS = 12.0  # the whole transaction: by then the broker has aborted it
 LARGEST_MESSAGE = 8 << 20  # bytes; a dead letter wraps a message of the broker's limit
 
 
@@ -87,7 +88,11 @@ class Transactions:
         """Send `writes` and commit `offsets` as one; raise `Aborted` when nothing happened, `Unclear` when unknown."""
         positions = [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
         metadata = group_metadata(self.group, member, self.instance)
-        await self._call(self._commit, list(writes), positions, metadata)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._call(self._commit, list(writes), positions, metadata)
+        except TimeoutError:  # seen with a broker killed in mid-transaction: librdkafka forgets its own time-outs
+            raise Unclear(f"no answer from Kafka's client within {PATIENCE_SECONDS:.0f} s") from None
 
     def _commit(self, writes: list[Write], positions: list[TopicPartition], metadata: bytes) -> None:
         try:

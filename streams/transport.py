@@ -21,6 +21,7 @@ from faust.types.tuples import ConsumerMessage
 Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
 
 FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
+LAG_SECONDS = 5.0  # how long the broker may take to say where partitions end
 DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
 
 
@@ -110,6 +111,11 @@ class FetchConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def preparing(self) -> bool:
+        """Whether tables are being restored and positions sought."""
+        return self._preparing.locked()
 
     @property
     def prepared(self) -> bool:
@@ -247,20 +253,26 @@ class FetchConsumer(driver.Consumer):
         """Deliver no more of `tp`, and say why on `/readyz`; the others go on."""
         self.progress.stopped[tp] = reason
 
-    def lag(self) -> dict[str, int]:
-        """Return per topic how many offsets are not handled yet, transaction markers at the end left out."""
-        lag: dict[str, int] = {}
-        for tp, handled in self.progress.handled.items():
-            lag[tp.topic] = lag.get(tp.topic, 0) + self._lag_of(tp, handled)
-        return lag
+    async def lag(self) -> dict[TP, int]:
+        """Return per partition how many committed offsets are not handled yet, transaction markers left out.
 
-    def _lag_of(self, tp: TP, handled: int) -> int:
+        Asks the broker, not the fetcher: one that silently stopped would not know. `TimeoutError`, `KafkaError` when
+        the broker does not answer.
+        """
+        handled = self.progress.handled
+        if not handled:
+            return {}
+        consumer = self._thread._consumer
+        async with asyncio.timeout(LAG_SECONDS):
+            ends = await self._thread.call_thread(consumer.end_offsets, [TopicPartition(*tp) for tp in handled])
+        return {tp: max(ends[TopicPartition(*tp)] - self._position(tp), 0) for tp in handled}
+
+    def _position(self, tp: TP) -> int:
+        """Return where `tp` is handled up to: behind the markers too, once nothing of it waits."""
+        handled = self.progress.handled[tp]
         state = self._thread._consumer._subscription.subscription.assignment.state_value(TopicPartition(*tp))
-        if state is None or state.highwater is None:
-            return 0
         waiting = self.progress.handed[tp] != handled or tp in self.progress.stopped
-        position = handled if waiting else max(handled, state.position if state.has_valid_position else 0)
-        return max(int(state.highwater) - int(position), 0)
+        return handled if waiting or state is None or not state.has_valid_position else max(handled, state.position)
 
     # --- Faust's own bookkeeping is out of the loop
 
