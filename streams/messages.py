@@ -4,7 +4,6 @@ import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import UUID, uuid5
 
 import orjson
 import uuid_utils
@@ -12,7 +11,7 @@ import uuid_utils
 from domain.message import Command, Event
 
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
-NAMESPACE = UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of every id we derive
+NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of every id we derive
 Aggregate = Literal["order", "inventory"]
 
 
@@ -23,7 +22,7 @@ def new_id() -> str:
 
 def derived_id(*parts: object) -> str:
     """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine."""
-    return str(uuid5(NAMESPACE, "/".join(map(str, parts))))
+    return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
 def instant_of(seconds: float) -> str:
