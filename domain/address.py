@@ -5,9 +5,11 @@ from typing import Annotated
 from pydantic import AliasChoices, AliasGenerator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from .message import Text, Value
+from .message import READABLE, Value
 
-Line = Annotated[Text, Field(min_length=1, max_length=200)]
+MAX_PART = 200  # characters
+Line = Annotated[str, Field(min_length=1, max_length=MAX_PART, strict=True), READABLE]
+Region = Annotated[str, Field(max_length=MAX_PART, strict=True), READABLE]
 
 
 class Address(Value):
@@ -17,7 +19,7 @@ class Address(Value):
 
     street: Line
     city: Line
-    state: Annotated[Text, Field(max_length=200)] = ""
+    state: Region = ""
     zip_code: Line = Field(
         validation_alias=AliasChoices("zipCode", "zipcode", "zip_code"), serialization_alias="zipCode"
     )

@@ -1,11 +1,21 @@
 """What every command and event is made of: frozen models, camelCase on the wire, and the values they share."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 MAX_ID = 128  # characters
 MAX_TEXT = 1_000  # characters
@@ -15,22 +25,25 @@ MAX_STOCK = 1_000_000_000_000  # units a product: far from the 64 bits documents
 MAX_AMOUNT = 1_000_000_000_000  # minor units a price
 MAX_TOTAL = 1_000_000_000_000_000  # minor units an order
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """Refuses text with characters of a class; checked in pydantic's core, faster than Python could."""
+
+    characters: str  # as in a regular expression's brackets
+    sentence: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        pattern = core_schema.str_schema(pattern=f"^[^{self.characters}]*$")
+        check = core_schema.custom_error_schema(pattern, "control_characters", custom_error_message=self.sentence)
+        return core_schema.chain_schema([handler(source), check])
 
 
-def _printable(text: str) -> str:
-    if _CONTROL.search(text):
-        raise ValueError("must not contain control characters")
-    return text
-
-
-def _readable(text: str) -> str:
-    if _CONTROL_BUT_BREAKS.search(text):
-        raise ValueError("must not contain control characters other than line breaks and tabs")
-    return text
-
-
+PRINTABLE = Without(r"\x00-\x1f\x7f-\x9f\u2028\u2029", "must not contain control characters")
+READABLE = Without(
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f",
+    "must not contain control characters other than line breaks and tabs",
+)
 _DATETIME: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime)
 
 
@@ -46,8 +59,8 @@ def instant(value: object) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID, strict=True), AfterValidator(_printable)]
-Text = Annotated[str, Field(max_length=MAX_TEXT, strict=True), AfterValidator(_readable)]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID, strict=True), PRINTABLE]
+Text = Annotated[str, Field(max_length=MAX_TEXT, strict=True), READABLE]
 Instant = Annotated[str, BeforeValidator(instant)]
 Quantity = Annotated[int, Field(strict=True, gt=0, le=MAX_QUANTITY)]
 Units = Annotated[int, Field(strict=True, ge=0, le=MAX_STOCK)]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from domain import inventory, orders
-from domain.message import MAX_ID, Command, Event, instant
+from domain.message import MAX_ID, Command, Event, Id, instant
 
 from .messages import CommandMessage, EventMessage, derived_id, instant_of
 
@@ -19,6 +19,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 ORDER_COMMANDS: Mapping[str, type[Command]] = orders.COMMANDS
 INVENTORY_COMMANDS: Mapping[str, type[Command]] = inventory.COMMANDS
 EVENTS: Mapping[str, type[Event]] = {**orders.EVENTS, **inventory.EVENTS}
+_ID: TypeAdapter[str] = TypeAdapter(Id)
 
 
 class BadMessage(Exception):
@@ -104,9 +105,11 @@ def field_errors(error: ValidationError) -> dict[str, str]:
 
 
 def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
-    if value is None or (isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()):
-        return value
-    raise BadMessage("INVALID_MESSAGE", f"ids are printable strings of 1 to {MAX_ID} characters", envelope)
+    try:
+        return None if value is None else _ID.validate_python(value)
+    except ValidationError:
+        sentence = f"ids are strings of 1 to {MAX_ID} characters without control characters"
+        raise BadMessage("INVALID_MESSAGE", sentence, envelope) from None
 
 
 def _key(key: bytes | None, in_data: Any, envelope: Mapping[str, Any]) -> str:

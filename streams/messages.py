@@ -196,7 +196,7 @@ class DeadLetter:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     code: str
     message: str
     time: str
@@ -213,7 +213,7 @@ class DeadLetter:
             "message": self.message,
             **_text("key", self.key),
             **_text("value", self.value),
-            "headers": {name: base64.b64encode(value).decode() for name, value in self.headers},
+            "headers": [{"name": name, **_text("value", value)} for name, value in self.headers],
         }
         if self.traceback:
             data["traceback"] = self.traceback
