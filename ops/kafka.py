@@ -102,10 +102,11 @@ def _classpath() -> str:
 
 
 def _format(tool: tuple[str, ...], config: Path) -> None:
+    # an id may begin with "-": it must not look like an option
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     log = config.with_name("format.log")
     with log.open("wb") as output:
-        arguments = (*tool, "format", "--ignore-formatted", "--cluster-id", cluster, "--config", str(config))
+        arguments = (*tool, "format", "--ignore-formatted", f"--cluster-id={cluster}", "--config", str(config))
         failed = subprocess.run(arguments, stdout=output, stderr=output, check=False).returncode
     if failed:
         raise Unavailable(f"Kafka's storage in {config.parent} could not be formatted:\n{last_lines(log)}")
