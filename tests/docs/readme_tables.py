@@ -1,0 +1,76 @@
+"""The tables of README.md that follow from the code. Run as a script, this writes them into it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic_core import PydanticUndefined
+
+from streams.settings import Settings
+from web.decided import PREFIX
+from web.queries import QUERY_ROUTES
+from web.routes import COMMAND_ROUTES
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def settings_table() -> str:
+    """Return a row a setting: its variable, default and meaning."""
+    rows = [
+        f"| `FULFILLMENT_{name.upper()}` | {_default(field.get_default())} | {_cell(field.description or '')} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def _default(value: Any) -> str:
+    if value is None or value is PydanticUndefined or value == "":
+        return ""
+    return f"`{','.join(value) if isinstance(value, tuple) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def commands_table() -> str:
+    """Return a row a path that stands for a command."""
+    rows = []
+    for route in COMMAND_ROUTES:
+        body = "" if route.example is None else _cell(_body(route.example))
+        path = f"`{route.method} {route.path}`"
+        rows.append(f"| {path} | {route.summary} | {route.command.__name__} | {body} | {route.status} |")
+    head = ["| below `/api/v1` | what it does | command | body, for example | done |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
+def _body(example: Any) -> str:
+    text = orjson.dumps(example).decode()
+    return f"`{text}`" if len(text) < 80 else "[above](#an-order-from-the-shop-to-the-door)"
+
+
+def queries_table() -> str:
+    """Return a row a path that reads."""
+    rows = []
+    for query in QUERY_ROUTES:
+        own = ", ".join(f"`{name}`" for name in query.parameters())
+        rows.append(f"| `GET {query.path}` | {query.summary} | {own} |")
+    return "\n".join([f"| below `{PREFIX}` | what it answers | filters and order |", "|---|---|---|", *rows])
+
+
+TABLES = {"settings": settings_table, "commands": commands_table, "queries": queries_table}
+
+
+def rewritten(text: str) -> str:
+    """Return the README `text` with the tables as the code has them."""
+    for name, table in TABLES.items():
+        between = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, found = between.subn(lambda match, new=table(): f"{match[1]}{new}\n{match[2]}", text)
+        if found != 1:
+            raise ValueError(f"README.md must have one table {name!r}")
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text()))
