@@ -1,4 +1,4 @@
-"""A load client that costs little: keep-alive HTTP/1.1 over bare asyncio streams, one request at a time a connection."""
+"""A load client that costs little: keep-alive HTTP/1.1 over bare asyncio streams, a request at a time each."""
 
 import asyncio
 import time

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from bench.client import Answer, Connection, Load, run_load
-from tests.system import ADDRESS, System
+from tests.system import ADDRESS, System, eventually
 
 PRODUCTS = 20
 
@@ -51,8 +51,7 @@ async def _all_visible(system: System, run: str, count: int) -> None:
     client: Any = AsyncIOMotorClient(system.settings.mongo)
     orders = client[system.settings.database]["orders_v1"]
     ours = {"_id": {"$gte": f"{run}-", "$lt": f"{run}."}, "allocationStatus": "ALLOCATED"}
-    while (found := await orders.count_documents(ours)) < count:
-        await asyncio.sleep(0.05)
+    found = await eventually(lambda: orders.count_documents(ours), lambda visible: visible >= count, 120)
     assert found == count, f"{found} orders visible, {count} accepted"
     client.close()
 

@@ -17,6 +17,7 @@ from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
+BACKGROUND = ("inventory", "fulfilment")  # no HTTP answer waits for them as a rule
 QUIET = ("aiokafka", "faust", "mode")  # a record a message at DEBUG costs 15 % of the time even when nobody reads it
 
 
@@ -27,6 +28,7 @@ class RoleApp(faust.App):
     prepare: Prepare  # input partitions → the offset each is to be read from
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
     input_topics: tuple[Topic, ...] = ()
+    pace: float = 0.0  # least seconds between two fetches
     waiting_for: str | None = None  # what is away, said on /readyz
 
     def _new_transport(self) -> Any:
@@ -101,5 +103,6 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         worker_redirect_stdouts=False,
     )
     app.settings = settings
+    app.pace = settings.pace if role in BACKGROUND else settings.pace / 4
     app.task(Watchdog(app, settings.watchdog).watch)
     return app

@@ -41,7 +41,10 @@ async def test_an_order_can_be_placed_and_shipped_by_hand(system: System, api: A
 
 async def test_the_aggregates_id_may_be_in_the_data(system: System, api: Api) -> None:
     produce(
-        system.settings, "inventory-commands", None, {"type": "SetStock", "data": {"productId": "keyless", "quantity": 7}}
+        system.settings,
+        "inventory-commands",
+        None,
+        {"type": "SetStock", "data": {"productId": "keyless", "quantity": 7}},
     )
     outcome = await asyncio.to_thread(
         await_message, system.settings, "command-outcomes", lambda m: m["data"]["aggregateId"] == "keyless"
@@ -98,10 +101,26 @@ async def test_a_command_on_a_foreign_partition_is_moved_in_order(system: System
     await api.stock("moved-boots", 100)
     for partition in range(3):  # two of them, at least, are not its key's
         produce(
-            system.settings, "order-commands", f"moved-{partition}", {"type": "PlaceOrder", "data": placed("moved-boots")}, partition
+            system.settings,
+            "order-commands",
+            f"moved-{partition}",
+            {"type": "PlaceOrder", "data": placed("moved-boots")},
+            partition,
         )
-        produce(system.settings, "order-commands", f"moved-{partition}", {"type": "Hold", "data": {"reason": "a"}}, partition)
-        produce(system.settings, "order-commands", f"moved-{partition}", {"type": "Hold", "data": {"reason": "b"}}, partition)
+        produce(
+            system.settings,
+            "order-commands",
+            f"moved-{partition}",
+            {"type": "Hold", "data": {"reason": "a"}},
+            partition,
+        )
+        produce(
+            system.settings,
+            "order-commands",
+            f"moved-{partition}",
+            {"type": "Hold", "data": {"reason": "b"}},
+            partition,
+        )
     for partition in range(3):
         order = await api.order(f"moved-{partition}", lambda order: order["hold"] == {"reason": "b"})
         assert order["allocationStatus"] in ("PENDING", "ALLOCATED")

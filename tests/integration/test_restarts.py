@@ -18,7 +18,10 @@ async def test_a_role_goes_on_where_it_was(system: System, api: Api, role: str, 
     pid = await asyncio.to_thread(system.kill, f"{role}-0", sign)
     after = await api.place((product, 4), orderId=f"order-{product}") if role != "orders" else None
     await asyncio.to_thread(
-        wait_until, lambda: system.status()["ready"] and system.process(f"{role}-0").pid != pid, 30, f"{role} to be back"
+        wait_until,
+        lambda: system.status()["ready"] and system.process(f"{role}-0").pid != pid,
+        30,
+        f"{role} to be back",
     )
     last = await api.place((product, 4))
     first = await api.order(before["id"], lambda order: order["allocationStatus"] == "ALLOCATED")

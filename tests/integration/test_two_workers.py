@@ -50,8 +50,12 @@ async def test_a_second_worker_shares_the_work(
 
     with second_worker(system, role) as (second, port):
         joining = asyncio.create_task(place(20))
-        await asyncio.to_thread(wait_until, lambda: 0 < partitions(port) < inputs, 40, "the second worker to have a share")
-        await asyncio.to_thread(wait_until, lambda: partitions(port) + partitions(first_port) == inputs, 40, "all shared")
+        await asyncio.to_thread(
+            wait_until, lambda: 0 < partitions(port) < inputs, 40, "the second worker to have a share"
+        )
+        await asyncio.to_thread(
+            wait_until, lambda: partitions(port) + partitions(first_port) == inputs, 40, "all shared"
+        )
         await joining
         await place(20)
         second.send_signal(sign)
