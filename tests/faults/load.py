@@ -1,0 +1,136 @@
+"""Random load over HTTP and Kafka, and what its answers promised.
+
+Whoever asked remembers: every 2xx answer is a promise that its effect is there exactly once, every 202 that its outcome
+will be known. Requests that failed without an answer are asked again under the same Idempotency-Key.
+"""
+
+import asyncio
+import random
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+from confluent_kafka import Producer
+from system import ADDRESS, System
+
+PRODUCTS = 6  # few, so that they are hot and short
+CLIENTS = 8
+
+
+@dataclass
+class Promises:
+    """What the system has said it did or will do."""
+
+    done: dict[str, str] = field(default_factory=dict)  # command id → what it was; its events must be there, once
+    accepted: set[str] = field(default_factory=set)  # command ids answered 202: their outcome must become known
+    refused: int = 0
+    unanswered: int = 0  # answered by nobody, even when asked again: nothing is known, nothing promised
+
+    def __str__(self) -> str:
+        counts = f"{len(self.done)} done, {len(self.accepted)} accepted, {self.refused} refused"
+        return f"{counts}, {self.unanswered} unanswered"
+
+
+class Load:
+    """Clients that place, change, ship, return and cancel orders of a few products, until they are told to stop."""
+
+    def __init__(self, system: System, seed: int) -> None:
+        self.system, self.random = system, random.Random(seed)
+        self.promises = Promises()
+        self.orders: list[str] = []
+        self.stopping = asyncio.Event()
+        self._run = uuid.UUID(int=self.random.getrandbits(128)).hex[:8]
+        kafka = {"bootstrap.servers": system.settings.kafka, "enable.idempotence": True, "log_level": 0}
+        self._producer = Producer(kafka)
+
+    async def run(self) -> None:
+        """Ask until `stopping` is set; every request under way is answered or given up first."""
+        timeout = aiohttp.ClientTimeout(total=20)
+        async with aiohttp.ClientSession(base_url=self.system.base + "/", timeout=timeout) as session:
+            await asyncio.gather(*(self._client(session) for _ in range(CLIENTS)), self._by_hand())
+        await asyncio.to_thread(self._producer.flush, 60)
+
+    async def _client(self, session: aiohttp.ClientSession) -> None:
+        while not self.stopping.is_set():
+            method, path, body = self._next()
+            await self._ask(session, method, path, body)
+            await asyncio.sleep(self.random.random() * 0.05)  # people think; the load stays below saturation
+
+    def _product(self) -> str:
+        return f"{self._run}-{self.random.randrange(PRODUCTS)}"
+
+    def _next(self) -> tuple[str, str, Any]:
+        dice = self.random.random()
+        if dice < 0.12:
+            return "POST", f"inventory/{self._product()}/receive", {"quantity": self.random.randint(1, 40)}
+        if dice < 0.14:
+            return (
+                "POST",
+                f"inventory/{self._product()}/adjust",
+                {"delta": -self.random.randint(1, 3), "reason": "lost"},
+            )
+        if dice < 0.55 or not self.orders:
+            return "POST", "orders", self._order()
+        order = self.random.choice(self.orders[-200:])
+        return self._change(order)
+
+    def _order(self) -> dict[str, Any]:
+        order_id = f"{self._run}-{self.random.getrandbits(64):x}"
+        lines = [
+            {"productId": self._product(), "quantity": self.random.randint(1, 4), "price": "19.99"}
+            for _ in range(self.random.randint(1, 3))
+        ]
+        self.orders.append(order_id)
+        policy = self.random.choice(["BACKORDER", "BACKORDER", "PARTIAL", "ALL_OR_NOTHING"])
+        body = {"orderId": order_id, "customerId": f"c-{self.random.randrange(50)}", "items": lines, "policy": policy}
+        return body | {"shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+
+    def _change(self, order: str) -> tuple[str, str, Any]:
+        return self.random.choice(
+            [
+                ("PUT", f"orders/{order}/status", {"status": "SHIPPED"}),
+                ("PUT", f"orders/{order}/status", {"status": "PARTIALLY_SHIPPED"}),
+                ("PUT", f"orders/{order}/status", {"status": "DELIVERED"}),
+                ("POST", f"orders/{order}/shipments", {}),
+                ("POST", f"orders/{order}/returns", {"lines": [{"lineId": "1", "quantity": 1}], "reason": "small"}),
+                ("POST", f"orders/{order}/lines/cancel", {"lines": [{"lineId": "1", "quantity": 1}], "reason": "less"}),
+                ("POST", f"orders/{order}/hold", {"reason": "check"}),
+                ("DELETE", f"orders/{order}/hold", None),
+                ("DELETE", f"orders/{order}", None),
+            ]
+        )
+
+    async def _ask(self, session: aiohttp.ClientSession, method: str, path: str, body: Any) -> None:
+        headers = {"Idempotency-Key": f"{self.random.getrandbits(128):032x}"}
+        for _ in range(30):
+            try:
+                async with session.request(method, path, json=body, headers=headers) as response:
+                    answer = orjson.loads(await response.read())
+                    if response.status < 500 and answer.get("error") != "IDEMPOTENCY_KEY_IN_FLIGHT":
+                        self._note(response.status, f"{method} {path}", answer)
+                        return
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # nobody answered: the same key asks again
+            await asyncio.sleep(0.5)
+        self.promises.unanswered += 1
+
+    def _note(self, status: int, what: str, answer: Any) -> None:
+        if status == 202:
+            self.promises.accepted.add(answer["data"]["commandId"])
+        elif status < 300:
+            self.promises.done[answer["data"]["commandId"]] = what
+        else:
+            self.promises.refused += 1
+
+    async def _by_hand(self) -> None:
+        """Produce stock receipts as a foreign client does: hashed its own way, and each of them twice."""
+        while not self.stopping.is_set():
+            command_id, product = f"{self.random.getrandbits(128):032x}", self._product()
+            value = orjson.dumps({"id": command_id, "type": "ReceiveStock", "data": {"quantity": 2}})
+            for _ in range(2):
+                self._producer.produce("inventory-commands", key=product, value=value)
+            self._producer.poll(0)
+            self.promises.done[command_id] = f"ReceiveStock {product}"
+            await asyncio.sleep(0.3)

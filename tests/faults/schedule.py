@@ -1,0 +1,92 @@
+"""What goes wrong, when: a seeded schedule of kills, stops, pauses, and workers that come and go."""
+
+import asyncio
+import random
+import signal
+import subprocess
+from dataclasses import dataclass, field
+
+import psutil
+from system import FULFILLMENT, System, free_ports
+
+ROLES = ("orders", "inventory", "fulfilment", "projector")
+VICTIMS = (*(f"{role}-0" for role in ROLES), *(f"{role}-0" for role in ROLES), "api-0", "kafka", "mongod")
+PAUSES = (2.0, 14.0)  # shorter and longer than the session and transaction time-outs
+
+
+@dataclass
+class Chaos:
+    """Hurts a system while `run`s; `injected` says what was done."""
+
+    system: System
+    seed: int
+    injected: list[str] = field(default_factory=list)
+    _guests: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    async def run(self, seconds: float) -> None:
+        """Inject a fault, or two at a time, every few seconds; then let everything go on and the guests leave."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while loop.time() < end:
+            faults = [self._fault() for _ in range(self.random.choice([1, 1, 2]))]
+            await asyncio.gather(*faults)
+            await asyncio.sleep(self.random.uniform(0.5, 6))  # again during recovery, or after it
+        await asyncio.gather(*(self._leave(name) for name in list(self._guests)))
+
+    async def _fault(self) -> None:
+        kind = self.random.choice(["kill", "kill", "kill", "pause", "stop", "join", "leave"])
+        victim = self.random.choice(VICTIMS)
+        if kind == "join":
+            await self._join(self.random.choice(ROLES))
+        elif kind == "leave" and self._guests:
+            await self._leave(self.random.choice(sorted(self._guests)))
+        elif kind == "pause":
+            await self._pause(victim, self.random.choice(PAUSES))
+        else:
+            await self._signal(victim, signal.SIGTERM if kind == "stop" else signal.SIGKILL)
+
+    async def _signal(self, name: str, sign: signal.Signals) -> None:
+        if process := await self._process(name):
+            self.injected.append(f"{sign.name} {name}")
+            process.send_signal(sign)
+
+    async def _pause(self, name: str, seconds: float) -> None:
+        if not (process := await self._process(name)):
+            return
+        self.injected.append(f"pause {name} {seconds:.0f} s")
+        process.suspend()
+        await asyncio.sleep(seconds)
+        if process.is_running():
+            process.resume()
+
+    async def _process(self, name: str) -> psutil.Process | None:
+        """Return the process called `name`; None while it is being restarted."""
+        try:
+            return await asyncio.to_thread(self.system.process, name)
+        except (KeyError, TypeError, psutil.NoSuchProcess):
+            return None
+
+    async def _join(self, role: str) -> None:
+        name = f"{role}-guest"
+        if name in self._guests:
+            return
+        self.injected.append(f"join {name}")
+        environment = self.system.env | {"FULFILLMENT_WORKER_PORT": str(free_ports(1))}
+        command = [*FULFILLMENT, "worker", role, "--instance", "guest"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._guests[name] = await asyncio.to_thread(subprocess.Popen, command, env=environment, **quiet)
+
+    async def _leave(self, name: str) -> None:
+        guest = self._guests.pop(name)
+        sign = self.random.choice([signal.SIGTERM, signal.SIGKILL])
+        self.injected.append(f"{sign.name} {name}")
+        guest.send_signal(sign)
+        try:
+            await asyncio.to_thread(guest.wait, 15)
+        except subprocess.TimeoutExpired:
+            self.injected.append(f"{name} did not stop: SIGKILL")
+            guest.kill()
+            await asyncio.to_thread(guest.wait)

@@ -1,0 +1,76 @@
+"""Afterwards, once it is quiet: the audit is clean and every promise was kept, exactly once."""
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from typing import Any
+
+import aiohttp
+from kafka import messages
+from load import Promises
+from system import System, eventually
+
+TOPICS = ("order-events", "inventory-events")
+
+
+async def broken(system: System, promises: Promises) -> list[str]:
+    """Return what is wrong; an empty list when nothing is."""
+    await asyncio.to_thread(system.quiet, 120)
+    found = await asyncio.to_thread(_drift, system)
+    events = [event for topic in TOPICS for event in await asyncio.to_thread(messages, system.settings, topic)]
+    found += _sequences(events) + _effects(events, promises)
+    found += await _outcomes(system, promises)
+    return found
+
+
+def _drift(system: System) -> list[str]:
+    audit = system.run("audit", "--json", check=False)
+    if audit.returncode == 0:
+        return []
+    return [f"audit: {json.dumps(drift)[:300]}" for drift in _drifts(audit.stdout)] or [f"audit: {audit.stderr[-500:]}"]
+
+
+def _drifts(report: str) -> list[Any]:
+    try:
+        return list(json.loads(report).get("drifts", [report[:2000]]))
+    except json.JSONDecodeError:
+        return []
+
+
+def _sequences(events: list[dict[str, Any]]) -> list[str]:
+    by_aggregate: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for event in events:
+        by_aggregate[event["source"], event["subject"]].append(event["sequence"])
+    return [
+        f"{source} {subject} has the sequences {found}"
+        for (source, subject), found in by_aggregate.items()
+        if found != list(range(1, len(found) + 1))
+    ]
+
+
+def _effects(events: list[dict[str, Any]], promises: Promises) -> list[str]:
+    ids = Counter(event["id"] for event in events)
+    found = [f"event {event_id} is there {count} times" for event_id, count in ids.items() if count > 1]
+    caused = Counter((event["causationid"], event["type"]) for event in events)
+    for command_id, what in promises.done.items():
+        effect = "OrderPlaced" if what == "POST orders" else "StockReceived" if "eceive" in what else None
+        if effect and caused[command_id, effect] != 1 and "returns" not in what:
+            found.append(f"{what} ({command_id}) has its effect {caused[command_id, effect]} times")
+    return found
+
+
+async def _outcomes(system: System, promises: Promises) -> list[str]:
+    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
+
+        async def status(command_id: str) -> str:
+            async with session.get(f"commands/{command_id}") as response:
+                answer = await response.json()
+                return str(answer["data"]["status"]) if response.status == 200 else f"HTTP {response.status}"
+
+        found = []
+        for command_id in sorted(promises.accepted):
+            try:
+                await eventually(lambda c=command_id: status(c), lambda known: known in ("accepted", "rejected"), 10)
+            except AssertionError as missing:
+                found.append(f"command {command_id} was answered 202: {missing}")
+        return found
