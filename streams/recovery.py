@@ -25,6 +25,8 @@ class PreparedRecovery(Recovery):
                 return
             self.signal_recovery_start.clear()
             try:
+                if not self.app.consumer.assignment():  # Faust prepares nothing then, and a spare worker looks stuck
+                    await self.app.consumer.perform_seek()
                 await self._resume_streams(generation_id=self._generation_id)
             except (RebalanceAgain, IllegalStateError):
                 continue  # the next assignment is on its way, and signals again

@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from real_kafka import Broker, running_broker
+
+from streams.settings import Settings
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """One broker for all tests here."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def settings(broker: Broker) -> Settings:
+    """An installation of its own on that broker."""
+    return Settings(kafka=broker.address, prefix=f"t{next(_numbers)}-", partitions=4)

@@ -1,0 +1,105 @@
+"""Topics are created as the design says, once, and refused when they are not so."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from real_kafka import create, environment
+
+from streams.settings import Settings
+from streams.topics import TOPICS, TopicMismatch, describe_topics, ensure_topics
+
+DAYS = 24 * 60 * 60 * 1000
+TABLE = {  # design §2
+    "order-commands": ("delete", 7 * DAYS),
+    "order-events": ("delete", -1),
+    "inventory-commands": ("delete", 7 * DAYS),
+    "inventory-events": ("delete", -1),
+    "command-outcomes": ("delete", 7 * DAYS),
+    "dead-letters": ("delete", 30 * DAYS),
+    "orders-states-changelog": ("compact", None),
+    "inventory-stock-changelog": ("compact", None),
+    "fulfilment-positions-changelog": ("compact", None),
+}
+
+
+def on_the_broker(settings: Settings) -> dict[str, tuple[int, str, int | None]]:
+    """Return name without prefix → partitions, cleanup, retention, of every topic with the prefix."""
+    client = AdminClient({"bootstrap.servers": settings.kafka})
+    names = [name for name in client.list_topics(timeout=20).topics if name.startswith(settings.prefix)]
+    found: dict[str, Any] = {}
+    for name, topic in client.describe_topics(TopicCollection(names)).items():
+        config = client.describe_configs([ConfigResource(ResourceType.TOPIC, name)])
+        values = next(iter(config.values())).result(20)
+        cleanup = values["cleanup.policy"].value
+        retention = int(values["retention.ms"].value) if "delete" in cleanup else None
+        found[name.removeprefix(settings.prefix)] = (len(topic.result(20).partitions), cleanup, retention)
+    return found
+
+
+async def test_topics_are_created_as_the_table_says_and_only_once(settings: Settings) -> None:
+    assert await ensure_topics(settings) == sorted(settings.named(name) for name in TABLE)
+    assert on_the_broker(settings) == {name: (4, *values) for name, values in TABLE.items()}
+    before = {topic.name: topic.id for topic in await describe_topics(settings)}
+    assert await ensure_topics(settings) == []
+    assert {topic.name: topic.id for topic in await describe_topics(settings)} == before
+    assert len(set(before.values())) == len(TOPICS)
+
+
+async def test_what_is_missing_is_added_to_what_is_there(settings: Settings) -> None:
+    create(settings, "order-events", 4, {"cleanup.policy": "delete", "retention.ms": "-1"})
+    assert len(await ensure_topics(settings)) == len(TABLE) - 1
+    assert set(on_the_broker(settings)) == set(TABLE)
+
+
+@pytest.mark.parametrize(
+    ("name", "partitions", "config", "setting", "have", "want", "advice"),
+    [
+        ("order-events", 3, {"retention.ms": "-1"}, "partitions", "3", "4", "FULFILLMENT_PARTITIONS=3"),
+        ("order-events", 4, {"retention.ms": "1000"}, "retention.ms", "1000", "-1", "on the broker"),
+        ("order-commands", 4, {"retention.ms": "-1"}, "retention.ms", "-1", str(7 * DAYS), "on the broker"),
+        ("order-events", 4, {"cleanup.policy": "compact"}, "cleanup.policy", "compact", "delete", "on the broker"),
+        ("orders-states-changelog", 4, {"cleanup.policy": "compact,delete"}, "cleanup.policy", "compact,delete",
+         "compact", "on the broker"),
+        ("orders-states-changelog", 5, {"cleanup.policy": "compact"}, "partitions", "5", "4", "PARTITIONS=5"),
+    ],
+)  # fmt: skip
+async def test_a_topic_that_is_otherwise_is_refused_and_nothing_is_created(
+    settings: Settings, name: str, partitions: int, config: Any, setting: str, have: str, want: str, advice: str
+) -> None:
+    topic = create(settings, name, partitions, config)
+    with pytest.raises(TopicMismatch) as refused:
+        await ensure_topics(settings)
+    sentence = str(refused.value)
+    assert f"topic {topic} has {setting} {have}, this installation needs {want}" in sentence
+    assert advice in sentence
+    assert "FULFILLMENT_PREFIX" in sentence
+    assert list(on_the_broker(settings)) == [name]
+
+
+async def test_installations_with_other_prefixes_are_left_alone(settings: Settings) -> None:
+    other = settings.model_copy(update={"prefix": f"other-{settings.prefix}", "partitions": 2})
+    await ensure_topics(settings)
+    await ensure_topics(other)
+    assert {partitions for partitions, _, _ in on_the_broker(settings).values()} == {4}
+    assert {partitions for partitions, _, _ in on_the_broker(other).values()} == {2}
+    assert {topic.partitions for topic in await describe_topics(other)} == {2}
+
+
+def test_processes_that_create_at_once_agree(settings: Settings) -> None:
+    script = (
+        "import asyncio, json; from streams.settings import Settings; from streams.topics import ensure_topics; "
+        "print(json.dumps(asyncio.run(ensure_topics(Settings()))))"
+    )
+    racing = [
+        subprocess.Popen([sys.executable, "-c", script], env=environment(settings), stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    created = [json.loads(process.communicate(timeout=60)[0]) for process in racing]
+    assert all(process.returncode == 0 for process in racing)
+    assert sorted(name for names in created for name in names) == sorted(settings.named(name) for name in TABLE)
+    assert set(on_the_broker(settings)) == set(TABLE)

@@ -1,0 +1,293 @@
+"""One fenced transaction a fetch: whole or not at all, and only by who owns the partitions."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from confluent_kafka import Consumer, TopicPartition
+from faust.types import TP
+from kafka import records
+from real_kafka import Broker, create, environment, running_broker, transactional
+from system import eventually
+
+from streams.settings import Settings
+from streams.transactions import (
+    ANY_PARTITION,
+    PATIENCE_SECONDS,
+    Aborted,
+    Transactions,
+    Unclear,
+    Write,
+    committed_offsets,
+    group_metadata,
+)
+from streams.transport import Member
+
+GROUP = "readers"
+
+
+@asynccontextmanager
+async def member(settings: Settings, topic: str, instance: str | None) -> AsyncIterator[AIOKafkaConsumer]:
+    """Join the group as Faust's consumer does."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=settings.kafka,
+        group_id=settings.named(GROUP),
+        group_instance_id=instance,
+        enable_auto_commit=False,
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=300,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+def member_of(consumer: AIOKafkaConsumer) -> Member:
+    return Member(consumer._coordinator.generation, consumer._coordinator.member_id)
+
+
+@asynccontextmanager
+async def transactions(settings: Settings, instance: str | None = "me") -> AsyncIterator[Transactions]:
+    mine = Transactions(settings, settings.named(GROUP), instance)  # type: ignore[arg-type]
+    await asyncio.wait_for(mine.start(), 30)
+    try:
+        yield mine
+    finally:
+        await mine.stop()
+
+
+async def visible(settings: Settings, topic: str) -> list[bytes]:
+    return [record.value() for record in await asyncio.to_thread(records, settings, topic)]
+
+
+async def committed(settings: Settings, tp: TP) -> int:
+    return (await asyncio.wait_for(committed_offsets(settings, settings.named(GROUP), [tp]), 40))[tp]
+
+
+# --- what fences
+
+
+@pytest.mark.parametrize("instance", [None, "orders-0", "ünïcode"])
+def test_group_metadata_is_what_librdkafka_serialises(settings: Settings, instance: str | None) -> None:
+    """The format is librdkafka's own: this fails when a new version of it has another."""
+    topic = create(settings, "in")
+    config: dict[str, str | int] = {"bootstrap.servers": settings.kafka, "group.id": settings.named(GROUP)}
+    real = Consumer(config | ({"group.instance.id": instance} if instance else {}))
+    try:
+        assert real.consumer_group_metadata() == group_metadata(settings.named(GROUP), Member(-1, ""), instance)
+        real.subscribe([topic])
+        end = time.monotonic() + 30
+        while not real.assignment():
+            assert time.monotonic() < end
+            real.poll(0.2)
+        joined = Member(1, real.memberid())
+        assert real.consumer_group_metadata() == group_metadata(settings.named(GROUP), joined, instance)
+    finally:
+        real.close()
+
+
+@pytest.mark.parametrize("instance", [None, "me"])
+async def test_the_owner_commits_writes_and_offsets_as_one(settings: Settings, instance: str | None) -> None:
+    topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
+    writes = [Write(topic, 1, b"k", b"v", [("h", b"x")]), Write(topic, ANY_PARTITION, b"boots", None)]
+    async with member(settings, topic, instance) as owner, transactions(settings, instance) as mine:
+        assert await committed(settings, tp) == 0
+        await mine.commit(writes, {tp: 7}, member_of(owner))
+        assert await committed(settings, tp) == 7
+        await mine.commit([], {tp: 9}, member_of(owner))
+        assert await committed(settings, tp) == 9
+    found = await asyncio.to_thread(records, settings, topic)
+    assert {(record.key(), record.value()) for record in found} == {(b"k", b"v"), (b"boots", None)}
+    assert next(record.headers() for record in found if record.key() == b"k") == [("h", b"x")]
+
+
+async def test_an_older_generation_writes_nothing_and_the_next_commit_works(settings: Settings) -> None:
+    topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
+    async with member(settings, topic, "me") as owner, transactions(settings) as mine:
+        old = member_of(owner)
+        async with member(settings, topic, "other"):
+            await eventually(lambda: asyncio.sleep(0, member_of(owner)), lambda now: now.generation > old.generation)
+            with pytest.raises(Aborted):
+                await mine.commit([Write(topic, 0, b"k", b"of the old")], {tp: 5}, old)
+            assert await visible(settings, topic) == []
+            assert await committed(settings, tp) == 0
+            await mine.commit([Write(topic, 0, b"k", b"of the new")], {tp: 6}, member_of(owner))
+    assert await visible(settings, topic) == [b"of the new"]
+    assert await committed(settings, tp) == 6
+
+
+@pytest.mark.parametrize("instance", [None, "me"])
+@pytest.mark.parametrize(("later", "name"), [(0, "nobody"), (1, None), (-1, None), (0, "")])
+async def test_a_stranger_writes_nothing(
+    settings: Settings, instance: str | None, later: int, name: str | None
+) -> None:
+    topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
+    async with member(settings, topic, instance) as owner, transactions(settings, instance) as mine:
+        real = member_of(owner)
+        stranger = Member(real.generation + later, real.member_id if name is None else name)
+        with pytest.raises(Aborted):
+            await mine.commit([Write(topic, 0, b"k", b"v")], {tp: 5}, stranger)
+        assert await visible(settings, topic) == []
+        await mine.commit([Write(topic, 0, b"k", b"w")], {tp: 6}, real)
+    assert await visible(settings, topic) == [b"w"]
+    assert await committed(settings, tp) == 6
+
+
+async def test_an_instance_that_came_back_fences_who_it_was(settings: Settings) -> None:
+    """A paused worker whose replacement has the same static id: the broker knows the member by its new name only."""
+    topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
+    async with member(settings, topic, "me") as owner, transactions(settings) as mine:
+        old = member_of(owner)
+        async with member(settings, topic, "me") as replacement:
+            assert member_of(replacement).member_id != old.member_id
+            with pytest.raises((Aborted, Unclear)):
+                await mine.commit([Write(topic, 0, b"k", b"old")], {tp: 5}, old)
+            assert await visible(settings, topic) == []
+            assert await committed(settings, tp) == 0
+
+
+async def test_who_has_lost_the_transactional_id_must_end(settings: Settings) -> None:
+    topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
+    async with (
+        member(settings, topic, "me") as owner,
+        transactions(settings) as zombie,
+        transactions(settings) as replacement,
+    ):
+        with pytest.raises(Unclear):
+            await zombie.commit([Write(topic, 0, b"k", b"zombie")], {tp: 5}, member_of(owner))
+        await replacement.commit([Write(topic, 0, b"k", b"v")], {tp: 6}, member_of(owner))
+    assert await visible(settings, topic) == [b"v"]
+
+
+# --- what is left open
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_committed_offsets_wait_for_what_is_pending(settings: Settings, commit: bool) -> None:
+    topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
+    async with member(settings, topic, "me") as owner:
+        async with transactions(settings) as mine:
+            await mine.commit([], {tp: 3}, member_of(owner))
+        earlier = transactional(settings, "earlier")
+        earlier.begin_transaction()
+        metadata = group_metadata(settings.named(GROUP), member_of(owner), "me")
+        await asyncio.to_thread(earlier.send_offsets_to_transaction, [TopicPartition(topic, 0, 8)], metadata, 20)
+        waiting = asyncio.create_task(committed(settings, tp))
+        await asyncio.sleep(1.5)
+        assert not waiting.done()
+        await asyncio.to_thread(earlier.commit_transaction if commit else earlier.abort_transaction, 20)
+        assert await waiting == (8 if commit else 3)
+
+
+async def test_committed_offsets_of_nothing_are_none(settings: Settings) -> None:
+    assert await committed_offsets(settings, settings.named(GROUP), []) == {}
+
+
+HALF_DONE = """
+import asyncio, sys, time
+from streams.settings import Settings
+from streams.transactions import Transactions
+settings = Settings()
+mine = Transactions(settings, settings.named("readers"), "me")
+asyncio.run(mine.start())
+mine._producer.begin_transaction()
+mine._producer.produce(sys.argv[1], key=b"k", value=b"half done", partition=0)
+mine._producer.flush(20)
+print("open", flush=True)
+time.sleep(600)
+"""
+
+
+async def test_a_restart_aborts_what_was_left_open(settings: Settings) -> None:
+    topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HALF_DONE, topic, stdout=subprocess.PIPE,
+        env=environment(settings, FULFILLMENT_TRANSACTION_TIMEOUT="120"),
+    )  # fmt: skip
+    assert killed.stdout is not None
+    assert await asyncio.wait_for(killed.stdout.readline(), 30) == b"open\n"
+    killed.send_signal(signal.SIGKILL)
+    await killed.wait()
+    started = time.monotonic()
+    async with member(settings, topic, "me") as owner, transactions(settings) as mine:
+        await mine.commit([Write(topic, 0, b"k", b"again")], {tp: 1}, member_of(owner))
+        assert await visible(settings, topic) == [b"again"]
+    assert time.monotonic() - started < 20  # long before the time-out of what was left
+
+
+async def test_an_abandoned_transaction_is_aborted_by_its_time_out(settings: Settings) -> None:
+    topic = create(settings, "in")
+    abandoned = transactional(settings, "abandoned", seconds=1)
+    abandoned.begin_transaction()
+    abandoned.produce(topic, value=b"abandoned", partition=0)
+    abandoned.flush(20)
+    assert await visible(settings, topic) == []
+    async with member(settings, topic, "me") as owner, transactions(settings) as mine:
+        await mine.commit([Write(topic, 0, b"k", b"behind it")], {}, member_of(owner))
+    end = time.monotonic() + 10
+    while await visible(settings, topic) != [b"behind it"]:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.2)
+
+
+# --- a broker that is away
+
+
+async def test_a_broker_that_pauses_is_waited_for(broker: Broker, settings: Settings) -> None:
+    topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
+    async with member(settings, topic, "me") as owner, transactions(settings) as mine:
+        await mine.commit([], {tp: 1}, member_of(owner))
+        with broker.stopped():
+            waiting = asyncio.create_task(mine.commit([Write(topic, 0, b"k", b"v")], {tp: 2}, member_of(owner)))
+            await asyncio.sleep(1.5)
+            assert not waiting.done()
+        with suppress(Aborted):  # the pause may have cost the member its place
+            await waiting
+            assert await visible(settings, topic) == [b"v"]
+            assert await committed(settings, tp) == 2
+
+
+GIVING_UP = """
+import asyncio, os, sys, time
+from faust.types import TP
+from streams.settings import Settings
+from streams.transactions import Aborted, Transactions, Unclear, Write
+from streams.transport import Member
+
+async def main():
+    settings = Settings()
+    mine = Transactions(settings, settings.named("readers"), "me")
+    await mine.start()
+    print("started", flush=True)
+    sys.stdin.readline()
+    started = time.monotonic()
+    try:
+        await mine.commit([Write(sys.argv[1], 0, b"k", b"v")], {TP(sys.argv[1], 0): 2}, Member(1, "m"))
+    except (Aborted, Unclear):
+        print(time.monotonic() - started, flush=True)
+    os._exit(0)  # as a worker ends: the client's thread may hang for ever
+
+asyncio.run(main())
+"""
+
+
+def test_a_dead_broker_is_given_up_on_within_the_time_said(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as own_broker:
+        settings = Settings(kafka=own_broker.address, partitions=1)
+        start = [sys.executable, "-c", GIVING_UP, create(settings, "in")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(start, env=environment(settings), text=True, **pipes) as worker:  # type: ignore[call-overload]
+            assert worker.stdout.readline() == "started\n"
+            with own_broker.stopped():
+                took = worker.communicate("go on\n", timeout=PATIENCE_SECONDS + 20)[0]
+                assert 0 < float(took) < PATIENCE_SECONDS + 1

@@ -1,0 +1,105 @@
+"""A worker that writes down what it is handed, a JSON line a part of a fetch, and commits the offsets.
+
+tiny_worker.py <journal> [hang | slow | away | stop | drop]
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import mode.loop
+
+mode.loop.use("uvloop")
+
+import faust  # noqa: E402  # the loop comes first
+from faust.types import TP  # noqa: E402
+
+from agents.operations import pages  # noqa: E402
+from streams.app import create_app, group_of, instance_of  # noqa: E402
+from streams.settings import Settings  # noqa: E402
+from streams.topics import Topic  # noqa: E402
+from streams.transactions import Aborted, Transactions, Unclear, committed_offsets  # noqa: E402
+from streams.transport import Fetch, fetches  # noqa: E402
+
+journal, behaviour = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+settings = Settings()
+app = create_app("orders", settings)
+group = group_of("orders", settings)
+transactions = Transactions(settings, group, instance_of("orders", settings))
+pages(app)
+
+
+async def prepare(inputs: set[TP]) -> dict[TP, int]:
+    return await committed_offsets(settings, group, inputs)
+
+
+app.prepare, app.starting = prepare, transactions.start
+
+
+def write_down(*lines: dict[str, Any]) -> None:
+    with journal.open("a") as out:
+        out.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def part_of(fetch: Fetch, tp: TP) -> dict[str, Any]:
+    part = fetch.parts[tp]
+    records = [[record.offset, record.value.decode()] for record in part.records]
+    return {
+        "epoch": fetch.epoch,
+        "partition": tp.partition,
+        "began": part.began,
+        "ended": part.ended,
+        "records": records,
+    }
+
+
+async def commit(fetch: Fetch) -> None:
+    try:
+        await transactions.commit([], {tp: part.ended for tp, part in fetch.parts.items()}, fetch.member)
+        fetch.done = True
+    except (Aborted, Unclear):
+        pass
+
+
+def drop_what_is_queued(stream: Any) -> None:
+    """Do by hand, twice, what flow control does: clear the queue between two fetches."""
+    ack, times = stream.ack, 2
+
+    async def ack_and_drop(event: Any) -> Any:
+        nonlocal times
+        if times:
+            await asyncio.sleep(0.5)  # the next fetch is on its way meanwhile
+            if stream.channel.queue.qsize():
+                stream.channel.queue.clear()
+                times -= 1
+                write_down({"dropped": True})
+        return await ack(event)
+
+    stream.ack = ack_and_drop
+
+
+@app.fetch_agent(Topic("in", "anything"))
+async def agent(stream: Any) -> None:
+    if behaviour == "drop":
+        drop_what_is_queued(stream)
+    async for fetch in fetches(stream):
+        write_down(*[part_of(fetch, tp) for tp in fetch.parts])
+        if behaviour == "hang":
+            await asyncio.sleep(600)
+        if behaviour == "slow":
+            await asyncio.sleep(0.2)
+        if behaviour == "away":
+            app.waiting_for = "something is away"
+            await asyncio.sleep(600)
+        for tp, part in fetch.parts.items():
+            if behaviour == "stop" and tp.partition == 0:
+                app.consumer.stop_partition(tp, "partition 0 stands")
+                part.records = part.records[:1]
+        await commit(fetch)
+
+
+logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+faust.Worker(app, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
