@@ -66,7 +66,8 @@ def rewritten(text: str) -> str:
     """Return the README `text` with the tables as the code has them."""
     for name, table in TABLES.items():
         between = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text, found = between.subn(lambda match, new=table(): f"{match[1]}{new}\n{match[2]}", text)
+        new = table().replace("\\", r"\\")
+        text, found = between.subn(rf"\g<1>{new}\n\g<2>", text)
         if found != 1:
             raise ValueError(f"README.md must have one table {name!r}")
     return text
