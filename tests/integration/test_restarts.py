@@ -9,8 +9,7 @@ from system import Api, System, wait_until
 ROLES = ["orders", "inventory", "fulfilment", "projector"]
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("role", "sign"), [*((role, signal.SIGKILL) for role in ROLES), ("orders", signal.SIGTERM)])
 async def test_a_role_goes_on_where_it_was(system: System, api: Api, role: str, sign: signal.Signals) -> None:
     product = f"restart-{role}-{sign.name}"
     await api.stock(product, 10)

@@ -35,8 +35,16 @@ def partitions(port: int) -> int:
         return 0
 
 
-@pytest.mark.parametrize(("role", "inputs"), [("orders", 8), ("inventory", 8), ("fulfilment", 16), ("projector", 24)])
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("role", "inputs", "sign"),
+    [
+        ("orders", 8, signal.SIGKILL),
+        ("orders", 8, signal.SIGTERM),
+        ("inventory", 8, signal.SIGKILL),
+        ("fulfilment", 16, signal.SIGTERM),
+        ("projector", 24, signal.SIGKILL),
+    ],
+)
 async def test_a_second_worker_shares_the_work(
     system: System, api: Api, role: str, inputs: int, sign: signal.Signals
 ) -> None:
