@@ -1,6 +1,7 @@
 """The `customer_orders` read model: what a customer's history shows of an order."""
 
 from projections.document import Document
+from projections.projection import Derived
 
 SHOWN = (
     "_id", "sequence", "id", "customerId", "status", "allocationStatus", "returnStatus", "totalCost", "version",
@@ -16,3 +17,6 @@ def document_of(order: Document) -> Document:
         "itemCount": len(items),
         "unitCount": sum([item["quantity"] for item in items]),
     }
+
+
+DERIVED = Derived(document_of)

@@ -1,4 +1,4 @@
-"""The shape orders have over HTTP and in MongoDB, and the way back; `order_of(render(…))` is the order again."""
+"""The shape orders have over HTTP and in MongoDB, and the way back."""
 
 from domain.address import Address
 from domain.orders.commands import Price
@@ -27,12 +27,11 @@ def render(order_id: str, order: Order, version: int, created_at: str, updated_a
         "issuedAt": order.issued_at,
         "createdAt": created_at,
         "updatedAt": updated_at,
-        "_stockVersions": [line.stock_version for line in order.lines],
     }
 
 
 def order_of(document: Document) -> Order:
-    """Return the order a document shows."""
+    """Return the order a document of the read model shows."""
     versions = document["_stockVersions"]
     return Order(
         customer_id=document["customerId"],

@@ -7,6 +7,8 @@ was stored. The other read models of orders are derived from the document.
 from dataclasses import dataclass
 from typing import cast
 
+import orjson
+
 from domain.orders import Order, OrderEvent, evolve
 from domain.policy import AllocationPolicy
 from projections.document import Document
@@ -53,9 +55,16 @@ def pickable(order: Order) -> bool:
 
 
 def document_of(view: OrderView) -> Document:
-    """Return the document of `view`: what the API shows, and what the fold needs to go on."""
+    """Return the document of `view`: what the API shows, also as JSON, and what the fold needs to go on."""
     shown = render(view.id, view.order, view.version, view.created_at, view.updated_at)
-    return {"_id": view.id, "sequence": view.version, **shown, "_pickableSince": view.pickable_since}
+    return {
+        "_id": view.id,
+        "sequence": view.version,
+        **shown,
+        "_stockVersions": [line.stock_version for line in view.order.lines],
+        "_pickableSince": view.pickable_since,
+        "_json": orjson.dumps(shown).decode(),
+    }
 
 
 def view_of(document: Document) -> OrderView:

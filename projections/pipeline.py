@@ -70,35 +70,30 @@ async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: S
     for folding in foldings:
         for name, documents in folding.entries.items():
             entries[name] += documents
-    puts = {model: _rendered(model, foldings) for model in projection.models}
 
-    def write(model: Model, name: str) -> Awaitable[bool]:
-        return put(mongo.collection(projection.collection(name)), puts[model][name])
+    def write(model: Model) -> Awaitable[bool]:
+        return put(mongo.collection(projection.collection(model.collection)), _rendered(model, foldings))
 
     await together(
         [
             *(insert(mongo.collection(projection.collection(name)), documents) for name, documents in entries.items()),
-            *(write(model, name) for model in projection.models for name in model.others if puts[model][name]),
-            *(write(model, model.collection) for model in projection.models if not model.gapless),
+            *(write(model) for model in projection.models if not model.gapless),
         ]
     )
     for model in projection.models:
         if model.gapless:
-            ours = await write(model, model.collection)
+            ours = await write(model)
             _remember(cache, model, foldings, ours)
 
 
-def _rendered(model: Model, foldings: Sequence[Folding]) -> dict[str, list[Put]]:
-    """Return what is to be written to each of the model's collections."""
-    changed = [
-        (view, at not in folding.known)
+def _rendered(model: Model, foldings: Sequence[Folding]) -> list[Put]:
+    """Return what is to be written to the model's collection."""
+    return [
+        Put(model.document_of(view), fresh=at not in folding.known)
         for folding in foldings
         for at, view in folding.changed.items()
         if at[0] == model.collection
     ]
-    own = [Put(model.document_of(view), fresh) for view, fresh in changed]
-    derived = {name: [Put(derive(document), fresh) for document, fresh in own] for name, derive in model.others.items()}
-    return {**derived, model.collection: own}
 
 
 def _remember(cache: Cache, model: Model, foldings: Sequence[Folding], ours: bool) -> None:

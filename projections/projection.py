@@ -8,8 +8,6 @@ from projections.document import Document
 from streams.messages import EventMessage
 from streams.topics import Topic
 
-Derive = Callable[[Document], Document]
-
 
 class Record(Protocol):
     """What we need of a Kafka record; aiokafka's `ConsumerRecord` is one."""
@@ -40,8 +38,20 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Derived:
+    """A read model that is another one's documents, seen otherwise; it is made when it is read and costs no write.
+
+    `where`: which of the documents; `made_of`: its fields that can be sorted by → those they are made of.
+    """
+
+    document_of: Callable[[Document], Document]
+    where: Document = field(default_factory=dict)
+    made_of: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A view folded from the events of one key, its document, and the documents derived from that one.
+    """A view folded from the events of one key, its document, and the read models derived from that one.
 
     `begins` says that an event needs no older view, which spares the read. A `gapless` view sees every sequence number
     of its aggregate, so that a missing one stops the partition, and its own document is written last: where it has an
@@ -54,7 +64,7 @@ class Model:
     fold: Callable[[Any, EventMessage], View]
     view_of: Callable[[Document], View]
     document_of: Callable[[Any], Document]
-    others: Mapping[str, Derive] = field(default_factory=dict)  # collection → document derived from its own
+    derived: Mapping[str, Derived] = field(default_factory=dict)  # by their names
     gapless: bool = True
 
 
@@ -80,9 +90,8 @@ class Projection:
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """The names of all its read models, without version."""
-        rendered = (name for model in self.models for name in (model.collection, *model.others))
-        return (*self.logs, *rendered)
+        """The names of its collections, without version."""
+        return (*self.logs, *(model.collection for model in self.models))
 
     def collection(self, name: str) -> str:
         """Return what a read model's collection of this version is called."""

@@ -50,7 +50,7 @@ ORDERS = Projection(
             fold=orders.fold,
             view_of=orders.view_of,
             document_of=orders.document_of,
-            others={"customer_orders": customer_orders.document_of, "work_queue": work_queue.document_of},
+            derived={"customer_orders": customer_orders.DERIVED, "work_queue": work_queue.DERIVED},
         ),
     ),
 )

@@ -1,9 +1,9 @@
-"""The `work_queue` read model: what the warehouse can pick of an order now, and since when.
-
-What cannot be picked any more stays with `open: false`: a removed document could not guard against older events.
-"""
+"""The `work_queue` read model: what the warehouse can pick of an order now, and since when."""
 
 from projections.document import Document
+from projections.projection import Derived
+
+PICKABLE = {"_pickableSince": {"$gt": ""}}  # as its partial index has it
 
 SHOWN = ("_id", "sequence", "customerId", "policy", "version", "createdAt", "updatedAt")
 
@@ -22,3 +22,6 @@ def document_of(order: Document) -> Document:
             if since is not None and item["allocated"]
         ],
     }
+
+
+DERIVED = Derived(document_of, where=PICKABLE, made_of={"since": "_pickableSince"})

@@ -21,8 +21,8 @@ async def command_outcome(request: web.Request) -> web.Response:
     """
     services = request.app[SERVICES]
     (_, command_id), *_ = path_ids(request)
-    if (document := await services.queries.find("commands", command_id)) is not None:
-        return answer({"commandId": command_id, **document})
+    if documents := await services.queries.find_many("commands", [command_id]):
+        return answer({"commandId": command_id, **documents[0]})
     if command_id in services.accepted or command_id.encode() in services.waiting or made_lately(command_id):
         return answer({"id": command_id, "commandId": command_id, "status": "pending"})
     raise missing("Command", command_id)

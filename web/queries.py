@@ -53,10 +53,11 @@ class QueryRoute:
     async def _one(
         self, request: web.Request, services: Services, identifier: str, marks: Mapping[str, str]
     ) -> web.Response:
-        document = await services.queries.find(self.model, identifier)
-        if document is None:
+        found = await services.queries.show(self.model, identifier)
+        if found is None:
             raise missing(self.schema, identifier)
-        tag = f'"{document["version"]}"'
+        document, version = found
+        tag = f'"{version}"'
         if request.headers.get("If-None-Match") in (tag, f"W/{tag}"):
             return web.Response(status=304, headers={"ETag": tag, **marks})
         return answer(document, headers={"ETag": tag, **marks})

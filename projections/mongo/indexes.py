@@ -11,6 +11,7 @@ from pymongo import ASCENDING, IndexModel
 
 from projections.mongo.client import Mongo
 from projections.projection import Projection
+from projections.work_queue import PICKABLE
 
 PROGRESS, IDEMPOTENCY = "projections", "idempotency"
 
@@ -26,9 +27,8 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("status", "createdAt", "_id"),
         _on("allocationStatus", "createdAt", "_id"),
         _on("customerId", "createdAt", "_id"),
+        _on("_pickableSince", "_id", partialFilterExpression=PICKABLE),
     ],
-    "customer_orders": [_on("customerId", "createdAt", "_id")],
-    "work_queue": [_on("since", "_id", partialFilterExpression={"open": True})],
     "order_events": [_on("orderId", "sequence", "_id")],
     "inventory": [_on("status", "_id")],
     "reservations": [

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from projections.document import Document, public
 from projections.mongo import cursors
+from projections.mongo.asking import Asking
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.cursors import BadCursor as BadCursor
+from projections.mongo.sources import Shown, Source, sources
 from projections.order_events import message_of
 from projections.projection import Projection
 from projections.table import PROJECTIONS
@@ -14,7 +16,6 @@ from streams.messages import EventMessage
 
 Scalar = str | int | bool
 Range = tuple[str | None, str | None]  # from, and before; None: open
-VISIBLE: dict[str, Document] = {"inventory": {"exists": True}, "work_queue": {"open": True}}
 SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading minus: descending
     "orders": ("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
     "customer_orders": ("-createdAt", "createdAt"),
@@ -29,7 +30,7 @@ SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading min
 class Page(NamedTuple):
     """Documents of a list, and where the next page begins; no cursor: this was the last."""
 
-    documents: list[Document]
+    documents: list[Shown]
     next_cursor: str | None
 
 
@@ -45,15 +46,17 @@ class Queries:
     """Read access to the read models by their names (`orders`, `work_queue` …), whatever version is live."""
 
     def __init__(self, mongo: Mongo, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        self._mongo = mongo
-        self._names = {name: one.collection(name) for one in projections for name in one.collections}
+        self._mongo, self._sources = mongo, sources(projections)
+        self._asking = {
+            name: Asking(mongo.collection(source.collection), source.fields()) for name, source in self._sources.items()
+        }
 
-    async def find(self, name: str, identifier: str) -> Document | None:
-        """Return a document by its id; None when there is none, or none to be seen."""
-        found = await self._of(name).find_one(
-            {"_id": identifier, **(VISIBLE["inventory"] if name == "inventory" else {})}
-        )
-        return public(found) if found else None
+    async def show(self, name: str, identifier: str) -> tuple[Shown, int] | None:
+        """Return a document as the API shows it, and its version; None when there is none, or none to be seen."""
+        found, source = await self._asking[name].find(identifier), self._sources[name]
+        if found is None or any(found[field] != value for field, value in source.where.items()):
+            return None
+        return source.shown(found), found.get("sequence", 0)
 
     async def find_many(self, name: str, identifiers: Sequence[str]) -> list[Document]:
         """Return those documents of `identifiers` that exist, in no order."""
@@ -62,7 +65,7 @@ class Queries:
 
     async def version(self, name: str, identifier: str) -> int:
         """Return the sequence a document includes, 0 when there is none yet: has a write got here?"""
-        found = await self._of(name).find_one({"_id": identifier}, {"sequence": 1})
+        found = await self._asking[name].find(identifier)
         return int(found["sequence"]) if found else 0
 
     async def page(
@@ -82,13 +85,14 @@ class Queries:
         sort = sort or SORTS[name][0]
         if sort not in SORTS[name]:
             raise BadSort(SORTS[name])
-        key, descending = _sort_key(sort)
-        conditions = [VISIBLE.get(name, {}), dict(where or {}), *_ranges(within or {})]
+        source, (field, descending) = self._sources[name], _sort_key(sort)
+        key = source.key(field)
+        conditions: list[Document] = [dict(source.where), dict(where or {}), *_ranges(within or {})]
         if cursor is not None:
             conditions.append(_behind(key, descending, *cursors.decode(sort, cursor)))
-        found = await self._sorted(name, conditions, key, -1 if descending else 1, limit + 1)
+        found = await self._sorted(source, conditions, key, -1 if descending else 1, limit + 1)
         more = len(found) > limit
-        documents = [public(document) for document in found[:limit]]
+        documents = [source.shown(document) for document in found[:limit]]
         return Page(documents, cursors.encode(sort, key, found[limit - 1]) if more else None)
 
     async def history(self, order_id: str, version: int | None = None) -> list[EventMessage]:
@@ -103,14 +107,15 @@ class Queries:
         return int(await self._of("reservations").count_documents(before))
 
     async def _sorted(
-        self, name: str, conditions: Sequence[Document], key: str, direction: int, limit: int
+        self, source: Source, conditions: Sequence[Document], key: str, direction: int, limit: int
     ) -> list[Document]:
         order = [(key, direction)] if key == "_id" else [(key, direction), ("_id", direction)]
         query = {"$and": [one for one in conditions if one] or [{}]}
-        return await self._of(name).find(query, batch_size=limit + 1).sort(order).limit(limit).to_list(None)
+        found = self._mongo.collection(source.collection).find(query, source.fields(key), batch_size=limit + 1)
+        return await found.sort(order).limit(limit).to_list(None)
 
     def _of(self, name: str) -> Collection:
-        return self._mongo.collection(self._names[name])
+        return self._mongo.collection(self._sources[name].collection)
 
 
 def _sort_key(sort: str) -> tuple[str, bool]:

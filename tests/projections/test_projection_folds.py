@@ -3,6 +3,7 @@
 import copy
 from functools import reduce
 
+import orjson
 import pytest
 from projection_histories import allocate, at, order_history, outcome, place, stock_history
 
@@ -134,6 +135,11 @@ def test_a_document_is_the_order_and_the_order_the_document(length: int):
     assert orders.view_of(document) == view
     assert order_shape.order_of(document) == view.order
     assert orders.document_of(orders.view_of(document)) == document
+
+
+def test_a_document_carries_its_json():
+    document = folded(order_history("o-1", *WHOLE_LIFE))
+    assert orjson.loads(document["_json"]) == public(document)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from projection_histories import ORDERS, STOCK, allocate, at, order_history, place, records, stock_history
 
@@ -51,7 +52,7 @@ async def walk(queries: Queries, name: str, **how: Any) -> list[dict[str, Any]]:
     while True:
         page = await queries.page(name, cursor=cursor, **how)
         assert len(page.documents) <= how["limit"]
-        documents += page.documents
+        documents += orjson.loads(orjson.dumps(page.documents))
         if (cursor := page.next_cursor) is None:
             return documents
 
@@ -101,9 +102,10 @@ async def test_a_sort_the_list_does_not_have_is_refused(queries: Queries):
 
 
 async def test_a_product_only_asked_for_is_not_shown(queries: Queries):
-    assert await queries.find("inventory", "ghost") is None
+    assert await queries.show("inventory", "ghost") is None
     assert await queries.version("inventory", "ghost") == 1
-    assert (await queries.find("inventory", "boot") or {})["id"] == "boot"
+    document, version = await queries.show("inventory", "boot") or ({}, 0)
+    assert (orjson.loads(orjson.dumps(document))["id"], version) == ("boot", 9)
 
 
 async def test_how_far_a_document_is(queries: Queries):
@@ -135,6 +137,11 @@ async def test_every_index_is_there(queries: Queries, mongo: Mongo):
     assert ttl["expiresAt_1"]["expireAfterSeconds"] == 0
 
 
+def collection_of(name: str) -> str:
+    """Return the collection a read model is read from."""
+    return "orders" if name in ("customer_orders", "work_queue") else name
+
+
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     *(("orders", {"sort": sort}) for sort in SORTS["orders"]),
     *(("orders", {"where": {field: "x"}}) for field in ("status", "customerId", "allocationStatus")),
@@ -159,7 +166,9 @@ async def test_every_list_has_an_index(queries: Queries, mongo: Mongo, name: str
         await mongo.database.command("profile", 2)
         await queries.page(name, limit=2, cursor=cursor, **question)
         await mongo.database.command("profile", 0)
-        asked = await mongo.collection("system.profile").find_one({"op": "query", "ns": {"$regex": f"{name}_v1$"}})
+        asked = await mongo.collection("system.profile").find_one(
+            {"op": "query", "ns": {"$regex": f"{collection_of(name)}_v1$"}}
+        )
         await mongo.collection("system.profile").drop()
         assert asked is not None
         assert "IXSCAN" in asked["planSummary"], asked["planSummary"]
@@ -183,7 +192,9 @@ async def test_a_page_costs_what_it_shows(queries: Queries, mongo: Mongo, questi
     await mongo.database.command("profile", 2)
     await queries.page(name, limit=2, cursor=cursor, **how)
     await mongo.database.command("profile", 0)
-    asked = await mongo.collection("system.profile").find_one({"op": "query", "ns": {"$regex": f"{name}_v1$"}})
+    asked = await mongo.collection("system.profile").find_one(
+        {"op": "query", "ns": {"$regex": f"{collection_of(name)}_v1$"}}
+    )
     await mongo.collection("system.profile").drop()
     assert asked is not None
     assert asked["docsExamined"] <= 5
