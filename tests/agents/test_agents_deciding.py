@@ -1,0 +1,395 @@
+"""What one fetch of commands leads to; without a broker: fetches made by hand, a table filled by hand."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+from system import ADDRESS
+
+from agents.deciding import AggregateKind, Decided, Deciding
+from agents.inventory import InventoryKind
+from agents.orders import OrderKind
+from streams.app import create_app
+from streams.partitions import partition_of
+from streams.settings import Settings
+from streams.transactions import Write
+from streams.transport import Fetch, Member, Part
+from tables.entries import Position, position_key
+from tables.orders import orders_table
+from tables.stock import stock_table
+from tables.store import Entries
+
+SETTINGS = Settings(prefix="p-", partitions=4, recent_commands=3)
+TIME = "2026-11-23T10:00:00.000Z"
+
+
+def key_on(partition: int, name: str = "product") -> str:
+    """Return an id that belongs on `partition`."""
+    return next(key for n in range(999) if partition_of((key := f"{name}-{n}").encode(), 4) == partition)
+
+
+BOOTS = key_on(1)
+OTHER = key_on(1, "other")
+
+
+@dataclass
+class Desk:
+    """One worker's deciding: what comes in, decided, and merged as after a commit."""
+
+    kind: AggregateKind = field(default_factory=InventoryKind)
+
+    def __post_init__(self) -> None:
+        self.commands = SETTINGS.named(self.kind.commands.name)
+        is_stock = self.kind.aggregate == "inventory"
+        app = create_app("inventory" if is_stock else "orders", SETTINGS)
+        self.table = stock_table(app) if is_stock else orders_table(app)
+        self.table.data.replace({partition: Entries(self.table.codec, {}) for partition in range(4)})
+        self.deciding = Deciding(SETTINGS, self.kind, self.table, {self.commands: "topic id"})
+        self.offsets = [0] * 4
+
+    def record(self, message: Any, partition: int = 1, key: str | None = BOOTS, offset: int | None = None) -> Any:
+        """Return a record as the consumer has it; the next of its partition, or at `offset`."""
+        if offset is None:
+            offset = self.offsets[partition]
+        self.offsets[partition] = offset + 1
+        value = message if isinstance(message, bytes | None) else json.dumps(message).encode()
+        raw = None if key is None else key.encode()
+        return ConsumerRecord(
+            self.commands,
+            partition,
+            offset,
+            1_763_000_000_123,
+            0,
+            raw,
+            value,
+            None,
+            0,
+            0,
+            (("h", b"\xff"), ("n", None)),
+        )
+
+    def decide(self, *records: Any, merge: bool = True) -> Decided:
+        """Decide one fetch."""
+        parts: dict[TP, Part] = {}
+        for record in records:
+            tp = TP(record.topic, record.partition)
+            parts.setdefault(tp, Part(record.offset, [])).records.append(record)  # type: ignore[attr-defined]
+        decided = self.deciding.decide(Fetch(1, Member(1, "m"), parts))
+        if merge:
+            decided.merge()
+        return decided
+
+    def tell(self, name: str, data: Any = None, key: str = BOOTS, **more: Any) -> dict[str, Any]:
+        """Let one command be decided; return its outcome."""
+        decided = self.decide(self.record({"type": name, "data": data or {}} | more, key=key))
+        (outcome,) = messages(decided, "command-outcomes")
+        return outcome
+
+    def entry(self, key: str = BOOTS, partition: int = 1) -> Any:
+        return self.table.data.partitions[partition].get(self.kind.key(key))
+
+
+def written(decided: Decided, topic: str) -> list[Write]:
+    return [write for write in decided.writes if write.topic == SETTINGS.named(topic)]
+
+
+def messages(decided: Decided, topic: str) -> list[dict[str, Any]]:
+    return [json.loads(write.value or b"") for write in written(decided, topic)]
+
+
+def receive(quantity: Any = 5, **more: Any) -> dict[str, Any]:
+    return {"type": "ReceiveStock", "data": {"quantity": quantity}} | more
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+# --- a command
+
+
+def test_a_command_becomes_events_an_entry_and_an_outcome(desk: Desk) -> None:
+    decided = desk.decide(desk.record(receive(id="c-1", time=TIME, correlationid="flow")))
+    (event,), (outcome,) = messages(decided, "inventory-events"), messages(decided, "command-outcomes")
+    assert (event["type"], event["subject"], event["sequence"], event["time"]) == ("StockReceived", BOOTS, 1, TIME)
+    assert (event["correlationid"], event["causationid"]) == ("flow", "c-1")
+    (write,) = written(decided, "inventory-events")
+    assert (write.partition, write.key) == (1, BOOTS.encode())
+    data = outcome["data"]
+    assert (data["commandId"], data["status"], data["version"]) == ("c-1", "accepted", 1)
+    assert data["events"] == [{"id": event["id"], "type": "StockReceived", "sequence": 1}]
+    assert data["result"]["availableQuantity"] == 5
+    assert written(decided, "command-outcomes")[0].key == b"c-1"
+    assert {write.key for write in written(decided, "inventory-stock-changelog")} == {
+        BOOTS.encode(),
+        b"/p-inventory-commands",
+    }
+    assert {write.partition for write in written(decided, "inventory-stock-changelog")} == {1}
+    assert decided.offsets == {TP("p-inventory-commands", 1): 1}
+
+
+def test_nothing_is_merged_before_the_commit(desk: Desk) -> None:
+    first = desk.decide(desk.record(receive(id="c"), offset=0), merge=False)
+    assert desk.entry() is None
+    again = desk.decide(desk.record(receive(id="c"), offset=0), merge=False)
+    assert again.writes == first.writes
+
+
+def test_commands_of_one_fetch_see_each_other_in_order(desk: Desk) -> None:
+    fetch = [desk.record(receive(n, id=f"c-{n}")) for n in (1, 2, 3)] + [desk.record(receive(9, id="o"), key=OTHER)]
+    decided = desk.decide(*fetch)
+    events = [(event["subject"], event["sequence"]) for event in messages(decided, "inventory-events")]
+    assert events == [(BOOTS, 1), (BOOTS, 2), (BOOTS, 3), (OTHER, 1)]
+    assert desk.entry().state.balance.available == 6
+    changed = [write.key for write in written(decided, "inventory-stock-changelog")]
+    assert sorted(changed) == sorted([BOOTS.encode(), OTHER.encode(), b"/p-inventory-commands"])
+
+
+def test_the_same_records_decide_the_same_bytes() -> None:
+    def all_of_it() -> list[Write]:
+        desk = Desk()
+        records = [desk.record(receive(n)) for n in (1, 2)] + [desk.record(b"{"), desk.record(receive(1), partition=2)]
+        return desk.decide(*records).writes
+
+    assert all_of_it() == all_of_it()
+
+
+# --- asked twice
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_command_that_comes_again_gets_its_outcome_again_and_causes_nothing(desk: Desk, apart: bool) -> None:
+    first, again = desk.record(receive(id="c", time=TIME)), desk.record(receive(id="c", time=TIME))
+    both = [desk.decide(first), desk.decide(again)] if apart else [desk.decide(first, again)]
+    outcomes = [outcome for decided in both for outcome in messages(decided, "command-outcomes")]
+    assert outcomes[0] == outcomes[1]
+    assert sum(len(messages(decided, "inventory-events")) for decided in both) == 1
+    assert desk.entry().state.balance.available == 5
+
+
+def test_a_refusal_is_remembered_too(desk: Desk) -> None:
+    desk.tell("ReceiveStock", {"quantity": 5})
+    adjust = {"delta": -9}
+    first = desk.tell("AdjustStock", adjust, id="no")
+    assert first["data"]["status"] == "rejected"
+    desk.tell("ReceiveStock", {"quantity": 50})
+    again = desk.tell("AdjustStock", adjust, id="no")
+    assert (again["data"]["code"], again["data"]["message"]) == (first["data"]["code"], first["data"]["message"])
+    assert desk.entry().state.balance.available == 55
+
+
+def test_what_is_remembered_is_bounded(desk: Desk) -> None:
+    for number in range(10):
+        desk.tell("ReceiveStock", {"quantity": 1}, id=f"c-{number}")
+    assert [answer.command_id for answer in desk.entry().recent] == ["c-7", "c-8", "c-9"]
+
+
+def test_the_process_managers_commands_are_quiet_and_not_remembered(desk: Desk) -> None:
+    decided = desk.decide(desk.record(receive(id="c", source="fulfilment")))
+    assert len(messages(decided, "inventory-events")) == 1
+    assert messages(decided, "command-outcomes") == []
+    assert desk.entry().recent == ()
+    refused = desk.decide(desk.record({"type": "AdjustStock", "data": {"delta": -50}, "source": "fulfilment"}))
+    assert [outcome["type"] for outcome in messages(refused, "command-outcomes")] == ["CommandRejected"]
+
+
+# --- positions
+
+
+def test_offsets_that_were_handled_are_skipped(desk: Desk) -> None:
+    desk.decide(*[desk.record(receive(n)) for n in (1, 2, 3)])
+    assert desk.table.data.partitions[1].get(position_key(desk.commands)) == Position(2, "topic id")
+    again = desk.decide(*[desk.record(receive(n), offset=n - 1) for n in (1, 2, 3)])
+    assert again.writes == []
+    assert again.offsets == {TP(desk.commands, 1): 3}
+    half = desk.decide(desk.record(receive(3), offset=2), desk.record(receive(4), offset=3))
+    assert [event["sequence"] for event in messages(half, "inventory-events")] == [4]
+    assert desk.entry().state.balance.available == 10
+
+
+def test_positions_are_kept_per_partition_and_hold_over_gaps(desk: Desk) -> None:
+    elsewhere = key_on(2)
+    desk.decide(
+        desk.record(receive(), offset=7), desk.record(receive(), partition=2, key=elsewhere, offset=3),
+        desk.record(receive(), offset=12),
+    )  # fmt: skip
+    held = [desk.table.data.partitions[partition].get(position_key(desk.commands)) for partition in range(4)]
+    assert held == [None, Position(12, "topic id"), Position(3, "topic id"), None]
+
+
+def test_invalid_messages_are_handled_offsets_too(desk: Desk) -> None:
+    desk.decide(desk.record(b"{", offset=4))
+    assert desk.table.data.partitions[1].get(position_key(desk.commands)) == Position(4, "topic id")
+    assert desk.decide(desk.record(b"{", offset=4)).writes == []
+
+
+# --- the wrong partition
+
+
+def test_a_command_on_a_wrong_partition_is_forwarded_with_id_and_time_final(desk: Desk) -> None:
+    decided = desk.decide(desk.record(receive(), partition=3, offset=8), desk.record(receive(7, id="x"), partition=3))
+    forwarded = written(decided, "inventory-commands")
+    assert [(write.partition, write.key) for write in forwarded] == [(1, BOOTS.encode())] * 2
+    first, second = messages(decided, "inventory-commands")
+    assert (first["time"], second["id"], second["data"]) == ("2025-11-13T02:13:20.123Z", "x", {"quantity": 7})
+    assert first["correlationid"] == first["id"]
+    for topic in ("inventory-events", "command-outcomes"):
+        assert messages(decided, topic) == []
+    settled = desk.decide(*[desk.record(write.value) for write in forwarded])
+    (one, two) = messages(settled, "command-outcomes")
+    assert (one["data"]["commandId"], one["time"]) == (first["id"], first["time"])
+    assert two["data"]["commandId"] == "x"
+    assert desk.entry().state.balance.available == 12
+
+
+def test_a_forwarded_command_keeps_what_was_asked(desk: Desk) -> None:
+    sent = receive(id="i", source="shop", correlationid="c", causationid="b", expectedversion=0, time=TIME)
+    (message,) = messages(desk.decide(desk.record(sent, partition=3)), "inventory-commands")
+    assert {name: message[name] for name in sent} == sent
+
+
+def test_a_command_without_a_key_goes_where_its_data_says(desk: Desk) -> None:
+    message = receive() | {"data": {"quantity": 2, "productId": BOOTS}}
+    (write,) = written(desk.decide(desk.record(message, partition=0, key=None)), "inventory-commands")
+    assert (write.partition, write.key) == (1, BOOTS.encode())
+
+
+def test_an_aggregate_stays_where_it_lives(desk: Desk) -> None:
+    """Who has an entry on a partition goes on there: one aggregate, one writer."""
+    source = desk.decide(desk.record(receive(id="a")))
+    entry = {write.key: write.value for write in written(source, "inventory-stock-changelog")}
+    desk.table.data.replace({3: Entries(desk.table.codec, {BOOTS.encode(): entry[BOOTS.encode()]})})  # type: ignore[dict-item]
+    decided = desk.decide(desk.record(receive(id="b"), partition=3))
+    assert messages(decided, "inventory-commands") == []
+    assert [write.partition for write in written(decided, "inventory-events")] == [3]
+
+
+# --- conditions
+
+
+@pytest.mark.parametrize(("expected", "accepted"), [(None, True), (2, True), (1, False), (3, False), (0, False)])
+def test_an_expected_version_must_hold(desk: Desk, expected: int | None, accepted: bool) -> None:
+    desk.tell("ReceiveStock", {"quantity": 1})
+    desk.tell("ReceiveStock", {"quantity": 1})
+    outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
+    assert outcome["status"] == ("accepted" if accepted else "rejected")
+    if not accepted:
+        assert (outcome["code"], outcome["details"]) == ("STALE_VERSION", {"expected": expected, "version": 2})
+    assert desk.entry().version == (3 if accepted else 2)
+
+
+def test_what_does_not_exist_is_at_version_zero(desk: Desk) -> None:
+    assert desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=1)["data"]["code"] == "STALE_VERSION"
+    assert desk.entry() is None
+    assert desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=0)["data"]["status"] == "accepted"
+
+
+# --- what cannot be handled
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [(b"{", "INVALID_MESSAGE"), (None, "INVALID_MESSAGE"), (b'{"type":"Nonsense"}', "UNKNOWN_TYPE"),
+     (b"\xff\x00", "INVALID_MESSAGE"), (json.dumps(receive(0)).encode(), "INVALID_QUANTITY")],
+)  # fmt: skip
+def test_an_invalid_message_gets_an_outcome_and_a_letter_and_blocks_nothing(
+    desk: Desk, value: bytes | None, code: str
+) -> None:
+    decided = desk.decide(desk.record(receive(1)), desk.record(value), desk.record(receive(2)))
+    (_, no, _), (letter,) = messages(decided, "command-outcomes"), messages(decided, "dead-letters")
+    assert (no["type"], no["data"]["code"], no["data"]["aggregateId"]) == ("CommandRejected", code, BOOTS)
+    assert (letter["data"]["kind"], letter["data"]["code"], letter["data"]["offset"]) == ("invalid", code, 1)
+    assert letter["data"]["headers"] == [{"name": "h", "valueBase64": "/w=="}, {"name": "n", "value": None}]
+    assert desk.entry().state.balance.available == 3
+
+
+def test_an_invalid_message_with_an_id_is_answered_under_it(desk: Desk) -> None:
+    outcome = desk.tell("ReceiveStock", {"quantity": -1}, id="mine", correlationid="flow")
+    assert (outcome["data"]["commandId"], outcome["correlationid"]) == ("mine", "flow")
+    assert outcome["data"]["details"] == {"quantity": "Input should be greater than 0"}
+
+
+@pytest.mark.parametrize("key", [None, b"\xff\xfe", b"", b"x" * 500])
+def test_an_invalid_message_with_an_odd_key_is_answered_too(desk: Desk, key: bytes | None) -> None:
+    record = desk.record(receive())
+    decided = desk.decide(ConsumerRecord(*(key if part == BOOTS.encode() else part for part in vars_of(record))))
+    assert [outcome["type"] for outcome in messages(decided, "command-outcomes")] == ["CommandRejected"]
+    assert written(decided, "dead-letters")[0].key == key
+
+
+def vars_of(record: Any) -> list[Any]:
+    return [getattr(record, name) for name in ConsumerRecord.__dataclass_fields__]
+
+
+class Breaks:
+    """The inventory's decisions, but whatever concerns 13 units raises when everything is half done."""
+
+    def __init__(self, kind: InventoryKind, error: Callable[[], Exception]) -> None:
+        self.decide_well, self.error = kind.decide, error
+        kind.decide = self.decide  # type: ignore[method-assign]
+
+    def decide(self, command: Any, entry: Any, changes: Any, aggregate_id: str) -> Any:
+        events, state = self.decide_well(command, entry, changes, aggregate_id)
+        if getattr(command, "quantity", 0) == 13:
+            raise self.error()
+        return events, state
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, RecursionError, AssertionError])
+def test_a_handler_that_raises_leaves_no_trace_and_the_others_go_on(
+    desk: Desk, error: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    Breaks(desk.kind, lambda: error("a bug"))  # type: ignore[arg-type]
+
+    def reserve(order: str, quantity: int) -> dict[str, Any]:
+        return {"type": "ReserveStock", "id": order, "data": {"orderId": order, "lineId": "1", "quantity": quantity}}
+
+    with caplog.at_level(logging.CRITICAL):
+        decided = desk.decide(
+            desk.record(receive(20)), desk.record(reserve("first", 2)), desk.record(reserve("breaks", 13)),
+            desk.record(reserve("second", 3)), desk.record(receive(1), key=OTHER),
+        )  # fmt: skip
+    assert [event["type"] for event in messages(decided, "inventory-events")] == [
+        "StockReceived", "StockReserved", "StockReserved", "StockReceived",
+    ]  # fmt: skip
+    keys = {write.key for write in written(decided, "inventory-stock-changelog")}
+    assert f"{BOOTS}/breaks/1".encode() not in keys
+    assert {f"{BOOTS}/first/1".encode(), f"{BOOTS}/second/1".encode()} <= keys
+    assert desk.entry().state.balance.available == 15
+    assert desk.entry().version == 3
+    outcome = next(o for o in messages(decided, "command-outcomes") if o["data"]["commandId"] == "breaks")
+    assert (outcome["data"]["code"], outcome["data"]["status"]) == ("PROCESSING_FAILED", "rejected")
+    (letter,) = messages(decided, "dead-letters")
+    assert (letter["data"]["kind"], letter["data"]["offset"]) == ("parked", 2)
+    assert error.__name__ in letter["data"]["message"]
+    assert "Traceback" in letter["data"]["traceback"]
+    assert json.loads(letter["data"]["value"]) == reserve("breaks", 13)
+
+
+# --- orders
+
+
+def test_an_order_is_placed_once_whatever_comes_again() -> None:
+    desk, order = Desk(OrderKind()), key_on(1, "order")
+    line = {"productId": "p", "quantity": 1, "price": {"amount": 1000, "currency": "EUR"}}
+    data = {"customerId": "c", "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    first = desk.tell("PlaceOrder", data, key=order, id="1")["data"]
+    again = desk.tell("PlaceOrder", data, key=order, id="1")["data"]
+    same = desk.tell("PlaceOrder", data, key=order, id="2")["data"]
+    another = desk.tell("PlaceOrder", data | {"customerId": "d"}, key=order, id="3")["data"]
+    assert first == again
+    assert (same["status"], same["events"], same["version"]) == ("accepted", [], 1)
+    assert (another["status"], another["code"]) == ("rejected", "ORDER_EXISTS")
+    assert desk.entry(order).version == 1
+
+
+def test_a_rejection_of_what_does_not_exist_leaves_no_entry() -> None:
+    desk, order = Desk(OrderKind()), key_on(1, "order")
+    assert desk.tell("CancelOrder", key=order)["data"]["code"] == "ORDER_NOT_FOUND"
+    assert desk.entry(order) is None

@@ -1,0 +1,330 @@
+"""Entries and what a transaction lays over them; what every kind of entry looks like in the changelog."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from system import ADDRESS
+
+from agents.inventory import InventoryKind
+from agents.orders import OrderKind
+from domain.errors import InsufficientStock, Rejection
+from domain.inventory import Reservation, Stock
+from domain.inventory.commands import ReceiveStock, ReserveStock
+from domain.inventory.events import Balance
+from domain.message import Command
+from domain.orders.commands import CreateShipment, Hold, PlaceOrder, RecordAllocation
+from streams.app import create_app
+from streams.messages import CommandMessage
+from streams.settings import Settings
+from tables import orders as orders_module
+from tables import stock as stock_module
+from tables import store
+from tables.entries import Answer, Position, position_key, recall, remember, segment
+from tables.orders import OrderEntry, orders_table
+from tables.positions import PositionsCodec, positions_table
+from tables.stock import ProductReservations, QueuePlace, StockEntry
+from tables.store import Changes, Entries, PartitionedTable
+
+HOSTILE = ["a", "a/b", "/a", "a/", "//", "%2F", "50%", "é漢🧦", "no\u00a0break", " ", ".", "..", '"', "\\", "x" * 128,
+           "🧦" * 128]  # fmt: skip
+
+
+class Text:
+    """Values are strings; counts how often it decodes."""
+
+    decoded = 0
+
+    def encode(self, value: str) -> bytes:
+        return value.encode()
+
+    def decode(self, key: bytes, raw: bytes) -> str:
+        self.decoded += 1
+        return raw.decode()
+
+
+@pytest.fixture
+def entries() -> Entries[str]:
+    return Entries(Text(), {b"a": b"1", b"b": b"2"})
+
+
+# --- entries
+
+
+def test_a_value_is_decoded_once(entries: Entries[str]) -> None:
+    assert [entries.get(b"a"), entries.get(b"a"), entries.get(b"x")] == ["1", "1", None]
+    assert entries._codec.decoded == 1  # type: ignore[attr-defined]
+
+
+def test_an_entry_is_set_and_dropped(entries: Entries[str]) -> None:
+    entries.put(b"a", "3", b"3")
+    entries.put(b"b", None, None)
+    assert (entries.get(b"a"), entries.raw) == ("3", {b"a": b"3"})
+    assert b"b" not in entries
+    assert entries.get(b"b") is None
+
+
+def test_the_cache_is_bounded_and_the_entries_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CACHED_VALUES", 10)
+    entries = Entries(Text(), {b"%d" % number: b"%d" % number for number in range(50)})
+    for _ in range(2):
+        assert [entries.get(b"%d" % number) for number in range(50)] == [str(number) for number in range(50)]
+        assert len(entries._decoded) == 10
+    for number in range(50, 80):
+        entries.put(b"%d" % number, str(number), b"%d" % number)
+        assert entries.get(b"%d" % number) == str(number)
+    assert (len(entries._decoded), len(entries.raw)) == (10, 80)
+    entries.put(b"79", "changed", b"changed")
+    assert entries.get(b"79") == "changed"
+
+
+# --- changes
+
+
+def test_a_transaction_reads_its_own_writes_and_nobody_else_does(entries: Entries[str]) -> None:
+    changes, other = Changes(entries), Changes(entries)
+    changes.put(b"a", "3")
+    changes.put(b"b", None)
+    changes.put(b"c", "4")
+    assert [changes.get(key) for key in (b"a", b"b", b"c")] == ["3", None, "4"]
+    assert [key in changes for key in (b"a", b"b", b"c", b"d")] == [True, False, True, False]
+    assert [other.get(key) for key in (b"a", b"b", b"c")] == ["1", "2", None]
+    assert entries.raw == {b"a": b"1", b"b": b"2"}
+
+
+def test_each_touched_key_is_one_changelog_record(entries: Entries[str]) -> None:
+    changes = Changes(entries)
+    for value in ("3", None, "4"):
+        changes.put(b"a", value)
+    changes.put(b"b", None)
+    assert changes.encode() == [(b"a", b"4"), (b"b", None)]
+
+
+def test_merging_makes_the_changes_everybodys(entries: Entries[str]) -> None:
+    changes = Changes(entries)
+    changes.put(b"a", "3")
+    changes.put(b"b", None)
+    changes.encode()
+    changes.merge()
+    assert entries.raw == {b"a": b"3"}
+    assert (entries.get(b"a"), entries.get(b"b")) == ("3", None)
+
+
+def test_rollback_undoes_the_last_message_only(entries: Entries[str]) -> None:
+    changes = Changes(entries)
+    changes.put(b"a", "of the first")
+    changes.begin()
+    changes.put(b"a", "of the second")
+    changes.put(b"a", None)
+    changes.put(b"b", None)
+    changes.put(b"c", "new")
+    changes.rollback()
+    assert [changes.get(key) for key in (b"a", b"b", b"c")] == ["of the first", "2", None]
+    assert changes.encode() == [(b"a", b"of the first")]
+    changes.rollback()  # nothing is left to undo
+    assert changes.encode() == [(b"a", b"of the first")]
+
+
+def test_a_message_that_changed_nothing_undoes_nothing(entries: Entries[str]) -> None:
+    changes = Changes(entries)
+    changes.put(b"a", "3")
+    changes.begin()
+    changes.rollback()
+    assert changes.encode() == [(b"a", b"3")]
+
+
+# --- the table
+
+
+@pytest.fixture
+def table() -> PartitionedTable:
+    return orders_table(create_app("orders", Settings(prefix="p-")))
+
+
+def owned(**values: str) -> Entries[str]:
+    return Entries(Text(), {key.encode(): value.encode() for key, value in values.items()})
+
+
+def test_changes_are_merged_only_into_what_they_were_decided_on(table: PartitionedTable) -> None:
+    table.data.replace({0: owned(a="1"), 3: owned(b="1")})
+    changes = table.data.changes(0)
+    changes.put(b"a", "2")
+    changes.encode()
+    table.data.replace({0: owned(a="restored")})
+    changes.merge()
+    assert table.data.changes(0).get(b"a") == "restored"
+    with pytest.raises(KeyError):
+        table.data.changes(3)
+
+
+def test_a_table_shows_what_its_partitions_hold(table: PartitionedTable) -> None:
+    table.data.replace({0: owned(a="1"), 3: owned(b="2")})
+    assert (table.data[b"a"], table.data[b"b"], len(table.data), set(table.data)) == ("1", "2", 2, {b"a", b"b"})
+    with pytest.raises(KeyError):
+        table.data[b"c"]
+    table.data.reset_state()
+    assert len(table.data) == 0
+
+
+def test_a_table_cannot_be_written_past_a_transaction(table: PartitionedTable) -> None:
+    table.data.replace({0: owned(a="1")})
+    with pytest.raises(TypeError, match=r"transaction|outside of stream"):
+        table[b"a"] = b"2"
+    with pytest.raises(TypeError, match="in a transaction only"):
+        table.data[b"a"] = b"2"
+    with pytest.raises(TypeError, match=r"transaction|outside of stream"):
+        del table[b"a"]
+    with pytest.raises(TypeError, match="in a transaction only"):
+        del table.data[b"a"]
+    with pytest.raises(TypeError, match="in bulk"):
+        table.data.apply_changelog_batch([], None, None)
+    assert table.data[b"a"] == "1"
+
+
+def test_a_changelog_is_a_topic_of_ours(table: PartitionedTable) -> None:
+    assert table.changelog_topic.get_topic_name() == "p-orders-states-changelog"
+    positions = positions_table(create_app("fulfilment", Settings(prefix="p-")))
+    assert positions.changelog_topic.get_topic_name() == "p-fulfilment-positions-changelog"
+
+
+# --- what is in the changelog
+
+
+def order_with(odd: str) -> OrderEntry:
+    """Return an order everything of which is called `odd`, well on its way, and three of its answers."""
+    price = {"amount": 1000, "currency": "EUR"}
+    line = {"lineId": odd, "productId": odd, "quantity": 5, "price": price}
+    placed = {"customerId": odd, "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    allocated = {"lineId": odd, "reserved": 4, "backordered": 0, "rejected": 1, "reason": odd, "stockVersion": 3}
+    story: list[Command] = [
+        PlaceOrder.model_validate(placed | {"policy": "PARTIAL"}),
+        RecordAllocation.model_validate(allocated),
+        CreateShipment.model_validate({"shipmentId": odd, "carrier": odd, "trackingNumber": odd}),
+        Hold.model_validate({"reason": odd}),
+    ]
+    kind, entry = OrderKind(), None
+    for command in story:
+        _, state = kind.decide(command, entry, Changes(Entries(orders_module.CODEC, {})), odd)
+        assert state is not None
+        answers = (
+            Answer(odd, "PlaceOrder", 1, ("OrderPlaced", "OrderHeld")),
+            Answer(odd + "2", "Hold", 2, (), "ORDER_ON_HOLD", odd, {"reason": odd, "lines": [odd], "n": 3}, True),
+        )
+        entry = kind.entry(state, 7, answers)
+    assert entry is not None
+    return entry
+
+
+@pytest.mark.parametrize("odd", HOSTILE)
+def test_orders_come_back_from_the_changelog_as_they_were(odd: str) -> None:
+    entry, codec = order_with(odd), orders_module.CODEC
+    assert codec.decode(OrderKind().key(odd), codec.encode(entry)) == entry
+
+
+@pytest.mark.parametrize("odd", HOSTILE)
+@pytest.mark.parametrize(
+    "value",
+    [
+        StockEntry(Stock(), 0),
+        StockEntry(
+            Stock(True, True, Balance(on_hand=5, allocated=2, available=3, backordered=1, received=7), 3, 9),
+            12,
+            (Answer("c", "ReserveStock", 3, ("StockReserved",)),),
+        ),
+    ],
+)
+def test_products_come_back_as_they_were(odd: str, value: StockEntry) -> None:
+    codec = stock_module.CODEC
+    assert codec.decode(InventoryKind().key(odd), codec.encode(value)) == value
+
+
+@pytest.mark.parametrize("odd", HOSTILE)
+def test_reservations_and_places_come_back_as_they_were(odd: str) -> None:
+    codec = stock_module.CODEC
+    for overlay in reserved(odd):
+        keys = dict(overlay.encode())
+        assert len(keys) == 2
+        for key, raw in keys.items():
+            assert raw is not None
+            assert codec.encode(codec.decode(key, raw)) == raw
+            assert codec.decode(key, raw) == overlay.get(key)
+        assert {type(overlay.get(key)) for key in keys} == {Reservation, QueuePlace}
+
+
+def reserved(odd: str) -> Iterator[Changes[Any]]:
+    changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
+    shelf = ProductReservations(changes, odd)
+    shelf.put(None, Reservation(odd, odd, held=2, waiting=3, place=0, order_version=4))
+    assert shelf.get(odd, odd) == Reservation(odd, odd, held=2, waiting=3, place=0, order_version=4)
+    assert list(shelf.waiting(0, 5)) == [shelf.get(odd, odd)]
+    yield changes
+
+
+def test_no_two_reservations_have_one_key() -> None:
+    changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
+    for product in HOSTILE:
+        for order in HOSTILE:
+            for line in HOSTILE:
+                ProductReservations(changes, product).put(None, Reservation(order, line, held=1))
+    keys = [key for key, _ in changes.encode()]
+    assert len(set(keys)) == len(HOSTILE) ** 3
+    assert not set(keys) & {segment(product) for product in HOSTILE}
+    for product in HOSTILE:
+        shelf = ProductReservations(changes, product)
+        assert all(shelf.get(order, line) == Reservation(order, line, held=1) for order in HOSTILE for line in HOSTILE)
+
+
+@pytest.mark.parametrize("codec", [orders_module.CODEC, stock_module.CODEC, PositionsCodec()])
+def test_positions_are_kept_in_every_table(codec: Any) -> None:
+    position = Position(2**62, "topic id")
+    key = position_key("p-order-commands")
+    assert key not in {segment(odd) for odd in HOSTILE}
+    assert codec.decode(key, codec.encode(position)) == position
+
+
+def test_a_line_that_no_longer_waits_leaves_the_queue() -> None:
+    changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
+    shelf = ProductReservations(changes, "boots")
+    waits = Reservation("o", "1", waiting=3, place=4)
+    shelf.put(None, waits)
+    shelf.put(waits, held := Reservation("o", "1", held=3))
+    assert list(shelf.waiting(0, 9)) == []
+    assert shelf.get("o", "1") == held
+    assert dict(changes.encode())[b"boots//4"] is None
+
+
+# --- answers
+
+
+def test_recent_answers_are_bounded_and_the_oldest_goes_first() -> None:
+    recent: tuple[Answer, ...] = ()
+    for number in range(10):
+        recent = remember(recent, Answer(str(number), "Hold", number), 4)
+    assert [answer.command_id for answer in recent] == ["6", "7", "8", "9"]
+    assert recall(recent, "7") == Answer("7", "Hold", 7)
+    assert recall(recent, "5") is None
+    assert remember(recent, Answer("x", "Hold", 1), 0) == ()
+
+
+def test_an_answer_is_given_again_as_it_was() -> None:
+    command = CommandMessage("c", "o", Hold(reason=""), "2026-11-23T10:00:00.000Z", "web", "c")
+    first = Answer("c", "Hold", 5, ("OrderHeld", "OrderReleased")).outcome(command, "order", None)
+    assert [event["sequence"] for event in first.events] == [4, 5]
+    assert len({event["id"] for event in first.events}) == 2
+    no: Rejection = InsufficientStock(productId="p", asked=3, available=1)
+    answer = Answer("c", "Hold", 5, (), no.code, no.message, no.details, no.retryable)
+    again = stock_module.CODEC
+    kept = again.decode(b"p", again.encode(StockEntry(Stock(), 5, (answer,)))).recent[0]
+    assert kept.outcome(command, "order", None).encode() == answer.outcome(command, "order", None).encode()
+
+
+def test_a_product_is_decided_on_what_the_transaction_has_changed() -> None:
+    changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
+    kind = InventoryKind()
+    _, stock = kind.decide(ReceiveStock(quantity=5), None, changes, "boots")
+    for order, left in (("o1", 2), ("o2", 0)):
+        command = ReserveStock(order_id=order, line_id="1", quantity=3)
+        _, stock = kind.decide(command, StockEntry(stock, 1), changes, "boots")
+        assert stock.balance.available == left
+    assert stock.balance.backordered == 1
+    assert len(changes.encode()) == 3  # two reservations and a place in the queue
