@@ -1,12 +1,14 @@
 """The tables of README.md that follow from the code. Run as a script, this writes them into it."""
 
 import re
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic_core import PydanticUndefined
 
+from ops.cli import cli
 from streams.settings import Settings
 from web.decided import PREFIX
 from web.queries import QUERY_ROUTES
@@ -59,7 +61,19 @@ def queries_table() -> str:
     return "\n".join([f"| below `{PREFIX}` | what it answers | filters and order |", "|---|---|---|", *rows])
 
 
-TABLES = {"settings": settings_table, "commands": commands_table, "queries": queries_table}
+def cli_table() -> str:
+    """Return a row a command of the command line."""
+    rows = []
+    for group, prefix in [(cli, ""), *((group.typer_instance, f"{group.name} ") for group in cli.registered_groups)]:
+        for command in group.registered_commands if group else ():
+            assert command.callback
+            name = command.name or command.callback.__name__
+            first = (getdoc(command.callback) or "").splitlines()[0]
+            rows.append(f"| `fulfillment {prefix}{name}` | {_cell(first)} |")
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+TABLES = {"settings": settings_table, "commands": commands_table, "queries": queries_table, "cli": cli_table}
 
 
 def rewritten(text: str) -> str:
