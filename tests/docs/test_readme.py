@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
-from readme_tables import README, rewritten
+from readme_tables import CONTRACT, README, cli_table, rewritten
 from system import Api, System
 
 from streams.settings import Settings
@@ -20,6 +20,7 @@ from web.decided import PREFIX
 from web.services import Services
 
 TEXT = README.read_text()
+AGAIN = "run .venv/bin/python tests/docs/readme_tables.py"
 BLOCK = re.compile(r"<!-- run: (?P<wanted>[\w ]+) -->\n```sh\n(?P<script>.*?)```", re.DOTALL)
 STATUS = re.compile(r"HTTP/1\.1 (\d{3}) ")  # behind the answer before it, which ends without a line break
 
@@ -59,7 +60,12 @@ async def test_the_commands_do_what_the_readme_says(system: System, api: Api) ->
 
 
 def test_its_tables_are_those_of_the_code() -> None:
-    assert rewritten(TEXT) == TEXT, "run .venv/bin/python tests/docs/readme_tables.py"
+    assert rewritten(TEXT, CONTRACT) == TEXT, AGAIN
+
+
+def test_every_command_of_the_command_line_is_named() -> None:
+    missing = [row for row in cli_table().splitlines() if row not in TEXT]
+    assert not missing, AGAIN
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
