@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain.errors import Rejection, StaleVersion
-from domain.message import Command, Event
+from domain.message import MAX_ID, Command, Event
 from streams.codec import BadMessage, decode_command
 from streams.codec import Position as At
 from streams.messages import (
@@ -207,15 +207,16 @@ class Deciding:
     def _refuse(self, record: ConsumerRecord, at: At, bad: BadMessage) -> list[Write]:
         envelope = bad.envelope
         given = envelope.get("id")
-        command_id = given if isinstance(given, str) and given else derived_id(at.topic, at.partition, at.offset)
+        known = isinstance(given, str) and 0 < len(given) <= MAX_ID
+        command_id = str(given) if known else derived_id(at.topic, at.partition, at.offset)
         outcome = Outcome(
             command_id=command_id,
-            command_type=str(envelope.get("type")),
+            command_type=str(envelope.get("type"))[:MAX_ID],
             aggregate=self.kind.aggregate,
-            aggregate_id=record.key.decode(errors="replace") if record.key else "",
+            aggregate_id=record.key.decode(errors="replace")[:MAX_ID] if record.key else "",
             status="rejected",
             time=instant_of(at.timestamp),
-            correlation_id=str(envelope.get("correlationid") or command_id),
+            correlation_id=str(envelope.get("correlationid") or command_id)[:MAX_ID],
             code=bad.code,
             message=bad.message,
             details=bad.details,

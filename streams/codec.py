@@ -54,7 +54,7 @@ def decode_command(
     name, data = envelope.get("type"), envelope.get("data")
     if not isinstance(name, str) or (model := types.get(name)) is None:
         known = ", ".join(types)
-        raise BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r}: this topic takes {known}", envelope)
+        raise BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}: this topic takes {known}", envelope)
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -69,7 +69,7 @@ def decode_command(
         key=_key(at.key, data.get(id_field), envelope),
         command=orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
         time=_time(envelope, at.timestamp),
-        source=str(envelope.get("source") or "kafka"),
+        source=str(envelope.get("source") or "kafka")[:MAX_ID],
         correlation_id=_identifier(envelope.get("correlationid"), envelope) or identifier,
         causation_id=_identifier(envelope.get("causationid"), envelope),
         expected_version=_version(envelope),

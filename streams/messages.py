@@ -13,6 +13,7 @@ from domain.message import Command, Event
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
 NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of every id we derive
 Aggregate = Literal["order", "inventory"]
+LAST_SECOND = 253_402_300_799  # of the year 9999, in Unix time
 
 
 def new_id() -> str:
@@ -27,7 +28,8 @@ def derived_id(*parts: object) -> str:
 
 def instant_of(seconds: float) -> str:
     """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    kept = min(max(seconds, 0), LAST_SECOND)  # a producer may stamp its records as it likes
+    return datetime.fromtimestamp(kept, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def now() -> str:

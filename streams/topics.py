@@ -14,6 +14,7 @@ from .settings import Settings
 
 DAY = 86_400_000  # milliseconds
 FOREVER = -1
+LARGEST_LETTER = 32 << 20  # bytes: JSON escapes make a message of the broker's limit (4 MiB here) six times as large
 
 
 class TopicMismatch(Exception):
@@ -28,10 +29,12 @@ class Topic:
     key: str
     cleanup: str = "delete"
     retention_ms: int = FOREVER
+    largest: int | None = None  # bytes of a record batch; None: the broker's own limit
 
     def config(self) -> dict[str, str]:
         """Return the broker's settings of the topic."""
-        return {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)}
+        largest = {} if self.largest is None else {"max.message.bytes": str(self.largest)}
+        return {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)} | largest
 
 
 ORDER_COMMANDS = Topic("order-commands", "order id", retention_ms=7 * DAY)
@@ -39,7 +42,7 @@ ORDER_EVENTS = Topic("order-events", "order id")
 INVENTORY_COMMANDS = Topic("inventory-commands", "product id", retention_ms=7 * DAY)
 INVENTORY_EVENTS = Topic("inventory-events", "product id")
 COMMAND_OUTCOMES = Topic("command-outcomes", "command id", retention_ms=7 * DAY)
-DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY)
+DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY, largest=LARGEST_LETTER)
 ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact")
 STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact")
 FULFILMENT_STATES = Topic("fulfilment-positions-changelog", "table key", cleanup="compact")

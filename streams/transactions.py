@@ -16,6 +16,7 @@ from faust.types import TP
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception, wait_random_exponential
 
 from .settings import Settings
+from .topics import LARGEST_LETTER
 from .transport import Member
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 ANY_PARTITION = -1  # by the key, as Kafka's Java client does (murmur2)
 COMMIT_SECONDS = 5.0  # each of a transaction's calls; asked again while the error is retriable
 PATIENCE_SECONDS = 12.0  # the whole transaction: by then the broker has aborted it
-LARGEST_MESSAGE = 8 << 20  # bytes; a dead letter wraps a message of the broker's limit
 
 
 class Aborted(Exception):
@@ -70,7 +70,7 @@ class Transactions:
                 "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
                 "partitioner": "murmur2_random",
                 "linger.ms": 0,
-                "message.max.bytes": LARGEST_MESSAGE,
+                "message.max.bytes": LARGEST_LETTER,
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": 1 << 20,
             },

@@ -393,3 +393,24 @@ def test_a_rejection_of_what_does_not_exist_leaves_no_entry() -> None:
     desk, order = Desk(OrderKind()), key_on(1, "order")
     assert desk.tell("CancelOrder", key=order)["data"]["code"] == "ORDER_NOT_FOUND"
     assert desk.entry(order) is None
+
+
+# --- size
+
+
+def test_what_is_written_about_an_invalid_message_is_hardly_larger_than_it() -> None:
+    """A broker that took a message must take what is written about it, or the partition stands for ever."""
+    desk = Desk()
+    for value in (receive(id="x" * 100_000), receive(0, correlationid="x" * 100_000), {"type": "x" * 100_000}):
+        raw = json.dumps(value).encode()
+        decided = desk.decide(desk.record(raw))
+        assert max(len(write.value or b"") + len(write.key or b"") for write in decided.writes) < 1.5 * len(raw)
+
+
+@pytest.mark.parametrize("timestamp", [-1, -(2**62), 2**62, 0])
+def test_a_record_may_be_stamped_with_any_time(desk: Desk, timestamp: int) -> None:
+    for value in (json.dumps(receive()).encode(), b"{"):
+        fields = vars_of(desk.record(value))
+        fields[3] = timestamp
+        (outcome,) = messages(desk.decide(ConsumerRecord(*fields)), "command-outcomes")
+        assert outcome["time"] == ("9999-12-31T23:59:59.000Z" if timestamp == 2**62 else "1970-01-01T00:00:00.000Z")

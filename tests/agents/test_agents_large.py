@@ -1,0 +1,41 @@
+"""A message the broker took must not stand in the way of others, however large what is written about it would be."""
+
+import json
+import os
+
+import pytest
+from confluent_kafka import Producer
+from kafka import await_message
+from system import System
+
+from streams.partitions import partition_of
+
+LIMIT = 4_194_304  # bytes: message.max.bytes of the local broker
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        os.urandom(3_900_000),
+        b"\x00" * 3_900_000,
+        json.dumps({"type": "ReceiveStock", "id": "x" * 3_900_000, "data": {"quantity": 1}}).encode(),
+        json.dumps({"type": "x" * 3_900_000}).encode(),
+    ],
+    ids=["random", "zeros", "id", "type"],
+)
+def test_a_huge_message_blocks_nobody(system: System, value: bytes, request: pytest.FixtureRequest) -> None:
+    key = f"huge-{request.node.callspec.id}"
+    partition = partition_of(key.encode(), system.settings.partitions)
+    producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})
+    failed: list[object] = []
+    for sent in (value, json.dumps({"type": "ReceiveStock", "id": f"behind-{key}", "data": {"quantity": 1}}).encode()):
+        producer.produce(
+            "inventory-commands",
+            value=sent,
+            key=key,
+            partition=partition,
+            on_delivery=lambda error, _: failed.append(error),
+        )
+    assert producer.flush(20) == 0
+    assert failed == [None, None]
+    await_message(system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == f"behind-{key}")
