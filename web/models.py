@@ -5,6 +5,7 @@ given, in `currency` or in the amounts, else EUR.
 """
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from domain.address import Address
 from domain.inventory.commands import Positive
 from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL, Id, Instant, Quantity, Value
 from domain.money import Currency, Money
-from domain.orders.commands import NewLine, PlaceOrder, Price
+from domain.orders.commands import FEW, NewLine, PlaceOrder, Price
 from domain.policy import AllocationPolicy
 
 from .amounts import Amount, Sent, units_of
@@ -35,7 +36,7 @@ class OrderRequest(Value):
 
     order_id: Id | None = Field(None, description="yours, else a new UUIDv7")
     customer_id: Id
-    items: tuple[OrderItem, ...] = Field(min_length=1, max_length=MAX_LINES)
+    items: Annotated[tuple[OrderItem, ...], FEW] = Field(min_length=1, max_length=MAX_LINES)
     shipping_address: Address
     billing_address: Address | None = Field(None, description="missing: the shipping address")
     total_cost: Sent | None = Field(None, description="checked against the sum of the items")

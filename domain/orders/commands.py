@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID, uuid5
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from domain.address import Address
 from domain.message import MAX_AMOUNT, MAX_LINES, Command, Id, Instant, Quantity, Text, Units, Value
@@ -44,9 +44,16 @@ class CountedLine(Value):
     damaged: Units = 0
 
 
-NewLines = Annotated[tuple[NewLine, ...], Field(max_length=MAX_LINES)]
-LineQuantities = Annotated[tuple[LineQuantity, ...], Field(min_length=1, max_length=MAX_LINES)]
-CountedLines = Annotated[tuple[CountedLine, ...], Field(min_length=1, max_length=MAX_LINES)]
+def _not_too_many(lines: object) -> object:
+    if isinstance(lines, list | tuple) and len(lines) > MAX_LINES:
+        raise ValueError(f"must be at most {MAX_LINES} lines")
+    return lines
+
+
+FEW = BeforeValidator(_not_too_many)  # first: a million bad lines would be a million errors, and a minute's work
+NewLines = Annotated[tuple[NewLine, ...], Field(max_length=MAX_LINES), FEW]
+LineQuantities = Annotated[tuple[LineQuantity, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
+CountedLines = Annotated[tuple[CountedLine, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
 
 
 class PlaceOrder(Command):

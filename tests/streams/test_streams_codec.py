@@ -1,6 +1,7 @@
 """Bytes to models: what is refused, what is filled in, and how older events are read."""
 
 import json
+import time
 from typing import Any, ClassVar
 
 import pytest
@@ -299,3 +300,14 @@ def test_newer_and_unknown_events_ask_for_newer_code() -> None:
 def test_an_event_is_read_as_it_was_written() -> None:
     sent = EventMessage("e", "o/1", OrderHeld(reason="é\n"), 3, "2026-11-23T10:00:00.000Z", "order", "c", "d")
     assert decode_event(sent.encode()) == sent
+
+
+@pytest.mark.parametrize("line", [{}, 5, {"productId": "p", "quantity": 1, "price": {"amount": 1, "currency": "EUR"}}])
+def test_a_million_lines_are_refused_at_once(line: Any) -> None:
+    """They were a million errors: a minute's work, and an outcome no broker takes."""
+    data = {"customerId": "c", "lines": [line] * 300_000, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    started = time.monotonic()
+    with pytest.raises(BadMessage) as bad:
+        decode_command(json.dumps({"type": "PlaceOrder", "data": data}).encode(), at(), ORDER_COMMANDS, "orderId")
+    assert time.monotonic() - started < 2
+    assert bad.value.details == {"lines": "must be at most 200 lines"}
