@@ -5,6 +5,9 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.app import RoleApp
+from tables.letters import parked
+
+from .metrics import ParkedLetters
 
 
 def reasons(app: RoleApp) -> list[str]:
@@ -16,6 +19,13 @@ def reasons(app: RoleApp) -> list[str]:
     if not consumer.prepared:
         found.append("partitions are being assigned or restored")
     return found
+
+
+def letters(app: RoleApp) -> dict[str, int]:
+    """Return how many commands are parked, by topic; they make nothing unready: all others are handled."""
+    tables = list(app.tables.values()) if app.consumer.prepared else []
+    count = sum(parked(entries) for table in tables for entries in table.data.partitions.values())
+    return {app.settings.named(app.input_topics[0].name): count} if count else {}
 
 
 def pages(app: RoleApp) -> None:
@@ -31,7 +41,7 @@ def pages(app: RoleApp) -> None:
         partitions: dict[str, list[int]] = {}
         for tp in sorted(app.consumer.progress.handed if app.consumer.prepared else ()):
             partitions.setdefault(tp.topic, []).append(tp.partition)
-        answer = {"ready": not found, "reasons": found, "partitions": partitions}
+        answer = {"ready": not found, "reasons": found, "partitions": partitions, "parked": letters(app)}
         return self.json(answer, status=503 if found else 200)
 
     @app.page("/lag")
@@ -44,3 +54,5 @@ def pages(app: RoleApp) -> None:
     @app.page("/metrics")
     async def metrics(self: Any, request: Any) -> Any:
         return self.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])
+
+    ParkedLetters(lambda: letters(app))

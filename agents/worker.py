@@ -66,6 +66,9 @@ class ProcessingWorker:
         else:
             decided.merge()
             fetch.done = True
+            for tp, reason in decided.stops.items():
+                log.error("%s", reason)
+                self.app.consumer.stop_partition(tp, reason)
             log.debug("committed %d records, %d writes", len(fetch), len(decided.writes))
 
     def stop_partition(self, tp: TP, record: ConsumerRecord, bug: Exception) -> None:

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from ops import outcomes, produce, seed
 from ops.errors import CannotGoOn
+from ops.letters import letters
 from ops.options import Json, load_settings
 from streams.settings import ROLES
 
@@ -32,6 +33,7 @@ cli = typer.Typer(
 )
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics.")
 cli.add_typer(topics, name="topics")
+cli.add_typer(letters, name="letters")
 
 
 @cli.command()

@@ -1,6 +1,5 @@
 """The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
 
-import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -186,53 +185,3 @@ class Outcome:
             retryable=data.get("retryable", False),
             result=data.get("result"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that could not be handled, whole: where it was, what it was, and why."""
-
-    kind: Literal["invalid", "parked"]
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    code: str
-    message: str
-    time: str
-    traceback: str | None = None
-
-    def encode(self) -> bytes:
-        """Return the Kafka value; bytes that are no text are base64, in `…Base64`."""
-        data: dict[str, Any] = {
-            "kind": self.kind,
-            "topic": self.topic,
-            "partition": self.partition,
-            "offset": self.offset,
-            "code": self.code,
-            "message": self.message,
-            **_text("key", self.key),
-            **_text("value", self.value),
-            "headers": [{"name": name, **_text("value", value)} for name, value in self.headers],
-        }
-        if self.traceback:
-            data["traceback"] = self.traceback
-        return orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": derived_id(self.topic, self.partition, self.offset, "dead-letter"),
-                "type": "DeadLetter",
-                "source": self.topic,
-                "time": self.time,
-                "data": data,
-            }
-        )
-
-
-def _text(name: str, value: bytes | None) -> dict[str, str | None]:
-    try:
-        return {name: None if value is None else value.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}Base64": base64.b64encode(value or b"").decode()}

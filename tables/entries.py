@@ -1,27 +1,15 @@
-"""What is kept in both tables: where the input was handled to, and the answers to recent commands.
-
-A key's segments are ids, encoded because `/` is legal in them; keys of ours begin with `/`, which no encoded id does.
-"""
+"""What is kept in both tables: where the input was handled to, and the answers to recent commands."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
 from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
 
-
-@lru_cache(maxsize=65_536)
-def segment(identifier: str) -> bytes:
-    """Return an id as a key's segment, without `/`."""
-    return quote(identifier, safe="").encode()
-
-
-def position_key(topic: str) -> bytes:
-    """Return the key of an input topic's `Position`."""
-    return b"/" + topic.encode()
+from . import letters
+from .keys import position_key as position_key
+from .keys import segment as segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +89,9 @@ class Adapted:
     """A table codec made of pydantic's type adapters, one a kind of value."""
 
     def __init__(self, *types: type) -> None:
-        self._adapters: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Position, *types)}
+        self._adapters: dict[type, TypeAdapter[Any]] = {
+            kind: TypeAdapter(kind) for kind in (Position, *letters.KINDS, *types)
+        }
         self._writers = {kind: adapter.serializer.to_json for kind, adapter in self._adapters.items()}
 
     def kind(self, key: bytes) -> type:
@@ -114,4 +104,5 @@ class Adapted:
 
     def decode(self, key: bytes, raw: bytes) -> Any:
         """Return the value in a changelog value."""
-        return self._adapters[Position if key[:1] == b"/" else self.kind(key)].validate_json(raw)
+        kind = (letters.kind(key) or Position) if key[:1] == b"/" else self.kind(key)
+        return self._adapters[kind].validate_json(raw)

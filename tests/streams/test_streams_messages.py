@@ -9,7 +9,8 @@ import pytest
 
 from domain.inventory.commands import ReceiveStock
 from domain.orders.events import OrderHeld
-from streams.messages import CommandMessage, DeadLetter, EventMessage, Outcome, derived_id, instant_of, new_id
+from streams.letters import DeadLetter
+from streams.messages import CommandMessage, EventMessage, Outcome, derived_id, instant_of, new_id
 
 TIME = "2026-11-23T10:00:00.000Z"
 

@@ -1,0 +1,117 @@
+"""One command's way to its answer: what the aggregate decides, as events, a changed entry and an outcome."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.errors import Rejection, StaleVersion
+from domain.message import MAX_ID, Event
+from streams import faults
+from streams.codec import BadMessage
+from streams.codec import Position as At
+from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, Outcome, derived_id, instant_of
+from streams.settings import Settings
+from streams.topics import COMMAND_OUTCOMES
+from streams.transactions import ANY_PARTITION, Write
+from tables.entries import Answer, Recent, event_id, recall, remember
+from tables.store import Changes
+
+from .kind import AggregateKind
+
+PROCESS_MANAGER = "fulfilment"  # the source of commands nobody waits for
+
+
+class Answering:
+    """Answers commands of one kind of aggregate."""
+
+    def __init__(self, settings: Settings, kind: AggregateKind) -> None:
+        self.settings, self.kind = settings, kind
+        self.events = settings.named(kind.events.name)
+        self.outcomes = settings.named(COMMAND_OUTCOMES.name)
+
+    def answer(self, command: CommandMessage, partition: int, changes: Changes[Any], writes: list[Write]) -> None:
+        """Decide `command`, or say again what was decided; whatever a handler raises goes on to the caller."""
+        if faults.ARMED:
+            faults.fault(command.type)
+        key = self.kind.key(command.key)
+        entry = changes.get(key)
+        if entry is not None and (known := recall(entry.recent, command.id)):
+            writes.append(self.outcome(known.outcome(command, self.kind.aggregate, self.kind.result(entry))))
+            return
+        try:
+            entry, answer = self._decided(command, entry, partition, changes, writes)
+        except Rejection as no:
+            entry, answer = self._rejected(command, entry, no)
+        if entry is not None:
+            changes.put(key, entry)
+        if command.source != PROCESS_MANAGER or answer.code:
+            result = self.kind.result(entry) if entry is not None else None
+            writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, result)))
+
+    def _decided(
+        self, command: CommandMessage, entry: Any, partition: int, changes: Changes[Any], writes: list[Write]
+    ) -> tuple[Any, Answer]:
+        version = entry.version if entry is not None else 0
+        if command.expected_version is not None and command.expected_version != version:
+            raise StaleVersion(expected=command.expected_version, version=version)
+        events, state = self.kind.decide(command.command, entry, changes, command.key)
+        for number, event in enumerate(events):
+            writes.append(self._event(command, event, version + number + 1, number, partition))
+        answer = Answer(
+            command.id, command.type, version + len(events), tuple(type(event).__name__ for event in events)
+        )
+        return self.kind.entry(state, answer.version, self._remembered(command, entry, answer)), answer
+
+    def _rejected(self, command: CommandMessage, entry: Any, no: Rejection) -> tuple[Any, Answer]:
+        version = entry.version if entry is not None else 0
+        answer = Answer(command.id, command.type, version, (), no.code, no.message, no.details, no.retryable)
+        if entry is None or no.retryable:  # nothing to remember it by, or the same question may be asked again
+            return entry, answer
+        return self.kind.entry(entry.state, version, self._remembered(command, entry, answer)), answer
+
+    def _remembered(self, command: CommandMessage, entry: Any, answer: Answer) -> Recent:
+        recent: Recent = entry.recent if entry is not None else ()
+        if command.source == PROCESS_MANAGER:  # it never asks twice, and its commands are totals: a repeat is quiet
+            return recent
+        return remember(recent, answer, self.settings.recent_commands)
+
+    def _event(self, command: CommandMessage, event: Event, sequence: int, number: int, partition: int) -> Write:
+        message = EventMessage(
+            id=event_id(command.key, command.id, number),
+            key=command.key,
+            event=event,
+            sequence=sequence,
+            time=command.time,
+            source=self.kind.aggregate,
+            correlation_id=command.correlation_id,
+            causation_id=command.id,
+        )
+        return Write(self.events, partition, command.key.encode(), message.encode(), CONTENT_TYPE)
+
+    def refusal(self, at: At, bad: BadMessage) -> Write:
+        """Return the outcome of a message that is no command."""
+        envelope = bad.envelope
+        command_id = given_id(envelope, at)
+        outcome = Outcome(
+            command_id=command_id,
+            command_type=str(envelope.get("type"))[:MAX_ID],
+            aggregate=self.kind.aggregate,
+            aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
+            status="rejected",
+            time=instant_of(at.timestamp),
+            correlation_id=str(envelope.get("correlationid") or command_id)[:MAX_ID],
+            code=bad.code,
+            message=bad.message,
+            details=bad.details,
+        )
+        return self.outcome(outcome)
+
+    def outcome(self, outcome: Outcome) -> Write:
+        """Return the record that answers who waits for a command."""
+        return Write(self.outcomes, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
+
+
+def given_id(envelope: Mapping[str, Any], at: At) -> str:
+    """Return the id a command came with, or the one its position makes."""
+    given = envelope.get("id")
+    known = isinstance(given, str) and 0 < len(given) <= MAX_ID
+    return str(given) if known else derived_id(at.topic, at.partition, at.offset)

@@ -1,0 +1,30 @@
+"""What a fetch leads to: written in one transaction, merged after its commit."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from faust.types import TP
+
+from streams.transactions import Write
+from tables.store import Changes
+
+from .metrics import LETTERS
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a fetch leads to; written in one transaction, merged after its commit."""
+
+    writes: list[Write] = field(default_factory=list)
+    offsets: dict[TP, int] = field(default_factory=dict)
+    changes: list[Changes[Any]] = field(default_factory=list)
+    stops: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on after it, and why
+    letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
+
+    def merge(self) -> None:
+        """Make the changes part of the table, and count what was written."""
+        for changes in self.changes:
+            changes.merge()
+        for (topic, kind), count in self.letters.items():
+            LETTERS.labels(topic, kind).inc(count)

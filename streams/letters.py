@@ -1,0 +1,147 @@
+"""Dead letters: the records that say what could not be handled and what became of it, and the commands about them."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import orjson
+
+from domain.message import Command, Id, Text
+
+from .messages import Aggregate, derived_id
+
+# invalid: refused for good · parked: waits for a retry · retried, discarded: no longer parked · skipped: an event
+# that the process manager or a projector was told to go on behind
+LetterKind = Literal["invalid", "parked", "retried", "discarded", "skipped"]
+KINDS: tuple[LetterKind, ...] = get_args(LetterKind)
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class RetryLetters(Command):
+    """Handle an aggregate's parked commands, from the first to the first that fails again.
+
+    `handled`: how many were, where one transaction was not enough for all and the command goes on.
+    """
+
+    handled: int = 0
+
+
+class DiscardLetter(Command):
+    """Take one parked command out, never to be handled; the reason is recorded, and its sender told."""
+
+    command_id: Id
+    reason: Text
+
+
+LETTER_COMMANDS: Mapping[str, type[Command]] = {each.__name__: each for each in (RetryLetters, DiscardLetter)}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be handled, whole: where it was, what it was, and why; or what became of it."""
+
+    kind: LetterKind
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    code: str
+    message: str
+    time: str  # when Kafka got the message; of what became of it: when that was asked for
+    traceback: str | None = None
+    aggregate: Aggregate | None = None
+    aggregate_id: str | None = None
+    command_id: str | None = None
+    command_type: str | None = None
+    attempts: int = 0  # 0: it waits behind one that failed
+    reason: str | None = None  # the operator's
+    role: str | None = None  # who skipped it
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the record says; bytes that are no text are base64, in `…Base64`."""
+        headers = [{"name": name, **_text("value", value)} for name, value in self.headers]
+        return {
+            "kind": self.kind,
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "code": self.code,
+            "message": self.message,
+            **_text("key", self.key),
+            **_text("value", self.value),
+            "headers": headers,
+            **{name: value for name, value in self._optional.items() if value},
+        }
+
+    @property
+    def _optional(self) -> dict[str, Any]:
+        return {
+            "traceback": self.traceback,
+            "aggregate": self.aggregate,
+            "aggregateId": self.aggregate_id,
+            "commandId": self.command_id,
+            "commandType": self.command_type,
+            "attempts": self.attempts,
+            "reason": self.reason,
+            "role": self.role,
+        }
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        again = (
+            () if self.kind in ("invalid", "parked") and self.attempts < 2 else (self.kind, self.attempts, self.time)
+        )
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": derived_id(self.topic, self.partition, self.offset, "dead-letter", *again),
+                "type": "DeadLetter",
+                "source": self.topic,
+                "time": self.time,
+                "data": self.data,
+            }
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> "DeadLetter":
+        """Return the dead letter in a Kafka value of ours."""
+        envelope = orjson.loads(value)
+        data = envelope["data"]
+        return cls(
+            kind=data["kind"],
+            topic=data["topic"],
+            partition=data["partition"],
+            offset=data["offset"],
+            key=_bytes("key", data),
+            value=_bytes("value", data),
+            headers=tuple((header["name"], _bytes("value", header)) for header in data["headers"]),
+            code=data["code"],
+            message=data["message"],
+            time=envelope["time"],
+            traceback=data.get("traceback"),
+            aggregate=data.get("aggregate"),
+            aggregate_id=data.get("aggregateId"),
+            command_id=data.get("commandId"),
+            command_type=data.get("commandType"),
+            attempts=data.get("attempts", 0),
+            reason=data.get("reason"),
+            role=data.get("role"),
+        )
+
+
+def _text(name: str, value: bytes | None) -> dict[str, str | None]:
+    try:
+        return {name: None if value is None else value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}Base64": base64.b64encode(value or b"").decode()}
+
+
+def _bytes(name: str, data: Mapping[str, Any]) -> bytes | None:
+    if (encoded := data.get(f"{name}Base64")) is not None:
+        return base64.b64decode(encoded)
+    text = data.get(name)
+    return None if text is None else str(text).encode()

@@ -1,0 +1,16 @@
+"""Keys of table entries. Segments are ids, encoded because `/` is legal in them; keys of ours begin with `/`, which no
+encoded id does."""
+
+from functools import lru_cache
+from urllib.parse import quote
+
+
+@lru_cache(maxsize=65_536)
+def segment(identifier: str) -> bytes:
+    """Return an id as a key's segment, without `/`."""
+    return quote(identifier, safe="").encode()
+
+
+def position_key(topic: str) -> bytes:
+    """Return the key of an input topic's `Position`."""
+    return b"/" + topic.encode()

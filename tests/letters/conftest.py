@@ -1,0 +1,85 @@
+"""A system whose deciding roles the tests run themselves: with a bug, and then with the bug fixed."""
+
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from system import FULFILLMENT, Api, System, free_ports, wait_until
+
+PORTS: dict[str, int] = {}  # Faust wants a static member to come back under its old address
+
+
+class Worker:
+    """One worker process that a test runs."""
+
+    def __init__(self, system: System, role: str, log: Path, **env: str) -> None:
+        self.port = PORTS.setdefault(role, free_ports(1))
+        environment = system.env | {"FULFILLMENT_WORKER_PORT": str(self.port)} | env
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*FULFILLMENT, "worker", role], env=environment, stdout=output, stderr=output
+            )
+
+    def ask(self, page: str) -> tuple[int, Any]:
+        """Return the status and the JSON of a page; status 0 when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
+                return answer.status, orjson.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, orjson.loads(error.read())
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return 0, None
+
+    def text(self, page: str) -> str:
+        """Return a page that is no JSON."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def is_ready(self) -> bool:
+        return self.ask("readyz")[0] == 200
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The whole system but for the roles the tests run."""
+    system = System(tmp_path_factory.mktemp("letters"), FULFILLMENT_ROLES="inventory,api", FULFILLMENT_PARTITIONS="2")
+    system.up()
+    try:
+        yield system
+    finally:
+        system.down()
+
+
+@pytest.fixture
+async def api(system: System) -> AsyncIterator[Api]:
+    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
+        yield Api(session)
+
+
+@pytest.fixture
+def worker(system: System, tmp_path: Path) -> Any:
+    """Return a function that runs a worker for as long as a context lasts."""
+
+    @contextmanager
+    def run(role: str, ready: bool = True, **env: str) -> Iterator[Worker]:
+        worker = Worker(system, role, tmp_path / f"{role}.log", **env)
+        try:
+            if ready:
+                wait_until(worker.is_ready, 40, f"the {role} worker to be ready")
+            yield worker
+        finally:
+            worker.process.kill()
+            worker.process.wait()
+
+    return run

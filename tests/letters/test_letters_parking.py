@@ -1,0 +1,94 @@
+"""A bug in one command's handling parks it and what comes behind it on its aggregate; a retry drains them in order."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kafka import await_message, messages, produce
+from system import Api, System, eventually
+
+PRICE = {"amount": 1000, "currency": "EUR"}
+HOME = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipCode": "BA1", "country": "GB"}
+ORDER = {
+    "customerId": "c-1",
+    "lines": [{"productId": "parked-boots", "quantity": 1, "price": PRICE}],
+    "shippingAddress": HOME,
+    "billingAddress": HOME,
+}
+
+
+def send(system: System, key: str, name: str, command_id: str, **data: Any) -> None:
+    produce(system.settings, "order-commands", key, {"id": command_id, "type": name, "data": data})
+
+
+def letters_of(key: str) -> Callable[[Any], bool]:
+    return lambda message: message["data"].get("aggregateId") == key and message["type"] == "DeadLetter"
+
+
+async def test_a_mended_bug_and_a_retry_drain_them_in_order(system: System, api: Api, worker: Any) -> None:
+    with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
+        send(system, "bug", "PlaceOrder", "bug-1", **ORDER)
+        send(system, "bug", "Hold", "bug-2", reason="first")
+        send(system, "bug", "Release", "bug-3")
+        send(system, "bug", "Hold", "bug-4", reason="last")
+        send(system, "bug", "Hold", "bug-2", reason="first")  # the same command again: parked once
+        for number in range(8):
+            send(system, f"well-{number}", "PlaceOrder", f"well-{number}", **ORDER)
+        for number in range(8):
+            await asyncio.to_thread(
+                await_message,
+                system.settings,
+                "command-outcomes",
+                lambda m, number=number: m["data"]["commandId"] == f"well-{number}",
+            )
+        ready = await eventually(
+            lambda: asyncio.to_thread(broken.ask, "readyz"), lambda answer: answer[1]["parked"] == {"order-commands": 3}
+        )
+        assert ready[0] == 200
+        assert 'fulfillment_letters_parked{topic="order-commands"} 3.0' in broken.text("metrics")
+        listed = json.loads(system.run("letters", "list", "--json").stdout)
+        assert (listed["aggregateId"], listed["letters"], listed["commandId"]) == ("bug", 3, "bug-2")
+        assert (listed["code"], listed["attempts"]) == ("PROCESSING_FAILED", 1)
+        shown = system.run("letters", "show", "bug").stdout
+        assert "streams.faults.Injected: a fault was asked for: Hold" in shown
+        assert shown.count('"attempts": 0') == 2
+        assert [m["data"]["events"] for m in outcomes(system, "bug")] == [
+            [{"id": outcomes(system, "bug")[0]["data"]["events"][0]["id"], "type": "OrderPlaced", "sequence": 1}]
+        ]  # nobody was told that the parked ones are rejected: they are not
+        again = system.run("letters", "retry", "bug", check=False)
+        assert again.returncode == 1
+        assert "0 handled, 3 left: bug-2 failed again" in again.stdout
+        assert json.loads(system.run("letters", "list", "--json").stdout)["attempts"] == 2
+        broken.stop()
+    with worker("orders") as mended:
+        assert mended.ask("readyz")[1]["parked"] == {"order-commands": 3}  # restored with the table
+        done = system.run("letters", "retry", "--all")
+        assert done.stdout == "order bug: 3 handled, 0 left\n"
+        assert system.run("letters", "list").stdout == "nothing is parked\n"
+        events = messages(system.settings, "order-events", lambda m: m["subject"] == "bug")
+        assert [(e["sequence"], e["type"], e["causationid"]) for e in events] == [
+            (1, "OrderPlaced", "bug-1"),
+            (2, "OrderHeld", "bug-2"),
+            (3, "OrderReleased", "bug-3"),
+            (4, "OrderHeld", "bug-4"),
+        ]
+        assert mended.ask("readyz")[1]["parked"] == {}
+        assert system.run("letters", "retry", "--all").stdout == ""
+        send(system, "bug", "Hold", "bug-2", reason="first")  # answered as it was, not done again
+        await asyncio.to_thread(
+            await_message, system.settings, "command-outcomes", lambda m: len(outcomes(system, "bug", "bug-2")) == 2
+        )
+        assert len(messages(system.settings, "order-events", lambda m: m["subject"] == "bug")) == 4
+
+
+def outcomes(system: System, key: str, command_id: str | None = None) -> list[Any]:
+    return messages(
+        system.settings,
+        "command-outcomes",
+        lambda m: (
+            m["data"]["aggregateId"] == key
+            and m["data"]["commandId"] == (command_id or m["data"]["commandId"])
+            and m["data"]["commandType"] not in ("RetryLetters", "DiscardLetter")
+        ),
+    )
