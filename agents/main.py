@@ -34,4 +34,6 @@ def run(role: Role, settings: Settings) -> None:
 
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = build(role, settings)
-    faust.Worker(app, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
+    faust.Worker(
+        app, loglevel="WARN", quiet=True, redirect_stdouts=False, override_logging=False
+    ).execute_from_commandline()

@@ -19,16 +19,24 @@ CREDENTIALS = re.compile(r"//[^@/]*@")
 COLOURS = {"ready": "green", "external": "green", "restarting": "red", "stopped": "red"}
 
 
+def whole(*headers: str) -> Table:
+    """Return a table that breaks what does not fit a line instead of cutting it: names are there to be copied."""
+    table = Table(*headers)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
 def status_tables(status: Status, settings: Settings) -> Group:
     """Return what `fulfillment status` shows a person."""
-    processes = Table("name", "role", "pid", "state", "port", "restarts", "up for", "why")
+    processes = whole("name", "role", "pid", "state", "port", "restarts", "up for", "why")
     for process, condition, reason in status.processes:
         found = state.running(process)
         uptime = str(timedelta(seconds=int(time.time() - found.create_time()))) if found else ""
         colour = COLOURS.get(condition, "yellow")
         cells = (process.name, process.role, process.pid or "", f"[{colour}]{condition}[/]", process.port or "")
         processes.add_row(*map(str, cells), str(process.restarts), uptime, reason.replace("[", r"\["))
-    lag = Table("group", "topic", "not handled yet")
+    lag = whole("group", "topic", "not handled yet")
     for group, topics in sorted(status.lag.items()):
         for topic, messages in sorted(topics.items()):
             lag.add_row(group, topic, str(messages))
@@ -37,7 +45,7 @@ def status_tables(status: Status, settings: Settings) -> Group:
 
 def settings_table(settings: Settings) -> Table:
     """Return every setting: its variable, value, default and meaning; credentials are hidden."""
-    table = Table("variable", "value", "default", "meaning")
+    table = whole("variable", "value", "default", "meaning")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         style = "bold" if name in settings.model_fields_set else ""
@@ -62,7 +70,7 @@ def _default(field: FieldInfo) -> str:
 
 def topics_table(topics: list[TopicDescription]) -> Table:
     """Return what `fulfillment topics list` shows."""
-    table = Table("topic", "partitions", "cleanup", "kept for")
+    table = whole("topic", "partitions", "cleanup", "kept for")
     for topic in topics:
         kept = "forever" if topic.retention_ms < 0 else str(timedelta(milliseconds=topic.retention_ms))
         kept = "latest per key" if topic.cleanup_policy == "compact" else kept

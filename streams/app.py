@@ -41,6 +41,7 @@ class RoleApp(faust.App):
         """Do what the role needs before its consumer joins the group."""
         await super().on_first_start()
         await self.starting()
+        self.add_future(Watchdog(self, self.settings.watchdog).watch())  # not a Faust task: those wait for recovery
 
     def fetch_agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
         """Make a function the agent of `inputs`, fetch by fetch and undecoded; what escapes it ends the process."""
@@ -95,6 +96,8 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         broker_request_timeout=settings.session_timeout + settings.transaction_timeout + 14,
         broker_commit_interval=3600.0,
         table_standby_replicas=0,
+        # The group remembers it for a static member, and Faust's assignor insists on it: it must outlive a port.
+        canonical_url=URL(f"http://{instance_of(role, settings)}"),
         web_host=settings.http_host,
         web_bind=settings.http_host,
         web_port=settings.worker_port or settings.http_port,
@@ -104,5 +107,4 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
     )
     app.settings = settings
     app.pace = settings.pace if role in BACKGROUND else settings.pace / 4
-    app.task(Watchdog(app, settings.watchdog).watch)
     return app

@@ -98,9 +98,12 @@ def invalid(name: str, error: ValidationError, envelope: Mapping[str, Any] | Non
 
 def field_errors(error: ValidationError) -> dict[str, str]:
     """Return path → sentence of what is wrong, `items.0.quantity` → `Input should be …`."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    within = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
     return {
         ".".join(map(str, item["loc"])) or "data": item["msg"].removeprefix("Value error, ")
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
+        for item in found
+        if not (item["type"] == "too_short" and item["loc"] in within)  # its items were refused, not left out
     }
 
 
@@ -202,3 +205,6 @@ def decode_event(value: bytes) -> EventMessage:
         correlation_id=envelope["correlationid"],
         causation_id=envelope["causationid"],
     )
+
+
+UPCASTERS.check(EVENTS)  # a worker that could not read its own log must not start
