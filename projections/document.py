@@ -1,10 +1,12 @@
 """What all documents have in common: camelCase, `_id`, and the `sequence` of the last event they include."""
 
+from functools import lru_cache
 from typing import Any
 
 from domain.money import Money, decimal_string
 
 Document = dict[str, Any]
+_value = lru_cache(maxsize=10_000)(decimal_string)  # a shop has fewer prices than lines
 
 
 def public(document: Document) -> Document:
@@ -19,7 +21,7 @@ def public(document: Document) -> Document:
 
 def money_document(amount: int, currency: str) -> dict[str, str]:
     """Return minor units as HTTP and documents have them: `{"currency": "EUR", "value": "12.50"}`."""
-    return {"currency": currency, "value": decimal_string(amount, currency)}
+    return {"currency": currency, "value": _value(amount, currency)}
 
 
 def money_of(document: Document) -> Money:

@@ -4,8 +4,7 @@ A product of which only a rejected reservation is known does not exist yet: its 
 place in the sequence, and is hidden from queries.
 """
 
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from domain.inventory import InventoryEvent, Stock, evolve
 from domain.inventory.events import Balance
@@ -13,8 +12,7 @@ from projections.document import Document
 from streams.messages import EventMessage
 
 
-@dataclass(frozen=True, slots=True)
-class ProductView:
+class ProductView(NamedTuple):
     """A product after the event that made it `version`; `created_at`: when it began to exist."""
 
     id: str

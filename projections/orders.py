@@ -4,8 +4,7 @@
 was stored. The other read models of orders are derived from the document.
 """
 
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import orjson
 
@@ -16,8 +15,7 @@ from projections.order_shape import order_of, render
 from streams.messages import EventMessage
 
 
-@dataclass(frozen=True, slots=True)
-class OrderView:
+class OrderView(NamedTuple):
     """An order after the event that made it `version`; `pickable_since`: when the warehouse could first pick it."""
 
     id: str

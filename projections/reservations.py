@@ -3,8 +3,7 @@
 A reservation's `sequence` is the product's version that last touched it, so there are gaps in it.
 """
 
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from domain.inventory import evolve_reservation
 from domain.inventory.events import ReservationEvent, ReservationRejected, StockBackordered, StockReserved
@@ -14,8 +13,7 @@ from projections.document import Document
 from streams.messages import EventMessage
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationView:
+class ReservationView(NamedTuple):
     """A reservation of `product_id` after the product's event number `version`."""
 
     product_id: str
