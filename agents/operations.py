@@ -9,6 +9,8 @@ from tables.letters import parked
 
 from .metrics import ParkedLetters
 
+from .entries import entries_page
+
 
 def reasons(app: RoleApp) -> list[str]:
     """Return why the worker is not ready; an empty list when it is."""
@@ -30,6 +32,7 @@ def letters(app: RoleApp) -> dict[str, int]:
 
 def pages(app: RoleApp) -> None:
     """Serve /livez, /readyz, /lag and /metrics on the worker's port."""
+    entries_page(app)
 
     @app.page("/livez")
     async def livez(self: Any, request: Any) -> Any:

@@ -7,6 +7,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from ops import outcomes, produce, seed
+from ops.audit.command import audit
 from ops.errors import CannotGoOn
 from ops.letters import letters
 from ops.options import Json, load_settings
@@ -119,7 +120,7 @@ def list_topics() -> None:
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
 
-for command in (seed.seed, produce.produce, outcomes.outcomes):
+for command in (seed.seed, produce.produce, outcomes.outcomes, audit):
     cli.command()(command)
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ops.errors import Unavailable
 from streams.settings import Settings
@@ -17,6 +16,8 @@ BATCH = 5_000  # records
 POLL_SECONDS, ASK_SECONDS = 0.2, 10.0
 SILENT_SECONDS = 60.0  # a broker that says nothing for so long will not
 FETCH_BYTES = 4 << 20
+GROUP = "fulfillment-cli"  # asked for by librdkafka, and never joined
+MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 TRANSIENT = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
 
 
@@ -27,29 +28,36 @@ def kafka(settings: Settings) -> Iterator[None]:
         yield
     except KafkaException as error:
         what = error.args[0]
-        if what.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._NOENT):
+        if what.code() in MISSING:
             raise Unavailable(f"Topics are missing at {settings.kafka}: run `fulfillment topics create`.") from error
         raise Unavailable(f"Kafka at {settings.kafka} does not answer: {what.str()}.") from error
 
 
 def begins(settings: Settings, topic: str) -> dict[int, int]:
     """Return the first offset of each partition of a topic (its name without prefix)."""
-    return _offsets(settings, topic, OffsetSpec.earliest())
+    return {number: low for number, (low, _) in _watermarks(settings, topic).items()}
 
 
 def ends(settings: Settings, topic: str) -> dict[int, int]:
     """Return the offset behind the last record of each partition, be it committed yet or not."""
-    return _offsets(settings, topic, OffsetSpec.latest())
+    return {number: high for number, (_, high) in _watermarks(settings, topic).items()}
 
 
-def _offsets(settings: Settings, topic: str, spec: Any) -> dict[int, int]:
-    wanted = {TopicPartition(settings.named(topic), number): spec for number in range(settings.partitions)}
-    with kafka(settings):
-        client = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
-        found = client.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
-        )
-        return {tp.partition: future.result().offset for tp, future in found.items()}
+def _watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka,
+            "group.id": settings.named(GROUP),
+            "isolation.level": "read_uncommitted",
+            "log_level": 0,
+        }
+    )
+    try:
+        with kafka(settings):
+            partitions = [TopicPartition(settings.named(topic), number) for number in range(settings.partitions)]
+            return {tp.partition: consumer.get_watermark_offsets(tp, timeout=ASK_SECONDS) for tp in partitions}
+    finally:
+        consumer.close()
 
 
 class Log:
@@ -62,7 +70,7 @@ class Log:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka,
-                "group.id": settings.named("fulfillment-cli"),  # asked for, and never joined
+                "group.id": settings.named(GROUP),
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
@@ -92,8 +100,13 @@ class Log:
 
     def batch(self, ends: Offsets | None = None, seconds: float = POLL_SECONDS) -> list[Any]:
         """Return the next records, of those before `ends`; none when there are none for some time."""
-        came, self._ahead = [*self._ahead, *self._consumer.consume(BATCH, seconds)], []
+        came, self._ahead = [*self._ahead, *self._fetched(seconds)], []
         return [message for message in came if self._is_wanted(message, ends)]
+
+    def _fetched(self, seconds: float) -> list[Any]:
+        """Return what is there once there is something; `consume` alone would wait until a batch is full."""
+        first = self._consumer.poll(seconds)
+        return [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
 
     def _is_wanted(self, message: Any, ends: Offsets | None) -> bool:
         number, offset, error = message.partition(), message.offset(), message.error()

@@ -1,0 +1,50 @@
+"""A table's entries over HTTP, for who audits them: a partition, as it stood at one moment."""
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from aiohttp import web
+
+from streams.app import RoleApp
+from tables.store import Entries
+
+CHUNK = 500  # entries written before others get their turn
+
+
+def entries_page(app: RoleApp) -> None:
+    """Serve `/entries?partition=N`: a line an entry, `{"key":…,"value":…}`; 404 and those that are ours else."""
+
+    @app.page("/entries")
+    async def entries(self: Any, request: Any) -> Any:
+        if not _authorized(app, request):
+            return self.json({"error": "UNAUTHORIZED"}, status=401)
+        owned, asked = _owned(app), request.query.get("partition", "")
+        if not asked.isdecimal() or int(asked) not in owned:
+            return self.json({"partitions": sorted(owned)}, status=404)
+        return await _stream(request, owned[int(asked)])
+
+
+def _authorized(app: RoleApp, request: Any) -> bool:
+    token = app.settings.api_token
+    sent = request.headers.get("Authorization", "")
+    return token is None or hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode())
+
+
+def _owned(app: RoleApp) -> Mapping[int, Entries[Any]]:
+    """Return the partitions whose entries are current: none while they are being assigned or restored."""
+    table = next(iter(app.tables.values()), None)
+    return table.data.partitions if table is not None and app.consumer.prepared else {}
+
+
+async def _stream(request: Any, entries: Entries[Any]) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    left = iter(list(entries.raw.items()))  # a copy: what is written meanwhile belongs to a later moment
+    while chunk := list(islice(left, CHUNK)):
+        await response.write(b"".join(b'{"key":"%b","value":%b}\n' % entry for entry in chunk))
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response

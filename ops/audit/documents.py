@@ -1,0 +1,123 @@
+"""The read models against what the events make, document by document."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from ops.audit.history import Aggregate
+from ops.audit.report import Kind, Report
+from projections.document import Document
+from projections.mongo.client import Collection, Mongo
+from projections.mongo.progress import progress_id, read_progress
+from projections.mongo.writes import load
+from projections.projection import Projection
+from streams.messages import EventMessage
+
+CHUNK, AT_ONCE = 500, 4  # aggregates, or entries, of one request; and requests at a time
+SHOWN_FIELDS, SHOWN_CHARACTERS = 3, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A document as the events make it."""
+
+    collection: str  # without version
+    id: str
+    document: Document
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last event it includes."""
+        return int(self.document["sequence"])
+
+
+def rendered(projection: Projection, aggregate: Aggregate) -> Iterator[Rendered]:
+    """Yield all documents of an aggregate; read models that are derived when they are read have none."""
+    for model in projection.models:
+        for key, view in aggregate.views.get(model.collection, {}).items():
+            yield Rendered(model.collection, key, model.document_of(view))
+
+
+def differences(found: Document, expected: Document) -> str:
+    """Return which fields differ, and how."""
+    names = [name for name in {**expected, **found} if found.get(name, ...) != expected.get(name, ...)]
+    said = [f"{n} is {_short(found, n)}, the events make {_short(expected, n)}" for n in names[:SHOWN_FIELDS]]
+    return "; ".join([*said, *([f"and {len(names) - SHOWN_FIELDS} fields more"] if len(names) > SHOWN_FIELDS else [])])
+
+
+def _short(document: Document, name: str) -> str:
+    text = repr(document[name]) if name in document else "missing"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of one projection; with `repair`, those that drifted are written as the events make them."""
+
+    mongo: Mongo
+    projection: Projection
+    report: Report
+    repair: bool = False
+
+    async def handled(self, topic: str, partition: int) -> int:
+        """Return the offset up to which the projector has written all that events say."""
+        reached = await read_progress(self.mongo, [self.projection], [(topic, partition)])
+        return reached.get(progress_id(self.projection, (topic, partition)), 0)
+
+    def of(self, name: str) -> Collection:
+        """Return a read model's collection."""
+        return self.mongo.collection(self.projection.collection(name))
+
+    async def load(self, aggregates: Sequence[Aggregate]) -> list[tuple[Aggregate, Rendered, Document | None]]:
+        """Return all documents of aggregates, as they should be and as they are."""
+        wanted = [(aggregate, one) for aggregate in aggregates for one in rendered(self.projection, aggregate)]
+        names = sorted({one.collection for _, one in wanted})
+        found = await asyncio.gather(*(self._found(name, wanted) for name in names))
+        there = {
+            name: {document["_id"]: document for document in documents}
+            for name, documents in zip(names, found, strict=True)
+        }
+        return [(aggregate, one, there[one.collection].get(one.id)) for aggregate, one in wanted]
+
+    async def _found(self, name: str, wanted: Iterable[tuple[Aggregate, Rendered]]) -> list[Document]:
+        return await load(self.of(name), [one.id for _, one in wanted if one.collection == name])
+
+    async def missing_entries(self, messages: Iterable[EventMessage]) -> list[EventMessage]:
+        """Return the messages whose entries are not in the logs; entries that differ are drift at once."""
+        batch, missing = list(messages), dict[str, EventMessage]()
+        for name, entry in self.projection.logs.items():
+            expected = {message.id: (message, entry(message)) for message in batch}
+            found = {document["_id"]: document for document in await load(self.of(name), list(expected))}
+            for identifier, (message, document) in expected.items():
+                if identifier not in found:
+                    missing[identifier] = message
+                elif found[identifier] != document:
+                    await self.drifted(name, document, found[identifier])
+        return list(missing.values())
+
+    async def lost_entries(self, messages: Iterable[EventMessage]) -> None:
+        """Say that the entries of `messages` are missing for good."""
+        for message in messages:
+            for name, entry in self.projection.logs.items():
+                if await self.of(name).find_one({"_id": message.id}, {"_id": 1}) is None:
+                    await self.drifted(name, entry(message), None)
+
+    async def drifted(self, name: str, expected: Document, found: Document | None) -> None:
+        """Say that a document is not what the events make, and write that one if asked to."""
+        what = "is missing" if found is None else differences(found, expected)
+        repaired = self.repair and await self._write(name, expected, found)
+        self.report.drift(Kind.DOCUMENT, self.projection.collection(name), expected["_id"], what, repaired)
+
+    async def _write(self, name: str, expected: Document, found: Document | None) -> bool:
+        """Write a document over the one that was found; return False when it is another one by now."""
+        if found is None:
+            try:
+                await self.of(name).insert_one(expected)
+            except DuplicateKeyError:
+                return False
+            return True
+        same: dict[str, Any] = {"_id": expected["_id"], "sequence": found.get("sequence")}
+        return bool((await self.of(name).replace_one(same, expected)).matched_count)

@@ -1,0 +1,135 @@
+"""Orders and products as their events make them, in the views the read models are made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from domain.inventory.events import StockEvent
+from ops.audit.laws import moved
+from ops.audit.report import Kind, Report
+from projections.projection import Projection, View
+from streams.messages import EventMessage
+from streams.partitions import partition_of
+
+Views = dict[str, dict[str, Any]]  # collection → key → view
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """One order or product; `offset`: of its last event; `broken`: its events do not follow on one another."""
+
+    key: str
+    version: int = 0
+    offset: int = -1
+    broken: bool = False
+    views: Views = field(default_factory=dict)
+
+    def view(self, collection: str, key: str) -> View | None:
+        """Return one of its views."""
+        return self.views.get(collection, {}).get(key)
+
+
+class Expectation(Protocol):
+    """Something that was seen ahead of the log as far as it was read."""
+
+    def met(self, aggregate: Aggregate) -> bool:
+        """Judge it, if the aggregate has just got there; return whether nothing is expected any more."""
+
+    def never_met(self) -> None:
+        """Say that the log ended before."""
+
+
+@dataclass
+class Histories:
+    """The aggregates of one partition, event by event."""
+
+    projection: Projection
+    partition: int
+    partitions: int
+    report: Report
+    aggregates: dict[str, Aggregate] = field(default_factory=dict)
+    _ids: set[str] = field(default_factory=set)
+    _expected: dict[str, list[Expectation]] = field(default_factory=dict)
+
+    def apply(self, message: EventMessage, offset: int) -> None:
+        """Fold the next event; what does not follow is drift, and its aggregate is not judged any further."""
+        aggregate = self.aggregates.get(message.key)
+        if aggregate is None:
+            aggregate = self.aggregates[message.key] = Aggregate(message.key)
+            self._check_place(message)
+        if not self._follows(aggregate, message):
+            return
+        aggregate.version, aggregate.offset = message.sequence, offset
+        if not aggregate.broken:
+            try:
+                self._fold(aggregate, message)
+            except Exception as error:  # whatever it is: the event does not fit
+                self._drift(Kind.HISTORY, message, f"{type(error).__name__}: {error}")
+                aggregate.broken = True
+        if message.key in self._expected:
+            self._meet(aggregate)
+
+    def _check_place(self, message: EventMessage) -> None:
+        own = partition_of(message.key.encode(), self.partitions)
+        if own != self.partition:
+            self._drift(Kind.PLACE, message, f"is on partition {self.partition}, and its key's is {own}")
+
+    def _follows(self, aggregate: Aggregate, message: EventMessage) -> bool:
+        if message.id in self._ids:
+            self._drift(Kind.EVENT_ID, message, f"the id {message.id} is there twice")
+        self._ids.add(message.id)
+        if message.sequence <= aggregate.version:
+            self._drift(Kind.SEQUENCE, message, f"number {message.sequence} follows number {aggregate.version}")
+            return False
+        if message.sequence > aggregate.version + 1:
+            missing = f"{aggregate.version + 1}" if message.sequence == aggregate.version + 2 else "several"
+            what = f"number {message.sequence} follows number {aggregate.version}: {missing} missing"
+            self._drift(Kind.SEQUENCE, message, what)
+            aggregate.broken = True
+        return True
+
+    def _fold(self, aggregate: Aggregate, message: EventMessage) -> None:
+        if isinstance(message.event, StockEvent):
+            self._check_balance(aggregate, message)
+        for model in self.projection.models:
+            if (key := model.key(message)) is not None:
+                views = aggregate.views.setdefault(model.collection, {})
+                views[key] = model.fold(views.get(key), message)
+
+    def _check_balance(self, aggregate: Aggregate, message: EventMessage) -> None:
+        event = cast(Any, message.event)
+        before = cast(Any, aggregate.view("inventory", aggregate.key))
+        balance = moved(before.stock.balance if before else type(event.balance)(), event)
+        if balance != event.balance:
+            self._drift(Kind.BALANCE, message, f"leaves {event.balance}, its units make {balance}")
+
+    def _drift(self, kind: Kind, message: EventMessage, what: str) -> None:
+        what = f"{message.type} {message.id}, sequence {message.sequence}: {what}"
+        self.report.drift(kind, self.projection.topic.name, message.key, what)
+
+    # --- what was seen ahead of the log
+
+    def expect(self, key: str, expectation: Expectation) -> None:
+        """Judge `expectation` when the aggregate `key` has got there."""
+        self._expected.setdefault(key, []).append(expectation)
+
+    @property
+    def expects(self) -> bool:
+        """Whether the log must be read on."""
+        return bool(self._expected)
+
+    def give_up(self) -> None:
+        """Say of all that is still expected that the log ended before."""
+        for expectations in self._expected.values():
+            for each in expectations:
+                each.never_met()
+        self._expected.clear()
+
+    def _meet(self, aggregate: Aggregate) -> None:
+        left = [each for each in self._expected.pop(aggregate.key) if not each.met(aggregate)]
+        if left:
+            self._expected[aggregate.key] = left
+
+    def sound(self) -> Iterator[Aggregate]:
+        """Yield the aggregates whose events follow on one another."""
+        return (each for each in self.aggregates.values() if not each.broken)

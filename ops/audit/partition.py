@@ -1,0 +1,134 @@
+"""One partition of an event topic: folded, and compared with the documents and the table made of it.
+
+What is newer than the log as far as it was read is judged once the log was read on to there; what is older, once its
+writer must have got there. So a live system is judged as fairly as one that stands still.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops import records
+from ops.audit.compare_documents import DocumentComparison
+from ops.audit.compare_tables import TableComparison
+from ops.audit.documents import CHUNK, Documents
+from ops.audit.history import Histories
+from ops.audit.report import Kind, Report
+from ops.audit.tables import Workers
+from ops.progress import Advance
+from streams.codec import decode_event
+from streams.messages import EventMessage
+from streams.settings import Settings
+
+SETTLE_SECONDS = 30.0  # for what is still being projected
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class PartitionAudit:
+    """The audit of one partition, from `begin` up to `end`; afterwards `position` and `last` say how far it read."""
+
+    settings: Settings
+    documents: Documents
+    workers: Workers
+    report: Report
+    partition: int
+    begin: int
+    end: int
+    advance: Advance
+    position: int = 0
+    last: int = 0  # behind the last record; transaction markers may follow
+    _missing: dict[int, EventMessage] = field(default_factory=dict)  # offset → event without an entry in the logs
+
+    def __post_init__(self) -> None:
+        projection = self.documents.projection
+        self.topic = projection.topic.name
+        self.histories = Histories(projection, self.partition, self.settings.partitions, self.report)
+        self._documents = DocumentComparison(self.documents, self.histories)
+        self._table = TableComparison(self.workers, projection.name, self.histories)
+        self.position = self.begin
+
+    async def run(self) -> Histories:
+        """Read, compare, wait for what is on its way, and return the aggregates as they are then."""
+        with records.Log(self.settings, self.topic, {self.partition: self.begin}) as log:
+            async for batch in self._batches(log, self.end):
+                self.report.events += len(batch)
+                await self._check_entries(batch)
+            sound = list(self.histories.sound())
+            handled = await self._handled()
+            await self._documents.compare(sound, handled)
+            await self._table.compare(sound)
+            await self._settle(log)
+        return self.histories
+
+    async def _batches(self, log: records.Log, end: int) -> AsyncIterator[dict[int, EventMessage]]:
+        """Fold all events before `end`; yield what came, by offset."""
+        left = log.upto({self.partition: end})
+        while (batch := await asyncio.to_thread(next, left, None)) is not None:
+            messages = {record.offset(): message for record in batch if (message := self._decoded(record))}
+            for offset, message in messages.items():
+                self.histories.apply(message, offset)
+            self.advance(log.positions[self.partition] - self.position)
+            self.position = log.positions[self.partition]
+            self.last = batch[-1].offset() + 1 if batch else self.last
+            yield messages
+
+    def _decoded(self, record: Any) -> EventMessage | None:
+        """Return the event in a record; what is none is drift, and leaves a gap in its aggregate's sequence."""
+        key = (record.key() or b"").decode(errors="replace")
+        try:
+            message = decode_event(record.value() or b"")
+        except Exception as error:  # whatever is wrong with it
+            at = f"offset {record.offset()} of partition {self.partition}"
+            self.report.drift(Kind.HISTORY, self.topic, key, f"{at}: {type(error).__name__}: {error}")
+            return None
+        if message.key != key:
+            self.report.drift(Kind.PLACE, self.topic, key, f"{message.type} {message.id} is of {message.key}")
+        return message
+
+    async def _handled(self) -> int:
+        return await self.documents.handled(self.settings.named(self.topic), self.partition)
+
+    async def _check_entries(self, batch: dict[int, EventMessage]) -> None:
+        looked = [self.documents.missing_entries(batch[offset] for offset in offsets) for offsets in chunks(batch)]
+        missing = {message.id for messages in await asyncio.gather(*looked) for message in messages}
+        self._missing |= {offset: message for offset, message in batch.items() if message.id in missing}
+        self.report.checked["log entries"] += len(batch)
+
+    async def _settle(self, log: records.Log) -> None:
+        """Read on, and look again, until nothing is left to be judged or it takes too long."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            await self._read_on(log)
+            handled = await self._handled()
+            await self._judge_entries(handled)
+            if not (self._missing or self._documents.behind or self._table.waits) or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self._documents.compare(self._documents.take_behind(), handled)
+            await self._table.compare_again()
+        self.report.in_flight["log entries"] += len(self._missing)
+        self.report.in_flight["documents"] += len(self._documents.behind)
+        self._table.give_up()
+
+    async def _read_on(self, log: records.Log) -> None:
+        if self.histories.expects:
+            ends = await asyncio.to_thread(records.ends, self.settings, self.topic)
+            async for _ in self._batches(log, ends[self.partition]):
+                pass
+            self.histories.give_up()
+            await self._documents.write_down()
+
+    async def _judge_entries(self, handled: int) -> None:
+        """Say of the entries that must have been written by now that they are missing, if they still are."""
+        due = [offset for offset in self._missing if offset < handled]
+        for offsets in chunks(due):
+            await self.documents.lost_entries(self._missing.pop(offset) for offset in offsets)
+
+
+def chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
+    """Return `items`, so many at a time."""
+    all_items = list(items)
+    return (all_items[first : first + CHUNK] for first in range(0, len(all_items), CHUNK))

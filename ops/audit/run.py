@@ -1,0 +1,138 @@
+"""The audit: stock first, then orders, partition by partition; then lines of both against each other."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import aiohttp
+from pymongo.errors import PyMongoError
+
+from ops import records
+from ops.audit.documents import Documents
+from ops.audit.history import Aggregate
+from ops.audit.laws import order_laws, product_laws
+from ops.audit.lines import Lines
+from ops.audit.partition import PartitionAudit
+from ops.audit.report import Kind, Report
+from ops.audit.settled import wait_until_settled
+from ops.audit.strangers import Strangers
+from ops.audit.tables import Workers
+from ops.errors import Unavailable
+from ops.progress import Advance, progress
+from projections.mongo.client import Mongo
+from projections.projection import Projection
+from projections.table import INVENTORY, ORDERS
+from streams.codec import decode_event
+from streams.settings import Settings
+
+SETTLE_SECONDS = 30.0  # for orders and stock to agree
+
+
+async def run(settings: Settings, repair: bool) -> Report:
+    """Audit everything; with `repair`, write the documents that drifted as the events make them."""
+    began, report, mongo = time.monotonic(), Report(), Mongo(settings)
+    try:
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession(headers=_authorization(settings)))
+            await Audit(settings, mongo, Workers(settings, session), report, repair).run()
+    except PyMongoError as error:
+        raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}") from error
+    finally:
+        mongo.close()
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _authorization(settings: Settings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+
+
+@dataclass
+class Audit:
+    """One audit, up to the offsets at which it began."""
+
+    settings: Settings
+    mongo: Mongo
+    workers: Workers
+    report: Report
+    repair: bool
+    positions: dict[str, dict[int, int]] = field(default_factory=dict)  # where each partition is to be read on
+    lasts: dict[str, dict[int, int]] = field(default_factory=dict)  # behind the last record of each
+
+    async def run(self) -> None:
+        """Audit stock, then orders, then both against each other."""
+        topics = [projection.topic.name for projection in (INVENTORY, ORDERS)]
+        begins = {topic: await asyncio.to_thread(records.begins, self.settings, topic) for topic in topics}
+        self.report.ends = {topic: await asyncio.to_thread(records.ends, self.settings, topic) for topic in topics}
+        lines = Lines(self.report)
+        total = sum(end - begins[t][n] for t, ends in self.report.ends.items() for n, end in ends.items())
+        with progress("events", total) as advance:
+            await self._audit(INVENTORY, begins[topics[0]], advance, self._check_products, lines.add_products)
+            await self._audit(ORDERS, begins[topics[1]], advance, self._check_orders, lines.add_orders)
+        lines.add_rest()
+        await asyncio.to_thread(self._settle, lines)
+
+    async def _audit(
+        self,
+        projection: Projection,
+        begins: records.Offsets,
+        advance: Advance,
+        check: Callable[[Aggregate], None],
+        add: Callable[[Iterable[Aggregate]], None],
+    ) -> None:
+        topic = projection.topic.name
+        documents = Documents(self.mongo, projection, self.report, self.repair)
+        strangers = Strangers(self.settings, documents)
+        self.positions[topic], self.lasts[topic] = {}, {}
+        for number, end in self.report.ends[topic].items():
+            part = PartitionAudit(
+                self.settings, documents, self.workers, self.report, number, begins[number], end, advance
+            )
+            aggregates = (await part.run()).aggregates.values()
+            for aggregate in aggregates:
+                if not aggregate.broken:
+                    check(aggregate)
+            add(aggregates)
+            strangers.know(aggregates)
+            self.positions[topic][number], self.lasts[topic][number] = part.position, part.last
+        await strangers.find(self.positions[topic])
+
+    def _check_products(self, product: Aggregate) -> None:
+        self.report.checked["products"] += 1
+        views = product.views.get("reservations", {}).values()
+        reservations = [view.reservation for view in views]
+        self.report.checked["reservations"] += len(reservations)
+        balance = product.views["inventory"][product.key].stock.balance
+        for what in product_laws(balance, reservations):
+            self.report.drift(Kind.PRODUCT, INVENTORY.topic.name, product.key, what)
+
+    def _check_orders(self, order: Aggregate) -> None:
+        self.report.checked["orders"] += 1
+        for what in order_laws(order.views["orders"][order.key].order):
+            self.report.drift(Kind.ORDER, ORDERS.topic.name, order.key, what)
+
+    # --- what may have been under way
+
+    def _settle(self, lines: Lines) -> None:
+        """Read on and judge the lines that differ again, each time all that was caused before has happened. Blocks."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while lines.differing and time.monotonic() < deadline:
+            if late := wait_until_settled(self.settings, self.lasts, deadline):
+                self.report.notes.append(f"{len(lines.differing)} lines could not be judged: {late}")
+                break
+            for topic in self.lasts:
+                self._read_on(topic, lines)
+            lines.judge()
+        lines.give_up()
+
+    def _read_on(self, topic: str, lines: Lines) -> None:
+        ends = records.ends(self.settings, topic)
+        with records.Log(self.settings, topic, self.positions[topic]) as log:
+            for batch in log.upto(ends):
+                for record in batch:
+                    self.lasts[topic][record.partition()] = record.offset() + 1
+                    if lines.wants(record.key().decode(errors="replace")):
+                        lines.apply(decode_event(record.value()))
+            self.positions[topic] = log.positions

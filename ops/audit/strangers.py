@@ -1,0 +1,71 @@
+"""Documents that no event made."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ops import records
+from ops.audit.documents import CHUNK, Documents
+from ops.audit.history import Aggregate
+from ops.audit.report import Kind
+from projections.document import Document
+from projections.mongo.writes import load
+from streams.codec import decode_event
+from streams.settings import Settings
+
+AT_MOST = 10_000  # that are looked at; they stay where they are: an audit against the wrong Kafka finds nothing else
+
+
+@dataclass
+class Strangers:
+    """Looks for documents of a projection's collections whose id no event has."""
+
+    settings: Settings
+    documents: Documents
+    _known: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # collection → keys
+    _broken: set[str] = field(default_factory=set)
+
+    def know(self, aggregates: Iterable[Aggregate]) -> None:
+        """Remember the documents of `aggregates`; those of broken ones are nobody's."""
+        for aggregate in aggregates:
+            if aggregate.broken:
+                self._broken.add(aggregate.key)
+            for collection, views in aggregate.views.items():
+                self._known[collection].update(views)
+
+    async def find(self, positions: records.Offsets) -> None:
+        """Report those that are not even of the events since `positions`, up to which the log was read."""
+        names = [model.collection for model in self.documents.projection.models]
+        unknown = {name: found for name in names if (found := await self._unknown(name, self._known[name]))}
+        if unknown:
+            await asyncio.to_thread(self._read_on, positions)
+        for name, found in unknown.items():
+            await self._report(name, found - self._known[name])
+
+    async def _unknown(self, name: str, known: set[str]) -> set[str]:
+        found: set[str] = set()
+        async for document in self.documents.of(name).find({}, {"_id": 1}, batch_size=10_000):
+            if document["_id"] not in known and len(found) < AT_MOST:
+                found.add(document["_id"])
+        return found
+
+    def _read_on(self, positions: records.Offsets) -> None:
+        topic = self.documents.projection.topic.name
+        with records.Log(self.settings, topic, positions) as log:
+            for batch in log.upto(records.ends(self.settings, topic)):
+                for message in (decode_event(record.value()) for record in batch):
+                    for model in self.documents.projection.models:
+                        if (key := model.key(message)) is not None:
+                            self._known[model.collection].add(key)
+
+    async def _report(self, name: str, strangers: set[str]) -> None:
+        ids = sorted(strangers)
+        for first in range(0, len(ids), CHUNK):
+            for document in await load(self.documents.of(name), ids[first : first + CHUNK]):
+                if not self._of_broken(document):
+                    where = self.documents.projection.collection(name)
+                    self.documents.report.drift(Kind.DOCUMENT, where, str(document["_id"]), "no event made it")
+
+    def _of_broken(self, document: Document) -> bool:
+        return document["_id"] in self._broken or document.get("productId") in self._broken

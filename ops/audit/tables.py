@@ -1,0 +1,125 @@
+"""The workers' tables against what the events make, aggregate by aggregate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import unquote
+
+import aiohttp
+
+from domain.inventory import Reservation
+from ops import state
+from ops.audit.history import Aggregate
+from projections.inventory import ProductView
+from projections.orders import OrderView
+from projections.reservations import ReservationView
+from streams.settings import Settings
+from tables import orders, stock
+from tables.orders import OrderEntry
+from tables.stock import QueuePlace, StockEntry
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+Line = tuple[str, str]  # order, line
+
+
+@dataclass
+class Snapshot:
+    """An aggregate as a table has it."""
+
+    version: int = 0
+    state: Any = None
+    reservations: dict[Line, Reservation] = field(default_factory=dict)
+    places: dict[int, Line] = field(default_factory=dict)
+
+    def differs(self, aggregate: Aggregate) -> str | None:
+        """Return how it differs from `aggregate`, which has the same version."""
+        expected = expected_snapshot(aggregate)
+        if self.state != expected.state:
+            return f"the state is {self.state}, the events make {expected.state}"
+        if self.reservations != expected.reservations:
+            lines = [line for line in {**self.reservations, **expected.reservations} if self._other(expected, line)]
+            first = lines[0]
+            return (
+                f"{len(lines)} reservations differ: {first} is {self.reservations.get(first)}, "
+                f"the events make {expected.reservations.get(first)}"
+            )
+        if self.places != expected.places:
+            return f"the queue is {self.places}, the events make {expected.places}"
+        return None
+
+    def _other(self, expected: "Snapshot", line: Line) -> bool:
+        return self.reservations.get(line) != expected.reservations.get(line)
+
+
+def expected_snapshot(aggregate: Aggregate) -> Snapshot:
+    """Return what the table should have of `aggregate`."""
+    if (order := cast(OrderView | None, aggregate.view("orders", aggregate.key))) is not None:
+        return Snapshot(aggregate.version, order.order)
+    product = cast(ProductView, aggregate.view("inventory", aggregate.key))
+    views = cast(dict[str, ReservationView], aggregate.views.get("reservations", {})).values()
+    lines = {(view.reservation.order_id, view.reservation.line_id): view.reservation for view in views}
+    places = {line.place: at for at, line in lines.items() if line.place is not None}
+    return Snapshot(aggregate.version, product.stock, lines, places)
+
+
+def order_snapshots(entries: Mapping[bytes, bytes]) -> dict[str, Snapshot]:
+    """Return the orders in a table's entries."""
+    found: dict[str, Snapshot] = {}
+    for key, raw in entries.items():
+        if not key.startswith(b"/"):
+            entry: OrderEntry = orders.CODEC.decode(key, raw)
+            found[unquote(key.decode())] = Snapshot(entry.version, entry.state)
+    return found
+
+
+def stock_snapshots(entries: Mapping[bytes, bytes]) -> dict[str, Snapshot]:
+    """Return the products in a table's entries, each with its reservations and its queue."""
+    found: dict[str, Snapshot] = {}
+    for key, raw in entries.items():
+        if key.startswith(b"/"):
+            continue
+        product, _, rest = key.decode().partition("/")
+        snapshot = found.setdefault(unquote(product), Snapshot())
+        match stock.CODEC.decode(key, raw):
+            case StockEntry(state=state, version=version):
+                snapshot.state, snapshot.version = state, version
+            case Reservation() as reservation:
+                snapshot.reservations[reservation.order_id, reservation.line_id] = reservation
+            case QueuePlace(order_id=order_id, line_id=line_id):
+                snapshot.places[int(rest.removeprefix("/"))] = order_id, line_id
+    return found
+
+
+SNAPSHOTS = {"orders": order_snapshots, "inventory": stock_snapshots}
+
+
+class Workers:
+    """The web pages of the workers of this machine's stack."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        stack = state.read(settings.data)
+        host = WILDCARDS.get(stack.host, stack.host) if stack else ""
+        self._host = f"[{host}]" if ":" in host else host
+        self._processes = stack.processes if stack else []
+
+    def urls(self, role: str) -> list[str]:
+        """Return where the workers of a role answer."""
+        return [f"http://{self._host}:{each.port}/entries" for each in self._processes if each.role == role]
+
+    async def snapshots(self, role: str, partition: int) -> dict[str, Snapshot] | None:
+        """Return what the worker that owns a partition has in its table; None while none of them owns it."""
+        for url in self.urls(role):
+            try:
+                async with self._session.get(url, params={"partition": partition}) as answer:
+                    if answer.status == 200:
+                        return SNAPSHOTS[role](dict(map(_entry, (await answer.read()).splitlines())))
+            except aiohttp.ClientError:
+                continue  # it is being restarted
+        return None
+
+
+def _entry(line: bytes) -> tuple[bytes, bytes]:
+    """Return key and value of a line; neither ids nor topics have a quote in a key."""
+    key, _, value = line.removeprefix(b'{"key":"').partition(b'","value":')
+    return key, value.removesuffix(b"}")

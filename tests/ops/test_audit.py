@@ -1,0 +1,170 @@
+"""`fulfillment audit` on the real system: clean after a mixed load; drifted documents are found and mended."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from system import Api, System
+
+from ops.audit.report import Drift, Report
+from ops.audit.run import run
+from projections.mongo.client import Mongo
+
+MINE = f"audit-{uuid4().hex[:6]}"
+
+
+async def audit(system: System, repair: bool = False) -> tuple[Report, list[Drift]]:
+    """Return the report, and the drifts of this file's orders and products only."""
+    report = await run(system.settings, repair)
+    return report, [drift for drift in report.drifts if MINE in drift.key or MINE in drift.what]
+
+
+@pytest.fixture
+async def mongo(system: System) -> AsyncIterator[Mongo]:
+    mongo = Mongo(system.settings)
+    yield mongo
+    mongo.close()
+
+
+async def shipped_in_part(api: Api) -> str:
+    """Return an order that was shipped in part, its product also reserved by hand and waited for."""
+    product, name = f"{MINE}-{uuid4().hex[:6]}", f"{MINE}-{uuid4().hex[:6]}"
+    await api.stock(product, 5)
+    await api.place((product, 4), orderId=name)
+    await api.order(name, lambda order: order["allocationStatus"] == "ALLOCATED")
+    await api("POST", f"/orders/{name}/shipments", {"lines": [{"lineId": "1", "quantity": 3}]})
+    await api("POST", f"/inventory/{product}/allocate", {"orderId": f"{name}-by-hand", "quantity": 1})
+    waiting = await api.place((product, 2), orderId=f"{name}-waiting")
+    await api("POST", f"/inventory/{product}/adjust", {"delta": 1, "reason": "found"})
+    cancelled = await api.place((product, 2))
+    await api("DELETE", f"/orders/{cancelled['id']}")
+    await api.order(waiting["id"], lambda order: order["items"][0]["allocated"] == 1)
+    return name
+
+
+async def orders(system: System, api: Api, count: int) -> list[str]:
+    """Return so many of them, with nothing under way any more."""
+    placed = [await shipped_in_part(api) for _ in range(count)]
+    await asyncio.to_thread(system.quiet)
+    return placed
+
+
+async def test_a_mixed_load_is_clean_and_everything_was_looked_at(system: System, api: Api) -> None:
+    await orders(system, api, 3)
+    report, drifts = await audit(system)
+    assert drifts == []
+    assert not report.in_flight.total()
+    assert report.notes == []
+    looked_at = {"orders", "products", "lines", "reservations", "documents", "table entries", "log entries"}
+    assert {what for what, count in report.checked.items() if count} == looked_at
+    assert report.events == report.checked["log entries"]
+
+
+async def test_a_system_under_load_is_judged_fairly(system: System, api: Api) -> None:
+    product = f"{MINE}-busy"
+    await api.stock(product, 200)
+    auditing = asyncio.create_task(asyncio.to_thread(asyncio.run, run(system.settings, False)))
+    placed = 0
+    while not auditing.done():
+        placed += 1
+        order = await api.place((product, 2), orderId=f"{MINE}-busy-{placed}")
+        await api("PUT", f"/orders/{order['id']}/status", {"status": "SHIPPED"})
+    assert placed > 10
+    assert [drift for drift in (await auditing).drifts if MINE in drift.key] == []
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "a changed status": {"$set": {"status": "DELIVERED"}},
+    "a changed line": {"$set": {"items.0.allocated": 77}},
+    "a field removed": {"$unset": {"billingAddress": 1}},
+    "newer than the log": {"$set": {"sequence": 999}},
+    "older than the log": {"$set": {"sequence": 1}},
+    "no sequence": {"$unset": {"sequence": 1}},
+}
+
+
+async def test_changed_documents_are_found_and_mended(system: System, api: Api, mongo: Mongo) -> None:
+    documents = mongo.collection("orders_v1")
+    changed = dict(zip(CHANGES, await orders(system, api, len(CHANGES)), strict=True))
+    before = {order: await documents.find_one({"_id": order}) for order in changed.values()}
+    for change, order in changed.items():
+        await documents.update_one({"_id": order}, CHANGES[change])
+    await found_and_mended(system, {("orders_v1", order) for order in changed.values()})
+    assert {order: await documents.find_one({"_id": order}) for order in changed.values()} == before
+
+
+async def test_lost_documents_and_log_entries_are_found_and_mended(system: System, api: Api, mongo: Mongo) -> None:
+    [order] = await orders(system, api, 1)
+    found = await mongo.collection("orders_v1").find_one({"_id": order})
+    assert found
+    product = found["items"][0]["productId"]
+    event = await mongo.collection("order_events_v1").find_one({"orderId": order, "sequence": 2})
+    movement = await mongo.collection("stock_ledger_v1").find_one({"productId": product, "sequence": 1})
+    assert event
+    assert movement
+    lost = {
+        ("orders_v1", order),
+        ("inventory_v1", product),
+        ("reservations_v1", f"{product}/{order}/1"),
+        ("order_events_v1", event["_id"]),
+        ("stock_ledger_v1", movement["_id"]),
+    }
+    for collection, identifier in lost:
+        await mongo.collection(collection).delete_one({"_id": identifier})
+    await found_and_mended(system, lost)
+    assert await mongo.collection("orders_v1").find_one({"_id": order}) == found
+    assert await mongo.collection("stock_ledger_v1").find_one({"_id": movement["_id"]}) == movement
+
+
+async def found_and_mended(system: System, lost: set[tuple[str, str]]) -> None:
+    """Audit, audit and repair, audit again: `lost` is found, mended, and gone."""
+    report, _ = await audit(system)
+    assert not report.clean
+    assert {(drift.where, drift.key) for drift in report.drifts} >= lost
+    report, _ = await audit(system, repair=True)
+    assert {(drift.where, drift.key) for drift in report.drifts if drift.repaired} >= lost
+    report, drifts = await audit(system)
+    assert drifts == []
+    assert not {(drift.where, drift.key) for drift in report.drifts} & lost
+
+
+async def test_a_changed_log_entry_and_an_invented_document_on_the_command_line(
+    system: System, api: Api, mongo: Mongo
+) -> None:
+    [order] = await orders(system, api, 1)
+    events = mongo.collection("order_events_v1")
+    before = await events.find_one({"orderId": order, "sequence": 2})
+    assert before
+    await events.update_one({"_id": before["_id"]}, {"$set": {"data.allocated": 1_000}})
+    await mongo.collection("orders_v1").insert_one({"_id": f"{MINE}-invented", "sequence": 1})
+    try:
+        done = await asyncio.to_thread(system.run, "audit", "--repair", "--json", check=False)
+    finally:
+        await mongo.collection("orders_v1").delete_one({"_id": f"{MINE}-invented"})
+    found = {drift["key"]: drift for drift in json.loads(done.stdout)["drift"]}
+    assert done.returncode == 1, "the invented document is left to people"
+    assert (found[f"{MINE}-invented"]["what"], found[f"{MINE}-invented"]["repaired"]) == ("no event made it", False)
+    assert found[before["_id"]]["repaired"]
+    assert await events.find_one({"_id": before["_id"]}) == before
+    shown = await asyncio.to_thread(system.run, "audit", check=False)
+    assert "compared" in shown.stdout
+
+
+async def test_a_worker_shows_its_entries_a_partition_at_a_time(system: System, api: Api) -> None:
+    order = await shipped_in_part(api)
+    port = next(process["port"] for process in system.status()["processes"] if process["name"] == "orders-0")
+    keys: list[str] = []
+    async with aiohttp.ClientSession() as session:
+        for partition in range(system.settings.partitions):
+            async with session.get(f"http://127.0.0.1:{port}/entries?partition={partition}") as answer:
+                keys += [json.loads(line)["key"] async for line in answer.content]
+        async with session.get(f"http://127.0.0.1:{port}/entries?partition=99") as answer:
+            assert (answer.status, await answer.json()) == (404, {"partitions": list(range(8))})
+    assert order in keys
+    assert len([key for key in keys if not key.startswith("/")]) == len(
+        {key for key in keys if not key.startswith("/")}
+    )
