@@ -5,15 +5,15 @@ given, in `currency` or in the amounts, else EUR.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from domain.address import Address
 from domain.inventory.commands import Positive
 from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL, Id, Instant, Quantity, Value
-from domain.money import Currency, Money
-from domain.orders.commands import FEW, NewLine, PlaceOrder, Price
+from domain.money import Currency
+from domain.orders.commands import FEW, PlaceOrder
 from domain.policy import AllocationPolicy
 
 from .amounts import Amount, Sent, units_of
@@ -47,15 +47,16 @@ class OrderRequest(Value):
     def command(self) -> PlaceOrder:
         """Return the command; a `Problem` when the currencies differ or an amount is too large."""
         currency = self._currency()
-        lines = tuple(self._line(number, item, currency) for number, item in enumerate(self.items))
-        return PlaceOrder.model_construct(
-            customer_id=self.customer_id,
-            lines=lines,
-            shipping_address=self.shipping_address,
-            billing_address=self.billing_address or self.shipping_address,
-            total_cost=self._total(currency),
-            policy=self.policy,
-            issued_at=self.issued_at,
+        return PlaceOrder.model_validate(  # a quarter of what `model_construct` takes
+            {
+                "customer_id": self.customer_id,
+                "lines": [self._line(number, item, currency) for number, item in enumerate(self.items)],
+                "shipping_address": self.shipping_address,
+                "billing_address": self.billing_address or self.shipping_address,
+                "total_cost": self._total(currency),
+                "policy": self.policy,
+                "issued_at": self.issued_at,
+            }
         )
 
     def _amounts(self) -> Iterator[tuple[str, Amount]]:
@@ -70,19 +71,19 @@ class OrderRequest(Value):
                 raise invalid({field: f"is in {sent.currency}, the order is in {currency}"}, "INVALID_ORDER")
         return currency or DEFAULT_CURRENCY
 
-    def _line(self, number: int, item: OrderItem, currency: str) -> NewLine:
+    def _line(self, number: int, item: OrderItem, currency: str) -> dict[str, Any]:
         units = units_of(item.price, currency, MAX_AMOUNT, f"items.{number}.price")
-        return NewLine.model_construct(
-            line_id=item.line_id,
-            product_id=item.product_id,
-            quantity=item.quantity,
-            price=Price.model_construct(amount=units, currency=currency),
-        )
+        return {
+            "line_id": item.line_id,
+            "product_id": item.product_id,
+            "quantity": item.quantity,
+            "price": {"amount": units, "currency": currency},
+        }
 
-    def _total(self, currency: str) -> Money | None:
+    def _total(self, currency: str) -> dict[str, Any] | None:
         if self.total_cost is None:
             return None
-        return Money(amount=units_of(self.total_cost, currency, MAX_TOTAL, "totalCost"), currency=currency)
+        return {"amount": units_of(self.total_cost, currency, MAX_TOTAL, "totalCost"), "currency": currency}
 
 
 class ReserveRequest(Value):
