@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -45,18 +45,27 @@ READABLE = Without(
     "must not contain control characters other than line breaks and tabs",
 )
 _DATETIME: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_ZONED = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE | re.ASCII)
 
 
 def instant(value: object) -> str:
     """Return the time `value` as UTC with milliseconds, `2026-11-23T10:00:00.000Z`; a time without zone is UTC."""
     if not isinstance(value, str):
         raise ValueError("must be a time like 2026-11-23T10:00:00.000Z")
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+    if _INSTANT.fullmatch(value):  # what our own messages carry: only its numbers can be wrong
+        datetime.fromisoformat(value)
+        return value
+    if _DAY.fullmatch(value):
         value += "T00:00:00Z"
-    elif not re.search(r"(Z|[+-]\d\d:?\d\d)$", value, re.IGNORECASE):
+    elif not _ZONED.search(value):
         value += "Z"
-    moment = _DATETIME.validate_strings(value).astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    try:
+        moment = _DATETIME.validate_strings(value).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between the years 1 and 9999") from None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID, strict=True), PRINTABLE]
