@@ -7,9 +7,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streams.app import RoleApp
 from tables.letters import parked
 
-from .metrics import ParkedLetters
-
 from .entries import entries_page
+from .metrics import ParkedLetters
 
 
 def reasons(app: RoleApp) -> list[str]:

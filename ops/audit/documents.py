@@ -7,6 +7,7 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
+from ops.audit.differences import differences
 from ops.audit.history import Aggregate
 from ops.audit.report import Kind, Report
 from projections.document import Document
@@ -17,7 +18,6 @@ from projections.projection import Projection
 from streams.messages import EventMessage
 
 CHUNK, AT_ONCE = 500, 4  # aggregates, or entries, of one request; and requests at a time
-SHOWN_FIELDS, SHOWN_CHARACTERS = 3, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,6 @@ def rendered(projection: Projection, aggregate: Aggregate) -> Iterator[Rendered]
     for model in projection.models:
         for key, view in aggregate.views.get(model.collection, {}).items():
             yield Rendered(model.collection, key, model.document_of(view))
-
-
-def differences(found: Document, expected: Document) -> str:
-    """Return which fields differ, and how."""
-    names = [name for name in {**expected, **found} if found.get(name, ...) != expected.get(name, ...)]
-    said = [f"{n} is {_short(found, n)}, the events make {_short(expected, n)}" for n in names[:SHOWN_FIELDS]]
-    return "; ".join([*said, *([f"and {len(names) - SHOWN_FIELDS} fields more"] if len(names) > SHOWN_FIELDS else [])])
-
-
-def _short(document: Document, name: str) -> str:
-    text = repr(document[name]) if name in document else "missing"
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,23 @@ from streams.codec import decode_event
 from streams.messages import EventMessage
 from streams.settings import Settings
 
-SETTLE_SECONDS = 30.0  # for what is still being projected
 PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class Patience:
+    """How long an audit waits in all, not for each partition, for what is still being projected."""
+
+    seconds: float = 30.0
+
+    async def pause(self) -> bool:
+        """Wait a moment; return False when there was enough of it."""
+        if self.seconds <= 0:
+            return False
+        began = time.monotonic()
+        await asyncio.sleep(PAUSE_SECONDS)
+        self.seconds -= time.monotonic() - began
+        return True
 
 
 @dataclass
@@ -38,6 +53,7 @@ class PartitionAudit:
     begin: int
     end: int
     advance: Advance
+    patience: Patience
     position: int = 0
     last: int = 0  # behind the last record; transaction markers may follow
     _missing: dict[int, EventMessage] = field(default_factory=dict)  # offset → event without an entry in the logs
@@ -70,8 +86,9 @@ class PartitionAudit:
             messages = {record.offset(): message for record in batch if (message := self._decoded(record))}
             for offset, message in messages.items():
                 self.histories.apply(message, offset)
-            self.advance(log.positions[self.partition] - self.position)
-            self.position = log.positions[self.partition]
+            reached = log.positions[self.partition]
+            self.advance(min(reached, self.end) - min(self.position, self.end))
+            self.position = reached
             self.last = batch[-1].offset() + 1 if batch else self.last
             yield messages
 
@@ -99,14 +116,13 @@ class PartitionAudit:
 
     async def _settle(self, log: records.Log) -> None:
         """Read on, and look again, until nothing is left to be judged or it takes too long."""
-        deadline = time.monotonic() + SETTLE_SECONDS
         while True:
             await self._read_on(log)
             handled = await self._handled()
             await self._judge_entries(handled)
-            if not (self._missing or self._documents.behind or self._table.waits) or time.monotonic() > deadline:
+            waits = self._missing or self._documents.behind or self._table.waits
+            if not waits or not await self.patience.pause():
                 break
-            await asyncio.sleep(PAUSE_SECONDS)
             await self._documents.compare(self._documents.take_behind(), handled)
             await self._table.compare_again()
         self.report.in_flight["log entries"] += len(self._missing)

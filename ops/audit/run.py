@@ -14,7 +14,7 @@ from ops.audit.documents import Documents
 from ops.audit.history import Aggregate
 from ops.audit.laws import order_laws, product_laws
 from ops.audit.lines import Lines
-from ops.audit.partition import PartitionAudit
+from ops.audit.partition import PartitionAudit, Patience
 from ops.audit.report import Kind, Report
 from ops.audit.settled import wait_until_settled
 from ops.audit.strangers import Strangers
@@ -60,6 +60,7 @@ class Audit:
     repair: bool
     positions: dict[str, dict[int, int]] = field(default_factory=dict)  # where each partition is to be read on
     lasts: dict[str, dict[int, int]] = field(default_factory=dict)  # behind the last record of each
+    patience: Patience = field(default_factory=Patience)
 
     async def run(self) -> None:
         """Audit stock, then orders, then both against each other."""
@@ -88,7 +89,7 @@ class Audit:
         self.positions[topic], self.lasts[topic] = {}, {}
         for number, end in self.report.ends[topic].items():
             part = PartitionAudit(
-                self.settings, documents, self.workers, self.report, number, begins[number], end, advance
+                self.settings, documents, self.workers, self.report, number, begins[number], end, advance, self.patience
             )
             aggregates = (await part.run()).aggregates.values()
             for aggregate in aggregates:

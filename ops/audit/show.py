@@ -48,7 +48,8 @@ def _drifts(drifts: list[Drift]) -> Table:
 def _sentence(report: Report) -> str:
     rate = f"{report.seconds:.1f} s, {report.events / max(report.seconds, 0.001):,.0f} events a second"
     if not report.counts:
-        return f"[green]clean[/]: everything is as the events say ({rate})"
+        judged = ", as far as it could be judged" if report.in_flight.total() or report.notes else ""
+        return f"[green]clean[/]: everything is as the events say{judged} ({rate})"
     counts = ", ".join(f"{count:,} × {kind.value}" for kind, count in report.counts.most_common())
     mended = f"; {report.repaired:,} documents were written anew" if report.repaired else ""
     return f"[red]drift[/]: {counts}{mended} ({rate})"

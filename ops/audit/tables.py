@@ -9,6 +9,7 @@ import aiohttp
 
 from domain.inventory import Reservation
 from ops import state
+from ops.audit.differences import differences
 from ops.audit.history import Aggregate
 from projections.inventory import ProductView
 from projections.orders import OrderView
@@ -34,21 +35,12 @@ class Snapshot:
     def differs(self, aggregate: Aggregate) -> str | None:
         """Return how it differs from `aggregate`, which has the same version."""
         expected = expected_snapshot(aggregate)
-        if self.state != expected.state:
-            return f"the state is {self.state}, the events make {expected.state}"
-        if self.reservations != expected.reservations:
-            lines = [line for line in {**self.reservations, **expected.reservations} if self._other(expected, line)]
-            first = lines[0]
-            return (
-                f"{len(lines)} reservations differ: {first} is {self.reservations.get(first)}, "
-                f"the events make {expected.reservations.get(first)}"
-            )
-        if self.places != expected.places:
-            return f"the queue is {self.places}, the events make {expected.places}"
-        return None
+        return differences(self._parts(), expected._parts()) if self != expected else None
 
-    def _other(self, expected: "Snapshot", line: Line) -> bool:
-        return self.reservations.get(line) != expected.reservations.get(line)
+    def _parts(self) -> dict[str, Any]:
+        """Return what is compared, under names that say what it is."""
+        lines = {"/".join(line): reservation for line, reservation in self.reservations.items()}
+        return {"state": self.state, "reservation": lines, "place": self.places}
 
 
 def expected_snapshot(aggregate: Aggregate) -> Snapshot:
