@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     heartbeat_interval: float = Field(2.0, gt=0, description="between two heartbeats")
     transaction_timeout: float = Field(10.0, gt=0, description="an abandoned transaction is aborted after this")
     fetch_bytes: int = Field(256 << 10, gt=0, description="of one partition in one fetch: the most a transaction holds")
-    pace: float = Field(0.02, ge=0, description="least time between two fetches of a role nobody waits for directly")
+    pace: float = Field(
+        0.02, ge=0, description="between two fetches under load: the longer, the larger the transactions"
+    )
     watchdog: float = Field(30.0, gt=0, description="lag without progress for this long ends the worker")
     recent_commands: int = Field(32, ge=0, description="command ids with outcomes an aggregate remembers")
     parked_limit: int = Field(10_000, gt=0, description="letters a partition parks before its processor stops")

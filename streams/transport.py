@@ -22,6 +22,7 @@ Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → 
 
 FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
 LAG_SECONDS = 5.0  # how long the broker may take to say where partitions end
+UNPACED_FETCHES = 8  # made at once after a pause
 DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
 
 
@@ -108,7 +109,7 @@ class FetchConsumer(driver.Consumer):
         self._sought = False
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
-        self._handed_at = float("-inf")
+        self._turn = 0.0  # when the next fetch would be due at a steady pace
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -237,15 +238,15 @@ class FetchConsumer(driver.Consumer):
             return None
         self._room.clear()
         self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
-        self._handed_at = self.loop.time()
+        self._turn = max(self._turn, self.loop.time()) + self.app.pace
         return fetch
 
     async def _keep_pace(self) -> None:
         """Let records gather under load: a transaction costs the broker the same for one record or a hundred.
 
-        The first record after a pause is fetched at once.
+        A few fetches after a pause are made at once; only when they go on does each wait for its turn.
         """
-        if (early := self._handed_at + self.app.pace - self.loop.time()) > 0:
+        if (early := self._turn - UNPACED_FETCHES * self.app.pace - self.loop.time()) > 0:
             await asyncio.sleep(early)
 
     def finish(self, fetch: Fetch) -> None:
