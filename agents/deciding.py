@@ -26,7 +26,8 @@ from .answering import PROCESS_MANAGER as PROCESS_MANAGER
 from .answering import Answering, given_id
 from .decided import Decided as Decided
 from .kind import AggregateKind as AggregateKind
-from .letters import BEHIND, FAILED, Parking, QueueFull, failed, is_about_letters
+from .letters import BEHIND, FAILED, Parking, QueueFull, failed
+from .retrying import Retrying, is_about_letters
 
 UNREAD = "unread"  # the type of a command that could not be read
 
@@ -45,6 +46,7 @@ class Deciding:
         self.types: Mapping[str, type[Command]] = {**kind.types, **LETTER_COMMANDS}
         self.answering = Answering(settings, kind)
         self.parking = Parking(settings, self.answering)
+        self.retrying = Retrying(settings, self.answering, self.parking)
         self.changelog: str = table.changelog_topic.get_topic_name()
 
     def decide(self, fetch: Fetch) -> Decided:
@@ -86,7 +88,7 @@ class Deciding:
         if key not in changes and (target := self._belongs(command.key)) != record.partition:
             decided.writes.append(Write(record.topic, target, command.key.encode(), command.encode(), CONTENT_TYPE))
         elif is_about_letters(command.command):
-            self.parking.obey(command, record.partition, changes, decided)
+            self.retrying.obey(command, record.partition, changes, decided)
         elif not self._waits(record, command, changes, decided):
             self._answer(record, command, changes, decided)
 

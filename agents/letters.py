@@ -5,18 +5,15 @@ QueueFull                      a partition has as many letters as it may, and no
 
 import logging
 import traceback
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from domain.message import Command
 from streams.codec import BadMessage, decode_command
-from streams.letters import DeadLetter, DiscardLetter, LetterKind, RetryLetters
-from streams.messages import CONTENT_TYPE, CommandMessage, Outcome, instant_of
+from streams.letters import DeadLetter, LetterKind
+from streams.messages import CONTENT_TYPE, instant_of
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.transactions import ANY_PARTITION, Write
-from tables.entries import Answer, remember
 from tables.letters import Letter, Letters, aggregates, parked
 from tables.store import Changes
 
@@ -25,8 +22,7 @@ from .decided import Decided
 
 log = logging.getLogger(__name__)
 
-FAILED, BEHIND, DISCARDED = "PROCESSING_FAILED", "PARKED_BEHIND", "DISCARDED"
-AT_ONCE = 500  # letters a transaction retries of one aggregate; the rest is left to the next
+FAILED, BEHIND = "PROCESSING_FAILED", "PARKED_BEHIND"
 RELIEF = 10_000  # letters a full partition tries in one transaction
 
 
@@ -42,7 +38,7 @@ class Drained(NamedTuple):
 
 
 class Parking:
-    """Parks, retries and discards the commands of one kind of aggregate."""
+    """Parks commands of one kind of aggregate, and handles them again."""
 
     def __init__(self, settings: Settings, answering: Answering) -> None:
         self.settings, self.answering, self.kind = settings, answering, answering.kind
@@ -71,86 +67,14 @@ class Parking:
             self._relieved.add(partition)
             left = RELIEF
             for aggregate_id in aggregates(changes.entries):
-                left -= self._drain(aggregate_id, partition, changes, decided, left).handled
+                left -= self.drain(aggregate_id, partition, changes, decided, left).handled
         if parked(changes) >= limit:
             raise QueueFull(
                 f"{parked(changes)} letters are parked, as many as may be (FULFILLMENT_PARKED_LIMIT). Mend the code "
                 "and restart the worker, which tries them all; or raise the limit, restart, and discard some"
             )
 
-    # --- the commands about letters
-
-    def obey(self, command: CommandMessage, partition: int, changes: Changes[Any], decided: Decided) -> None:
-        """Handle a command about letters, and answer it."""
-        match command.command:
-            case RetryLetters():
-                self._retry(command, command.command, partition, changes, decided)
-            case DiscardLetter():
-                self._discard(command, command.command, changes, decided)
-
-    def _retry(
-        self, command: CommandMessage, retry: RetryLetters, partition: int, changes: Changes[Any], decided: Decided
-    ) -> None:
-        drained = self._drain(command.key, partition, changes, decided, AT_ONCE, command.time)
-        handled, letters = retry.handled + drained.handled, Letters(changes, command.key)
-        if drained.failed is not None:
-            letters.replace(drained.failed)
-            self.record(decided, "parked", drained.failed, command.key, command.time)
-        elif letters.queue is not None:  # the rest in the next transaction, whose outcome answers this command
-            rest = replace(command, command=RetryLetters(handled=handled))
-            topic = self.settings.named(self.kind.commands.name)
-            decided.writes.append(Write(topic, partition, command.key.encode(), rest.encode(), CONTENT_TYPE))
-            return
-        result: dict[str, Any] = {"retried": handled, "left": len(letters)}
-        if (failed := drained.failed) is not None:
-            result["failed"] = {"commandId": failed.command_id, "code": failed.code, "message": failed.message}
-        self._answer(command, changes, decided, result)
-
-    def _discard(
-        self, command: CommandMessage, discard: DiscardLetter, changes: Changes[Any], decided: Decided
-    ) -> None:
-        letters = Letters(changes, command.key)
-        letter = letters.get(discard.command_id)
-        if letter is not None:
-            letters.remove(letter.command_id)
-            self.record(decided, "discarded", letter, command.key, command.time, discard.reason)
-            self._reject(letter, command, discard.reason, changes, decided)
-        self._answer(command, changes, decided, {"discarded": int(letter is not None), "left": len(letters)})
-
-    def _reject(
-        self, letter: Letter, command: CommandMessage, reason: str, changes: Changes[Any], decided: Decided
-    ) -> None:
-        """Tell who sent a discarded command, and remember to tell again."""
-        answer = Answer(letter.command_id, letter.command_type, 0, (), DISCARDED, f"discarded: {reason}")
-        key = self.kind.key(command.key)
-        with suppress(Exception):  # an entry nobody can read may be why the command is discarded
-            if (entry := changes.get(key)) is not None:
-                answer = replace(answer, version=entry.version)
-                recent = remember(entry.recent, answer, self.settings.recent_commands)
-                changes.put(key, self.kind.entry(entry.state, entry.version, recent))
-        sender = replace(command, id=letter.command_id)
-        decided.writes.append(self.answering.outcome(answer.outcome(sender, self.kind.aggregate, None)))
-
-    def _answer(self, command: CommandMessage, changes: Changes[Any], decided: Decided, result: dict[str, Any]) -> None:
-        version = 0
-        with suppress(Exception):  # see above
-            version = getattr(changes.get(self.kind.key(command.key)), "version", 0)
-        outcome = Outcome(
-            command_id=command.id,
-            command_type=command.type,
-            aggregate=self.kind.aggregate,
-            aggregate_id=command.key,
-            status="accepted",
-            time=command.time,
-            correlation_id=command.correlation_id,
-            version=version,
-            result=result,
-        )
-        decided.writes.append(self.answering.outcome(outcome))
-
-    # --- one letter after the other
-
-    def _drain(
+    def drain(
         self,
         aggregate_id: str,
         partition: int,
@@ -159,6 +83,7 @@ class Parking:
         limit: int,
         time: str | None = None,
     ) -> Drained:
+        """Handle an aggregate's letters, `limit` of them at most, up to the first that fails again."""
         letters = Letters(changes, aggregate_id)
         for handled in range(limit):
             if (letter := letters.first()) is None:
@@ -167,11 +92,11 @@ class Parking:
             changes.begin()
             try:
                 self._handle(letter, partition, changes, decided.writes)
+                letters.remove(letter.command_id)
             except Exception as bug:  # still not mended
                 changes.rollback()
                 del decided.writes[written:]
                 return Drained(handled, failed(letter, bug))
-            letters.remove(letter.command_id)
             self.record(decided, "retried", letter, aggregate_id, time or instant_of(letter.timestamp))
         return Drained(limit)
 
@@ -228,8 +153,3 @@ def failed(letter: Letter, bug: Exception) -> Letter:
         attempts=letter.attempts + 1,
         traceback="".join(traceback.format_exception(bug)),
     )
-
-
-def is_about_letters(command: Command) -> bool:
-    """Whether `command` is for `Parking`."""
-    return type(command) in (RetryLetters, DiscardLetter)

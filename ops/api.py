@@ -20,6 +20,7 @@ from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
 from streams.gateway import Gateway  # noqa: E402
+from streams.letterreader import LetterReader  # noqa: E402
 from streams.settings import Settings  # noqa: E402
 from streams.waiting import Waiting  # noqa: E402
 from web.app import install  # noqa: E402
@@ -70,7 +71,13 @@ class Api:
         self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
         self.mongo = Mongo(settings)
         self.services = Services(
-            settings, self.gateway, waiting, Queries(self.mongo), IdempotencyKeys(self.mongo), self.reasons
+            settings,
+            self.gateway,
+            waiting,
+            Queries(self.mongo),
+            IdempotencyKeys(self.mongo),
+            LetterReader(settings),
+            self.reasons,
         )
 
     async def start(self, _: Application) -> None:

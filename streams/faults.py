@@ -7,14 +7,13 @@ nothing while nothing is armed.
 """
 
 import os
-from collections.abc import Mapping
 
 
 class Injected(RuntimeError):
     """The bug that was asked for."""
 
 
-def _armed(text: str) -> Mapping[str, str]:
+def _armed(text: str) -> dict[str, str]:
     """Return name → what is to happen there."""
     pairs = (each.strip().partition(":") for each in text.split(",") if each.strip())
     return {name: action for action, _, name in pairs}

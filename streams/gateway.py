@@ -17,7 +17,7 @@ from domain import inventory, orders
 from .messages import CONTENT_TYPE, CommandMessage
 from .partitions import partition_of
 from .settings import Settings
-from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS
+from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic
 
 log = logging.getLogger(__name__)
 
@@ -62,22 +62,26 @@ class Gateway:
             with suppress(asyncio.TimeoutError, KafkaError):
                 await asyncio.wait_for(self._producer.stop(), 1.0)
 
-    async def send(self, messages: Sequence[CommandMessage]) -> None:
-        """Return when every one of `messages` is durable; raise `GatewayUnavailable` when that takes too long."""
+    async def send(self, messages: Sequence[CommandMessage], topic: Topic | None = None) -> None:
+        """Return when every one of `messages` is durable; raise `GatewayUnavailable` when that takes too long.
+
+        `topic`: where to, for commands that both kinds of aggregate take.
+        """
         if self._producer is None:
             raise GatewayUnavailable("Kafka has not been reached yet")
         try:
             async with asyncio.timeout(self._settings.command_timeout):
-                acknowledged = [await self._enqueue(message) for message in messages]
+                acknowledged = [await self._enqueue(message, topic) for message in messages]
                 for future in acknowledged:
                     await asyncio.shield(future)
         except (TimeoutError, KafkaError) as error:
             raise GatewayUnavailable(f"Kafka did not take the commands: {error!r}") from error
 
-    async def _enqueue(self, message: CommandMessage) -> Any:
+    async def _enqueue(self, message: CommandMessage, topic: Topic | None) -> Any:
         assert self._producer is not None
-        topic, key = self._topics[message.type], message.key.encode()
-        return await self._producer.send(topic, message.encode(), key=key, headers=CONTENT_TYPE)
+        name = self._settings.named(topic.name) if topic else self._topics[message.type]
+        key = message.key.encode()
+        return await self._producer.send(name, message.encode(), key=key, headers=CONTENT_TYPE)
 
     async def _reach(self) -> None:
         while True:

@@ -93,7 +93,7 @@ class DeadLetter:
     def encode(self) -> bytes:
         """Return the Kafka value."""
         again = (
-            () if self.kind in ("invalid", "parked") and self.attempts < 2 else (self.kind, self.attempts, self.time)
+            () if self.kind in ("invalid", "parked") and not self.attempts else (self.kind, self.attempts, self.time)
         )
         return orjson.dumps(
             {

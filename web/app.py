@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 
 from streams.messages import new_id
 
-from . import operations
+from . import letters, operations
 from .batch import send_commands
 from .decided import PREFIX
 from .errors import Problem, problem_of
@@ -35,6 +35,7 @@ def install(application: web.Application, services: Services) -> None:
         show(PREFIX + query.path, _function(query))
     add("POST", f"{PREFIX}/commands", send_commands)
     show(f"{PREFIX}/commands/{{commandId}}", command_outcome)
+    letters.install(application)
     show("/livez", operations.livez)
     show("/readyz", operations.readyz)
     show("/metrics", operations.metrics)

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from .answers import raw_response
 from .commands import CommandRoute
 from .decided import PREFIX
+from .letters_openapi import letter_paths
 from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, header_of, in_path, in_query
 from .queries import QUERY_ROUTES, QueryRoute
 from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
@@ -37,6 +38,7 @@ def document() -> Schema:
         paths.setdefault(PREFIX + command.path, {})[command.method.lower()] = _command(command, models)
     for query in QUERY_ROUTES:
         paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
+    paths |= {PREFIX + path: operations for path, operations in letter_paths().items()}
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     for path, summary in {"/livez": "Does it live", "/readyz": "Is it ready"}.items():

@@ -13,6 +13,7 @@ LINKS = {
     "inventory": f"{PREFIX}/inventory",
     "workQueue": f"{PREFIX}/work-queue",
     "commands": f"{PREFIX}/commands",
+    "letters": f"{PREFIX}/letters",
     "openapi": "/openapi.json",
     "ready": "/readyz",
     "live": "/livez",

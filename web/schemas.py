@@ -50,6 +50,9 @@ def listing(data: Schema) -> Schema:
     return schema
 
 
+_PARKED = {"aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT, "topic": TEXT, "letters": COUNT,
+           "since": TIME, "commandId": TEXT, "commandType": TEXT, "code": TEXT, "message": TEXT,
+           "attempts": COUNT}  # fmt: skip
 _UNITS = ("pending", "backordered", "allocated", "shipped", "delivered", "cancelled", "returned")
 _QUANTITIES = dict.fromkeys(_UNITS, COUNT)
 _STOCK = {f"{name}Quantity": COUNT for name in "available allocated onHand damaged backordered".split()}
@@ -88,7 +91,12 @@ SCHEMAS: dict[str, Schema] = {
     "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, data={"type": "object"}),
     "WorkItem": record(("orderId", "lines"), orderId=TEXT, customerId=TEXT, since=TIME,
                        lines=list_of({"type": "object"})),
+    "ParkedKey": record(tuple(_PARKED), **_PARKED),
+    "ParkedLetters": record((*_PARKED, "items"), **_PARKED, items=list_of({"type": "object"})),
+    "LettersHandled": record(("aggregate", "aggregateId", "commandId", "left"), aggregate=TEXT, aggregateId=TEXT,
+                             commandId=TEXT, retried=COUNT, discarded=COUNT, left=COUNT, failed={"type": "object"}),
     "Outcome": record(("id", "status"), id=TEXT, status={"enum": ["accepted", "rejected", "pending"]}, type=TEXT,
+                      reason={"const": "parked"},
                       code=TEXT, message=TEXT, aggregate=TEXT, aggregateId=TEXT, version=COUNT,
                       events=list_of({"type": "object"})),
 }  # fmt: skip

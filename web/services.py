@@ -9,6 +9,7 @@ from aiohttp import web
 from projections.mongo.idempotency import IdempotencyKeys
 from projections.mongo.queries import Queries
 from streams.gateway import Gateway
+from streams.letterreader import LetterReader
 from streams.settings import Settings
 from streams.waiting import Waiting
 
@@ -40,6 +41,7 @@ class Services:
     waiting: Waiting
     queries: Queries
     keys: IdempotencyKeys
+    letters: LetterReader
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)
 

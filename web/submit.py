@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 from streams.messages import CommandMessage, Outcome, derived_id, now
+from streams.topics import Topic
 
 from .metrics import COMMANDS, WAITS
 from .requests import Preference
@@ -14,17 +15,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1  # seconds, between two attempts while st
 
 
 async def submit(
-    services: Services, message: CommandMessage, preference: Preference
+    services: Services, message: CommandMessage, preference: Preference, topic: Topic | None = None
 ) -> tuple[CommandMessage, Outcome | None]:
     """Return the attempt that was decided, and its outcome; None when nobody waits, or it did not come in time.
 
     ALLOCATION_PENDING is no answer yet: it is tried again, under ids derived from the first, until the wait is over,
-    unless the client named the version it had seen.
+    unless the client named the version it had seen. `topic`: where to, for commands that both kinds of aggregate take.
     """
     deadline = asyncio.get_running_loop().time() + preference.seconds
     attempt = message
     for number in count(1):
-        outcome = await _ask(services, attempt, deadline, preference.asynchronous)
+        outcome = await _ask(services, attempt, deadline, preference.asynchronous, topic)
         _count(attempt, outcome)
         if outcome is None or outcome.code != "ALLOCATION_PENDING" or message.expected_version is not None:
             break
@@ -36,9 +37,11 @@ async def submit(
     return attempt, outcome
 
 
-async def _ask(services: Services, message: CommandMessage, deadline: float, asynchronous: bool) -> Outcome | None:
+async def _ask(
+    services: Services, message: CommandMessage, deadline: float, asynchronous: bool, topic: Topic | None
+) -> Outcome | None:
     async with services.waiting.of(message.id) as future:
-        await services.gateway.send([message])
+        await services.gateway.send([message], *([topic] if topic else []))
         try:
             async with asyncio.timeout_at(deadline):
                 return await future

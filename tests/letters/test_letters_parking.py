@@ -2,28 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 from kafka import await_message, messages, produce
+from letters_desk import ORDER
 from system import Api, System, eventually
-
-PRICE = {"amount": 1000, "currency": "EUR"}
-HOME = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipCode": "BA1", "country": "GB"}
-ORDER = {
-    "customerId": "c-1",
-    "lines": [{"productId": "parked-boots", "quantity": 1, "price": PRICE}],
-    "shippingAddress": HOME,
-    "billingAddress": HOME,
-}
 
 
 def send(system: System, key: str, name: str, command_id: str, **data: Any) -> None:
     produce(system.settings, "order-commands", key, {"id": command_id, "type": name, "data": data})
-
-
-def letters_of(key: str) -> Callable[[Any], bool]:
-    return lambda message: message["data"].get("aggregateId") == key and message["type"] == "DeadLetter"
 
 
 async def test_a_mended_bug_and_a_retry_drain_them_in_order(system: System, api: Api, worker: Any) -> None:

@@ -1,0 +1,104 @@
+"""One worker's deciding, without a broker: records by hand, decided and merged as after a commit."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from agents.deciding import Decided, Deciding
+from agents.inventory import InventoryKind
+from streams import faults
+from streams.app import create_app
+from streams.partitions import partition_of
+from streams.settings import Settings
+from streams.transport import Fetch, Member, Part
+from tables.letters import Letters, parked
+from tables.stock import stock_table
+from tables.store import Entries
+
+TOPIC = "inventory-commands"
+HOME = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipCode": "BA1", "country": "GB"}
+LINE = {"productId": "parked-boots", "quantity": 1, "price": {"amount": 1000, "currency": "EUR"}}
+ORDER = {"customerId": "c-1", "lines": [LINE], "shippingAddress": HOME, "billingAddress": HOME}
+
+
+def keys(count: int, partition: int = 1) -> list[str]:
+    """Return product ids of a partition, of four."""
+    every = (f"product-{n}" for n in range(10_000))
+    return [key for _, key in zip(range(count * 8), every, strict=False) if partition_of(key.encode(), 4) == partition][
+        :count
+    ]
+
+
+class Desk:
+    """The inventory's decisions. `broken` names the commands whose handling raises."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = Settings(partitions=4, **settings)
+        self.table = stock_table(create_app("inventory", self.settings))
+        self.entries: Entries[Any] = Entries(self.table.codec, {})
+        self.table.data.replace(dict.fromkeys(range(4), self.entries))
+        self.restart()
+        self.offset = 0
+        self.written: list[Any] = []
+
+    def restart(self) -> None:
+        """Decide in another process, on what was committed: entries decoded from their bytes again."""
+        self.entries = Entries(self.table.codec, dict(self.entries.raw))
+        self.table.data.replace(dict.fromkeys(range(4), self.entries))
+        self.deciding = Deciding(self.settings, InventoryKind(), self.table, {TOPIC: "an id"})
+
+    def tell(self, *commands: tuple[str, str, dict[str, Any]], merge: bool = True, **more: Any) -> Decided:
+        """Decide (type, product, data) commands in one fetch; `more`: of every envelope."""
+        return self.decide(
+            [self.record(key, {"type": name, "data": data, **more}) for name, key, data in commands], merge
+        )
+
+    def record(self, key: str | None, message: Any, partition: int = 1) -> Any:
+        self.offset += 1
+        value = message if isinstance(message, bytes) else json.dumps(message).encode()
+        raw = None if key is None else key.encode()
+        headers = (("h", b"\xff"), ("n", None))
+        return ConsumerRecord(TOPIC, partition, self.offset, 1_763_000_000_123, 0, raw, value, None, 0, 0, headers)
+
+    def decide(self, records: Sequence[Any], merge: bool = True) -> Decided:
+        self.part = Part(records[0].offset, records)
+        fetch = Fetch(1, Member(1, "m"), {TP(TOPIC, records[0].partition): self.part})
+        decided = self.deciding.decide(fetch)
+        if merge:
+            decided.merge()
+            self.written += decided.writes
+        return decided
+
+    def messages(self, topic: str, decided: Decided | None = None) -> list[dict[str, Any]]:
+        """Return what was written to a topic."""
+        writes = self.written if decided is None else decided.writes
+        return [json.loads(write.value) for write in writes if write.topic == topic]
+
+    def events(self, key: str) -> list[tuple[int, str]]:
+        """Return an aggregate's events."""
+        return [(e["sequence"], e["type"]) for e in self.messages("inventory-events") if e["subject"] == key]
+
+    def letters(self, key: str) -> list[str]:
+        """Return the ids of an aggregate's parked commands."""
+        return [letter.command_id for letter in Letters(self.table.data.changes(1), key)]
+
+    @property
+    def parked(self) -> int:
+        return parked(self.entries)
+
+
+class Broken:
+    """A bug in the handling of some commands, while a context lasts."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __enter__(self) -> None:
+        faults.ARMED.update(dict.fromkeys(self.names, "raise"))
+
+    def __exit__(self, *_: object) -> None:
+        for name in self.names:
+            del faults.ARMED[name]

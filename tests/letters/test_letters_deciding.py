@@ -1,0 +1,216 @@
+"""Parking, retrying and discarding, as decisions: in order, once, up to the limit, and nothing dropped."""
+
+from typing import Any
+
+import pytest
+from letters_desk import Broken, Desk, keys
+
+BOOTS, OTHER, THIRD = keys(3)
+
+
+def receive(key: str = BOOTS) -> tuple[str, str, dict[str, Any]]:
+    return "ReceiveStock", key, {"quantity": 5}
+
+
+def set_stock(quantity: int, key: str = BOOTS) -> tuple[str, str, dict[str, Any]]:
+    return "SetStock", key, {"quantity": quantity}
+
+
+def outcome(desk: Desk, command_id: str) -> dict[str, Any]:
+    (found,) = (o["data"] for o in desk.messages("command-outcomes") if o["data"]["commandId"] == command_id)
+    return dict(found)
+
+
+def kinds(desk: Desk) -> list[tuple[str, str]]:
+    return [(m["data"]["kind"], m["data"]["commandId"]) for m in desk.messages("dead-letters")]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Three commands of one product are parked: the first failed."""
+    desk = Desk()
+    desk.tell(receive())
+    with Broken("SetStock"):
+        desk.tell(set_stock(1), id="a")
+        desk.tell(receive(), receive(OTHER), id="b")
+        desk.tell(set_stock(3), id="c")
+    return desk
+
+
+def test_what_comes_behind_waits_and_others_go_on(desk: Desk) -> None:
+    assert desk.letters(BOOTS) == ["a", "b", "c"]
+    assert desk.parked == 3
+    assert desk.events(OTHER) == [(1, "StockReceived")]
+    assert desk.events(BOOTS) == [(1, "StockReceived")]
+    assert kinds(desk) == [("parked", "a"), ("parked", "b"), ("parked", "c")]
+    assert not [o for o in desk.messages("command-outcomes") if o["data"]["commandId"] in ("a", "c")]
+
+
+def test_a_retry_handles_them_in_their_order(desk: Desk) -> None:
+    desk.restart()
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert desk.events(BOOTS)[1:] == [(2, "StockAdjusted"), (3, "StockReceived"), (4, "StockAdjusted")]
+    assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
+    assert outcome(desk, "c")["status"] == "accepted"
+    assert kinds(desk)[3:] == [("retried", "a"), ("retried", "b"), ("retried", "c")]
+    assert desk.parked == 0
+    assert not [key for key in desk.entries.raw if key.startswith(b"/parked")]
+
+
+def test_a_retry_stops_at_the_first_that_fails_again(desk: Desk) -> None:
+    with Broken("ReceiveStock"):
+        desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    result = outcome(desk, "retry")["result"]
+    assert (result["retried"], result["left"], result["failed"]["commandId"]) == (1, 2, "b")
+    assert desk.letters(BOOTS) == ["b", "c"]
+    *_, again = (m for m in desk.messages("dead-letters") if m["data"]["commandId"] == "b")
+    assert (again["data"]["kind"], again["data"]["attempts"]) == ("parked", 1)
+    assert "a fault was asked for: ReceiveStock" in again["data"]["traceback"]
+    desk.tell(("RetryLetters", BOOTS, {}), id="again")
+    assert outcome(desk, "again")["result"] == {"retried": 2, "left": 0}
+
+
+def test_retrying_twice_changes_nothing(desk: Desk) -> None:
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    before = list(desk.events(BOOTS))
+    desk.tell(("RetryLetters", BOOTS, {}), id="again")
+    assert outcome(desk, "again")["result"] == {"retried": 0, "left": 0}
+    assert desk.events(BOOTS) == before
+
+
+def test_a_parked_command_that_comes_again_is_parked_once(desk: Desk) -> None:
+    desk.tell(set_stock(1), id="a")
+    desk.tell(receive(), id="b")
+    assert desk.letters(BOOTS) == ["a", "b", "c"]
+    desk.tell(("RetryLetters", BOOTS, {}))
+    desk.tell(set_stock(1), id="a")  # and answered as it was, later
+    assert len(desk.events(BOOTS)) == 4
+
+
+def test_a_discarded_command_is_told_to_its_sender_and_the_rest_waits(desk: Desk) -> None:
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "sent by mistake"}), id="discard")
+    assert outcome(desk, "discard")["result"] == {"discarded": 1, "left": 2}
+    said = outcome(desk, "a")
+    assert (said["status"], said["code"], said["message"]) == ("rejected", "DISCARDED", "discarded: sent by mistake")
+    assert desk.letters(BOOTS) == ["b", "c"]
+    (record,) = (m["data"] for m in desk.messages("dead-letters") if m["data"]["kind"] == "discarded")
+    assert (record["reason"], record["commandId"]) == ("sent by mistake", "a")
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert desk.events(BOOTS)[1:] == [(2, "StockReceived"), (3, "StockAdjusted")]
+    again = desk.tell(set_stock(1), id="a")  # it is not handled after all
+    assert desk.messages("command-outcomes", again)[0]["data"]["code"] == "DISCARDED"
+    assert len(desk.events(BOOTS)) == 3
+
+
+def test_one_in_the_middle_can_be_discarded_and_twice_is_once(desk: Desk) -> None:
+    for name in ("discard", "again"):
+        desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}), id=name)
+    assert outcome(desk, "again")["result"] == {"discarded": 0, "left": 2}
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert outcome(desk, "retry")["result"] == {"retried": 2, "left": 0}
+
+
+def test_when_the_last_is_discarded_nothing_waits(desk: Desk) -> None:
+    for command_id in "cab":
+        desk.tell(("DiscardLetter", BOOTS, {"commandId": command_id, "reason": "r"}))
+    assert desk.parked == 0
+    desk.tell(receive())
+    assert len(desk.events(BOOTS)) == 2
+
+
+def test_the_outcome_of_a_retry_comes_when_all_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.retrying.AT_ONCE", 2)
+    desk = Desk()
+    with Broken("ReceiveStock"):
+        for number in range(5):
+            desk.tell(receive(), id=f"r-{number}")
+    rest = [desk.tell(("RetryLetters", BOOTS, {}), id="retry")]
+    while goes_on := [write for write in rest[-1].writes if write.topic == "inventory-commands"]:
+        rest.append(desk.decide([desk.record(BOOTS, goes_on[0].value)]))
+    assert len(rest) == 3
+    assert outcome(desk, "retry")["result"] == {"retried": 5, "left": 0}
+    assert [sequence for sequence, _ in desk.events(BOOTS)] == [1, 2, 3, 4, 5]
+
+
+# --- the limit
+
+
+def full() -> Desk:
+    """A partition whose queue is full: two letters of one product, one of another."""
+    desk = Desk(parked_limit=3)
+    with Broken("SetStock"):
+        desk.tell(set_stock(1), set_stock(2))
+        desk.tell(set_stock(3, OTHER))
+    assert desk.parked == 3
+    return desk
+
+
+def test_a_full_queue_stops_the_partition_and_drops_nothing() -> None:
+    desk = full()
+    with Broken("SetStock"):
+        decided = desk.tell(receive(THIRD), set_stock(4), receive(THIRD))
+    ((tp, reason),) = decided.stops.items()
+    assert (tp.topic, tp.partition) == ("inventory-commands", 1)
+    assert "stands at offset 5: 3 letters are parked" in reason
+    assert decided.offsets[tp] == 5  # the first of the three was handled
+    assert desk.events(THIRD) == [(1, "StockReceived")]
+    assert desk.parked == 3
+
+
+def test_a_full_queue_lets_go_on_who_needs_no_place_in_it() -> None:
+    desk = full()
+    assert not desk.tell(receive(THIRD), receive(THIRD)).stops
+
+
+def test_with_mended_code_a_full_queue_empties_itself_where_it_stood() -> None:
+    desk = full()
+    with Broken("SetStock"):
+        assert desk.tell(set_stock(4)).stops
+    desk.restart()
+    assert not desk.tell(set_stock(4)).stops
+    assert desk.parked == 0
+    assert [sequence for sequence, _ in desk.events(BOOTS)] == [1, 2, 3]
+    assert len(desk.events(OTHER)) == 1
+
+
+def test_only_those_that_are_mended_make_room() -> None:
+    desk = full()
+    desk.restart()
+    with Broken("ReceiveStock"):
+        assert not desk.tell(receive()).stops  # the letters before it were handled; it is parked now
+    assert desk.parked == 1
+
+
+# --- what cannot even be read
+
+
+def test_a_bug_in_reading_a_command_parks_it_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+
+    def breaks(*_: Any) -> Any:
+        raise OverflowError("date value out of range")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.codec._time", breaks)
+        desk.tell(receive())
+        desk.decide([desk.record(None, {"type": "ReceiveStock", "data": {"quantity": 1, "productId": OTHER}})])
+    assert desk.parked == 1
+    assert [m["data"]["kind"] for m in desk.messages("dead-letters")] == ["parked", "invalid"]
+    desk.tell(receive(), id="behind")
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert outcome(desk, "retry")["result"] == {"retried": 2, "left": 0}
+    assert [sequence for sequence, _ in desk.events(BOOTS)] == [1, 2]
+
+
+def test_every_record_about_a_letter_has_an_id_of_its_own(desk: Desk) -> None:
+    for _ in range(2):
+        with Broken("ReceiveStock"):
+            desk.tell(("RetryLetters", BOOTS, {}), time=f"2026-11-23T10:00:00.{desk.offset:03}Z")
+    ids = [m["id"] for m in desk.messages("dead-letters")]
+    assert len(ids) == len(set(ids)) == 6
+
+
+def test_headers_and_bytes_are_kept_as_they_came(desk: Desk) -> None:
+    for message in desk.messages("dead-letters"):
+        assert message["data"]["headers"] == [{"name": "h", "valueBase64": "/w=="}, {"name": "n", "value": None}]
+        assert '"quantity"' in message["data"]["value"]

@@ -1,0 +1,79 @@
+"""The paths below `/letters`, for the OpenAPI document."""
+
+import re
+from typing import Any
+
+from .parameters import LISTING, in_path, in_query
+from .refusals import refusals
+from .schemas import Schema, listing, ref, success
+
+ONE = "/letters/{aggregate}/{key}"
+SAYS_NO = (400, 401, 404, 500, 503)
+CHANGES = (400, 401, 404, 413, 415, 422, 500, 503)
+FILTERS = [
+    in_query("aggregate", "`order` or `inventory`."),
+    in_query("kind", "Instead: the newest of those that do not wait: `invalid`, `retried`, `discarded`, `skipped`."),
+]
+DISCARD: Schema = {
+    "type": "object",
+    "required": ["reason"],
+    "properties": {
+        "reason": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1000,
+            "description": "Recorded, and told its sender.",
+        },
+        "commandId": {"type": "string", "description": "Which; the first if none is named."},
+    },
+}
+
+
+def letter_paths() -> dict[str, dict[str, Any]]:
+    """Return the operations, by path below the prefix."""
+    return {
+        "/letters": {
+            "get": {
+                **_operation("get", "/letters", "Orders and products whose commands are parked"),
+                "parameters": [*FILTERS, *LISTING],
+                "responses": {"200": _answer("Found.", listing(ref("ParkedKey"))), **refusals((400, 401, 500, 503))},
+            }
+        },
+        ONE: {
+            "get": {
+                **_operation("get", ONE, "The parked commands of one, whole, in their order"),
+                "parameters": in_path(ONE),
+                "responses": {"200": _answer("Found.", success(ref("ParkedLetters"))), **refusals(SAYS_NO)},
+            }
+        },
+        f"{ONE}/retry": {"post": _change("retry", "Handle them again, up to the first that fails")},
+        f"{ONE}/discard": {
+            "post": {
+                **_change("discard", "Give up one of them; those behind it wait for a retry"),
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": DISCARD, "example": {"reason": "sent by mistake"}}},
+                },
+            }
+        },
+    }
+
+
+def _change(verb: str, summary: str) -> Schema:
+    path = f"{ONE}/{verb}"
+    done = _answer("Done.", success(ref("LettersHandled")))
+    pending = _answer("Durable, not handled yet; Location says where.", success(ref("Pending")))
+    return {
+        **_operation("post", path, summary),
+        "parameters": in_path(path),
+        "responses": {"200": done, "202": pending, **refusals(CHANGES)},
+    }
+
+
+def _operation(method: str, path: str, summary: str) -> Schema:
+    name = re.sub(r"\W+", "_", f"{method}{path}").strip("_")
+    return {"summary": summary, "operationId": name, "tags": ["letters"]}
+
+
+def _answer(sentence: str, schema: Schema) -> Schema:
+    return {"description": sentence, "content": {"application/json": {"schema": schema}}}
