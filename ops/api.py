@@ -1,7 +1,6 @@
 """The api role: a Faust app that serves HTTP, sends commands and reads outcomes, and consumes nothing as a group."""
 
 import asyncio
-import gc
 import logging
 from typing import Any
 
@@ -27,7 +26,6 @@ from web.app import install  # noqa: E402
 from web.services import Services  # noqa: E402
 
 PING_SECONDS = 1.0
-COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy worker's time on collecting
 SHUTDOWN_SECONDS = 3.0  # for requests that are being answered
 QUIET = ("aiokafka", "faust", "mode", "pymongo")
 
@@ -82,8 +80,6 @@ class Api:
 
     async def start(self, _: Application) -> None:
         """Begin to look for Kafka and MongoDB; requests are answered meanwhile, with 503 where they need them."""
-        gc.freeze()  # what was imported stays
-        gc.set_threshold(*COLLECT_AFTER)
         await self.gateway.start()
         await self.outcomes.start()
 
