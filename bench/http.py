@@ -51,7 +51,7 @@ async def _all_visible(system: System, run: str, count: int) -> None:
     client: Any = AsyncIOMotorClient(system.settings.mongo)
     orders = client[system.settings.database]["orders_v1"]
     ours = {"_id": {"$gte": f"{run}-", "$lt": f"{run}."}, "allocationStatus": "ALLOCATED"}
-    found = await eventually(lambda: orders.count_documents(ours), lambda visible: visible >= count, 120)
+    found = await eventually(lambda: orders.count_documents(ours), lambda visible: visible >= count, 120, 0.25)
     assert found == count, f"{found} orders visible, {count} accepted"
     client.close()
 

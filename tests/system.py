@@ -110,13 +110,15 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 20) -> T:
+async def eventually(
+    ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 20, pause: float = 0.05
+) -> T:
     """Ask again and again until the answer holds; return it."""
     end = time.monotonic() + seconds
     while not holds(answer := await ask()):
         if time.monotonic() > end:
             raise AssertionError(f"after {seconds} s still {answer!r}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)
     return answer
 
 

@@ -104,7 +104,7 @@ class Load:
 
     async def _ask(self, session: aiohttp.ClientSession, method: str, path: str, body: Any) -> None:
         headers = {"Idempotency-Key": f"{self.random.getrandbits(128):032x}"}
-        for _ in range(30):
+        for _ in range(80):  # longer than the lease of a request whose process was killed
             try:
                 async with session.request(method, path, json=body, headers=headers) as response:
                     answer = orjson.loads(await response.read())
