@@ -70,6 +70,10 @@ class Transactions:
                 "transaction.timeout.ms": int(settings.transaction_timeout * 1000),
                 "partitioner": "murmur2_random",
                 "linger.ms": 0,
+                # A transaction begun while the last one's markers are still written is refused and asked again: after
+                # librdkafka's own 100 ms every second transaction under load took that long.
+                "retry.backoff.ms": 1,
+                "retry.backoff.max.ms": 10,
                 "message.max.bytes": LARGEST_LETTER,
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": 1 << 20,
