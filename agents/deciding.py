@@ -19,14 +19,14 @@ from streams.settings import Settings
 from streams.transactions import Write
 from streams.transport import Fetch, Part
 from tables.entries import Position, position_key
-from tables.letters import Letter
 from tables.store import Changes, PartitionedTable
 
 from .answering import PROCESS_MANAGER as PROCESS_MANAGER
 from .answering import Answering, given_id
 from .decided import Decided as Decided
 from .kind import AggregateKind as AggregateKind
-from .letters import BEHIND, FAILED, Parking, QueueFull, failed
+from .letter import BEHIND, FAILED, failed, letter_of
+from .letters import Parking, QueueFull
 from .retrying import Retrying, is_about_letters
 
 UNREAD = "unread"  # the type of a command that could not be read
@@ -140,20 +140,3 @@ class Deciding:
         letter = letter_of(record, command_id, command_type, bad.code, bad.message)
         decided.writes.append(self.answering.refusal(at, bad))
         self.parking.record(decided, "invalid", letter, None, instant_of(at.timestamp))
-
-
-def letter_of(record: ConsumerRecord, command_id: str, command_type: str, code: str = "", message: str = "") -> Letter:
-    """Return a record as a letter."""
-    return Letter(
-        command_id,
-        command_type,
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp / 1000,
-        record.key,
-        record.value,
-        tuple(record.headers),
-        code,
-        message,
-    )

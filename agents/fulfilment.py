@@ -1,7 +1,10 @@
 """The fulfilment agent: the process manager between orders and stock."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain import fulfilment
@@ -13,17 +16,19 @@ from streams.settings import Role, Settings
 from streams.transactions import ANY_PARTITION, Write
 from streams.transport import Fetch, Part
 from tables.entries import Position, position_key
+from tables.parked import Skipped, skipped_key
 from tables.positions import positions_table
 
 from .deciding import PROCESS_MANAGER, Decided
+from .skips import Event
 from .worker import ProcessingWorker
 
 
 class Managing:
     """Turns a fetch of events into the commands they cause."""
 
-    def __init__(self, worker: ProcessingWorker) -> None:
-        self.worker = worker
+    def __init__(self, worker: ProcessingWorker, skipped: Mapping[Event, str] = MappingProxyType({})) -> None:
+        self.worker, self.skipped = worker, skipped
         self.table = positions_table(worker.app)
         self.changelog: str = self.table.changelog_topic.get_topic_name()
         named = worker.settings.named
@@ -52,6 +57,9 @@ class Managing:
                 try:
                     decided.writes += self._commands(decode_event(record.value))
                 except Exception as bug:  # a bug of ours or a newer event: both are mended by a deploy
+                    if self._skips(record, changes):
+                        handled = record.offset
+                        continue
                     self.worker.stop_partition(tp, record, bug)
                     decided.offsets[tp] = record.offset
                     part.records = [r for r in part.records if r.offset < record.offset]
@@ -61,6 +69,13 @@ class Managing:
             decided.offsets[tp] = part.ended
         if position is None or handled > position.offset:
             changes.put(position_key(tp.topic), Position(handled, self.worker.topic_ids[tp.topic]))
+
+    def _skips(self, record: ConsumerRecord, changes: Any) -> bool:
+        """Whether an operator said to go on behind an event; that is kept."""
+        at = (record.topic, record.partition, record.offset)
+        if (reason := self.skipped.get(at)) is not None:
+            changes.put(skipped_key(*at), Skipped(reason))
+        return reason is not None
 
     def _commands(self, event: EventMessage) -> list[Write]:
         return [
@@ -85,7 +100,7 @@ class Managing:
 def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     """Give the fulfilment role its table and its agent."""
     worker = ProcessingWorker(app, role, settings)
-    managing = Managing(worker)
+    managing = Managing(worker, worker.skips.reasons)
     worker.keeps(managing.table)
 
     @worker.agent(topics.ORDER_EVENTS, topics.INVENTORY_EVENTS)

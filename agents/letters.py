@@ -3,9 +3,6 @@
 QueueFull                      a partition has as many letters as it may, and none of them can be handled
 """
 
-import logging
-import traceback
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from streams.codec import BadMessage, decode_command
@@ -14,15 +11,14 @@ from streams.messages import CONTENT_TYPE, instant_of
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.transactions import ANY_PARTITION, Write
-from tables.letters import Letter, Letters, aggregates, parked
+from tables.letters import Letters, aggregates, parked
+from tables.parked import Letter
 from tables.store import Changes
 
 from .answering import Answering
 from .decided import Decided
+from .letter import failed
 
-log = logging.getLogger(__name__)
-
-FAILED, BEHIND = "PROCESSING_FAILED", "PARKED_BEHIND"
 RELIEF = 10_000  # letters a full partition tries in one transaction
 
 
@@ -141,15 +137,3 @@ class Parking:
         key = letter.key if letter.key or aggregate_id is None else aggregate_id.encode()
         decided.writes.append(Write(self.dead_letters, ANY_PARTITION, key, dead.encode(), CONTENT_TYPE))
         decided.letters[letter.topic, kind] += 1
-
-
-def failed(letter: Letter, bug: Exception) -> Letter:
-    """Return `letter` after another attempt that failed."""
-    log.error("%s %s failed", letter.command_type, letter.command_id, exc_info=bug)
-    return replace(
-        letter,
-        code=FAILED,
-        message=f"{type(bug).__name__}: {bug}",
-        attempts=letter.attempts + 1,
-        traceback="".join(traceback.format_exception(bug)),
-    )

@@ -9,13 +9,18 @@ from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, w
 
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
+from projections.mongo.progress import TopicPartition
+from projections.mongo.skips import read_skips, write_skip
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS
 from streams import topics
 from streams.app import RoleApp
+from streams.letters import DeadLetter
 from streams.settings import Role, Settings
 from streams.transport import Fetch, FetchConsumer, fetches
+
+from .skips import Skips
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +35,8 @@ class Projecting:
     def __init__(self, app: RoleApp, settings: Settings) -> None:
         self.app, self.mongo = app, Mongo(settings)
         self.runner = Runner(self.mongo, settings)
+        self.skips = Skips(app, "projector", settings, self._learnt)
+        self.skipped: dict[TopicPartition, dict[int, str]] = {}
         app.prepare = self.prepare
         app.starting = self.mongo_ready
 
@@ -45,6 +52,7 @@ class Projecting:
         async for attempt in self._while_mongo_is_away():
             with attempt:
                 positions = await self.runner.positions([(tp.topic, tp.partition) for tp in inputs])
+                self.skipped = await read_skips(self.mongo)
         return {tp: positions[tp.topic, tp.partition] for tp in inputs}
 
     async def apply(self, fetch: Fetch) -> None:
@@ -62,14 +70,22 @@ class Projecting:
 
     async def _apply_once(self, fetch: Fetch) -> None:
         try:
-            await self.runner.apply({(tp.topic, tp.partition): part.records for tp, part in fetch.parts.items()})
+            batches = {(tp.topic, tp.partition): part.records for tp, part in fetch.parts.items()}
+            await self.runner.apply(batches, self.skipped)
         except Stopped as stopped:
             for stop in stopped.stops:
                 log.error("%s", stop)
                 self.app.consumer.stop_partition(TP(stop.topic, stop.partition), str(stop))
                 part = fetch.parts[TP(stop.topic, stop.partition)]
+                self.skips.wait_for(next(record for record in part.records if record.offset == stop.offset))
                 part.records = [record for record in part.records if record.offset < stop.offset]
         self.app.waiting_for = None
+
+    async def _learnt(self, skip: DeadLetter) -> None:
+        """Keep that an event is skipped, first where every later owner of its partition will look."""
+        at, reason = (skip.topic, skip.partition), skip.reason or ""
+        await write_skip(self.mongo, at, skip.offset, reason, skip.time)
+        self.skipped.setdefault(at, {})[skip.offset] = reason
 
     def _while_mongo_is_away(self) -> AsyncRetrying:
         def say(state: Any) -> None:

@@ -10,7 +10,8 @@ from streams.messages import CONTENT_TYPE, CommandMessage, Outcome
 from streams.settings import Settings
 from streams.transactions import Write
 from tables.entries import Answer, remember
-from tables.letters import Letter, Letters
+from tables.letters import Letters
+from tables.parked import Letter
 from tables.store import Changes
 
 from .answering import Answering

@@ -18,6 +18,7 @@ from tables.restore import restore
 from tables.store import Entries, PartitionedTable
 
 from .deciding import AggregateKind, Decided, Deciding
+from .skips import Skips
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class ProcessingWorker:
         self.group = group_of(role, settings)
         self.transactions = Transactions(settings, self.group, instance_of(role, settings))
         self.topic_ids: dict[str, str] = {}
+        self.skips = Skips(app, role, settings)
         self.table: PartitionedTable | None = None
         app.prepare = self._prepare
         app.starting = self._start
@@ -76,6 +78,7 @@ class ProcessingWorker:
         reason = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {type(bug).__name__}: {bug}"
         log.error("%s", reason, exc_info=bug)
         self.app.consumer.stop_partition(tp, reason)
+        self.skips.wait_for(record)
 
     # --- how it begins
 

@@ -11,6 +11,7 @@ from ops.audit.command import audit
 from ops.errors import CannotGoOn
 from ops.letters import letters
 from ops.options import Json, load_settings
+from ops.skip import skip
 from streams.settings import ROLES
 
 
@@ -109,6 +110,16 @@ def create_topics() -> None:
     typer.echo(f"created {', '.join(created)}" if created else "all topics exist")
 
 
+@topics.command("adopt")
+def adopt_topics() -> None:
+    """Go on with topics that were deleted and created again; the workers that read them must be stopped."""
+    import asyncio
+
+    from ops.adopt import adopt
+
+    typer.echo("\n".join(asyncio.run(adopt(load_settings()))) or "every topic is the one that was read")
+
+
 @topics.command("list")
 def list_topics() -> None:
     """List the topics."""
@@ -120,7 +131,7 @@ def list_topics() -> None:
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
 
-for command in (seed.seed, produce.produce, outcomes.outcomes, audit):
+for command in (seed.seed, produce.produce, outcomes.outcomes, audit, skip):
     cli.command()(command)
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A batch in memory: decoded, folded on to the views it was given, and what is to be written of it. Pure, no I/O."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,15 @@ from streams.messages import EventMessage
 class Part:
     """What a batch brought of one partition."""
 
-    def __init__(self, projection: Projection, topic: str, partition: int, records: Sequence[Record]) -> None:
-        self.projection, self.topic, self.partition = projection, topic, partition
+    def __init__(
+        self,
+        projection: Projection,
+        topic: str,
+        partition: int,
+        records: Sequence[Record],
+        skipped: Container[int] = (),
+    ) -> None:
+        self.projection, self.topic, self.partition, self.skipped = projection, topic, partition, skipped
         self.owner = (projection.id, topic, partition)
         self.next_offset = records[-1].offset + 1
         self.stop: Stop | None = None
@@ -24,6 +32,8 @@ class Part:
             try:
                 self.messages.append((record.offset, projection.decode(record)))
             except Exception as error:
+                if record.offset in skipped:
+                    continue
                 self.stop_at(record.offset, error)
                 break
 
@@ -57,9 +67,21 @@ class Folding:
         for offset, message in self.part.messages:
             try:
                 self._step(message)
-            except Exception as error:  # whatever it is: an event is never skipped
+            except Exception as error:  # whatever it is: an event is never skipped, unless an operator says so
+                if offset in self.part.skipped:
+                    self._pass_over(message)
+                    continue
                 self.part.stop_at(offset, error)
                 return
+
+    def _pass_over(self, message: Any) -> None:
+        """Let the views of a skipped event go on behind it, without what it says."""
+        for model in self.part.projection.models:
+            with suppress(Exception):  # who it is about may be what cannot be said
+                at = (model.collection, str(model.key(message)))
+                view: Any = self.changed.get(at) or self.known.get(at)
+                if view is not None and message.sequence > view.version:
+                    self.changed[at] = view._replace(version=message.sequence)
 
     def _step(self, message: Any) -> None:
         changes: dict[tuple[str, str], View] = {}

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from projections.batch import Part
 from projections.cache import Cache
@@ -42,14 +43,21 @@ class Runner:
         """Drop all that is remembered."""
         self._cache.clear()
 
-    async def apply(self, batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    async def apply(
+        self,
+        batches: Mapping[TopicPartition, Sequence[Record]],
+        skipped: Mapping[TopicPartition, Container[int]] = MappingProxyType({}),
+    ) -> None:
         """Project records that follow, in each partition, on those before; doing it again changes nothing.
 
+        `skipped`: offsets to go on behind where they cannot be projected.
         `Stopped` when partitions cannot be read on: the others, and what came before in these, were projected.
         `PyMongoError` when the database failed: nothing is remembered of the batch, so apply the same one again.
         """
         work = [
-            self._project(projection, {at: records for at, records in batches.items() if records and at[0] == topic})
+            self._project(
+                projection, {at: records for at, records in batches.items() if records and at[0] == topic}, skipped
+            )
             for topic, projections in self._topics.items()
             for projection in projections
         ]
@@ -64,10 +72,15 @@ class Runner:
         if stops := [part.stop for part in parts if part.stop]:
             raise Stopped(stops)
 
-    async def _project(self, projection: Projection, batches: Mapping[TopicPartition, Sequence[Record]]) -> list[Part]:
+    async def _project(
+        self,
+        projection: Projection,
+        batches: Mapping[TopicPartition, Sequence[Record]],
+        skipped: Mapping[TopicPartition, Container[int]],
+    ) -> list[Part]:
         parts = []
         for (topic, partition), records in batches.items():
-            parts.append(Part(projection, topic, partition, records))
+            parts.append(Part(projection, topic, partition, records, skipped.get((topic, partition), ())))
             await asyncio.sleep(0)  # a large batch must not keep heartbeats, or another projection's answers, waiting
         if parts:
             await project(self._mongo, self._cache, parts)

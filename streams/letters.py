@@ -133,6 +133,11 @@ class DeadLetter:
         )
 
 
+def skip_key(role: str, topic: str, partition: int, offset: int) -> bytes:
+    """Return the key of the record that says that `role` skips an event."""
+    return f"{role}/{topic}/{partition}@{offset}".encode()
+
+
 def _text(name: str, value: bytes | None) -> dict[str, str | None]:
     try:
         return {name: None if value is None else value.decode()}

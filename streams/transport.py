@@ -265,6 +265,18 @@ class FetchConsumer(driver.Consumer):
         """Deliver no more of `tp`, and say why on `/readyz`; the others go on."""
         self.progress.stopped[tp] = reason
 
+    async def go_on(self, tp: TP) -> None:
+        """Deliver a stopped partition again, from where it stands; nothing to do where it was prepared anew since."""
+        progress = self.progress
+        while progress.outstanding is not None and tp in progress.outstanding.parts:
+            await self._room.wait()  # the agent has not finished what it stopped at
+            await asyncio.sleep(0)
+        async with self._fetching:
+            if progress is self.progress and tp in progress.stopped:
+                await self._thread.seek_wait({TopicPartition(*tp): progress.handled[tp]})
+                progress.handed[tp] = progress.handled[tp]
+                del progress.stopped[tp]
+
     async def lag(self) -> dict[TP, int]:
         """Return per partition how many committed offsets are not handled yet, transaction markers left out.
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
 
-from . import letters
+from . import parked
 from .keys import position_key as position_key
 from .keys import segment as segment
 
@@ -90,7 +90,7 @@ class Adapted:
 
     def __init__(self, *types: type) -> None:
         self._adapters: dict[type, TypeAdapter[Any]] = {
-            kind: TypeAdapter(kind) for kind in (Position, *letters.KINDS, *types)
+            kind: TypeAdapter(kind) for kind in (Position, *parked.KINDS, *types)
         }
         self._writers = {kind: adapter.serializer.to_json for kind, adapter in self._adapters.items()}
 
@@ -104,5 +104,5 @@ class Adapted:
 
     def decode(self, key: bytes, raw: bytes) -> Any:
         """Return the value in a changelog value."""
-        kind = (letters.kind(key) or Position) if key[:1] == b"/" else self.kind(key)
+        kind = (parked.kind(key) or Position) if key[:1] == b"/" else self.kind(key)
         return self._adapters[kind].validate_json(raw)

@@ -21,6 +21,7 @@ class Worker:
 
     def __init__(self, system: System, role: str, log: Path, **env: str) -> None:
         self.port = PORTS.setdefault(role, free_ports(1))
+        self.log = log
         environment = system.env | {"FULFILLMENT_WORKER_PORT": str(self.port)} | env
         with log.open("ab") as output:
             self.process = subprocess.Popen(

@@ -1,0 +1,42 @@
+"""One letter: a record that could not be handled, and what another attempt makes of it."""
+
+import logging
+import traceback
+from dataclasses import replace
+
+from aiokafka import ConsumerRecord
+
+from tables.parked import Letter
+
+log = logging.getLogger(__name__)
+
+FAILED, BEHIND = "PROCESSING_FAILED", "PARKED_BEHIND"
+
+
+def letter_of(record: ConsumerRecord, command_id: str, command_type: str, code: str = "", message: str = "") -> Letter:
+    """Return a record as a letter."""
+    return Letter(
+        command_id,
+        command_type,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp / 1000,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        code,
+        message,
+    )
+
+
+def failed(letter: Letter, bug: Exception) -> Letter:
+    """Return `letter` after another attempt that failed."""
+    log.error("%s %s failed", letter.command_type, letter.command_id, exc_info=bug)
+    return replace(
+        letter,
+        code=FAILED,
+        message=f"{type(bug).__name__}: {bug}",
+        attempts=letter.attempts + 1,
+        traceback="".join(traceback.format_exception(bug)),
+    )

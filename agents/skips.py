@@ -1,0 +1,81 @@
+"""Events that an operator said to go on behind: `fulfillment skip` records them in `dead-letters`, here they are read.
+
+Looked for only while a partition stands: what can be handled is never skipped.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from streams.app import RoleApp
+from streams.letters import DeadLetter, skip_key
+from streams.partitions import partition_of
+from streams.settings import Role, Settings
+from streams.topics import DEAD_LETTERS
+
+log = logging.getLogger(__name__)
+AGAIN_SECONDS = 2.0  # after an error
+POLL_MILLISECONDS = 1_000
+
+Event = tuple[str, int, int]  # topic, partition, offset
+
+
+class Skips:
+    """The events this worker goes on behind, and why. `learnt` is awaited before it does."""
+
+    def __init__(
+        self,
+        app: RoleApp,
+        role: Role,
+        settings: Settings,
+        learnt: Callable[[DeadLetter], Awaitable[None]] | None = None,
+    ) -> None:
+        self.app, self.role, self.settings, self.learnt = app, role, settings, learnt
+        self.reasons: dict[Event, str] = {}
+        self._tasks: dict[TP, asyncio.Task[None]] = {}
+
+    def wait_for(self, record: Any) -> None:
+        """Let a partition go on that was stopped at `record`, as soon as somebody says so."""
+        tp = TP(record.topic, record.partition)
+        if (before := self._tasks.pop(tp, None)) is not None:
+            before.cancel()
+        self._tasks[tp] = asyncio.create_task(self._wait_for(tp, record))
+
+    async def _wait_for(self, tp: TP, record: Any) -> None:
+        while True:
+            try:
+                letter = await self._find(record)
+                if self.learnt is not None:
+                    await self.learnt(letter)
+                break
+            except Exception as error:
+                log.warning("skips cannot be read, trying again: %r", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+        log.warning("%s/%d goes on behind offset %d: %s", *tp, record.offset, letter.reason)
+        self.reasons[tp.topic, tp.partition, record.offset] = letter.reason or ""
+        await self.app.consumer.go_on(tp)
+
+    async def _find(self, event: Any) -> DeadLetter:
+        """Return the letter that says to skip an event, as soon as there is one; not one that stood there once."""
+        key = skip_key(self.role, event.topic, event.partition, event.offset)
+        partition = TopicPartition(self.settings.named(DEAD_LETTERS.name), partition_of(key, self.settings.partitions))
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka, enable_auto_commit=False, isolation_level="read_committed"
+        )
+        try:
+            await reader.start()
+            reader.assign([partition])
+            await reader.seek_to_beginning(partition)
+            while True:
+                for record in (await reader.getmany(partition, timeout_ms=POLL_MILLISECONDS)).get(partition, ()):
+                    if record.key == key and (letter := DeadLetter.decode(record.value)).value == event.value:
+                        return letter
+        finally:
+            with suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(reader.stop(), 2)

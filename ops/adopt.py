@@ -1,0 +1,125 @@
+"""`fulfillment topics adopt`: go on with topics that were deleted and created again.
+
+A worker refuses another topic of the name it has read: the offsets it knows mean nothing there. To adopt it means: its
+groups begin at the new topic's start, and remember its id. What the old one held is gone; the tables keep what it made.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from confluent_kafka import Producer
+
+from ops import groups
+from ops.errors import Unavailable
+from streams.app import group_of
+from streams.settings import Role, Settings
+from streams.topics import (
+    FULFILMENT_STATES,
+    INVENTORY_COMMANDS,
+    INVENTORY_EVENTS,
+    ORDER_COMMANDS,
+    ORDER_EVENTS,
+    ORDER_STATES,
+    STOCK_STATES,
+    Topic,
+    describe_topics,
+)
+from tables import orders, positions, stock
+from tables.entries import Adapted, Position, position_key
+from tables.restore import restore
+
+ASK_SECONDS = 20.0
+PROJECTOR: Role = "projector"
+
+
+class Reader(NamedTuple):
+    """A role that remembers which topics it has read, and where."""
+
+    role: Role
+    inputs: tuple[Topic, ...]
+    changelog: Topic
+    codec: Adapted
+
+
+READERS = (
+    Reader("orders", (ORDER_COMMANDS,), ORDER_STATES, orders.CODEC),
+    Reader("inventory", (INVENTORY_COMMANDS,), STOCK_STATES, stock.CODEC),
+    Reader("fulfilment", (ORDER_EVENTS, INVENTORY_EVENTS), FULFILMENT_STATES, positions.PositionsCodec()),
+)
+
+
+Found = dict[int, Position]  # partition → where the old topic was read to
+
+
+async def adopt(settings: Settings) -> list[str]:
+    """Adopt every topic that is another than its readers remember; return a sentence for each reader of one.
+
+    `groups.WorkersRun` when a worker of such a role runs; nothing is changed then.
+    """
+    from ops import records
+
+    with records.kafka(settings):
+        return await _adopt_all(settings)
+
+
+async def _adopt_all(settings: Settings) -> list[str]:
+    ids = {topic.name: topic.id for topic in await describe_topics(settings)}
+    strange = [
+        (reader, topic, found)
+        for reader in READERS
+        for topic, found in (await _strange(settings, reader, ids)).items()
+        if found
+    ]
+    events = {settings.named(topic.name) for _, topic, _ in strange if topic in (ORDER_EVENTS, INVENTORY_EVENTS)}
+    roles = {reader.role for reader, _, _ in strange} | ({PROJECTOR} if events else set())
+    await asyncio.to_thread(groups.refuse_running, settings, roles)
+    if events:
+        await _forget_progress(settings, events)
+    for reader, topic, found in strange:
+        await asyncio.to_thread(_adopt, settings, reader, topic, found, ids[settings.named(topic.name)])
+    return [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in strange]
+
+
+async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
+    """Return the partitions of each input that were read when it was another topic."""
+    changelog, numbers = settings.named(reader.changelog.name), range(settings.partitions)
+    tables = await restore(settings, changelog, numbers, reader.codec)
+    found: dict[Topic, Found] = {}
+    for topic in reader.inputs:
+        name = settings.named(topic.name)
+        if name not in ids:
+            raise Unavailable(f"Topic {name} is missing: run `fulfillment topics create` first.")
+        read = {number: table.get(position_key(name)) for number, table in tables.items()}
+        found[topic] = {number: each for number, each in read.items() if each and each.topic_id != ids[name]}
+    return found
+
+
+def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic_id: str) -> None:
+    """Reset the group first: without the new positions a worker still refuses, and adopting again does the rest."""
+    group, name = group_of(reader.role, settings), settings.named(topic.name)
+    groups.reset(settings, group, name)
+    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "log_level": 0})
+    value = reader.codec.encode(Position(-1, topic_id))
+    for number in found:
+        producer.produce(settings.named(reader.changelog.name), value, position_key(name), number)
+    if producer.flush(ASK_SECONDS):
+        raise Unavailable(f"Kafka at {settings.kafka} did not take the new positions; adopt again.")
+
+
+async def _forget_progress(settings: Settings, topics: set[str]) -> None:
+    """Let projectors begin at the start too: their documents know which events they have."""
+    from pymongo.errors import PyMongoError
+
+    from projections.mongo.client import Mongo
+    from projections.mongo.indexes import PROGRESS
+    from projections.mongo.skips import SKIPS
+
+    mongo = Mongo(settings)
+    try:
+        for collection in (PROGRESS, SKIPS):
+            await mongo.durable(collection).delete_many({"topic": {"$in": sorted(topics)}})
+    except PyMongoError as error:
+        raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}. Nothing was adopted.") from error
+    finally:
+        mongo.close()

@@ -1,0 +1,128 @@
+"""What `fulfillment letters` works with: the letterbook read from Kafka, commands about letters, and how they look.
+
+NoLetters                      nothing waits there
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from rich.markup import escape
+from rich.table import Table
+
+from ops.errors import CannotGoOn, Misconfigured
+from ops.show import whole
+from streams.letterbook import COMMANDS, Key, Letterbook, described
+from streams.letters import DeadLetter
+from streams.settings import Settings
+from streams.topics import DEAD_LETTERS
+
+
+class NoLetters(CannotGoOn):
+    """Nothing waits there."""
+
+    exit_code = os.EX_DATAERR
+
+
+def read(settings: Settings) -> Letterbook:
+    """Return what the topic says."""
+    from ops import records
+
+    book = Letterbook()
+    ends = records.ends(settings, DEAD_LETTERS.name)
+    begins = records.begins(settings, DEAD_LETTERS.name)
+    with records.Log(settings, DEAD_LETTERS.name, begins) as log, records.kafka(settings):
+        for batch in log.upto(ends):
+            for letter in decoded(batch):
+                book.add(letter)
+    return book
+
+
+def decoded(records: Any) -> Iterator[DeadLetter]:
+    """Yield the dead letters in records of the topic."""
+    for record in records:
+        with suppress(ValueError, KeyError, TypeError):  # none of ours
+            yield DeadLetter.decode(record.value())
+
+
+def asked(book: Letterbook, topic: str | None) -> list[Key]:
+    """Return the aggregates whose commands wait, of `topic` or of all."""
+    if topic is not None and topic not in (each.name for each in COMMANDS.values()):
+        raise Misconfigured(f"--topic is {' or '.join(each.name for each in COMMANDS.values())}, not {topic}.")
+    return [key for key in book.keys if topic in (None, COMMANDS[key[0]].name)]
+
+
+def found(book: Letterbook, aggregate_id: str | None, topic: str | None) -> list[tuple[Key, list[DeadLetter]]]:
+    """Return the letters of the order or the product, or of both, with an id; NoLetters when there are none."""
+    keys = [key for key in asked(book, topic) if key[1] == aggregate_id]
+    if not keys:
+        raise NoLetters(f"Nothing of {aggregate_id} is parked.")
+    return [(key, book.letters(key)) for key in keys]
+
+
+def about(book: Letterbook, key: str, topic: str | None) -> list[DeadLetter]:
+    """Return the parked letters of an order or product, and those that were refused under its key."""
+    parked = [letter for each in asked(book, topic) if each[1] == key for letter in book.letters(each)]
+    refused = [each for each in book.others if each.kind == "invalid" and each.key == key.encode()]
+    if not parked and not refused:
+        raise NoLetters(f"There are no letters of {key}.")
+    return [*refused, *parked]
+
+
+def ask(
+    settings: Settings, asks: list[tuple[Key, str, dict[str, str]]], timeout: float
+) -> list[tuple[Key, dict[str, Any]]]:
+    """Send commands about letters to their aggregates, and return what they came to."""
+    from ops import outcomes, records, sending
+
+    if not asks:
+        return []
+    ends = records.ends(settings, outcomes.TOPIC)
+    ids = sending.send(settings, [_parcel(*each) for each in asks])
+    answers = sending.wait_for(settings, ids, ends, timeout)
+    if missing := len(ids) - len(answers):
+        raise outcomes.NoOutcome(
+            f"No outcome of {missing} commands within {timeout:g} s: does the worker run, all partitions of it?"
+        )
+    return [(key, answers[each].result or {}) for (key, _, _), each in zip(asks, ids, strict=True)]
+
+
+def _parcel(key: Key, name: str, data: dict[str, str]) -> Any:
+    from ops.sending import HERE, Parcel
+    from streams.messages import new_id, now
+
+    command_id = new_id()
+    envelope = {"specversion": "1.0", "id": command_id, "type": name, "source": HERE, "subject": key[1], "time": now()}
+    return Parcel(COMMANDS[key[0]].name, key[1].encode(), orjson.dumps({**envelope, "data": data}), command_id)
+
+
+def in_short(letter: DeadLetter) -> dict[str, Any]:
+    """Return what a list says of a letter."""
+    names = ("kind", "topic", "partition", "offset", "key", "commandType", "commandId", "code", "message", "reason")
+    data = letter.data
+    return {"time": letter.time, **{name: data.get(name) for name in names}}
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Return rows for a person."""
+    found = whole(*(name for name in rows[0] if name != "topic"))
+    for row in rows:
+        found.add_row(*("" if value is None else escape(str(value)) for name, value in row.items() if name != "topic"))
+    return found
+
+
+def sentence(letter: DeadLetter) -> str:
+    """Return a letter on a line."""
+    where = f"{letter.topic}/{letter.partition}@{letter.offset}"
+    what = " ".join(filter(None, (letter.command_type, letter.command_id)))
+    why = f" ({letter.reason})" if letter.reason else ""
+    return f"{letter.time}  {letter.kind:<9}  {where}  {what}  {letter.code}: {letter.message}{why}"
+
+
+def in_full(letter: DeadLetter) -> str:
+    """Return all of a letter: the message as it came, and the stack trace."""
+    data = described(letter)
+    trace = data.pop("traceback", "")
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + (f"\n{trace}" if trace else "")

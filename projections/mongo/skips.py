@@ -1,0 +1,26 @@
+"""The events a projector was told to go on behind, one document each; kept for ever, as what they left out is."""
+
+from collections import defaultdict
+
+from projections.mongo.client import Mongo
+from projections.mongo.progress import TopicPartition
+
+SKIPS = "skips"
+
+
+async def read_skips(mongo: Mongo) -> dict[TopicPartition, dict[int, str]]:
+    """Return partition → offset → reason."""
+    found: defaultdict[TopicPartition, dict[int, str]] = defaultdict(dict)
+    async for document in mongo.collection(SKIPS).find():
+        found[document["topic"], document["partition"]][document["offset"]] = document["reason"]
+    return found
+
+
+async def write_skip(mongo: Mongo, at: TopicPartition, offset: int, reason: str, time: str) -> None:
+    """Store that an event is skipped; the first reason stays."""
+    topic, partition = at
+    await mongo.durable(SKIPS).update_one(
+        {"_id": f"{topic}/{partition}@{offset}"},
+        {"$setOnInsert": {"topic": topic, "partition": partition, "offset": offset, "reason": reason, "time": time}},
+        upsert=True,
+    )

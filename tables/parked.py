@@ -1,0 +1,101 @@
+"""Parked commands, as entries of their aggregate's table, so that they change in its transaction and move with it.
+
+    /parked                        Parked: how many letters the partition has
+    /parked/aggregate              Queue: the first letter of the aggregate, and the number of the next
+    /parked/aggregate/number       Letter: the command as it came, and why it is here
+    /parked/aggregate//command     Place: the number of the letter that command is in
+
+and, of the process manager,
+
+    /skipped/topic/partition@offset   Skipped: an event it was told to go on behind
+
+No topic is called `parked/…`: a topic's name has no `/`.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import ConfigDict
+
+from streams.codec import Position
+
+PARKED = b"/parked"
+BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a command may be of any bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """How many letters a partition has."""
+
+    letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An aggregate whose commands wait: the numbers of its first letter and of the next one to come."""
+
+    first: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The number of the letter a command is in."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A command as it came, and why it could not be handled; `attempts` 0: it waits behind one that could not."""
+
+    __pydantic_config__ = BYTES
+
+    command_id: str
+    command_type: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float  # Unix seconds, Kafka's
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    code: str
+    message: str
+    attempts: int = 0
+    traceback: str | None = None
+
+    @property
+    def at(self) -> Position:
+        """Where the command was: what it left out is derived from that, as it would have been."""
+        return Position(self.topic, self.partition, self.offset, self.timestamp, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An event that was not handled, because an operator said so."""
+
+    reason: str
+
+
+def skipped_key(topic: str, partition: int, offset: int) -> bytes:
+    """Return the key of a skipped event."""
+    return f"/skipped/{topic}/{partition}@{offset}".encode()
+
+
+def kind(key: bytes) -> type | None:
+    """Return what the value under a key of ours is; None when it is nothing about letters."""
+    match key.split(b"/")[1:]:
+        case [b"parked"]:
+            return Parked
+        case [b"parked", _]:
+            return Queue
+        case [b"parked", _, b"", _]:
+            return Place
+        case [b"parked", _, _]:
+            return Letter
+        case [b"skipped", _, _]:
+            return Skipped
+    return None
+
+
+KINDS = (Parked, Queue, Place, Letter, Skipped)

@@ -1,0 +1,63 @@
+"""A topic that was deleted and created again: refused, until an operator adopts it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from kafka import messages, produce
+from system import Api, System, wait_until
+
+
+def recreate(system: System, topic: str) -> None:
+    """Delete a topic and create it again, empty, as somebody with a broker's tools would."""
+    admin = AdminClient({"bootstrap.servers": system.settings.kafka})
+    admin.delete_topics([topic], operation_timeout=20)[topic].result(30)
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 20, "the topic to be gone")
+    config = {"retention.ms": "604800000", "cleanup.policy": "delete"}
+    admin.create_topics([NewTopic(topic, 2, 1, config=config)], operation_timeout=20)[topic].result(30)
+
+
+async def test_a_recreated_topic_is_refused_until_it_is_adopted(system: System, api: Api, worker: Any) -> None:
+    with worker("orders") as first:
+        await api.place(("adopted-boots", 1), orderId="adopted")
+        running = await asyncio.to_thread(system.run, "topics", "adopt")
+        assert running.stdout == "every topic is the one that was read\n"
+        first.stop()
+    await asyncio.to_thread(recreate, system, "order-commands")
+    produce(system.settings, "order-commands", "adopted", {"type": "Hold", "data": {"reason": "after"}})
+    with worker("orders", ready=False) as refusing:
+        assert await asyncio.to_thread(refusing.process.wait, 40) == 78
+    said = refusing.log.read_text()
+    assert "topic order-commands is not the one this installation has read up to offset" in said
+    assert "fulfillment topics adopt" in said
+    adopted = await asyncio.to_thread(system.run, "topics", "adopt")
+    assert adopted.stdout == "orders begins at the start of the new order-commands\n"
+    with worker("orders"):
+        await asyncio.to_thread(
+            wait_until, lambda: len(events(system, "adopted")) == 2, 20, "the new topic's command to be handled"
+        )
+        assert [(e["sequence"], e["type"]) for e in events(system, "adopted")] == [(1, "OrderPlaced"), (2, "OrderHeld")]
+        assert (
+            await asyncio.to_thread(system.run, "topics", "adopt")
+        ).stdout == "every topic is the one that was read\n"
+
+
+def events(system: System, key: str) -> list[Any]:
+    return messages(system.settings, "order-events", lambda message: message["subject"] == key)
+
+
+@pytest.mark.parametrize("topic", ["order-events", "inventory-events"])
+async def test_nothing_is_adopted_while_workers_run(system: System, api: Api, worker: Any, topic: str) -> None:
+    with worker("orders"), worker("fulfilment"):
+        await api.stock("adopted-boots", 5)
+        await api.place(("adopted-boots", 1))
+        await asyncio.to_thread(wait_until, lambda: bool(messages(system.settings, topic)), 20, "events")
+        await asyncio.to_thread(recreate, system, topic)
+        refused = await asyncio.to_thread(system.run, "topics", "adopt", check=False)
+        assert refused.returncode == 1
+        assert "Workers of fulfilment run" in refused.stderr
+    adopted = await asyncio.to_thread(system.run, "topics", "adopt")
+    assert adopted.stdout == f"fulfilment begins at the start of the new {topic}\n"
+    with worker("fulfilment"):
+        pass

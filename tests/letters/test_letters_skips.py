@@ -1,0 +1,108 @@
+"""The process manager and the projector stop at an event they cannot handle, and go on when told to skip it."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from kafka import messages, produce, records
+from pymongo import MongoClient
+from system import Api, System, wait_until
+
+from streams.partitions import partition_of
+
+EXPLODED = {"type": "OrderExploded", "subject": "nobody", "sequence": 1, "data": {}}
+
+
+def stand(system: System, *workers: Any) -> int:
+    """Put an event that nobody knows on partition 0 of the order events; return its offset, once all stand there."""
+    produce(system.settings, "order-events", "nobody", EXPLODED, 0)
+    offset = max(r.offset() for r in records(system.settings, "order-events") if b"OrderExploded" in r.value())
+    for each in workers:
+        wait_until(lambda each=each: each.ask("readyz")[0] == 503, 20, "the worker to stop")
+        (reason,) = each.ask("readyz")[1]["reasons"]
+        assert "OrderExploded" in reason
+        assert re.match(rf"order-events/0 (stands )?at offset {offset}: ", reason)
+    return offset
+
+
+def key_on(partition: int, name: str) -> str:
+    return next(key for n in range(99) if partition_of((key := f"{name}-{n}").encode(), 2) == partition)
+
+
+async def test_both_go_on_behind_a_skipped_event(system: System, api: Api, worker: Any) -> None:
+    stands, goes_on = key_on(0, "stands"), key_on(1, "goes-on")
+    with worker("orders"), worker("fulfilment") as manager, worker("projector") as projector:
+        await api.stock("skipped-boots", 100)
+        offset = await asyncio.to_thread(stand, system, manager, projector)
+        await api.place(("skipped-boots", 1), orderId=stands)
+        await api.place(("skipped-boots", 1), orderId=goes_on)
+        await api.order(goes_on, lambda order: order["allocationStatus"] == "ALLOCATED")  # the other partition
+        assert (await api("GET", f"/orders/{stands}"))[0] == 404
+        for role in ("fulfilment", "projector"):
+            place = f"order-events/0@{offset}"
+            said = await asyncio.to_thread(system.run, "skip", role, place, "--reason", "typed by mistake")
+            assert said.stdout.startswith("recorded")
+        await api.order(stands, lambda order: order["allocationStatus"] == "ALLOCATED")  # without a restart
+        assert manager.is_ready()
+        assert projector.is_ready()
+    skipped = messages(system.settings, "dead-letters", lambda m: m["data"]["kind"] == "skipped")
+    assert {(m["data"]["role"], m["data"]["offset"], m["data"]["reason"]) for m in skipped} == {
+        ("fulfilment", offset, "typed by mistake"),
+        ("projector", offset, "typed by mistake"),
+    }
+    assert all("OrderExploded" in m["data"]["value"] for m in skipped)
+    changelog = records(system.settings, "fulfilment-positions-changelog")
+    kept = {r.key().decode(): r.value() for r in changelog if r.key().startswith(b"/skipped/")}
+    assert kept == {f"/skipped/order-events/0@{offset}": b'{"reason":"typed by mistake"}'}
+    database = MongoClient(system.settings.mongo)[system.settings.database]
+    (document,) = database["skips"].find()
+    assert (document["_id"], document["reason"]) == (f"order-events/0@{offset}", "typed by mistake")
+
+
+async def test_a_worker_that_was_away_learns_it_when_it_starts(system: System, api: Api, worker: Any) -> None:
+    behind = key_on(0, "behind")
+    with worker("orders"), worker("projector"):
+        with worker("fulfilment") as manager:
+            offset = await asyncio.to_thread(stand, system, manager)
+            manager.stop()
+        place = f"order-events/0@{offset}"
+        for role in ("fulfilment", "projector"):
+            await asyncio.to_thread(system.run, "skip", role, place, "--reason", "again")
+        await api.place(("skipped-boots", 1), orderId=behind)
+        with worker("fulfilment", ready=False):
+            await api.order(behind, lambda order: order["allocationStatus"] == "ALLOCATED")
+
+
+async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: System, api: Api, worker: Any) -> None:
+    """A gap in an order's events: what comes behind a skipped event of it is projected on what was known."""
+    order = key_on(1, "gap")
+    with worker("orders"), worker("fulfilment"), worker("projector") as projector:
+        await api.place(("skipped-boots", 1), orderId=order)
+        await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")
+        version = (await api("GET", f"/orders/{order}"))[1]["data"]["version"]
+        held = {"type": "OrderHeld", "subject": order, "sequence": version + 2, "data": {"reason": "r"}}
+        more = {"id": "x", "time": "2026-11-23T10:00:00.000Z", "source": "x", "correlationid": "c", "causationid": "d"}
+        produce(system.settings, "order-events", order, held | more, 1)
+        await asyncio.to_thread(wait_until, lambda: projector.ask("readyz")[0] == 503, 20, "the gap to be seen")
+        (reason,) = projector.ask("readyz")[1]["reasons"]
+        assert "1 missing" in reason
+        offset = int(reason.split("at offset ")[1].split(":")[0])
+        place = f"order-events/1@{offset}"
+        await asyncio.to_thread(system.run, "skip", "projector", place, "--reason", "a forgery")
+        await asyncio.to_thread(wait_until, projector.is_ready, 20, "the projector to go on")
+        other = await api.place(("skipped-boots", 1), orderId=key_on(1, "other"))
+        await api.order(other["id"])
+
+
+async def test_what_cannot_be_skipped_is_refused(system: System, tmp_path: Path) -> None:
+    for arguments, sentence in (
+        (("orders", "order-commands/0@1"), "orders and inventory park commands"),
+        (("projector", "order-commands/0@1"), "projector reads order-events"),
+        (("projector", "order-events/0"), "TOPIC/PARTITION@OFFSET is such as"),
+        (("projector", "order-events/0@999999"), "There is no event at order-events/0@999999"),
+        (("projector", "order-events/7@0"), "order-events has partitions 0 to 1"),
+    ):
+        said = await asyncio.to_thread(system.run, "skip", *arguments, "--reason", "r", check=False)
+        assert said.returncode != 0
+        assert sentence in said.stderr
