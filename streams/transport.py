@@ -18,11 +18,12 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from .pace import pace_fetches
+
 Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
 
 FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
 LAG_SECONDS = 5.0  # how long the broker may take to say where partitions end
-UNPACED_FETCHES = 8  # made at once after a pause
 DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
 
 
@@ -81,6 +82,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # Faust knows it only together with its own exactly_once
         return consumer
 
+    async def on_start(self) -> None:
+        """Start the consumer, its fetches taking turns."""
+        await super().on_start()
+        pace_fetches(self._consumer, self.app.pace)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave liveness to our watchdog: Faust's looks at commits that are not its own here."""
 
@@ -109,7 +115,6 @@ class FetchConsumer(driver.Consumer):
         self._sought = False
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
-        self._turn = 0.0  # when the next fetch would be due at a steady pace
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -193,7 +198,6 @@ class FetchConsumer(driver.Consumer):
         if not active:
             await self.sleep(timeout)  # nothing is assigned to us, or all of it stands still
             return
-        await self._keep_pace()
         async with self._fetching:
             records = await self._thread.getmany(active, FETCH_SECONDS)
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
@@ -238,16 +242,7 @@ class FetchConsumer(driver.Consumer):
             return None
         self._room.clear()
         self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
-        self._turn = max(self._turn, self.loop.time()) + self.app.pace
         return fetch
-
-    async def _keep_pace(self) -> None:
-        """Let records gather under load: a transaction costs the broker the same for one record or a hundred.
-
-        A few fetches after a pause are made at once; only when they go on does each wait for its turn.
-        """
-        if (early := self._turn - UNPACED_FETCHES * self.app.pace - self.loop.time()) > 0:
-            await asyncio.sleep(early)
 
     def finish(self, fetch: Fetch) -> None:
         """Make room for the next fetch; called by `fetches` when the agent is done with this one."""
