@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: setup run stop seed test check bench
+.PHONY: setup run stop seed test check bench faults
+
+SEEDS ?= 1 2 3 4 5
 
 setup: $(STAMPS)/project
 
@@ -27,7 +29,10 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write docs/benchmarks.md
+
+faults: setup
+	$(BIN)/python tests/faults/run.py $(SEEDS)
 
 # Stamps rather than .venv itself: a directory's time says nothing about whether its installation was finished.
 $(STAMPS)/venv:
