@@ -48,9 +48,12 @@ class Skips:
         self._tasks[tp] = asyncio.create_task(self._wait_for(tp, record))
 
     async def _wait_for(self, tp: TP, record: Any) -> None:
+        progress = self.app.consumer.progress
         while True:
             try:
-                letter = await self._find(record)
+                letter = await self._find(record, lambda: self.app.consumer.progress is progress)
+                if letter is None:
+                    return
                 if self.learnt is not None:
                     await self.learnt(letter)
                 break
@@ -61,8 +64,11 @@ class Skips:
         self.reasons[tp.topic, tp.partition, record.offset] = letter.reason or ""
         await self.app.consumer.go_on(tp)
 
-    async def _find(self, event: Any) -> DeadLetter:
-        """Return the letter that says to skip an event, as soon as there is one; not one that stood there once."""
+    async def _find(self, event: Any, stands: Callable[[], bool]) -> DeadLetter | None:
+        """Return the letter that says to skip an event, as soon as there is one, not one that stood there once.
+
+        None when the partition was prepared anew: it may be another's now, and where it is ours it stops again.
+        """
         key = skip_key(self.role, event.topic, event.partition, event.offset)
         partition = TopicPartition(self.settings.named(DEAD_LETTERS.name), partition_of(key, self.settings.partitions))
         reader = AIOKafkaConsumer(
@@ -72,10 +78,11 @@ class Skips:
             await reader.start()
             reader.assign([partition])
             await reader.seek_to_beginning(partition)
-            while True:
+            while stands():
                 for record in (await reader.getmany(partition, timeout_ms=POLL_MILLISECONDS)).get(partition, ()):
                     if record.key == key and (letter := DeadLetter.decode(record.value)).value == event.value:
                         return letter
+            return None
         finally:
             with suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(reader.stop(), 2)

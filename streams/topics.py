@@ -43,8 +43,8 @@ INVENTORY_COMMANDS = Topic("inventory-commands", "product id", retention_ms=7 * 
 INVENTORY_EVENTS = Topic("inventory-events", "product id")
 COMMAND_OUTCOMES = Topic("command-outcomes", "command id", retention_ms=7 * DAY)
 DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY, largest=LARGEST_LETTER)
-ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact")
-STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact")
+ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
+STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
 FULFILMENT_STATES = Topic("fulfilment-positions-changelog", "table key", cleanup="compact")
 TOPICS = (
     ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS,

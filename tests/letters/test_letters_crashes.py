@@ -1,0 +1,53 @@
+"""A crash in the middle of a retry, and letters as large as a broker takes: nothing lost or doubled, nobody blocked."""
+
+import json
+from typing import Any
+
+from confluent_kafka import Producer
+from kafka import messages, produce
+from letters_desk import ORDER
+from system import System, wait_until
+
+LIMIT = 4_194_304  # bytes: message.max.bytes of the local broker
+
+
+def events(system: System, key: str) -> list[Any]:
+    return messages(system.settings, "order-events", lambda message: message["subject"] == key)
+
+
+def send(system: System, key: str, *commands: dict[str, Any]) -> None:
+    producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})
+    for command in commands:
+        producer.produce("order-commands", json.dumps(command).encode(), key)
+    assert producer.flush(20) == 0
+
+
+def test_a_worker_killed_in_the_middle_of_a_retry_loses_and_doubles_nothing(system: System, worker: Any) -> None:
+    count = 1_500  # three transactions
+    holds = [{"type": "Hold" if n % 2 else "Release", "id": f"k-{n}", "data": {}} for n in range(1, count + 1)]
+    with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
+        send(system, "killed", {"type": "PlaceOrder", "data": ORDER}, *holds)
+        wait_until(lambda: broken.ask("readyz")[1]["parked"] == {"order-commands": count}, 40, "all to be parked")
+    with worker("orders") as mended:
+        produce(system.settings, "order-commands", "killed", {"type": "RetryLetters", "data": {}})
+        wait_until(lambda: mended.ask("readyz")[1]["parked"] != {"order-commands": count}, 20, "the retry to begin")
+        mended.process.kill()
+    with worker("orders") as again:
+        system.run("letters", "retry", "--all")
+        assert again.ask("readyz")[1]["parked"] == {}
+    found = events(system, "killed")
+    assert [event["sequence"] for event in found] == list(range(1, count + 2))
+    assert [event["causationid"] for event in found[1:]] == [f"k-{n}" for n in range(1, count + 1)]
+
+
+def test_a_huge_command_is_parked_and_retried_as_any_other(system: System, worker: Any) -> None:
+    junk = "\u0001" * 600_000  # six bytes each in JSON
+    with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
+        send(system, "huge", {"type": "PlaceOrder", "data": ORDER})
+        send(system, "huge", {"type": "Hold", "id": "huge-1", "data": {"reason": "r", "junk": junk}})
+        send(system, "well", {"type": "PlaceOrder", "data": ORDER})
+        wait_until(lambda: bool(events(system, "well")), 20, "the others to go on")
+        wait_until(lambda: broken.ask("readyz")[1]["parked"] == {"order-commands": 1}, 20, "it to be parked")
+    with worker("orders"):
+        assert system.run("letters", "retry", "huge").stdout == "order huge: 1 handled, 0 left\n"
+    assert [event["type"] for event in events(system, "huge")] == ["OrderPlaced", "OrderHeld"]
