@@ -28,15 +28,20 @@ class Answering:
         self.events = settings.named(kind.events.name)
         self.outcomes = settings.named(COMMAND_OUTCOMES.name)
 
-    def answer(self, command: CommandMessage, partition: int, changes: Changes[Any], writes: list[Write]) -> None:
-        """Decide `command`, or say again what was decided; whatever a handler raises goes on to the caller."""
+    def answer(
+        self, command: CommandMessage, partition: int, changes: Changes[Any], writes: list[Write]
+    ) -> Answer | None:
+        """Decide `command` and return the answer; None when only what was decided before is said again.
+
+        Whatever a handler raises goes on to the caller.
+        """
         if faults.ARMED:
             faults.fault(command.type)
         key = self.kind.key(command.key)
         entry = changes.get(key)
         if entry is not None and (known := recall(entry.recent, command.id)):
             writes.append(self.outcome(known.outcome(command, self.kind.aggregate, self.kind.result(entry))))
-            return
+            return None
         try:
             entry, answer = self._decided(command, entry, partition, changes, writes)
         except Rejection as no:
@@ -46,6 +51,7 @@ class Answering:
         if command.source != PROCESS_MANAGER or answer.code:
             result = self.kind.result(entry) if entry is not None else None
             writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, result)))
+        return answer
 
     def _decided(
         self, command: CommandMessage, entry: Any, partition: int, changes: Changes[Any], writes: list[Write]

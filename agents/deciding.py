@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from domain.errors import InvalidOrder, InvalidQuantity
 from domain.message import MAX_ID, Command
 from streams.codec import BadMessage, decode_command
 from streams.codec import Position as At
@@ -30,6 +31,9 @@ from .letters import Parking, QueueFull
 from .retrying import Retrying, is_about_letters
 
 UNREAD = "unread"  # the type of a command that could not be read
+
+# Rejections of what makes no sense whatever the state is: kept as dead letters, like what cannot be read.
+NONSENSE = frozenset({InvalidOrder.code, InvalidQuantity.code})
 
 
 class Deciding:
@@ -110,7 +114,10 @@ class Deciding:
         written = len(decided.writes)
         changes.begin()
         try:
-            self.answering.answer(command, record.partition, changes, decided.writes)
+            answer = self.answering.answer(command, record.partition, changes, decided.writes)
+            if answer is not None and answer.code in NONSENSE:
+                letter = letter_of(record, command.id, command.type, answer.code, answer.message or "")
+                self.parking.record(decided, "invalid", letter, None, instant_of(record.timestamp / 1000))
         except Exception as bug:  # whatever a handler raises must not stop the other aggregates of its partition
             changes.rollback()
             del decided.writes[written:]

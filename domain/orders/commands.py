@@ -51,7 +51,7 @@ def _not_too_many(lines: object) -> object:
 
 
 FEW = BeforeValidator(_not_too_many)  # first: a million bad lines would be a million errors, and a minute's work
-NewLines = Annotated[tuple[NewLine, ...], Field(max_length=MAX_LINES), FEW]
+NewLines = Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
 LineQuantities = Annotated[tuple[LineQuantity, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
 CountedLines = Annotated[tuple[CountedLine, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
 
