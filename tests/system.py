@@ -82,7 +82,8 @@ class System:
 
     def process(self, name: str) -> psutil.Process:
         """Return the process called `name`, such as `orders-0`."""
-        found = {process["name"]: process["pid"] for process in self.status()["processes"]}
+        # One that is being restarted has no pid, and psutil takes none for the caller's own process.
+        found = {process["name"]: process["pid"] for process in self.status()["processes"] if process["pid"]}
         return psutil.Process(found[name])
 
     def kill(self, name: str, sign: int = signal.SIGKILL) -> int:
