@@ -80,6 +80,10 @@ class System:
         with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own running
             return dict(json.loads(thread.submit(asyncio.run, collect(self.settings)).result().as_json()))
 
+    def pid(self, name: str) -> int | None:
+        """Return the id of the process called `name`; None while it is being restarted."""
+        return next((each["pid"] or None for each in self.status()["processes"] if each["name"] == name), None)
+
     def process(self, name: str) -> psutil.Process:
         """Return the process called `name`, such as `orders-0`."""
         # One that is being restarted has no pid, and psutil takes none for the caller's own process.

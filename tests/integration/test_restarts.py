@@ -18,7 +18,7 @@ async def test_a_role_goes_on_where_it_was(system: System, api: Api, role: str, 
     after = await api.place((product, 4), orderId=f"order-{product}") if role != "orders" else None
     await asyncio.to_thread(
         wait_until,
-        lambda: system.status()["ready"] and system.process(f"{role}-0").pid != pid,
+        lambda: system.status()["ready"] and system.pid(f"{role}-0") not in (None, pid),
         30,
         f"{role} to be back",
     )
