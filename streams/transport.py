@@ -284,7 +284,8 @@ class FetchConsumer(driver.Consumer):
         consumer = self._thread._consumer
         async with asyncio.timeout(LAG_SECONDS):
             ends = await self._thread.call_thread(consumer.end_offsets, [TopicPartition(*tp) for tp in handled])
-        return {tp: max(ends[TopicPartition(*tp)] - self._position(tp), 0) for tp in handled}
+        ours = handled.keys() & self.progress.handled.keys()  # a rebalance may have come in between
+        return {tp: max(ends[TopicPartition(*tp)] - self._position(tp), 0) for tp in ours}
 
     def _position(self, tp: TP) -> int:
         """Return where `tp` is handled up to: behind the markers too, once nothing of it waits."""

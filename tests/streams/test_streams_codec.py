@@ -22,6 +22,7 @@ from streams.codec import (
 )
 from streams.messages import CommandMessage, EventMessage, derived_id
 
+LINE = {"productId": "p", "quantity": 1, "price": {"amount": 100, "currency": "EUR"}}
 ODD_IDS = ["no\u00a0break", "zero\u200bwidth", "a/b", "50%", "é漢🧦", " ", "x" * 128]
 NO_IDS: list[Any] = ["", "x" * 129, "a\nb", "a\x00", "a\x7f", "a\x85", "a\u2028b", 5, True, ["a"], {"a": 1}]
 
@@ -111,7 +112,7 @@ def test_an_invalid_order_says_so_whatever_is_wrong_with_it() -> None:
 
 def test_an_address_says_what_is_wrong_with_each_part() -> None:
     wrong = ADDRESS | {"street": "", "city": "x" * 201, "state": "a\x07", "country": 4}
-    data = {"customerId": "c", "lines": [], "shippingAddress": wrong, "billingAddress": ADDRESS}
+    data = {"customerId": "c", "lines": [LINE], "shippingAddress": wrong, "billingAddress": ADDRESS}
     with pytest.raises(BadMessage) as bad:
         decode_command(json.dumps({"type": "PlaceOrder", "data": data}).encode(), at(), ORDER_COMMANDS, "orderId")
     assert bad.value.details == {
@@ -124,7 +125,7 @@ def test_an_address_says_what_is_wrong_with_each_part() -> None:
 
 def test_an_address_may_have_line_breaks() -> None:
     parts = ADDRESS | {"street": "c/o Ann\r\n\t1 High St"}
-    data = {"customerId": "c", "lines": [], "shippingAddress": parts, "billingAddress": ADDRESS}
+    data = {"customerId": "c", "lines": [LINE], "shippingAddress": parts, "billingAddress": ADDRESS}
     command = PlaceOrder.model_validate(data)
     assert command.shipping_address.street == parts["street"]
 

@@ -263,9 +263,10 @@ def test_a_worker_that_waits_or_has_nothing_to_do_is_not_ended(
 def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings, tmp_path: Path) -> None:
     """A spare one has no partition and no work: that is no trouble."""
     create(settings, "in", 1)
-    with worker(settings, tmp_path, "0", WATCHDOG="2") as first, worker(settings, tmp_path, "1", WATCHDOG="2") as spare:
+    patient = {"WATCHDOG": "5", "HEARTBEAT_INTERVAL": "0.5"}  # joining takes a heartbeat of the first one
+    with worker(settings, tmp_path, "0", **patient) as first, worker(settings, tmp_path, "1", **patient) as spare:
         wait_until(lambda: first.partitions() + spare.partitions() == 1, 30, "one of them to have it")
-        time.sleep(5)
+        time.sleep(8)
         assert first.process.poll() is None, first.log.read_text()[-2000:]
         assert spare.process.poll() is None, spare.log.read_text()[-2000:]
         produce(settings, 0, 4, partitions=1)
