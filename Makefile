@@ -6,7 +6,7 @@ STAMPS := .venv/.stamps
 
 .PHONY: setup run stop seed test check bench faults
 
-SEEDS ?= 1 2 3 4 5
+SEEDS ?= $(shell seq 1 30)
 
 setup: $(STAMPS)/project
 
@@ -32,7 +32,7 @@ bench: setup
 	$(BIN)/python -m bench --write docs/benchmarks.md
 
 faults: setup
-	$(BIN)/python tests/faults/run.py $(SEEDS)
+	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md
 
 # Stamps rather than .venv itself: a directory's time says nothing about whether its installation was finished.
 $(STAMPS)/venv:

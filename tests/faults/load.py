@@ -40,6 +40,8 @@ class Load:
         self.system, self.random = system, random.Random(seed)
         self.promises = Promises()
         self.orders: list[str] = []
+        self.shipments: list[tuple[str, str]] = []  # (order, shipment), of answers
+        self.returns: list[tuple[str, str]] = []
         self.stopping = asyncio.Event()
         self._run = uuid.UUID(int=self.random.getrandbits(128)).hex[:8]
         kafka = {"bootstrap.servers": system.settings.kafka, "enable.idempotence": True, "log_level": 0}
@@ -73,8 +75,9 @@ class Load:
             )
         if dice < 0.55 or not self.orders:
             return "POST", "orders", self._order()
-        order = self.random.choice(self.orders[-200:])
-        return self._change(order)
+        if dice < 0.72 and self.shipments + self.returns:
+            return self._go_on()
+        return self._change(self.random.choice(self.orders[-200:]))
 
     def _order(self) -> dict[str, Any]:
         order_id = f"{self._run}-{self.random.getrandbits(64):x}"
@@ -102,6 +105,19 @@ class Load:
             ]
         )
 
+    def _go_on(self) -> tuple[str, str, Any]:
+        """Deliver or cancel a shipment, or take in what comes back."""
+        if self.returns and self.random.random() < 0.3:
+            order, back = self.returns.pop(self.random.randrange(len(self.returns)))
+            lines = [{"lineId": "1", "received": 1, "damaged": self.random.randint(0, 1)}]
+            return "POST", f"orders/{order}/returns/{back}/receive", {"lines": lines}
+        if not self.shipments:
+            return self._change(self.random.choice(self.orders[-200:]))
+        order, shipment = self.shipments[self.random.randrange(len(self.shipments))]
+        if self.random.random() < 0.25:
+            return "DELETE", f"orders/{order}/shipments/{shipment}", None
+        return "POST", f"orders/{order}/shipments/{shipment}/deliver", {}
+
     async def _ask(self, session: aiohttp.ClientSession, method: str, path: str, body: Any) -> None:
         headers = {"Idempotency-Key": f"{self.random.getrandbits(128):032x}"}
         for _ in range(80):  # longer than the lease of a request whose process was killed
@@ -109,7 +125,7 @@ class Load:
                 async with session.request(method, path, json=body, headers=headers) as response:
                     answer = orjson.loads(await response.read())
                     if response.status < 500 and answer.get("error") != "IDEMPOTENCY_KEY_IN_FLIGHT":
-                        self._note(response.status, f"{method} {path}", answer)
+                        self._note(response.status, f"{method} {path} ", answer)
                         return
             except (aiohttp.ClientError, TimeoutError):
                 pass  # nobody answered: the same key asks again
@@ -121,16 +137,34 @@ class Load:
             self.promises.accepted.add(answer["data"]["commandId"])
         elif status < 300:
             self.promises.done[answer["data"]["commandId"]] = what
+            self._remember(what, answer["data"])
         else:
             self.promises.refused += 1
 
+    def _remember(self, what: str, data: Any) -> None:
+        if what.endswith("/shipments "):
+            self.shipments.append((data["id"], data["shipmentId"]))
+        if what.endswith("/returns "):
+            self.returns.append((data["id"], data["returnId"]))
+
     async def _by_hand(self) -> None:
-        """Produce stock receipts as a foreign client does: hashed its own way, and each of them twice."""
+        """Produce commands as a foreign client does: hashed its own way, and each of them twice."""
         while not self.stopping.is_set():
-            command_id, product = f"{self.random.getrandbits(128):032x}", self._product()
-            value = orjson.dumps({"id": command_id, "type": "ReceiveStock", "data": {"quantity": 2}})
+            command_id = f"{self.random.getrandbits(128):032x}"
+            topic, key, kind, data = self._place() if self.random.random() < 0.5 else self._receive()
+            value = orjson.dumps({"id": command_id, "type": kind, "data": data})
             for _ in range(2):
-                self._producer.produce("inventory-commands", key=product, value=value)
+                self._producer.produce(topic, key=key, value=value)
             self._producer.poll(0)
-            self.promises.done[command_id] = f"ReceiveStock {product}"
-            await asyncio.sleep(0.3)
+            self.promises.done[command_id] = f"{kind} {key}"
+            await asyncio.sleep(0.2)
+
+    def _receive(self) -> tuple[str, str, str, Any]:
+        return "inventory-commands", self._product(), "ReceiveStock", {"quantity": 2}
+
+    def _place(self) -> tuple[str, str, str, Any]:
+        self.orders.append(order := f"{self._run}-{self.random.getrandbits(64):x}")
+        price = {"amount": 1999, "currency": "EUR"}
+        lines = [{"productId": self._product(), "quantity": self.random.randint(1, 3), "price": price}]
+        addresses = {"shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+        return "order-commands", order, "PlaceOrder", {"customerId": "c-hand", "lines": lines} | addresses

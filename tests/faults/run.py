@@ -5,24 +5,26 @@ import asyncio
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent), str(Path(__file__).parent.parent.parent)]
 
 from load import Load  # noqa: E402  # found by the line above
+from report import Row, write  # noqa: E402
 from schedule import Chaos  # noqa: E402
 from system import System  # noqa: E402
-from verify import broken  # noqa: E402
+from verify import Verdict, verdict  # noqa: E402
 
 
-async def one(system: System, seed: int, seconds: float) -> tuple[Load, Chaos, list[str]]:
+async def one(system: System, seed: int, seconds: float) -> tuple[Load, Chaos, Verdict]:
     """Load the system and hurt it for so long, then let it rest; return what was broken."""
     load, chaos = Load(system, seed), Chaos(system, seed)
     running = asyncio.create_task(load.run())
     await chaos.run(seconds)
     load.stopping.set()
     await running
-    return load, chaos, await broken(system, load.promises)
+    return load, chaos, await verdict(system, load.promises)
 
 
 def main() -> None:
@@ -30,27 +32,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="+")
     parser.add_argument("--seconds", type=float, default=60.0, help="of load and faults a seed")
+    parser.add_argument("--jobs", type=int, default=1, help="so many systems side by side")
     parser.add_argument("--keep", action="store_true", help="leave a broken system running, to look at it")
+    parser.add_argument("--write", type=Path, help="put the table into this Markdown file, between its marks")
     arguments = parser.parse_args()
-    failed = sum(not passes(seed, arguments.seconds, arguments.keep) for seed in arguments.seeds)
-    sys.exit(1 if failed else 0)
+    with ThreadPoolExecutor(arguments.jobs) as jobs:
+        rows = list(jobs.map(lambda seed: run(seed, arguments.seconds, arguments.keep), arguments.seeds))
+    if arguments.write:
+        write(arguments.write, rows, arguments.seconds)
+    sys.exit(1 if any(row.found for row in rows) else 0)
 
 
-def passes(seed: int, seconds: float, keep: bool) -> bool:
+def run(seed: int, seconds: float, keep: bool) -> Row:
     """Run one seed on a fresh system; print its row."""
-    folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
-    system = System(folder)
+    system = System(Path(tempfile.mkdtemp(prefix=f"faults-{seed}-")))
     began = time.monotonic()
+    row = Row(seed, [], "", 0, 0, ["it did not finish"])
     system.up()
-    found: list[str] = ["it did not finish"]
     try:
-        load, chaos, found = asyncio.run(one(system, seed, seconds))
-        row = [str(seed), "; ".join(chaos.injected), str(load.promises), f"{time.monotonic() - began:.0f} s"]
-        print("|", " | ".join([*row, "; ".join(found) or "clean"]), "|", flush=True)
+        load, chaos, (found, events) = asyncio.run(one(system, seed, seconds))
+        row = Row(seed, chaos.injected, str(load.promises), events, time.monotonic() - began, found)
+    except Exception as unfinished:  # whatever it is, this seed is not clean, and the next is run
+        row = Row(seed, [], "", 0, time.monotonic() - began, [repr(unfinished)])
     finally:
-        if not (keep and found):
+        if not (keep and row.found):
             system.down()
-    return not found
+    print(row, f"(look at {system.settings.data})" if keep and row.found else "", flush=True)
+    return row
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ async def test_faults_break_no_promise(tmp_path: Path, seed: int) -> None:
     system = System(tmp_path)
     system.up()
     try:
-        load, chaos, broken = await one(system, seed, seconds=25)
+        load, chaos, (broken, _) = await one(system, seed, seconds=25)
     finally:
         system.down()
     assert chaos.injected, "the schedule injected nothing"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from kafka import messages
@@ -11,16 +11,25 @@ from load import Promises
 from system import System, eventually
 
 TOPICS = ("order-events", "inventory-events")
+MAKERS = ("POST orders ", "PlaceOrder ")  # one event each, no more and no less
 
 
-async def broken(system: System, promises: Promises) -> list[str]:
-    """Return what is wrong; an empty list when nothing is."""
+class Verdict(NamedTuple):
+    """What is wrong, empty when nothing is, and how many events there are."""
+
+    broken: list[str]
+    events: int
+
+
+async def verdict(system: System, promises: Promises) -> Verdict:
+    """Wait until it is quiet, then compare."""
     await asyncio.to_thread(system.quiet, 120)
     found = await asyncio.to_thread(_drift, system)
     events = [event for topic in TOPICS for event in await asyncio.to_thread(messages, system.settings, topic)]
-    found += _sequences(events) + _effects(events, promises)
+    outcomes = await asyncio.to_thread(messages, system.settings, "command-outcomes")
+    found += _sequences(events) + _effects(events, outcomes, promises)
     found += await _outcomes(system, promises)
-    return found
+    return Verdict(found, len(events))
 
 
 def _drift(system: System) -> list[str]:
@@ -48,14 +57,23 @@ def _sequences(events: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _effects(events: list[dict[str, Any]], promises: Promises) -> list[str]:
+def _effects(events: list[dict[str, Any]], outcomes: list[dict[str, Any]], promises: Promises) -> list[str]:
+    """Compare what accepted outcomes say was done with the events that are there, for every promise."""
     ids = Counter(event["id"] for event in events)
     found = [f"event {event_id} is there {count} times" for event_id, count in ids.items() if count > 1]
-    caused = Counter((event["causationid"], event["type"]) for event in events)
+    caused: dict[str, set[str]] = defaultdict(set)
+    for event in events:
+        caused[event["causationid"]].add(event["id"])
+    told: dict[str, set[str]] = {}
+    for outcome in (each["data"] for each in outcomes if each["data"]["status"] == "accepted"):
+        told.setdefault(outcome["commandId"], set()).update(event["id"] for event in outcome["events"])
     for command_id, what in promises.done.items():
-        effect = "OrderPlaced" if what == "POST orders" else "StockReceived" if "eceive" in what else None
-        if effect and caused[command_id, effect] != 1 and "returns" not in what:
-            found.append(f"{what} ({command_id}) has its effect {caused[command_id, effect]} times")
+        if command_id not in told:
+            found.append(f"{what} ({command_id}) was done, and has no accepted outcome")
+        elif told[command_id] != caused[command_id]:
+            found.append(f"{what} ({command_id}) says {told[command_id]}, and caused {caused[command_id]}")
+        elif what.startswith(MAKERS) and len(caused[command_id]) != 1:
+            found.append(f"{what} ({command_id}) has its effect {len(caused[command_id])} times")
     return found
 
 
