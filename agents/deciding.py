@@ -11,6 +11,7 @@ from faust.types import TP
 
 from domain.errors import InvalidOrder, InvalidQuantity
 from domain.message import MAX_ID, Command
+from streams import faults
 from streams.codec import BadMessage, decode_command
 from streams.codec import Position as At
 from streams.letters import LETTER_COMMANDS
@@ -88,6 +89,8 @@ class Deciding:
         except Exception as bug:  # ours: the message may be as good as any
             self._park_unread(record, at, bug, changes, decided)
             return
+        if faults.ARMED:
+            faults.fault("decoded")
         key = self.kind.key(command.key)
         if key not in changes and (target := self._belongs(command.key)) != record.partition:
             decided.writes.append(Write(record.topic, target, command.key.encode(), command.encode(), CONTENT_TYPE))

@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain import fulfilment
-from streams import topics
+from streams import faults, topics
 from streams.app import RoleApp
 from streams.codec import decode_event
 from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
@@ -78,6 +78,8 @@ class Managing:
         return reason is not None
 
     def _commands(self, event: EventMessage) -> list[Write]:
+        if faults.ARMED:
+            faults.fault("decoded")
         return [
             self._write(event, number, request)
             for number, request in enumerate(fulfilment.commands(event.event, event.key, event.sequence))  # type: ignore[arg-type]

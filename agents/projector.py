@@ -16,6 +16,7 @@ from projections.stopped import Stopped
 from projections.table import PROJECTIONS
 from streams import topics
 from streams.app import RoleApp
+from streams.faults import fault
 from streams.letters import DeadLetter
 from streams.settings import Role, Settings
 from streams.transport import Fetch, FetchConsumer, fetches
@@ -53,6 +54,7 @@ class Projecting:
             with attempt:
                 positions = await self.runner.positions([(tp.topic, tp.partition) for tp in inputs])
                 self.skipped = await read_skips(self.mongo)
+        fault("offsets-read")
         return {tp: positions[tp.topic, tp.partition] for tp in inputs}
 
     async def apply(self, fetch: Fetch) -> None:

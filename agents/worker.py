@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from streams.app import RoleApp, group_of, instance_of
+from streams.faults import fault
 from streams.process import EX_CONFIG, end_process
 from streams.settings import Role, Settings
 from streams.topics import Topic, describe_topics
@@ -59,6 +60,7 @@ class ProcessingWorker:
 
     async def commit(self, fetch: Fetch, decided: Decided) -> None:
         """Write what a fetch led to in one transaction; merge it into the table only when that is committed."""
+        fault("decided")
         try:
             await self.transactions.commit(decided.writes, decided.offsets, fetch.member)
         except Aborted as aborted:
@@ -67,6 +69,7 @@ class ProcessingWorker:
             end_process(f"nobody knows whether a transaction of {len(fetch)} records was committed: {unclear}")
         else:
             decided.merge()
+            fault("merged")
             fetch.done = True
             for tp, reason in decided.stops.items():
                 log.error("%s", reason)
@@ -83,7 +86,9 @@ class ProcessingWorker:
     # --- how it begins
 
     async def _start(self) -> None:
+        fault("starting")
         await self.transactions.start()
+        fault("claimed")
         wanted = {self.settings.named(topic.name) for topic in self.app.input_topics}
         found = {topic.name: topic.id for topic in await describe_topics(self.settings)}
         if missing := wanted - found.keys():
@@ -94,8 +99,10 @@ class ProcessingWorker:
         """Restore the table and return where each input goes on: once no earlier owner's transaction is pending."""
         assert self.table is not None
         offsets = await committed_offsets(self.settings, self.group, inputs)
+        fault("offsets-read")
         changelog = self.table.changelog_topic.get_topic_name()
         restored = await restore(self.settings, changelog, {tp.partition for tp in inputs}, self.table.codec)
+        fault("restored")
         for tp in inputs:
             self._refuse_another_topic(tp, restored[tp.partition])
         self.table.data.replace(restored)

@@ -1,8 +1,10 @@
 """`fulfillment worker ROLE`: one role in this process."""
 
 import gc
+import os
 
 from ops.errors import Misconfigured
+from streams import faults
 from streams.settings import ROLES, Settings
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy worker's time on collecting
@@ -12,6 +14,7 @@ def run(role: str, settings: Settings) -> None:
     """Run one worker of `role` until it is asked to stop."""
     if role not in ROLES:
         raise Misconfigured(f"There is no role {role!r}: choose from {', '.join(ROLES)}.")
+    _arm(f"{role}-{settings.instance}")
     if not settings.worker_port:
         settings = settings.model_copy(update={"worker_port": default_port(role, settings)})
     if role == "api":
@@ -24,6 +27,13 @@ def run(role: str, settings: Settings) -> None:
 
         _collect_less()
         main.run(role, settings)
+
+
+def _arm(process: str) -> None:
+    try:
+        faults.arm(os.environ.get("FULFILLMENT_FAULTS", ""), process)
+    except faults.UnknownFault as unknown:
+        raise Misconfigured(f"FULFILLMENT_FAULTS: {unknown}.") from unknown
 
 
 def _collect_less() -> None:

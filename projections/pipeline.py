@@ -11,6 +11,7 @@ from projections.document import Document
 from projections.mongo.client import Mongo
 from projections.mongo.writes import Put, insert, load, put
 from projections.projection import Model, Projection, View
+from streams.faults import fault
 
 Known = dict[tuple[str, str], View]  # (collection, key) → view
 
@@ -19,11 +20,14 @@ async def project(mongo: Mongo, cache: Cache, parts: Sequence[Part]) -> None:
     """Project parts of one projection; where one cannot go on, it says so in `stop`."""
     projection = parts[0].projection
     known = await _load(mongo, cache, projection, parts)
+    fault("loaded")
     foldings = [Folding(part, known) for part in parts]
     for folding in foldings:
         folding.run()
         await asyncio.sleep(0)
+    fault("folded")
     await _write(mongo, cache, projection, foldings)
+    fault("documents-written")
 
 
 async def together(work: Iterable[Awaitable[Any]]) -> list[Any]:
@@ -80,6 +84,7 @@ async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: S
             *(write(model) for model in projection.models if not model.gapless),
         ]
     )
+    fault("logs-written")
     for model in projection.models:
         if model.gapless:
             ours = await write(model)

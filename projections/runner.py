@@ -13,6 +13,7 @@ from projections.pipeline import project, together
 from projections.projection import Projection, Record
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS
+from streams.faults import fault
 from streams.settings import Settings
 
 
@@ -66,6 +67,7 @@ class Runner:
             await write_progress(
                 self._mongo, {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts}
             )
+            fault("progress-stored")
         except BaseException:
             self._cache.forget(batches)
             raise

@@ -1,33 +1,185 @@
 """Faults on purpose, to see that what is said of bugs and crashes is true. Off unless `FULFILLMENT_FAULTS` names some.
 
-    FULFILLMENT_FAULTS=raise:Hold,raise:ReserveStock       handling these commands raises
+    FULFILLMENT_FAULTS=raise:Hold,raise:ReserveStock   handling these commands raises
+    FULFILLMENT_FAULTS=kill:committed@3                the third time it gets there, the process kills itself (-9)
+    FULFILLMENT_FAULTS=stop:commit-asked@2+5           the second time, 5 ms later, it stands still (SIGSTOP): a zombie
+    FULFILLMENT_FAULTS=ask:/tmp/faults                 at each point the worker orders-0 looks whether the file
+                                                       /tmp/faults/orders-0 asks for one, and deletes the file before
+                                                       it obeys: once, restarts included
 
-Read once, when the process starts. A place that can fail says `if faults.ARMED: fault("its name")`, which costs
-nothing while nothing is armed.
+Names are those of `POINTS`, each of which is after one step and before the next, and of commands. A place that can
+fail says `fault("its name")`; where that is too dear, behind `if faults.ARMED`.
 """
 
 import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain import inventory, orders
+
+_DECIDING = frozenset({"orders", "inventory", "fulfilment"})
+_READING = _DECIDING | {"projector"}
+_PROJECTING = frozenset({"projector"})
+_ANSWERING = frozenset({"api"})
 
 
 class Injected(RuntimeError):
     """The bug that was asked for."""
 
 
-def _armed(text: str) -> dict[str, str]:
-    """Return name → what is to happen there."""
-    pairs = (each.strip().partition(":") for each in text.split(",") if each.strip())
-    return {name: action for action, _, name in pairs}
+class UnknownFault(ValueError):
+    """What was asked for is no fault."""
 
 
-ARMED = _armed(os.environ.get("FULFILLMENT_FAULTS", ""))
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place between two steps, and the roles that pass it."""
+
+    name: str
+    roles: frozenset[str]
+    about: str
+
+
+POINTS = (
+    Point("starting", _DECIDING, "before the transactional id is claimed"),
+    Point("claimed", _DECIDING, "the transactional id is claimed, the group not joined"),
+    Point("assigned", _READING, "partitions are assigned, nothing is read for them"),
+    Point("offsets-read", _READING, "the stable committed offsets (projector: its progress) are read"),
+    Point("restored", _DECIDING, "the changelog is restored, the table not replaced"),
+    Point("prepared", _READING, "table and offsets are there, the consumer is not sought"),
+    Point("sought", _READING, "the consumer is sought, fetches are withheld"),
+    Point("started", _READING, "fetches are delivered"),
+    Point("handed-out", _READING, "a fetch is handed out, its agent has not got it"),
+    Point("taken", _READING, "the agent has a fetch that continues the one before"),
+    Point("decoded", _DECIDING, "one message of a fetch is decoded, not decided"),
+    Point("decided", _DECIDING, "a fetch is decided, nothing is written"),
+    Point("begun", _DECIDING, "the transaction is begun"),
+    Point("produced", _DECIDING, "its messages are produced, not its offsets"),
+    Point("offsets-sent", _DECIDING, "its offsets are sent"),
+    Point("commit-asked", _DECIDING, "the commit is about to be asked for; some ms later it is under way"),
+    Point("committed", _DECIDING, "the commit is answered, nothing is merged"),
+    Point("merged", _DECIDING, "the changes are in the table, the fetch is not acknowledged"),
+    Point("acknowledged", _READING, "the fetch is done"),
+    Point("loaded", _PROJECTING, "the documents of a batch are loaded, nothing is folded"),
+    Point("folded", _PROJECTING, "a batch is folded, nothing is written"),
+    Point("logs-written", _PROJECTING, "all is written but the documents that come last (orders, inventory)"),
+    Point("documents-written", _PROJECTING, "the last documents are written, the progress is not stored"),
+    Point("progress-stored", _PROJECTING, "the progress is stored"),
+    Point("key-asked", _ANSWERING, "before an Idempotency-Key is claimed"),
+    Point("key-claimed", _ANSWERING, "an Idempotency-Key is claimed, nothing is produced"),
+    Point("sending", _ANSWERING, "before a command is produced"),
+    Point("sent", _ANSWERING, "a command is durable, its outcome not known"),
+    Point("answered", _ANSWERING, "the outcome is known, nothing of it stored"),
+    Point("answer-stored", _ANSWERING, "the answer is stored under its Idempotency-Key, not sent"),
+)
+NAMES = frozenset({point.name for point in POINTS} | orders.COMMANDS.keys() | inventory.COMMANDS.keys())
+
+_FAULT = re.compile(r"(?P<action>raise|kill|stop):(?P<name>[\w-]+)(@(?P<passage>\d+))?(\+(?P<milliseconds>\d+))?")
+
+
+@dataclass(slots=True)
+class Fault:
+    """What is to happen at a point: each time it is passed, or only the `passage`-th; kill and stop a while later."""
+
+    action: str
+    name: str
+    passage: int | None
+    milliseconds: int
+
+    def pass_by(self, _: str) -> None:
+        """Let it happen, if it is its turn."""
+        if self.is_due():
+            self.happen()
+
+    def is_due(self) -> bool:
+        """Count a passage; whether it is the one."""
+        if self.passage is None:
+            return True
+        self.passage -= 1
+        return self.passage == 0
+
+    def happen(self) -> None:
+        """Let it happen."""
+        if self.action == "raise":
+            raise Injected(f"a fault was asked for: {self.name}")
+        act = _kill if self.action == "kill" else _stop
+        if self.milliseconds:
+            threading.Timer(self.milliseconds / 1000, act).start()
+        else:
+            act()
+
+
+class Asking:
+    """The faults a file asks for, one at a time; the file is deleted before its fault happens."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._text = file, ""
+        self._fault: Fault | None = None
+        self._lock = threading.Lock()
+        self._look()
+
+    def _look(self) -> Fault | None:
+        try:
+            text = self._file.read_text()
+        except FileNotFoundError:
+            text = ""
+        if text != self._text:
+            self._text, self._fault = text, parse(text) if text else None
+        return self._fault
+
+    def pass_by(self, name: str) -> None:
+        """Let happen what the file asks for at `name`."""
+        with self._lock:
+            fault = self._look()
+            if fault is None or fault.name != name or not fault.is_due():
+                return
+            self._file.unlink()
+            self._text, self._fault = "", None
+        fault.happen()
+
+
+ARMED: dict[str, Callable[[str], None]] = {}
 
 
 def fault(name: str) -> None:
     """Let happen what is armed for `name`."""
-    match ARMED.get(name):
-        case None:
-            return
-        case "raise":
-            raise Injected(f"a fault was asked for: {name}")
-        case other:
-            raise ValueError(f"FULFILLMENT_FAULTS: nobody knows how to {other!r}")
+    if ARMED and (passed := ARMED.get(name)):
+        passed(name)
+
+
+def arm(text: str, process: str) -> None:
+    """Arm what `text`, as `FULFILLMENT_FAULTS` has it, asks of the process called `process`; `UnknownFault`."""
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        if each.startswith("ask:"):
+            asking = Asking(Path(each.removeprefix("ask:")) / process)
+            ARMED.update(dict.fromkeys(NAMES, asking.pass_by))
+        else:
+            found = parse(each)
+            ARMED[found.name] = found.pass_by
+
+
+def parse(text: str) -> Fault:
+    """Return the fault `text` names; `UnknownFault` when it is none."""
+    found = _FAULT.fullmatch(text.strip())
+    if found is None or found["name"] not in NAMES:
+        names = ", ".join(point.name for point in POINTS)
+        raise UnknownFault(
+            f"{text.strip()!r} is no fault: write raise, kill or stop, a colon, the name of a command or of a point "
+            f"({names}), and if you like @3 for the third passage and +5 for 5 ms later"
+        )
+    if found["passage"] is not None and int(found["passage"]) < 1:
+        raise UnknownFault(f"{text.strip()!r} is no fault: the first passage is @1")
+    passage = int(found["passage"]) if found["passage"] else None if found["action"] == "raise" else 1
+    return Fault(found["action"], found["name"], passage, int(found["milliseconds"] or 0))
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from faust.types import TP
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception, wait_random_exponential
 
+from .faults import fault
 from .settings import Settings
 from .topics import LARGEST_LETTER
 from .transport import Member
@@ -101,10 +102,15 @@ class Transactions:
     def _commit(self, writes: list[Write], positions: list[TopicPartition], metadata: bytes) -> None:
         try:
             self._producer.begin_transaction()
+            fault("begun")
             for topic, partition, key, value, headers in writes:
                 self._produce(topic, partition, key, value, headers)
+            fault("produced")
             self._until_clear(self._producer.send_offsets_to_transaction, positions, metadata, COMMIT_SECONDS)
+            fault("offsets-sent")
+            fault("commit-asked")
             self._until_clear(self._producer.commit_transaction, COMMIT_SECONDS)
+            fault("committed")
         except KafkaException as exc:
             self._abort(exc.args[0])
 

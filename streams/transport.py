@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from .faults import fault
 from .pace import pace_fetches
 
 Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
@@ -148,7 +149,9 @@ class FetchConsumer(driver.Consumer):
 
     async def _prepare(self) -> None:
         member, inputs = self.member(), self.inputs()
+        fault("assigned")
         offsets = await self.app.prepare(inputs)
+        fault("prepared")
         self._thread._consumer.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
         async with self._fetching:  # a fetch still under way would take what the seek has just made available
             if offsets:
@@ -158,6 +161,7 @@ class FetchConsumer(driver.Consumer):
             self._read_offset.clear()
             self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets))
             self._sought = True
+            fault("sought")
 
     def stop_flow(self) -> None:
         """Withhold fetches until the next preparation."""
@@ -170,6 +174,7 @@ class FetchConsumer(driver.Consumer):
         if self._sought:
             self._room.set()
             self._prepared.set()
+            fault("started")
 
     def _withhold(self) -> None:
         self._sought = False
@@ -203,6 +208,7 @@ class FetchConsumer(driver.Consumer):
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
             return  # what was fetched across a rejoin could carry old records under the new generation
         if fetch := self._hand_out(records, member):
+            fault("handed-out")
             tp, part = next(reversed(fetch.parts.items()))
             last = part.records[-1]
             yield tp, ConsumerMessage(
@@ -321,10 +327,12 @@ async def fetches(stream: Any) -> AsyncIterator[Fetch]:
         fetch.taken = True
         try:
             if consumer.is_current(fetch) and _continues(fetch, consumer.progress.handled):
+                fault("taken")
                 yield fetch
         finally:
             consumer.finish(fetch)
             await stream.ack(event)
+            fault("acknowledged")
         if not fetch.done and fetch.epoch == consumer.progress.epoch:
             await consumer.rewind()
 

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from projections.mongo.idempotency import Claim
+from streams.faults import fault
 from streams.messages import new_id
 
 from .answers import raw_response
@@ -40,14 +41,17 @@ async def once(request: web.Request, key: str, sent: bytes, order_id: str | None
         command_id=new_id(),
         order_id=order_id or new_id(),
     )
+    fault("key-asked")
     ours, claim = await services.keys.claim(wanted, 2 * services.settings.command_timeout + GRACE_SECONDS)
     if not ours:
         return _replayed(request, wanted, claim)
+    fault("key-claimed")
     response = await _executed(execute, claim)
     if response.status >= 500 or _again(response):
         await services.keys.give_up(claim)
     else:
         await services.keys.answer(claim, _stored(request, response))
+        fault("answer-stored")
     return response
 
 

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from itertools import count
 
+from streams.faults import fault
 from streams.messages import CommandMessage, Outcome, derived_id, now
 from streams.topics import Topic
 
@@ -41,10 +42,14 @@ async def _ask(
     services: Services, message: CommandMessage, deadline: float, asynchronous: bool, topic: Topic | None
 ) -> Outcome | None:
     async with services.waiting.of(message.id) as future:
+        fault("sending")
         await services.gateway.send([message], *([topic] if topic else []))
+        fault("sent")
         try:
             async with asyncio.timeout_at(deadline):
-                return await future
+                outcome = await future
+            fault("answered")
+            return outcome
         except TimeoutError:
             if not asynchronous:
                 WAITS.inc()

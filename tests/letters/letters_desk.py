@@ -97,7 +97,7 @@ class Broken:
         self.names = names
 
     def __enter__(self) -> None:
-        faults.ARMED.update(dict.fromkeys(self.names, "raise"))
+        faults.arm(",".join(f"raise:{name}" for name in self.names), "desk-0")
 
     def __exit__(self, *_: object) -> None:
         for name in self.names:
