@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from domain import fulfilment
 from domain.errors import Rejection, StaleVersion
 from domain.message import MAX_ID, Event
 from streams import faults
@@ -18,6 +19,13 @@ from tables.store import Changes
 from .kind import AggregateKind
 
 PROCESS_MANAGER = "fulfilment"  # the source of commands nobody waits for
+
+
+def nobody_waits(command: CommandMessage) -> bool:
+    """Return whether `command` is the process manager's; anybody may call himself that, so it must look like one."""
+    return (
+        command.source == PROCESS_MANAGER and command.causation_id is not None and fulfilment.sends(command.command)  # type: ignore[arg-type]
+    )
 
 
 class Answering:
@@ -48,7 +56,7 @@ class Answering:
             entry, answer = self._rejected(command, entry, no)
         if entry is not None:
             changes.put(key, entry)
-        if command.source != PROCESS_MANAGER or answer.code:
+        if answer.code or not nobody_waits(command):
             result = self.kind.result(entry) if entry is not None else None
             writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, result)))
         return answer
@@ -76,7 +84,7 @@ class Answering:
 
     def _remembered(self, command: CommandMessage, entry: Any, answer: Answer) -> Recent:
         recent: Recent = entry.recent if entry is not None else ()
-        if command.source == PROCESS_MANAGER:  # it never asks twice, and its commands are totals: a repeat is quiet
+        if nobody_waits(command):  # it never asks twice, and its commands are totals: a repeat is quiet
             return recent
         return remember(recent, answer, self.settings.recent_commands)
 

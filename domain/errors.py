@@ -27,6 +27,7 @@ Rejection                          code, and the data that explains it
 ├── ShipmentAlreadyDelivered       shipmentId
 ├── ShipmentIsCancelled            shipmentId
 ├── ProductDiscontinued            productId
+├── OrderLineByHand                orderId, lineId
 └── InsufficientStock              productId, asked, available
 
 `CorruptHistory` is no rejection: an event that cannot apply is a bug upstream.
@@ -210,6 +211,15 @@ class ProductDiscontinued(Rejection):
     """No new reservations of this product."""
 
     sentence = "product {productId} is discontinued"
+
+
+class OrderLineByHand(Rejection):
+    """Stock of an order's line moves as its order says: otherwise the two would disagree for ever."""
+
+    sentence = (
+        "line {lineId} of order {orderId} cannot be moved by hand: cancel, ship or return it on the order; "
+        "what is reserved outside of orders has the line manual"
+    )
 
 
 class InsufficientStock(Rejection):

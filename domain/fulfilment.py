@@ -48,6 +48,13 @@ def commands(event: OrderEvent | InventoryEvent, aggregate_id: str, sequence: in
     return requests
 
 
+def sends(command: OrderCommand | InventoryCommand) -> bool:
+    """Return whether `command` is one of the process manager's: about an order's line it says which version asks."""
+    if isinstance(command, RecordAllocation | FillBackorders):
+        return True
+    return getattr(command, "order_version", 0) > 0
+
+
 def _reserve(event: OrderPlaced, order_id: str, version: int) -> list[Request]:
     return [
         Request(

@@ -7,6 +7,7 @@ from projections.document import Document
 from streams.messages import Outcome
 
 KEPT = timedelta(days=7)
+PROVISIONAL: Document = {"retryable": True}  # no answer yet: who asks again under the same id may get another
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,10 @@ class Recorded:
 
 
 def entry(recorded: Recorded) -> Document:
-    """Return the command's document. The first outcome stays: a repeat that was forgotten may be answered otherwise."""
+    """Return the command's document.
+
+    The first outcome stays, for a repeat that was forgotten may be answered otherwise; a retryable one does not.
+    """
     outcome = recorded.outcome
     return {
         "_id": outcome.command_id,

@@ -75,12 +75,15 @@ async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: S
         for name, documents in folding.entries.items():
             entries[name] += documents
 
+    def add(name: str, documents: Sequence[Document]) -> Awaitable[None]:
+        return insert(mongo.collection(projection.collection(name)), documents, projection.provisional.get(name))
+
     def write(model: Model) -> Awaitable[bool]:
         return put(mongo.collection(projection.collection(model.collection)), _rendered(model, foldings))
 
     await together(
         [
-            *(insert(mongo.collection(projection.collection(name)), documents) for name, documents in entries.items()),
+            *(add(name, documents) for name, documents in entries.items()),
             *(write(model) for model in projection.models if not model.gapless),
         ]
     )

@@ -81,6 +81,7 @@ class Projection:
     decode: Callable[[Record], Any]
     logs: Mapping[str, Callable[[Any], Document]]  # insert-only: collection → one document a message
     models: tuple[Model, ...] = ()
+    provisional: Mapping[str, Document] = field(default_factory=dict)  # insert-only: but a later one replaces these
     version: int = 1
 
     @property

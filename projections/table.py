@@ -79,5 +79,11 @@ INVENTORY = Projection(
         ),
     ),
 )
-COMMANDS = Projection(name="commands", topic=COMMAND_OUTCOMES, decode=outcome_in, logs={"commands": commands.entry})
+COMMANDS = Projection(
+    name="commands",
+    topic=COMMAND_OUTCOMES,
+    decode=outcome_in,
+    logs={"commands": commands.entry},
+    provisional={"commands": commands.PROVISIONAL},
+)
 PROJECTIONS = (ORDERS, INVENTORY, COMMANDS)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from domain.errors import ProductNotFound
+from domain.errors import OrderLineByHand, ProductNotFound
+from domain.policy import MANUAL
 
 from . import count, queue, reserve, ship
 from .commands import (
@@ -24,6 +25,8 @@ from .events import InventoryEvent, ReservationEvent
 from .evolve import evolve_reservation
 from .state import Reservation, Reservations, Stock
 
+OF_A_LINE = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
+
 
 def decide(
     command: InventoryCommand, stock: Stock, reservations: Reservations, product_id: str
@@ -34,10 +37,17 @@ def decide(
     """
     if not stock.exists and not isinstance(command, ReceiveStock | SetStock | ReserveStock):
         raise ProductNotFound(productId=product_id)
+    _refuse_order_line_by_hand(command)
     events = _DECIDE[type(command)](command, stock, reservations, product_id)
     if events and events[0].balance.available > stock.balance.available and not stock.discontinued:
         events += queue.fill(events[0].balance, _waiting_after(events[0], stock, reservations))
     return events
+
+
+def _refuse_order_line_by_hand(command: InventoryCommand) -> None:
+    """Let only the order itself, which says its version, move stock of its lines."""
+    if isinstance(command, OF_A_LINE) and command.line_id != MANUAL and not command.order_version:
+        raise OrderLineByHand(orderId=command.order_id, lineId=command.line_id)
 
 
 def _waiting_after(event: InventoryEvent, stock: Stock, reservations: Reservations) -> Iterator[Reservation]:

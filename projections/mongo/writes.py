@@ -6,7 +6,7 @@ WriteFailed                 how many writes failed, and why the first did; a `Py
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pymongo import InsertOne, UpdateOne
+from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from projections.document import Document
@@ -47,9 +47,14 @@ async def put(collection: Collection, puts: Sequence[Put]) -> bool:
     return count == total
 
 
-async def insert(collection: Collection, documents: Sequence[Document]) -> None:
-    """Insert documents that never change; those that are there stay as they are."""
-    await _bulk(collection, [_insert(document) for document in documents])
+async def insert(
+    collection: Collection, documents: Sequence[Document], provisional: Mapping[str, Any] | None = None
+) -> None:
+    """Insert documents that never change; those that are there stay as they are, unless they are `provisional`."""
+    _, there = await _bulk(collection, [_insert(document) for document in documents])
+    if there and provisional is not None:
+        later = [documents[index] for index in there]
+        await _bulk(collection, [ReplaceOne({"_id": each["_id"], **provisional}, each) for each in later], ordered=True)
 
 
 def _insert(document: Document) -> InsertOne[Document]:
@@ -70,10 +75,10 @@ def _guarded(document: Document) -> UpdateOne:
     )
 
 
-async def _bulk(collection: Collection, operations: Sequence[Any]) -> tuple[int, list[int]]:
+async def _bulk(collection: Collection, operations: Sequence[Any], *, ordered: bool = False) -> tuple[int, list[int]]:
     """Write what can be; return how many documents changed, and the indexes of those whose `_id` was there already."""
     try:
-        result = await collection.bulk_write(operations, ordered=False)
+        result = await collection.bulk_write(operations, ordered=ordered)
     except BulkWriteError as error:
         details = dict(error.details)
         if details["writeConcernErrors"] or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):

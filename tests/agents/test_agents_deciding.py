@@ -191,12 +191,35 @@ def test_what_is_remembered_is_bounded(desk: Desk) -> None:
 
 
 def test_the_process_managers_commands_are_quiet_and_not_remembered(desk: Desk) -> None:
-    decided = desk.decide(desk.record(receive(id="c", source="fulfilment")))
+    desk.decide(desk.record(receive(5)))
+    before = desk.entry().recent
+    data = {"orderId": "o", "lineId": "1", "quantity": 1, "orderVersion": 1}
+    envelope = {"id": "c", "source": "fulfilment", "causationid": "an event"}
+    decided = desk.decide(desk.record({"type": "ReserveStock", "data": data, **envelope}))
     assert len(messages(decided, "inventory-events")) == 1
     assert messages(decided, "command-outcomes") == []
-    assert desk.entry().recent == ()
-    refused = desk.decide(desk.record({"type": "AdjustStock", "data": {"delta": -50}, "source": "fulfilment"}))
+    assert desk.entry().recent == before
+    envelope["id"] = "d"
+    refused = desk.decide(desk.record({"type": "RestockReturn", "data": data | {"received": -1}, **envelope}))
     assert [outcome["type"] for outcome in messages(refused, "command-outcomes")] == ["CommandRejected"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        receive(5),
+        receive(5) | {"causationid": "something"},
+        {"type": "ReserveStock", "data": {"orderId": "o", "quantity": 1}, "causationid": "something"},
+        {"type": "ReserveStock", "data": {"orderId": "o", "lineId": "1", "quantity": 1, "orderVersion": 1}},
+    ],
+)
+def test_a_stranger_who_calls_himself_fulfilment_is_answered_and_remembered(desk: Desk, command: Any) -> None:
+    desk.decide(desk.record(receive(5)))
+    command = command | {"source": "fulfilment", "id": "stranger"}
+    first, again = (messages(desk.decide(desk.record(command)), "command-outcomes") for _ in range(2))
+    assert [outcome["type"] for outcome in first] == ["CommandAccepted"]
+    assert again == first
+    assert desk.entry().version == 2
 
 
 # --- positions
@@ -348,7 +371,8 @@ def test_a_handler_that_raises_leaves_no_trace_and_the_others_go_on(
     Breaks(desk.kind, lambda: error("a bug"))  # type: ignore[arg-type]
 
     def reserve(order: str, quantity: int) -> dict[str, Any]:
-        return {"type": "ReserveStock", "id": order, "data": {"orderId": order, "lineId": "1", "quantity": quantity}}
+        data = {"orderId": order, "lineId": "1", "quantity": quantity, "orderVersion": 1}
+        return {"type": "ReserveStock", "id": order, "data": data}
 
     with caplog.at_level(logging.CRITICAL):
         decided = desk.decide(

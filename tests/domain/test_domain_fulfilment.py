@@ -121,7 +121,11 @@ def test_a_queue_that_could_go_on_goes_on() -> None:
 
 def test_units_only_stock_moves_are_no_concern_of_orders() -> None:
     line = {"order_id": "o-1", "line_id": "1"}
-    scenario = StockScenario(ReceiveStock(quantity=3), ReserveStock(**line, quantity=2))
-    for command in (ShipStock(**line, shipped=1), UnshipStock(**line, shipped=0), ReleaseStock(**line, keep=0)):
+    scenario = StockScenario(ReceiveStock(quantity=3), ReserveStock(**line, quantity=2, order_version=1))
+    for command in (
+        ShipStock(**line, shipped=1, order_version=2),
+        UnshipStock(**line, shipped=0, order_version=3),
+        ReleaseStock(**line, keep=0, order_version=4),
+    ):
         (event,) = scenario.when(command).events
         assert commands(event, "boots", 9) == []

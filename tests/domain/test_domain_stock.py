@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 from domain_scenarios import StockScenario
 
-from domain.errors import CorruptHistory, InsufficientStock, InvalidQuantity, ProductNotFound, StaleQuantity
+from domain.errors import (
+    CorruptHistory,
+    InsufficientStock,
+    InvalidQuantity,
+    OrderLineByHand,
+    ProductNotFound,
+    StaleQuantity,
+)
 from domain.inventory import Reservation, Stock, evolve, evolve_reservation
 from domain.inventory.commands import (
     AdjustStock,
@@ -31,6 +38,7 @@ from domain.inventory.events import (
     StockUnshipped,
 )
 from domain.message import MAX_STOCK, Command
+from domain.policy import MANUAL
 
 given = StockScenario
 LINE: dict[str, Any] = {"order_id": "o-1", "line_id": "1"}
@@ -112,15 +120,15 @@ def test_shipped_units_leave_the_house() -> None:
 
 
 def test_no_more_leaves_than_is_held() -> None:
-    given(*HELD).when(ShipStock(**LINE, shipped=9)).then_moved((StockShipped, {"quantity": 4}))
-    given(*HELD).when(ShipStock(order_id="o-2", line_id="1", shipped=9)).then_quiet()
+    given(*HELD).when(ShipStock(**LINE, shipped=9, order_version=3)).then_moved((StockShipped, {"quantity": 4}))
+    given(*HELD).when(ShipStock(order_id="o-2", line_id="1", shipped=9, order_version=3)).then_quiet()
 
 
 def test_a_cancelled_shipment_is_reserved_again() -> None:
     scenario = given(*SENT).when(UnshipStock(**LINE, shipped=1, order_version=4))
     scenario.then_moved((StockUnshipped, {"quantity": 2, "shipped": 1, "reserved": 4})).asked_again().then_quiet()
     scenario.then_balance(on_hand=9, allocated=3, available=6, shipped=1)
-    given(*HELD).when(UnshipStock(order_id="o-2", line_id="1", shipped=0)).then_quiet()
+    given(*HELD).when(UnshipStock(order_id="o-2", line_id="1", shipped=0, order_version=3)).then_quiet()
 
 
 @pytest.mark.parametrize(
@@ -142,13 +150,40 @@ def test_returned_units_go_back_on_sale_unless_damaged() -> None:
     fields = {"quantity": 2, "damaged": 1, "total_received": 3, "total_damaged": 1, "reserved": 4}
     scenario.then_moved((StockRestocked, fields)).asked_again().then_quiet()
     scenario.then_balance(on_hand=9, available=8, restocked=2, damaged=1)
-    scenario.when(RestockReturn(**LINE, received=3, damaged=1)).then_quiet()
+    scenario.when(RestockReturn(**LINE, received=3, damaged=1, order_version=7)).then_quiet()
 
 
 @pytest.mark.parametrize("figures", [{"received": 1, "damaged": 0}, {"received": 2, "damaged": 3}])
 def test_returns_only_become_more(figures: dict[str, int]) -> None:
-    scenario = given(*SENT, RestockReturn(**LINE, received=2, damaged=1)).when(RestockReturn(**LINE, **figures))
+    before = RestockReturn(**LINE, received=2, damaged=1, order_version=6)
+    scenario = given(*SENT, before).when(RestockReturn(**LINE, **figures, order_version=7))
     assert type(scenario.refusal) is InvalidQuantity
+
+
+BY_HAND = [
+    ReserveStock(**LINE, quantity=1),
+    ReleaseStock(**LINE, keep=0),
+    ReleaseStock(**LINE, quantity=1),
+    ShipStock(**LINE, shipped=4),
+    UnshipStock(**LINE, shipped=0),
+    RestockReturn(**LINE, received=1),
+]
+
+
+@pytest.mark.parametrize("command", BY_HAND)
+def test_nobody_moves_an_order_lines_stock_behind_the_orders_back(command: Command) -> None:
+    scenario = given(*SENT).when(command)
+    scenario.then_rejected(OrderLineByHand, orderId="o-1", lineId="1")
+    balance = scenario.stock.balance
+    assert scenario.asked_again().stock.balance == balance
+
+
+def test_a_line_made_by_hand_may_be_shipped_and_returned_by_hand() -> None:
+    scenario = given(ReceiveStock(quantity=5), ReserveStock(order_id="ann", quantity=3))
+    manual: dict[str, Any] = {"order_id": "ann", "line_id": MANUAL}
+    scenario.when(ShipStock(**manual, shipped=2)).then_moved((StockShipped, {"quantity": 2}))
+    scenario.when(RestockReturn(**manual, received=1)).then_moved((StockRestocked, {"quantity": 1}))
+    scenario.when(ReleaseStock(**manual, quantity=1)).then_balance(on_hand=4, allocated=0)
 
 
 def test_a_history_that_cannot_be_is_refused() -> None:

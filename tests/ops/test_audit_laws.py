@@ -163,7 +163,9 @@ def test_what_still_moves_at_the_end_is_not_judged() -> None:
 
 
 def test_a_reservation_without_an_order_is_found_and_one_made_by_hand_is_not(world: World) -> None:
-    world.tell("inventory", "boots", ReserveStock(order_id="nobody", line_id="1", quantity=1), settle=False)
+    world.tell(
+        "inventory", "boots", ReserveStock(order_id="nobody", line_id="1", quantity=1, order_version=1), settle=False
+    )
     report = Report()
     lines = compared(world.logs["order"], world.logs["inventory"], report)
     lines.judge()

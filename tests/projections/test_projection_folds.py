@@ -245,7 +245,10 @@ def reserved(messages: list[EventMessage]) -> dict[str, Document]:
 
 def test_a_reservation_holds_waits_and_ships():
     messages = stock(
-        ReceiveStock(quantity=3), reserve(2), reserve(4, "o-2"), ShipStock(order_id="o-1", line_id="1", shipped=2)
+        ReceiveStock(quantity=3),
+        reserve(2),
+        reserve(4, "o-2"),
+        ShipStock(order_id="o-1", line_id="1", shipped=2, order_version=2),
     )
     documents = reserved(messages)
     one, two = documents["boot/o-1/1"], documents["boot/o-2/1"]
@@ -285,8 +288,8 @@ def test_the_ledgers_deltas_add_up_to_what_is_on_hand():
     messages = stock(
         ReceiveStock(quantity=10),
         reserve(3),
-        ShipStock(order_id="o-1", line_id="1", shipped=3),
-        RestockReturn(order_id="o-1", line_id="1", received=2, damaged=1),
+        ShipStock(order_id="o-1", line_id="1", shipped=3, order_version=2),
+        RestockReturn(order_id="o-1", line_id="1", received=2, damaged=1, order_version=3),
         AdjustStock(delta=-2, reason="lost"),
     )
     entries = [stock_ledger.entry(message) for message in messages]

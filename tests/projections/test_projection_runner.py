@@ -199,3 +199,15 @@ async def test_the_first_outcome_of_a_command_stays(mongo: Mongo, runner: Runner
     await runner.apply({(OUTCOMES, 0): records(outcome("c-1"))})
     await runner.apply({(OUTCOMES, 0): records(outcome("c-1", status="rejected", code="NOT_ALLOCATED"), first=1)})
     assert (await dump(mongo))["commands_v1"][0]["status"] == "accepted"
+
+
+@pytest.mark.parametrize("batches", [1, 2, 4])
+async def test_a_retryable_rejection_gives_way_to_what_the_command_came_to(mongo: Mongo, runner: Runner, batches: int):
+    again = {"status": "rejected", "code": "ALLOCATION_PENDING", "retryable": True}
+    said = [outcome("c-1", **again), outcome("c-1", **again), outcome("c-1"), outcome("c-1", **again)]
+    size = len(said) // batches
+    for _ in range(2):  # and read again from the beginning
+        for first in range(0, len(said), size):
+            await runner.apply({(OUTCOMES, 0): records(*said[first : first + size], first=first)})
+    (document,) = await mongo.collection("commands_v1").find().to_list(None)
+    assert (document["status"], document["retryable"]) == ("accepted", False)

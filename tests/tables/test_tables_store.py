@@ -323,7 +323,7 @@ def test_a_product_is_decided_on_what_the_transaction_has_changed() -> None:
     kind = InventoryKind()
     _, stock = kind.decide(ReceiveStock(quantity=5), None, changes, "boots")
     for order, left in (("o1", 2), ("o2", 0)):
-        command = ReserveStock(order_id=order, line_id="1", quantity=3)
+        command = ReserveStock(order_id=order, line_id="1", quantity=3, order_version=1)
         _, stock = kind.decide(command, StockEntry(stock, 1), changes, "boots")
         assert stock.balance.available == left
     assert stock.balance.backordered == 1
