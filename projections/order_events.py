@@ -21,15 +21,27 @@ def entry(message: EventMessage) -> Document:
     }
 
 
+def upcast(document: Document) -> Document:
+    """Return an entry as it would be written today: those of older event versions stay as they are in the database."""
+    name, version = document["type"], document["schemaVersion"]
+    today = EVENTS[name].schema_version
+    if version >= today:
+        return document
+    return {**document, "data": UPCASTERS.upcast(name, version, document["data"]), "schemaVersion": today}
+
+
+def shown(document: Document) -> Document:
+    """Return an entry as the API shows it; what caused an event is always a command."""
+    return {**upcast(document), "commandId": document["causationId"]}
+
+
 def message_of(document: Document) -> EventMessage:
     """Return the event an entry was made of, as today's code knows it."""
-    name, data = document["type"], document["data"]
-    if document["schemaVersion"] < EVENTS[name].schema_version:
-        data = UPCASTERS.upcast(name, document["schemaVersion"], data)
+    document = upcast(document)
     return EventMessage(
         id=document["_id"],
         key=document["orderId"],
-        event=EVENTS[name].model_validate(data),
+        event=EVENTS[document["type"]].model_validate(document["data"]),
         sequence=document["sequence"],
         time=document["time"],
         source=document["source"],

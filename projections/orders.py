@@ -52,9 +52,14 @@ def pickable(order: Order) -> bool:
     return order.policy is not AllocationPolicy.ALL_OR_NOTHING or not any(line.pending for line in order.lines)
 
 
+def shown_of(view: OrderView) -> Document:
+    """Return `view` as the API shows it."""
+    return render(view.id, view.order, view.version, view.created_at, view.updated_at)
+
+
 def document_of(view: OrderView) -> Document:
     """Return the document of `view`: what the API shows, also as JSON, and what the fold needs to go on."""
-    shown = render(view.id, view.order, view.version, view.created_at, view.updated_at)
+    shown = shown_of(view)
     return {
         "_id": view.id,
         "sequence": view.version,

@@ -1,6 +1,10 @@
 """The `stock_ledger` read model: every movement of stock, never changed; `delta` adds up to what is on hand."""
 
+from typing import Any
+
 from domain.inventory.events import (
+    ProductDiscontinued,
+    ProductReactivated,
     ReservationEvent,
     StockAdjusted,
     StockEvent,
@@ -12,6 +16,10 @@ from domain.inventory.events import (
 from domain.message import Event
 from projections.document import Document
 from streams.messages import EventMessage
+
+CREATED = (StockReceived, StockAdjusted)  # what a product exists from
+TURNED = (ProductDiscontinued, ProductReactivated)  # what ends and begins its reservations
+_WHOLE: dict[str, type[StockEvent]] = {each.__name__: each for each in (*CREATED, *TURNED)}
 
 
 def entry(message: EventMessage) -> Document:
@@ -34,6 +42,26 @@ def entry(message: EventMessage) -> Document:
         "commandId": message.causation_id,
         "correlationId": message.correlation_id,
     }
+
+
+def shown(document: Document) -> Document:
+    """Return an entry as the API shows it, with the names all histories have."""
+    return {**document, "causationId": document["commandId"]}
+
+
+def message_of(document: Document) -> EventMessage:
+    """Return what an entry's event says of the product: an event of a reservation is no more than its balance here."""
+    event: Any = _WHOLE.get(document["type"], StockEvent)
+    return EventMessage(
+        id=document["_id"],
+        key=document["productId"],
+        event=event.model_validate(document),
+        sequence=document["sequence"],
+        time=document["time"],
+        source="inventory",
+        correlation_id=document["correlationId"],
+        causation_id=document["commandId"],
+    )
 
 
 def _on_hand_delta(event: Event) -> int:

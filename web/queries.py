@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from domain.message import instant
 from projections.mongo.queries import SORTS, BadCursor, BadSort
 
 from .answers import answer, page
 from .consistency import consistent
 from .errors import invalid, missing
-from .requests import identifier, path_ids
+from .past import moment_of, past, with_commands
+from .requests import identifier, path_ids, time
 from .services import SERVICES, Services
 
 DEFAULT_LIMIT, MOST = 50, 500
@@ -31,6 +31,8 @@ class QueryRoute:
     filters: Mapping[str, str] = field(default_factory=dict)  # query parameter → what it asks for
     period: bool = False  # from and to, of createdAt
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    past: bool = False  # version and asOf
+    history: bool = False  # of events, whose commands are named
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer one document or a page of them, not before the request's Consistency-Token is reached."""
@@ -48,12 +50,18 @@ class QueryRoute:
             found |= {"from": "placed at this time or later", "to": "placed before this time"}
         if self.many and self.model in SORTS:
             found["sort"] = " or ".join(SORTS[self.model])
+        if self.past:
+            found |= {"version": "as it was at this version", "asOf": "as it was at this time"}
         return found
 
     async def _one(
         self, request: web.Request, services: Services, identifier: str, marks: Mapping[str, str]
     ) -> web.Response:
-        found = await services.queries.show(self.model, identifier)
+        moment = moment_of(request.query) if self.past else None
+        if moment is None:
+            found = await services.queries.show(self.model, identifier)
+        else:
+            found = await past(services, self.schema, self.model, identifier, moment)
         if found is None:
             raise missing(self.schema, identifier)
         document, version = found
@@ -83,7 +91,8 @@ class QueryRoute:
             raise invalid({"sort": str(error)}) from None
         except BadCursor:
             raise invalid({"cursor": "must be nextCursor of an earlier answer to the same question"}) from None
-        return page(found.documents, found.next_cursor, marks)
+        documents = await with_commands(services, found.documents) if self.history else found.documents
+        return page(documents, found.next_cursor, marks)
 
 
 def text(value: str, name: str) -> str:
@@ -100,29 +109,23 @@ def limit(sent: str | None) -> int:
     raise invalid({"limit": f"must be a whole number from 1 to {MOST}"})
 
 
-def time(query: Mapping[str, str], name: str) -> str | None:
-    """Return the time in a query parameter."""
-    try:
-        return instant(query[name]) if query.get(name) else None
-    except ValueError:
-        raise invalid({name: "must be a time like 2026-11-23T10:00:00.000Z"}) from None
-
-
 _CUSTOMER = {"customerId": "whose"}
 _STATUSES = {"status": "REGISTERED, SHIPPED …", "allocationStatus": "PENDING, ALLOCATED …"}
 
 QUERY_ROUTES: tuple[QueryRoute, ...] = (
     QueryRoute("/orders", "orders", "List orders", "Order", filters={**_STATUSES, **_CUSTOMER}, period=True),
-    QueryRoute("/orders/{orderId}", "orders", "One order; its ETag is its version", "Order", many=False),
-    QueryRoute("/orders/{orderId}/events", "order_events", "What happened to an order", "OrderEvent", of="orderId"),
+    QueryRoute("/orders/{orderId}", "orders", "One order; its ETag is its version", "Order", many=False,
+               past=True),
+    QueryRoute("/orders/{orderId}/events", "order_events", "What happened to an order, and why", "OrderEvent",
+               of="orderId", history=True),
     QueryRoute("/customers/{customerId}/orders", "customer_orders", "A customer's history", "CustomerOrder",
                of="customerId", period=True),
     QueryRoute("/work-queue", "work_queue", "What the warehouse can pick now", "WorkItem", filters=_CUSTOMER),
     QueryRoute("/inventory", "inventory", "List products", "Product",
                filters={"status": "AVAILABLE, OUT_OF_STOCK or DISCONTINUED"}),
-    QueryRoute("/inventory/{productId}", "inventory", "One product", "Product", many=False),
-    QueryRoute("/inventory/{productId}/ledger", "stock_ledger", "Every movement of a product", "Movement",
-               of="productId"),
+    QueryRoute("/inventory/{productId}", "inventory", "One product", "Product", many=False, past=True),
+    QueryRoute("/inventory/{productId}/ledger", "stock_ledger", "Every movement of a product, and why", "Movement",
+               of="productId", history=True),
     QueryRoute("/inventory/{productId}/reservations", "reservations", "What is held and waits", "Reservation",
                of="productId", fixed={"open": True}),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from domain.message import MAX_ID, Id
+from domain.message import MAX_ID, Id, instant
 
 from .errors import Problem, invalid
 
@@ -74,6 +74,14 @@ def expected_version(headers: Mapping[str, str]) -> int | None:
     if found := VERSION.fullmatch(sent.strip()):
         return int(found[1] or found[2])
     raise invalid({"If-Match": 'must be one version, as in the ETag: "3"'})
+
+
+def time(query: Mapping[str, str], name: str) -> str | None:
+    """Return the time in a query parameter."""
+    try:
+        return instant(query[name]) if query.get(name) else None
+    except ValueError:
+        raise invalid({name: "must be a time like 2026-11-23T10:00:00.000Z"}) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ _PARKED = {"aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT, "
 _UNITS = ("pending", "backordered", "allocated", "shipped", "delivered", "cancelled", "returned")
 _QUANTITIES = dict.fromkeys(_UNITS, COUNT)
 _STOCK = {f"{name}Quantity": COUNT for name in "available allocated onHand damaged backordered".split()}
+_WHY = {"commandId": TEXT, "commandType": TEXT, "causationId": TEXT, "correlationId": TEXT}
 _TIMES = {"createdAt": TIME, "updatedAt": TIME}
 ADDRESS = record(street=TEXT, city=TEXT, state=TEXT, zipCode=TEXT, country=TEXT)
 ITEM = record(("lineId", "productId", "quantity", "price"), lineId=TEXT, productId=TEXT, quantity=COUNT, price=MONEY,
@@ -86,9 +87,10 @@ SCHEMAS: dict[str, Schema] = {
     "Product": record(("id", "productId", "availableQuantity", "status", "version"), id=TEXT, productId=TEXT,
                       status=TEXT, version=COUNT, **_STOCK, **_TIMES),
     "Movement": record(("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME,
-                       delta={"type": "integer"}, orderId=TEXT, lineId=TEXT, reason=TEXT),
+                       delta={"type": "integer"}, orderId=TEXT, lineId=TEXT, reason=TEXT, **_WHY),
     "Reservation": record(("orderId", "lineId"), productId=TEXT, orderId=TEXT, lineId=TEXT, held=COUNT, waiting=COUNT),
-    "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, data={"type": "object"}),
+    "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, data={"type": "object"},
+                         source=TEXT, schemaVersion=COUNT, **_WHY),
     "WorkItem": record(("orderId", "lines"), orderId=TEXT, customerId=TEXT, since=TIME,
                        lines=list_of({"type": "object"})),
     "ParkedKey": record(tuple(_PARKED), **_PARKED),

@@ -13,6 +13,7 @@ from projections.mongo.client import Mongo
 from projections.projection import Projection
 from projections.work_queue import PICKABLE
 
+TURNED: dict[str, Any] = {"type": {"$gte": "ProductDiscontinued", "$lte": "ProductReactivated"}}  # those two, by name
 PROGRESS, IDEMPOTENCY = "projections", "idempotency"
 
 
@@ -35,7 +36,10 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("productId", "open", "_id"),
         _on("productId", "place", partialFilterExpression={"waiting": {"$gt": 0}}),
     ],
-    "stock_ledger": [_on("productId", "sequence", "_id")],
+    "stock_ledger": [
+        _on("productId", "sequence", "_id"),
+        _on("productId", "sequence", partialFilterExpression=TURNED),
+    ],
     "commands": [_on("_expiresAt", expireAfterSeconds=0)],
 }
 

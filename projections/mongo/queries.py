@@ -60,7 +60,7 @@ class Queries:
 
     async def find_many(self, name: str, identifiers: Sequence[str]) -> list[Document]:
         """Return those documents of `identifiers` that exist, in no order."""
-        found = self._of(name).find({"_id": {"$in": list(identifiers)}}, batch_size=len(identifiers) + 1)
+        found = self.collection(name).find({"_id": {"$in": list(identifiers)}}, batch_size=len(identifiers) + 1)
         return [public(document) async for document in found]
 
     async def version(self, name: str, identifier: str) -> int:
@@ -98,13 +98,13 @@ class Queries:
     async def history(self, order_id: str, version: int | None = None) -> list[EventMessage]:
         """Return the events of an order, oldest first, up to `version`."""
         upto = {} if version is None else {"sequence": {"$lte": version}}
-        found = self._of("order_events").find({"orderId": order_id, **upto}).sort("sequence", 1)
+        found = self.collection("order_events").find({"orderId": order_id, **upto}).sort("sequence", 1)
         return [message_of(document) async for document in found]
 
     async def waiting_before(self, product_id: str, place: int) -> int:
         """Return how many reservations of a product wait at places before `place`."""
         before = {"productId": product_id, "waiting": {"$gt": 0}, "place": {"$lt": place}}
-        return int(await self._of("reservations").count_documents(before))
+        return int(await self.collection("reservations").count_documents(before))
 
     async def _sorted(
         self, source: Source, conditions: Sequence[Document], key: str, direction: int, limit: int
@@ -114,7 +114,8 @@ class Queries:
         found = self._mongo.collection(source.collection).find(query, source.fields(key), batch_size=limit + 1)
         return await found.sort(order).limit(limit).to_list(None)
 
-    def _of(self, name: str) -> Collection:
+    def collection(self, name: str) -> Collection:
+        """Return the collection a read model is read from."""
         return self._mongo.collection(self._sources[name].collection)
 
 

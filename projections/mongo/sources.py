@@ -1,15 +1,20 @@
 """Where read models are: collections of their own, or another one's documents seen otherwise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
+from projections import order_events, stock_ledger
 from projections.document import Document, public
 from projections.projection import Derived, Projection
 
 Shown = Document | orjson.Fragment  # a document as the API shows it, or its JSON
 VISIBLE: dict[str, Document] = {"inventory": {"exists": True}}
+SHOWN: dict[str, Callable[[Document], Document]] = {
+    "order_events": order_events.shown,
+    "stock_ledger": stock_ledger.shown,
+}
 RENDERED = frozenset({"orders"})  # collections whose documents carry their JSON
 
 
@@ -21,6 +26,7 @@ class Source:
     where: Mapping[str, object] = field(default_factory=dict)
     rendered: bool = False
     derived: Derived | None = None
+    seen: Callable[[Document], Document] | None = None  # as the API has it, where that is not as it is stored
 
     def key(self, name: str) -> str:
         """Return the collection's name of a field that can be sorted by."""
@@ -34,7 +40,8 @@ class Source:
         """Return a document of the collection as the API shows it."""
         if self.rendered:
             return orjson.Fragment(document["_json"])
-        return public(self.derived.document_of(document) if self.derived else document)
+        seen = self.derived.document_of if self.derived else self.seen
+        return public(seen(document) if seen else document)
 
 
 def sources(projections: Sequence[Projection]) -> dict[str, Source]:
@@ -42,7 +49,8 @@ def sources(projections: Sequence[Projection]) -> dict[str, Source]:
     found = {}
     for one in projections:
         for name in one.collections:
-            found[name] = Source(one.collection(name), VISIBLE.get(name, {}), name in RENDERED)
+            where, seen = VISIBLE.get(name, {}), SHOWN.get(name)
+            found[name] = Source(one.collection(name), where, name in RENDERED, seen=seen)
         for model in one.models:
             for name, derived in model.derived.items():
                 found[name] = Source(one.collection(model.collection), derived.where, derived=derived)

@@ -1,0 +1,98 @@
+"""Orders and products as they were: their history, folded by the domain's own `evolve`.
+
+NotThen                     there is a history, but nothing of it at the moment that was asked for
+
+An event counts from its time on, or from the latest time before it in the history if that is later: commands bring
+their own times, and what was decided later was never true earlier.
+"""
+
+from functools import reduce
+from itertools import takewhile
+from typing import NamedTuple, cast
+
+from projections import inventory, orders, stock_ledger
+from projections.document import Document, public
+from projections.mongo.client import Collection
+from projections.mongo.indexes import TURNED
+from projections.mongo.queries import Queries
+from streams.messages import EventMessage
+
+PATIENCE_MS = 10_000  # of a product with millions of movements, all of them may have to be looked at
+_CREATED = [event.__name__ for event in stock_ledger.CREATED]
+
+
+class Moment(NamedTuple):
+    """When: a version of the aggregate, or a time (UTC with milliseconds)."""
+
+    version: int | None = None
+    as_of: str | None = None
+
+
+class NotThen(Exception):
+    """The moment is before the first event or behind the last; `first_at` and `last` are when they were."""
+
+    def __init__(self, first_at: str, last: int, last_at: str) -> None:
+        super().__init__(f"there are versions 1 to {last}, of {first_at} to {last_at}")
+        self.first_at, self.last, self.last_at = first_at, last, last_at
+
+
+class Past:
+    """What the read models showed once; the answers have the shape of today's."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def show(self, model: str, identifier: str, moment: Moment) -> tuple[Document, int] | None:
+        """Return `orders` or `inventory` of one aggregate as it was, and its version; None when there is none at all.
+
+        `NotThen` when there is none at that moment.
+        """
+        return await (self._order if model == "orders" else self._product)(identifier, moment)
+
+    async def _order(self, order_id: str, moment: Moment) -> tuple[Document, int] | None:
+        history = await self._queries.history(order_id)
+        if not history:
+            return None
+        upto = list(takewhile(lambda message: _is_upto(message, moment), history))
+        if not upto or (moment.version or 0) > upto[-1].sequence:
+            raise NotThen(history[0].time, history[-1].sequence, history[-1].time)
+        view = cast(orders.OrderView, reduce(orders.fold, upto, cast(orders.OrderView | None, None)))
+        return orders.shown_of(view), view.version
+
+    async def _product(self, product_id: str, moment: Moment) -> tuple[Document, int] | None:
+        """Fold what bears on the product: where it began, its last turn, and the balance then, which is a total."""
+        ledger = self._queries.collection("stock_ledger")
+        created = await _first(ledger, {"productId": product_id, "type": {"$in": _CREATED}})
+        if created is None:
+            return None
+        last = await _newest(ledger, {"productId": product_id})
+        then = await self._then(ledger, product_id, moment, last)
+        if then is None or then["sequence"] < created["sequence"]:
+            raise NotThen(created["time"], last["sequence"], last["time"])
+        turned = await _newest(ledger, {**TURNED, "productId": product_id, "sequence": {"$lte": then["sequence"]}})
+        entries = {each["sequence"]: each for each in (created, turned, then) if each is not None}
+        messages = [stock_ledger.message_of(entries[sequence]) for sequence in sorted(entries)]
+        view = cast(inventory.ProductView, reduce(inventory.fold, messages, cast(inventory.ProductView | None, None)))
+        return public(inventory.document_of(view)), view.version
+
+    async def _then(self, ledger: Collection, product_id: str, moment: Moment, last: Document) -> Document | None:
+        """Return the last entry of the moment."""
+        version = moment.version
+        if version is None:
+            later = await _first(ledger, {"productId": product_id, "time": {"$gt": moment.as_of}})
+            version = later["sequence"] - 1 if later else last["sequence"]
+        return await ledger.find_one({"productId": product_id, "sequence": version})
+
+
+def _is_upto(message: EventMessage, moment: Moment) -> bool:
+    if moment.version is not None:
+        return message.sequence <= moment.version
+    return message.time <= cast(str, moment.as_of)
+
+
+async def _first(ledger: Collection, where: Document) -> Document | None:
+    return await ledger.find_one(where, sort=[("sequence", 1)], max_time_ms=PATIENCE_MS)
+
+
+async def _newest(ledger: Collection, where: Document) -> Document:
+    return cast(Document, await ledger.find_one(where, sort=[("sequence", -1)], max_time_ms=PATIENCE_MS))
