@@ -41,5 +41,5 @@ def totals(line: Reservation, held: int = 0, waiting: int = 0, rejected: int = 0
 
 
 def is_stale(order_version: int, line: Reservation) -> bool:
-    """Return whether a command is older than what the line has heeded; people's (version 0, line MANUAL) never are."""
+    """Return whether a command is older than what the line has heeded; people's (version 0) never are."""
     return 0 < order_version <= line.order_version

@@ -37,7 +37,7 @@ class AdjustStock(Command):
 class ReserveStock(Command):
     """Hold `quantity` units for an order's line. Asked again for the same line it is quiet, unless it is MANUAL.
 
-    `order_version`: of the order event that asks; zero for people, who may use no other line than MANUAL.
+    `order_version`: of the order event that asks; zero for people, who cannot move what an order has reserved.
     """
 
     order_id: Id

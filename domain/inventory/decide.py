@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from domain.errors import OrderLineByHand, ProductNotFound
-from domain.policy import MANUAL
 
 from . import count, queue, reserve, ship
 from .commands import (
@@ -25,7 +24,7 @@ from .events import InventoryEvent, ReservationEvent
 from .evolve import evolve_reservation
 from .state import Reservation, Reservations, Stock
 
-OF_A_LINE = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
+OF_A_LINE = ReleaseStock | ShipStock | UnshipStock | RestockReturn
 
 
 def decide(
@@ -37,17 +36,19 @@ def decide(
     """
     if not stock.exists and not isinstance(command, ReceiveStock | SetStock | ReserveStock):
         raise ProductNotFound(productId=product_id)
-    _refuse_order_line_by_hand(command)
+    _refuse_order_line_by_hand(command, reservations)
     events = _DECIDE[type(command)](command, stock, reservations, product_id)
     if events and events[0].balance.available > stock.balance.available and not stock.discontinued:
         events += queue.fill(events[0].balance, _waiting_after(events[0], stock, reservations))
     return events
 
 
-def _refuse_order_line_by_hand(command: InventoryCommand) -> None:
-    """Let only the order itself, which says its version, move stock of its lines."""
-    if isinstance(command, OF_A_LINE) and command.line_id != MANUAL and not command.order_version:
-        raise OrderLineByHand(orderId=command.order_id, lineId=command.line_id)
+def _refuse_order_line_by_hand(command: InventoryCommand, reservations: Reservations) -> None:
+    """Let only the order itself, which says its version, move what it has reserved."""
+    if isinstance(command, OF_A_LINE) and not command.order_version:
+        line = reservations.get(command.order_id, command.line_id)
+        if line is not None and line.order_version:
+            raise OrderLineByHand(orderId=command.order_id, lineId=command.line_id)
 
 
 def _waiting_after(event: InventoryEvent, stock: Stock, reservations: Reservations) -> Iterator[Reservation]:

@@ -161,7 +161,6 @@ def test_returns_only_become_more(figures: dict[str, int]) -> None:
 
 
 BY_HAND = [
-    ReserveStock(**LINE, quantity=1),
     ReleaseStock(**LINE, keep=0),
     ReleaseStock(**LINE, quantity=1),
     ShipStock(**LINE, shipped=4),
@@ -178,9 +177,10 @@ def test_nobody_moves_an_order_lines_stock_behind_the_orders_back(command: Comma
     assert scenario.asked_again().stock.balance == balance
 
 
-def test_a_line_made_by_hand_may_be_shipped_and_returned_by_hand() -> None:
-    scenario = given(ReceiveStock(quantity=5), ReserveStock(order_id="ann", quantity=3))
-    manual: dict[str, Any] = {"order_id": "ann", "line_id": MANUAL}
+@pytest.mark.parametrize("line_id", [MANUAL, "1"])
+def test_a_line_made_by_hand_may_be_shipped_and_returned_by_hand(line_id: str) -> None:
+    manual: dict[str, Any] = {"order_id": "ann", "line_id": line_id}
+    scenario = given(ReceiveStock(quantity=5), ReserveStock(**manual, quantity=3))
     scenario.when(ShipStock(**manual, shipped=2)).then_moved((StockShipped, {"quantity": 2}))
     scenario.when(RestockReturn(**manual, received=1)).then_moved((StockRestocked, {"quantity": 1}))
     scenario.when(ReleaseStock(**manual, quantity=1)).then_balance(on_hand=4, allocated=0)
