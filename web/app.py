@@ -9,7 +9,8 @@ from aiohttp.typedefs import Handler
 
 from streams.messages import new_id
 
-from . import letters, operations
+from . import letters, operations, pages
+from .asyncapi import asyncapi
 from .batch import send_commands
 from .decided import PREFIX
 from .errors import Problem, problem_of
@@ -40,7 +41,9 @@ def install(application: web.Application, services: Services) -> None:
     show("/readyz", operations.readyz)
     show("/metrics", operations.metrics)
     show("/openapi.json", openapi)
+    show("/asyncapi.json", asyncapi)
     show("/", operations.index)
+    pages.install(application)
 
 
 def _function(handler: Handler) -> Handler:
@@ -71,7 +74,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _authorize(request: web.Request) -> None:
     token = request.app[SERVICES].settings.api_token
-    if token is None or request.path in operations.OPEN_TO_ALL:
+    if token is None or request.path in operations.OPEN_TO_ALL or pages.is_open(request.path):
         return
     sent = request.headers.get("Authorization", "")
     if not hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode()):

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
-from .parameters import LISTING, in_path, in_query
+from streams.letters import KINDS
+
+from .parameters import AGGREGATE, LISTING, in_path, in_query
 from .refusals import refusals
 from .schemas import Schema, listing, ref, success
 
@@ -11,9 +13,10 @@ ONE = "/letters/{aggregate}/{key}"
 SAYS_NO = (400, 401, 404, 500, 503)
 CHANGES = (400, 401, 404, 413, 415, 422, 500, 503)
 FILTERS = [
-    in_query("aggregate", "`order` or `inventory`."),
-    in_query("kind", "Instead: the newest of those that do not wait: `invalid`, `retried`, `discarded`, `skipped`."),
-]
+    in_query("aggregate", "`order` or `inventory`.", AGGREGATE),
+    in_query("kind", "Instead: the newest of those that do not wait.",
+             {"enum": [kind for kind in KINDS if kind != "parked"]}),
+]  # fmt: skip
 DISCARD: Schema = {
     "type": "object",
     "required": ["reason"],

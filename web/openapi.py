@@ -13,7 +13,7 @@ from .answers import raw_response
 from .commands import CommandRoute
 from .decided import PREFIX
 from .letters_openapi import letter_paths
-from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, header_of, in_path, in_query
+from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, filters, header_of, in_path
 from .queries import QUERY_ROUTES, QueryRoute
 from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
 from .routes import COMMAND_ROUTES, ENVELOPE
@@ -45,7 +45,11 @@ def document() -> Schema:
         paths[path] = {"get": _health(path, summary)}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Order fulfilment", "version": _version(), "description": "Commands in, read models out."},
+        "info": {
+            "title": "Order fulfilment",
+            "version": service_version(),
+            "description": "Commands in, read models out.",
+        },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
         "paths": paths,
@@ -62,7 +66,9 @@ def _health(path: str, summary: str) -> Schema:
     return {**_operation("GET", path, summary, "operations"), "security": [], "responses": answers}
 
 
-def _version() -> str:
+def service_version() -> str:
+    """Return the version of this distribution."""
+    """Return the version of this distribution."""
     try:
         return version("order-fulfillment")
     except PackageNotFoundError:
@@ -76,7 +82,7 @@ def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
 
 
 def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
-    operation = _operation(route.method, route.path, route.summary, route.aggregate)
+    operation = _operation(route.method, route.path, route.summary, tag_of(route.path))
     operation["parameters"] = [*in_path(route.path), *COMMAND_HEADERS]
     if route.example is not None:
         content = {"schema": _without_path_ids(route, models), "example": route.example}
@@ -104,10 +110,9 @@ def _without_path_ids(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
 
 
 def _query(route: QueryRoute) -> Schema:
-    operation = _operation("GET", route.path, route.summary, route.path.split("/")[1])
-    filters = [in_query(name, sentence) for name, sentence in route.parameters().items()]
+    operation = _operation("GET", route.path, route.summary, tag_of(route.path))
     lists = LISTING if route.many else GET_HEADERS
-    operation["parameters"] = [*in_path(route.path), *filters, *lists, *CONSISTENCY]
+    operation["parameters"] = [*in_path(route.path), *filters(route.parameters()), *lists, *CONSISTENCY]
     schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
     operation["responses"] = {"200": _answer("Found.", schema), **refusals(OF_QUERIES)}
     if not route.many:
@@ -135,6 +140,11 @@ def _outcome() -> Schema:
     operation["parameters"] = in_path("/commands/{commandId}")
     operation["responses"] = {"200": _answer("Known.", success(ref("Outcome"))), **refusals((400, 401, 404, 500, 503))}
     return operation
+
+
+def tag_of(path: str) -> str:
+    """Return the group a path below the prefix is shown in: its first part."""
+    return path.split("/")[1]
 
 
 def _operation(method: str, path: str, summary: str, tag: str) -> Schema:

@@ -5,9 +5,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from .answers import json_response
 from .decided import PREFIX
+from .pages import PAGES, sent
 from .services import SERVICES
 
 OPEN_TO_ALL = frozenset({"/livez", "/readyz"})  # also without a token
+VARY = {"Vary": "Accept"}
 LINKS = {
     "orders": f"{PREFIX}/orders",
     "inventory": f"{PREFIX}/inventory",
@@ -15,6 +17,10 @@ LINKS = {
     "commands": f"{PREFIX}/commands",
     "letters": f"{PREFIX}/letters",
     "openapi": "/openapi.json",
+    "asyncapi": "/asyncapi.json",
+    "apiDocs": "/api-docs",
+    "redoc": "/redoc/",
+    "asyncapiDocs": "/asyncapi",
     "ready": "/readyz",
     "live": "/livez",
     "metrics": "/metrics",
@@ -38,5 +44,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def index(request: web.Request) -> web.Response:
-    """Answer what there is."""
-    return json_response({"success": True, "data": {"name": "Order fulfilment", "links": LINKS}})
+    """Answer what there is: the dashboard to a browser, links to anybody else."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return sent(request, *PAGES["/"])
+    return json_response({"success": True, "data": {"name": "Order fulfilment", "links": LINKS}}, headers=VARY)

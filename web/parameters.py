@@ -1,16 +1,32 @@
 """The parameters of requests, for the OpenAPI document."""
 
 import re
+from collections.abc import Mapping
 
-from .schemas import TEXT, Schema
+from .schemas import TEXT, TIME, Schema
+
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # as `domain.message` has it
+IDENTIFIER: Schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": PRINTABLE}
+AGGREGATE: Schema = {"enum": ["order", "inventory"]}
+TIMES = ("from", "to")
 
 
 def in_path(path: str) -> list[Schema]:
     """Return the ids in a path."""
-    identifier = {"type": "string", "minLength": 1, "maxLength": 128}
-    return [
-        {"name": name, "in": "path", "required": True, "schema": identifier} for name in re.findall(r"{(\w+)}", path)
-    ]
+    names = re.findall(r"{(\w+)}", path)
+    schemas = {name: AGGREGATE if name == "aggregate" else IDENTIFIER for name in names}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in schemas.items()]
+
+
+def filters(sentences: Mapping[str, str]) -> list[Schema]:
+    """Return query parameters by name: what each asks for."""
+    return [in_query(name, sentence, _of_filter(name, sentence)) for name, sentence in sentences.items()]
+
+
+def _of_filter(name: str, sentence: str) -> Schema:
+    if name == "sort":
+        return {"enum": sentence.split(" or ")}
+    return TIME if name in TIMES else IDENTIFIER
 
 
 def in_query(name: str, sentence: str, schema: Schema = TEXT) -> Schema:
@@ -18,9 +34,9 @@ def in_query(name: str, sentence: str, schema: Schema = TEXT) -> Schema:
     return {"name": name, "in": "query", "description": sentence, "schema": schema}
 
 
-def in_header(name: str, sentence: str) -> Schema:
+def in_header(name: str, sentence: str, schema: Schema = TEXT) -> Schema:
     """Return a request header."""
-    return {"name": name, "in": "header", "description": sentence, "schema": TEXT}
+    return {"name": name, "in": "header", "description": sentence, "schema": schema}
 
 
 def header_of(*names: str) -> Schema:
@@ -29,14 +45,17 @@ def header_of(*names: str) -> Schema:
 
 
 COMMAND_HEADERS = [
-    in_header("Idempotency-Key", "The same key and body again: the same answer, and nothing done twice. Kept 7 days."),
-    in_header("If-Match", 'The version seen, as in the ETag: `"3"`. 412 when there is a newer one.'),
+    in_header("Idempotency-Key", "Same key, same body: same answer, nothing done twice, for 7 days.", IDENTIFIER),
+    in_header("If-Match", 'The version seen, as in the ETag: `"3"`. 412 when there is a newer one.',
+              {"type": "string", "pattern": r'^(\*|"[0-9]{1,18}")$'}),
     in_header("Prefer", "`respond-async`: 202 at once. `wait=2`: wait no longer than so many seconds."),
-    in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id."),
-]
+    in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id.", IDENTIFIER),
+]  # fmt: skip
 CONSISTENCY = [
     in_header("Consistency-Token", "From a command's answer: wait until the read model has got there."),
-    in_query("on_timeout", "`stale`: answer as it is instead of 504, marked `Consistency: stale`."),
+    in_query(
+        "on_timeout", "`stale`: answer as it is instead of 504, marked `Consistency: stale`.", {"enum": ["stale"]}
+    ),
 ]
 GET_HEADERS = [in_header("If-None-Match", "The ETag seen; 304 when nothing has changed.")]
 LISTING = [

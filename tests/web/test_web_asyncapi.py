@@ -1,0 +1,58 @@
+"""The AsyncAPI document: valid, complete, and with examples that its own schemas and the service accept."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator, Draft202012Validator
+from system import Api
+
+from streams.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, Position, decode_command, decode_event
+from streams.letters import LETTER_COMMANDS, DeadLetter
+from streams.messages import Outcome
+from streams.settings import Settings
+from streams.topics import TOPICS
+from web.asyncapi import document
+
+# https://github.com/asyncapi/spec-json-schemas, schemas/3.0.0.json, Apache-2.0
+SCHEMA = json.loads(gzip.decompress((Path(__file__).parent / "asyncapi-3.0.0.schema.json.gz").read_bytes()))
+DOCUMENT = document(Settings(prefix="shop.", partitions=3))
+MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
+HERE = Position("order-commands", 0, 0, 0.0, b"order-1001")
+
+
+def test_it_is_valid() -> None:
+    Draft7Validator(SCHEMA).validate(DOCUMENT)
+
+
+def test_it_has_every_topic_under_its_name_and_every_message() -> None:
+    channels = DOCUMENT["channels"].values()
+    assert {channel["address"] for channel in channels} == {f"shop.{topic.name}" for topic in TOPICS}
+    assert {channel["bindings"]["kafka"]["partitions"] for channel in channels} == {3}
+    on_topics = {name for channel in channels for name in channel["messages"]}
+    assert on_topics == set(MESSAGES) >= {*EVENTS, *ORDER_COMMANDS, *INVENTORY_COMMANDS, *LETTER_COMMANDS}
+
+
+@pytest.mark.parametrize("name", [name for name in MESSAGES if name != "TableEntry"])
+def test_every_example_is_what_the_schema_and_the_service_accept(name: str) -> None:
+    (example,) = MESSAGES[name]["examples"]
+    schema = {**MESSAGES[name]["payload"], "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(example["payload"])
+    value = json.dumps(example["payload"]).encode()
+    types = {**ORDER_COMMANDS, **INVENTORY_COMMANDS, **LETTER_COMMANDS}
+    if name in types:
+        assert decode_command(value, HERE, types, "orderId").type == name
+    elif name in EVENTS:
+        assert decode_event(value).type == name
+    elif name == "DeadLetter":
+        assert DeadLetter.decode(value).offset == 17
+    else:
+        assert Outcome.decode(value).status == name.removeprefix("Command").lower()
+
+
+async def test_it_is_served(api: Api) -> None:
+    async with api.session.get("/asyncapi.json") as response:
+        assert response.status == 200
+        Draft7Validator(SCHEMA).validate(await response.json())

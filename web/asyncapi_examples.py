@@ -1,0 +1,121 @@
+"""An example of every message, for the AsyncAPI document: a story told to the domain, which answers with its events."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from domain import inventory, orders
+from domain.inventory.commands import (
+    AdjustStock,
+    DiscontinueProduct,
+    FillBackorders,
+    InventoryCommand,
+    ReactivateProduct,
+    ReceiveStock,
+    ReleaseStock,
+    ReserveStock,
+    RestockReturn,
+    SetStock,
+    ShipStock,
+    UnshipStock,
+)
+from domain.inventory.events import ReservationEvent
+from domain.message import Command, Event
+from domain.orders.commands import (
+    CancelLines,
+    CancelOrder,
+    CancelShipment,
+    CountedLine,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    LineQuantity,
+    OrderCommand,
+    PlaceOrder,
+    ReceiveReturn,
+    RecordAllocation,
+    Release,
+    RequestReturn,
+    UpdateStatus,
+)
+from domain.orders.status import OrderStatus
+
+ADDRESS = {"street": "1 High Street", "city": "Dublin", "state": "Leinster", "zipCode": "D01", "country": "IE"}
+LINE = {"productId": "walking-boots", "quantity": 3, "price": {"amount": 8995, "currency": "EUR"}}
+ONE = (LineQuantity(line_id="1", quantity=1),)
+PLACE = PlaceOrder.model_validate(
+    {"customerId": "ada", "lines": [LINE], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+)
+ORDER: Sequence[OrderCommand] = (
+    PLACE,
+    RecordAllocation(line_id="1", reserved=3, backordered=0, rejected=0, stock_version=2),
+    Hold(reason="fraud check"),
+    Release(),
+    CancelLines(lines=ONE, reason="one too many"),
+    CreateShipment(shipment_id="parcel-1", carrier="DHL", tracking_number="JD0001"),
+    CancelShipment(shipment_id="parcel-1"),
+    UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="parcel-2"),
+    DeliverShipment(shipment_id="parcel-2"),
+    RequestReturn(return_id="return-1", lines=ONE, reason="too small"),
+    ReceiveReturn(return_id="return-1", lines=(CountedLine(line_id="1", received=1, damaged=1),)),
+)
+CANCELLED: Sequence[OrderCommand] = (PLACE, CancelOrder(reason="changed my mind"))
+PRODUCT: Sequence[InventoryCommand] = (
+    SetStock(quantity=1),
+    AdjustStock(delta=1, reason="counted"),
+    ReserveStock(order_id="order-1001", line_id="1", quantity=3, order_version=1),
+    ReceiveStock(quantity=10),
+    ReserveStock(order_id="order-1002", line_id="1", quantity=2, order_version=1),
+    ReleaseStock(order_id="order-1002", line_id="1", keep=0, order_version=3),
+    FillBackorders(),
+    ShipStock(order_id="order-1001", line_id="1", shipped=3, order_version=5),
+    UnshipStock(order_id="order-1001", line_id="1", shipped=2, order_version=6),
+    RestockReturn(order_id="order-1001", line_id="1", received=1, damaged=0, order_version=9),
+    DiscontinueProduct(reason="end of line"),
+    ReserveStock(order_id="order-1003", line_id="1", quantity=1, order_version=1),
+    ReactivateProduct(),
+)
+
+
+class Shelf(dict[tuple[str, str], inventory.Reservation]):
+    """A product's reservations, kept in memory."""
+
+    def get(self, order_id: str, line_id: str) -> inventory.Reservation | None:  # type: ignore[override]
+        """Return the line's reservation."""
+        return super().get((order_id, line_id))
+
+    def waiting(self, head: int, tail: int) -> Iterator[inventory.Reservation]:
+        """Yield those that wait, in order of their places."""
+        queue = {line.place: line for line in self.values() if line.place is not None}
+        return (queue[place] for place in range(head, tail) if place in queue)
+
+
+@lru_cache(maxsize=1)
+def examples() -> dict[str, dict[str, Any]]:
+    """Return the `data` of one message of every type."""
+    told: list[Command | Event] = [*ORDER, *CANCELLED, *PRODUCT]
+    told += [*_happened_to_order(ORDER), *_happened_to_order(CANCELLED), *_happened_to_product(PRODUCT)]
+    found: dict[str, dict[str, Any]] = {}
+    for message in told:
+        data = message.model_dump(mode="json", by_alias=True, exclude_none=True)
+        found.setdefault(type(message).__name__, data)
+    return found
+
+
+def _happened_to_order(commands: Sequence[OrderCommand]) -> Iterator[Event]:
+    order: orders.Order | None = None
+    for command in commands:
+        for event in orders.decide(command, order, "order-1001"):
+            order = orders.evolve(order, event)
+            yield event
+
+
+def _happened_to_product(commands: Sequence[InventoryCommand]) -> Iterator[Event]:
+    stock, shelf = inventory.Stock(), Shelf()
+    for command in commands:
+        for event in inventory.decide(command, stock, shelf, "walking-boots"):
+            stock = inventory.evolve(stock, event)
+            if isinstance(event, ReservationEvent):
+                line = (event.order_id, event.line_id)
+                shelf[line] = inventory.evolve_reservation(shelf.get(*line), event)
+            yield event

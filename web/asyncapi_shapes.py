@@ -1,0 +1,88 @@
+"""The shapes of messages that are no model: the envelope, outcomes, dead letters and table entries."""
+
+from typing import Any
+
+from .schemas import COUNT, TEXT, TIME, Schema, list_of, record
+
+_WHO: Schema = {"type": "string", "minLength": 1, "maxLength": 128}
+
+
+def envelope(name: str, data: Schema, schema_version: int | None = None) -> Schema:
+    """Return the schema of a message; with `schema_version` it is an event, which has every field."""
+    properties: Schema = {
+        "specversion": {"const": "1.0"},
+        "id": {**_WHO, "description": "Missing in a command: derived from topic, partition and offset."},
+        "type": {"const": name},
+        "source": {**TEXT, "description": "Who wrote it."},
+        "subject": {**_WHO, "description": "The aggregate's id."},
+        "time": {**TIME, "description": "Missing in a command: when Kafka got it. Of an event: its command's."},
+        "correlationid": {**_WHO, "description": "The same along everything one command leads to."},
+        "causationid": {**_WHO, "description": "The message that caused this one."},
+    }
+    if schema_version is None:
+        properties["expectedversion"] = {**COUNT, "description": "Refused when the aggregate has another version."}
+    else:
+        properties["sequence"] = {"type": "integer", "minimum": 1, "description": "The aggregate's version after it."}
+        properties["schemaversion"] = {"const": schema_version}
+    properties["data"] = data
+    required = ["type", "data"] if schema_version is None else list(properties)
+    return {"type": "object", "required": required, "properties": properties}
+
+
+_OUTCOME = {
+    "commandId": TEXT, "commandType": TEXT, "aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT,
+    "version": {**COUNT, "description": "The aggregate's, afterwards."},
+    "events": list_of(record(("id", "type", "sequence"), id=TEXT, type=TEXT, sequence=COUNT)),
+}  # fmt: skip
+_ACCEPTED = record((*_OUTCOME, "status"), **_OUTCOME, status={"const": "accepted"}, result={"type": "object"})
+_REJECTED = record(
+    (*_OUTCOME, "status", "code", "message", "details", "retryable"), **_OUTCOME, status={"const": "rejected"},
+    code=TEXT, message=TEXT, details={"type": "object"}, retryable={"type": "boolean"}, result={"type": "object"},
+)  # fmt: skip
+
+
+def _written(name: str, sentence: str, data: Schema) -> Schema:
+    schema = envelope(name, data)
+    schema["properties"].pop("expectedversion")
+    return {**schema, "description": sentence}
+
+
+OUTCOMES: dict[str, Schema] = {
+    "CommandAccepted": _written("CommandAccepted", "The command was decided; these events came of it.", _ACCEPTED),
+    "CommandRejected": _written("CommandRejected", "The command was refused; `code` and `details` say why.", _REJECTED),
+}
+LETTER = _written(
+    "DeadLetter",
+    "A message that could not be handled.",
+    record(
+        ("kind", "topic", "partition", "offset", "code", "message", "headers"), kind=TEXT, topic=TEXT, partition=COUNT,
+        offset=COUNT, code=TEXT, message=TEXT, key=TEXT, keyBase64=TEXT, value=TEXT, valueBase64=TEXT,
+        headers=list_of({"type": "object"}), traceback=TEXT, aggregate=TEXT, aggregateId=TEXT, commandId=TEXT,
+        commandType=TEXT, attempts=COUNT, reason=TEXT, role=TEXT,
+    ),
+)  # fmt: skip
+TABLE_ENTRY: Schema = {"type": ["object", "null"], "description": "Null: the entry is gone."}
+_ID = "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01"
+LETTER_EXAMPLE: dict[str, Any] = {
+    "specversion": "1.0", "id": "9c2f3b52-6c6e-5b41-8f43-0a4f0a6f2f11", "type": "DeadLetter",
+    "source": "order-commands", "time": "2026-11-23T10:00:00.000Z",
+    "data": {"kind": "invalid", "topic": "order-commands", "partition": 3, "offset": 17, "code": "UNKNOWN_TYPE",
+             "message": "unknown command type 'Plcae'", "key": "order-1001", "value": '{"type": "Plcae"}',
+             "headers": []},
+}  # fmt: skip
+
+
+def outcome_example(name: str) -> dict[str, Any]:
+    """Return an example of an outcome."""
+    data: dict[str, Any] = {
+        "commandId": _ID, "commandType": "CancelOrder", "aggregate": "order", "aggregateId": "order-1001",
+        "status": "accepted", "version": 4, "events": [{"id": _ID, "type": "OrderCancelled", "sequence": 4}],
+    }  # fmt: skip
+    if name == "CommandRejected":
+        no = {"code": "ORDER_CANNOT_BE_CANCELLED", "message": "an order that is DELIVERED cannot be cancelled"}
+        data |= {"status": "rejected", "events": [], **no, "details": {"status": "DELIVERED"}, "retryable": False}
+    return {
+        "specversion": "1.0", "id": "7f0a5d0e-5d6b-5b0e-9a43-51b1c1f6f0aa", "type": name, "source": "order",
+        "subject": "order-1001", "time": "2026-11-23T10:00:00.000Z", "correlationid": _ID, "causationid": _ID,
+        "data": data,
+    }  # fmt: skip
