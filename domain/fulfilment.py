@@ -5,9 +5,9 @@ changes nothing. One event causes at most one command to any line of any aggrega
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from domain.frozen import frozen
 from domain.inventory.commands import (
     FillBackorders,
     InventoryCommand,
@@ -31,7 +31,7 @@ from domain.orders.events import (
 from domain.policy import MANUAL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A command to the aggregate called `key`; the caller gives it an id, from its event's id and its position."""
 

@@ -1,8 +1,8 @@
 """The `commands` read model: what became of a command, kept for a week."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from domain.frozen import frozen
 from projections.document import Document
 from streams.messages import Outcome
 
@@ -10,7 +10,7 @@ KEPT = timedelta(days=7)
 PROVISIONAL: Document = {"retryable": True}  # no answer yet: who asks again under the same id may get another
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recorded:
     """An outcome, and when Kafka got it (Unix seconds): a command's own time may be years ago."""
 

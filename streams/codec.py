@@ -11,6 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from domain import inventory, orders
+from domain.frozen import frozen
 from domain.message import MAX_ID, Command, Event, Id, instant
 
 from .messages import CommandMessage, EventMessage, derived_id, instant_of
@@ -31,7 +32,7 @@ class BadMessage(Exception):
         self.envelope = envelope or {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """Where a record is, when Kafka got it (Unix seconds), and the key it was sent with."""
 
@@ -108,8 +109,10 @@ def field_errors(error: ValidationError) -> dict[str, str]:
 
 
 def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
+    if value is None or (type(value) is str and 0 < len(value) <= MAX_ID and value.isprintable()):
+        return value  # what is printable has no control characters; what is not may be an id all the same
     try:
-        return None if value is None else _ID.validate_python(value)
+        return _ID.validate_python(value)
     except ValidationError:
         sentence = f"ids are strings of 1 to {MAX_ID} characters without control characters"
         raise BadMessage("INVALID_MESSAGE", sentence, envelope) from None

@@ -1,12 +1,12 @@
 """The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 import uuid_utils
 
+from domain.frozen import frozen
 from domain.message import Command, Event
 
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
@@ -22,7 +22,7 @@ def new_id() -> str:
 
 def derived_id(*parts: object) -> str:
     """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine."""
-    return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
+    return str(uuid_utils.uuid5(NAMESPACE, "/".join([str(part) for part in parts])))
 
 
 def instant_of(seconds: float) -> str:
@@ -41,7 +41,7 @@ def json_of(model: Command | Event) -> orjson.Fragment:
     return orjson.Fragment(model.__pydantic_serializer__.to_json(model, by_alias=True, exclude_none=True))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommandMessage:
     """A command on its way: what its envelope says, and the command itself."""
 
@@ -78,7 +78,7 @@ class CommandMessage:
         return orjson.dumps(envelope)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventMessage:
     """An event as it stands in the log; `sequence` is the aggregate's version after it: 1, 2, 3 …"""
 
@@ -115,7 +115,7 @@ class EventMessage:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
 

@@ -1,10 +1,10 @@
 """What is kept in both tables: where the input was handled to, and the answers to recent commands."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from domain.frozen import frozen
 from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
 
 from . import parked
@@ -12,7 +12,7 @@ from .keys import position_key as position_key
 from .keys import segment as segment
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """The highest offset ever handled of an input partition, and which topic of that name it was."""
 
@@ -20,7 +20,7 @@ class Position:
     topic_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """A command that was answered, so that the same command gets the same answer again."""
 

@@ -1,8 +1,8 @@
 """The orders' table: one entry an order."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from domain.frozen import frozen
 from domain.orders import Order
 from streams.topics import ORDER_STATES
 
@@ -10,7 +10,7 @@ from .entries import Adapted, Recent
 from .store import PartitionedTable, declare
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderEntry:
     """An order, its version, and the commands it answered lately."""
 

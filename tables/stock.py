@@ -8,9 +8,9 @@ so that a product with 100,000 open reservations costs the same a command as one
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from domain.frozen import frozen
 from domain.inventory import Reservation, Stock
 from streams.topics import STOCK_STATES
 
@@ -18,7 +18,7 @@ from .entries import Adapted, Recent, segment
 from .store import Changes, PartitionedTable, declare
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StockEntry:
     """A product, its version, and the commands it answered lately."""
 
@@ -27,7 +27,7 @@ class StockEntry:
     recent: Recent = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueuePlace:
     """Who waits at a place of a product's queue."""
 

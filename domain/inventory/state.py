@@ -1,9 +1,11 @@
 """A product's stock as it stands: its balance, one reservation a line, and the queue of those that wait."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
+
+from domain.frozen import frozen
 
 from .events import Balance
 
@@ -16,7 +18,7 @@ class ProductStatus(StrEnum):
     DISCONTINUED = "DISCONTINUED"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stock:
     """A product; `exists` only once stock was received or set. Places in the queue are handed out in order."""
 
@@ -34,7 +36,7 @@ class Stock:
         return ProductStatus.AVAILABLE if self.balance.available else ProductStatus.OUT_OF_STOCK
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reservation:
     """What a line of an order holds of a product; kept when it is empty, so that a repeated command stays quiet."""
 
