@@ -137,7 +137,7 @@ class Order:
     @property
     def cancelled(self) -> bool:
         """Whether nothing of the order is active; the same as its status being CANCELLED, and cheaper."""
-        return all([line.cancelled == line.ordered for line in self.lines])
+        return all(line.cancelled == line.ordered for line in self.lines)
 
     def total(self, quantity: str) -> int:
         """Return the sum of a quantity over the lines."""
