@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ops import outcomes, produce, seed
+from ops import explain, outcomes, produce, seed
 from ops.audit.command import audit
 from ops.errors import CannotGoOn
 from ops.letters import letters
@@ -131,7 +131,7 @@ def list_topics() -> None:
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
 
-for command in (seed.seed, produce.produce, outcomes.outcomes, audit, skip):
+for command in (seed.seed, produce.produce, outcomes.outcomes, explain.explain, audit, skip):
     cli.command()(command)
 
 if __name__ == "__main__":

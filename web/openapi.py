@@ -111,11 +111,11 @@ def _without_path_ids(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
 
 def _query(route: QueryRoute) -> Schema:
     operation = _operation("GET", route.path, route.summary, tag_of(route.path))
-    lists = LISTING if route.many else GET_HEADERS
+    lists = LISTING if route.many else [] if route.ask else GET_HEADERS
     operation["parameters"] = [*in_path(route.path), *filters(route.parameters()), *lists, *CONSISTENCY]
     schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
     operation["responses"] = {"200": _answer("Found.", schema), **refusals(OF_QUERIES)}
-    if not route.many:
+    if not route.many and not route.ask:
         operation["responses"]["304"] = {"description": "It is as If-None-Match says."}
     return operation
 

@@ -8,7 +8,7 @@ from .schemas import TEXT, TIME, Schema
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # as `domain.message` has it
 IDENTIFIER: Schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": PRINTABLE}
 AGGREGATE: Schema = {"enum": ["order", "inventory"]}
-TIMES = ("from", "to")
+TIMES = ("from", "to", "asOf")
 
 
 def in_path(path: str) -> list[Schema]:
@@ -26,6 +26,8 @@ def filters(sentences: Mapping[str, str]) -> list[Schema]:
 def _of_filter(name: str, sentence: str) -> Schema:
     if name == "sort":
         return {"enum": sentence.split(" or ")}
+    if name == "version":
+        return {"type": "integer", "minimum": 1}
     return TIME if name in TIMES else IDENTIFIER
 
 

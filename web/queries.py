@@ -1,6 +1,6 @@
 """Reading over HTTP: which path is which read model, filtered and sorted how."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from projections.mongo.queries import SORTS, BadCursor, BadSort
 from .answers import answer, page
 from .consistency import consistent
 from .errors import invalid, missing
+from .explain import explained
 from .past import moment_of, past, with_commands
 from .requests import identifier, path_ids, time
 from .services import SERVICES, Services
@@ -33,6 +34,7 @@ class QueryRoute:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     past: bool = False  # version and asOf
     history: bool = False  # of events, whose commands are named
+    ask: Callable[[Services, str], Awaitable[Any]] | None = None  # for the answer, when it is no document
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer one document or a page of them, not before the request's Consistency-Token is reached."""
@@ -57,6 +59,8 @@ class QueryRoute:
     async def _one(
         self, request: web.Request, services: Services, identifier: str, marks: Mapping[str, str]
     ) -> web.Response:
+        if self.ask:
+            return answer(await self.ask(services, identifier), headers=marks)
         moment = moment_of(request.query) if self.past else None
         if moment is None:
             found = await services.queries.show(self.model, identifier)
@@ -118,6 +122,8 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
                past=True),
     QueryRoute("/orders/{orderId}/events", "order_events", "What happened to an order, and why", "OrderEvent",
                of="orderId", history=True),
+    QueryRoute("/orders/{orderId}/explain", "orders", "What an order waits for, and who has to act", "Explanation",
+               many=False, ask=explained),
     QueryRoute("/customers/{customerId}/orders", "customer_orders", "A customer's history", "CustomerOrder",
                of="customerId", period=True),
     QueryRoute("/work-queue", "work_queue", "What the warehouse can pick now", "WorkItem", filters=_CUSTOMER),

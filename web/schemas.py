@@ -1,6 +1,8 @@
 """What answers look like, as JSON schemas; requests' schemas come from their models."""
 
-from typing import Any
+from typing import Any, get_args
+
+from projections.explanation import WaitsFor
 
 Schema = dict[str, Any]
 
@@ -91,6 +93,12 @@ SCHEMAS: dict[str, Schema] = {
     "Reservation": record(("orderId", "lineId"), productId=TEXT, orderId=TEXT, lineId=TEXT, held=COUNT, waiting=COUNT),
     "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, data={"type": "object"},
                          source=TEXT, schemaVersion=COUNT, **_WHY),
+    "Explanation": record(
+        ("id", "reasons"), id=TEXT, version=COUNT, status=TEXT, allocationStatus=TEXT,
+        reasons=list_of(record(
+            ("code", "waitsFor", "message", "details"), code=TEXT,
+            waitsFor={"enum": list(get_args(WaitsFor))}, message=TEXT, lineId=TEXT, productId=TEXT,
+            details={"type": "object"}))),
     "WorkItem": record(("orderId", "lines"), orderId=TEXT, customerId=TEXT, since=TIME,
                        lines=list_of({"type": "object"})),
     "ParkedKey": record(tuple(_PARKED), **_PARKED),

@@ -8,6 +8,7 @@ from projections.mongo import cursors
 from projections.mongo.asking import Asking
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.cursors import BadCursor as BadCursor
+from projections.mongo.progress import TopicPartition, progress_id, read_progress
 from projections.mongo.sources import Shown, Source, sources
 from projections.order_events import message_of
 from projections.projection import Projection
@@ -46,7 +47,7 @@ class Queries:
     """Read access to the read models by their names (`orders`, `work_queue` …), whatever version is live."""
 
     def __init__(self, mongo: Mongo, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        self._mongo, self._sources = mongo, sources(projections)
+        self._mongo, self._projections, self._sources = mongo, projections, sources(projections)
         self._asking = {
             name: Asking(mongo.collection(source.collection), source.fields()) for name, source in self._sources.items()
         }
@@ -101,10 +102,18 @@ class Queries:
         found = self.collection("order_events").find({"orderId": order_id, **upto}).sort("sequence", 1)
         return [message_of(document) async for document in found]
 
-    async def waiting_before(self, product_id: str, place: int) -> int:
-        """Return how many reservations of a product wait at places before `place`."""
+    async def ahead(self, product_id: str, place: int, most: int) -> tuple[int, int]:
+        """Return how many reservations of a product, up to `most`, wait at places before `place`, and their units."""
         before = {"productId": product_id, "waiting": {"$gt": 0}, "place": {"$lt": place}}
-        return int(await self.collection("reservations").count_documents(before))
+        total = {"_id": None, "lines": {"$sum": 1}, "units": {"$sum": "$waiting"}}
+        stages: list[Document] = [{"$match": before}, {"$limit": most}, {"$group": total}]
+        found = await self.collection("reservations").aggregate(stages).to_list(None)
+        return (found[0]["lines"], found[0]["units"]) if found else (0, 0)
+
+    async def reached(self, name: str, at: TopicPartition) -> int:
+        """Return the offset that is projected next into a read model, of a partition of its topic (its full name)."""
+        projection = next(each for each in self._projections if name in each.collections)
+        return (await read_progress(self._mongo, [projection], [at])).get(progress_id(projection, at), 0)
 
     async def _sorted(
         self, source: Source, conditions: Sequence[Document], key: str, direction: int, limit: int

@@ -124,7 +124,8 @@ async def test_an_orders_history_up_to_a_version(queries: Queries):
 
 async def test_how_many_wait_before_a_place(queries: Queries):
     places = [one["place"] for one in await queries.find_many("reservations", ["boot/o-04/1", "boot/o-07/1"])]
-    assert sorted([await queries.waiting_before("boot", place) for place in places]) == [0, 3]
+    assert sorted([await queries.ahead("boot", place, most=100) for place in places]) == [(0, 0), (3, 3)]
+    assert await queries.ahead("boot", max(places), most=2) == (2, 2)
 
 
 async def test_every_index_is_there(queries: Queries, mongo: Mongo):

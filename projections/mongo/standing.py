@@ -1,0 +1,62 @@
+"""Where an order stands, as far as the read models know: what its explanation is made of."""
+
+import asyncio
+from collections.abc import Sequence
+
+from projections.document import Document
+from projections.explanation import Facts, Queued
+from projections.mongo.queries import Queries
+from projections.order_events import upcast
+from projections.reservations import reservation_id
+
+COUNTED = 200  # lines waiting before those of one order: of more, the places say how many there are at most
+LEAST = 10
+
+
+async def standing(queries: Queries, order_id: str) -> Facts:
+    """Return the order and where its lines wait; without those when it is in no read model."""
+    order = await queries.collection("orders").find_one({"_id": order_id}, {"_json": 0})
+    if order is None:
+        return Facts(order_id, None)
+    short = [item for item in order["items"] if item["backordered"]]
+    queued, held, cancelled = await asyncio.gather(
+        _queued(queries, order_id, short),
+        _newest(queries, order_id, "OrderHeld", order["hold"] is not None),
+        _newest(queries, order_id, "OrderCancelled", order["status"] == "CANCELLED"),
+    )
+    return Facts(order_id, order, queued=queued, held=held, cancelled=cancelled)
+
+
+async def _newest(queries: Queries, order_id: str, name: str, wanted: bool) -> Document | None:
+    if not wanted:
+        return None
+    events = queries.collection("order_events")
+    found = await events.find_one({"orderId": order_id, "type": name}, sort=[("sequence", -1)])
+    return found and upcast(found)
+
+
+async def _queued(queries: Queries, order_id: str, short: Sequence[Document]) -> dict[str, Queued]:
+    """Return where lines wait; those that do not, or no longer, are left out."""
+    if not short:
+        return {}
+    ids = {reservation_id(item["productId"], order_id, item["lineId"]): item for item in short}
+    products = sorted({item["productId"] for item in short})
+    reservations, stocks = await asyncio.gather(
+        queries.find_many("reservations", list(ids)),
+        queries.collection("inventory").find({"_id": {"$in": products}}).to_list(None),
+    )
+    by_product, most = {stock["_id"]: stock for stock in stocks}, max(COUNTED // len(short), LEAST)
+    waiting = [line for line in reservations if line["waiting"] and line["productId"] in by_product]
+    places = await asyncio.gather(*(_queue(queries, line, by_product[line["productId"]], most) for line in waiting))
+    return {ids[line["id"]]["lineId"]: queued for line, queued in zip(waiting, places, strict=True)}
+
+
+async def _queue(queries: Queries, line: Document, stock: Document, most: int) -> Queued:
+    lines, units = await queries.ahead(line["productId"], line["place"], most + 1)
+    counted = lines <= most
+    return Queued(
+        waiting=line["waiting"],
+        lines_ahead=lines if counted else line["place"] - stock["_queue"][0],
+        units_ahead=units if counted else None,
+        available=stock["availableQuantity"],
+    )

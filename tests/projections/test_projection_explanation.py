@@ -1,0 +1,162 @@
+"""Why an order is where it is: the codes, the sentences, and the place in the queue, on a real MongoDB."""
+
+from typing import Any
+
+import pytest
+from projection_histories import ORDERS, STOCK, allocate, order_history, place, records, stock_history
+
+from domain.inventory.commands import ReceiveStock, ReleaseStock, ReserveStock
+from domain.orders.commands import (
+    CancelOrder,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    LineQuantity,
+    OrderCommand,
+    RequestReturn,
+)
+from domain.policy import AllocationPolicy
+from projections import orders
+from projections.explanation import Behind, Facts, Reason, explain
+from projections.mongo import standing as module
+from projections.mongo.client import Mongo
+from projections.mongo.queries import Queries
+from projections.mongo.standing import standing
+from projections.runner import Runner
+
+ONE = (LineQuantity(line_id="1", quantity=1),)
+PARKED = {
+    "aggregate": "inventory", "aggregateId": "boot", "letters": 3, "since": "T", "commandId": "c",
+    "commandType": "ReserveStock", "code": "X", "message": "KeyError: 1", "attempts": 1,
+}  # fmt: skip
+
+
+def document(*commands: OrderCommand) -> Any:
+    view = None
+    for message in order_history("o-1", *commands):
+        view = orders.fold(view, message)
+    assert view is not None
+    return orders.document_of(view)
+
+
+def codes(reasons: list[Reason]) -> list[str]:
+    return [reason.code for reason in reasons]
+
+
+BOOTS = place(("boot", 2))
+SHIPPED = (BOOTS, allocate("1", 2), CreateShipment(shipment_id="s-1", carrier="DHL"))
+WHOLE = place(("boot", 2), ("hat", 1), policy=AllocationPolicy.ALL_OR_NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected", "says"),
+    [
+        ((BOOTS,), ["RESERVATION_OUTSTANDING"], "Line 1: stock has not answered yet for 2 units of boot."),
+        ((BOOTS, allocate("1", 2)), ["READY_TO_PICK"], "2 units are allocated and can be picked since"),
+        ((BOOTS, allocate("1", 2), Hold(reason="fraud")), ["ON_HOLD"], "on hold: fraud. Nothing ships until"),
+        ((BOOTS, Hold()), ["ON_HOLD", "RESERVATION_OUTSTANDING"], "on hold, without a reason."),
+        ((BOOTS, allocate("1", 1, backordered=1)), ["ALLOCATION_UNDER_WAY", "READY_TO_PICK"], "1 unit of boot wait"),
+        ((WHOLE, allocate("1", 2)), ["RESERVATION_OUTSTANDING", "OTHER_LINES_OUTSTANDING"], "1 unit of hat"),
+        (SHIPPED, ["IN_TRANSIT"], "Shipment s-1 (DHL) is on its way with 2 units."),
+        ((*SHIPPED, DeliverShipment(shipment_id="s-1")), ["ORDER_DELIVERED"], "Everything of this order"),
+        (
+            (*SHIPPED, DeliverShipment(shipment_id="s-1"), RequestReturn(return_id="r-1", lines=ONE)),
+            ["RETURN_OPEN", "ORDER_DELIVERED"],
+            "Return r-1 is announced with 1 unit;",
+        ),
+        ((BOOTS, CancelOrder(reason="no")), ["ORDER_CANCELLED"], "The order is cancelled."),
+    ],
+)
+def test_each_state_has_its_reasons(commands: tuple[OrderCommand, ...], expected: list[str], says: str) -> None:
+    reasons = explain(Facts("o-1", document(*commands)))
+    assert codes(reasons) == expected
+    assert says in reasons[0].message
+
+
+def test_what_is_in_the_way_comes_first() -> None:
+    behind = [
+        Behind("fulfilment", "order-events", 3, 1234, workers=1),
+        Behind("inventory", "inventory-commands", 1, 1, workers=0),
+    ]
+    facts = Facts("o-1", document(BOOTS), parked=[PARKED], behind=behind, unchecked=["the weather"])
+    reasons = explain(facts)
+    assert codes(reasons) == [
+        "COMMAND_PARKED",
+        "RESERVATION_OUTSTANDING",
+        "CONSUMER_LAGGING",
+        "CONSUMER_AWAY",
+        "NOT_CHECKED",
+    ]
+    parked, _, lagging, away, unchecked = reasons
+    assert parked.message.endswith("2 more wait behind it. An operator mends it, then runs: "
+                                   "fulfillment letters retry inventory boot")  # fmt: skip
+    assert lagging.message.startswith("1,234 events")
+    assert (lagging.waits_for, lagging.details["partition"]) == ("SYSTEM", 3)
+    assert "no inventory worker is running" in away.message
+    assert unchecked.message == "This could not be looked at: the weather."
+
+
+def test_an_order_that_is_only_parked_is_explained() -> None:
+    reasons = explain(Facts("o-1", None, parked=[PARKED | {"aggregate": "order", "letters": 1}]))
+    assert codes(reasons) == ["COMMAND_PARKED"]
+    assert "more wait" not in reasons[0].message
+
+
+@pytest.fixture
+async def queue(mongo: Mongo, runner: Runner) -> Queries:
+    """Two boots, and six orders that want three each: the first has two and waits for one; the third gave up."""
+    histories = [order_history(f"o-{n}", place(("boot", 3)), allocate("1", *split)) for n, split in enumerate(
+        [(2, 1), (0, 3), (0, 3), (0, 3), (0, 3), (0, 3)]
+    )]  # fmt: skip
+    stock = stock_history(
+        "boot",
+        ReceiveStock(quantity=2),
+        *(ReserveStock(order_id=f"o-{n}", line_id="1", quantity=3, order_version=1) for n in range(6)),
+        ReleaseStock(order_id="o-2", line_id="1", keep=0, order_version=2),
+    )
+    await runner.apply(
+        {
+            (ORDERS, 0): records(*(message for history in histories for message in history)),
+            (STOCK, 0): records(*stock),
+        }
+    )
+    return Queries(mongo)
+
+
+async def test_the_place_in_the_queue_is_counted_past_holes(queue: Queries) -> None:
+    found = {n: (await standing(queue, f"o-{n}")).queued.get("1") for n in range(6)}
+    assert {n: (at.lines_ahead, at.units_ahead, at.waiting) for n, at in found.items() if at} == {
+        0: (0, 0, 1),
+        1: (1, 1, 3),
+        3: (2, 4, 3),
+        4: (3, 7, 3),
+        5: (4, 10, 3),
+    }
+    (first, *_), (last,) = explain(await standing(queue, "o-0")), explain(await standing(queue, "o-5"))
+    assert first.message == (
+        "Line 1: 1 unit of boot wait for stock. Nobody waits before it. It is served once 1 unit more are on the shelf."
+    )
+    assert last.message.endswith("4 lines of orders wait before it, for 10 units. "
+                                 "It is served once 13 units more are on the shelf.")  # fmt: skip
+    assert last.details == {"quantity": 3, "linesAhead": 4, "exact": True, "unitsAhead": 10, "unitsNeeded": 13}
+    (gone,) = explain(await standing(queue, "o-2"))
+    assert gone.code == "ALLOCATION_UNDER_WAY"  # stock has let go of it, and the order has not heard
+
+
+async def test_of_very_many_the_place_says_how_many_at_most(queue: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COUNTED", 2)
+    monkeypatch.setattr(module, "LEAST", 2)
+    (reason,) = explain(await standing(queue, "o-5"))
+    assert reason.message.endswith("wait for stock. Up to 5 lines of orders wait before it.")
+    assert reason.details == {"quantity": 3, "linesAhead": 5, "exact": False}
+
+
+async def test_holds_and_ends_say_since_when_and_why(mongo: Mongo, runner: Runner) -> None:
+    held = order_history("held", BOOTS, allocate("1", 2), Hold(reason="one"), Hold(reason="two"))
+    ended = order_history("ended", BOOTS, CancelOrder(reason="changed my mind"))
+    await runner.apply({(ORDERS, 0): records(*held, *ended)})
+    (hold,) = explain(await standing(Queries(mongo), "held"))
+    assert hold.details == {"reason": "two", "since": held[-1].time}
+    (end,) = explain(await standing(Queries(mongo), "ended"))
+    assert end.message == "The order is cancelled: changed my mind."
+    assert (await standing(Queries(mongo), "unknown")).order is None

@@ -1,0 +1,96 @@
+"""`GET /orders/{orderId}/explain`: what an order waits for, from live state."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from projections.document import Document
+from projections.explanation import Behind, Facts, explain
+from projections.mongo.standing import standing
+from streams.app import group_of
+from streams.gateway import GatewayUnavailable
+from streams.groups import Groups, Place
+from streams.letterbook import Key
+from streams.partitions import partition_of
+from streams.settings import Role, Settings
+from streams.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS, Topic
+
+from .errors import missing
+from .services import Services
+
+LETTERS_SECONDS = 5.0
+
+
+async def explained(services: Services, order_id: str) -> dict[str, Any]:
+    """Return why an order is where it is; a 404 when nobody has heard of it."""
+    facts = await standing(services.queries, order_id)
+    products = _open_products(facts.order)
+    parked, behind = await asyncio.gather(_parked(services, order_id, products), _behind(services, order_id, products))
+    found = replace(
+        facts,
+        parked=parked if isinstance(parked, list) else (),
+        behind=behind if isinstance(behind, list) else (),
+        unchecked=[sentence for sentence in (parked, behind) if isinstance(sentence, str)],
+    )
+    if found.order is None and not found.parked:
+        raise missing("Order", order_id)
+    return _document(found)
+
+
+def _document(facts: Facts) -> dict[str, Any]:
+    order = facts.order or {}
+    reasons = [reason.document() for reason in explain(facts)]
+    shown = {name: order.get(name) for name in ("version", "status", "allocationStatus")}
+    return {"id": facts.order_id, **shown, "reasons": reasons}
+
+
+def _open_products(order: Document | None) -> list[str]:
+    """Return the products of lines that wait for something of stock."""
+    items = order["items"] if order else ()
+    return sorted({item["productId"] for item in items if item["pending"] or item["backordered"]})
+
+
+async def _parked(services: Services, order_id: str, products: Sequence[str]) -> list[Document] | str:
+    """Return the letters in the order's way, or why nobody knows of them."""
+    keys: list[Key] = [("order", order_id), *(("inventory", product) for product in products)]
+    try:
+        async with asyncio.timeout(LETTERS_SECONDS):
+            book = await services.letters.book()
+    except (GatewayUnavailable, TimeoutError):
+        return "whether commands are parked, because the dead letters cannot be read"
+    return [book.summary(key) for key in keys if book.letters(key)]
+
+
+async def _behind(services: Services, order_id: str, products: Sequence[str]) -> list[Behind] | str:
+    """Return who has messages left that may be about the order, or why nobody knows."""
+    places = await _places(services, order_id, products)
+    try:
+        left = await Groups(services.settings).left(list(places))
+    except GatewayUnavailable:
+        return "how far the workers are, because Kafka does not answer"
+    return [
+        Behind(places[place], place.topic, place.partition, found.messages, found.members)
+        for place, found in left.items()
+    ]
+
+
+async def _places(services: Services, order_id: str, products: Sequence[str]) -> dict[Place, Role]:
+    """Return the way of an order's messages: where each role reads those of it, and of products it waits for."""
+    settings = services.settings
+    projected = _at(settings, "projector", ORDER_EVENTS, order_id)
+    offset = await services.queries.reached("orders", (projected.topic, projected.partition))
+    places: dict[Place, Role] = {
+        _at(settings, "orders", ORDER_COMMANDS, order_id): "orders",
+        _at(settings, "fulfilment", ORDER_EVENTS, order_id): "fulfilment",
+        projected._replace(position=offset): "projector",
+    }
+    for product in products:
+        places[_at(settings, "inventory", INVENTORY_COMMANDS, product)] = "inventory"
+        places[_at(settings, "fulfilment", INVENTORY_EVENTS, product)] = "fulfilment"
+    return places
+
+
+def _at(settings: Settings, role: Role, topic: Topic, key: str) -> Place:
+    partition = partition_of(key.encode(), settings.partitions)
+    return Place(group_of(role, settings), settings.named(topic.name), partition)
