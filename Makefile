@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: setup run stop seed test check bench faults
+.PHONY: setup run stop seed test check bench faults faults-points
 
 SEEDS ?= $(shell seq 1 30)
 
@@ -33,6 +33,9 @@ bench: setup
 
 faults: setup
 	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md
+
+faults-points: setup
+	$(BIN)/python tests/faults/run_points.py --write docs/reliability/points.md $(POINTS)
 
 # Stamps rather than .venv itself: a directory's time says nothing about whether its installation was finished.
 $(STAMPS)/venv:

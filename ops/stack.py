@@ -32,7 +32,7 @@ async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
     """Run the stack until SIGINT or SIGTERM, then stop it."""
     with state.locked(settings.data):
         _prepare(settings)
-        supervisor = Supervisor(lambda processes, phase: _record(settings, processes, phase))
+        supervisor = Supervisor(lambda processes, phase: _record(settings, processes, phase), settings.restart_pause)
         stop = _stop_signal()
         starting = asyncio.create_task(_start(settings, counts, supervisor, say))
         try:

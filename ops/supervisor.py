@@ -34,8 +34,8 @@ class Program:
 class Child:
     """One program that is started again whenever it ends, until it is told to stop."""
 
-    def __init__(self, program: Program, changed: Callable[[], None]) -> None:
-        self.program = program
+    def __init__(self, program: Program, changed: Callable[[], None], longest_pause: float = LONGEST_PAUSE) -> None:
+        self.program, self._longest_pause = program, longest_pause
         self.record = Process(name=program.name, role=program.role, port=program.port)
         self._changed = changed
         self._stopping = asyncio.Event()
@@ -66,7 +66,7 @@ class Child:
             self._note(state="restarting", restarts=self.record.restarts + 1, said=last_lines(self.program.log, 1))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, self._longest_pause)
         self._note(state="stopped")
 
     async def _run(self) -> None:
@@ -109,9 +109,13 @@ class Child:
 
 
 class Supervisor:
-    """The children of one stack; `changed` is called with their records whenever one changes."""
+    """The children of one stack; `changed` is called with their records whenever one changes.
 
-    def __init__(self, changed: Callable[[list[Process], Phase], None]) -> None:
+    One that ends again and again is started again after a pause that doubles each time, up to `longest_pause` seconds.
+    """
+
+    def __init__(self, changed: Callable[[list[Process], Phase], None], longest_pause: float = LONGEST_PAUSE) -> None:
+        self._longest_pause = longest_pause
         self._children: list[Child] = []
         self._external: list[Process] = []
         self._changed = changed
@@ -119,7 +123,7 @@ class Supervisor:
 
     def start(self, program: Program) -> Child:
         """Start `program` and keep it running."""
-        child = Child(program, self._tell)
+        child = Child(program, self._tell, self._longest_pause)
         self._children.append(child)
         return child
 

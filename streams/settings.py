@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         0.1, ge=0, description="between two fetches under load: the longer, the larger the transactions"
     )
     watchdog: float = Field(30.0, gt=0, description="lag without progress for this long ends the worker")
+    restart_pause: float = Field(10.0, gt=0, description="longest wait before `up` starts an ended process again")
     recent_commands: int = Field(32, ge=0, description="command ids with outcomes an aggregate remembers")
     parked_limit: int = Field(10_000, gt=0, description="letters a partition parks before its processor stops")
 

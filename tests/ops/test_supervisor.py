@@ -34,8 +34,8 @@ def log(child: Child) -> str:
 
 
 @asynccontextmanager
-async def supervising() -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(lambda processes, phase: None)
+async def supervising(longest_pause: float = 10.0) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(lambda processes, phase: None, longest_pause)
     try:
         yield supervisor
     finally:
@@ -64,6 +64,14 @@ async def test_a_crash_loop_pauses_longer_each_time_and_keeps_the_last_words(tmp
         assert pauses[2] >= 0.8
         assert child.record.said == "FULFILLMENT_X: is wrong"
         assert (child.record.state, child.record.pid) == ("restarting", None)
+
+
+async def test_no_pause_is_longer_than_is_set(tmp_path: Path) -> None:
+    async with supervising(longest_pause=0.2) as supervisor:
+        child = supervisor.start(program(tmp_path, REFUSES))
+        await until(lambda: log(child).count("FULFILLMENT_X") >= 6, within=30)
+        starts = [float(line) for line in log(child).splitlines() if line[0].isdigit()]
+        assert starts[5] - starts[4] < 3.2  # the least it would be without a limit
 
 
 async def test_after_a_healthy_run_the_pause_is_short_again(tmp_path: Path, monkeypatch) -> None:

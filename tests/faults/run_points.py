@@ -1,0 +1,123 @@
+"""`python tests/faults/run_points.py`: each fault point by itself, in all its roles at once, and a look afterwards.
+
+`kill`: the processes kill themselves (-9) at the point, and are started again. `stop`: they stand still for
+longer than session and transaction time-outs, others take over, and the zombies go on from the point where they stood.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent), str(Path(__file__).parent.parent.parent)]
+
+from load import Load  # noqa: E402  # found by the line above
+from points import PAUSE, Aim, Marksman, aims  # noqa: E402
+from report_points import Row, write  # noqa: E402
+from system import System  # noqa: E402
+from verify import verdict  # noqa: E402
+
+from streams.faults import POINTS, Point  # noqa: E402
+
+ACTIONS = ("kill", "stop")
+TWO = "orders=2,inventory=2,fulfilment=2,projector=2"  # so that somebody takes over from who stands still
+WARM = 1.0  # seconds of load before a fault, and after it
+
+
+def main() -> None:
+    """Run the points, stop at nothing, exit 1 when any of them broke something."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("points", nargs="*", help="some of them only")
+    parser.add_argument("--actions", default=",".join(ACTIONS))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="so many systems side by side")
+    parser.add_argument("--write", type=Path, help="put the table into this Markdown file, between its marks")
+    arguments = parser.parse_args()
+    shots = [
+        (action, point, aim)
+        for action in arguments.actions.split(",")
+        for point in POINTS
+        if point.name in (arguments.points or [point.name])
+        for aim in aims(point, arguments.seed)
+    ]
+    shares = [shots[number :: arguments.jobs] for number in range(arguments.jobs)]
+    with ThreadPoolExecutor(arguments.jobs) as jobs:
+        rows = [row for done in jobs.map(lambda share: list(run(share, arguments.seed)), shares) for row in done]
+    if arguments.write:
+        write(arguments.write, rows)
+    sys.exit(1 if any(row.found for row in rows) else 0)
+
+
+def run(shots: list[tuple[str, Point, Aim]], seed: int) -> Iterator[Row]:
+    """Run them one after the other on a system that is replaced when one has broken it; print a row each."""
+    system, marksman = fresh()
+    try:
+        for number, (action, point, aim) in enumerate(shots):
+            row = asyncio.run(shoot(marksman, action, point, aim, seed * 1000 + number))
+            print(row, f"(look at {system.settings.data})" if row.found else "", flush=True)
+            yield row
+            if row.found:
+                system.down()
+                system, marksman = fresh()
+    finally:
+        system.down()
+
+
+def fresh() -> tuple[System, Marksman]:
+    """Start a system."""
+    folder = Path(tempfile.mkdtemp(prefix="points-"))
+    (asked := folder / "asked").mkdir()
+    system = System(folder / "data", **Marksman.environment(asked))
+    system.run("up", "--detach", "--workers", TWO)
+    return system, Marksman(system, asked)
+
+
+async def shoot(marksman: Marksman, action: str, point: Point, aim: Aim, seed: int) -> Row:
+    """Hit every role that has the point while it works; return what happened, and what was broken."""
+    load, began = Load(marksman.system, seed), time.monotonic()
+    loading = asyncio.create_task(load.run())
+    names = [f"{role}-0" for role in sorted(point.roles)]
+    happened, found = "", []
+    try:
+        await asyncio.sleep(WARM)
+        happened = await (kill if action == "kill" else stop)(marksman, names, aim)
+        await asyncio.sleep(WARM)
+    except Exception as unfinished:  # it is a finding as well; the next point has a system of its own
+        found = [repr(unfinished)]
+    load.stopping.set()
+    await loading
+    try:
+        broken, events = await verdict(marksman.system, load.promises)
+    except Exception as unfinished:
+        broken, events = [repr(unfinished)], 0
+    return Row(action, str(aim), names, happened, str(load.promises), events, time.monotonic() - began, found + broken)
+
+
+async def kill(marksman: Marksman, names: list[str], aim: Aim) -> str:
+    """Let processes kill themselves; return how they came back."""
+    deaths = await asyncio.gather(*(marksman.kill(name, aim) for name in names))
+    started = time.monotonic()
+    await marksman.back(*names)
+    again = sum(deaths) - len(names)
+    back = f"back after {time.monotonic() - started:.0f} s"
+    return back + (f", {again} ended more than once" if again else "")
+
+
+async def stop(marksman: Marksman, names: list[str], aim: Aim) -> str:
+    """Let processes stand still for long, then go on; return what became of the zombies."""
+    zombies = await asyncio.gather(*(marksman.stop(name, aim) for name in names))
+    before = {name: marksman.restarts(name) for name in names}
+    await asyncio.sleep(PAUSE)
+    for zombie in zombies:
+        zombie.resume()
+    await marksman.back(*names)
+    ended = sorted(name for name in names if marksman.restarts(name) > before[name])
+    return f"ended themselves: {', '.join(ended)}" if ended else "went on"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Every fault point once, under load; `make faults-points` hits each role at each of them, and looks after each."""
+
+import asyncio
+from pathlib import Path
+
+from load import Load
+from points import Aim, Marksman, in_turn
+from system import System
+from verify import verdict
+
+SEED = 11
+DECIDING = ("orders", "inventory", "fulfilment")
+
+
+def shares() -> dict[str, list[Aim]]:
+    """Return who is hit where: roles that share their code share its points, each has some of either kind."""
+    all_of_them = in_turn("orders", SEED)
+    found = {role: all_of_them[number::3] for number, role in enumerate(DECIDING)}
+    return found | {"projector": in_turn("projector", SEED), "api": in_turn("api", SEED)}
+
+
+async def hit(marksman: Marksman, role: str, aims: list[Aim]) -> None:
+    for aim in aims:
+        await marksman.kill(f"{role}-0", aim)
+    await marksman.back(f"{role}-0")
+
+
+async def test_killed_at_each_point_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    (folder := tmp_path / "asked").mkdir()
+    system = System(tmp_path / "data", **Marksman.environment(folder))
+    system.up()
+    try:
+        load, marksman = Load(system, SEED), Marksman(system, folder)
+        loading = asyncio.create_task(load.run())
+        await asyncio.gather(*(hit(marksman, role, aims) for role, aims in shares().items()))
+        load.stopping.set()
+        await loading
+        broken, _ = await verdict(system, load.promises)
+    finally:
+        system.down()
+    assert len(load.promises.done) > 50, "the load got nothing done"
+    assert not broken
