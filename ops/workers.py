@@ -50,7 +50,7 @@ def _worker(settings: Settings, role: str, instance: int, port: int) -> Program:
     return Program(
         name=f"{role}-{instance}",
         role=role,
-        command=(sys.executable, "-m", "ops.cli", "worker", role),
+        command=(sys.executable, "-m", "ops.worker", role),
         log=log_of(settings.data, f"{role}-{instance}"),
         port=port,
         environment={**environment(settings), **own, "PYTHONUNBUFFERED": "1"},

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,13 @@ def test_an_unknown_role_is_refused() -> None:
     shown = invoke("worker", "stock")
     assert shown.exit_code == os.EX_CONFIG
     assert "orders, inventory, fulfilment, projector, api" in shown.stderr
+
+
+def test_the_supervisors_way_to_a_worker_refuses_as_the_command_does_and_loads_no_command_line() -> None:
+    started = subprocess.run([sys.executable, "-m", "ops.worker", "stock"], capture_output=True, text=True)
+    assert (started.returncode, started.stderr) == (os.EX_CONFIG, invoke("worker", "stock").stderr)
+    loaded = "import sys, ops.worker, agents.main, agents.orders; print({'typer', 'rich'} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "set()\n"
 
 
 def test_lag_is_summed_over_the_workers_of_a_group() -> None:

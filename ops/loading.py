@@ -1,0 +1,16 @@
+"""The settings of this environment, for the command line and for a worker alike."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from ops.errors import Misconfigured, sentences
+from streams.settings import Settings
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of this environment; Misconfigured, one sentence a field, when one is refused."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise Misconfigured(sentences(error)) from None
