@@ -1,73 +1,129 @@
-"""A backlog of order commands, and how fast it is worked off."""
+"""A backlog of commands, and how fast a group works it off."""
 
-import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import orjson
-import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from streams.messages import new_id, now
+from streams.messages import CONTENT_TYPE, new_id, now
 from streams.settings import Settings
-from streams.topics import ORDER_COMMANDS, ORDER_EVENTS
-from tests.system import ADDRESS, System, eventually
+from tests.system import ADDRESS
 
 PRICE = {"amount": 1999, "currency": "EUR"}
-LINES = [{"productId": f"p-{n}", "quantity": n, "price": PRICE} for n in (1, 2)]
-ORDER = {"customerId": "c-1", "lines": LINES, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+FIRST_SHARE = 0.1  # of a backlog, not counted: a worker that has just started
+PAUSE_SECONDS = 0.05
+
+Message = tuple[str, bytes]  # key and value
 
 
-def fill(settings: Settings, count: int) -> None:
-    """Send `count` PlaceOrder commands of two lines, as the API would."""
+class Rate(NamedTuple):
+    """How fast a backlog was worked off."""
+
+    second: float  # commands a second
+    cpu_second: float  # commands a second of the workers' CPU
+
+
+def command(key: str, kind: str, data: Any) -> Message:
+    """Return a command as the API would send it."""
+    command_id = new_id()
+    envelope = {"specversion": "1.0", "id": command_id, "type": kind, "source": "web", "subject": key}
+    return key, orjson.dumps(envelope | {"time": now(), "correlationid": command_id, "data": data})
+
+
+def place_order(key: str, *products: str, customer: str = "c-1") -> Message:
+    """Return a PlaceOrder with a line of each of `products`."""
+    lines = [{"productId": product, "quantity": 1, "price": PRICE} for product in products]
+    data = {"customerId": customer, "lines": lines, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    return command(key, "PlaceOrder", data)
+
+
+def orders(count: int) -> list[Message]:
+    """Return `count` PlaceOrder commands of two lines."""
+    return [place_order(str(uuid.uuid4()), "p-1", "p-2") for _ in range(count)]
+
+
+def reservations(product: str, count: int) -> list[Message]:
+    """Return `count` ReserveStock commands to one product, each for an order of its own."""
+    wanted = {"lineId": "1", "quantity": 1, "policy": "BACKORDER", "orderVersion": 1}
+    return [command(product, "ReserveStock", wanted | {"orderId": str(uuid.uuid4())}) for _ in range(count)]
+
+
+def send(settings: Settings, topic: str, messages: Iterable[Message]) -> None:
+    """Send messages in bulk; return when all are durable."""
     producer = Producer(
-        {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "linger.ms": 50}
-        | {"queue.buffering.max.messages": 2_000_000, "compression.type": "lz4"}
+        {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
+        | {"linger.ms": 20, "queue.buffering.max.messages": 2_000_000, "queue.buffering.max.kbytes": 2 << 20}
     )
-    for _ in range(count):
-        key, command = str(uuid.uuid4()), new_id()
-        envelope = {"specversion": "1.0", "id": command, "type": "PlaceOrder", "source": "web", "subject": key}
-        envelope |= {"time": now(), "correlationid": command, "data": ORDER}
-        producer.produce(settings.named(ORDER_COMMANDS.name), key=key, value=orjson.dumps(envelope))
-        producer.poll(0)
-    assert producer.flush(120) == 0
+    for key, value in messages:
+        producer.produce(settings.named(topic), key=key, value=value, headers=CONTENT_TYPE)
+    assert producer.flush(300) == 0
 
 
-def ends(settings: Settings, topic: str) -> list[int]:
-    """Return the last stable offsets of a topic's partitions."""
-    reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": "bench", "isolation.level": "read_committed"})
+class Handled:
+    """How many records of a topic a group has handled: its committed offsets, which transactions carry."""
+
+    def __init__(self, settings: Settings, group: str, topic: str) -> None:
+        self._reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": settings.named(group)})
+        self._partitions = [TopicPartition(settings.named(topic), number) for number in range(settings.partitions)]
+
+    def __enter__(self) -> "Handled":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    @retry(
+        retry=retry_if_exception_type(KafkaException),  # the coordinator of a new broker's first group is not there yet
+        wait=wait_fixed(0.2), stop=stop_after_delay(60), reraise=True,
+    )  # fmt: skip
+    def __call__(self) -> int:
+        """Return the count; exact where the producers of the topic were not transactional."""
+        return sum(max(one.offset, 0) for one in self._reader.committed(self._partitions, 20))
+
+
+def work_off(handled: Callable[[], int], count: int, used: Callable[[], float], seconds: float = 600) -> Rate:
+    """Return how fast `count` more are handled; `used`: the workers' CPU seconds.
+
+    The first tenth does not count, so that neither the start of a process nor a group's forming does.
+    """
+    base, samples = handled(), [(time.perf_counter(), 0, used())]
+    end = time.monotonic() + seconds
+    while samples[-1][1] < count:
+        if time.monotonic() > end:
+            raise AssertionError(f"{samples[-1][1]:,} of {count:,} commands were handled in {seconds:.0f} s")
+        time.sleep(PAUSE_SECONDS)
+        samples.append((time.perf_counter(), handled() - base, used()))
+    return rate_of(samples, count)
+
+
+def rate_of(samples: Sequence[tuple[float, int, float]], count: int) -> Rate:
+    """Return the rate between the first sample with a tenth of `count` and the last; samples: time, handled, CPU."""
+    last = samples[-1]
+    warm = [sample for sample in samples if FIRST_SHARE * count <= sample[1] < last[1]]
+    first = warm[0] if warm else [sample for sample in samples if sample[1] < last[1]][-1]
+    done = last[1] - first[1]
+    return Rate(done / (last[0] - first[0]), done / max(last[2] - first[2], 0.01))
+
+
+def stored(settings: Settings, topic: str) -> Iterator[bytes]:
+    """Yield the values of all committed records of a topic, by partition in order."""
+    reader = Consumer(
+        {"bootstrap.servers": settings.kafka, "group.id": "bench", "isolation.level": "read_committed"}
+        | {"enable.auto.commit": False, "enable.partition.eof": True}
+    )
+    reader.assign([TopicPartition(settings.named(topic), number, 0) for number in range(settings.partitions)])
+    ended, end = set[int](), time.monotonic() + 120
     try:
-        return [reader.get_watermark_offsets(TopicPartition(topic, p))[1] for p in range(settings.partitions)]
+        while len(ended) < settings.partitions:
+            assert time.monotonic() < end, f"{topic} could not be read to its end in 120 s"
+            for message in reader.consume(5_000, 0.2):
+                if message.error():
+                    ended.add(message.partition())
+                else:
+                    yield message.value()
     finally:
         reader.close()
-
-
-def commands_a_second(system: System, count: int, start: Callable[[], psutil.Process]) -> tuple[float, float]:
-    """Fill the topic, start a worker on it; return commands a second, and a second of its CPU.
-
-    The clock runs from the first event to the last, so that the start of the process does not count; the CPU of the
-    start is left out too.
-    """
-    topic = system.settings.named(ORDER_EVENTS.name)
-    fill(system.settings, count)
-    before = sum(ends(system.settings, topic))
-    worker = start()
-
-    async def work() -> tuple[float, float]:
-        events = await eventually(lambda: _handled(system, topic, before), bool, 60)
-        began, used = time.perf_counter(), _cpu(worker)
-        await eventually(lambda: _handled(system, topic, before), lambda handled: handled >= count, 600)
-        rest = count - events
-        return rest / (time.perf_counter() - began), rest / (_cpu(worker) - used)
-
-    return asyncio.run(work())
-
-
-async def _handled(system: System, topic: str, before: int) -> int:
-    return sum(await asyncio.to_thread(ends, system.settings, topic)) - before
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from bench.figure import percentile
+
 
 @dataclass(slots=True)
 class Answer:
@@ -71,8 +73,7 @@ class Load:
 
     def percentile(self, share: float) -> float:
         """Return the latency in ms that `share` (0 to 1) of the requests did not exceed."""
-        ordered = sorted(self.latencies)
-        return 1000 * ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+        return 1000 * percentile(self.latencies, share)
 
 
 Request = Callable[[Connection, int], Awaitable[Answer]]

@@ -1,41 +1,42 @@
-"""Order commands a second through one worker, against the same decisions in a bare loop, in one run."""
+"""Order commands a second through one worker, against the same decisions in bare loops, in turns."""
 
-import os
-import subprocess
-import sys
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
 
-import psutil
+from bench.arena import Arena, agent, bare_loop
+from bench.backlog import Rate, orders
+from bench.figure import Figure, Found
+from bench.suite import Bench
 
-from bench.backlog import commands_a_second
-from tests.system import FULFILLMENT, System, free_ports
-
-
-@contextmanager
-def ended(command: list[str], env: dict[str, str]) -> Iterator[psutil.Process]:
-    """Run a process for as long as the block lasts."""
-    child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield psutil.Process(child.pid)
-    finally:
-        child.kill()
-        child.wait()
+OURS, AIOKAFKA, LIBRDKAFKA = agent("orders"), bare_loop("aiokafka"), bare_loop("librdkafka")
 
 
-def decide_rates(system: System, count: int) -> list[tuple[str, float, float]]:
-    """Return (name, commands a second, and per CPU-second) of our worker and of the bare loop."""
-    worker = [*FULFILLMENT, "worker", "orders"]
-    bare = [sys.executable, "-m", "bench.bare"]
-    rates = []
-    for name, command in (("order agent", worker), ("bare loop", bare)):
-        env = os.environ | system.env | {"FULFILLMENT_WORKER_PORT": str(free_ports(1))}
-        with ExitStack() as stack:
-            rate = commands_a_second(system, count, partial(_enter, stack, command, env))
-        rates.append((name, *rate))
-    return rates
+def decide(bench: Bench) -> Iterator[Found]:
+    """Yield what one worker decides in a second, and the share of what the bare loops do."""
+    rates: dict[str, list[Rate]] = defaultdict(list)
+    servers, count = bench.stacks.servers, bench.sizes.commands
+    for _ in bench.rounds("deciding"):
+        backlog = orders(count)
+        for contender in (OURS, AIOKAFKA, LIBRDKAFKA):
+            with Arena(servers, contender) as arena:
+                rates[contender.name].append(arena.work_off(backlog))
+                arena.check()
+    how = f"PlaceOrder of 2 lines, backlog of {count:,}"
+    for contender in (OURS, AIOKAFKA, LIBRDKAFKA):
+        what = f"commands decided by the {contender.name}"
+        ours, found = contender is OURS, rates[contender.name]
+        seconds, cpu_seconds = [rate.second for rate in found], [rate.cpu_second for rate in found]
+        yield Figure("decide.rate" if ours else "", what, seconds, "/s", how)
+        yield Figure("decide.cpu" if ours else "", what, cpu_seconds, "a CPU-second")
+    yield from _ratios(rates)
 
 
-def _enter(stack: ExitStack, command: list[str], env: dict[str, str]) -> psutil.Process:
-    return stack.enter_context(ended(command, env))
+def _ratios(rates: dict[str, list[Rate]]) -> Iterator[Found]:
+    rounds = list(zip(*(rates[one.name] for one in (OURS, AIOKAFKA, LIBRDKAFKA)), strict=True))
+    what = "our agent to the bare loop"
+    yield Figure("", what, [ours.second / one.second for ours, one, _ in rounds], "×", "aiokafka")
+    yield Figure("", what, [ours.second / other.second for ours, _, other in rounds], "×", "librdkafka")
+    faster = [ours.second / max(one.second, other.second) for ours, one, other in rounds]
+    yield Figure("decide.ratio", what, faster, "×", "the faster one")
+    cpu = [ours.cpu_second / max(one.cpu_second, other.cpu_second) for ours, one, other in rounds]
+    yield Figure("", what, cpu, "×", "a second of CPU, the better one")

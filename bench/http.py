@@ -1,13 +1,30 @@
-"""Over HTTP: orders accepted a second, when they are visible, and how long one takes."""
+"""Orders accepted a second over HTTP, at 32 and at 128 connections."""
 
-import asyncio
 import time
-from typing import Any
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import uvloop
 
 from bench.client import Answer, Connection, Load, run_load
-from tests.system import ADDRESS, System, eventually
+from bench.figure import Figure, Found, Profile
+from bench.flow import PRODUCTS, stock_up, wait_visible
+from bench.stacks import CLIENT, Install, Spent
+from bench.suite import Bench
+from streams.messages import now
+from tests.system import ADDRESS
 
-PRODUCTS = 20
+CONNECTIONS = (32, 128)
+
+
+class Accepted(NamedTuple):
+    """A load, how long after its last answer everything was visible, and CPU seconds by process."""
+
+    load: Load
+    lag: float
+    spent: dict[str, float]
 
 
 def order(run: str, number: int) -> dict[str, Any]:
@@ -24,50 +41,43 @@ def order(run: str, number: int) -> dict[str, Any]:
     }
 
 
-async def stock_up(system: System, run: str) -> None:
-    """Make plenty of every product available."""
-    async with Connection(system.base) as connection:
-        for product in range(PRODUCTS):
-            answer = await connection.ask("PUT", f"/inventory/{run}-{product}", {"quantity": 100_000_000})
-            assert answer.status == 200, answer.body
+def http(bench: Bench) -> Iterator[Found]:
+    """Yield orders a second, and where their CPU time goes."""
+    found: dict[int, list[Accepted]] = defaultdict(list)
+    uvloop.run(place_orders(bench.main, bench.sizes.orders // 2, 32))  # warm
+    for _ in bench.rounds("orders over HTTP"):
+        for connections in CONNECTIONS:
+            found[connections].append(uvloop.run(place_orders(bench.main, bench.sizes.orders, connections)))
+    for connections in CONNECTIONS:
+        yield from _figures(connections, found[connections], bench.sizes.orders)
 
 
-async def place_orders(system: System, run: str, count: int, connections: int) -> tuple[Load, float]:
-    """Place orders as fast as so many connections can; return the load, and the seconds until the last was visible."""
-    await stock_up(system, run)
+def _figures(connections: int, rounds: list[Accepted], orders: int) -> Iterator[Found]:
+    how, key = f"{connections} connections, {orders:,} orders of 2 lines", f"http.{connections}"
+    what = "orders accepted over HTTP"
+    yield Figure(f"{key}.rate", what, [one.load.rate for one in rounds], "/s", how)
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        values = [one.load.percentile(share) for one in rounds]
+        yield Figure(f"{key}.{name}", f"{what}, {name}", values, "ms", f"{connections} connections")
+    yield Figure("", "… all visible and allocated, after the last answer", [one.lag for one in rounds], "s")
+    spent = sorted(rounds, key=lambda one: one.load.rate)[len(rounds) // 2].spent
+    yield Figure("", "… the load client's share of the CPU time", [100 * spent[CLIENT] / sum(spent.values())], "%")
+    milliseconds = {name: 1000 * each / orders for name, each in spent.items()}
+    yield Profile(f"HTTP, {connections} connections", "order", milliseconds)
+
+
+async def place_orders(install: Install, count: int, connections: int) -> Accepted:
+    """Place orders as fast as so many connections can, and wait until all are visible; none may be refused."""
+    run = uuid.uuid4().hex[:8]
+    await stock_up(install, [f"{run}-{number}" for number in range(PRODUCTS)])
 
     async def place(connection: Connection, number: int) -> Answer:
         return await connection.ask("POST", "/orders", order(run, number))
 
-    load = await run_load(system.base, connections, iter(range(count)), place)
+    spent, since = Spent(install), now()
+    load = await run_load(install.base, connections, iter(range(count)), place)
+    assert not load.failures, load.failures[0].body
     began = time.perf_counter()
-    await _all_visible(system, run, count - len(load.failures))
-    return load, time.perf_counter() - began
-
-
-async def _all_visible(system: System, run: str, count: int) -> None:
-    from motor.motor_asyncio import AsyncIOMotorClient
-
-    client: Any = AsyncIOMotorClient(system.settings.mongo)
-    orders = client[system.settings.database]["orders_v1"]
-    ours = {"_id": {"$gte": f"{run}-", "$lt": f"{run}."}, "allocationStatus": "ALLOCATED"}
-    found = await eventually(lambda: orders.count_documents(ours), lambda visible: visible >= count, 120, 0.25)
-    assert found == count, f"{found} orders visible, {count} accepted"
-    client.close()
-
-
-async def one_at_a_time(system: System, run: str, count: int, pause: float = 0.01) -> tuple[Load, Load]:
-    """Place orders one after the other; return the loads of POST → outcome and of POST → visible."""
-    await stock_up(system, run)
-    outcome, visible = Load(), Load()
-    async with Connection(system.base) as connection:
-        for number in range(count):
-            begun = time.perf_counter()
-            answer = await connection.ask("POST", "/orders", order(run, number))
-            assert answer.status == 201, answer.body
-            outcome.latencies.append(time.perf_counter() - begun)
-            while (await connection.ask("GET", f"/orders/{run}-{number}")).status != 200:
-                pass
-            visible.latencies.append(time.perf_counter() - begun)
-            await asyncio.sleep(pause)
-    return outcome, visible
+    await wait_visible(install, count, {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": since}})
+    install.placed += count
+    return Accepted(load, time.perf_counter() - began, spent.each())

@@ -1,42 +1,40 @@
-"""What the stack costs: when nobody asks anything of it, and per thing that is asked."""
+"""What the stack costs when nobody asks anything of it."""
 
 import time
+from collections.abc import Collection, Iterator
 
-import psutil
+from bench.figure import Figure, Found
+from bench.stacks import Install, cpu_seconds, processes
+from bench.suite import Bench
 
-from tests.system import System
+STORES = ("kafka", "mongod")
 
 
-def idle_cost(system: System, seconds: float = 15.0) -> list[tuple[str, float, float]]:
-    """Return per process its name, share of one core in percent and resident memory in MiB over `seconds`."""
-    system.quiet()
-    processes = [(each["name"], psutil.Process(each["pid"])) for each in system.status()["processes"]]
-    before = [_cpu(process) for _, process in processes]
-    began = time.perf_counter()
+def idle(bench: Bench) -> Iterator[Found]:
+    """Yield each process's share of a core, and its memory."""
+    install = bench.main
+    install.quiet(120)
+    cores = _cores(install, bench.sizes.idle)
+    roles = sum(share for role, share in cores.items() if role not in STORES)
+    yield Figure("idle.roles", "all roles together", [roles], "% of a core", "idle")
+    for role, share in cores.items():
+        yield Figure("", role, [share], "% of a core", "idle")
+    yield from memory(install, "without orders")
+
+
+def memory(install: Install, how: str, roles: Collection[str] = ()) -> Iterator[Found]:
+    """Yield the memory of each process, or of those of some roles."""
+    for role, process in [*processes(install.servers), *processes(install)]:
+        if roles and role not in roles:
+            continue
+        yield Figure(f"memory.{role}", f"memory: {role}", [process.memory_info().rss / 2**20], "MiB", how)
+
+
+def _cores(install: Install, seconds: float) -> dict[str, float]:
+    found = [*processes(install.servers), *processes(install)]
+    before, began = [cpu_seconds(process) for _, process in found], time.perf_counter()
     time.sleep(seconds)
     passed = time.perf_counter() - began
-    return [
-        (name, 100 * (_cpu(process) - used) / passed, process.memory_info().rss / 2**20)
-        for (name, process), used in zip(processes, before, strict=True)
-    ]
-
-
-class Spent:
-    """CPU seconds each process of the system has used since this was made."""
-
-    def __init__(self, system: System) -> None:
-        self._processes = [(each["name"], psutil.Process(each["pid"])) for each in system.status()["processes"]]
-        self._own = psutil.Process()
-        self._before = self._now()
-
-    def _now(self) -> dict[str, float]:
-        return {name: _cpu(process) for name, process in [*self._processes, ("client", self._own)]}
-
-    def each(self) -> dict[str, float]:
-        """Return the seconds by process name, the load client among them."""
-        return {name: used - self._before[name] for name, used in self._now().items()}
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    return {
+        role: 100 * (cpu_seconds(process) - used) / passed for (role, process), used in zip(found, before, strict=True)
+    }

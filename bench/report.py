@@ -1,48 +1,95 @@
-"""The table of what was measured."""
+"""The tables of what was measured, for a terminal and as a page."""
 
-import os
-import platform
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
-import psutil
 from rich.table import Table
 
-PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "pydantic", "motor", "aiohttp", "uvloop")
+from bench.figure import Profile, number
+from bench.goals import verdict
+from bench.results import PartResult, Results
+
+HEAD = ("what", "how", "median", "lowest–highest", "goal", "")
+
+ABOUT = """\
+# Benchmarks
+
+Made by `make bench`: broker, database, workers and load client together on one machine. A figure is the median of
+several rounds; what is compared was measured in turns, in one run. Machines are shared and noisy: compare ratios and
+CPU times, rather than rates of different runs. The goals are in [bench/goals.py](../bench/goals.py).
+"""
 
 
-class Row(NamedTuple):
-    """One figure: what was measured, how, and what came out."""
+def as_tables(results: Results) -> Iterator[Table]:
+    """Yield a table a part for a terminal, then those of the CPU times."""
+    for part in results.parts.values():
+        table = Table(*HEAD, title=part.title, title_justify="left")
+        for row in _rows(part):
+            table.add_row(*row)
+        if part.failed:
+            table.caption = f"failed: {part.failed}"
+        yield table
+    for each, profiles in _by_unit(results).items():
+        table = Table(*_cpu_head(profiles), title=f"CPU ms a {each}", title_justify="left")
+        for row in _cpu_rows(profiles):
+            table.add_row(*row)
+        yield table
 
-    what: str
-    how: str
-    measured: str
 
-
-def as_table(rows: list[Row]) -> Table:
-    """Return the rows for a terminal."""
-    table = Table("what", "how", "measured")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def as_markdown(rows: list[Row]) -> str:
-    """Return the rows as a page that says where and when they were measured."""
-    machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    lines = [
-        "# Benchmarks",
-        "",
-        "`make bench` measures this: broker, database, workers and load client together on one machine.",
-        "Machines are shared and noisy: compare ratios and CPU times within one run, not rates between runs.",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d} · {machine} · Python {platform.python_version()} · Kafka 4.1.1, "
-        f"MongoDB 6.0.5 · {versions}",
-        "",
-        "| what | how | measured |",
-        "|---|---|---|",
-        *(f"| {row.what} | {row.how} | {row.measured} |" for row in rows),
-    ]
+def as_markdown(results: Results, machine: str, versions: str) -> str:
+    """Return the page."""
+    lines = [ABOUT, f"{machine} · {versions}", "", *_summary(results)]
+    for name, part in results.parts.items():
+        lines += ["", f"## {part.title}", "", f"`python -m bench {name}` · {part.date} · {part.conditions}", ""]
+        lines += _markdown(HEAD, _rows(part)) if part.figures() else []
+        if part.failed:
+            lines += ["", f"**This part failed, figures are missing:** {part.failed}"]
+    for each, profiles in _by_unit(results).items():
+        lines += ["", f"## CPU ms a {each}", "", *_markdown(_cpu_head(profiles), _cpu_rows(profiles))]
     return "\n".join(lines) + "\n"
+
+
+def _summary(results: Results) -> list[str]:
+    judged = [(figure, *verdict(figure)) for figure in results.figures()]
+    judged = [one for one in judged if one[1]]
+    missed = [(figure, goal) for figure, goal, word in judged if word == "not reached"]
+    lines = [f"**{len(judged) - len(missed)} of {len(judged)} goals reached.**" if judged else ""]
+    if missed:
+        lines += ["", "Not reached:", ""]
+        lines += [
+            f"- {_title(figure.what, figure.how)}: {number(figure.median)} {figure.unit}, the goal is {goal}"
+            for figure, goal in missed
+        ]
+    return lines
+
+
+def _title(what: str, how: str) -> str:
+    return f"{what}, {how}" if how else what
+
+
+def _rows(part: PartResult) -> Iterator[tuple[str, ...]]:
+    for figure in part.figures():
+        value = f"{number(figure.median)} {figure.unit}".strip()
+        yield (figure.what, figure.how, value, figure.spread, *verdict(figure))
+
+
+def _by_unit(results: Results) -> dict[str, list[Profile]]:
+    units: dict[str, list[Profile]] = {}
+    for part in results.parts.values():
+        for profile in part.profiles():
+            units.setdefault(profile.each, []).append(profile)
+    return units
+
+
+def _cpu_head(profiles: Iterable[Profile]) -> tuple[str, ...]:
+    return ("process", *(profile.load for profile in profiles))
+
+
+def _cpu_rows(profiles: list[Profile]) -> Iterator[tuple[str, ...]]:
+    names = dict.fromkeys(name for profile in profiles for name in profile.milliseconds)
+    for name in names:
+        yield (name, *(f"{profile.milliseconds.get(name, 0):.2f}" for profile in profiles))
+    yield ("all", *(f"{sum(profile.milliseconds.values()):.2f}" for profile in profiles))
+
+
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]

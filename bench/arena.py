@@ -1,0 +1,105 @@
+"""Topics of a contender's own on the shared broker, and its processes for as long as a backlog lasts."""
+
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import psutil
+import uvloop
+from confluent_kafka.admin import AdminClient
+
+from bench import bare
+from bench.backlog import Handled, Message, Rate, send, stored, work_off
+from bench.stacks import Servers, cpu_seconds
+from ops.stack import ensure_topics
+from streams.settings import Role
+from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS, TOPICS
+from tests.system import FULFILLMENT, free_ports
+
+
+class Contender(NamedTuple):
+    """Who decides: what is started, how often, and the group its offsets are committed for."""
+
+    name: str
+    command: Sequence[str]
+    group: str
+    workers: int = 1
+    topic: str = ORDER_COMMANDS.name
+
+
+def agent(role: Role, workers: int = 1) -> Contender:
+    """Return our own workers of a role."""
+    topic = INVENTORY_COMMANDS if role == "inventory" else ORDER_COMMANDS
+    return Contender(f"{role} agent", [*FULFILLMENT, "worker", role], role, workers, topic.name)
+
+
+def bare_loop(client: str) -> Contender:
+    """Return the bare loop on a client."""
+    return Contender(f"bare loop, {client}", [sys.executable, "-m", "bench.bare", client], bare.GROUP)
+
+
+class Arena:
+    """Where one contender works off backlogs, one after the other."""
+
+    def __init__(self, servers: Servers, contender: Contender) -> None:
+        self.contender, self._prefix = contender, f"{uuid.uuid4().hex[:6]}-"
+        self.settings = servers.settings.model_copy(update={"prefix": self._prefix})
+        self._env = servers.env | {"FULFILLMENT_PREFIX": self._prefix}
+        self._sent = 0
+
+    def __enter__(self) -> "Arena":
+        uvloop.run(ensure_topics(self.settings))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        client = AdminClient({"bootstrap.servers": self.settings.kafka})
+        for future in client.delete_topics([self.settings.named(topic.name) for topic in TOPICS]).values():
+            future.result(30)
+
+    def work_off(self, messages: Sequence[Message]) -> Rate:
+        """Send a backlog, start the contender on it, return how fast it was, and end the contender."""
+        send(self.settings, self.contender.topic, messages)
+        self._sent += len(messages)
+        with Handled(self.settings, self.contender.group, self.contender.topic) as handled, self._running() as workers:
+
+            def used() -> float:
+                for worker in workers:
+                    assert worker.status() != psutil.STATUS_ZOMBIE, f"{self.contender.name} ended: {self.log()}"
+                return sum(map(cpu_seconds, workers))
+
+            return work_off(handled, len(messages), used)
+
+    def check(self) -> None:
+        """Make sure that everything sent until now was accepted, once."""
+        accepted = sum(b'"status":"accepted"' in value for value in stored(self.settings, COMMAND_OUTCOMES.name))
+        assert accepted == self._sent, f"{self.contender.name} accepted {accepted:,} of {self._sent:,} commands"
+
+    def log(self) -> str:
+        """Return the end of what the contender said."""
+        self._output.seek(0)
+        return self._output.read()[-2000:]
+
+    @contextmanager
+    def _running(self) -> Iterator[list[psutil.Process]]:
+        with tempfile.TemporaryFile("w+") as self._output, ExitStack() as stack:
+            yield [stack.enter_context(self._process(instance)) for instance in range(self.contender.workers)]
+
+    @contextmanager
+    def _process(self, instance: int) -> Iterator[psutil.Process]:
+        own = {"FULFILLMENT_WORKER_PORT": str(free_ports(1)), "FULFILLMENT_INSTANCE": str(instance)}
+        child = subprocess.Popen(
+            self.contender.command, env=self._env | own, stdout=self._output, stderr=subprocess.STDOUT
+        )
+        try:
+            yield psutil.Process(child.pid)
+        finally:
+            child.terminate()
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()

@@ -1,0 +1,62 @@
+"""What a benchmark found: figures measured several times, and where the CPU time went."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing that was measured, each round's value of it, and the key its goal is kept under."""
+
+    key: str
+    what: str
+    values: Sequence[float]
+    unit: str
+    how: str = ""
+
+    @property
+    def median(self) -> float:
+        """The middle of the rounds: what is reported, and what goals are held against."""
+        return float(median(self.values))
+
+    @property
+    def spread(self) -> str:
+        """From the lowest round to the highest; empty when there was one."""
+        return f"{number(min(self.values))}–{number(max(self.values))}" if len(self.values) > 1 else ""
+
+    def __str__(self) -> str:
+        spread = f" ({self.spread})" if self.spread else ""
+        how = f", {self.how}" if self.how else ""
+        return f"{self.what}{how}: {number(self.median)} {self.unit}{spread}"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """CPU milliseconds per order, or whatever `each` is, by process."""
+
+    load: str
+    each: str
+    milliseconds: Mapping[str, float]
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{name} {spent:.2f}" for name, spent in self.milliseconds.items())
+        return f"CPU, {self.load}: {sum(self.milliseconds.values()):.2f} ms a {self.each} ({shares})"
+
+
+Found = Figure | Profile
+
+
+def number(value: float) -> str:
+    """Return `value` with about three digits that mean something."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that `share` (0 to 1) of `values` do not exceed; `ValueError` when there are none."""
+    if not values:
+        raise ValueError("nothing was measured")
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

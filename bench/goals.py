@@ -1,0 +1,63 @@
+"""The marks to reach on a machine with two cores, broker, database and load client included."""
+
+from typing import NamedTuple
+
+from bench.figure import Figure, number
+
+
+class Goal(NamedTuple):
+    """A mark: at least so much, or at most."""
+
+    sign: str  # ≥, >, ≤ or <
+    mark: float
+
+    def reached(self, value: float) -> bool:
+        """Say whether `value` is good enough."""
+        return {
+            "≥": value >= self.mark,
+            ">": value > self.mark,
+            "≤": value <= self.mark,
+            "<": value < self.mark,
+        }[self.sign]
+
+    def __str__(self) -> str:
+        return f"{self.sign} {number(self.mark).removesuffix('.00').removesuffix('.0')}"
+
+
+GOALS = {
+    "idle.roles": Goal("<", 5),
+    "decide.rate": Goal("≥", 20_000),
+    "decide.cpu": Goal(">", 25_000),  # Quix Streams exactly-once; Kafka Streams exactly-once: 49,000
+    "decide.ratio": Goal("≥", 0.7),
+    "flow.rate": Goal("≥", 2_000),
+    "http.32.rate": Goal("≥", 1_000),
+    "http.32.p99": Goal("≤", 100),
+    "http.128.rate": Goal("≥", 2_000),
+    "http.128.p99": Goal("≤", 100),
+    "latency.idle.outcome.p50": Goal("≤", 8),
+    "latency.idle.visible.p50": Goal("≤", 12),
+    "latency.idle.visible.p99": Goal("≤", 30),
+    "latency.half.visible.p50": Goal("≤", 60),
+    "queries.one.rate": Goal("≥", 3_500),
+    "queries.page.rate": Goal("≥", 1_500),
+    "replay.rate": Goal("≥", 50_000),
+    "recovery.orders.restore": Goal("≤", 2),
+    "recovery.inventory.restore": Goal("≤", 2),
+    "recovery.orders.restart": Goal("<", 10),
+    "recovery.inventory.restart": Goal("<", 10),
+    "recovery.orders.takeover": Goal("<", 20),
+    "recovery.inventory.takeover": Goal("<", 20),
+    "growth.decide": Goal("≥", 0.9),
+    "growth.decide.million": Goal("≥", 0.9),
+    "growth.hot": Goal("≥", 0.9),
+    "growth.flow": Goal("≥", 0.9),
+    "growth.flow.million": Goal("≥", 0.9),
+    "growth.flow.hot": Goal("≥", 0.9),
+}
+
+
+def verdict(figure: Figure) -> tuple[str, str]:
+    """Return the figure's goal, and whether it was reached; two empty texts when it has none."""
+    if (goal := GOALS.get(figure.key)) is None:
+        return "", ""
+    return f"{goal} {figure.unit}".strip(), "reached" if goal.reached(figure.median) else "not reached"

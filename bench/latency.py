@@ -1,0 +1,106 @@
+"""How long one order takes: until its outcome, and until it is visible; in an idle system, and at half of its load."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+
+import uvloop
+
+from bench.client import Answer, Connection
+from bench.figure import Figure, Found, percentile
+from bench.flow import PRODUCTS, stock_up, wait_visible
+from bench.http import order, place_orders
+from bench.stacks import Install
+from bench.suite import Bench
+from streams.messages import now
+
+PAUSE_SECONDS = 0.01  # between two orders of an idle system
+LOOK_SECONDS = 0.001  # between two looks whether an order is visible
+LOOKED_FOR = 10  # every so manieth order of a load
+
+Seconds = list[float]
+
+
+def latency(bench: Bench) -> Iterator[Found]:
+    """Yield the latencies of an idle system, then those at half of the rate that 32 connections reach."""
+    outcome, visible = uvloop.run(one_at_a_time(bench.main, bench.sizes.singles))
+    yield from _figures("idle", "one at a time", outcome, visible)
+    known = bench.results.figure("http.32.rate")
+    if known is None:
+        bench.say("how many orders a second there can be")
+        known_rate = uvloop.run(place_orders(bench.main, bench.sizes.orders, 32)).load.rate
+    else:
+        known_rate = known.median
+    bench.say("latencies at half load")
+    outcome, visible = uvloop.run(at_rate(bench.main, known_rate / 2, bench.sizes.half_load))
+    yield from _figures("half", f"at half load: {known_rate / 2:,.0f}/s, arriving evenly", outcome, visible)
+
+
+def _figures(key: str, how: str, outcome: Seconds, visible: Seconds) -> Iterator[Found]:
+    for name, values in (("outcome", outcome), ("visible", visible)):
+        for mark, share in (("p50", 0.5), ("p99", 0.99)):
+            milliseconds = 1000 * percentile(values, share)
+            yield Figure(f"latency.{key}.{name}.{mark}", f"POST → {name}, {mark}", [milliseconds], "ms", how)
+
+
+async def one_at_a_time(install: Install, count: int) -> tuple[Seconds, Seconds]:
+    """Place orders one after the other; return POST → outcome and POST → visible."""
+    run, outcome, visible = await _stocked(install), Seconds(), Seconds()
+    async with Connection(install.base) as connection:
+        for number in range(-count // 10, count):  # the first are for warmth
+            begun = time.perf_counter()
+            answer = await connection.ask("POST", "/orders", order(run, abs(number) if number >= 0 else number + 10**9))
+            assert answer.status == 201, answer.body
+            decided = time.perf_counter() - begun
+            await _visible(connection, answer, 0)
+            if number >= 0:
+                outcome.append(decided)
+                visible.append(time.perf_counter() - begun)
+            await asyncio.sleep(PAUSE_SECONDS)
+    install.placed += len(range(-count // 10, count))
+    return outcome, visible
+
+
+async def at_rate(install: Install, rate: float, seconds: float) -> tuple[Seconds, Seconds]:
+    """Place `rate` orders a second, whether or not the last was answered; return POST → outcome and POST → visible.
+
+    Counted from when an order was due, so that a system that stands still has no better figures for it.
+    """
+    run, outcome, visible = await _stocked(install), Seconds(), Seconds()
+    idle: list[Connection] = []
+    since, began, count = now(), time.perf_counter() + 0.1, int(rate * seconds)
+
+    async def one(number: int, due: float) -> None:
+        connection = idle.pop() if idle else await Connection(install.base).__aenter__()
+        answer = await connection.ask("POST", "/orders", order(run, number))
+        assert answer.status == 201, answer.body
+        outcome.append(time.perf_counter() - due)
+        if number % LOOKED_FOR == 0:
+            await _visible(connection, answer, LOOK_SECONDS)
+            visible.append(time.perf_counter() - due)
+        idle.append(connection)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(count):
+            due = began + number / rate
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            tasks.create_task(one(number, due))
+    for connection in idle:
+        await connection.__aexit__()
+    install.placed += count
+    await wait_visible(install, count, {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": since}})
+    return outcome, visible
+
+
+async def _stocked(install: Install) -> str:
+    run = uuid.uuid4().hex[:8]
+    await stock_up(install, [f"{run}-{number}" for number in range(PRODUCTS)])
+    return run
+
+
+async def _visible(connection: Connection, placed: Answer, pause: float) -> None:
+    path = placed.headers["location"].removeprefix("/api/v1")
+    while (await connection.ask("GET", path)).status != 200:  # noqa: ASYNC110  # as a client would
+        await asyncio.sleep(pause)

@@ -1,0 +1,41 @@
+"""Where and with what it was measured."""
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from ops.kafka import JARS
+
+PACKAGES = (
+    "faust-streaming", "aiokafka", "confluent-kafka", "pydantic", "orjson", "motor", "aiohttp", "uvloop",
+)  # fmt: skip
+
+
+def machine() -> str:
+    """Return the processor, its cores, memory and system."""
+    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
+    return f"{_processor()}, {cores} cores, {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}"
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()
+
+
+def versions(mongo: str) -> str:
+    """Return the versions of what runs; `mongo`: what the server says of itself."""
+    kafka = JARS.partition("+")[0].rpartition(":")[2]
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"Python {platform.python_version()}, Kafka {kafka}, MongoDB {mongo}, {packages}"
+
+
+def load_average() -> float:
+    """Return how many processes wanted a core in the last minute: what else the machine did when a part began."""
+    return os.getloadavg()[0]

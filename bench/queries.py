@@ -1,0 +1,77 @@
+"""Queries a second: one order, a page of a hundred, the warehouse's work queue."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import uvloop
+
+from bench.figure import Figure, Found, Profile, percentile
+from bench.flow import fill
+from bench.reader import read
+from bench.stacks import CLIENT, Install, Spent
+from bench.suite import Bench
+
+CONNECTIONS = 16
+SAMPLE = 5_000  # orders that are asked for
+
+
+class Query(NamedTuple):
+    """What is asked for, and how much of the load it is: a page costs more than an order."""
+
+    key: str
+    what: str
+    path: Callable[[list[str]], str]
+    share: float
+
+
+QUERIES = (
+    Query("one", "one order", lambda ids: f"/orders/{random.choice(ids)}", 1.0),
+    Query("page", "page of 100 orders", lambda ids: "/orders?limit=100", 0.4),
+    Query("work", "page of 100 of the work queue", lambda ids: "/work-queue?limit=100", 0.4),
+)
+
+
+class Answered(NamedTuple):
+    """How fast a load of queries was answered, and CPU seconds by process."""
+
+    rate: float
+    latencies: list[float]
+    spent: dict[str, float]
+
+
+def queries(bench: Bench) -> Iterator[Found]:
+    """Yield how many of each are answered in a second, and where the CPU time goes."""
+    install, found = bench.main, defaultdict[str, list[Answered]](list)
+    uvloop.run(fill(install, min(SAMPLE, bench.sizes.already), say=bench.say))
+    ids = _ids(install)
+    for _ in bench.rounds("queries"):
+        for query in QUERIES:
+            paths = [query.path(ids) for _ in range(int(bench.sizes.queries * query.share))]
+            found[query.key].append(_ask(install, paths))
+    for query in QUERIES:
+        yield from _figures(query, found[query.key], f"{CONNECTIONS} connections, {install.placed:,} orders there")
+
+
+def _ask(install: Install, paths: list[str]) -> Answered:
+    spent = Spent(install)
+    seconds, latencies = uvloop.run(read(install.base, paths, CONNECTIONS))
+    assert len(latencies) == len(paths)
+    return Answered(len(paths) / seconds, latencies, spent.each())
+
+
+def _figures(query: Query, rounds: list[Answered], how: str) -> Iterator[Found]:
+    yield Figure(f"queries.{query.key}.rate", query.what, [one.rate for one in rounds], "/s", how)
+    for mark, share in (("p50", 0.5), ("p99", 0.99)):
+        values = [1000 * percentile(one.latencies, share) for one in rounds]
+        yield Figure(f"queries.{query.key}.{mark}", f"{query.what}, {mark}", values, "ms")
+    middle = sorted(rounds, key=lambda one: one.rate)[len(rounds) // 2]
+    total = sum(middle.spent.values())
+    yield Figure("", "… the load client's share of the CPU time", [100 * middle.spent[CLIENT] / total], "%")
+    milliseconds = {name: 1000 * each / len(middle.latencies) for name, each in middle.spent.items()}
+    yield Profile(query.what, "query", milliseconds)
+
+
+def _ids(install: Install) -> list[str]:
+    return [document["_id"] for document in install.collection("orders_v1").find({}, {"_id": 1}).limit(SAMPLE)]

@@ -1,0 +1,60 @@
+"""What was found, part by part, in a file: a part that failed, or was wanted again, loses nothing of the others."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.figure import Figure, Found, Profile
+
+
+@dataclass
+class PartResult:
+    """What one part found, when and under which conditions; `failed` says why it found no more."""
+
+    title: str
+    date: str
+    conditions: str
+    seconds: float = 0.0
+    found: list[Found] = field(default_factory=list)
+    failed: str = ""
+
+    def figures(self) -> list[Figure]:
+        """Return the figures among it."""
+        return [one for one in self.found if isinstance(one, Figure)]
+
+    def profiles(self) -> list[Profile]:
+        """Return the profiles among it."""
+        return [one for one in self.found if isinstance(one, Profile)]
+
+
+class Results:
+    """The parts' results by their names."""
+
+    def __init__(self, path: Path | None = None, *, go_on: bool = False) -> None:
+        self.path, self.parts = path, dict[str, PartResult]()
+        if path is not None and go_on and path.exists():
+            self.parts = {name: _part(raw) for name, raw in json.loads(path.read_text()).items()}
+
+    def keep(self, name: str, result: PartResult) -> None:
+        """Replace what was found by the part `name`, also in the file."""
+        self.parts[name] = result
+        if self.path is not None:
+            texts = {name: asdict(part) for name, part in self.parts.items()}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(texts, indent=1, ensure_ascii=False))
+
+    def figure(self, key: str) -> Figure | None:
+        """Return the figure `key` where it was measured."""
+        return next((figure for figure in self.figures() if figure.key == key), None)
+
+    def figures(self) -> Iterator[Figure]:
+        """Yield all figures."""
+        for part in self.parts.values():
+            yield from part.figures()
+
+
+def _part(raw: dict[str, Any]) -> PartResult:
+    found: list[Found] = [Figure(**one) if "key" in one else Profile(**one) for one in raw.pop("found")]
+    return PartResult(**raw, found=found)
