@@ -14,11 +14,11 @@ from confluent_kafka.admin import AdminClient
 
 from bench import bare
 from bench.backlog import Handled, Message, Rate, send, stored, work_off
-from bench.stacks import Servers, cpu_seconds
+from bench.stacks import Servers, cpu_seconds, partitions_at
 from ops.stack import ensure_topics
 from streams.settings import Role
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS, TOPICS
-from tests.system import FULFILLMENT, free_ports
+from tests.system import FULFILLMENT, free_ports, wait_until
 
 
 class Contender(NamedTuple):
@@ -49,21 +49,26 @@ class Arena:
         self.contender, self._prefix = contender, f"{uuid.uuid4().hex[:6]}-"
         self.settings = servers.settings.model_copy(update={"prefix": self._prefix})
         self._env = servers.env | {"FULFILLMENT_PREFIX": self._prefix}
-        self._sent = 0
+        self._sent, self._ports = 0, list[int]()
 
     def __enter__(self) -> "Arena":
         uvloop.run(ensure_topics(self.settings))
         return self
 
     def __exit__(self, *_: object) -> None:
-        client = AdminClient({"bootstrap.servers": self.settings.kafka})
+        client = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 3})
         for future in client.delete_topics([self.settings.named(topic.name) for topic in TOPICS]).values():
             future.result(30)
 
     def work_off(self, messages: Sequence[Message]) -> Rate:
-        """Send a backlog, start the contender on it, return how fast it was, and end the contender."""
-        send(self.settings, self.contender.topic, messages)
+        """Send a backlog, start the contender on it, return how fast it was, and end the contender.
+
+        Several workers share the partitions before they see any of it: forming a group takes longer than the work.
+        """
+        before, several = self._sent, self.contender.workers > 1
         self._sent += len(messages)
+        if not several:
+            send(self.settings, self.contender.topic, messages)
         with Handled(self.settings, self.contender.group, self.contender.topic) as handled, self._running() as workers:
 
             def used() -> float:
@@ -71,7 +76,10 @@ class Arena:
                     assert worker.status() != psutil.STATUS_ZOMBIE, f"{self.contender.name} ended: {self.log()}"
                 return sum(map(cpu_seconds, workers))
 
-            return work_off(handled, len(messages), used)
+            if several:
+                wait_until(lambda: all(map(partitions_at, self._ports)), 120, "every worker to have a share")
+                send(self.settings, self.contender.topic, messages, at_once=True)
+            return work_off(handled, before, len(messages), used)
 
     def check(self) -> None:
         """Make sure that everything sent until now was accepted, once."""
@@ -85,12 +93,13 @@ class Arena:
 
     @contextmanager
     def _running(self) -> Iterator[list[psutil.Process]]:
+        self._ports = [free_ports(1) for _ in range(self.contender.workers)]
         with tempfile.TemporaryFile("w+") as self._output, ExitStack() as stack:
-            yield [stack.enter_context(self._process(instance)) for instance in range(self.contender.workers)]
+            yield [stack.enter_context(self._process(*each)) for each in enumerate(self._ports)]
 
     @contextmanager
-    def _process(self, instance: int) -> Iterator[psutil.Process]:
-        own = {"FULFILLMENT_WORKER_PORT": str(free_ports(1)), "FULFILLMENT_INSTANCE": str(instance)}
+    def _process(self, instance: int, port: int) -> Iterator[psutil.Process]:
+        own = {"FULFILLMENT_WORKER_PORT": str(port), "FULFILLMENT_INSTANCE": str(instance)}
         child = subprocess.Popen(
             self.contender.command, env=self._env | own, stdout=self._output, stderr=subprocess.STDOUT
         )

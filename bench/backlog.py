@@ -52,15 +52,26 @@ def reservations(product: str, count: int) -> list[Message]:
     return [command(product, "ReserveStock", wanted | {"orderId": str(uuid.uuid4())}) for _ in range(count)]
 
 
-def send(settings: Settings, topic: str, messages: Iterable[Message]) -> None:
-    """Send messages in bulk; return when all are durable."""
+def send(settings: Settings, topic: str, messages: Iterable[Message], *, at_once: bool = False) -> None:
+    """Send messages in bulk; return when all are durable. `at_once`: nobody reads any before that."""
     producer = Producer(
         {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
-        | {"linger.ms": 20, "queue.buffering.max.messages": 2_000_000, "queue.buffering.max.kbytes": 2 << 20}
+        | {
+            "log_level": 3,
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 2_000_000,
+            "queue.buffering.max.kbytes": 2 << 20,
+        }
+        | ({"transactional.id": f"bench-{uuid.uuid4()}"} if at_once else {})
     )
+    if at_once:
+        producer.init_transactions(60)
+        producer.begin_transaction()
     for key, value in messages:
         producer.produce(settings.named(topic), key=key, value=value, headers=CONTENT_TYPE)
     assert producer.flush(300) == 0
+    if at_once:
+        producer.commit_transaction(120)
 
 
 class Handled:
@@ -81,22 +92,24 @@ class Handled:
         wait=wait_fixed(0.2), stop=stop_after_delay(60), reraise=True,
     )  # fmt: skip
     def __call__(self) -> int:
-        """Return the count; exact where the producers of the topic were not transactional."""
+        """Return the count; exact where the topic has no transactions' markers."""
         return sum(max(one.offset, 0) for one in self._reader.committed(self._partitions, 20))
 
 
-def work_off(handled: Callable[[], int], count: int, used: Callable[[], float], seconds: float = 600) -> Rate:
-    """Return how fast `count` more are handled; `used`: the workers' CPU seconds.
+def work_off(
+    handled: Callable[[], int], before: int, count: int, used: Callable[[], float], seconds: float = 600
+) -> Rate:
+    """Return how fast `count` more than `before` are handled; `used`: the workers' CPU seconds.
 
     The first tenth does not count, so that neither the start of a process nor a group's forming does.
     """
-    base, samples = handled(), [(time.perf_counter(), 0, used())]
+    samples = [(time.perf_counter(), 0, used())]
     end = time.monotonic() + seconds
     while samples[-1][1] < count:
         if time.monotonic() > end:
             raise AssertionError(f"{samples[-1][1]:,} of {count:,} commands were handled in {seconds:.0f} s")
         time.sleep(PAUSE_SECONDS)
-        samples.append((time.perf_counter(), handled() - base, used()))
+        samples.append((time.perf_counter(), handled() - before, used()))
     return rate_of(samples, count)
 
 

@@ -41,7 +41,7 @@ class Profile:
 
     def __str__(self) -> str:
         shares = ", ".join(f"{name} {spent:.2f}" for name, spent in self.milliseconds.items())
-        return f"CPU, {self.load}: {sum(self.milliseconds.values()):.2f} ms a {self.each} ({shares})"
+        return f"CPU, {self.load}: {sum(self.milliseconds.values()):.2f} ms per {self.each} ({shares})"
 
 
 Found = Figure | Profile

@@ -1,13 +1,10 @@
 """A worker is killed with -9: how long until it, or another one, has its partitions and works."""
 
 import asyncio
-import json
 import os
 import re
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -20,7 +17,7 @@ from bench.figure import Figure, Found
 from bench.flow import fill
 from bench.http import order
 from bench.idle import memory
-from bench.stacks import Install
+from bench.stacks import Install, partitions_at
 from bench.suite import Bench
 from ops import state
 from ops.logs import log_of
@@ -87,24 +84,15 @@ def restarted(install: Install, role: str) -> float:
 def taken_over(install: Install, role: str) -> float:
     """Kill one of two workers and keep it from being restarted; return the seconds until the other has all it had."""
     with _second_worker(install, role) as port, _paused_supervisor(install) as pause:
-        wait_until(lambda: 0 < partitions(port) < install.settings.partitions, PATIENCE_SECONDS, "two to share")
+        wait_until(lambda: 0 < partitions_at(port) < install.settings.partitions, PATIENCE_SECONDS, "two to share")
         probes = Probes(install, role)
         pause()
         began = time.perf_counter()
         install.kill(f"{role}-0")
         seconds = uvloop.run(probes.all_decided(began))
-        assert partitions(port) == install.settings.partitions
+        assert partitions_at(port) == install.settings.partitions
     install.quiet(120)
     return seconds
-
-
-def partitions(port: int) -> int:
-    """Return how many partitions the worker at `port` handles; 0 while it says nothing."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return sum(map(len, json.load(answer)["partitions"].values()))
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return 0
 
 
 @contextmanager

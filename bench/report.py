@@ -29,7 +29,7 @@ def as_tables(results: Results) -> Iterator[Table]:
             table.caption = f"failed: {part.failed}"
         yield table
     for each, profiles in _by_unit(results).items():
-        table = Table(*_cpu_head(profiles), title=f"CPU ms a {each}", title_justify="left")
+        table = Table(*_cpu_head(profiles), title=f"CPU ms per {each}", title_justify="left")
         for row in _cpu_rows(profiles):
             table.add_row(*row)
         yield table
@@ -44,7 +44,7 @@ def as_markdown(results: Results, machine: str, versions: str) -> str:
         if part.failed:
             lines += ["", f"**This part failed, figures are missing:** {part.failed}"]
     for each, profiles in _by_unit(results).items():
-        lines += ["", f"## CPU ms a {each}", "", *_markdown(_cpu_head(profiles), _cpu_rows(profiles))]
+        lines += ["", f"## CPU ms per {each}", "", *_markdown(_cpu_head(profiles), _cpu_rows(profiles))]
     return "\n".join(lines) + "\n"
 
 

@@ -22,7 +22,7 @@ def scaling(bench: Bench) -> Iterator[Found]:
         rates = []
         for workers in (1, 2):
             with Arena(servers, agent("orders", workers)) as arena:
-                rates.append(arena.work_off(orders(sizes.commands)).second)
+                rates.append(arena.work_off(orders(2 * sizes.commands)).second)
                 arena.check()
         decided.append(rates[1] / rates[0])
     yield Figure("scaling.decide", "order commands decided", decided, "×", RATIO)
