@@ -6,7 +6,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from pymongo import MongoClient
@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from tests.system import System
 
 CLIENT = "client"
+S = TypeVar("S", bound=System)
 
 
 class Servers(System):
@@ -86,17 +87,24 @@ class Stacks:
     def servers(self) -> Servers:
         """The broker and the database."""
         if self._servers is None:
-            self._servers = Servers(Path(self._folder.name) / "servers")
-            self._servers.up()
+            self._servers = self._started(Servers(Path(self._folder.name) / "servers"))
         return self._servers
 
     def install(self, name: str, workers: str = "") -> Install:
         """Return the installation called `name`; `workers` as `fulfillment up --workers` has it."""
         if name not in self._installs:
-            found = Install(self.servers, Path(self._folder.name) / name, name, workers)
-            self._installs[name] = found  # from now on it is ended with the rest
-            found.up()
+            install = Install(self.servers, Path(self._folder.name) / name, name, workers)
+            self._installs[name] = self._started(install)
         return self._installs[name]
+
+    @staticmethod
+    def _started(stack: S) -> S:
+        try:
+            stack.up()
+        except BaseException:
+            stack.down()  # the next part that wants it starts it again
+            raise
+        return stack
 
 
 class Spent:
