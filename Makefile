@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: setup run stop seed test check bench faults faults-points
+.PHONY: setup run stop seed test check schemas bench faults faults-points
 
 SEEDS ?= $(shell seq 1 30)
 
@@ -27,6 +27,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m ops.schemas
+
+schemas: setup
+	$(BIN)/python -m ops.schemas --write
 
 bench: setup
 	$(BIN)/python -m bench --write docs/benchmarks.md

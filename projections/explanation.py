@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from domain.orders.events import CancellationCause
 from domain.orders.status import OrderStatus, ShipmentStatus
 from projections.document import Document
 
@@ -186,7 +187,8 @@ def _returns(facts: Facts, order: Document) -> Iterator[Reason]:
 def _ends(facts: Facts, order: Document) -> Iterator[Reason]:
     if order["status"] == OrderStatus.CANCELLED:
         data = facts.cancelled["data"] if facts.cancelled else {}
-        why = f": {data['reason']}" if data.get("reason") else ""
+        why = ", because stock could not serve it" if data.get("cause") == CancellationCause.STOCK else ""
+        why += f": {data['reason']}" if data.get("reason") else ""
         yield Reason(
             "ORDER_CANCELLED", "NOTHING", f"The order is cancelled{why}.", details={"reason": data.get("reason")}
         )

@@ -184,6 +184,13 @@ class Upcasters:
 
 
 UPCASTERS = Upcasters()
+REFUSED_BY_STOCK = frozenset({"OUT_OF_STOCK", "PRODUCT_NOT_FOUND", "PRODUCT_DISCONTINUED"})
+
+
+@UPCASTERS.register("OrderCancelled", 1)
+def _with_cause(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 says who ended the order; of version 1, the reasons that stock gives are all there is to tell by."""
+    return {**data, "cause": "STOCK" if data["reason"] in REFUSED_BY_STOCK else "REQUEST"}
 
 
 def decode_event(value: bytes) -> EventMessage:

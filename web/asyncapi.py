@@ -127,7 +127,7 @@ def _message(name: str, model: type[Command] | type[Event], is_event: bool) -> S
     data = examples().get(name, {"commandId": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01", "reason": "sent by mistake"})
     example: Schema = {"type": name, "data": data if name != "RetryLetters" else {}}
     if is_event:
-        example = {**_EVENT, "type": name, "source": _source(model), "data": data}
+        example = {**_EVENT, "type": name, "source": _source(model), "schemaversion": version, "data": data}
     return _entry(name, sentence, payload, example)
 
 

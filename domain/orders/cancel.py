@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from domain.errors import LineNotFound, MoreThanUnshipped, OrderCannotBeCancelled
 
 from .commands import CancelLines, CancelOrder, LineQuantity
-from .events import AllocationRecorded, CancelledLine, LinesCancelled, OrderCancelled, OrderEvent
+from .events import AllocationRecorded, CancellationCause, CancelledLine, LinesCancelled, OrderCancelled, OrderEvent
 from .state import Line, Order
 
 
@@ -21,7 +21,7 @@ def cancel_all(order: Order, reason: str) -> list[OrderEvent]:
     if order.total("shipped"):
         raise OrderCannotBeCancelled(status=order.status)
     lines = tuple(_gone(line, line.unshipped) for line in order.lines if line.unshipped)
-    return [OrderCancelled(lines=lines, reason=reason)]
+    return [OrderCancelled(lines=lines, reason=reason, cause=CancellationCause.REQUEST)]
 
 
 def cancel_lines(command: CancelLines, order: Order, order_id: str) -> list[OrderEvent]:
@@ -31,9 +31,9 @@ def cancel_lines(command: CancelLines, order: Order, order_id: str) -> list[Orde
         if quantity > line.unshipped:
             raise MoreThanUnshipped(lineId=line.line_id, asked=quantity, unshipped=line.unshipped)
         lines.append(_gone(line, quantity))
-    left = order.total("active") - sum(line.quantity for line in lines)
-    event = LinesCancelled if left else OrderCancelled
-    return [event(lines=tuple(lines), reason=command.reason)]
+    if order.total("active") == sum(line.quantity for line in lines):
+        return [OrderCancelled(lines=tuple(lines), reason=command.reason, cause=CancellationCause.REQUEST)]
+    return [LinesCancelled(lines=tuple(lines), reason=command.reason)]
 
 
 def each_line(order: Order, asked: Iterable[LineQuantity]) -> list[tuple[Line, int]]:
@@ -64,4 +64,4 @@ def end_after(recorded: AllocationRecorded, order: Order) -> list[OrderEvent]:
     if order.total("shipped"):
         return []
     lines = tuple(_gone(line, line.unshipped) for line in order.lines if line.unshipped)
-    return [OrderCancelled(lines=lines, reason=recorded.reason or "")]
+    return [OrderCancelled(lines=lines, reason=recorded.reason or "", cause=CancellationCause.STOCK)]

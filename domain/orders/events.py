@@ -1,5 +1,8 @@
 """What can happen to an order. Figures are totals after the event, so that nobody downstream has to add up."""
 
+from enum import StrEnum
+from typing import ClassVar
+
 from domain.address import Address
 from domain.message import Event, Value
 from domain.money import Money
@@ -95,11 +98,24 @@ class LinesCancelled(Event):
     reason: str
 
 
+class CancellationCause(StrEnum):
+    """Why an order ended before anything of it had shipped."""
+
+    REQUEST = "REQUEST"  # somebody asked for it; the reason is theirs
+    STOCK = "STOCK"  # stock could not serve it; the reason is a code: OUT_OF_STOCK, PRODUCT_NOT_FOUND …
+
+
 class OrderCancelled(Event):
-    """All that was left of the order was cancelled; nothing of it had shipped."""
+    """All that was left of the order was cancelled; nothing of it had shipped.
+
+    Version 1 had no `cause`, and who read it had to guess from the reason, which is free text.
+    """
+
+    schema_version: ClassVar[int] = 2
 
     lines: tuple[CancelledLine, ...]
     reason: str
+    cause: CancellationCause
 
 
 class OrderHeld(Event):

@@ -25,9 +25,17 @@ from domain.orders.commands import (
     RequestReturn,
     UpdateStatus,
 )
-from domain.orders.events import CancelledLine, LinesCancelled, OrderCancelled, OrderHeld, OrderReleased
+from domain.orders.events import (
+    CancellationCause,
+    CancelledLine,
+    LinesCancelled,
+    OrderCancelled,
+    OrderHeld,
+    OrderReleased,
+)
 
 given = OrderScenario
+REQUEST = CancellationCause.REQUEST
 ALLOCATED = (place(), record(reserved=2))
 
 
@@ -40,7 +48,7 @@ def test_an_order_is_cancelled_with_all_that_is_left(command: Command) -> None:
     reason = "late" if isinstance(command, CancelOrder) else ""
     history = place(new(), new("socks", 3)), record(reserved=1, backordered=1), CancelLines(lines=some(_2=1))
     scenario = given(*history, Hold(reason="fraud")).when(command)
-    scenario.then(OrderCancelled(lines=(gone("1", 2, 0), gone("2", 2, 0, "socks")), reason=reason))
+    scenario.then(OrderCancelled(lines=(gone("1", 2, 0), gone("2", 2, 0, "socks")), reason=reason, cause=REQUEST))
     scenario.asked_again().then_quiet()
     assert scenario.order is not None
     assert scenario.order.status == "CANCELLED"
@@ -88,7 +96,7 @@ def test_what_is_kept_counts_no_shipped_units() -> None:
 
 def test_cancelling_every_line_cancels_the_order() -> None:
     scenario = given(place(new(), new("socks")), CancelLines(lines=some(_1=2))).when(CancelLines(lines=some(_2=2)))
-    scenario.then(OrderCancelled(lines=(gone("2", 2, 0, "socks"),), reason=""))
+    scenario.then(OrderCancelled(lines=(gone("2", 2, 0, "socks"),), reason="", cause=REQUEST))
 
 
 def test_an_unknown_line_cannot_be_cancelled() -> None:
