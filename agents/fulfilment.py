@@ -10,7 +10,7 @@ from faust.types import TP
 from domain import fulfilment
 from streams import faults, topics
 from streams.app import RoleApp
-from streams.codec import decode_event
+from streams.codec import Envelope, open_envelope
 from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
 from streams.settings import Role, Settings
 from streams.transactions import ANY_PARTITION, Write
@@ -55,7 +55,7 @@ class Managing:
         for record in part.records:
             if record.offset > handled:
                 try:
-                    decided.writes += self._commands(decode_event(record.value))
+                    decided.writes += self._commands(open_envelope(record.value))
                 except Exception as bug:  # a bug of ours or a newer event: both are mended by a deploy
                     if self._skips(record, changes):
                         handled = record.offset
@@ -77,9 +77,12 @@ class Managing:
             changes.put(skipped_key(*at), Skipped(reason))
         return reason is not None
 
-    def _commands(self, event: EventMessage) -> list[Write]:
+    def _commands(self, envelope: Envelope) -> list[Write]:
         if faults.ARMED:
             faults.fault("decoded")
+        if not fulfilment.heeds(envelope.kind, envelope.data.get("more", False)):
+            return []
+        event = envelope.message()
         return [
             self._write(event, number, request)
             for number, request in enumerate(fulfilment.commands(event.event, event.key, event.sequence))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from domain.inventory.commands import (
     UnshipStock,
 )
 from domain.inventory.events import InventoryEvent, ReservationRejected, StockBackordered, StockReserved
+from domain.message import Event
 from domain.orders.commands import OrderCommand, RecordAllocation
 from domain.orders.events import (
     LinesCancelled,
@@ -38,6 +39,11 @@ class Request:
     aggregate: Literal["order", "inventory"]
     key: str
     command: OrderCommand | InventoryCommand
+
+
+def heeds(kind: type[Event], more: bool) -> bool:
+    """Whether events of a kind can cause anything; `more`: the event says that a queue is left to be worked on."""
+    return more or kind in _COMMANDS
 
 
 def commands(event: OrderEvent | InventoryEvent, aggregate_id: str, sequence: int) -> list[Request]:

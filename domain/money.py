@@ -54,10 +54,10 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
     Floats are read by their shortest decimal form, so that 19.99 is 19.99.
     """
     try:
-        amount = Decimal(str(value))
+        amount = value if isinstance(value, Decimal) else Decimal(str(value))
         if not amount.is_finite() or abs(amount) > MAX_TOTAL:
             raise ValueError(f"{value!r} is not an amount of money")
-        return int((amount.scaleb(exponent(currency))).quantize(Decimal(1), rounding="ROUND_HALF_UP"))
+        return int(amount.scaleb(exponent(currency)).to_integral_value("ROUND_HALF_UP"))
     except InvalidOperation:
         raise ValueError(f"{value!r} is not an amount of money") from None
 
@@ -65,4 +65,7 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
 def decimal_string(amount: int, currency: str) -> str:
     """Return `amount` minor units as a decimal string: 1250 EUR is `12.50`."""
     digits = exponent(currency)
-    return str(Decimal(amount).scaleb(-digits).quantize(Decimal(1).scaleb(-digits))) if digits else str(amount)
+    if not digits:
+        return str(amount)
+    whole, rest = divmod(abs(amount), 10**digits)
+    return f"{'-' if amount < 0 else ''}{whole}.{rest:0{digits}}"

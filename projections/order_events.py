@@ -13,7 +13,7 @@ def entry(message: EventMessage) -> Document:
         "sequence": message.sequence,
         "type": message.type,
         "time": message.time,
-        "data": message.event.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "data": message.document(),
         "schemaVersion": message.event.schema_version,
         "source": message.source,
         "causationId": message.causation_id,

@@ -18,8 +18,8 @@ def render(order_id: str, order: Order, version: int, created_at: str, updated_a
         "returnStatus": order.return_status.value,
         "hold": None if order.hold is None else {"reason": order.hold},
         "policy": order.policy.value,
-        "shippingAddress": order.shipping_address.model_dump(by_alias=True),
-        "billingAddress": order.billing_address.model_dump(by_alias=True),
+        "shippingAddress": _address(order.shipping_address),
+        "billingAddress": _address(order.billing_address),
         "totalCost": money_document(order.total_cost.amount, order.total_cost.currency),
         "shipments": [_shipment(shipment) for shipment in order.shipments],
         "returns": [_return(returned) for returned in order.returns],
@@ -45,6 +45,16 @@ def order_of(document: Document) -> Order:
         shipments=tuple(map(_shipment_of, document["shipments"])),
         returns=tuple(map(_return_of, document["returns"])),
     )
+
+
+def _address(address: Address) -> Document:
+    return {
+        "street": address.street,
+        "city": address.city,
+        "state": address.state,
+        "zipCode": address.zip_code,
+        "country": address.country,
+    }
 
 
 def _item(line: Line) -> Document:

@@ -38,7 +38,7 @@ def entry(message: EventMessage) -> Document:
         "orderId": line and line.order_id,
         "lineId": line and line.line_id,
         "reason": getattr(event, "reason", None),
-        "balance": event.balance.model_dump(by_alias=True),
+        "balance": message.document()["balance"],
         "commandId": message.causation_id,
         "correlationId": message.correlation_id,
     }

@@ -193,8 +193,37 @@ def _with_cause(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "cause": "STOCK" if data["reason"] in REFUSED_BY_STOCK else "REQUEST"}
 
 
+@frozen
+class Envelope:
+    """An event's envelope, and its data as today's version has it; what the data says was not looked at yet."""
+
+    fields: dict[str, Any]
+    kind: type[Event]
+    data: dict[str, Any]
+
+    def message(self) -> EventMessage:
+        """Return the event."""
+        fields = self.fields
+        return EventMessage(
+            fields["id"],
+            fields["subject"],
+            self.kind.model_validate(self.data),
+            fields["sequence"],
+            fields["time"],
+            fields["source"],
+            fields["correlationid"],
+            fields["causationid"],
+            self.data,
+        )
+
+
 def decode_event(value: bytes) -> EventMessage:
     """Return the event in a Kafka value of ours; `BadMessage` when it is of a newer version or another's."""
+    return open_envelope(value).message()
+
+
+def open_envelope(value: bytes) -> Envelope:
+    """Return the envelope of an event in a Kafka value of ours; `BadMessage` as above."""
     envelope = _object(value)
     name, version = envelope.get("type"), envelope.get("schemaversion", 1)
     model = EVENTS.get(name) if isinstance(name, str) else None
@@ -205,16 +234,7 @@ def decode_event(value: bytes) -> EventMessage:
     data = envelope["data"]
     if version < model.schema_version:
         data = UPCASTERS.upcast(str(name), version, data)
-    return EventMessage(
-        id=envelope["id"],
-        key=envelope["subject"],
-        event=model.model_validate(data),
-        sequence=envelope["sequence"],
-        time=envelope["time"],
-        source=envelope["source"],
-        correlation_id=envelope["correlationid"],
-        causation_id=envelope["causationid"],
-    )
+    return Envelope(envelope, model, data)
 
 
 UPCASTERS.check(EVENTS)  # a worker that could not read its own log must not start

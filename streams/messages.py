@@ -1,5 +1,6 @@
 """The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
 
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -28,17 +29,22 @@ def derived_id(*parts: object) -> str:
 def instant_of(seconds: float) -> str:
     """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
     kept = min(max(seconds, 0), LAST_SECOND)  # a producer may stamp its records as it likes
-    return datetime.fromtimestamp(kept, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(kept, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def now() -> str:
     """Return the time of the edge: the one place where messages get theirs."""
-    return instant_of(datetime.now(UTC).timestamp())
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def bytes_of(model: Command | Event) -> bytes:
+    """Return a model's camelCase JSON without what is not set."""
+    return model.__pydantic_serializer__.to_json(model, by_alias=True, exclude_none=True)
 
 
 def json_of(model: Command | Event) -> orjson.Fragment:
     """Return a model's camelCase JSON without what is not set, ready to be put into an envelope."""
-    return orjson.Fragment(model.__pydantic_serializer__.to_json(model, by_alias=True, exclude_none=True))
+    return orjson.Fragment(bytes_of(model))
 
 
 @frozen
@@ -90,11 +96,16 @@ class EventMessage:
     source: str
     correlation_id: str
     causation_id: str  # the command's id
+    data: dict[str, Any] | None = field(default=None, compare=False, repr=False)  # the event, as it was read
 
     @property
     def type(self) -> str:
         """The event's name on the wire."""
         return type(self.event).__name__
+
+    def document(self) -> dict[str, Any]:
+        """Return the event's data as it is on the wire; nobody may change it."""
+        return self.data if self.data is not None else orjson.loads(bytes_of(self.event))  # type: ignore[no-any-return]
 
     def encode(self) -> bytes:
         """Return the Kafka value."""

@@ -19,6 +19,10 @@ from .events import (
 )
 from .state import Reservation, Stock
 
+_CREATING = (StockReceived, StockAdjusted)
+_SHIPPING = (StockShipped, StockUnshipped)
+_OF_RESERVED = (StockReleased, *_SHIPPING)
+
 
 def evolve(stock: Stock, event: InventoryEvent) -> Stock:
     """Return `stock` after `event`; CorruptHistory when its balance cannot be."""
@@ -27,7 +31,7 @@ def evolve(stock: Stock, event: InventoryEvent) -> Stock:
         raise CorruptHistory(f"{type(event).__name__} leaves {balance}")
     tail = max(stock.queue_tail, event.place + 1) if isinstance(event, StockBackordered) else stock.queue_tail
     return Stock(
-        exists=stock.exists or isinstance(event, StockReceived | StockAdjusted),
+        exists=stock.exists or isinstance(event, _CREATING),
         discontinued=_discontinued(stock, event),
         balance=balance,
         queue_head=_head(stock, event) if balance.backordered else tail,
@@ -61,10 +65,10 @@ def _head(stock: Stock, event: InventoryEvent) -> int:
 def evolve_reservation(reservation: Reservation | None, event: ReservationEvent) -> Reservation:
     """Return the line's reservation after `event`."""
     if reservation is None:
-        if isinstance(event, StockReleased | StockShipped | StockUnshipped):
+        if isinstance(event, _OF_RESERVED):
             raise CorruptHistory(f"{type(event).__name__} of line {event.line_id} before it reserved anything")
         reservation = Reservation(event.order_id, event.line_id)
-    shipped = event.shipped if isinstance(event, StockShipped | StockUnshipped) else reservation.shipped
+    shipped = event.shipped if isinstance(event, _SHIPPING) else reservation.shipped
     after = Reservation(
         order_id=reservation.order_id,
         line_id=reservation.line_id,
