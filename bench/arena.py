@@ -18,7 +18,7 @@ from bench.stacks import Servers, cpu_seconds, partitions_at
 from ops.stack import ensure_topics
 from streams.settings import Role
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS, TOPICS
-from tests.system import FULFILLMENT, free_ports, wait_until
+from tests.system import free_ports, wait_until
 
 
 class Contender(NamedTuple):
@@ -34,7 +34,7 @@ class Contender(NamedTuple):
 def agent(role: Role, workers: int = 1) -> Contender:
     """Return our own workers of a role."""
     topic = INVENTORY_COMMANDS if role == "inventory" else ORDER_COMMANDS
-    return Contender(f"{role} agent", [*FULFILLMENT, "worker", role], role, workers, topic.name)
+    return Contender(f"{role} agent", [sys.executable, "-m", "ops.worker", role], role, workers, topic.name)
 
 
 def bare_loop(client: str) -> Contender:

@@ -15,7 +15,7 @@ def decide(bench: Bench) -> Iterator[Found]:
     """Yield what one worker decides in a second, and the share of what the bare loops do."""
     rates: dict[str, list[Rate]] = defaultdict(list)
     servers, count = bench.stacks.servers, bench.sizes.commands
-    for _ in bench.rounds("deciding"):
+    for _ in bench.rounds("deciding", 100):
         backlog = orders(count)
         for contender in (OURS, AIOKAFKA, LIBRDKAFKA):
             with Arena(servers, contender) as arena:

@@ -22,8 +22,9 @@ class Figure:
 
     @property
     def spread(self) -> str:
-        """From the lowest round to the highest; empty when there was one."""
-        return f"{number(min(self.values))}–{number(max(self.values))}" if len(self.values) > 1 else ""
+        """From the lowest round to the highest, of how many; empty when there was one."""
+        count, lowest, highest = len(self.values), number(min(self.values)), number(max(self.values))
+        return f"{lowest}–{highest} of {count}" if count > 1 else ""
 
     def __str__(self) -> str:
         spread = f" ({self.spread})" if self.spread else ""

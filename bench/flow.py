@@ -45,7 +45,7 @@ def flow(bench: Bench) -> Iterator[Found]:
     """Yield whole orders a second, and where their CPU time goes."""
     install, flowed = bench.main, list[Flowed]()
     uvloop.run(place(install, bench.sizes.flow // 4))  # warm
-    for _ in bench.rounds("whole orders"):
+    for _ in bench.rounds("whole orders", 30):
         flowed.append(uvloop.run(place(install, bench.sizes.flow)))
     how = f"{bench.sizes.flow:,} PlaceOrder of 2 lines on Kafka → allocated, in every read model"
     yield Figure("flow.rate", "whole orders", [one.rate for one in flowed], "/s", how)

@@ -5,7 +5,6 @@
 prints {"events", "seconds", "cpu", "documents"}. `MOST`: events to read at most. Its database is dropped afterwards.
 """
 
-import asyncio
 import json
 import sys
 import time
@@ -51,7 +50,7 @@ async def main() -> None:
     """Do what the arguments say, in a database that is nobody's."""
     name, most = sys.argv[1], int(sys.argv[2])
     settings = Settings().model_copy(update={"database": "fresh"})
-    print(json.dumps(await asyncio.shield(rebuild(settings, name, most))))
+    print(json.dumps(await rebuild(settings, name, most)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def growth(bench: Bench) -> Iterator[Found]:
 
 def _decide(bench: Bench) -> Iterator[Found]:
     already, count, ratios = bench.sizes.already, bench.sizes.commands, defaultdict[int, list[float]](list)
-    for _ in bench.rounds("order commands on a table that grows", 1):
+    for _ in bench.rounds("order commands on a table that grows", 45):
         with Arena(bench.stacks.servers, agent("orders")) as arena:
             empty = arena.work_off(orders(count)).second
             there = count
@@ -43,7 +43,7 @@ def _decide(bench: Bench) -> Iterator[Found]:
 
 def _hot_decide(bench: Bench) -> Iterator[Found]:
     count, most, ratios = bench.sizes.commands // 3, bench.sizes.reservations, list[float]()
-    for _ in bench.rounds("reservations of one product"):
+    for _ in bench.rounds("reservations of one product", 40):
         with Arena(bench.stacks.servers, agent("inventory")) as arena:
             stocked = [command(HOT, "ReceiveStock", {"quantity": 100_000_000})]
             none = arena.work_off([*stocked, *reservations(HOT, count)]).second
@@ -65,7 +65,7 @@ def _flow(bench: Bench) -> Iterator[Found]:
 def _compared(bench: Bench, already: int, key: str) -> Iterator[Found]:
     count, full, few = bench.sizes.flow, bench.main, bench.stacks.install("few")
     spread, hot = list[float](), list[float]()
-    for _ in bench.rounds(f"whole orders with {already:,} there"):
+    for _ in bench.rounds(f"whole orders with {already:,} there", 60):
         without = uvloop.run(place(few, count)).rate
         spread.append(uvloop.run(place(full, count)).rate / without)
         without = uvloop.run(place(few, count, f"{HOT}-{few.placed}")).rate

@@ -45,7 +45,7 @@ def http(bench: Bench) -> Iterator[Found]:
     """Yield orders a second, and where their CPU time goes."""
     found: dict[int, list[Accepted]] = defaultdict(list)
     uvloop.run(place_orders(bench.main, bench.sizes.orders // 2, 32))  # warm
-    for _ in bench.rounds("orders over HTTP"):
+    for _ in bench.rounds("orders over HTTP", 45):
         for connections in CONNECTIONS:
             found[connections].append(uvloop.run(place_orders(bench.main, bench.sizes.orders, connections)))
     for connections in CONNECTIONS:

@@ -30,13 +30,13 @@ class Entry(NamedTuple):
 
 PARTS = {
     "decide": Entry(decide, "Decide: order commands of one worker", 110),
-    "idle": Entry(idle, "Idle", 40),
-    "http": Entry(http, "Orders over HTTP", 45),
+    "idle": Entry(idle, "Idle", 45),
+    "http": Entry(http, "Orders over HTTP", 60),
     "latency": Entry(latency, "Latency", 25),
-    "flow": Entry(flow, "Flow: whole orders", 30),
-    "queries": Entry(queries, "Queries", 25),
+    "flow": Entry(flow, "Flow: whole orders", 40),
+    "queries": Entry(queries, "Queries", 30),
     "scaling": Entry(scaling, "Scaling: two workers a role", 90),
-    "growth": Entry(growth, "Growth", 210),
+    "growth": Entry(growth, "Growth", 190),
     "recovery": Entry(recovery, "Recovery", 90),
     "replay": Entry(replay, "Replay", 60),
 }

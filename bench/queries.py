@@ -46,7 +46,7 @@ def queries(bench: Bench) -> Iterator[Found]:
     install, found = bench.main, defaultdict[str, list[Answered]](list)
     uvloop.run(fill(install, min(SAMPLE, bench.sizes.already), say=bench.say))
     ids = _ids(install)
-    for _ in bench.rounds("queries"):
+    for _ in bench.rounds("queries", 30):
         for query in QUERIES:
             paths = [query.path(ids) for _ in range(int(bench.sizes.queries * query.share))]
             found[query.key].append(_ask(install, paths))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from bench.suite import Bench
 from ops import state
 from ops.logs import log_of
 from streams.partitions import partition_of
-from tests.system import FULFILLMENT, free_ports, wait_until
+from tests.system import free_ports, wait_until
 
 ROLES = ("orders", "inventory")
 RESTORED = re.compile(r"restored (\d+) entries of \S+, (\d+) partitions, in ([\d.]+) s")
@@ -47,7 +48,7 @@ def recovery(bench: Bench) -> Iterator[Found]:
     yield from memory(install, how)
     for role in ROLES:
         restarts, restores = list[float](), list[Restored]()
-        for _ in bench.rounds(f"killing {role}"):
+        for _ in bench.rounds(f"killing {role}", 25):
             restarts.append(restarted(install, role))
             restores.append(last_restore(log_of(install.settings.data, f"{role}-0").read_text()))
         yield Figure(f"recovery.{role}.restart", f"{role}: kill -9 → works again, restarted", restarts, "s", how)
@@ -101,7 +102,7 @@ def _second_worker(install: Install, role: str) -> Iterator[int]:
     env = install.env | {"FULFILLMENT_WORKER_PORT": str(port), "FULFILLMENT_INSTANCE": "1"}
     log = log_of(install.settings.data, f"{role}-1")
     with log.open("ab") as output:
-        child = subprocess.Popen([*FULFILLMENT, "worker", role], env=env, stdout=output, stderr=output)
+        child = subprocess.Popen([sys.executable, "-m", "ops.worker", role], env=env, stdout=output, stderr=output)
     try:
         yield port
     finally:

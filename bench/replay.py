@@ -40,7 +40,7 @@ def replay(bench: Bench) -> Iterator[Found]:
     """Yield events a second, by projection and in all."""
     uvloop.run(fill(bench.main, min(bench.sizes.already, bench.sizes.replayed // EVENTS_AN_ORDER), say=bench.say))
     found = defaultdict[str, list[Rebuilt]](list)
-    for _ in bench.rounds("replaying"):
+    for _ in bench.rounds("replaying", 50):
         for projection in PROJECTIONS:
             found[projection].append(rebuild(bench.main, projection, bench.sizes.replayed))
     together = [

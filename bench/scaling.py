@@ -18,7 +18,7 @@ def scaling(bench: Bench) -> Iterator[Found]:
     """Yield the ratios of rates with two workers to those with one."""
     servers, sizes = bench.stacks.servers, bench.sizes
     decided, flowed = list[float](), list[float]()
-    for _ in bench.rounds("order commands with one worker and with two"):
+    for _ in bench.rounds("order commands with one worker and with two", 40):
         rates = []
         for workers in (1, 2):
             with Arena(servers, agent("orders", workers)) as arena:
@@ -29,7 +29,7 @@ def scaling(bench: Bench) -> Iterator[Found]:
     one, two = bench.stacks.install("few"), bench.stacks.install("two", TWICE)
     for install in (one, two):
         uvloop.run(place(install, sizes.flow // 4))  # warm
-    for _ in bench.rounds("whole orders with one worker a role and with two"):
+    for _ in bench.rounds("whole orders with one worker a role and with two", 30):
         alone = uvloop.run(place(one, sizes.flow)).rate
         flowed.append(uvloop.run(place(two, sizes.flow)).rate / alone)
     yield Figure("scaling.flow", "whole orders, two workers of every role", flowed, "×", RATIO)

@@ -1,5 +1,6 @@
 """What every part of the suite is given: how much to do, the stacks to do it to, and what others found before."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -48,7 +49,7 @@ class Bench:
     def conditions(self) -> str:
         """Return what a reader must know to judge the figures."""
         busy = "when it began the load average was"
-        rounds = f"{self.sizes.rounds} rounds, {busy} {load_average():.1f}"
+        rounds = f"at most {self.sizes.rounds} rounds, {busy} {load_average():.1f}"
         return rounds if self.sizes.meaning else f"{rounds}; **sizes so small that the figures mean nothing**"
 
     @property
@@ -56,10 +57,13 @@ class Bench:
         """The installation with one worker a role that most is measured on."""
         return self.stacks.install("main")
 
-    def rounds(self, what: str, least: int = 1) -> Iterator[int]:
-        """Yield the numbers of the rounds, and say which it is."""
-        count = max(self.sizes.rounds, least)
+    def rounds(self, what: str, seconds: float) -> Iterator[int]:
+        """Yield the numbers of the rounds, fewer where all would take more than `seconds`, and say which it is."""
+        count, began = self.sizes.rounds, time.monotonic()
         for number in range(count):
+            expected = (time.monotonic() - began) * (number + 1) / max(number, 1)
+            if number and expected > seconds and not self.sizes.million:
+                return  # on a slow machine one round of everything is better than none of the last parts
             self.say(f"{what}, round {number + 1} of {count}")
             yield number
 

@@ -31,7 +31,7 @@ def test_of_nothing_there_is_no_percentile() -> None:
 
 def test_a_figure_is_the_median_of_its_rounds() -> None:
     figure = Figure("", "orders", [900, 2000, 1000.4], "/s", "fast")
-    assert str(figure) == "orders, fast: 1,000 /s (900–2,000)"
+    assert str(figure) == "orders, fast: 1,000 /s (900–2,000 of 3)"
     assert Figure("", "orders", [0.5], "s").spread == ""
 
 
@@ -99,6 +99,13 @@ def test_a_part_that_fails_keeps_what_it_had_found(monkeypatch: pytest.MonkeyPat
         result = parts.run_part("flow", Bench(Sizes.tiny(), stacks, Results()), told.append)
     assert result.failed == "AssertionError: the broker is gone"
     assert result.found == told == [Figure("", "orders", [1.0], "/s")]
+
+
+def test_a_slow_machine_has_fewer_rounds() -> None:
+    with Stacks() as stacks:
+        bench = Bench(Sizes(rounds=3), stacks, Results())
+        assert list(bench.rounds("quick", 60)) == [0, 1, 2]
+        assert list(bench.rounds("slow", 0)) == [0]
 
 
 def test_the_start_of_a_worker_does_not_count() -> None:
