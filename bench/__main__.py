@@ -1,6 +1,7 @@
 """`python -m bench [PART …]`: run benchmarks against stacks of their own, print the tables, write them where asked."""
 
 import argparse
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ RESULTS = Path(".fulfillment/benchmarks.json")
 def main() -> int:
     """Run what was asked for; 1 when a part failed."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # the stacks are ended too
     names = arguments.parts or list(PARTS)
     results = Results(arguments.results, go_on=bool(arguments.parts))
     with Stacks() as stacks:
