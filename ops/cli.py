@@ -6,8 +6,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ops import explain, outcomes, produce, seed
+from ops import explain, outcomes, produce, seed, trace
 from ops.audit.command import audit
+from ops.doctor.command import doctor
 from ops.errors import CannotGoOn
 from ops.letters import letters
 from ops.options import Json, load_settings
@@ -131,7 +132,7 @@ def list_topics() -> None:
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
 
-for command in (seed.seed, produce.produce, outcomes.outcomes, explain.explain, audit, skip):
+for command in (seed.seed, produce.produce, outcomes.outcomes, explain.explain, trace.trace, doctor, audit, skip):
     cli.command()(command)
 
 if __name__ == "__main__":

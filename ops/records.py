@@ -35,15 +35,16 @@ def kafka(settings: Settings) -> Iterator[None]:
 
 def begins(settings: Settings, topic: str) -> dict[int, int]:
     """Return the first offset of each partition of a topic (its name without prefix)."""
-    return {number: low for number, (low, _) in _watermarks(settings, topic).items()}
+    return {number: low for number, (low, _) in watermarks(settings, topic).items()}
 
 
 def ends(settings: Settings, topic: str) -> dict[int, int]:
     """Return the offset behind the last record of each partition, be it committed yet or not."""
-    return {number: high for number, (_, high) in _watermarks(settings, topic).items()}
+    return {number: high for number, (_, high) in watermarks(settings, topic).items()}
 
 
-def _watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    """Return the first offset of each partition of a topic, and the one behind its last record."""
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka,

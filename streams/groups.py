@@ -5,13 +5,16 @@ messages. So where the distance is short, the messages are counted.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaError as ConfluentError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from .gateway import GatewayUnavailable
 from .settings import Settings
@@ -50,10 +53,17 @@ class Groups:
                 positions = await _positions(admin, places)
                 messages = await _messages(consumer, positions)
                 behind = {place: count for place, count in messages.items() if count}
-                members = await _members(admin, {place.group for place in behind})
-        except (KafkaError, OSError, TimeoutError) as error:
+                members = await asyncio.to_thread(_members, self._settings, {place.group for place in behind})
+        except (KafkaError, KafkaException, OSError, TimeoutError) as error:
             raise GatewayUnavailable(f"consumer groups cannot be asked about: {error!r}") from error
         return {place: Left(count, members[place.group]) for place, count in behind.items()}
+
+    async def members(self, groups: Collection[str]) -> dict[str, int]:
+        """Return how many members groups have; `GatewayUnavailable` when Kafka does not say in time."""
+        try:
+            return await asyncio.to_thread(_members, self._settings, groups)
+        except (KafkaException, TimeoutError) as error:
+            raise GatewayUnavailable(f"consumer groups cannot be asked about: {error!r}") from error
 
     @asynccontextmanager
     async def _clients(self) -> Any:
@@ -121,9 +131,17 @@ async def _offsets(
     return found
 
 
-async def _members(admin: AIOKafkaAdminClient, groups: Iterable[str]) -> dict[str, int]:
-    members = {}
-    for response in await admin.describe_consumer_groups(sorted(groups)) if groups else ():
-        for description in response.groups:
-            members[description[1]] = len(description[5])
+def _members(settings: Settings, groups: Collection[str]) -> dict[str, int]:
+    """Return how many members groups have; librdkafka is asked, for aiokafka cannot read every answer."""
+    if not groups:
+        return {}
+    client = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    described = client.describe_consumer_groups(sorted(groups), request_timeout=PATIENCE_SECONDS)
+    members = dict.fromkeys(groups, 0)
+    for group, future in described.items():
+        try:
+            members[group] = len(future.result(PATIENCE_SECONDS).members)
+        except KafkaException as error:
+            if error.args[0].code() != ConfluentError.GROUP_ID_NOT_FOUND:  # it never was, or expired
+                raise
     return members

@@ -83,7 +83,7 @@ def _ensure(settings: Settings) -> list[str]:
     there = _describe(client, settings)
     for topic in TOPICS:
         if found := there.get(settings.named(topic.name)):
-            _refuse_mismatch(topic, found, settings)
+            refuse_mismatch(topic, found, settings)
     missing = [
         NewTopic(settings.named(t.name), settings.partitions, settings.replication, config=t.config())
         for t in TOPICS
@@ -105,7 +105,8 @@ def _created(future: Any) -> bool:
         raise
 
 
-def _refuse_mismatch(topic: Topic, found: TopicDescription, settings: Settings) -> None:
+def refuse_mismatch(topic: Topic, found: TopicDescription, settings: Settings) -> None:
+    """Raise `TopicMismatch` when a topic is not as it must be; the sentence says how to mend it."""
     wanted = (settings.partitions, topic.cleanup, topic.retention_ms)
     actual = (found.partitions, found.cleanup_policy, found.retention_ms)
     if topic.cleanup == "compact":  # retention means nothing without delete

@@ -1,0 +1,115 @@
+"""What Kafka and MongoDB keep: topics, consumer groups, parked letters, versions, indexes."""
+
+import asyncio
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaException
+from pymongo.errors import PyMongoError
+
+from ops.doctor.finding import Finding
+from ops.doctor.machine import OLDEST_MONGODB
+from projections.mongo.client import Mongo
+from projections.mongo.indexes import READ_MODELS
+from projections.table import PROJECTIONS
+from streams.app import group_of
+from streams.gateway import GatewayUnavailable
+from streams.groups import Groups, Place
+from streams.letterreader import LetterReader
+from streams.settings import Role, Settings
+from streams.topics import (
+    INVENTORY_COMMANDS,
+    INVENTORY_EVENTS,
+    ORDER_COMMANDS,
+    ORDER_EVENTS,
+    TOPICS,
+    Topic,
+    TopicMismatch,
+    describe_topics,
+    refuse_mismatch,
+)
+
+READ: dict[Role, Sequence[Topic]] = {
+    "orders": (ORDER_COMMANDS,),
+    "inventory": (INVENTORY_COMMANDS,),
+    "fulfilment": (ORDER_EVENTS, INVENTORY_EVENTS),
+}
+
+
+async def topics(settings: Settings) -> list[Finding]:
+    """Look at the topics: there, and as they must be."""
+    try:
+        there = {topic.name: topic for topic in await describe_topics(settings)}
+    except KafkaException as error:
+        return [Finding("topics", f"Kafka does not say: {error.args[0].str()}", "see Kafka above")]
+    missing = [settings.named(topic.name) for topic in TOPICS if settings.named(topic.name) not in there]
+    found = [Finding("topics", f"missing: {', '.join(missing)}", "run `fulfillment topics create`")] if missing else []
+    for topic in TOPICS:
+        if description := there.get(settings.named(topic.name)):
+            try:
+                refuse_mismatch(topic, description, settings)
+            except TopicMismatch as error:
+                sentence, _, remedy = str(error).partition(": ")
+                found.append(Finding("topics", sentence, remedy))
+    return found or [Finding("topics", f"{len(there)} there, as they must be")]
+
+
+async def groups(settings: Settings) -> list[Finding]:
+    """Look at who reads the command and event topics, and how far they are."""
+    places = {
+        Place(group_of(role, settings), settings.named(topic.name), number): role
+        for role, topics in READ.items()
+        for topic in topics
+        for number in range(settings.partitions)
+    }
+    asking = Groups(settings)
+    try:
+        left, members = await asking.left(list(places)), await asking.members({place.group for place in places})
+    except GatewayUnavailable as error:
+        return [Finding("groups", str(error), "see Kafka above")]
+    found = []
+    for role in READ:
+        count, group = sum(left[place].messages for place in left if places[place] == role), group_of(role, settings)
+        if members[group]:
+            found.append(Finding(f"group {group}", f"{members[group]} workers, {count:,} messages not handled yet"))
+        else:
+            what = f"no worker, {count:,} messages not handled yet"
+            found.append(
+                Finding(f"group {group}", what, f"start one: `fulfillment up`, or `fulfillment worker {role}`")
+            )
+    return found
+
+
+async def letters(settings: Settings) -> list[Finding]:
+    """Look for parked commands."""
+    try:
+        keys = (await LetterReader(settings).book()).keys
+    except GatewayUnavailable as error:
+        return [Finding("dead letters", str(error), "see Kafka above, and the topics")]
+    if not keys:
+        return [Finding("dead letters", "no command is parked")]
+    what = f"commands of {len(keys)} orders and products are parked, the first of {' '.join(keys[0])}"
+    return [Finding("dead letters", what, "see `fulfillment letters list`; mend the code, then `letters retry`")]
+
+
+async def database(mongo: Mongo) -> list[Finding]:
+    """Look at MongoDB's version and at the indexes of the read models."""
+    try:
+        version = (await mongo.database.command("buildInfo"))["version"]
+        old = tuple(map(int, version.split(".")[:2])) < OLDEST_MONGODB
+        names = [(name, projection.collection(name)) for projection in PROJECTIONS for name in projection.collections]
+        there = await asyncio.gather(*(mongo.collection(name).index_information() for _, name in names))
+    except PyMongoError as error:
+        return [Finding("indexes", f"MongoDB does not say: {error}", "see MongoDB above")]
+    missing = [
+        f"{collection}.{index.document['name']}"
+        for (name, collection), indexes in zip(names, there, strict=True)
+        for index in READ_MODELS[name]
+        if index.document["name"] not in indexes
+    ]
+    remedy = "start a projector, which makes them: `fulfillment up`, or `fulfillment worker projector`"
+    return [
+        Finding("MongoDB version", version, "5.0 or newer is needed" if old else ""),
+        Finding("indexes", f"missing: {', '.join(missing)}", remedy)
+        if missing
+        else Finding("indexes", f"all there, of {len(names)} collections"),
+    ]
