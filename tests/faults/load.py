@@ -36,8 +36,8 @@ class Promises:
 class Load:
     """Clients that place, change, ship, return and cancel orders of a few products, until they are told to stop."""
 
-    def __init__(self, system: System, seed: int) -> None:
-        self.system, self.random = system, random.Random(seed)
+    def __init__(self, system: System, seed: int, clients: int = CLIENTS) -> None:
+        self.system, self.random, self.clients = system, random.Random(seed), clients
         self.promises = Promises()
         self.orders: list[str] = []
         self.shipments: list[tuple[str, str]] = []  # (order, shipment), of answers
@@ -51,7 +51,7 @@ class Load:
         """Ask until `stopping` is set; every request under way is answered or given up first."""
         timeout = aiohttp.ClientTimeout(total=20)
         async with aiohttp.ClientSession(base_url=self.system.base + "/", timeout=timeout) as session:
-            await asyncio.gather(*(self._client(session) for _ in range(CLIENTS)), self._by_hand())
+            await asyncio.gather(*(self._client(session) for _ in range(self.clients)), self._by_hand())
         await asyncio.to_thread(self._producer.flush, 60)
 
     async def _client(self, session: aiohttp.ClientSession) -> None:

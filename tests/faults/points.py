@@ -19,7 +19,7 @@ from streams.faults import POINTS, Point
 
 STARTING = ("starting", "claimed", "assigned", "offsets-read", "restored", "prepared", "sought", "started")
 UNDER_WAY_MS = (1, 3, 6)  # after a commit was asked for: while it is on its way, and around its answer
-PATIENCE = 90.0  # seconds, for what takes one or two
+PATIENCE = 240.0  # seconds, for what takes one or two
 
 # Short, so that whoever stands still is given up on within seconds, and who was killed is back at once.
 SETTINGS = {
@@ -104,7 +104,7 @@ class Marksman:
 
         async with asyncio.timeout(PATIENCE):
             while not await ready():  # noqa: ASYNC110  # of other processes
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.5)
 
     def restarts(self, name: str) -> int:
         """Return how often a process was started again."""

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from streams.faults import POINTS
 
 BEGIN, END = "<!-- points: written by `make faults-points` -->", "<!-- end of points -->"
 ORDER = [point.name for point in POINTS]
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,14 @@ class Row:
         return f"| {' | '.join(map(str, facts))} |"
 
 
-def table(rows: list[Row]) -> str:
-    """Return the points, what each is, and the rows under a sentence that sums them up."""
-    rows = sorted(rows, key=lambda row: (row.action, ORDER.index(row.aim.split()[0])))
-    clean = sum(not row.found for row in rows)
+def table(rows: dict[tuple[str, str], str]) -> str:
+    """Return the rows by (action, aim) under a sentence that sums them up, and what each point is."""
+    lines = [rows[at] for at in sorted(rows, key=lambda at: (at[0], ORDER.index(at[1].split()[0]), at[1]))]
+    clean = sum(line.endswith("| clean |") for line in lines)
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    head = f"{clean} of {len(rows)} clean ({datetime.now(UTC):%Y-%m-%d}, {machine})."
+    head = f"{clean} of {len(lines)} clean ({datetime.now(UTC):%Y-%m-%d}, {machine})."
     columns = "| | point | hit there | and then | promises | events so far | found |\n|---|---|---|---|---|---:|---|"
-    return "\n".join([head, "", columns, *map(str, rows), "", *_about()])
+    return "\n".join([head, "", columns, *lines, "", *_about()])
 
 
 def _about() -> list[str]:
@@ -49,8 +51,14 @@ def _about() -> list[str]:
     ]
 
 
-def write(path: Path, rows: list[Row]) -> None:
-    """Put the table between the marks of `path`."""
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    between = f"{BEGIN}\n{table(rows)}\n{END}"
-    path.write_text(pattern.sub(lambda _: between, path.read_text()))
+def write(path: Path, row: Row) -> None:
+    """Put the row among those that are between the marks of `path`, in place of an older one of the same point."""
+    with _writing:
+        pattern = re.compile(f"{re.escape(BEGIN)}(.*){re.escape(END)}", re.DOTALL)
+        text = path.read_text()
+        found = pattern.search(text)
+        assert found, f"{path} has no marks for the table"
+        lines = [line for line in found[1].splitlines() if line.startswith(("| kill |", "| stop |"))]
+        rows = {(cells[1].strip(), cells[2].strip()): line for line in lines if (cells := line.split("|"))}
+        rows[row.action, row.aim] = str(row)
+        path.write_text(pattern.sub(lambda _: f"{BEGIN}\n{table(rows)}\n{END}", text))

@@ -44,10 +44,10 @@ def running_broker(folder: Path) -> Iterator[Broker]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(start, stdout=log, stderr=log, preexec_fn=tied_to_parent(signal.SIGKILL))
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while not kafka.answers(address):
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            assert time.monotonic() < end, "the broker did not answer for 60 s"
+            assert time.monotonic() < end, "the broker did not answer for 180 s"
         yield Broker(address, process)
     finally:
         process.kill()

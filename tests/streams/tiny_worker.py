@@ -1,6 +1,6 @@
 """A worker that writes down what it is handed, a JSON line a part of a fetch, and commits the offsets.
 
-tiny_worker.py <journal> [hang | slow | away | stop | drop]
+tiny_worker.py <journal> [hang | slow | away | stop | drop | restoring | undone]
 """
 
 import asyncio
@@ -33,6 +33,10 @@ pages(app)
 
 
 async def prepare(inputs: set[TP]) -> dict[TP, int]:
+    if behaviour == "restoring" and inputs:
+        generation = app.consumer.member().generation
+        await asyncio.sleep(9)
+        write_down({"generation": generation})
     return await committed_offsets(settings, group, inputs)
 
 
@@ -98,7 +102,8 @@ async def agent(stream: Any) -> None:
             if behaviour == "stop" and tp.partition == 0:
                 app.consumer.stop_partition(tp, "partition 0 stands")
                 part.records = part.records[:1]
-        await commit(fetch)
+        if behaviour != "undone":
+            await commit(fetch)
 
 
 logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,219 @@
+"""What a worker does with a fetch when the group, the broker or the database has moved on meanwhile."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from faust.types import TP
+from kafka import records
+from real_kafka import create, environment, transactional
+from system import eventually, wait_until
+from test_streams_transport import produce, worker
+
+from agents.decided import Decided
+from agents.outcomes import Outcomes
+from agents.projector import Projecting
+from agents.worker import ProcessingWorker
+from streams.app import create_app
+from streams.messages import Outcome
+from streams.process import EX_SOFTWARE
+from streams.settings import Settings
+from streams.transactions import Transactions, Write, committed_offsets
+from streams.transport import Fetch, Member, Part, Progress
+from streams.waiting import Waiting
+from tables.entries import Position
+from tables.orders import orders_table
+from tables.store import Entries
+
+KEY = b"/in"
+
+
+async def joined(settings: Settings, topic: str, instance: str, stack: AsyncExitStack) -> AIOKafkaConsumer:
+    """Join the group of the orders role as a worker's consumer does."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=settings.kafka,
+        group_id=settings.named("orders"),
+        group_instance_id=f"{settings.named('orders')}-{instance}",
+        enable_auto_commit=False,
+        heartbeat_interval_ms=300,
+    )
+    await stack.enter_async_context(consumer)
+    return consumer
+
+
+def member_of(consumer: AIOKafkaConsumer) -> Member:
+    return Member(consumer._coordinator.generation, consumer._coordinator.member_id)
+
+
+def decided(settings: Settings, table: Any, offset: int) -> tuple[Decided, Entries[Any]]:
+    """Return what a fetch led to that moves the position to `offset` and writes one message."""
+    entries: Entries[Any] = Entries(table.codec, {})
+    table.data.replace({0: entries})
+    changes = table.data.changes(0)
+    changes.put(KEY, Position(offset, "topic"))
+    changes.encode()
+    writes = [Write(settings.named("in"), 1, b"k", b"up to %d" % offset)]
+    return Decided(writes=writes, offsets={TP(settings.named("in"), 0): offset}, changes=[changes]), entries
+
+
+async def test_records_of_before_a_rejoin_are_not_committed_by_who_has_rejoined(settings: Settings) -> None:
+    """The generation goes with the records, not with the moment; what is refused leaves no trace in the table."""
+    topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
+    processing = ProcessingWorker(create_app("orders", settings), "orders", settings)
+    table = orders_table(processing.app)
+    await asyncio.wait_for(processing.transactions.start(), 120)
+    async with AsyncExitStack() as stack:
+        owner = await joined(settings, topic, "0", stack)
+        old = member_of(owner)
+        await joined(settings, topic, "1", stack)
+        await eventually(lambda: asyncio.sleep(0, member_of(owner)), lambda now: now.generation > old.generation)
+        for member, done in ((old, False), (member_of(owner), True)):
+            fetch = Fetch(1, member, {tp: Part(0, [])})
+            leads_to, entries = decided(settings, table, 5)
+            await asyncio.wait_for(processing.commit(fetch, leads_to), 60)
+            assert fetch.done is done
+            assert (KEY in entries) is done
+            assert len(await asyncio.to_thread(records, settings, topic)) == int(done)
+            assert await committed_offsets(settings, settings.named("orders"), [tp]) == {tp: 5 * done}
+    await processing.transactions.stop()
+
+
+class Rejoining:
+    """Faust's consumer thread, whose member rejoins the group while a fetch is under way."""
+
+    def __init__(self, tp: TP, rejoins: bool) -> None:
+        self.group = SimpleNamespace(generation=1, member_id="m")
+        self._consumer, self.rejoins = SimpleNamespace(_coordinator=self.group), rejoins
+        record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
+        self.records = {TopicPartition(*tp): [record]}
+
+    async def getmany(self, *_: Any) -> Any:
+        self.group.generation += self.rejoins
+        return self.records
+
+
+@pytest.mark.parametrize("rejoins", [True, False])
+async def test_a_fetch_across_a_rejoin_is_thrown_away(rejoins: bool) -> None:
+    tp = TP("in", 0)
+    consumer = create_app("orders", Settings()).consumer
+    consumer._thread = Rejoining(tp, rejoins)
+    consumer.progress = Progress(1, Member(1, "m"), {tp: 0}, {tp: 0})
+    consumer._prepared.set()
+    handed = [message.value async for _, message in consumer.getmany(0.1)]
+    assert [fetch.member for fetch in handed] == ([] if rejoins else [Member(1, "m")])
+
+
+UNCLEAR = """
+import asyncio, sys
+from faust.types import TP
+from agents.decided import Decided
+from agents.worker import ProcessingWorker
+from streams.app import create_app
+from streams.settings import Settings
+from streams.transactions import Write
+from streams.transport import Fetch, Member
+
+async def main():
+    settings = Settings()
+    processing = ProcessingWorker(create_app("orders", settings), "orders", settings)
+    await processing.transactions.start()
+    print("claimed", flush=True)
+    sys.stdin.readline()
+    await processing.commit(Fetch(1, Member(1, "m"), {}), Decided(writes=[Write(sys.argv[1], 0, b"k", b"v")]))
+    print("went on", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_who_cannot_know_whether_it_committed_ends(settings: Settings) -> None:
+    topic = create(settings, "in")
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    start = [sys.executable, "-c", UNCLEAR, topic]
+    process = await asyncio.create_subprocess_exec(*start, env=environment(settings), **pipes)  # type: ignore[arg-type]
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 150) == b"claimed\n"
+    replacement = Transactions(settings, settings.named("orders"), f"{settings.named('orders')}-0")
+    await asyncio.wait_for(replacement.start(), 120)
+    said, _ = await asyncio.wait_for(process.communicate(b"\n"), 150)
+    assert (process.returncode, said) == (EX_SOFTWARE, b"")
+    assert await asyncio.to_thread(records, settings, topic) == []
+    await replacement.stop()
+
+
+def test_a_restore_that_outlasts_the_session_does_not_cost_the_place_in_the_group(
+    settings: Settings, tmp_path: Path
+) -> None:
+    create(settings, "in", 4)
+    with worker(settings, tmp_path, "0", "restoring", SESSION_TIMEOUT="4", HEARTBEAT_INTERVAL="0.5") as first:
+        wait_until(lambda: first.partitions() == 4, 150, "the worker")
+        sent = produce(settings, 0, 40)
+        wait_until(lambda: set(first.values()) >= set(sent), 150, "everything to be handled")
+        prepared = [line["generation"] for line in first.lines() if "generation" in line]
+        assert prepared == [1], "it was expelled while it restored"
+
+
+def test_a_restart_after_a_kill_has_its_partitions_back_long_before_its_session_ends(
+    settings: Settings, tmp_path: Path
+) -> None:
+    create(settings, "in", 4)
+    patient = {"SESSION_TIMEOUT": "400", "HEARTBEAT_INTERVAL": "1"}
+    with worker(settings, tmp_path, "0", **patient) as first:
+        wait_until(lambda: first.partitions() == 4, 150, "the worker")
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait(20)
+    with worker(settings, tmp_path, "0", **patient) as again:
+        wait_until(lambda: again.partitions() == 4, 150, "its partitions")
+
+
+async def test_what_was_not_committed_by_us_is_not_committed_by_faust(settings: Settings, tmp_path: Path) -> None:
+    """Faust commits what was acknowledged when it stops; here only transactions commit."""
+    topic = create(settings, "in", 4)
+    produce(settings, 0, 40)
+    with worker(settings, tmp_path, "0", "undone") as reading:
+        await asyncio.to_thread(wait_until, lambda: len(set(reading.values())) >= 10, 150, "some to be handed out")
+        os.kill(reading.process.pid, signal.SIGTERM)
+        await asyncio.to_thread(reading.process.wait, 30)
+    inputs = [TP(topic, partition) for partition in range(4)]
+    assert set((await committed_offsets(settings, settings.named("orders"), inputs)).values()) == {0}
+
+
+async def test_nobody_is_told_an_outcome_that_was_aborted(settings: Settings) -> None:
+    topic, waiting = create(settings, "command-outcomes", settings.partitions), Waiting()
+    reading = Outcomes(settings, waiting)
+    await reading.start()
+    await eventually(lambda: asyncio.sleep(0, reading.ready), bool, 30)
+    producer = transactional(settings, "aggregate")
+
+    def tell(version: int, commit: bool) -> None:
+        time_of_it = "2026-11-23T10:00:00.000Z"
+        outcome = Outcome("c", "Hold", "order", "o", "accepted", time_of_it, "c", version)
+        producer.begin_transaction()
+        producer.produce(topic, key=b"c", value=outcome.encode())
+        producer.flush(20)
+        time.sleep(0.5)  # longer than its reader's fetch: it would see it
+        producer.commit_transaction(20) if commit else producer.abort_transaction(20)
+
+    async with waiting.of("c") as future:
+        await asyncio.to_thread(tell, 1, False)
+        await asyncio.to_thread(tell, 2, True)
+        assert (await asyncio.wait_for(future, 30)).version == 2
+    await reading.stop()
+
+
+async def test_a_projector_that_lost_its_partitions_waits_no_longer_for_the_database() -> None:
+    settings = Settings(mongo="mongodb://127.0.0.1:9")
+    projecting, tp = Projecting(create_app("projector", settings), settings), TP("order-events", 0)
+    record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
+    fetch = Fetch(1, Member(1, "m"), {tp: Part(0, [record])})
+    await asyncio.wait_for(projecting.apply(fetch), 20)
+    assert not fetch.done
