@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from streams.app import RoleApp, group_of, instance_of
+from streams.brokers import Refused, TooOld
 from streams.faults import fault
 from streams.process import EX_CONFIG, end_process
 from streams.settings import Role, Settings
@@ -87,7 +88,10 @@ class ProcessingWorker:
 
     async def _start(self) -> None:
         fault("starting")
-        await self.transactions.start()
+        try:
+            await self.transactions.start()
+        except (Refused, TooOld) as no:
+            end_process(f"the transactional id cannot be claimed: {no}", EX_CONFIG)
         fault("claimed")
         wanted = {self.settings.named(topic.name) for topic in self.app.input_topics}
         found = {topic.name: topic.id for topic in await describe_topics(self.settings)}

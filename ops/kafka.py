@@ -27,7 +27,8 @@ LOGGING = (
 
 # A broker with one replica of everything, that forms groups at once, aborts abandoned transactions within a second or
 # so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second). A killed broker may
-# register again only when its old session has ended: after 3 s instead of 9.
+# register again only when its old session has ended: after 3 s instead of 9. A transaction begun while the last one's
+# markers are still written waits 1 ms inside the broker (add.partitions.to.txn.retry.backoff.ms), not 20.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -43,6 +44,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+add.partitions.to.txn.retry.backoff.ms=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0

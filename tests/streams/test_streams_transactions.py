@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from confluent_kafka import Consumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.api import RequestStruct, Response
+from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int8, Int16, Int32, Schema, TaggedFields
 from faust.types import TP
 from kafka import records
 from real_kafka import Broker, create, environment, running_broker, transactional
 from system import eventually
 
+from streams.brokers import Refused, TooOld
+from streams.producer import TransactionalProducer
 from streams.settings import Settings
 from streams.transactions import (
     ANY_PARTITION,
@@ -26,11 +30,11 @@ from streams.transactions import (
     Unclear,
     Write,
     committed_offsets,
-    group_metadata,
 )
 from streams.transport import Member
 
 GROUP = "readers"
+NOBODY = Member(-1, "")
 
 
 @asynccontextmanager
@@ -66,6 +70,13 @@ async def transactions(settings: Settings, instance: str | None = "me") -> Async
         await mine.stop()
 
 
+async def claimed(settings: Settings, name: str) -> TransactionalProducer:
+    """Return a producer that is none of ours, ready to begin."""
+    producer = TransactionalProducer(settings.kafka, settings.named(name), 60)
+    await asyncio.wait_for(producer.claim(), 30)
+    return producer
+
+
 async def visible(settings: Settings, topic: str) -> list[bytes]:
     return [record.value() for record in await asyncio.to_thread(records, settings, topic)]
 
@@ -75,25 +86,6 @@ async def committed(settings: Settings, tp: TP) -> int:
 
 
 # --- what fences
-
-
-@pytest.mark.parametrize("instance", [None, "orders-0", "ünïcode"])
-def test_group_metadata_is_what_librdkafka_serialises(settings: Settings, instance: str | None) -> None:
-    """The format is librdkafka's own: this fails when a new version of it has another."""
-    topic = create(settings, "in")
-    config: dict[str, str | int] = {"bootstrap.servers": settings.kafka, "group.id": settings.named(GROUP)}
-    real = Consumer(config | ({"group.instance.id": instance} if instance else {}))
-    try:
-        assert real.consumer_group_metadata() == group_metadata(settings.named(GROUP), Member(-1, ""), instance)
-        real.subscribe([topic])
-        end = time.monotonic() + 30
-        while not real.assignment():
-            assert time.monotonic() < end
-            real.poll(0.2)
-        joined = Member(1, real.memberid())
-        assert real.consumer_group_metadata() == group_metadata(settings.named(GROUP), joined, instance)
-    finally:
-        real.close()
 
 
 @pytest.mark.parametrize("instance", [None, "me"])
@@ -169,6 +161,66 @@ async def test_who_has_lost_the_transactional_id_must_end(settings: Settings) ->
     assert await visible(settings, topic) == [b"v"]
 
 
+async def test_an_answer_that_was_lost_is_asked_for_again(settings: Settings) -> None:
+    topic = create(settings, "in")
+    mine = await claimed(settings, "asking")
+    await mine.produce([Write(topic, 0, b"k", b"once")])
+    before = mine._me
+    await mine.end(commit=True)
+    after, mine._me = mine._me, before
+    await mine.end(commit=True)
+    assert mine._me == after != before
+    await mine.produce([Write(topic, 0, b"k", b"next")])
+    await mine.end(commit=True)
+    await mine.close()
+    assert await visible(settings, topic) == [b"once", b"next"]
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_what_comes_late_is_of_no_later_transaction(settings: Settings, commit: bool) -> None:
+    topic = create(settings, "in")
+    mine = await claimed(settings, "late")
+    await mine.produce([Write(topic, 0, b"k", b"in time")])
+    before = mine._me
+    await mine.end(commit=commit)
+    await mine.produce([Write(topic, 0, b"k", b"next")])  # waits until the last one is marked
+    after, mine._me = mine._me, before
+    with pytest.raises(Refused, match="INVALID_PRODUCER_EPOCH"):
+        await mine.produce([Write(topic, 0, b"k", b"late")])
+    mine._me = after
+    await mine.end(commit=True)
+    await mine.close()
+    assert await visible(settings, topic) == ([b"in time"] if commit else []) + [b"next"]
+
+
+async def test_who_is_cancelled_leaves_nothing_half_done(settings: Settings) -> None:
+    topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
+    async with member(settings, topic, "me") as owner, transactions(settings) as mine:
+        for number in range(1, 6):
+            cancelled = asyncio.create_task(
+                mine.commit([Write(topic, 1, b"k", b"%d" % number)], {tp: number}, member_of(owner))
+            )
+            await asyncio.sleep(number / 1000)
+            cancelled.cancel()
+            with suppress(asyncio.CancelledError):
+                await cancelled
+        await mine.commit([Write(topic, 1, b"k", b"last")], {tp: 9}, member_of(owner))
+    assert await visible(settings, topic) == [b"1", b"2", b"3", b"4", b"5", b"last"]
+    assert await committed(settings, tp) == 9
+
+
+async def test_what_does_not_fit_one_batch_is_still_one_transaction(settings: Settings) -> None:
+    topic = create(settings, "in", 2)
+    values = [bytes([number]) * 300_000 for number in range(8)]
+    async with transactions(settings) as mine:
+        await mine.commit([Write(topic, number % 2, b"k", v) for number, v in enumerate(values)], {}, NOBODY)
+        with pytest.raises(Unclear, match="MESSAGE_TOO_LARGE"):
+            await mine.commit([Write(topic, 0, b"k", b"v"), Write(topic, 0, b"k", b"v" * 5_000_000)], {}, NOBODY)
+        with pytest.raises(Unclear, match="MESSAGE_TOO_LARGE"):
+            await mine.commit([Write(topic, 0, b"k", b"next")], {}, NOBODY)
+    assert set(await visible(settings, topic)) == set(values)
+
+
 # --- what is left open
 
 
@@ -178,15 +230,14 @@ async def test_committed_offsets_wait_for_what_is_pending(settings: Settings, co
     async with member(settings, topic, "me") as owner:
         async with transactions(settings) as mine:
             await mine.commit([], {tp: 3}, member_of(owner))
-        earlier = transactional(settings, "earlier")
-        earlier.begin_transaction()
-        metadata = group_metadata(settings.named(GROUP), member_of(owner), "me")
-        await asyncio.to_thread(earlier.send_offsets_to_transaction, [TopicPartition(topic, 0, 8)], metadata, 20)
+        earlier = await claimed(settings, "earlier")
+        await earlier.send_offsets(settings.named(GROUP), member_of(owner), "me", {tp: 8})
         waiting = asyncio.create_task(committed(settings, tp))
         await asyncio.sleep(1.5)
         assert not waiting.done()
-        await asyncio.to_thread(earlier.commit_transaction if commit else earlier.abort_transaction, 20)
+        await earlier.end(commit=commit)
         assert await waiting == (8 if commit else 3)
+        await earlier.close()
 
 
 async def test_committed_offsets_of_nothing_are_none(settings: Settings) -> None:
@@ -194,17 +245,19 @@ async def test_committed_offsets_of_nothing_are_none(settings: Settings) -> None
 
 
 HALF_DONE = """
-import asyncio, sys, time
+import asyncio, sys
 from streams.settings import Settings
-from streams.transactions import Transactions
-settings = Settings()
-mine = Transactions(settings, settings.named("readers"), "me")
-asyncio.run(mine.start())
-mine._producer.begin_transaction()
-mine._producer.produce(sys.argv[1], key=b"k", value=b"half done", partition=0)
-mine._producer.flush(20)
-print("open", flush=True)
-time.sleep(600)
+from streams.transactions import Transactions, Write
+
+async def main():
+    settings = Settings()
+    mine = Transactions(settings, settings.named("readers"), "me")
+    await mine.start()
+    await mine.producer.produce([Write(sys.argv[1], 0, b"k", b"half done")])
+    print("open", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
 """
 
 
@@ -291,3 +344,40 @@ def test_a_dead_broker_is_given_up_on_within_the_time_said(tmp_path: Path) -> No
             with own_broker.stopped():
                 took = worker.communicate("go on\n", timeout=PATIENCE_SECONDS + 20)[0]
                 assert 0 < float(took) < PATIENCE_SECONDS + 1
+
+
+class UpdateFeaturesResponse(Response):
+    API_KEY, API_VERSION = 57, 1
+    RESULTS = CompactArray(
+        ("feature", CompactString()), ("code", Int16), ("message", CompactString()), ("tags", TaggedFields)
+    )
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("message", CompactString()),
+        ("results", RESULTS),
+        ("tags", TaggedFields),
+    )
+
+
+class UpdateFeatures(RequestStruct):
+    API_KEY, API_VERSION, RESPONSE_TYPE, FLEXIBLE_VERSION = 57, 1, UpdateFeaturesResponse, True
+    UPDATES = CompactArray(("feature", CompactString()), ("level", Int16), ("kind", Int8), ("tags", TaggedFields))
+    SCHEMA = Schema(("timeout_ms", Int32), ("updates", UPDATES), ("validate_only", Boolean), ("tags", TaggedFields))
+
+    def prepare(self, versions: object) -> "UpdateFeatures":
+        return self
+
+
+async def test_a_cluster_that_cannot_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as own_broker:
+        settings = Settings(kafka=own_broker.address, partitions=1)
+        client = AIOKafkaClient(bootstrap_servers=settings.kafka)
+        await client.bootstrap()
+        answer = await client.send(
+            client.get_random_node(), UpdateFeatures(5000, [("transaction.version", 1, 3, {})], False, {})
+        )
+        assert answer.error_code == 0
+        await client.close()
+        with pytest.raises(TooOld, match=r"transaction\.version 1, this needs 2: .*kafka-features\.sh"):
+            await asyncio.wait_for(Transactions(settings, GROUP, "me").start(), 30)
