@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 from typing import Any
 
 import mode.loop
@@ -23,6 +24,7 @@ from streams.letterreader import LetterReader  # noqa: E402
 from streams.settings import Settings  # noqa: E402
 from streams.waiting import Waiting  # noqa: E402
 from web.app import install  # noqa: E402
+from web.live.hub import Hub  # noqa: E402
 from web.services import Services  # noqa: E402
 
 PING_SECONDS = 1.0
@@ -68,13 +70,15 @@ class Api:
         waiting = Waiting()
         self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
         self.mongo = Mongo(settings)
+        queries = Queries(self.mongo)
         self.services = Services(
             settings,
             self.gateway,
             waiting,
-            Queries(self.mongo),
+            queries,
             IdempotencyKeys(self.mongo),
             LetterReader(settings),
+            Hub(settings, queries),
             self.reasons,
         )
 
@@ -82,6 +86,10 @@ class Api:
         """Begin to look for Kafka and MongoDB; requests are answered meanwhile, with 503 where they need them."""
         await self.gateway.start()
         await self.outcomes.start()
+
+    async def hang_up(self, _: Application) -> None:
+        """End the answers that would go on for ever."""
+        await self.services.live.stop()
 
     async def stop(self, _: Application) -> None:
         """Let go of Kafka and MongoDB."""
@@ -128,8 +136,15 @@ def create_app(settings: Settings) -> ApiApp:
     application = app.web.web_app
     install(application, api.services)
     application.on_startup.append(api.start)
+    application.on_shutdown.append(api.hang_up)
     application.on_cleanup.append(api.stop)
     return app
+
+
+def _many_connections() -> None:
+    """Take as many connections as the kernel allows: every listener of live events has one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run(settings: Settings) -> None:
@@ -137,5 +152,6 @@ def run(settings: Settings) -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _many_connections()
     app = create_app(settings)
     faust.Worker(app, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()

@@ -14,6 +14,7 @@ from .asyncapi import asyncapi
 from .batch import send_commands
 from .decided import PREFIX
 from .errors import Problem, problem_of
+from .events import live_events
 from .metrics import observe
 from .openapi import openapi
 from .outcomes import command_outcome
@@ -36,6 +37,7 @@ def install(application: web.Application, services: Services) -> None:
         show(PREFIX + query.path, _function(query))
     add("POST", f"{PREFIX}/commands", send_commands)
     show(f"{PREFIX}/commands/{{commandId}}", command_outcome)
+    show(f"{PREFIX}/events", live_events, allow_head=False)
     letters.install(application)
     show("/livez", operations.livez)
     show("/readyz", operations.readyz)

@@ -39,7 +39,10 @@ def letter_paths() -> dict[str, dict[str, Any]]:
             "get": {
                 **_operation("get", "/letters", "Orders and products whose commands are parked"),
                 "parameters": [*FILTERS, *LISTING],
-                "responses": {"200": _answer("Found.", listing(ref("ParkedKey"))), **refusals((400, 401, 500, 503))},
+                "responses": {
+                    "200": _answer("Found.", listing({"anyOf": [ref("ParkedKey"), ref("Letter")]})),
+                    **refusals((400, 401, 500, 503)),
+                },
             }
         },
         ONE: {

@@ -13,11 +13,19 @@ from .answers import raw_response
 from .commands import CommandRoute
 from .decided import PREFIX
 from .letters_openapi import letter_paths
-from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, filters, header_of, in_path
+from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, filters, header_of, in_header, in_path
 from .queries import QUERY_ROUTES, QueryRoute
 from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
 from .routes import COMMAND_ROUTES, ENVELOPE
-from .schemas import SCHEMAS, Schema, listing, ref, success
+from .schemas import SCHEMAS, TEXT, Schema, listing, ref, success
+
+LIVE_FILTERS = {
+    "types": "only these, separated by commas: OrderPlaced,StockReserved …",
+    "aggregate": "`order` or `inventory`",
+    "subject": "the id of one order or product; of an order also its stock's events",
+    "customerId": "whose orders",
+}
+LIVE_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -39,6 +47,7 @@ def document() -> Schema:
     for query in QUERY_ROUTES:
         paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
     paths |= {PREFIX + path: operations for path, operations in letter_paths().items()}
+    paths[f"{PREFIX}/events"] = {"get": _live_events()}
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     for path, summary in {"/livez": "Does it live", "/readyz": "Is it ready"}.items():
@@ -55,7 +64,7 @@ def document() -> Schema:
         "paths": paths,
         "components": {
             "schemas": {**schemas, **SCHEMAS},
-            "responses": {name: refusal(sentence, code) for name, sentence, code in REFUSALS.values()},
+            "responses": {name: refusal(status) for status, (name, _, _) in REFUSALS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -145,6 +154,16 @@ def _outcome() -> Schema:
 def tag_of(path: str) -> str:
     """Return the group a path below the prefix is shown in: its first part."""
     return path.split("/")[1]
+
+
+def _live_events() -> Schema:
+    operation = _operation("GET", "/events", "What happens, as it happens (server-sent events)", "events")
+    last = in_header("Last-Event-ID", "The id of the last event seen: go on behind it.")
+    operation["parameters"] = [*filters(LIVE_FILTERS), last]
+    stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
+    operation["responses"] = {"200": {"description": "It goes on until somebody hangs up.", "content": stream}}
+    operation["responses"] |= refusals((400, 401, 500, 503))
+    return operation
 
 
 def _operation(method: str, path: str, summary: str, tag: str) -> Schema:

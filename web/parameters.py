@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 
-from .schemas import TEXT, TIME, Schema
+from .schemas import TEXT, Schema
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # as `domain.message` has it
 IDENTIFIER: Schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": PRINTABLE}
+MAYBE_EMPTY: Schema = {"type": "string", "maxLength": 128, "pattern": PRINTABLE}
 AGGREGATE: Schema = {"enum": ["order", "inventory"]}
 TIMES = ("from", "to", "asOf")
 
@@ -28,7 +29,7 @@ def _of_filter(name: str, sentence: str) -> Schema:
         return {"enum": sentence.split(" or ")}
     if name == "version":
         return {"type": "integer", "minimum": 1}
-    return TIME if name in TIMES else IDENTIFIER
+    return {**TEXT, "examples": ["2026-11-23T10:00:00.000Z"]} if name in TIMES else IDENTIFIER
 
 
 def in_query(name: str, sentence: str, schema: Schema = TEXT) -> Schema:
@@ -51,7 +52,7 @@ COMMAND_HEADERS = [
     in_header("If-Match", 'The version seen, as in the ETag: `"3"`. 412 when there is a newer one.',
               {"type": "string", "pattern": r'^(\*|"[0-9]{1,18}")$'}),
     in_header("Prefer", "`respond-async`: 202 at once. `wait=2`: wait no longer than so many seconds."),
-    in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id.", IDENTIFIER),
+    in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id.", MAYBE_EMPTY),
 ]  # fmt: skip
 CONSISTENCY = [
     in_header("Consistency-Token", "From a command's answer: wait until the read model has got there."),

@@ -1,5 +1,6 @@
 """The answers that say no, for the OpenAPI document."""
 
+from .codes import codes
 from .schemas import Schema, ref
 
 REFUSALS = {
@@ -24,7 +25,12 @@ def refusals(statuses: tuple[int, ...]) -> Schema:
     return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status][0]}"} for status in statuses}
 
 
-def refusal(sentence: str, code: str) -> Schema:
-    """Return the description of an answer that says no."""
+def refusal(status: int) -> Schema:
+    """Return the description of an answer that says no, with every code it may carry."""
+    _, sentence, code = REFUSALS[status]
+    names = ", ".join(f"`{name}`" for name in codes()[status])
     example = {"success": False, "error": code, "message": sentence, "details": {}}
-    return {"description": sentence, "content": {"application/json": {"schema": ref("Error"), "example": example}}}
+    return {
+        "description": f"{sentence} Codes: {names}.",
+        "content": {"application/json": {"schema": ref("Error"), "example": example}},
+    }

@@ -4,6 +4,8 @@ from typing import Any, get_args
 
 from projections.explanation import WaitsFor
 
+from .codes import every_code
+
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
@@ -70,7 +72,7 @@ SCHEMAS: dict[str, Schema] = {
         "required": ["success", "error", "message"],
         "properties": {
             "success": {"const": False},
-            "error": {"type": "string", "description": "a code to act on, such as ORDER_NOT_FOUND"},
+            "error": {"enum": every_code(), "description": "what to act on"},
             "message": {"type": "string", "description": "a sentence for a person"},
             "details": {"type": "object", "description": "the data behind the sentence"},
             "errors": {"type": "object", "additionalProperties": TEXT, "description": "field → what is wrong with it"},
@@ -103,6 +105,10 @@ SCHEMAS: dict[str, Schema] = {
                        lines=list_of({"type": "object"})),
     "ParkedKey": record(tuple(_PARKED), **_PARKED),
     "ParkedLetters": record((*_PARKED, "items"), **_PARKED, items=list_of({"type": "object"})),
+    "Letter": record(("kind", "topic", "partition", "offset", "code", "message", "time"), kind=TEXT, topic=TEXT,
+                     partition=COUNT, offset=COUNT, code=TEXT, message=TEXT, time=TIME, key=TEXT, value=TEXT,
+                     headers=list_of({"type": "object"}), aggregate=TEXT, aggregateId=TEXT, commandId=TEXT,
+                     commandType=TEXT, attempts=COUNT, traceback=TEXT, reason=TEXT, role=TEXT),
     "LettersHandled": record(("aggregate", "aggregateId", "commandId", "left"), aggregate=TEXT, aggregateId=TEXT,
                              commandId=TEXT, retried=COUNT, discarded=COUNT, left=COUNT, failed={"type": "object"}),
     "Outcome": record(("id", "status"), id=TEXT, status={"enum": ["accepted", "rejected", "pending"]}, type=TEXT,

@@ -13,6 +13,8 @@ from streams.letterreader import LetterReader
 from streams.settings import Settings
 from streams.waiting import Waiting
 
+from .live.hub import Hub
+
 REMEMBERED = 50_000  # command ids
 
 
@@ -42,6 +44,7 @@ class Services:
     queries: Queries
     keys: IdempotencyKeys
     letters: LetterReader
+    live: Hub
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)
 

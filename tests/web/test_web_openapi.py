@@ -1,13 +1,19 @@
 """The OpenAPI document: valid, complete, and with examples that its own schemas accept."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+import web
+from streams import codec
+from web.codes import codes, every_code
 from web.commands import validated
 from web.openapi import document
+from web.refusals import REFUSALS
 from web.routes import COMMAND_ROUTES, CommandRoute
 
 DOCUMENT = document()
@@ -36,3 +42,16 @@ def test_the_examples_are_what_the_schemas_and_the_models_accept(route: CommandR
     Draft202012Validator(schema).validate(content["example"])
     ids = {"shipmentId": "s-1", "returnId": "r-1"}
     validated(route.body or route.command, {**content["example"], **ids})
+
+
+def test_every_code_an_answer_can_carry_is_listed_with_its_status() -> None:
+    listed = set(every_code())
+    assert set(DOCUMENT["components"]["schemas"]["Error"]["properties"]["error"]["enum"]) == listed
+    written = re.compile(r'(?:Problem|unavailable|invalid|BadMessage)\(\s*(?:\d+,\s*)?(?:[^()]*, )?"([A-Z_]{5,})"')
+    sources = [*Path(web.__path__[0]).glob("*.py"), Path(codec.__file__)]
+    found = {code for source in sources for code in written.findall(source.read_text())}
+    found.remove("UNKNOWN_EVENT")  # of the log, never of an answer
+    assert {"NOT_JSON", "UNAUTHORIZED", "UNKNOWN_TYPE", "INVALID_ORDER", "KAFKA_UNAVAILABLE"} <= found <= listed
+    for status, (name, _, _) in REFUSALS.items():
+        sentence = DOCUMENT["components"]["responses"][name]["description"]
+        assert all(f"`{code}`" in sentence for code in codes()[status])

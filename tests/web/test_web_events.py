@@ -1,0 +1,211 @@
+"""Live events: filtered, resumed, cut off with a reason, a thousand at once, and ended with the process."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from system import Api, System, eventually
+
+from web.live.event import LiveEvent
+from web.live.listeners import QUEUE_BYTES, Listener, Listeners, Wanted, wake
+from web.live.position import decode, encode
+from web.live.recent import MOST_EVENTS, Recent
+
+Message = dict[str, str]
+
+
+async def messages(response: aiohttp.ClientResponse) -> AsyncIterator[Message]:
+    """Yield what a stream says: `event`, `data` and `id` of each message that has data."""
+    message: Message = {}
+    async for line in response.content:
+        name, _, value = line.decode().rstrip("\n").partition(": ")
+        if name:
+            message[name] = value
+        elif "data" in message:
+            yield message
+            message = {}
+
+
+@asynccontextmanager
+async def listening(api: Api, last: str | None = None, **query: str) -> AsyncIterator[AsyncIterator[Message]]:
+    headers = {"Last-Event-ID": last} if last else {}
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
+    async with api.session.get("events", params=query, headers=headers, timeout=timeout) as response:
+        assert response.status == 200, await response.text()
+        assert response.content_type == "text/event-stream"
+        yield messages(response)
+
+
+async def take(stream: AsyncIterator[Message], count: int) -> list[Message]:
+    async with asyncio.timeout(60):
+        return [await anext(stream) for _ in range(count)]
+
+
+async def test_an_order_is_told_as_it_happens_with_its_place_in_kafka(api: Api, unique: Callable[[str], str]) -> None:
+    product, order = unique("boots"), unique("o")
+    await api.stock(product, 5)
+    async with listening(api, subject=order) as stream:
+        await api.place((product, 2), orderId=order)
+        found = await take(stream, 3)
+    assert {each["event"] for each in found} == {"OrderPlaced", "StockReserved", "AllocationRecorded"}
+    placed = json.loads(found[0]["data"])
+    assert (placed["type"], placed["subject"], placed["sequence"]) == ("OrderPlaced", order, 1)
+    assert placed["kafkatopic"] == "order-events"
+    assert placed["kafkaoffset"] >= 0
+
+
+async def test_only_what_was_asked_for(api: Api, unique: Callable[[str], str]) -> None:
+    product, customer, order, other = unique("boots"), unique("ada"), unique("o"), unique("o")
+    await api.stock(product, 9)
+    async with (
+        listening(api, types="OrderPlaced,OrderHeld", customerId=customer) as theirs,
+        listening(api, aggregate="inventory", subject=product) as stock,
+    ):
+        await api.place((product, 1), orderId=other)
+        await api.place((product, 1), orderId=order, customerId=customer)
+        await api("POST", f"/orders/{order}/hold", {"reason": "fraud check"})
+        assert [each["event"] for each in await take(theirs, 2)] == ["OrderPlaced", "OrderHeld"]
+        assert {each["event"] for each in await take(stock, 2)} == {"StockReserved"}
+
+
+async def test_who_comes_again_misses_nothing_and_gets_nothing_twice(api: Api, unique: Callable[[str], str]) -> None:
+    product, order = unique("boots"), unique("o")
+    await api.stock(product, 5)
+    async with listening(api, subject=order, aggregate="order") as stream:
+        await api.place((product, 1), orderId=order)
+        first = await take(stream, 2)
+    await api("POST", f"/orders/{order}/hold", {"reason": "one"})
+    await api("DELETE", f"/orders/{order}/hold")
+    async with listening(api, last=first[0]["id"], subject=order, aggregate="order") as stream:
+        await api("POST", f"/orders/{order}/hold", {"reason": "two"})
+        again = await take(stream, 4)
+    assert [json.loads(each["data"])["sequence"] for each in again] == [2, 3, 4, 5]
+
+
+async def test_from_the_beginning_everything_is_read_from_kafka(
+    api: Api, unique: Callable[[str], str], installation: tuple[str, Any]
+) -> None:
+    product, order = unique("boots"), unique("o")
+    await api.stock(product, 5)
+    await api.place((product, 1), orderId=order)
+    beginning = encode([0] * (2 * installation[1].partitions), installation[1].partitions)
+    async with listening(api, last=beginning, subject=order) as stream:
+        assert (await take(stream, 3))[0]["event"]
+
+
+@pytest.mark.parametrize(
+    ("query", "last", "field"),
+    [
+        ({"types": "OrderEaten"}, None, "types"),
+        ({"aggregate": "shop"}, None, "aggregate"),
+        ({}, "1.2-3.4", "Last-Event-ID"),
+        ({}, "x", "Last-Event-ID"),
+        ({}, "-".join([".".join(["99999999"] * 8)] * 2), "Last-Event-ID"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(api: Api, query: Any, last: str | None, field: str) -> None:
+    status, answer, _ = await api("GET", "/events", params=query, headers={"Last-Event-ID": last} if last else {})
+    assert (status, list(answer["errors"])) == (400, [field])
+
+
+async def test_a_thousand_listen_while_commands_are_answered(api: Api, unique: Callable[[str], str]) -> None:
+    """All of them hear of the order, over raw sockets, and a command in the middle of it is answered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4_000)), hard))
+    product, order = unique("boots"), unique("o")
+    await api.stock(product, 5)
+    place = urlsplit(str(api.session._base_url))
+    request = f"GET /api/v1/events?subject={order} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+    async def listen(turns: asyncio.Semaphore) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with turns:
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(request)
+            assert b" 200 " in await reader.readline()
+            await reader.readuntil(b"retry: 2000")
+            return reader, writer
+
+    try:
+        async with asyncio.timeout(240):
+            turns = asyncio.Semaphore(50)
+            clients = await asyncio.gather(*(listen(turns) for _ in range(1_000)))
+            await api.place((product, 1), orderId=order)
+            status, _, _ = await api("POST", f"/orders/{order}/hold", {"reason": "in the middle"})
+            assert status == 200
+            heard = await asyncio.gather(*(reader.readuntil(b"in the middle") for reader, _ in clients))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(heard) == 1_000
+    assert all(text.count(b"event: OrderPlaced") == 1 for text in heard)
+    for _, writer in clients:
+        writer.close()
+
+
+def event(number: int, slot: int = 0, message: bytes = b"event: x\n\n") -> LiveEvent:
+    return LiveEvent(slot, number, "OrderHeld", "order", f"o-{number}", f"o-{number}", None, 0.0, 0.0, message)
+
+
+async def test_who_is_too_slow_is_cut_off_with_the_reason() -> None:
+    listeners, slow, quick = Listeners(), Listener(Wanted()), Listener(Wanted())
+    listeners.add(slow)
+    listeners.add(quick)
+    big = b"x" * (QUEUE_BYTES // 2 + 1)
+    for number in range(2):
+        await wake(listeners.tell([(event(number), None, big)]))
+        assert await quick.take(1) == big
+    assert slow.closed is not None
+    assert "too slow" in slow.closed
+    assert quick.closed is None
+    assert await slow.take(1) == big  # what it had got before
+    assert await slow.take(1) == b""
+
+
+def test_recent_events_are_kept_up_to_a_bound_and_know_what_they_no_longer_have() -> None:
+    recent = Recent(partitions=1, position=[10, 0])
+    for number in range(10, 20):
+        recent.add(event(number))
+    assert recent.has([15, 0])
+    assert [sent.event.offset for sent in recent.behind([17, 0])] == [17, 18, 19]
+    assert decode(recent.id, 1) == (20, 0)
+    for number in range(MOST_EVENTS):
+        recent.add(event(number, slot=1))
+    assert not recent.has([15, 0])
+    assert recent.has([20, 0])
+
+
+async def test_a_stopping_process_says_goodbye(tmp_path_factory: pytest.TempPathFactory, system: System) -> None:
+    """A second api process beside the system's ends its streams before it goes."""
+    port = urlsplit(system.base).port or 0
+    env = {**os.environ, **system.env, "FULFILLMENT_WORKER_PORT": str(port + 17), "FULFILLMENT_INSTANCE": "bye"}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "ops.cli", "worker", "api", env=env)
+    try:
+        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port + 17}/api/v1/") as session:
+            await eventually(lambda: _answers(session), bool, 60)
+            async with listening(Api(session)) as stream:
+                process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(60):
+                    last = [message async for message in stream][-1]
+        assert last["event"] == "closed"
+        assert "stopping" in json.loads(last["data"])["reason"]
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _answers(session: aiohttp.ClientSession) -> bool:
+    try:
+        async with session.get("/readyz") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False

@@ -1,0 +1,1 @@
+"""Live events: one reader of Kafka a process, and everybody who listens."""

@@ -1,0 +1,52 @@
+"""An event on its way to listeners: encoded once, with what filters ask for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+AGGREGATES = ("order", "inventory")  # whose events are on the topics of `position.TOPICS`
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """An event, where it stands, and its SSE message without the id."""
+
+    slot: int  # its partition's place in a `Position`
+    offset: int
+    type: str
+    aggregate: str
+    subject: str  # the aggregate's id
+    order_id: str | None  # the order it is about, if any
+    customer_id: str | None  # whose order it places
+    seconds: float  # when Kafka got it, Unix time
+    latency: float  # seconds from its command to the log
+    message: bytes
+
+
+def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
+    """Return the event in a Kafka record; ValueError or KeyError when it is none of ours."""
+    value: bytes = record.value
+    envelope: dict[str, Any] = orjson.loads(value)
+    data: Mapping[str, Any] = envelope["data"]
+    subject = envelope["subject"]
+    where = f',"kafkatopic":"{record.topic}","kafkapartition":{record.partition},"kafkaoffset":{record.offset}}}'
+    seconds = record.timestamp / 1000
+    return LiveEvent(
+        slot=slot,
+        offset=record.offset,
+        type=envelope["type"],
+        aggregate=AGGREGATES[topic],
+        subject=subject,
+        order_id=subject if topic == 0 else data.get("orderId"),
+        customer_id=data.get("customerId"),
+        seconds=seconds,
+        latency=max(seconds - _seconds(envelope["time"]), 0.0),
+        message=b"event: %b\ndata: %b%b\n\n" % (envelope["type"].encode(), value[:-1], where.encode()),
+    )
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

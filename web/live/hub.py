@@ -1,0 +1,188 @@
+"""One reader of the event topics a process, while anybody wants them, and everybody who listens to it.
+
+BadPosition                    a Last-Event-ID that is none of this installation
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from pymongo.errors import PyMongoError
+
+from projections.mongo.queries import Queries
+from streams.gateway import GatewayUnavailable
+from streams.settings import Settings
+
+from .customers import Customers
+from .event import LiveEvent, live_event
+from .listeners import Listener, Listeners, Wanted, wake
+from .position import Position
+from .rates import STEP_SECONDS, STEPS, Rates
+from .reader import Reader, reading
+from .recent import Recent, Sent
+
+log = logging.getLogger(__name__)
+
+HISTORY_RECORDS = 20_000  # read at most when it begins, to know the last minutes
+PATIENCE_SECONDS = 15.0  # until the reader is there
+BEHIND_SECONDS = 5.0
+IDLE_SECONDS = 60.0  # without anybody who wants anything, the reader stops
+RETRY_SECONDS = 0.5
+PAUSE_PER_LISTENER, LONGEST_PAUSE = 0.0005, 0.5  # seconds between two batches: fewer, larger writes for many
+CATCHING_UP = 4  # listeners that read on from older positions at the same time
+
+
+class BadPosition(Exception):
+    """A Last-Event-ID that is none of this installation."""
+
+
+class Hub:
+    """Reads while there are listeners, or somebody asked for rates a moment ago; costs nothing otherwise."""
+
+    def __init__(self, settings: Settings, queries: Queries) -> None:
+        self.settings = settings
+        self.listeners, self.customers, self.rates = Listeners(), Customers(queries), Rates()
+        self.recent: Recent | None = None  # None until the reader has a position
+        self._ready = asyncio.Event()  # it has read what was there when it began
+        self._task: asyncio.Task[None] | None = None
+        self._wanted_at = 0.0
+        self._catching_up = asyncio.Semaphore(CATCHING_UP)
+        self._stopping = False
+
+    async def started(self) -> Recent:
+        """Return once the reader is there; `GatewayUnavailable` when it does not get there."""
+        self._wanted_at = time.monotonic()
+        if self._task is None and not self._stopping:
+            self._task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._ready.wait()
+        except TimeoutError:
+            raise GatewayUnavailable("the event topics cannot be read") from None
+        assert self.recent is not None
+        return self.recent
+
+    async def listen(self, listener: Listener, position: Position | None) -> AsyncGenerator[bytes, None]:
+        """Yield what a listener has missed since `position`; behind the last of it, it is one of the listeners."""
+        recent = await self.started()
+        if position is not None:
+            await self._until_reached(recent, position)
+            if not recent.has(position):
+                async with self._catching_up:
+                    async for chunk, reached in self._older(listener.wanted, position):
+                        position = reached
+                        yield chunk
+        if listener.wanted.customer is not None:
+            await self.customers.look_up(recent.events)
+        # no await from here on, so that nothing falls between
+        self.listeners.add(listener)
+        yield self._chunk(listener.wanted, recent.behind(position) if position is not None else [])
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a listener."""
+        self.listeners.remove(listener)
+        self._wanted_at = time.monotonic()
+
+    async def stop(self) -> None:
+        """Close all listeners and the reader."""
+        self._stopping = True
+        self.listeners.close("the server is stopping; connect again")
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=3)
+
+    async def _until_reached(self, recent: Recent, position: Position) -> None:
+        """Wait a little for a reader that is not as far as the one of the process a client comes from."""
+        until = time.monotonic() + BEHIND_SECONDS
+        while not recent.reached(position):
+            if time.monotonic() > until:
+                raise BadPosition
+            await asyncio.sleep(0.05)
+
+    async def _older(self, wanted: Wanted, position: Position) -> AsyncIterator[tuple[bytes, Position]]:
+        """Yield what is older than the recent events, with the position behind it, until the recent ones join."""
+        assert self.recent is not None
+        async with reading(self.settings, "api-events-older") as reader:
+            starts = await reader.starts()
+            reader.seek([max(pair) for pair in zip(position, starts, strict=True)])
+            own = Recent(self.settings.partitions, reader.position)
+            while not self.recent.has(reader.position):
+                events = self._decoded(await reader.next())
+                if wanted.customer is not None:
+                    await self.customers.look_up(events)
+                sent = [own.add(event) for event in events]
+                own.position = list(reader.position)
+                yield self._chunk(wanted, sent) + f"id: {own.id}\n\n".encode(), tuple(reader.position)
+
+    def _chunk(self, wanted: Wanted, sent: Sequence[Sent]) -> bytes:
+        return b"".join([each.message for each in sent if wanted.takes(each.event, self.customers.of(each.event))])
+
+    async def _run(self) -> None:
+        while self._is_wanted():
+            try:
+                async with reading(self.settings, "api-events") as reader:
+                    await self._begin(reader)
+                    while self._is_wanted():
+                        await self._next(reader)
+            except (KafkaError, OSError) as error:
+                log.warning("live events cannot be read, trying again: %r", error)
+            except Exception:
+                log.exception("reading live events failed, trying again")
+            await asyncio.sleep(RETRY_SECONDS)
+        self._ready.clear()
+        self.recent, self._task = None, None
+
+    def _is_wanted(self) -> bool:
+        return len(self.listeners) > 0 or time.monotonic() - self._wanted_at < IDLE_SECONDS
+
+    async def _begin(self, reader: Reader) -> None:
+        """Go on where an earlier reader ended; the first one reads the last minutes, if not too many."""
+        if self.recent is not None:
+            reader.seek(self.recent.position)
+            return
+        ends, least = await reader.ends(), HISTORY_RECORDS // len(reader.partitions)
+        since = await reader.since(time.time() - STEP_SECONDS * STEPS)
+        reader.seek([max(first, end - least) for first, end in zip(since, ends, strict=True)])
+        self.rates = Rates()
+        self.recent = Recent(self.settings.partitions, reader.position)
+        while any(ours < end for ours, end in zip(reader.position, ends, strict=True)):
+            await self._next(reader)
+        self._ready.set()
+
+    async def _next(self, reader: Reader) -> None:
+        assert self.recent is not None
+        events = self._decoded(await reader.next())
+        if self.listeners.ask_for_customers():
+            await self._know_customers(events)
+        sent = [self.recent.add(event) for event in events]
+        self.recent.position = list(reader.position)
+        for event in events:
+            self.rates.add(event)
+        told = self.listeners.tell((each.event, self.customers.of(each.event), each.message) for each in sent)
+        await wake(told)
+        if told:
+            await asyncio.sleep(min(len(self.listeners) * PAUSE_PER_LISTENER, LONGEST_PAUSE))
+
+    async def _know_customers(self, events: Sequence[LiveEvent]) -> None:
+        """Look the customers up; without MongoDB nobody can say whose events these are, so who asks must come again."""
+        try:
+            await self.customers.look_up(events)
+        except PyMongoError as error:
+            log.warning("customers of live events cannot be looked up: %r", error)
+            self.listeners.close_where(lambda wanted: wanted.customer is not None, "the read models are away")
+
+    def _decoded(self, fetched: Sequence[tuple[int, list[Any]]]) -> list[LiveEvent]:
+        found = []
+        for slot, records in fetched:
+            for record in records:
+                try:
+                    event = live_event(record, slot, slot // self.settings.partitions)
+                except (ValueError, KeyError, TypeError):
+                    log.warning("an event that is none of ours was skipped: %.200r", record.value)
+                    continue
+                self.customers.learn(event)
+                found.append(event)
+        return found

@@ -1,0 +1,29 @@
+"""Where a listener stands: the next offset of every partition of the event topics, as an SSE `id`.
+
+`12.5.7-33.2.1`: three partitions of `order-events`, then of `inventory-events`.
+"""
+
+import re
+from collections.abc import Sequence
+
+from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
+
+TOPICS = (ORDER_EVENTS, INVENTORY_EVENTS)
+_SHAPE = re.compile(r"\d{1,19}(\.\d{1,19})*(-\d{1,19}(\.\d{1,19})*)*", re.ASCII)
+Position = tuple[int, ...]  # topic by topic, partition by partition
+
+
+def encode(position: Sequence[int], partitions: int) -> str:
+    """Return a position as an SSE id."""
+    topics = (position[start : start + partitions] for start in range(0, len(position), partitions))
+    return "-".join(".".join(map(str, offsets)) for offsets in topics)
+
+
+def decode(sent: str, partitions: int) -> Position | None:
+    """Return the position in an id; None when it is none of an installation with so many partitions."""
+    if not _SHAPE.fullmatch(sent):
+        return None
+    topics = [[int(offset) for offset in part.split(".")] for part in sent.split("-")]
+    if len(topics) != len(TOPICS) or any(len(offsets) != partitions for offsets in topics):
+        return None
+    return tuple(offset for offsets in topics for offset in offsets)

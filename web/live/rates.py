@@ -1,0 +1,62 @@
+"""How much happened lately, and how fast: events by type, and the time from command to log, in steps of 5 seconds."""
+
+import math
+import time
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from .event import LiveEvent
+
+STEP_SECONDS, STEPS = 5, 180  # a quarter of an hour
+SAMPLES = 1_000  # latencies kept a step
+
+
+@dataclass
+class Step:
+    """What happened in one step."""
+
+    types: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)  # seconds
+
+
+class Rates:
+    """The last quarter of an hour, as far as this process has read it."""
+
+    def __init__(self) -> None:
+        self._steps: OrderedDict[int, Step] = OrderedDict()
+
+    def add(self, event: LiveEvent) -> None:
+        """Count an event when Kafka got it."""
+        number = int(event.seconds // STEP_SECONDS)
+        step = self._steps.setdefault(number, Step())
+        step.types[event.type] += 1
+        if event.aggregate == "order" and len(step.latencies) < SAMPLES:
+            step.latencies.append(event.latency)
+        while len(self._steps) > 2 * STEPS:
+            self._steps.popitem(last=False)
+
+    def as_json(self, now: float | None = None) -> dict[str, Any]:
+        """Return the steps, oldest first; the last one is still going on."""
+        last = int((time.time() if now is None else now) // STEP_SECONDS)
+        steps = [self._steps.get(number) for number in range(last - STEPS + 1, last + 1)]
+        return {
+            "stepSeconds": STEP_SECONDS,
+            "from": (last - STEPS + 1) * STEP_SECONDS,
+            "types": sorted({name for step in steps if step for name in step.types}),
+            "steps": [_step(step) for step in steps],
+        }
+
+
+def _step(step: Step | None) -> dict[str, Any]:
+    latencies = sorted(step.latencies) if step else []
+    return {
+        "events": dict(step.types) if step else {},
+        "p50": _quantile(latencies, 0.5),
+        "p99": _quantile(latencies, 0.99),
+    }
+
+
+def _quantile(values: list[float], part: float) -> float | None:
+    """Return a quantile in milliseconds; None of nothing."""
+    return round(values[max(math.ceil(part * len(values)) - 1, 0)] * 1000, 1) if values else None

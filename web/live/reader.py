@@ -1,0 +1,87 @@
+"""Reads the event topics without a group, from a position on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.settings import Settings
+
+from .position import TOPICS, Position
+
+POLL_MILLISECONDS = 1_000
+MOST = 2_000  # records at once
+
+
+class Reader:
+    """One consumer of every partition of the event topics; `position` is what comes next."""
+
+    def __init__(self, settings: Settings, consumer: Any) -> None:
+        self.consumer = consumer
+        self.partitions = slots(settings)
+        self.slot = {partition: slot for slot, partition in enumerate(self.partitions)}
+        self.position: list[int] = []
+
+    async def ends(self) -> Position:
+        """Return the position behind everything there is."""
+        found = await self.consumer.end_offsets(self.partitions)
+        return tuple(found[partition] for partition in self.partitions)
+
+    async def starts(self) -> Position:
+        """Return the position before everything that is still kept."""
+        found = await self.consumer.beginning_offsets(self.partitions)
+        return tuple(found[partition] for partition in self.partitions)
+
+    async def since(self, seconds: float) -> Position:
+        """Return the position of what Kafka got at a Unix time or later."""
+        found = await self.consumer.offsets_for_times(dict.fromkeys(self.partitions, int(seconds * 1000)))
+        ends = await self.ends()
+        return tuple(found[tp].offset if found[tp] else end for tp, end in zip(self.partitions, ends, strict=True))
+
+    def seek(self, position: Sequence[int]) -> None:
+        """Go on from `position`."""
+        for partition, offset in zip(self.partitions, position, strict=True):
+            self.consumer.seek(partition, offset)
+        self.position = list(position)
+
+    async def next(self) -> list[tuple[int, list[Any]]]:
+        """Return the next records, slot by slot; none within a second: an empty list.
+
+        `position` is behind them, and behind the transaction markers that come next, which nobody sees.
+        """
+        fetched = await self.consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=MOST)
+        self.position = [await self.consumer.position(partition) for partition in self.partitions]
+        return [(self.slot[partition], records) for partition, records in fetched.items()]
+
+
+def slots(settings: Settings) -> list[TopicPartition]:
+    """Return the partitions in the order of a `Position`."""
+    return [
+        TopicPartition(settings.named(topic.name), number) for topic in TOPICS for number in range(settings.partitions)
+    ]
+
+
+@asynccontextmanager
+async def reading(settings: Settings, name: str) -> AsyncIterator[Reader]:
+    """Return a reader that has no position yet; it is closed at the end."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        client_id=settings.named(name),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=500,
+        retry_backoff_ms=100,
+        check_crcs=False,
+    )
+    try:
+        await consumer.start()
+        reader = Reader(settings, consumer)
+        consumer.assign(reader.partitions)
+        yield reader
+    finally:
+        with suppress(Exception):
+            await asyncio.wait_for(consumer.stop(), 2)

@@ -1,0 +1,61 @@
+"""The newest events, kept in memory, so that who reconnects after a moment needs nothing of Kafka."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .event import LiveEvent
+from .position import encode
+
+MOST_EVENTS, MOST_BYTES = 5_000, 4 << 20
+
+
+class Sent(NamedTuple):
+    """An event, and its SSE message with the id."""
+
+    event: LiveEvent
+    message: bytes
+
+
+class Recent:
+    """The events between two positions: `floor`, and `position`, which is behind the newest."""
+
+    def __init__(self, partitions: int, position: Sequence[int]) -> None:
+        self.partitions = partitions
+        self.floor, self.position = list(position), list(position)
+        self._sent: deque[Sent] = deque()
+        self._bytes = 0
+
+    def add(self, event: LiveEvent) -> Sent:
+        """Take in the next event; return it with its id: the position behind it."""
+        self.position[event.slot] = event.offset + 1
+        sent = Sent(event, b"id: %b\n%b" % (encode(self.position, self.partitions).encode(), event.message))
+        self._sent.append(sent)
+        self._bytes += len(sent.message)
+        while len(self._sent) > MOST_EVENTS or self._bytes > MOST_BYTES:
+            gone = self._sent.popleft()
+            self._bytes -= len(gone.message)
+            self.floor[gone.event.slot] = gone.event.offset + 1
+        return sent
+
+    def has(self, position: Sequence[int]) -> bool:
+        """Say whether all that is behind `position` is here."""
+        return all(ours <= theirs for ours, theirs in zip(self.floor, position, strict=True))
+
+    def reached(self, position: Sequence[int]) -> bool:
+        """Say whether `position` is not ahead of what is here."""
+        return all(theirs <= ours for ours, theirs in zip(self.position, position, strict=True))
+
+    def behind(self, position: Sequence[int]) -> list[Sent]:
+        """Return what is behind `position`, in the order it came."""
+        return [sent for sent in self._sent if sent.event.offset >= position[sent.event.slot]]
+
+    @property
+    def events(self) -> list[LiveEvent]:
+        """All of them."""
+        return [sent.event for sent in self._sent]
+
+    @property
+    def id(self) -> str:
+        """The position, as an SSE id."""
+        return encode(self.position, self.partitions)
