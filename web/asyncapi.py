@@ -139,7 +139,6 @@ _EVENT = {
     "correlationid": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01",
     "causationid": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01",
     "sequence": 3,
-    "schemaversion": 1,
 }
 
 
