@@ -60,6 +60,7 @@ def _flow(bench: Bench) -> Iterator[Found]:
     if sizes.million:
         uvloop.run(fill(full, MILLION, HOT, bench.say))
         yield from _compared(bench, MILLION, "growth.flow.million")
+    bench.stacks.end("few")
 
 
 def _compared(bench: Bench, already: int, key: str) -> Iterator[Found]:

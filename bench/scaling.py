@@ -32,4 +32,5 @@ def scaling(bench: Bench) -> Iterator[Found]:
     for _ in bench.rounds("whole orders with one worker a role and with two", 30):
         alone = uvloop.run(place(one, sizes.flow)).rate
         flowed.append(uvloop.run(place(two, sizes.flow)).rate / alone)
+    bench.stacks.end("two")
     yield Figure("scaling.flow", "whole orders, two workers of every role", flowed, "×", RATIO)

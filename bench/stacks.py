@@ -97,6 +97,11 @@ class Stacks:
             self._installs[name] = self._started(install)
         return self._installs[name]
 
+    def end(self, name: str) -> None:
+        """End an installation that later parts do not need: an idle one costs a little too."""
+        if (install := self._installs.pop(name, None)) is not None:
+            install.down()
+
     @staticmethod
     def _started(stack: S) -> S:
         try:
