@@ -13,6 +13,7 @@ from ops.errors import CannotGoOn
 from ops.letters import letters
 from ops.options import Json, load_settings
 from ops.skip import skip
+from ops.tail import tail
 from streams.settings import ROLES
 
 
@@ -61,14 +62,21 @@ def down() -> None:
 
 
 @cli.command()
-def status(json: Json = False) -> None:
+def status(
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="again and again, until Ctrl-C")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="seconds between two looks")] = 2.0,
+) -> None:
     """Show what runs, what is ready and what is not handled yet; exits 1 unless all is ready."""
     import asyncio
 
     from ops.show import status_tables
     from ops.status import collect
+    from ops.watch import watch_status
 
     settings = load_settings()
+    if watch:
+        raise typer.Exit(0 if watch_status(settings, interval, json).ready else 1)
     found = asyncio.run(collect(settings))
     if json:
         typer.echo(found.as_json())
@@ -132,7 +140,7 @@ def list_topics() -> None:
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
 
-for command in (seed.seed, produce.produce, outcomes.outcomes, explain.explain, trace.trace, doctor, audit, skip):
+for command in (seed.seed, produce.produce, outcomes.outcomes, tail, explain.explain, trace.trace, doctor, audit, skip):
     cli.command()(command)
 
 if __name__ == "__main__":

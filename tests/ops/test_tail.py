@@ -1,0 +1,84 @@
+"""`fulfillment tail` and `fulfillment status --watch`, on the real topics and the real system."""
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from uuid import uuid4
+
+from system import FULFILLMENT, Api, System, eventually
+
+from ops.tailing import Message, Wanted, as_json, as_text, messages
+
+
+def there(system: System, wanted: Wanted, last: int = 0) -> list[Message]:
+    """Return what is on the topics: all, or the newest."""
+    found = messages(system.settings, wanted, from_beginning=not last, last=last, follow=False)
+    return list(found)
+
+
+async def test_messages_are_filtered_by_topic_type_and_key(system: System, api: Api) -> None:
+    product, order = f"tail-{uuid4().hex[:8]}", f"order-{uuid4().hex[:8]}"
+    await api.stock(product, 5)
+    await api.place((product, 1), orderId=order)
+    await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")
+    topics = ("order-commands", "order-events")
+    found = await asyncio.to_thread(there, system, Wanted(topics, frozenset(), order))
+    assert [(each.topic, each.type) for each in found] == [
+        ("order-commands", "PlaceOrder"),
+        ("order-commands", "RecordAllocation"),
+        ("order-events", "OrderPlaced"),
+        ("order-events", "AllocationRecorded"),
+    ]
+    placed = frozenset({"OrderPlaced"})
+    (one,) = await asyncio.to_thread(there, system, Wanted(topics, placed, order))
+    assert f"  {order}  " in as_text(one)
+    assert '"policy":"BACKORDER"' in as_text(one)
+    assert json.loads(as_json(one))["value"]["subject"] == order
+    newest = await asyncio.to_thread(there, system, Wanted(topics, frozenset(), order), 3)
+    assert {each.type for each in newest} >= {"AllocationRecorded", "RecordAllocation"}
+    assert (len(newest), newest) == (3, sorted(newest, key=lambda each: each.time))
+
+
+async def test_what_comes_is_shown(system: System, api: Api) -> None:
+    product = f"tail-{uuid4().hex[:8]}"
+    wanted = Wanted(("inventory-events", "command-outcomes"), frozenset({"StockAdjusted"}), product)
+    coming: Iterator[Message] = messages(system.settings, wanted, from_beginning=False, last=0, follow=True)
+    first = asyncio.create_task(asyncio.to_thread(next, coming))
+    quantities = iter(range(1, 1_000))
+
+    async def change() -> bool:
+        await api.stock(product, next(quantities))
+        return first.done()
+
+    await eventually(change, bool, 60, 0.2)
+    message = await first
+    assert (message.topic, message.key, message.type) == ("inventory-events", product, "StockAdjusted")
+    await asyncio.to_thread(coming.close)  # type: ignore[attr-defined]
+
+
+def test_what_is_no_json_and_what_a_terminal_would_obey_is_shown_harmless() -> None:
+    bell = Message("order-commands", 0, 7, "2026-11-23T10:00:00.000Z", "a\x1b[2J", "\x07 no JSON\n")
+    assert "a\\u001b[2J" in as_text(bell)
+    assert as_text(bell).endswith("\n    \\u0007 no JSON\\u000a")
+
+
+def test_an_unknown_topic_is_refused(system: System) -> None:
+    done = system.run("tail", "orders", check=False)
+    assert done.returncode == 78
+    assert "There is no topic orders; there are order-commands, " in done.stderr
+
+
+def test_the_status_is_shown_again_and_again(system: System) -> None:
+    system.quiet()
+    watch = [*FULFILLMENT, "status", "--watch", "--json", "--interval", "0.2"]
+    with subprocess.Popen(watch, env=system.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            looks = [json.loads(process.stdout.readline()) for _ in range(3)]
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert all({"ready", "processes", "lag"} <= look.keys() for look in looks)
+    assert looks[-1]["ready"]
