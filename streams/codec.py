@@ -62,7 +62,7 @@ def decode_command(
         raise BadMessage("INVALID_MESSAGE", "data must be a JSON object", envelope, data="must be an object")
     identifier = _identifier(envelope.get("id"), envelope) or derived_id(at.topic, at.partition, at.offset)
     try:
-        command = model.model_validate(data)
+        command = model.__pydantic_validator__.validate_python(data)
     except ValidationError as error:
         raise invalid(name, error, envelope) from error
     return CommandMessage(
@@ -207,7 +207,7 @@ class Envelope:
         return EventMessage(
             fields["id"],
             fields["subject"],
-            self.kind.model_validate(self.data),
+            self.kind.__pydantic_validator__.validate_python(self.data),  # what `model_validate` does, and half a µs
             fields["sequence"],
             fields["time"],
             fields["source"],

@@ -1,5 +1,6 @@
 """What is kept in both tables: where the input was handled to, and the answers to recent commands."""
 
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -54,6 +55,7 @@ class Answer:
         )
 
 
+@lru_cache(maxsize=1_000)  # asked for the event, and at once again for the outcome
 def event_id(aggregate_id: str, command_id: str, number: int) -> str:
     """Return the id of the `number`-th event (from 0) a command caused."""
     return derived_id(aggregate_id, command_id, number)

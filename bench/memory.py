@@ -1,0 +1,86 @@
+"""Topics, tables and a worker in memory, for measuring what is between them."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from bench.backlog import command, place_order
+from streams.app import create_app
+from streams.partitions import partition_of
+from streams.settings import Settings
+from streams.transactions import Write
+from streams.transport import Fetch, Member, Part
+from tables.store import Entries, PartitionedTable
+
+NOBODY = Member(0, "")
+NOW = 1_790_000_000_000  # ms
+PRODUCTS = 20
+
+
+class Log:
+    """Topics: what was written, and how far it was read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = settings.partitions
+        self._records: dict[TP, list[Any]] = defaultdict(list)
+        self._read: dict[TP, int] = defaultdict(int)
+
+    def write(self, writes: Iterable[Write]) -> None:
+        """Append what a transaction wrote."""
+        for topic, partition, key, value, headers in writes:
+            tp = TP(topic, partition if partition >= 0 else partition_of(key or b"", self._partitions))
+            log, size = self._records[tp], len(value or b"")
+            log.append(ConsumerRecord(*tp, len(log), NOW, 0, key, value, None, 10, size, tuple(headers or ())))
+
+    def begin_again(self) -> None:
+        """Read everything again."""
+        self._read.clear()
+
+    def fetches(self, topics: list[str], size: int) -> Iterator[Fetch]:
+        """Yield what was not read yet of `topics`, `size` records at a time, of all partitions as many."""
+        each = max(size // self._partitions, 1)
+        while parts := {
+            tp: part for tp in list(self._records) if tp.topic in topics and (part := self._next(tp, each))
+        }:
+            yield Fetch(0, NOBODY, parts)
+
+    def _next(self, tp: TP, count: int) -> Part | None:
+        began = self._read[tp]
+        records = self._records[tp][began : began + count]
+        self._read[tp] += len(records)
+        return Part(began, records) if records else None
+
+
+class Worker:
+    """What the process manager needs of one."""
+
+    def __init__(self, settings: Settings, topic_ids: dict[str, str]) -> None:
+        self.settings, self.topic_ids, self.app = settings, topic_ids, create_app("fulfilment", settings)
+
+    def stop_partition(self, tp: TP, record: Any, bug: Exception) -> None:
+        """Stop the measurement."""
+        raise bug
+
+
+def owned(table: PartitionedTable) -> PartitionedTable:
+    """Return `table`, empty, with all its partitions."""
+    table.data.replace({partition: Entries(table.codec, {}) for partition in range(table.app.settings.partitions)})
+    return table
+
+
+def placed(topic: str, count: int) -> Iterator[Write]:
+    """Yield PlaceOrder commands of two lines as the API writes them."""
+    for number in range(count):
+        key, value = place_order(str(uuid.uuid4()), f"p-{number % PRODUCTS}", f"p-{(number + 7) % PRODUCTS}")
+        yield Write(topic, -1, key.encode(), value)
+
+
+def stocked(topic: str) -> Iterator[Write]:
+    """Yield commands that put plenty of every product on the shelf."""
+    for product in range(PRODUCTS):
+        key, value = command(f"p-{product}", "ReceiveStock", {"quantity": 100_000_000})
+        yield Write(topic, -1, key.encode(), value)
