@@ -3,23 +3,24 @@
 import random
 
 import pytest
-from aiokafka.partitioner import murmur2 as aiokafka_murmur2
+from aiokafka.partitioner import murmur2
 
-from streams.partitions import murmur2, partition_of
+from streams.partitions import partition_of
 
 
+@pytest.mark.parametrize("partitions", [1, 8, 512, 1_000_003])
 @pytest.mark.parametrize(
     ("key", "signed"),
     [(b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536), (b"abc", 479470107)],
 )
-def test_hashes_are_those_of_kafkas_own_tests(key: bytes, signed: int) -> None:
+def test_hashes_are_those_of_kafkas_own_tests(key: bytes, signed: int, partitions: int) -> None:
     """org.apache.kafka.common.utils.UtilsTest.testMurmur2."""
-    assert murmur2(key) == signed & 0xFFFFFFFF
+    assert partition_of(key, partitions) == (signed & 0x7FFFFFFF) % partitions
 
 
 def test_random_keys_hash_as_aiokafka_has_them() -> None:
     draw = random.Random(2)
     for length in [*range(64)] * 30:
         key = draw.randbytes(length)
-        assert murmur2(key) == aiokafka_murmur2(key) & 0xFFFFFFFF
-        assert partition_of(key, 7) == (aiokafka_murmur2(key) & 0x7FFFFFFF) % 7
+        for partitions in (7, 1_000_003):
+            assert partition_of(key, partitions) == (murmur2(key) & 0x7FFFFFFF) % partitions
