@@ -29,6 +29,7 @@ LOGGING = (
 # so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second). A killed broker may
 # register again only when its old session has ended: after 3 s instead of 9. A transaction begun while the last one's
 # markers are still written waits 1 ms inside the broker (add.partitions.to.txn.retry.backoff.ms), not 20.
+# A record of a machine whose clock is hours ahead is taken: a worker whose records were refused would stand still.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -50,6 +51,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 message.max.bytes=4194304
+log.message.timestamp.after.max.ms=9223372036854775807
 replica.fetch.max.bytes=4194304
 metadata.max.idle.interval.ms=0
 broker.heartbeat.interval.ms=1000

@@ -1,7 +1,8 @@
 """What is running, on disk: the lock that says who supervises, and the file that says what.
 
 The lock is an flock, which the kernel releases when its holder dies: a stale lock does not exist. The pid in it is for
-people. Processes are recognised by pid and start time, because pids are used again.
+people. Processes are recognised by pid and start time, because pids are used again; since the machine's boot, because
+its clock may jump.
 """
 
 import fcntl
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from ops.errors import Unavailable, sentence_for
 
 # starting: processes are still missing; complete: all have been started; ready: all have been ready once
+SAME_SECONDS = 0.005  # the kernel counts hundredths
 Phase = Literal["starting", "complete", "ready"]
 
 
@@ -26,7 +28,7 @@ class Process(BaseModel):
     name: str
     role: str
     pid: int | None = None
-    create_time: float | None = None
+    started: float | None = None  # seconds after the machine's boot
     port: int | None = None
     state: str = "starting"
     restarts: int = 0
@@ -65,13 +67,22 @@ def read(data: Path) -> Stack | None:
 
 def running(process: Process) -> psutil.Process | None:
     """Return the live process that was recorded, not another one that got its pid since."""
-    if process.pid is None or process.create_time is None:
+    if process.pid is None or process.started is None:
         return None
     with suppress(psutil.Error):
         found = psutil.Process(process.pid)
-        if abs(found.create_time() - process.create_time) < 2 and found.status() != psutil.STATUS_ZOMBIE:
+        if abs(started(found) - process.started) < SAME_SECONDS and found.status() != psutil.STATUS_ZOMBIE:
             return found
     return None
+
+
+def started(process: psutil.Process) -> float:
+    """Return when a process was started, in seconds after the machine's boot; `psutil.Error` when it is gone."""
+    while True:
+        boot = psutil.boot_time()
+        created = psutil.Process(process.pid).create_time()  # asked anew: it is kept, and said by the clock
+        if boot == psutil.boot_time():  # the clock did not jump in between
+            return float(created - boot)
 
 
 @contextmanager

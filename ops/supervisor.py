@@ -13,7 +13,7 @@ import psutil
 
 from ops.lifeline import tied_to_parent
 from ops.logs import last_lines, rotated
-from ops.state import Phase, Process
+from ops.state import Phase, Process, started
 
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_AFTER = 0.2, 10.0, 30.0  # seconds
 
@@ -76,12 +76,12 @@ class Child:
             return _append(self.program.log, f"could not be started: {error}")
         if self._stopping.is_set():  # asked while it was being forked
             self._signal(signal.SIGTERM)
-        self._note(state="running", pid=process.pid, create_time=_create_time(process.pid))
+        self._note(state="running", pid=process.pid, started=_started(process.pid))
         await process.wait()
         with suppress(ProcessLookupError):  # what it started itself and left behind
             os.killpg(process.pid, signal.SIGKILL)
         self._process = None
-        self._note(pid=None, create_time=None)
+        self._note(pid=None, started=None)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with rotated(self.program.log).open("ab") as log:
@@ -150,9 +150,9 @@ class Supervisor:
         self._changed([*self._external, *(child.record for child in self._children)], self.phase)
 
 
-def _create_time(pid: int) -> float | None:
+def _started(pid: int) -> float | None:
     with suppress(psutil.Error):
-        return float(psutil.Process(pid).create_time())
+        return started(psutil.Process(pid))
     return None
 
 

@@ -54,7 +54,7 @@ class IdempotencyKeys:
                 return True, claim
             except DuplicateKeyError:
                 pass
-            again = {**_request(claim), "answer": None, "leasedUntil": {"$lt": now}}
+            again = {**_request(claim), "answer": None, "$or": _over(now, lease_seconds)}
             if taken := await self._keys.find_one_and_update(again, {"$set": {"leasedUntil": until}}):
                 return True, _claim(taken)
             if found := await self._keys.find_one({"_id": claim.key}):
@@ -68,6 +68,12 @@ class IdempotencyKeys:
     async def give_up(self, claim: Claim) -> None:
         """End the lease without an answer, so that the same request may be tried again at once."""
         await self._keys.update_one({"_id": claim.key}, {"$set": {"leasedUntil": datetime.fromtimestamp(0, UTC)}})
+
+
+def _over(now: datetime, lease_seconds: float) -> list[Document]:
+    """Return what is true of leases that are over: one that goes on for too long is of a clock that was set back."""
+    longest = now + timedelta(seconds=2 * lease_seconds)
+    return [{"leasedUntil": {"$lt": now}}, {"leasedUntil": {"$gt": longest}}]
 
 
 def _request(claim: Claim) -> Document:

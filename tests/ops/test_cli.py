@@ -96,9 +96,7 @@ async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, stat
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     me = psutil.Process()
-    worker = Process(
-        name="orders-0", role="orders", pid=me.pid, create_time=me.create_time(), port=port, state="running"
-    )
+    worker = Process(name="orders-0", role="orders", pid=me.pid, started=state.started(me), port=port, state="running")
     settings = Settings(data=tmp_path)
     state.write(Stack(pid=me.pid, host="0.0.0.0", phase="complete", processes=[worker]), tmp_path)
     try:

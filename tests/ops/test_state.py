@@ -50,8 +50,8 @@ def test_leftovers_are_ended_and_strangers_with_their_pid_are_not(tmp_path: Path
     left, stranger = psutil.Popen(SLEEPS), psutil.Popen(SLEEPS)
     try:
         records = [
-            Process(name="a", role="orders", pid=left.pid, create_time=left.create_time()),
-            Process(name="b", role="orders", pid=stranger.pid, create_time=1.0),
+            Process(name="a", role="orders", pid=left.pid, started=state.started(left)),
+            Process(name="b", role="orders", pid=stranger.pid, started=1.0),
         ]
         state.write(Stack(pid=1, host="127.0.0.1", processes=records), tmp_path)
         assert down(Settings(data=tmp_path)) == 1
@@ -61,6 +61,14 @@ def test_leftovers_are_ended_and_strangers_with_their_pid_are_not(tmp_path: Path
         for process in (left, stranger):
             process.kill() if process.is_running() else None
         stranger.wait()
+
+
+def test_a_process_is_recognised_after_the_clock_has_jumped(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Process(name="a", role="orders", pid=os.getpid(), started=state.started(psutil.Process()))
+    boot_time = psutil._pslinux.boot_time
+    for seconds in (3600, -3600):  # the kernel says when it booted by the clock it has now
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda seconds=seconds: boot_time() + seconds)
+        assert state.running(record) is not None
 
 
 def test_nothing_to_stop_is_fine(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
+from projections.mongo import idempotency
 from projections.mongo.client import Mongo
 from projections.mongo.idempotency import Claim, IdempotencyKeys
 
@@ -52,3 +54,29 @@ async def test_an_answered_request_is_not_done_again(keys: IdempotencyKeys):
     await keys.claim(FIRST, lease_seconds=-1)
     await keys.answer(FIRST, {"status": 201})
     assert not (await keys.claim(FIRST))[0]
+
+
+class Clock(datetime):
+    """A clock that can be set."""
+
+    offset = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.offset
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=-400), timedelta(hours=1)])
+async def test_a_clock_that_jumps_keeps_no_request_waiting(
+    keys: IdempotencyKeys, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+):
+    monkeypatch.setattr(idempotency, "datetime", Clock)
+    monkeypatch.setattr(Clock, "offset", timedelta())
+    await keys.claim(FIRST)  # and its process dies
+    assert not (await keys.claim(replace(FIRST, command_id="c-2")))[0]
+    monkeypatch.setattr(Clock, "offset", jump)
+    assert await keys.claim(replace(FIRST, command_id="c-3")) == (True, FIRST)
+    assert not (await keys.claim(replace(FIRST, command_id="c-4")))[0]
+    await keys.answer(FIRST, {"status": 201})
+    monkeypatch.setattr(Clock, "offset", timedelta())
+    assert await keys.claim(FIRST) == (False, replace(FIRST, answer={"status": 201}))
