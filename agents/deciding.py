@@ -74,6 +74,7 @@ class Deciding:
                     decided.stops[tp] = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {full}"
                     part.records = [each for each in part.records if each.offset < record.offset]
                     break
+        self.parking.remind(changes, decided)
         if part.ended - 1 > handled:
             changes.put(position_key(tp.topic), Position(part.ended - 1, self.topic_ids[tp.topic]))
         decided.writes += [Write(self.changelog, tp.partition, key, value) for key, value in changes.encode()]

@@ -3,6 +3,9 @@
 QueueFull                      a partition has as many letters as it may, and none of them can be handled
 """
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from streams.codec import BadMessage, decode_command
@@ -12,13 +15,15 @@ from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.transactions import ANY_PARTITION, Write
 from tables.letters import Letters, aggregates, parked
-from tables.parked import Letter
+from tables.parked import PARKED, Letter
 from tables.store import Changes
 
 from .answering import Answering
 from .decided import Decided
 from .letter import failed
 
+REMIND_SECONDS = 10 * 86_400.0  # a third of what `dead-letters` keeps
+REMINDED = 500  # letters a transaction tells again of, and the rest of the last aggregate
 RELIEF = 10_000  # letters a full partition tries in one transaction
 
 
@@ -36,9 +41,10 @@ class Drained(NamedTuple):
 class Parking:
     """Parks commands of one kind of aggregate, and handles them again."""
 
-    def __init__(self, settings: Settings, answering: Answering) -> None:
+    def __init__(self, settings: Settings, answering: Answering, now: Callable[[], float] = time.time) -> None:
         self.settings, self.answering, self.kind = settings, answering, answering.kind
         self.dead_letters = settings.named(DEAD_LETTERS.name)
+        self._now = now
         self._relieved: set[int] = set()  # full partitions whose letters were all tried by this process
 
     def waits(self, aggregate_id: str, changes: Changes[Any]) -> bool:
@@ -49,7 +55,7 @@ class Parking:
         """Park `letter`; once, however often it comes."""
         letters = Letters(changes, aggregate_id)
         if letter.command_id not in letters:
-            letters.append(letter)
+            letters.append(letter, self._now())
             self.record(decided, "parked", letter, aggregate_id, instant_of(letter.timestamp))
 
     def make_room(self, partition: int, changes: Changes[Any], decided: Decided) -> None:
@@ -115,6 +121,36 @@ class Parking:
         reason: str | None = None,
     ) -> None:
         """Write what happened to a letter to `dead-letters`."""
+        decided.letters[letter.topic, kind] += 1
+        self._tell(decided, kind, letter, aggregate_id, time, reason)
+
+    def remind(self, changes: Changes[Any], decided: Decided) -> None:
+        """Tell the topic again of letters it would soon forget, some in each transaction."""
+        now, count = self._now(), changes.get(PARKED)
+        if count is None or not _long_ago(count.said, now):
+            return
+        told = 0
+        for aggregate_id in aggregates(changes.entries):
+            letters = Letters(changes, aggregate_id)
+            if (queue := letters.queue) is None or not _long_ago(queue.said, now):
+                continue
+            if told >= REMINDED:
+                return
+            for letter in letters:
+                self._tell(decided, "parked", letter, aggregate_id, instant_of(letter.timestamp))
+                told += 1
+            letters.said(now)
+        changes.put(PARKED, replace(count, said=now))
+
+    def _tell(
+        self,
+        decided: Decided,
+        kind: LetterKind,
+        letter: Letter,
+        aggregate_id: str | None,
+        time: str,
+        reason: str | None = None,
+    ) -> None:
         dead = DeadLetter(
             kind=kind,
             topic=letter.topic,
@@ -136,4 +172,8 @@ class Parking:
         )
         key = letter.key if letter.key or aggregate_id is None else aggregate_id.encode()
         decided.writes.append(Write(self.dead_letters, ANY_PARTITION, key, dead.encode(), CONTENT_TYPE))
-        decided.letters[letter.topic, kind] += 1
+
+
+def _long_ago(said: float, now: float) -> bool:
+    """Return whether the topic may forget soon what it was told then; a clock may have been set, either way."""
+    return abs(now - said) > REMIND_SECONDS

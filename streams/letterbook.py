@@ -1,6 +1,6 @@
 """Which letters are parked, folded from `dead-letters`, for everybody who is not the worker that has them.
 
-The workers' tables are the truth; the topic tells it for 30 days after a letter was parked, or last tried in vain.
+The workers' tables are the truth; the topic is told again of letters that wait long, before it forgets them.
 """
 
 from collections import deque
@@ -51,7 +51,7 @@ class Letterbook:
 
     def letters(self, key: Key) -> list[DeadLetter]:
         """Return an aggregate's letters, in the order they will be handled."""
-        return list(self._queues.get(key, {}).values())
+        return sorted(self._queues.get(key, {}).values(), key=lambda letter: letter.offset)  # all of one partition
 
     def of_command(self, command_id: str) -> DeadLetter | None:
         """Return the letter a command is parked in."""

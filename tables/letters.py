@@ -47,13 +47,13 @@ class Letters:
         queue = self.queue
         return None if queue is None else self._changes.get(self._letter(queue.first))
 
-    def append(self, letter: Letter) -> None:
-        """Park `letter` behind the others."""
-        queue = self.queue or Queue(0, 0)
+    def append(self, letter: Letter, now: float = 0.0) -> None:
+        """Park `letter` behind the others; `now` (Unix seconds) the topic is told of it."""
+        queue = self.queue or Queue(0, 0, now)
         self._changes.put(self._letter(queue.next), letter)
         self._changes.put(self._place(letter.command_id), Place(queue.next))
         self._changes.put(self._key, replace(queue, next=queue.next + 1))
-        self._count(1)
+        self._count(1, now)
 
     def replace(self, letter: Letter) -> None:
         """Write what has become of a letter that is here."""
@@ -72,9 +72,15 @@ class Letters:
         self._changes.put(self._key, replace(queue, first=first) if first < queue.next else None)
         self._count(-1)
 
-    def _count(self, more: int) -> None:
-        letters = parked(self._changes) + more
-        self._changes.put(PARKED, Parked(letters) if letters else None)
+    def said(self, at: float) -> None:
+        """Remember when the topic was last told of these letters."""
+        if (queue := self.queue) is not None:
+            self._changes.put(self._key, replace(queue, said=at))
+
+    def _count(self, more: int, at: float = 0.0) -> None:
+        before: Parked = self._changes.get(PARKED) or Parked(0, at)
+        letters = before.letters + more
+        self._changes.put(PARKED, replace(before, letters=letters) if letters else None)
 
     def _letter(self, number: int) -> bytes:
         return b"%b/%d" % (self._key, number)

@@ -24,17 +24,22 @@ BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a comman
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """How many letters a partition has."""
+    """How many letters a partition has, and when `dead-letters` was last told of all of them (Unix seconds)."""
 
     letters: int
+    said: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """An aggregate whose commands wait: the numbers of its first letter and of the next one to come."""
+    """An aggregate whose commands wait: the numbers of its first letter and of the next one to come.
+
+    `said`: when `dead-letters` was last told of all of them (Unix seconds).
+    """
 
     first: int
     next: int
+    said: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

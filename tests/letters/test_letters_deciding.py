@@ -1,9 +1,13 @@
 """Parking, retrying and discarding, as decisions: in order, once, up to the limit, and nothing dropped."""
 
+import json
 from typing import Any
 
 import pytest
 from letters_desk import Broken, Desk, keys
+
+from streams.letterbook import Letterbook
+from streams.letters import DeadLetter
 
 BOOTS, OTHER, THIRD = keys(3)
 
@@ -214,3 +218,48 @@ def test_headers_and_bytes_are_kept_as_they_came(desk: Desk) -> None:
     for message in desk.messages("dead-letters"):
         assert message["data"]["headers"] == [{"name": "h", "valueBase64": "/w=="}, {"name": "n", "value": None}]
         assert '"quantity"' in message["data"]["value"]
+
+
+DAY = 86_400.0
+PARKED_AT = 1_763_000_000.0  # of every record of the desk
+
+
+@pytest.mark.parametrize("days", [11, 40, -400])
+def test_the_topic_is_told_again_of_letters_it_would_forget(desk: Desk, days: int) -> None:
+    now = PARKED_AT + days * DAY
+    for at in (PARKED_AT + 9 * DAY, now, now + 9 * DAY, now + 11 * DAY):
+        desk.written.clear()
+        desk.restart()  # what was told when is kept
+        desk.deciding.parking._now = lambda at=at: at
+        desk.tell(receive(OTHER))
+        due = at in (now, now + 11 * DAY)
+        assert kinds(desk) == ([("parked", "a"), ("parked", "b"), ("parked", "c")] if due else [])
+    book = Letterbook()
+    for message in desk.messages("dead-letters"):
+        book.add(DeadLetter.decode(json.dumps(message).encode()))
+    assert [letter.command_id for letter in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]
+    assert book.summary(("inventory", BOOTS))["commandId"] == "a"
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
+
+
+def test_many_letters_are_told_again_some_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.letters.REMINDED", 1)
+    with Broken("SetStock"):
+        desk.tell(set_stock(1, THIRD), id="d")
+    desk.deciding.parking._now = lambda: PARKED_AT + 11 * DAY
+    desk.written.clear()
+    told = []
+    for _ in range(3):
+        desk.tell(receive(OTHER))
+        told.append(len(kinds(desk)))
+    assert sorted({told[0], told[1] - told[0]}) == [1, 3]
+    assert told[2] == 4
+
+
+def test_a_book_that_has_lost_old_letters_keeps_the_order(desk: Desk) -> None:
+    letters = [DeadLetter.decode(json.dumps(message).encode()) for message in desk.messages("dead-letters")]
+    book = Letterbook()
+    for letter in (*letters[1:], *letters):
+        book.add(letter)
+    assert [letter.command_id for letter in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]
