@@ -106,6 +106,11 @@ class System:
         return bool(status["ready"]) and not any(lags) and len(status["lag"]) >= 4
 
 
+def patience(seconds: float) -> float:
+    """Return how long takes here what takes `seconds` on a machine that has nothing else to do."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
     """Wait until a condition of another process holds."""
     end = time.monotonic() + seconds

@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 import pytest
-from system import Api, System, wait_until
+from system import Api, System, patience, wait_until
 
 ROLES = ["orders", "inventory", "fulfilment", "projector"]
 
@@ -19,7 +19,7 @@ async def test_a_role_goes_on_where_it_was(system: System, api: Api, role: str, 
     await asyncio.to_thread(
         wait_until,
         lambda: system.status()["ready"] and system.pid(f"{role}-0") not in (None, pid),
-        30,
+        patience(10),  # what the service promises, with its partitions
         f"{role} to be back",
     )
     last = await api.place((product, 4))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from kafka import messages
-from system import FULFILLMENT, Api, System, free_ports, wait_until
+from system import FULFILLMENT, Api, System, free_ports, patience, wait_until
 
 
 @contextmanager
@@ -69,7 +69,8 @@ async def test_a_second_worker_shares_the_work(
         second.send_signal(sign)
         leaving = asyncio.create_task(place(20))
         await asyncio.to_thread(second.wait, 20)
-        await asyncio.to_thread(wait_until, lambda: partitions(first_port) == inputs, 40, "the first to have all again")
+        within = patience(20)  # what the service promises, after kill -9 too
+        await asyncio.to_thread(wait_until, lambda: partitions(first_port) == inputs, within, "the first to have all")
         await leaving
     for order_id in placed:
         await api.order(order_id, lambda order: order["allocationStatus"] == "ALLOCATED", 40)
