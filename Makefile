@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: setup run stop seed test check schemas bench faults faults-points
+.PHONY: setup run stop seed test check schemas bench faults faults-points outages
 
 SEEDS ?= $(shell seq 1 30)
 
@@ -40,6 +40,9 @@ faults: setup
 
 faults-points: setup
 	$(BIN)/python tests/faults/run_points.py --write docs/reliability/points.md $(POINTS)
+
+outages: setup
+	$(BIN)/pytest -m slow tests/outages
 
 # Stamps rather than .venv itself: a directory's time says nothing about whether its installation was finished.
 $(STAMPS)/venv:

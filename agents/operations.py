@@ -4,6 +4,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streams import disk
 from streams.app import RoleApp
 from tables.letters import parked
 
@@ -11,14 +12,18 @@ from .entries import entries_page
 from .metrics import ParkedLetters
 
 
-def reasons(app: RoleApp) -> list[str]:
+async def reasons(app: RoleApp) -> list[str]:
     """Return why the worker is not ready; an empty list when it is."""
     consumer = app.consumer
     found = list(consumer.progress.stopped.values())
     if app.waiting_for:
         found.append(app.waiting_for)
+    elif not await consumer.answered():
+        found.append(f"Kafka is away: {app.settings.kafka} does not answer")
     if not consumer.prepared:
         found.append("partitions are being assigned or restored")
+    if found and (full := disk.full(app.settings.data)):  # why what it waits for is away
+        found.append(full)
     return found
 
 
@@ -39,7 +44,7 @@ def pages(app: RoleApp) -> None:
 
     @app.page("/readyz")
     async def readyz(self: Any, request: Any) -> Any:
-        found = reasons(app)
+        found = await reasons(app)
         partitions: dict[str, list[int]] = {}
         for tp in sorted(app.consumer.progress.handed if app.consumer.prepared else ()):
             partitions.setdefault(tp.topic, []).append(tp.partition)

@@ -102,7 +102,7 @@ class ProcessingWorker:
     async def _prepare(self, inputs: set[TP]) -> dict[TP, int]:
         """Restore the table and return where each input goes on: once no earlier owner's transaction is pending."""
         assert self.table is not None
-        offsets = await committed_offsets(self.settings, self.group, inputs)
+        offsets = await committed_offsets(self.settings, self.group, inputs, self.app.say_waiting)
         fault("offsets-read")
         changelog = self.table.changelog_topic.get_topic_name()
         restored = await restore(self.settings, changelog, {tp.partition for tp in inputs}, self.table.codec)

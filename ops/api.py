@@ -19,6 +19,7 @@ from agents.outcomes import Outcomes  # noqa: E402
 from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
+from streams import disk  # noqa: E402
 from streams.gateway import Gateway  # noqa: E402
 from streams.letterreader import LetterReader  # noqa: E402
 from streams.settings import Settings  # noqa: E402
@@ -100,12 +101,14 @@ class Api:
     async def reasons(self) -> dict[str, str]:
         """Return why the process is not ready; nothing when it is."""
         found = {}
-        if not self.gateway.ready:
-            found["kafka"] = "the producer has not reached Kafka yet"
+        if away := await self.gateway.away():
+            found["kafka"] = away
         if not self.outcomes.ready:
             found["outcomes"] = "the reader of command outcomes is not at the end of its topic yet"
         if not await self._mongo_answers():
             found["mongodb"] = "MongoDB does not answer"
+        if found and (full := disk.full(self.services.settings.data)):
+            found["disk"] = full
         return found
 
     async def _mongo_answers(self) -> bool:

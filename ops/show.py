@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ops import state
 from ops.status import Status
+from streams import disk
 from streams.settings import Settings
 from streams.topics import TopicDescription
 
@@ -40,7 +41,10 @@ def status_tables(status: Status, settings: Settings) -> Group:
     for group, topics in sorted(status.lag.items()):
         for topic, messages in sorted(topics.items()):
             lag.add_row(group, topic, str(messages))
-    return Group(processes, *([lag] if status.lag else []), f"logs: {settings.data / 'logs'}")
+    full = disk.full(settings.data)
+    return Group(
+        processes, *([lag] if status.lag else []), f"logs: {settings.data / 'logs'}", *([full] if full else [])
+    )
 
 
 def settings_table(settings: Settings) -> Table:

@@ -16,10 +16,12 @@ from ops.status import collect
 from ops.stores import STORES, Say, start_kafka, start_mongod
 from ops.supervisor import Program, Supervisor
 from ops.workers import workers
+from streams import disk
 from streams.settings import Settings
 
 LEAST_FREE_BYTES = 256 << 20
 STOP_SECONDS = 9.0
+DISK_SECONDS = 2.0
 
 # Workers end before what they write to.
 STAGES: tuple[Callable[[Program], bool], ...] = (
@@ -35,6 +37,7 @@ async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
         supervisor = Supervisor(lambda processes, phase: _record(settings, processes, phase), settings.restart_pause)
         stop = _stop_signal()
         starting = asyncio.create_task(_start(settings, counts, supervisor, say))
+        watching = asyncio.create_task(_watch_disk(settings, say))
         try:
             await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -42,10 +45,23 @@ async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
             await stop
             say("stopping")
         finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            for task in (starting, watching):
+                task.cancel()
+            await asyncio.gather(starting, watching, return_exceptions=True)
             await supervisor.stop(STAGES, STOP_SECONDS)
             state.state_file(settings.data).unlink(missing_ok=True)
+
+
+async def _watch_disk(settings: Settings, say: Say) -> None:
+    """Say that the disk is full, and that it is not any more."""
+    before: str | None = None
+    while True:
+        full = disk.full(settings.data)
+        if (full is None) != (before is None):
+            with suppress(OSError):  # where it is said may be on that disk
+                say(full or "there is room on the disk again")
+        before = full
+        await asyncio.sleep(DISK_SECONDS)
 
 
 async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supervisor, say: Say) -> None:
@@ -117,17 +133,22 @@ def _end(processes: list[psutil.Process], within: float) -> None:
 def _prepare(settings: Settings) -> None:
     """Make sure the data directory can be used, and that children may open the files they need."""
     end_leftovers(settings)
-    if (free := psutil.disk_usage(str(settings.data)).free) < LEAST_FREE_BYTES:
-        raise Unavailable(
-            f"The disk is full: {free >> 20} MiB are free where {settings.data} is, and Kafka and MongoDB need at "
-            f"least {LEAST_FREE_BYTES >> 20}. Free some space or set FULFILLMENT_DATA."
-        )
+    refuse_full_disk(settings)
     try:
         (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise sentence_for(error, settings.data) from error
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def refuse_full_disk(settings: Settings) -> None:
+    """Raise Unavailable when there is too little room where the data is to be."""
+    if (free := psutil.disk_usage(str(settings.data)).free) < LEAST_FREE_BYTES:
+        raise Unavailable(
+            f"The disk is full: {free >> 20} MiB are free where {settings.data} is, and Kafka and MongoDB need at "
+            f"least {LEAST_FREE_BYTES >> 20}. Free some space or set FULFILLMENT_DATA."
+        )
 
 
 def _record(settings: Settings, processes: list[state.Process], phase: state.Phase) -> None:

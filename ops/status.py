@@ -90,7 +90,9 @@ async def _condition(
     else:
         return await _ask(process, host, session)
     return Condition(
-        process, ("external" if external else "ready") if ready else "unready", "" if ready else "no answer"
+        process,
+        ("external" if external else "ready") if ready else "unready",
+        "" if ready else "no answer",
     )
 
 

@@ -39,6 +39,7 @@ def detached(settings: Settings, workers: str, wait: float) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise sentence_for(error, log.parent) from error
+    stack.refuse_full_disk(settings)  # the supervisor could not even write down why it stops
     supervisor = _launch(settings, workers, log)
     deadline = time.monotonic() + wait
     while not ((current := state.read(settings.data)) and (current.pid, current.phase) == (supervisor.pid, "ready")):

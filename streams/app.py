@@ -6,9 +6,12 @@ from functools import wraps
 from typing import Any
 
 import faust
+from faust.app.base import BootStrategy
+from mode import Service
 from yarl import URL
 
 from .process import end_process
+from .pulse import until_kafka_answers
 from .recovery import PreparedTables
 from .settings import Role, Settings
 from .topics import Topic
@@ -21,9 +24,39 @@ PACE = {"orders": 0.1, "projector": 0.15}  # of the pace setting: HTTP clients w
 QUIET = ("aiokafka", "faust", "mode")  # a record a message at DEBUG costs 15 % of the time even when nobody reads it
 
 
+class Beginning(Service):
+    """What a worker does before it talks to Kafka, its web server running already: it may take until Kafka is back."""
+
+    def __init__(self, app: "RoleApp", **options: Any) -> None:
+        super().__init__(**options)
+        self.app = app
+
+    async def on_start(self) -> None:
+        """Return when the consumer may join its group."""
+        await self.app.begin()
+
+
+class WebFirst(BootStrategy):
+    """Starts the web server first: it says what the worker waits for."""
+
+    def server(self) -> Any:
+        """Return Faust's services in our order."""
+        return self._chain(
+            self.sensors(),
+            self.web_server(),
+            [Beginning(self.app)],
+            self.kafka_producer(),
+            self.kafka_consumer(),
+            self.agents(),
+            self.kafka_conductor(),
+            self.tables(),
+        )
+
+
 class RoleApp(faust.App):
     """A Faust app whose partitions are prepared by `prepare` before anything of them is delivered."""
 
+    BootStrategy = WebFirst
     settings: Settings
     prepare: Prepare  # input partitions → the offset each is to be read from
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
@@ -37,10 +70,15 @@ class RoleApp(faust.App):
     def _create_directories(self) -> None:
         """Keep nothing on disk: tables are restored from their changelogs."""
 
-    async def on_first_start(self) -> None:
+    def say_waiting(self, what: str | None) -> None:
+        """Say on /readyz what is away; None: nothing any more."""
+        self.waiting_for = what
+
+    async def begin(self) -> None:
         """Do what the role needs before its consumer joins the group."""
-        await super().on_first_start()
+        await until_kafka_answers(self.settings, self.say_waiting)
         await self.starting()
+        self.say_waiting(None)
         self.add_future(Watchdog(self, self.settings.watchdog).watch())  # not a Faust task: those wait for recovery
 
     def fetch_agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:

@@ -1,21 +1,24 @@
 """Commands into Kafka: durable when `send` returns.
 
-GatewayUnavailable             Kafka did not take the commands in time; they may arrive all the same
+GatewayUnavailable             Kafka did not take the commands in time; those `on_their_way` may be done all the same
 """
 
 import asyncio
 import logging
+import operator
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from domain import inventory, orders
 
 from .messages import CONTENT_TYPE, CommandMessage
 from .partitions import partition_of
+from .pulse import Pulse, answers
 from .settings import Settings
 from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic
 
@@ -27,7 +30,11 @@ REQUEST_BYTES = 2 << 20
 
 
 class GatewayUnavailable(Exception):
-    """Kafka did not take the commands in time; what was on its way may arrive all the same."""
+    """Kafka did not take the commands in time; those whose ids are `on_their_way` may be done all the same."""
+
+    def __init__(self, message: str, on_their_way: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.on_their_way = tuple(on_their_way)
 
 
 def _partition(key: bytes, every: Sequence[int], available: Sequence[int]) -> int:
@@ -41,14 +48,18 @@ class Gateway:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._pulse: Pulse | None = None
+        self._looking: asyncio.Task[None] | None = None  # for a broker that did not answer
         order_commands, inventory_commands = map(settings.named, (ORDER_COMMANDS.name, INVENTORY_COMMANDS.name))
         self._topics = dict.fromkeys(orders.COMMANDS, order_commands)
         self._topics |= dict.fromkeys(inventory.COMMANDS, inventory_commands)
 
-    @property
-    def ready(self) -> bool:
-        """Whether the producer has reached Kafka since the process began."""
-        return self._producer is not None
+    async def away(self) -> str | None:
+        """Return why commands cannot be sent now; None when they can."""
+        if self._producer is None:
+            return "Kafka has not been reached yet"
+        self._pulse = self._pulse or Pulse(self._producer.client.fetch_all_metadata)
+        return None if self._looking is None and await self._pulse.beats() else "Kafka does not answer"
 
     async def start(self) -> None:
         """Begin to look for Kafka; returns at once, so that the process answers while it is away."""
@@ -56,8 +67,8 @@ class Gateway:
 
     async def stop(self) -> None:
         """Send what is under way and let go, within a second."""
-        if self._starting:
-            self._starting.cancel()
+        for task in filter(None, (self._starting, self._looking)):
+            task.cancel()
         if self._producer:
             with suppress(asyncio.TimeoutError, KafkaError):
                 await asyncio.wait_for(self._producer.stop(), 1.0)
@@ -68,14 +79,24 @@ class Gateway:
         `topic`: where to, for commands that both kinds of aggregate take.
         """
         if self._producer is None:
-            raise GatewayUnavailable("Kafka has not been reached yet")
+            raise GatewayUnavailable("Kafka has not been reached yet: nothing was sent")
+        if self._looking is not None:  # at once, and without leaving something behind that is done when it is back
+            raise GatewayUnavailable("Kafka does not answer: nothing was sent")
         try:
             async with asyncio.timeout(self._settings.command_timeout):
                 acknowledged = [await self._enqueue(message, topic) for message in messages]
                 for future in acknowledged:
                     await asyncio.shield(future)
         except (TimeoutError, KafkaError) as error:
-            raise GatewayUnavailable(f"Kafka did not take the commands: {error!r}") from error
+            self._looking = self._looking or asyncio.create_task(self._look(self._producer))
+            reason = f"Kafka did not take it in time ({type(error).__name__}); it may be done all the same"
+            raise GatewayUnavailable(reason, [message.id for message in messages]) from error
+
+    async def _look(self, producer: AIOKafkaProducer) -> None:
+        """Refuse commands until the broker answers."""
+        again = AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(RETRY_SECONDS))
+        await again(answers, producer.client.fetch_all_metadata)
+        self._looking = None
 
     async def _enqueue(self, message: CommandMessage, topic: Topic | None) -> Any:
         assert self._producer is not None

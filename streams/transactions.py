@@ -6,12 +6,12 @@ Unclear                        nobody knows whether it was committed: the proces
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from faust.types import TP
-from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, before_sleep_log, retry_if_exception, wait_random_exponential
 
 from .batches import ANY_PARTITION as ANY_PARTITION
 from .batches import Write as Write
@@ -115,7 +115,9 @@ def _say_what_nobody_waits_for(transaction: "asyncio.Future[None]") -> None:
         log.debug("a transaction ended with %r", exc)
 
 
-async def committed_offsets(settings: Settings, group: str, inputs: Iterable[TP]) -> dict[TP, int]:
+async def committed_offsets(
+    settings: Settings, group: str, inputs: Iterable[TP], say: Callable[[str | None], None] = lambda _: None
+) -> dict[TP, int]:
     """Return the *stable* committed offset of each input partition, 0 where nothing was committed.
 
     librdkafka's `committed` under read_committed waits until no transaction of an earlier owner is pending (KIP-447).
@@ -125,17 +127,25 @@ async def committed_offsets(settings: Settings, group: str, inputs: Iterable[TP]
         return {}
     reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": group, "isolation.level": "read_committed"})
     try:
-        async for attempt in _while_broker_is_away():
+        async for attempt in _while_broker_is_away(say):
             with attempt:
                 found = await asyncio.to_thread(reader.committed, wanted, settings.transaction_timeout + 5)
         return {TP(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
     finally:
+        say(None)
         await asyncio.to_thread(reader.close)
 
 
-def _while_broker_is_away() -> AsyncRetrying:
+def _while_broker_is_away(say: Callable[[str | None], None]) -> AsyncRetrying:
+    warn = before_sleep_log(log, logging.WARNING)
+
+    def away(state: RetryCallState) -> None:
+        if state.outcome is not None:
+            say(f"Kafka is away: {state.outcome.exception()}")
+        warn(state)
+
     return AsyncRetrying(
         retry=retry_if_exception(lambda exc: isinstance(exc, KafkaException) and not exc.args[0].fatal()),
         wait=wait_random_exponential(multiplier=0.1, max=5),
-        before_sleep=before_sleep_log(log, logging.WARNING),
+        before_sleep=away,
     )

@@ -7,10 +7,10 @@ restored, positions sought.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import ConsumerRecord, TopicPartition
 from faust import Schema
@@ -20,7 +20,9 @@ from faust.types.tuples import ConsumerMessage
 
 from .faults import fault
 from .pace import pace_fetches
+from .pulse import Pulse
 
+T = TypeVar("T")
 Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
 
 FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
@@ -116,6 +118,7 @@ class FetchConsumer(driver.Consumer):
         self._sought = False
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
+        self._pulse = Pulse(lambda: self._ask(self._thread._consumer._client.fetch_all_metadata()))
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -278,6 +281,14 @@ class FetchConsumer(driver.Consumer):
                 progress.handed[tp] = progress.handled[tp]
                 del progress.stopped[tp]
 
+    async def answered(self) -> bool:
+        """Return whether the broker answers, as far as is known: a consumer that has not started has not asked."""
+        return self._thread._consumer is None or await self._pulse.beats()
+
+    async def _ask(self, question: Coroutine[Any, Any, T]) -> T:
+        """Await `question` on the consumer's thread; not in its queue, where one that is given up would stay."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._thread.thread_loop))
+
     async def lag(self) -> dict[TP, int]:
         """Return per partition how many committed offsets are not handled yet, transaction markers left out.
 
@@ -289,7 +300,7 @@ class FetchConsumer(driver.Consumer):
             return {}
         consumer = self._thread._consumer
         async with asyncio.timeout(LAG_SECONDS):
-            ends = await self._thread.call_thread(consumer.end_offsets, [TopicPartition(*tp) for tp in handled])
+            ends = await self._ask(consumer.end_offsets([TopicPartition(*tp) for tp in handled]))
         ours = handled.keys() & self.progress.handled.keys()  # a rebalance may have come in between
         return {tp: max(ends[TopicPartition(*tp)] - self._position(tp), 0) for tp in ours}
 

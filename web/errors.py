@@ -93,9 +93,9 @@ def missing(kind: str, identifier: str) -> Problem:
     return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {name} {identifier}", {f"{name}Id": identifier})
 
 
-def unavailable(code: str, message: str) -> Problem:
+def unavailable(code: str, message: str, details: Mapping[str, Any] | None = None) -> Problem:
     """Return a 503: what it needs is away, and may be back in a moment."""
-    return Problem(503, code, message, headers=RETRY_AFTER)
+    return Problem(503, code, message, details, headers=RETRY_AFTER)
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -106,7 +106,8 @@ def problem_of(error: Exception) -> Problem | None:
         case BadMessage():
             return Problem(status_of(error.code), error.code, error.message, error.details)
         case GatewayUnavailable():
-            return unavailable("KAFKA_UNAVAILABLE", str(error))
+            ids = list(error.on_their_way)
+            return unavailable("KAFKA_UNAVAILABLE", str(error), {"commandIds": ids} if ids else None)
         case ConnectionFailure() | ExecutionTimeout():
             return unavailable("MONGODB_UNAVAILABLE", "the read models cannot be reached, try again in a moment")
         case PyMongoError() if error.timeout:

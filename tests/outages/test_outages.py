@@ -1,0 +1,101 @@
+"""Kafka or MongoDB away for a while, under load: what is answered meanwhile, and that all recovers by itself."""
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+from load import Load
+from servers import Server
+from system import ADDRESS, Api, System, eventually
+from verify import verdict
+
+SHORT, LONG = 10.0, 60.0  # seconds
+ORDER = {
+    "customerId": "outage",
+    "items": [{"productId": "outage-boots", "quantity": 1, "price": "10.00"}],
+    "shippingAddress": ADDRESS,
+    "billingAddress": ADDRESS,
+}
+slow = pytest.mark.slow
+
+
+async def reasons(system: System, role: str) -> str:
+    """Return what a process says on /readyz of why it is not ready; an empty text when it is."""
+    port = next(each["port"] for each in system.status()["processes"] if each["role"] == role)
+    try:
+        async with aiohttp.request("GET", f"http://127.0.0.1:{port}/readyz") as answer:
+            return "" if answer.status == 200 else str((await answer.json())["reasons"])
+    except aiohttp.ClientError:  # it is just being restarted
+        return ""
+
+
+async def kafka_is_away(system: System, api: Api) -> None:
+    """Commands get a 503 that says so, and nothing but commands does; every process says why it is not ready."""
+    answered = await eventually(lambda: api("POST", "/orders", ORDER), lambda answer: answer[0] == 503, 20)
+    _, answer, headers = answered
+    assert (answer["error"], headers["Retry-After"]) == ("KAFKA_UNAVAILABLE", "2")
+    assert "Kafka" in answer["message"]
+    began = time.monotonic()
+    status, answer, _ = await api("PUT", "/inventory/outage-boots", {"quantity": 5})
+    assert (status, answer["details"]) == (503, {}), "it is known to be away: nothing is sent that may be done later"
+    assert time.monotonic() - began < 3, "and nobody waits for it"
+    assert (await api("GET", "/orders?limit=1"))[0] == 200
+    for role in ("api", "orders", "inventory", "fulfilment", "projector"):
+        await eventually(lambda role=role: reasons(system, role), lambda said: "Kafka" in said, 40)
+
+
+async def mongodb_is_away(system: System, api: Api) -> None:
+    """Queries, and commands with a key, get a 503 that says so; other commands are decided as ever."""
+    key = {"headers": {"Idempotency-Key": "outage"}}
+    for method, path, body, options in (
+        ("GET", "/orders", None, {}),
+        ("GET", "/orders/nobody", None, {}),
+        ("GET", "/commands/nobody", None, {}),
+        ("POST", "/orders", ORDER, key),
+    ):
+        status, answer, headers = await api(method, path, body, **options)
+        assert (status, answer["error"], headers["Retry-After"]) == (503, "MONGODB_UNAVAILABLE", "2"), path
+    for role in ("api", "projector"):
+        await eventually(lambda role=role: reasons(system, role), lambda said: "MongoDB" in said, 40)
+    status, answer, _ = await api("POST", "/orders", ORDER)
+    assert status in (201, 202), answer
+    assert await reasons(system, "orders") == ""
+
+
+AWAY: dict[str, Any] = {"kafka": kafka_is_away, "mongod": mongodb_is_away}
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "seconds"),
+    [
+        ("kafka", signal.SIGKILL, SHORT),
+        ("mongod", signal.SIGTERM, SHORT),
+        *(pytest.param(name, sign, LONG, marks=slow) for name in AWAY for sign in (signal.SIGTERM, signal.SIGKILL)),
+    ],
+)
+async def test_an_outage_is_said_and_survived(
+    system: System, servers: dict[str, Server], api: Api, name: str, sign: signal.Signals, seconds: float
+) -> None:
+    load = Load(system, seed=int(seconds) + sign)
+    running = asyncio.create_task(load.run())
+
+    async def more(promises: int) -> None:
+        wanted = len(load.promises.done) + promises
+        await eventually(lambda: asyncio.sleep(0, len(load.promises.done)), lambda done: done >= wanted, 60)
+
+    await more(30)
+    await asyncio.to_thread(servers[name].stop, sign)
+    over = time.monotonic() + seconds
+    try:
+        await AWAY[name](system, api)
+        await asyncio.sleep(max(over - time.monotonic(), 0))  # the outage's own length
+    finally:
+        await asyncio.to_thread(servers[name].start)
+    await more(30)
+    load.stopping.set()
+    await running
+    assert (await verdict(system, load.promises)).broken == []
+    assert (await api("POST", "/orders", ORDER))[0] == 201

@@ -1,0 +1,61 @@
+"""HTTP requests sent again under their Idempotency-Key while processes die: one order, and one answer in the end."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from kafka import messages
+from system import ADDRESS, Api, System, eventually, wait_until
+
+
+async def ask_until_answered(api: Api, key: str, body: Any) -> tuple[int, Any, Any]:
+    """Send a request as a client does that does not give up; return what it is answered at last."""
+
+    async def ask() -> tuple[int, Any, Any]:
+        try:
+            return await api("POST", "/orders", body, headers={"Idempotency-Key": key})
+        except aiohttp.ClientError:  # nobody answers
+            return 0, {}, {}
+
+    def final(answer: tuple[int, Any, Any]) -> bool:
+        return answer[0] in (201, 202) or 400 <= answer[0] < 409 or 409 < answer[0] < 500
+
+    return await eventually(ask, final, 90, pause=0.5)
+
+
+@pytest.mark.parametrize(
+    ("process", "point"),
+    [
+        ("api-0", "key-claimed"),  # between record and produce
+        pytest.param("api-0", "sent", marks=pytest.mark.slow),  # between produce and outcome
+        pytest.param("orders-0", "commit-asked", marks=pytest.mark.slow),
+        pytest.param("orders-0", "committed", marks=pytest.mark.slow),
+    ],
+)
+async def test_a_request_sent_again_through_a_crash_is_done_once(
+    system: System, api: Api, faults: Path, process: str, point: str
+) -> None:
+    customer = f"{process}-{point}"
+    items = [{"productId": "retried-boots", "quantity": 1, "price": "10.00"}]
+    body = {"customerId": customer, "items": items, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    pid = await asyncio.to_thread(system.pid, process)
+    (faults / process).write_text(f"kill:{point}")
+    status, answer, _ = await ask_until_answered(api, customer, body)
+    assert status in (201, 202), answer  # 202: durable, while its role is being restarted
+    assert not (faults / process).exists(), "nobody died"
+    assert await asyncio.to_thread(system.pid, process) != pid
+    order_id, command_id = answer["data"]["id"], answer["data"]["commandId"]
+
+    again = await ask_until_answered(api, customer, body)
+    assert (again[0], again[1], again[2]["Idempotency-Replayed"]) == (status, answer, "true")
+    await eventually(
+        lambda: api("GET", f"/commands/{command_id}"),
+        lambda found: found[0] == 200 and found[1]["data"]["status"] == "accepted",
+        60,
+    )
+    await api.order(order_id, seconds=60)
+    placed = messages(system.settings, "order-events", lambda event: event["data"].get("customerId") == customer)
+    assert [(event["subject"], event["causationid"]) for event in placed] == [(order_id, command_id)]
+    await asyncio.to_thread(wait_until, lambda: system.status()["ready"], 60, "all to be ready again")
