@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicCollection
+from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from real_kafka import create, environment
 
@@ -103,3 +104,13 @@ def test_processes_that_create_at_once_agree(settings: Settings) -> None:
     assert all(process.returncode == 0 for process in racing)
     assert sorted(name for names in created for name in names) == sorted(settings.named(name) for name in TABLE)
     assert set(on_the_broker(settings)) == set(TABLE)
+
+
+def test_a_record_of_a_machine_whose_clock_is_ahead_is_taken(settings: Settings) -> None:
+    """Kafka refuses records that are an hour ahead, unless told otherwise: that worker could not write any more."""
+    topic, errors = create(settings, "ahead"), []
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    ahead = int((time.time() + 400 * 86_400) * 1000)
+    producer.produce(topic, b"value", timestamp=ahead, on_delivery=lambda error, _: errors.append(error))
+    assert producer.flush(60) == 0
+    assert errors == [None]
