@@ -52,7 +52,8 @@ def main() -> None:
 
 def run(shots: list[tuple[str, Point, Aim]], seed: int, report: Path | None) -> int:
     """Run them one after the other on a system that is replaced when one has broken it; return how many did."""
-    (system, marksman), broken = fresh(), 0
+    workers = TWO if any(action == "stop" for action, _, _ in shots) else ""
+    (system, marksman), broken = fresh(workers), 0
     try:
         for number, (action, point, aim) in enumerate(shots):
             row = asyncio.run(shoot(marksman, action, point, aim, seed * 1000 + number))
@@ -62,18 +63,18 @@ def run(shots: list[tuple[str, Point, Aim]], seed: int, report: Path | None) -> 
             if row.found:
                 broken += 1
                 system.down()
-                system, marksman = fresh()
+                system, marksman = fresh(workers)
     finally:
         system.down()
     return broken
 
 
-def fresh() -> tuple[System, Marksman]:
+def fresh(workers: str) -> tuple[System, Marksman]:
     """Start a system."""
     folder = Path(tempfile.mkdtemp(prefix="points-"))
     (asked := folder / "asked").mkdir()
     system = System(folder / "data", **Marksman.environment(asked))
-    system.run("up", "--detach", "--workers", TWO)
+    system.run("up", "--detach", "--workers", workers)
     return system, Marksman(system, asked)
 
 

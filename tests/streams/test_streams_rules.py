@@ -27,7 +27,7 @@ from streams.messages import Outcome
 from streams.process import EX_SOFTWARE
 from streams.settings import Settings
 from streams.transactions import Transactions, Write, committed_offsets
-from streams.transport import Fetch, Member, Part, Progress
+from streams.transport import Fetch, Member, Part, Progress, fetches
 from streams.waiting import Waiting
 from tables.entries import Position
 from tables.orders import orders_table
@@ -110,6 +110,40 @@ async def test_a_fetch_across_a_rejoin_is_thrown_away(rejoins: bool) -> None:
     consumer._prepared.set()
     handed = [message.value async for _, message in consumer.getmany(0.1)]
     assert [fetch.member for fetch in handed] == ([] if rejoins else [Member(1, "m")])
+
+
+class OneFetch:
+    """Faust's stream, with one fetch in it."""
+
+    def __init__(self, consumer: Any, fetch: Fetch) -> None:
+        self.app, self.event = SimpleNamespace(consumer=consumer), SimpleNamespace(value=fetch)
+        self.acknowledged = 0
+
+    def noack(self) -> Any:
+        return self
+
+    async def events(self) -> Any:
+        yield self.event
+
+    async def ack(self, _: Any) -> None:
+        self.acknowledged += 1
+
+
+@pytest.mark.parametrize(("began", "continues"), [(3, True), (5, False), (2, False)])
+async def test_a_fetch_that_does_not_continue_the_last_one_is_dropped_and_read_again(
+    began: int, continues: bool
+) -> None:
+    tp = TP("in", 0)
+    consumer = create_app("orders", Settings()).consumer
+    consumer._thread, consumer.flow_active = Rejoining(tp, False), False
+    consumer.progress = Progress(1, Member(1, "m"), {tp: 9}, {tp: 3})
+    consumer._prepared.set()
+    stream = OneFetch(consumer, Fetch(1, Member(1, "m"), {tp: Part(began, [])}))
+    handed = 0
+    async for fetch in fetches(stream):
+        handed, fetch.done = handed + 1, True
+    assert (handed, stream.acknowledged) == (int(continues), 1)
+    assert consumer.prepared is continues, "what was dropped is prepared anew"
 
 
 UNCLEAR = """
