@@ -1,6 +1,8 @@
 """The projector agent: folds events and outcomes into the read models."""
 
+import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from faust.types import TP
@@ -9,21 +11,28 @@ from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, w
 
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
-from projections.mongo.progress import TopicPartition
+from projections.mongo.progress import AnotherTopic, TopicPartition
+from projections.mongo.registry import Registry
 from projections.mongo.skips import read_skips, write_skip
+from projections.projection import Projection
 from projections.runner import Runner
 from projections.stopped import Stopped
-from projections.table import PROJECTIONS
+from projections.versions import Refused, Versions, in_state
 from streams import topics
 from streams.app import RoleApp
 from streams.faults import fault
 from streams.letters import DeadLetter
+from streams.process import EX_CONFIG, end_process
 from streams.settings import Role, Settings
+from streams.topics import describe_topics
 from streams.transport import Fetch, FetchConsumer, fetches
 
 from .skips import Skips
 
 log = logging.getLogger(__name__)
+LOOK_SECONDS = 0.5  # between two looks for versions that were deployed or retired
+
+Following = frozenset[tuple[str, int, int]]  # name, how often its documents were written by others, version
 
 
 class NoLongerOurs(Exception):
@@ -34,28 +43,79 @@ class Projecting:
     """Applies fetches; waits while MongoDB is away, as long as the partitions are ours."""
 
     def __init__(self, app: RoleApp, settings: Settings) -> None:
-        self.app, self.mongo = app, Mongo(settings)
-        self.runner = Runner(self.mongo, settings)
+        self.app, self.settings, self.mongo = app, settings, Mongo(settings)
+        self.topic_ids: dict[str, str] = {}
+        self.runner = Runner(self.mongo, settings, topic_ids=self.topic_ids)
+        self.registry = Registry(self.mongo)
+        self.following: Following = frozenset()
         self.skips = Skips(app, "projector", settings, self._learnt)
         self.skipped: dict[TopicPartition, dict[int, str]] = {}
         app.prepare = self.prepare
-        app.starting = self.mongo_ready
+        app.starting = self.start
 
-    async def mongo_ready(self) -> None:
-        """Create the indexes; wait while the database is away."""
+    async def start(self) -> None:
+        """Learn which topics there are, and begin a new database; wait while it is away."""
+        self.topic_ids |= {topic.name: topic.id for topic in await describe_topics(self.settings)}
         async for attempt in self._while_mongo_is_away():
             with attempt:
-                await create_indexes(self.mongo, PROJECTIONS)
+                await self.registry.bootstrap()
+                await create_indexes(self.mongo, ())
+        self.app.add_future(self._look_for_versions())
 
     async def prepare(self, inputs: set[TP]) -> dict[TP, int]:
         """Return where MongoDB says the partitions are to be read from."""
         self.runner.forget_all()
         async for attempt in self._while_mongo_is_away():
             with attempt:
-                positions = await self.runner.positions([(tp.topic, tp.partition) for tp in inputs])
+                await self._follow()
+                try:
+                    positions = await self.runner.positions([(tp.topic, tp.partition) for tp in inputs])
+                except AnotherTopic as error:
+                    end_process(str(error), EX_CONFIG)
                 self.skipped = await read_skips(self.mongo)
         fault("offsets-read")
         return {tp: positions[tp.topic, tp.partition] for tp in inputs}
+
+    # --- versions
+
+    async def _follow(self) -> None:
+        """Follow the live version of each projection, and those that are kept up to date beside it."""
+        known = await self.registry.read()
+        live = [_live(versions) for versions in known.values() if versions.live is not None]
+        others = [
+            projection
+            for versions in known.values()
+            for version in versions.followed
+            if version.number != versions.live and (projection := versions.projection(version.number)) is not None
+        ]
+        await create_indexes(self.mongo, live)
+        self.runner.follow([*live, *others], {one.id for one in others})
+        self.following = _following(known)
+        log.info("following %s", ", ".join(one.id for one in self.runner.followed))
+
+    async def _look_for_versions(self) -> None:
+        """Prepare again, from where the slowest is, whenever there are other versions to follow."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._say_failed()
+                known = await self.registry.read()
+            except PyMongoError as error:
+                log.warning("versions cannot be read, trying again: %s", error)
+                continue
+            live = {one.id for versions in known.values() if (one := versions.live_projection) is not None}
+            self.runner.spare({one.id for one in self.runner.followed} - live)
+            if _following(known) != self.following and self.app.consumer.prepared:
+                await self.app.consumer.rewind()
+
+    async def _say_failed(self) -> None:
+        for projection, reason in list(self.runner.failed.items()):
+            with suppress(Refused):  # it was retired or promoted meanwhile
+
+                def stopped(versions: Versions, one: Projection = projection, why: str = reason) -> Versions:
+                    return in_state(versions, one.version, "stopped", why)
+
+                await self.registry.change(projection.name, stopped)
 
     async def apply(self, fetch: Fetch) -> None:
         """Apply a fetch whole, again and again until the database has it or the partitions are not ours any more."""
@@ -100,6 +160,22 @@ class Projecting:
             before_sleep=say,
             reraise=True,
         )
+
+
+def _following(known: dict[str, Versions]) -> Following:
+    return frozenset(
+        (versions.name, versions.touched, version.number)
+        for versions in known.values()
+        for version in versions.versions
+        if version.state == "following"
+    )
+
+
+def _live(versions: Versions) -> Projection:
+    if (projection := versions.live_projection) is not None:
+        return projection
+    shape = next(version.shape for version in versions.versions if version.number == versions.live)
+    end_process(f"{versions.name} v{versions.live} has shape {shape}, which this code does not know: deploy newer code")
 
 
 def projector(app: RoleApp, role: Role, settings: Settings) -> Projecting:

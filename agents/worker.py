@@ -109,6 +109,7 @@ class ProcessingWorker:
         fault("restored")
         for tp in inputs:
             self._refuse_another_topic(tp, restored[tp.partition])
+            self._refuse_lost_table(tp, offsets[tp], restored[tp.partition])
         self.table.data.replace(restored)
         return offsets
 
@@ -119,5 +120,16 @@ class ProcessingWorker:
                 f"topic {tp.topic} is not the one this installation has read up to offset {position.offset}: it was "
                 "deleted and created again. Bring the old one back, or accept the new one with "
                 "`fulfillment topics adopt`",
+                EX_CONFIG,
+            )
+
+    def _refuse_lost_table(self, tp: TP, committed: int, entries: Entries[Any]) -> None:
+        """Every transaction that commits an offset writes a position: without one the changelog has lost the table."""
+        if committed > 0 and position_key(tp.topic) not in entries:
+            assert self.table is not None
+            end_process(
+                f"{tp.topic} was handled up to offset {committed} of partition {tp.partition}, and the changelog "
+                f"{self.table.changelog_topic.get_topic_name()} knows nothing of it: it was lost. Stop the workers and "
+                "make it again with `fulfillment replay tables --rebuild`",
                 EX_CONFIG,
             )

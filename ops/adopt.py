@@ -5,13 +5,19 @@ groups begin at the new topic's start, and remember its id. What the old one hel
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from confluent_kafka import Producer
+from pymongo.errors import PyMongoError
 
 from ops import groups
 from ops.errors import Unavailable
+from projections.mongo.client import Mongo
+from projections.mongo.indexes import PROGRESS
+from projections.mongo.registry import Registry
+from projections.mongo.skips import SKIPS
 from streams.app import group_of
 from streams.settings import Role, Settings
 from streams.topics import (
@@ -72,13 +78,17 @@ async def _adopt_all(settings: Settings) -> list[str]:
         if found
     ]
     events = {settings.named(topic.name) for _, topic, _ in strange if topic in (ORDER_EVENTS, INVENTORY_EVENTS)}
+    projected = await _projected_others(settings, ids)
+    events |= projected
     roles = {reader.role for reader, _, _ in strange} | ({PROJECTOR} if events else set())
     await asyncio.to_thread(groups.refuse_running, settings, roles)
     if events:
         await _forget_progress(settings, events)
     for reader, topic, found in strange:
         await asyncio.to_thread(_adopt, settings, reader, topic, found, ids[settings.named(topic.name)])
-    return [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in strange]
+    said = [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in strange]
+    only = projected - {settings.named(topic.name) for _, topic, _ in strange}
+    return [*said, *(f"{PROJECTOR} begins at the start of the new {topic}" for topic in sorted(only))]
 
 
 async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
@@ -107,18 +117,34 @@ def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic
         raise Unavailable(f"Kafka at {settings.kafka} did not take the new positions; adopt again.")
 
 
+async def _projected_others(settings: Settings, ids: Mapping[str, str]) -> set[str]:
+    """Return the topics that were projected when they were others."""
+    with _mongo(settings) as mongo:
+        with_id = mongo.collection(PROGRESS).find({"topicId": {"$exists": True}}, {"topic": 1, "topicId": 1})
+        return {each["topic"] async for each in with_id if each["topicId"] != ids.get(each["topic"], each["topicId"])}
+
+
 async def _forget_progress(settings: Settings, topics: set[str]) -> None:
-    """Let projectors begin at the start too: their documents know which events they have."""
-    from pymongo.errors import PyMongoError
+    """Let projectors begin at the start too: their documents know which events they have.
 
-    from projections.mongo.client import Mongo
-    from projections.mongo.indexes import PROGRESS
-    from projections.mongo.skips import SKIPS
-
-    mongo = Mongo(settings)
-    try:
+    Sums know it by offsets of the old topic: they are told that they have nothing of the new one.
+    """
+    with _mongo(settings) as mongo:
+        for versions in (await Registry(mongo).read()).values():
+            for version in versions.versions:
+                one = versions.projection(version.number)
+                if one is not None and one.sums and settings.named(one.topic.name) in topics:
+                    for name in one.collections:
+                        await mongo.durable(one.collection(name)).update_many({}, {"$set": {"sequence": 0}})
         for collection in (PROGRESS, SKIPS):
             await mongo.durable(collection).delete_many({"topic": {"$in": sorted(topics)}})
+
+
+@contextmanager
+def _mongo(settings: Settings) -> Iterator[Mongo]:
+    mongo = Mongo(settings)
+    try:
+        yield mongo
     except PyMongoError as error:
         raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}. Nothing was adopted.") from error
     finally:

@@ -18,7 +18,9 @@ from pymongo.errors import PyMongoError  # noqa: E402
 from agents.outcomes import Outcomes  # noqa: E402
 from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
+from projections.mongo.live import LiveVersions  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
+from projections.mongo.registry import Registry  # noqa: E402
 from streams import disk  # noqa: E402
 from streams.gateway import Gateway  # noqa: E402
 from streams.letterreader import LetterReader  # noqa: E402
@@ -72,6 +74,7 @@ class Api:
         self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
         self.mongo = Mongo(settings)
         queries = Queries(self.mongo)
+        self.versions = LiveVersions(Registry(self.mongo), queries)
         self.services = Services(
             settings,
             self.gateway,
@@ -80,6 +83,7 @@ class Api:
             IdempotencyKeys(self.mongo),
             LetterReader(settings),
             Hub(settings, queries),
+            self.versions,
             self.reasons,
         )
 
@@ -87,6 +91,7 @@ class Api:
         """Begin to look for Kafka and MongoDB; requests are answered meanwhile, with 503 where they need them."""
         await self.gateway.start()
         await self.outcomes.start()
+        self.versions.start()
 
     async def hang_up(self, _: Application) -> None:
         """End the answers that would go on for ever."""
@@ -94,6 +99,7 @@ class Api:
 
     async def stop(self, _: Application) -> None:
         """Let go of Kafka and MongoDB."""
+        await self.versions.stop()
         await self.outcomes.stop()
         await self.gateway.stop()
         self.mongo.close()

@@ -12,8 +12,10 @@ from ops.doctor.command import doctor
 from ops.errors import CannotGoOn
 from ops.letters import letters
 from ops.options import Json, load_settings
+from ops.replay.command import replay
 from ops.skip import skip
 from ops.tail import tail
+from ops.versions.command import projections
 from streams.settings import ROLES
 
 
@@ -38,6 +40,7 @@ cli = typer.Typer(
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics.")
 cli.add_typer(topics, name="topics")
 cli.add_typer(letters, name="letters")
+cli.add_typer(projections, name="projections")
 
 
 @cli.command()
@@ -140,7 +143,10 @@ def list_topics() -> None:
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
 
 
-for command in (seed.seed, produce.produce, outcomes.outcomes, tail, explain.explain, trace.trace, doctor, audit, skip):
+OWN_FILES = (
+    seed.seed, produce.produce, outcomes.outcomes, tail, explain.explain, trace.trace, doctor, audit, skip, replay,
+)  # fmt: skip
+for command in OWN_FILES:
     cli.command()(command)
 
 if __name__ == "__main__":

@@ -6,7 +6,17 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 LINE_SECONDS = 5.0  # between two lines without a terminal
 
@@ -32,15 +42,25 @@ def progress(what: str, total: int) -> Iterator[Advance]:
         lines.say()
 
 
+class RateColumn(ProgressColumn):
+    """How many steps a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, empty while there is none."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
 def _bar(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeElapsedColumn()
     return Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=5)
 
 
 class _Lines:
     def __init__(self, console: Console, what: str, total: int) -> None:
         self._console, self._what, self._total = console, what, total
-        self._done, self._said = 0, time.monotonic()
+        self._done, self._began = 0, time.monotonic()
+        self._said = self._began
 
     def __call__(self, steps: int = 1) -> None:
         self._done += steps
@@ -49,4 +69,6 @@ class _Lines:
             self.say()
 
     def say(self) -> None:
-        self._console.print(f"{self._what}: {self._done:,} of {self._total:,}", markup=False)
+        rate = self._done / max(time.monotonic() - self._began, 0.001)
+        left = f", {(self._total - self._done) / rate:,.0f} s left" if 0 < self._done < self._total else ""
+        self._console.print(f"{self._what}: {self._done:,} of {self._total:,}, {rate:,.0f}/s{left}", markup=False)

@@ -1,7 +1,8 @@
 """A batch in memory: decoded, folded on to the views it was given, and what is to be written of it. Pure, no I/O."""
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,34 @@ from projections.projection import Model, Projection, Record, View
 from projections.stopped import Gap, Stop
 from streams.messages import EventMessage
 
+Decode = Callable[[Record], Any]
+
+
+class Decoded:
+    """Records of a partition that follow on one another, each decoded once for all projections that read it."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self._messages: dict[tuple[Decode, int], Any] = {}
+
+    def behind(self, offset: int) -> Sequence[Record]:
+        """Return the records from `offset` on."""
+        return self.records[bisect_left(self.records, offset, key=_offset) :]
+
+    def message(self, decode: Decode, record: Record) -> Any:
+        """Return what is in a record; raise what decoding it raises."""
+        at = decode, record.offset
+        if (message := self._messages.get(at)) is None:
+            message = self._messages[at] = decode(record)
+        return message
+
+
+def _offset(record: Record) -> int:
+    return record.offset
+
 
 class Part:
-    """What a batch brought of one partition."""
+    """What a batch brought one projection of one partition."""
 
     def __init__(
         self,
@@ -22,20 +48,29 @@ class Part:
         partition: int,
         records: Sequence[Record],
         skipped: Container[int] = (),
+        decoded: Decoded | None = None,
     ) -> None:
         self.projection, self.topic, self.partition, self.skipped = projection, topic, partition, skipped
+        self.records = records
         self.owner = (projection.id, topic, partition)
         self.next_offset = records[-1].offset + 1
         self.stop: Stop | None = None
+        self.passed_over: Container[int] = ()  # offsets of what was skipped and cannot be written
         self.messages: list[tuple[int, Any]] = []
+        decoded = decoded or Decoded(records)
         for record in records:
+            if not projection.reads(record.value):
+                continue
             try:
-                self.messages.append((record.offset, projection.decode(record)))
+                message = decoded.message(projection.decode, record)
+                seen = message if projection.sees is None else projection.sees(message, record)
             except Exception as error:
                 if record.offset in skipped:
                     continue
                 self.stop_at(record.offset, error)
                 break
+            if seen is not None:
+                self.messages.append((record.offset, seen))
 
     def stop_at(self, offset: int, error: Exception) -> None:
         """Go no further than `offset`."""
@@ -65,6 +100,9 @@ class Folding:
     def run(self) -> None:
         """Fold all messages, up to the first that cannot be."""
         for offset, message in self.part.messages:
+            if offset in self.part.passed_over:
+                self._pass_over(message)
+                continue
             try:
                 self._step(message)
             except Exception as error:  # whatever it is: an event is never skipped, unless an operator says so

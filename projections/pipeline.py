@@ -16,8 +16,13 @@ from streams.faults import fault
 Known = dict[tuple[str, str], View]  # (collection, key) → view
 
 
-async def project(mongo: Mongo, cache: Cache, parts: Sequence[Part]) -> None:
-    """Project parts of one projection; where one cannot go on, it says so in `stop`."""
+async def project(
+    mongo: Mongo, cache: Cache, parts: Sequence[Part], before_last: Sequence[asyncio.Future[Any]] = ()
+) -> None:
+    """Project parts of one projection; where one cannot go on, it says so in `stop`.
+
+    Gapless models are written after everything else, `before_last` included, however that ends.
+    """
     projection = parts[0].projection
     known = await _load(mongo, cache, projection, parts)
     fault("loaded")
@@ -26,7 +31,7 @@ async def project(mongo: Mongo, cache: Cache, parts: Sequence[Part]) -> None:
         folding.run()
         await asyncio.sleep(0)
     fault("folded")
-    await _write(mongo, cache, projection, foldings)
+    await _write(mongo, cache, projection, foldings, before_last)
     fault("documents-written")
 
 
@@ -69,7 +74,13 @@ async def _read(mongo: Mongo, projection: Projection, model: Model, keys: list[s
         known[model.collection, document["_id"]] = model.view_of(document)
 
 
-async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: Sequence[Folding]) -> None:
+async def _write(
+    mongo: Mongo,
+    cache: Cache,
+    projection: Projection,
+    foldings: Sequence[Folding],
+    before_last: Sequence[asyncio.Future[Any]],
+) -> None:
     entries: dict[str, list[Document]] = defaultdict(list)
     for folding in foldings:
         for name, documents in folding.entries.items():
@@ -88,6 +99,8 @@ async def _write(mongo: Mongo, cache: Cache, projection: Projection, foldings: S
         ]
     )
     fault("logs-written")
+    if before_last and any(model.gapless for model in projection.models):
+        await asyncio.wait(before_last)
     for model in projection.models:
         if model.gapless:
             ours = await write(model)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from projections.document import Document
-from streams.messages import EventMessage
+from streams.messages import type_of
 from streams.topics import Topic
 
 
@@ -19,6 +19,10 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None:
         """The message."""
+
+    @property
+    def partition(self) -> int:
+        """The partition it is in."""
 
     @property
     def offset(self) -> int:
@@ -59,9 +63,9 @@ class Model:
     """
 
     collection: str  # of its own document, which the view is loaded from
-    key: Callable[[EventMessage], str | None]  # of the document `message` is about
-    begins: Callable[[EventMessage], bool]
-    fold: Callable[[Any, EventMessage], View]
+    key: Callable[[Any], str | None]  # of the document `message` is about
+    begins: Callable[[Any], bool]
+    fold: Callable[[Any, Any], View]
     view_of: Callable[[Document], View]
     document_of: Callable[[Any], Document]
     derived: Mapping[str, Derived] = field(default_factory=dict)  # by their names
@@ -70,19 +74,25 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A topic folded into read models, which have one version: a new one is built beside it, from offset zero.
+    """A topic folded into read models.
 
-    Read models derived from one another share their version: derived from a document of another one, they would be
-    neither the one nor the other.
+    `shape` says what its documents look like: raise it when that changes. `version` says which build this is, with
+    collections and progress of its own: a new one is built beside the live one, from offset zero. Read models derived
+    from one another share their version: derived from a document of another one, they would be neither the one nor
+    the other.
     """
 
     name: str
     topic: Topic
-    decode: Callable[[Record], Any]
-    logs: Mapping[str, Callable[[Any], Document]]  # insert-only: collection → one document a message
+    decode: Callable[[Record], Any]  # shared by projections of a topic: what one has decoded, the others need not
+    logs: Mapping[str, Callable[[Any], Document]] = field(default_factory=dict)  # insert-only: one document a message
     models: tuple[Model, ...] = ()
     provisional: Mapping[str, Document] = field(default_factory=dict)  # insert-only: but a later one replaces these
     version: int = 1
+    shape: int = 1
+    types: frozenset[str] | None = None  # of the events it reads; None: all
+    sees: Callable[[Any, Record], Any] | None = None  # what its models are told of a message; None: the message
+    sums: bool = False  # many aggregates feed one document, which is guarded by offset
 
     @property
     def id(self) -> str:
@@ -97,3 +107,7 @@ class Projection:
     def collection(self, name: str) -> str:
         """Return what a read model's collection of this version is called."""
         return f"{name}_v{self.version}"
+
+    def reads(self, value: bytes | None) -> bool:
+        """Say whether a message may be one it reads; only one of ours that names another type is not."""
+        return self.types is None or value is None or (found := type_of(value)) is None or found in self.types

@@ -1,36 +1,71 @@
 """Projects batches of records: read what is needed, fold in memory, one write a document, then the progress."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from projections.batch import Part
+from pymongo.errors import ConnectionFailure
+
+from projections.batch import Decoded, Part
 from projections.cache import Cache
 from projections.mongo.client import Mongo
 from projections.mongo.progress import TopicPartition, progress_id, read_progress, write_progress
+from projections.mongo.writes import Unwritable
 from projections.pipeline import project, together
 from projections.projection import Projection, Record
-from projections.stopped import Stopped
+from projections.stopped import Stop, Stopped
 from projections.table import PROJECTIONS
 from streams.faults import fault
 from streams.settings import Settings
 
+log = logging.getLogger(__name__)
+
 
 class Runner:
-    """The projections of some partitions; one call of `apply` at a time."""
+    """The projections of some partitions; one call of `apply` at a time.
 
-    def __init__(self, mongo: Mongo, settings: Settings, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        self._mongo, self._projections = mongo, projections
+    `topic_ids`: full name → id of the topics as they are; without it they are not compared with those that were read.
+    """
+
+    def __init__(
+        self,
+        mongo: Mongo,
+        settings: Settings,
+        projections: Sequence[Projection] = PROJECTIONS,
+        topic_ids: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._mongo, self._settings, self._topic_ids = mongo, settings, topic_ids
         self._cache = Cache()
+        self.failed: dict[Projection, str] = {}  # spare ones that do not go on, and why
+        self.follow(projections)
+
+    def follow(self, projections: Sequence[Projection], spare: Container[str] = ()) -> None:
+        """Apply to these from now on; of `spare` ones (their ids) a failure stops nothing but themselves."""
+        self._projections, self._spare = list(projections), spare
+        self._reached: dict[str, int] = {}
         self._topics: dict[str, list[Projection]] = defaultdict(list)
+        self.failed.clear()
         for projection in projections:
-            self._topics[settings.named(projection.topic.name)].append(projection)
+            self._topics[self._settings.named(projection.topic.name)].append(projection)
+
+    def spare(self, spare: Container[str]) -> None:
+        """Say again whose failure stops nothing but themselves."""
+        self._spare = spare
+
+    @property
+    def followed(self) -> list[Projection]:
+        """Those it applies to."""
+        return [one for one in self._projections if one not in self.failed]
 
     async def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where each (topic, partition) is to be read from: where the slowest of its projections is."""
+        """Return where each (topic, partition) is to be read from: where the slowest of its projections is.
+
+        `AnotherTopic` when one is not the topic that was read.
+        """
         wanted = list(partitions)
-        reached = await read_progress(self._mongo, self._projections, wanted)
+        reached = self._reached = await read_progress(self._mongo, self._projections, wanted, self._topic_ids)
         return {
             at: min((reached.get(progress_id(one, at), 0) for one in self._topics.get(at[0], ())), default=0)
             for at in wanted
@@ -38,11 +73,16 @@ class Runner:
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Drop what is remembered of `partitions`: they are read elsewhere now."""
-        self._cache.forget(partitions)
+        gone = set(partitions)
+        self._cache.forget(gone)
+        for projection in self._projections:
+            for at in gone:
+                self._reached.pop(progress_id(projection, at), None)
 
     def forget_all(self) -> None:
         """Drop all that is remembered."""
         self._cache.clear()
+        self._reached = {}
 
     async def apply(
         self,
@@ -55,35 +95,95 @@ class Runner:
         `Stopped` when partitions cannot be read on: the others, and what came before in these, were projected.
         `PyMongoError` when the database failed: nothing is remembered of the batch, so apply the same one again.
         """
-        work = [
-            self._project(
-                projection, {at: records for at, records in batches.items() if records and at[0] == topic}, skipped
-            )
-            for topic, projections in self._topics.items()
-            for projection in projections
-        ]
+        reached = self._reached
+        decoded = {at: Decoded(records) for at, records in batches.items() if records}
+        work: list[asyncio.Task[list[Part]]] = []
+        for topic, projections in self._topics.items():
+            batch = {at: of for at, of in decoded.items() if at[0] == topic}
+            sums: list[asyncio.Task[list[Part]]] = []
+            for one in sorted(projections, key=lambda projection: not projection.sums):
+                if one not in self.failed:
+                    task = asyncio.create_task(self._project(one, batch, skipped, reached, tuple(sums)))
+                    work.append(task)
+                    if one.sums and one.id not in self._spare:
+                        sums.append(task)
         try:
             parts = [part for done in await together(work) for part in done]
             await write_progress(
-                self._mongo, {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts}
+                self._mongo,
+                {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts},
+                self._topic_ids,
             )
             fault("progress-stored")
         except BaseException:
             self._cache.forget(batches)
             raise
-        if stops := [part.stop for part in parts if part.stop]:
+        for part in parts:
+            reached[progress_id(part.projection, (part.topic, part.partition))] = part.next_offset
+        if stops := _first_stops(stop for part in parts if (stop := self._stop_of(part))):
             raise Stopped(stops)
+
+    def _stop_of(self, part: Part) -> Stop | None:
+        """Return where a part stopped, unless only a spare projection does: it is applied to no further."""
+        if part.stop is not None and part.projection.id in self._spare:
+            self._fail(part.projection, str(part.stop))
+            return None
+        return part.stop
+
+    def _fail(self, projection: Projection, reason: str) -> None:
+        log.error("%s is not kept up to date any more: %s", projection.id, reason)
+        self.failed[projection] = reason
 
     async def _project(
         self,
         projection: Projection,
-        batches: Mapping[TopicPartition, Sequence[Record]],
+        batches: Mapping[TopicPartition, Decoded],
         skipped: Mapping[TopicPartition, Container[int]],
+        reached: Mapping[str, int],
+        before_last: Sequence[asyncio.Task[list[Part]]],
     ) -> list[Part]:
+        """Project one projection; its last documents only after `before_last`, so that who sees them sees those."""
         parts = []
-        for (topic, partition), records in batches.items():
-            parts.append(Part(projection, topic, partition, records, skipped.get((topic, partition), ())))
+        for at, decoded in batches.items():
+            if records := decoded.behind(reached.get(progress_id(projection, at), 0)):
+                parts.append(Part(projection, *at, records, skipped.get(at, ()), decoded))
             await asyncio.sleep(0)  # a large batch must not keep heartbeats, or another projection's answers, waiting
-        if parts:
-            await project(self._mongo, self._cache, parts)
+        try:
+            if parts:
+                await project(self._mongo, self._cache, parts, before_last)
+        except Unwritable:
+            return [await self._narrowed(part, part.records) for part in parts]
+        except ConnectionFailure:
+            raise
+        except Exception as error:
+            if projection.id not in self._spare:
+                raise
+            self._fail(projection, f"{type(error).__name__}: {error}")
+            return []
         return parts
+
+    async def _narrowed(self, part: Part, records: Sequence[Record]) -> Part:
+        """Project one part of which something cannot be written: what comes before that, and then stop."""
+        self._cache.forget([(part.topic, part.partition)])
+        narrower = Part(part.projection, part.topic, part.partition, records, part.skipped)
+        try:
+            await project(self._mongo, self._cache, [narrower])
+        except Unwritable as error:
+            if len(records) > 1:
+                half = len(records) // 2
+                first = await self._narrowed(part, records[:half])
+                return first if first.stop else await self._narrowed(part, records[half:])
+            if records[0].offset in part.skipped:
+                narrower.passed_over = {records[0].offset}
+                await project(self._mongo, self._cache, [narrower])
+            else:
+                narrower.stop_at(records[0].offset, error)
+        return narrower
+
+
+def _first_stops(stops: Iterable[Stop]) -> list[Stop]:
+    """Return where each partition stands: where the first of its projections stopped."""
+    first: dict[TopicPartition, Stop] = {}
+    for stop in sorted(stops, key=lambda stop: stop.offset):
+        first.setdefault((stop.topic, stop.partition), stop)
+    return list(first.values())

@@ -3,6 +3,7 @@
 from projections import (
     commands,
     customer_orders,
+    customer_summary,
     inventory,
     order_events,
     orders,
@@ -86,4 +87,30 @@ COMMANDS = Projection(
     logs={"commands": commands.entry},
     provisional={"commands": commands.PROVISIONAL},
 )
-PROJECTIONS = (ORDERS, INVENTORY, COMMANDS)
+CUSTOMER_SUMMARY = Projection(
+    name="customer_summary",
+    topic=ORDER_EVENTS,
+    decode=event_in,
+    types=frozenset({"OrderPlaced"}),
+    sees=customer_summary.placed,
+    sums=True,
+    models=(
+        Model(
+            collection="customer_summary",
+            key=customer_summary.key,
+            begins=customer_summary.begins,
+            fold=customer_summary.fold,
+            view_of=customer_summary.view_of,
+            document_of=customer_summary.document_of,
+            gapless=False,
+        ),
+    ),
+)
+PROJECTIONS = (ORDERS, INVENTORY, COMMANDS, CUSTOMER_SUMMARY)  # the newest shape of each
+OLDER_SHAPES: tuple[Projection, ...] = ()  # those that installations may still have; kept until all have retired them
+
+
+def shape_of(name: str, shape: int) -> Projection | None:
+    """Return a projection as it was in one of its shapes; None when this code does not know it."""
+    known = (one for one in (*PROJECTIONS, *OLDER_SHAPES) if (one.name, one.shape) == (name, shape))
+    return next(known, None)

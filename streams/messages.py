@@ -126,6 +126,17 @@ class EventMessage:
         )
 
 
+_TYPE = slice(62, 72)  # where an event's envelope, as we write it, has the name of its type: behind a UUID
+_TYPE_FOLLOWS = b'","type":"'
+
+
+def type_of(value: bytes) -> str | None:
+    """Return the type of an event as we encode it without decoding it; None when that cannot be told."""
+    if value[_TYPE] != _TYPE_FOLLOWS:
+        return None
+    return value[_TYPE.stop : value.find(b'"', _TYPE.stop)].decode(errors="replace")
+
+
 @frozen
 class Outcome:
     """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""

@@ -18,6 +18,7 @@ from .events import live_events
 from .metrics import observe
 from .openapi import openapi
 from .outcomes import command_outcome
+from .projections import show_projections
 from .queries import QUERY_ROUTES
 from .requests import CORRELATION, correlation_of
 from .routes import COMMAND_ROUTES
@@ -39,6 +40,7 @@ def install(application: web.Application, services: Services) -> None:
     show(f"{PREFIX}/commands/{{commandId}}", command_outcome)
     show(f"{PREFIX}/events", live_events, allow_head=False)
     letters.install(application)
+    show(f"{PREFIX}/projections", show_projections)
     show("/livez", operations.livez)
     show("/readyz", operations.readyz)
     show("/metrics", operations.metrics)

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
+from projections.mongo.queries import NotDeployed
 from streams.codec import BadMessage, field_errors
 from streams.gateway import GatewayUnavailable
 from streams.messages import Outcome
@@ -108,6 +109,8 @@ def problem_of(error: Exception) -> Problem | None:
         case GatewayUnavailable():
             ids = list(error.on_their_way)
             return unavailable("KAFKA_UNAVAILABLE", str(error), {"commandIds": ids} if ids else None)
+        case NotDeployed():
+            return unavailable("READ_MODEL_NOT_DEPLOYED", str(error))
         case ConnectionFailure() | ExecutionTimeout():
             return unavailable("MONGODB_UNAVAILABLE", "the read models cannot be reached, try again in a moment")
         case PyMongoError() if error.timeout:

@@ -50,6 +50,7 @@ def document() -> Schema:
     paths[f"{PREFIX}/events"] = {"get": _live_events()}
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
+    paths[f"{PREFIX}/projections"] = {"get": _projections()}
     for path, summary in {"/livez": "Does it live", "/readyz": "Is it ready"}.items():
         paths[path] = {"get": _health(path, summary)}
     return {
@@ -163,6 +164,12 @@ def _live_events() -> Schema:
     stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
     operation["responses"] = {"200": {"description": "It goes on until somebody hangs up.", "content": stream}}
     operation["responses"] |= refusals((400, 401, 500, 503))
+    return operation
+
+
+def _projections() -> Schema:
+    operation = _operation("GET", "/projections", "The versions of the read models", "operations")
+    operation["responses"] = {"200": _answer("Found.", listing(ref("Projection"))), **refusals((401, 500, 503))}
     return operation
 
 

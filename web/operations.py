@@ -3,6 +3,8 @@
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from projections.mongo.overview import measure
+
 from .answers import json_response
 from .decided import PREFIX
 from .pages import PAGES, sent
@@ -16,6 +18,7 @@ LINKS = {
     "workQueue": f"{PREFIX}/work-queue",
     "commands": f"{PREFIX}/commands",
     "letters": f"{PREFIX}/letters",
+    "projections": f"{PREFIX}/projections",
     "openapi": "/openapi.json",
     "asyncapi": "/asyncapi.json",
     "apiDocs": "/api-docs",
@@ -40,6 +43,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Answer Prometheus."""
+    await measure(request.app[SERVICES].versions.registry)
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

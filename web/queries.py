@@ -126,6 +126,8 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
                many=False, ask=explained),
     QueryRoute("/customers/{customerId}/orders", "customer_orders", "A customer's history", "CustomerOrder",
                of="customerId", period=True),
+    QueryRoute("/customers/{customerId}/summary", "customer_summary", "What a customer has ordered, as it was placed",
+               "Customer", many=False),
     QueryRoute("/work-queue", "work_queue", "What the warehouse can pick now", "WorkItem", filters=_CUSTOMER),
     QueryRoute("/inventory", "inventory", "List products", "Product",
                filters={"status": "AVAILABLE, OUT_OF_STOCK or DISCONTINUED"}),

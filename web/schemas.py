@@ -88,6 +88,15 @@ SCHEMAS: dict[str, Schema] = {
         returns=list_of({"type": "object"}), version=COUNT, issuedAt=TIME, **_TIMES),
     "CustomerOrder": record(("id", "customerId", "status"), id=TEXT, customerId=TEXT, status=TEXT,
                             allocationStatus=TEXT, totalCost=MONEY, **_TIMES),
+    "Customer": record(("id", "customerId", "orders", "units", "spend", "lastOrder"), id=TEXT, customerId=TEXT,
+                       orders=COUNT, units=COUNT, spend=list_of(MONEY),
+                       lastOrder=record(("id", "time"), id=TEXT, time=TIME)),
+    "Projection": record(
+        ("name", "live", "previous", "versions"), name=TEXT, live={"type": ["integer", "null"]},
+        previous={"type": ["integer", "null"]}, switchedAt=TIME, versions=list_of(record(
+            ("version", "shape", "state", "createdAt", "behind"), version=COUNT, shape=COUNT,
+            state={"enum": ["building", "following", "stopped"]}, createdAt=TIME, behind=COUNT, reason=TEXT,
+            verified={"type": "object"}))),
     "Product": record(("id", "productId", "availableQuantity", "status", "version"), id=TEXT, productId=TEXT,
                       status=TEXT, version=COUNT, **_STOCK, **_TIMES),
     "Movement": record(("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME,

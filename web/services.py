@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from projections.mongo.idempotency import IdempotencyKeys
+from projections.mongo.live import LiveVersions
 from projections.mongo.queries import Queries
 from streams.gateway import Gateway
 from streams.letterreader import LetterReader
@@ -45,6 +46,7 @@ class Services:
     keys: IdempotencyKeys
     letters: LetterReader
     live: Hub
+    versions: LiveVersions
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)
 

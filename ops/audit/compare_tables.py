@@ -3,19 +3,30 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ops.audit.history import Aggregate, Histories
 from ops.audit.report import Kind
-from ops.audit.tables import Snapshot, Workers
+from ops.audit.tables import Snapshot
 
 TABLE_SECONDS = 10.0  # a table has at once what was committed; later than this it never will
+
+
+class Tables(Protocol):
+    """Where tables are seen: their workers' web pages, or their changelogs."""
+
+    def urls(self, role: str) -> list[str]:
+        """Return where the tables of a role are; none: they cannot be seen."""
+
+    async def snapshots(self, role: str, partition: int) -> dict[str, Snapshot] | None:
+        """Return what a partition of a role's table holds; None while nobody knows."""
 
 
 @dataclass
 class TableComparison:
     """A partition of a role's table."""
 
-    workers: Workers
+    workers: Tables
     role: str
     histories: Histories
     behind: dict[str, Aggregate] = field(default_factory=dict)

@@ -10,11 +10,11 @@ SHOWN, CHARACTERS = 3, 60
 MISSING = object()
 
 
-def differences(found: Any, expected: Any) -> str:
+def differences(found: Any, expected: Any, say: str = "the events make") -> str:
     """Return which leaves differ, such as `items.0.allocated is 7, the events make 4`."""
     ours, theirs = dict(_leaves(found)), dict(_leaves(expected))
     paths = [path for path in {**theirs, **ours} if ours.get(path, MISSING) != theirs.get(path, MISSING)]
-    said = [f"{path} is {_short(ours, path)}, the events make {_short(theirs, path)}" for path in paths[:SHOWN]]
+    said = [f"{path} is {_short(ours, path)}, {say} {_short(theirs, path)}" for path in paths[:SHOWN]]
     return "; ".join([*said, *([f"and {len(paths) - SHOWN} more"] if len(paths) > SHOWN else [])])
 
 

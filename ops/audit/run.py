@@ -22,6 +22,7 @@ from ops.audit.tables import Workers
 from ops.errors import Unavailable
 from ops.progress import Advance, progress
 from projections.mongo.client import Mongo
+from projections.mongo.registry import live_version
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
 from streams.codec import decode_event
@@ -64,14 +65,15 @@ class Audit:
 
     async def run(self) -> None:
         """Audit stock, then orders, then both against each other."""
-        topics = [projection.topic.name for projection in (INVENTORY, ORDERS)]
+        stock, orders = [await live_version(self.mongo, projection) for projection in (INVENTORY, ORDERS)]
+        topics = [projection.topic.name for projection in (stock, orders)]
         begins = {topic: await asyncio.to_thread(records.begins, self.settings, topic) for topic in topics}
         self.report.ends = {topic: await asyncio.to_thread(records.ends, self.settings, topic) for topic in topics}
         lines = Lines(self.report)
         total = sum(end - begins[t][n] for t, ends in self.report.ends.items() for n, end in ends.items())
         with progress("events", total) as advance:
-            await self._audit(INVENTORY, begins[topics[0]], advance, self._check_products, lines.add_products)
-            await self._audit(ORDERS, begins[topics[1]], advance, self._check_orders, lines.add_orders)
+            await self._audit(stock, begins[topics[0]], advance, self._check_products, lines.add_products)
+            await self._audit(orders, begins[topics[1]], advance, self._check_orders, lines.add_orders)
         lines.add_rest()
         await asyncio.to_thread(self._settle, lines)
 

@@ -40,6 +40,7 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("productId", "sequence", "_id"),
         _on("productId", "sequence", partialFilterExpression=TURNED),
     ],
+    "customer_summary": [_on("customerId")],
     "commands": [_on("_expiresAt", expireAfterSeconds=0)],
 }
 

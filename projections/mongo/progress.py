@@ -1,7 +1,12 @@
-"""How far each projection has come: one document a (projection, version, topic, partition), written after its batch."""
+"""How far each projection has come: one document a (projection, version, topic, partition), written after its batch.
+
+AnotherTopic                   a topic is not the one that was projected
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
 
 from pymongo import UpdateOne
 
@@ -12,21 +17,46 @@ from projections.projection import Projection
 TopicPartition = tuple[str, int]
 
 
+class AnotherTopic(Exception):
+    """A topic was deleted and created again: the offsets that are known mean nothing there."""
+
+
 def progress_id(projection: Projection, partition: TopicPartition) -> str:
     """Return the `_id` of a progress document."""
     return f"{projection.id}/{partition[0]}/{partition[1]}"
 
 
 async def read_progress(
-    mongo: Mongo, projections: Iterable[Projection], partitions: Iterable[TopicPartition]
+    mongo: Mongo,
+    projections: Iterable[Projection],
+    partitions: Iterable[TopicPartition],
+    topic_ids: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, int]:
-    """Return `progress_id` → next offset of those that have one."""
-    ids = [progress_id(projection, partition) for projection in projections for partition in partitions]
-    found = mongo.collection(PROGRESS).find({"_id": {"$in": ids}}, {"nextOffset": 1}, batch_size=len(ids) + 1)
-    return {document["_id"]: document["nextOffset"] async for document in found}
+    """Return `progress_id` → next offset of those that have one; `AnotherTopic` when it is one of another topic's."""
+    at = list(partitions)
+    ids = [progress_id(projection, partition) for projection in projections for partition in at]
+    found = mongo.collection(PROGRESS).find({"_id": {"$in": ids}}, batch_size=len(ids) + 1)
+    documents = {document["_id"]: document async for document in found}
+    for document in documents.values():
+        _refuse_another_topic(document, topic_ids)
+    return {name: document["nextOffset"] for name, document in documents.items()}
 
 
-async def write_progress(mongo: Mongo, reached: Mapping[tuple[Projection, TopicPartition], int]) -> None:
+def _refuse_another_topic(document: Mapping[str, Any], topic_ids: Mapping[str, str]) -> None:
+    topic, known = document["topic"], document.get("topicId")
+    if known is not None and known != topic_ids.get(topic, known):
+        raise AnotherTopic(
+            f"topic {topic} is not the one that was projected up to offset {document['nextOffset']} of partition "
+            f"{document['partition']}: it was deleted and created again. Bring the old one back, or accept the new one "
+            "with `fulfillment topics adopt`"
+        )
+
+
+async def write_progress(
+    mongo: Mongo,
+    reached: Mapping[tuple[Projection, TopicPartition], int],
+    topic_ids: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Store the next offset of each; a smaller one than is stored changes nothing."""
     if not reached:
         return
@@ -36,7 +66,7 @@ async def write_progress(mongo: Mongo, reached: Mapping[tuple[Projection, TopicP
             {"_id": progress_id(projection, (topic, partition))},
             {
                 "$max": {"nextOffset": offset},
-                "$set": {"updatedAt": now},
+                "$set": {"updatedAt": now, **({"topicId": topic_ids[topic]} if topic in topic_ids else {})},
                 "$setOnInsert": {
                     "projection": projection.name,
                     "version": projection.version,
@@ -49,3 +79,15 @@ async def write_progress(mongo: Mongo, reached: Mapping[tuple[Projection, TopicP
         for (projection, (topic, partition)), offset in reached.items()
     ]
     await mongo.durable(PROGRESS).bulk_write(updates, ordered=False)
+
+
+async def offsets_of(mongo: Mongo, projection: Projection) -> dict[TopicPartition, int]:
+    """Return the next offset of a version in every partition it has begun."""
+    query = {"projection": projection.name, "version": projection.version}
+    found = mongo.collection(PROGRESS).find(query, batch_size=1_000)
+    return {(document["topic"], document["partition"]): document["nextOffset"] async for document in found}
+
+
+async def forget_progress(mongo: Mongo, name: str, version: int) -> None:
+    """Forget how far a version of a projection has come."""
+    await mongo.durable(PROGRESS).delete_many({"projection": name, "version": version})

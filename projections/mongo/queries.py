@@ -43,21 +43,52 @@ class BadSort(ValueError):
         self.allowed = allowed
 
 
+class NotDeployed(Exception):
+    """A read model that no version is live of."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not live: `fulfillment projections list` says what is deployed")
+
+
 class Queries:
     """Read access to the read models by their names (`orders`, `work_queue` …), whatever version is live."""
 
     def __init__(self, mongo: Mongo, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        self._mongo, self._projections, self._sources = mongo, projections, sources(projections)
-        self._asking = {
-            name: Asking(mongo.collection(source.collection), source.fields()) for name, source in self._sources.items()
-        }
+        self._mongo = mongo
+        self._askings: dict[tuple[str, bool], Asking] = {}
+        self.read_from(projections)
+
+    def read_from(self, projections: Sequence[Projection]) -> None:
+        """Read the documents of these versions from now on; who is reading others goes on."""
+        self._projections, self._sources = projections, sources(projections)
+
+    def _source(self, name: str) -> Source:
+        if (source := self._sources.get(name)) is None:
+            raise NotDeployed(name)
+        return source
+
+    def _asking(self, source: Source) -> Asking:
+        at = source.collection, source.rendered
+        if at not in self._askings:
+            self._askings[at] = Asking(self._mongo.collection(source.collection), source.fields())
+        return self._askings[at]
 
     async def show(self, name: str, identifier: str) -> tuple[Shown, int] | None:
         """Return a document as the API shows it, and its version; None when there is none, or none to be seen."""
-        found, source = await self._asking[name].find(identifier), self._sources[name]
+        source = self._source(name)
+        if source.summed is not None:
+            return await self._summed(source, identifier)
+        found = await self._asking(source).find(identifier)
         if found is None or any(found[field] != value for field, value in source.where.items()):
             return None
         return source.shown(found), found.get("sequence", 0)
+
+    async def _summed(self, source: Source, customer_id: str) -> tuple[Shown, int] | None:
+        assert source.summed is not None
+        found = self._mongo.collection(source.collection).find({"customerId": customer_id}, batch_size=1_000)
+        documents = await found.to_list(None)
+        total = source.summed(documents)
+        return None if total is None else (total, sum(document["sequence"] for document in documents))
 
     async def find_many(self, name: str, identifiers: Sequence[str]) -> list[Document]:
         """Return those documents of `identifiers` that exist, in no order."""
@@ -66,7 +97,7 @@ class Queries:
 
     async def version(self, name: str, identifier: str) -> int:
         """Return the sequence a document includes, 0 when there is none yet: has a write got here?"""
-        found = await self._asking[name].find(identifier)
+        found = await self._asking(self._source(name)).find(identifier)
         return int(found["sequence"]) if found else 0
 
     async def page(
@@ -86,7 +117,7 @@ class Queries:
         sort = sort or SORTS[name][0]
         if sort not in SORTS[name]:
             raise BadSort(SORTS[name])
-        source, (field, descending) = self._sources[name], _sort_key(sort)
+        source, (field, descending) = self._source(name), _sort_key(sort)
         key = source.key(field)
         conditions: list[Document] = [dict(source.where), dict(where or {}), *_ranges(within or {})]
         if cursor is not None:
@@ -125,7 +156,7 @@ class Queries:
 
     def collection(self, name: str) -> Collection:
         """Return the collection a read model is read from."""
-        return self._mongo.collection(self._sources[name].collection)
+        return self._mongo.collection(self._source(name).collection)
 
 
 def _sort_key(sort: str) -> tuple[str, bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from projections import order_events, stock_ledger
+from projections import customer_summary, order_events, stock_ledger
 from projections.document import Document, public
 from projections.projection import Derived, Projection
 
@@ -15,6 +15,7 @@ SHOWN: dict[str, Callable[[Document], Document]] = {
     "order_events": order_events.shown,
     "stock_ledger": stock_ledger.shown,
 }
+SUMMED = {"customer_summary": customer_summary.summed}
 RENDERED = frozenset({"orders"})  # collections whose documents carry their JSON
 
 
@@ -27,6 +28,7 @@ class Source:
     rendered: bool = False
     derived: Derived | None = None
     seen: Callable[[Document], Document] | None = None  # as the API has it, where that is not as it is stored
+    summed: Callable[[Sequence[Document]], Document | None] | None = None  # a document is on every partition
 
     def key(self, name: str) -> str:
         """Return the collection's name of a field that can be sorted by."""
@@ -50,7 +52,7 @@ def sources(projections: Sequence[Projection]) -> dict[str, Source]:
     for one in projections:
         for name in one.collections:
             where, seen = VISIBLE.get(name, {}), SHOWN.get(name)
-            found[name] = Source(one.collection(name), where, name in RENDERED, seen=seen)
+            found[name] = Source(one.collection(name), where, name in RENDERED, seen=seen, summed=SUMMED.get(name))
         for model in one.models:
             for name, derived in model.derived.items():
                 found[name] = Source(one.collection(model.collection), derived.where, derived=derived)

@@ -1,11 +1,13 @@
 """What a projector does: loading many documents at once, and bulk writes that may be repeated.
 
 WriteFailed                 how many writes failed, and why the first did; a `PyMongoError`
+Unwritable                  a document that can never be written: it is too large, or has what MongoDB has no place for
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bson.errors import BSONError
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
@@ -13,6 +15,7 @@ from projections.document import Document
 from projections.mongo.client import Collection
 
 DUPLICATE_KEY = 11000
+TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge; of an update's result
 
 
 class WriteFailed(PyMongoError):
@@ -21,6 +24,10 @@ class WriteFailed(PyMongoError):
     def __init__(self, collection: str, details: Mapping[str, Any]) -> None:
         failed = details["writeErrors"] or details["writeConcernErrors"]
         super().__init__(f"{collection}: {len(failed)} writes failed, the first with {failed[0]['errmsg']}")
+
+
+class Unwritable(Exception):
+    """A document that can never be written, however often it is tried."""
 
 
 class Put(NamedTuple):
@@ -79,8 +86,12 @@ async def _bulk(collection: Collection, operations: Sequence[Any], *, ordered: b
     """Write what can be; return how many documents changed, and the indexes of those whose `_id` was there already."""
     try:
         result = await collection.bulk_write(operations, ordered=ordered)
+    except (BSONError, OverflowError) as error:
+        raise Unwritable(f"a document of {collection.name} cannot be written: {error}") from None
     except BulkWriteError as error:
         details = dict(error.details)
+        if any(one["code"] in TOO_LARGE for one in details["writeErrors"]):
+            raise Unwritable(f"a document of {collection.name} is too large for MongoDB") from None
         if details["writeConcernErrors"] or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):
             raise WriteFailed(collection.name, details) from None
         changed = details["nInserted"] + details["nModified"] + details["nUpserted"]

@@ -25,6 +25,7 @@ class Record:
     value: bytes
     offset: int
     timestamp: int = 1_795_428_000_000
+    partition: int = 0
 
 
 def at(minute: int) -> str:

@@ -1,0 +1,207 @@
+"""Some aggregates folded again from their first event, and their documents written over those that are there.
+
+A document is replaced only while it is the one that was looked at: where the projector was quicker, it is looked at
+again, with the events that came meanwhile.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+from pymongo.errors import DuplicateKeyError
+
+from domain.message import instant
+from ops import records
+from ops.errors import CannotGoOn, Misconfigured
+from ops.progress import progress
+from ops.versions.work import Work
+from projections.document import Document
+from projections.mongo.writes import load
+from projections.projection import Projection
+from streams.codec import decode_event
+from streams.partitions import partition_of
+from streams.settings import Settings
+
+CHUNK, TRIES = 500, 20
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class Written:
+    """What was made again."""
+
+    aggregates: int = 0
+    events: int = 0
+    changed: int = 0
+
+
+@dataclass
+class Folded:
+    """The views and entries of some aggregates, as far as the log was read."""
+
+    projection: Projection
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)  # collection → key → view
+    entries: dict[str, dict[str, Document]] = field(default_factory=dict)  # collection → id → document
+    events: int = 0
+
+    def apply(self, value: bytes) -> None:
+        """Fold an event."""
+        message = decode_event(value)
+        self.events += 1
+        for model in self.projection.models:
+            if (key := model.key(message)) is not None:
+                views = self.views.setdefault(model.collection, {})
+                views[key] = model.fold(views.get(key), message)
+        for name, entry in self.projection.logs.items():
+            document = entry(message)
+            self.entries.setdefault(name, {})[document["_id"]] = document
+
+    def documents(self) -> dict[str, dict[str, Document]]:
+        """Return what should be: collection → id → document."""
+        models = {
+            model.collection: {
+                key: model.document_of(view) for key, view in self.views.get(model.collection, {}).items()
+            }
+            for model in self.projection.models
+        }
+        return {**self.entries, **models}
+
+
+async def replay_aggregates(work: Work, projection: Projection, keys: set[bytes] | None, since: str | None) -> Written:
+    """Make the documents of aggregates again: of `keys`, or of all that had events since a time."""
+    settings, topic = work.settings, projection.topic.name
+    if since is not None:
+        found = await asyncio.to_thread(_touched_since, settings, topic, since)
+        keys = found if keys is None else keys & found
+    assert keys is not None
+    numbers = {partition_of(key, settings.partitions) for key in keys}
+    written = Written(aggregates=len(keys))
+    begins = await asyncio.to_thread(records.begins, settings, topic)
+    ends = await asyncio.to_thread(records.ends, settings, topic)
+    with progress(topic, sum(ends[number] - begins[number] for number in numbers)) as advance:
+        for number in sorted(numbers):
+            with records.Log(settings, topic, {number: begins[number]}) as log:
+                mine = _Partition(work, projection, log, number, keys)
+                await mine.read(ends[number])
+                written.changed += await mine.write()
+                written.events += mine.folded.events
+            advance(ends[number] - begins[number])
+    return written
+
+
+def _touched_since(settings: Settings, topic: str, since: str) -> set[bytes]:
+    try:
+        milliseconds = int(datetime.fromisoformat(instant(since)).timestamp() * 1000)
+    except ValueError as error:
+        raise Misconfigured(f"--since {error}") from None
+    ends, keys = records.ends(settings, topic), set[bytes]()
+    with records.kafka(settings), records.Log(settings, topic, _offsets_at(settings, topic, milliseconds)) as log:
+        for batch in log.upto({number: end for number, end in ends.items() if number in log.positions}):
+            keys.update(record.key() for record in batch)
+    return keys
+
+
+def _offsets_at(settings: Settings, topic: str, milliseconds: int) -> Mapping[int, int]:
+    """Return the first offset of each partition that Kafka got at a time or later, where there is one."""
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka, "group.id": settings.named(records.GROUP), "log_level": 0}
+    )
+    try:
+        asked = [TopicPartition(settings.named(topic), n, milliseconds) for n in range(settings.partitions)]
+        found = consumer.offsets_for_times(asked, records.ASK_SECONDS)
+    finally:
+        consumer.close()
+    return {at.partition: at.offset for at in found if at.offset >= 0}
+
+
+@dataclass
+class _Partition:
+    """The aggregates of one partition."""
+
+    work: Work
+    projection: Projection
+    log: records.Log
+    number: int
+    keys: set[bytes]
+
+    def __post_init__(self) -> None:
+        self.folded = Folded(self.projection)
+        self._seen: dict[tuple[str, str], int] = {}  # (collection, id) → the sequence that was ahead of the log
+
+    async def read(self, end: int) -> None:
+        """Fold the events of the keys, up to an offset."""
+        left = self.log.upto({self.number: end})
+        while (batch := await asyncio.to_thread(next, left, None)) is not None:
+            for record in batch:
+                if record.key() in self.keys:
+                    self.folded.apply(record.value())
+
+    async def write(self) -> int:
+        """Write what is not as it should be; read on where the projector is ahead, wait where it is behind."""
+        changed = 0
+        left = self.folded.documents()
+        for _ in range(TRIES):
+            later: dict[str, dict[str, Document]] = {}
+            for name, wanted in left.items():
+                for ids in _chunks(wanted):
+                    written, moved = await self._write(name, {each: wanted[each] for each in ids})
+                    changed += written
+                    if moved:
+                        later.setdefault(name, {}).update({each: wanted[each] for each in moved})
+            if not later:
+                return changed
+            await asyncio.sleep(PAUSE_SECONDS)
+            ends = await asyncio.to_thread(records.ends, self.work.settings, self.projection.topic.name)
+            await self.read(ends[self.number])
+            now = self.folded.documents()
+            left = {name: {each: now[name][each] for each in documents} for name, documents in later.items()}
+        raise CannotGoOn(f"{sum(map(len, left.values()))} documents change faster than they can be written: try again.")
+
+    async def _write(self, name: str, wanted: Mapping[str, Document]) -> tuple[int, list[str]]:
+        """Write documents that differ; return how many were, and the ids of those that moved meanwhile."""
+        collection = self.work.mongo.durable(self.projection.collection(name))
+        there = {document["_id"]: document for document in await load(collection, list(wanted))}
+        changed, moved = 0, []
+        for identifier, document in wanted.items():
+            found = there.get(identifier)
+            if found == document:
+                continue
+            if (
+                found is not None
+                and found.get("sequence", 0) > document["sequence"]
+                and name not in self.folded.entries
+            ):
+                moved.append(
+                    identifier
+                )  # the projector has newer events; a document that claims so is found at the end
+            elif await self._replace(collection, found, document):
+                changed += 1
+            else:
+                moved.append(identifier)
+        return changed, moved
+
+    def _is_ahead(self, name: str, found: Document, document: Document) -> bool:
+        """Say whether the projector has newer events; a document that only claims so is found out by reading on."""
+        sequence, at = found.get("sequence"), (name, document["_id"])
+        if name in self.folded.entries or not isinstance(sequence, int) or sequence <= document["sequence"]:
+            return False
+        before, self._seen[at] = self._seen.get(at), sequence
+        return before != sequence
+
+    async def _replace(self, collection: Any, found: Document | None, document: Document) -> bool:
+        if found is None:
+            try:
+                await collection.insert_one(document)
+            except DuplicateKeyError:
+                return False
+            return True
+        same = {"_id": document["_id"], "sequence": found.get("sequence")}
+        return bool((await collection.replace_one(same, document)).matched_count)
+
+
+def _chunks(ids: Iterable[str]) -> Iterable[list[str]]:
+    every = list(ids)
+    return (every[first : first + CHUNK] for first in range(0, len(every), CHUNK))

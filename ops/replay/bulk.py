@@ -1,0 +1,182 @@
+"""A version of a projection, built from its topic in bulk: several processes, each with some of the partitions.
+
+Each batch is written before its progress, and applying one again changes nothing: a build that was interrupted goes on
+where its progress says.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import queue
+import signal
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from pymongo.errors import PyMongoError
+
+from ops import records
+from ops.audit.settled import last_records
+from ops.errors import CannotGoOn, Unavailable
+from projections.mongo.client import Mongo
+from projections.mongo.progress import AnotherTopic, offsets_of
+from projections.mongo.skips import read_skips
+from projections.projection import Projection
+from projections.runner import Runner
+from projections.stopped import Stopped
+from projections.table import shape_of
+from streams.settings import Settings
+
+BATCH = 10_000  # records a process folds in memory before it writes
+SMALL = 20_000  # records for which further processes are not worth their start
+LOOK_SECONDS = 0.1
+
+
+class CannotBuild(CannotGoOn):
+    """An event that cannot be projected, or a topic that is another one."""
+
+
+class BulkRecord(NamedTuple):
+    """A Kafka record, as projections read them."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process builds: some partitions of a version, from where each goes on up to an end."""
+
+    settings: Settings
+    name: str
+    shape: int
+    version: int
+    topic_ids: Mapping[str, str]
+    starts: Mapping[int, int]
+    ends: Mapping[int, int]
+
+
+Say = Callable[[int], None]  # so many offsets more are done
+
+
+async def left_to_build(settings: Settings, mongo: Mongo, projection: Projection) -> tuple[dict[int, int], Any]:
+    """Return where each partition of a version is to be read on, and where it ends; only those with something left."""
+    topic = projection.topic.name
+    begins = await asyncio.to_thread(records.begins, settings, topic)
+    ends = await asyncio.to_thread(last_records, settings, topic)
+    reached = await offsets_of(mongo, projection)
+    starts = {number: max(begins[number], reached.get((settings.named(topic), number), 0)) for number in ends}
+    left = [number for number, end in ends.items() if starts[number] < end]
+    return {number: starts[number] for number in left}, {number: ends[number] for number in left}
+
+
+async def build(
+    settings: Settings,
+    projection: Projection,
+    topic_ids: Mapping[str, str],
+    starts: Mapping[int, int],
+    ends: Mapping[int, int],
+    say: Say,
+) -> None:
+    """Build partitions of a version from `starts` to `ends`; `CannotBuild` at an event that cannot be projected."""
+    whole = Share(settings, projection.name, projection.shape, projection.version, topic_ids, starts, ends)
+    count = min(os.cpu_count() or 1, len(ends)) if sum(ends.values()) - sum(starts.values()) > SMALL else 1
+    if count <= 1:
+        await _build(whole, say)
+    else:
+        await _in_processes([_part(whole, first, count) for first in range(count)], say)
+
+
+def _part(whole: Share, first: int, count: int) -> Share:
+    largest = sorted(whole.ends, key=lambda number: whole.starts[number] - whole.ends[number])
+    mine = largest[first::count]
+    starts, ends = {n: whole.starts[n] for n in mine}, {n: whole.ends[n] for n in mine}
+    return replace(whole, starts=starts, ends=ends)
+
+
+async def _in_processes(shares: list[Share], say: Say) -> None:
+    context = multiprocessing.get_context("spawn")
+    said: Any = context.Queue()
+    processes = [context.Process(target=_run, args=(share, said), daemon=True) for share in shares]
+    for process in processes:
+        process.start()
+    try:
+        running = True
+        while running:
+            running = any(process.is_alive() for process in processes)
+            _listen(said, say)
+            await asyncio.sleep(LOOK_SECONDS)
+        _listen(said, say)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+    if failed := [process.exitcode for process in processes if process.exitcode]:
+        raise Unavailable(f"A process that built a part ended with code {failed[0]}: run it again, it goes on there.")
+
+
+def _listen(said: Any, say: Say) -> None:
+    """Pass on what the processes say; raise the sentence one of them ended with."""
+    while True:
+        try:
+            what = said.get_nowait()
+        except queue.Empty:
+            return
+        if isinstance(what, int):
+            say(what)
+        else:
+            raise CannotBuild(what)
+
+
+def _run(share: Share, said: Any) -> None:
+    """Build a share in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    try:
+        asyncio.run(_build(share, said.put))
+    except CannotGoOn as error:
+        said.put(str(error))
+
+
+async def _build(share: Share, say: Say) -> None:
+    shape = shape_of(share.name, share.shape)
+    assert shape is not None, "whoever built a share knew its shape"
+    projection, mongo = replace(shape, version=share.version), Mongo(share.settings)
+    runner = Runner(mongo, share.settings, [projection], share.topic_ids)
+    topic = share.settings.named(projection.topic.name)
+    try:
+        await runner.positions([(topic, number) for number in share.ends])
+        await _read(share, projection, runner, await read_skips(mongo), say)
+    except Stopped as stopped:
+        raise CannotBuild(f"{projection.id} cannot be built: {stopped}.") from stopped
+    except AnotherTopic as error:
+        raise CannotBuild(f"{projection.id} cannot be built: {error}.") from error
+    except PyMongoError as error:
+        raise Unavailable(f"MongoDB at {share.settings.mongo} does not answer: {error}. Run it again.") from error
+    finally:
+        mongo.close()
+
+
+async def _read(share: Share, projection: Projection, runner: Runner, skipped: Any, say: Say) -> None:
+    topic = share.settings.named(projection.topic.name)
+    gathered: dict[tuple[str, int], list[BulkRecord]] = defaultdict(list)
+    waiting, done = 0, sum(share.starts.values())
+    with records.Log(share.settings, projection.topic.name, share.starts) as log:
+        for batch in log.upto(share.ends):
+            for record in batch:
+                number = record.partition()
+                gathered[topic, number].append(
+                    BulkRecord(record.key(), record.value(), number, record.offset(), record.timestamp()[1])
+                )
+            waiting += len(batch)
+            if waiting >= BATCH:
+                await runner.apply(gathered, skipped)
+                gathered, waiting = defaultdict(list), 0
+                reached = sum(min(log.positions[number], end) for number, end in share.ends.items())
+                say(reached - done)
+                done = reached
+        await runner.apply(gathered, skipped)
+        say(sum(share.ends.values()) - done)

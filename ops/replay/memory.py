@@ -1,0 +1,206 @@
+"""What tables remember beside their aggregates, gathered from the topics: answers, letters, and how far inputs were
+handled.
+
+Outcomes are kept for a week, and tell all of an answer. Events are kept for ever, and tell which command caused them:
+enough to answer it again, its type guessed from what it did. What was refused longer ago is forgotten.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from domain.inventory.events import ReservationEvent
+from domain.policy import MANUAL
+from ops import records
+from streams.letterbook import Letterbook
+from streams.letters import DeadLetter
+from streams.messages import EventMessage, Outcome, derived_id
+from streams.settings import Settings
+from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, Topic
+from tables.entries import Answer, Recent
+from tables.letters import Letters
+from tables.parked import Letter, Skipped, skipped_key
+from tables.store import Changes, Codec, Entries
+
+COMMANDS = {
+    "OrderPlaced": "PlaceOrder", "LinesCancelled": "CancelLines", "OrderCancelled": "CancelOrder",
+    "OrderHeld": "Hold", "OrderReleased": "Release", "ShipmentCreated": "CreateShipment",
+    "ShipmentDelivered": "DeliverShipment", "ShipmentCancelled": "CancelShipment",
+    "ReturnRequested": "RequestReturn", "ReturnReceived": "ReceiveReturn", "StockReceived": "ReceiveStock",
+    "StockAdjusted": "AdjustStock", "StockReserved": "ReserveStock", "StockBackordered": "ReserveStock",
+    "ReservationRejected": "ReserveStock", "StockReleased": "ReleaseStock", "StockShipped": "ShipStock",
+    "ProductDiscontinued": "DiscontinueProduct", "ProductReactivated": "ReactivateProduct",
+}  # fmt: skip
+
+
+class Remembered(NamedTuple):
+    """An answer, and what puts it in its place among those of its aggregate."""
+
+    order: tuple[int, bool, str]  # version, whether nothing happened, time
+    answer: Answer
+
+
+@dataclass
+class Answers:
+    """The answers to recent commands, aggregate by aggregate."""
+
+    limit: int
+    _told: dict[tuple[str, str], dict[str, Remembered]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add_outcome(self, outcome: Outcome) -> None:
+        """Take in an outcome; of what was refused without being decided nothing is remembered."""
+        if outcome.status == "rejected" and (outcome.retryable or not outcome.version):
+            return
+        types = tuple(event["type"] for event in outcome.events)
+        answer = Answer(
+            outcome.command_id, outcome.command_type, outcome.version, types, outcome.code, outcome.message,
+            outcome.details, outcome.retryable,
+        )  # fmt: skip
+        told = self._told[outcome.aggregate, outcome.aggregate_id]
+        told.setdefault(outcome.command_id, Remembered((outcome.version, not types, outcome.time), answer))
+        self._trim(told)
+
+    def add_events(self, aggregate: str, aggregate_id: str, events: Iterable[EventMessage]) -> None:
+        """Take in all events of an aggregate."""
+        by_command: dict[str, list[EventMessage]] = defaultdict(list)
+        for event in events:
+            by_command[event.causation_id].append(event)
+        told = self._told[aggregate, aggregate_id]
+        for command_id, caused in by_command.items():
+            if command_id not in told and not _of_process_manager(caused[0]):
+                last, types = caused[-1], tuple(event.type for event in caused)
+                answer = Answer(command_id, COMMANDS.get(types[0], types[0]), last.sequence, types)
+                told[command_id] = Remembered((last.sequence, False, last.time), answer)
+        self._trim(told)
+
+    def recent(self, aggregate: str, aggregate_id: str) -> Recent:
+        """Return what an aggregate remembers, oldest first."""
+        told = self._told.get((aggregate, aggregate_id), {}).values()
+        ordered = sorted(told, key=lambda each: each.order)
+        return tuple(each.answer for each in ordered[-self.limit :]) if self.limit else ()
+
+    def _trim(self, told: dict[str, Remembered]) -> None:
+        if len(told) > 4 * self.limit + 16:
+            oldest = sorted(told, key=lambda command_id: told[command_id].order)
+            for command_id in oldest[: -2 * self.limit or None]:
+                del told[command_id]
+
+
+def _of_process_manager(first: EventMessage) -> bool:
+    """Say whether a command of the process manager caused events: it never asks twice, so nobody remembers those."""
+    event = first.event
+    if isinstance(event, ReservationEvent):
+        return event.line_id != MANUAL
+    return first.type == "AllocationRecorded"
+
+
+def outcomes(settings: Settings, answers: Answers) -> None:
+    """Add all outcomes there are. Blocks."""
+    for record in every(settings, COMMAND_OUTCOMES):
+        answers.add_outcome(Outcome.decode(record.value()))
+
+
+def every(settings: Settings, topic: Topic) -> Iterable[Any]:
+    """Yield the records of a topic, in order per partition."""
+    ends = records.ends(settings, topic.name)
+    with records.Log(settings, topic.name, records.begins(settings, topic.name)) as log:
+        for batch in log.upto(ends):
+            yield from batch
+
+
+# --- letters
+
+
+@dataclass
+class DeadLetters:
+    """What `dead-letters` says is parked, and skipped."""
+
+    book: Letterbook = field(default_factory=Letterbook)
+    skipped: list[DeadLetter] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, settings: Settings) -> "DeadLetters":
+        """Read the topic. Blocks."""
+        found = cls()
+        for record in every(settings, DEAD_LETTERS):
+            letter = DeadLetter.decode(record.value())
+            found.book.add(letter)
+            if letter.kind == "skipped":
+                found.skipped.append(letter)
+        return found
+
+    def entries(self, aggregate: str, partition: int, codec: Codec[Any]) -> dict[bytes, bytes]:
+        """Return the parked letters of a table's partition, as its entries."""
+        changes: Changes[Any] = Changes(Entries(codec, {}))
+        for key in self.book.keys:
+            for letter in self.book.letters(key):
+                if key[0] == aggregate and letter.partition == partition:
+                    Letters(changes, key[1]).append(_parked(letter))
+        return {key: value for key, value in changes.encode() if value is not None}
+
+    def skips(self, role: str, partition: int, handled: Mapping[str, int], codec: Codec[Any]) -> dict[bytes, bytes]:
+        """Return the events a role went on behind, as entries."""
+        return {
+            skipped_key(each.topic, each.partition, each.offset): codec.encode(Skipped(each.reason or ""))
+            for each in self.skipped
+            if each.role == role and each.partition == partition and each.offset <= handled.get(each.topic, -1)
+        }
+
+
+def _parked(letter: DeadLetter) -> Letter:
+    return Letter(
+        command_id=letter.command_id or "",
+        command_type=letter.command_type or "",
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        timestamp=datetime.fromisoformat(letter.time).timestamp(),
+        key=letter.key,
+        value=letter.value,
+        headers=letter.headers,
+        code=letter.code,
+        message=letter.message,
+        attempts=letter.attempts,
+        traceback=letter.traceback,
+    )
+
+
+# --- positions
+
+
+@dataclass
+class Unsure:
+    """Messages of one input behind the offset its group committed: they may have been handled before it was reset."""
+
+    ids: dict[str, tuple[int, int]] = field(default_factory=dict)  # message id → partition, offset
+    handled: dict[int, int] = field(default_factory=dict)  # partition → the highest offset that left something
+
+    @classmethod
+    def read(cls, settings: Settings, topic: Topic, committed: Mapping[int, int]) -> "Unsure":
+        """Read an input from what is committed to its end. Blocks."""
+        found, ends = cls(), records.ends(settings, topic.name)
+        begins = records.begins(settings, topic.name)
+        starts = {number: max(begins[number], committed.get(number, 0)) for number in ends}
+        with records.Log(settings, topic.name, starts) as log:
+            for batch in log.upto(ends):
+                for record in batch:
+                    found.ids[_message_id(record)] = record.partition(), record.offset()
+        return found
+
+    def left(self, message_id: str) -> None:
+        """Take in that a message left something: an event, an outcome or a command."""
+        if (at := self.ids.get(message_id)) is not None:
+            self.handled[at[0]] = max(self.handled.get(at[0], -1), at[1])
+
+
+def _message_id(record: Any) -> str:
+    try:
+        envelope = orjson.loads(record.value() or b"")
+    except orjson.JSONDecodeError:
+        envelope = None
+    found = envelope.get("id") if isinstance(envelope, dict) else None
+    return str(found or derived_id(record.topic(), record.partition(), record.offset()))

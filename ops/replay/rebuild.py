@@ -1,0 +1,255 @@
+"""The changelogs of the workers' tables, written anew from the event topics.
+
+A changelog is deleted, created, and filled partition by partition; positions last of all, in every partition: a worker
+that finds none where its group has committed an offset refuses to start. So a rebuild that was cut off is done again,
+and nobody works on half a table meanwhile.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+from confluent_kafka import KafkaException, Producer
+from faust.types import TP
+
+from ops import records
+from ops.adopt import READERS, Reader
+from ops.audit.history import Aggregate, Histories
+from ops.audit.report import Report
+from ops.errors import CannotGoOn, Unavailable
+from ops.progress import progress
+from ops.replay.memory import Answers, DeadLetters, Unsure, every, outcomes
+from projections.inventory import ProductView
+from projections.orders import OrderView
+from projections.reservations import ReservationView
+from projections.table import INVENTORY, ORDERS
+from streams.codec import decode_event
+from streams.messages import EventMessage
+from streams.settings import Settings
+from streams.topics import (
+    COMMAND_OUTCOMES,
+    INVENTORY_COMMANDS,
+    ORDER_COMMANDS,
+    Topic,
+    admin,
+    describe_topics,
+    ensure_topics,
+)
+from streams.transactions import committed_offsets
+from tables.entries import Position, position_key, segment
+from tables.orders import OrderEntry
+from tables.restore import restore
+from tables.stock import QueuePlace, StockEntry
+from tables.store import Changes, Entries
+
+GONE_SECONDS, FLUSH_SECONDS = 30.0, 120.0
+PRODUCER = {
+    "enable.idempotence": True,
+    "linger.ms": 20,
+    "compression.type": "lz4",
+    "message.max.bytes": 32 << 20,
+    "queue.buffering.max.messages": 200_000,
+    "log_level": 0,
+}
+AGGREGATES = {"orders": ("order", ORDERS), "inventory": ("inventory", INVENTORY)}
+
+
+class Unfoldable(CannotGoOn):
+    """Events that do not follow on one another."""
+
+
+async def rebuild_tables(settings: Settings) -> list[str]:
+    """Rebuild the changelogs of all tables; return a sentence for each, and what could not be rebuilt."""
+    return await Rebuilding(settings).run()
+
+
+@dataclass
+class Rebuilding:
+    """One rebuild of all tables."""
+
+    settings: Settings
+    answers: Answers = field(init=False)
+    letters: DeadLetters = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = Answers(self.settings.recent_commands)
+
+    async def run(self) -> list[str]:
+        """Gather, then write."""
+        ids = {topic.name: topic.id for topic in await describe_topics(self.settings)}
+        positions = {reader.role: await self._positions(reader, ids) for reader in READERS}
+        await asyncio.to_thread(outcomes, self.settings, self.answers)
+        self.letters = await asyncio.to_thread(DeadLetters.read, self.settings)
+        said = [await self._rebuild(reader, positions[reader.role]) for reader in READERS]
+        return [
+            *said,
+            "Not rebuilt: refusals older than the outcomes that are kept (a week), letters older than dead-letters (30 "
+            "days), and how often a letter was tried in vain since it was last recorded.",
+        ]
+
+    # --- positions
+
+    async def _positions(self, reader: Reader, ids: Mapping[str, str]) -> dict[int, dict[bytes, Position]]:
+        """Return where each input was handled to: what is committed, what the old changelog says, what left traces."""
+        inputs = {TP(self._name(topic), n) for topic in reader.inputs for n in range(self.settings.partitions)}
+        committed = await committed_offsets(self.settings, self.settings.named(reader.role), inputs)
+        before = await self._before(reader, ids)
+        found: dict[int, dict[bytes, Position]] = defaultdict(dict)
+        for topic in reader.inputs:
+            name = self._name(topic)
+            reached = {n: committed[TP(name, n)] for n in range(self.settings.partitions)}
+            traces = await asyncio.to_thread(self._traces, reader, topic, reached)
+            for number, offset in reached.items():
+                key = position_key(name)
+                known: Any = before[number].get(key) if number in before else None
+                ours = known.offset if known is not None and known.topic_id == ids.get(name) else -1
+                highest = max(offset - 1, ours, traces.get(number, -1))
+                if highest >= 0:
+                    found[number][key] = Position(highest, ids[name])
+        return found
+
+    async def _before(self, reader: Reader, ids: Mapping[str, str]) -> Mapping[int, Entries[Any]]:
+        changelog = self._name(reader.changelog)
+        if changelog not in ids:
+            return {}
+        return await restore(self.settings, changelog, range(self.settings.partitions), reader.codec)
+
+    def _traces(self, reader: Reader, topic: Topic, reached: Mapping[int, int]) -> dict[int, int]:
+        """Return the highest offsets, behind what is committed, of messages that events, outcomes or commands name."""
+        unsure = Unsure.read(self.settings, topic, reached)
+        if unsure.ids:
+            commands = (ORDER_COMMANDS, INVENTORY_COMMANDS)
+            deciding = reader.role in AGGREGATES
+            for source in (AGGREGATES[reader.role][1].topic, COMMAND_OUTCOMES) if deciding else commands:
+                for record in every(self.settings, source):
+                    unsure.left(_causation(record))
+        return unsure.handled
+
+    # --- one table
+
+    async def _rebuild(self, reader: Reader, positions: Mapping[int, Mapping[bytes, Position]]) -> str:
+        began, count = time.monotonic(), 0
+        await asyncio.to_thread(self._create_anew, reader.changelog)
+        producer = Producer({"bootstrap.servers": self.settings.kafka, **PRODUCER})
+        changelog = self._name(reader.changelog)
+        for number, entries in await asyncio.to_thread(lambda: self._partitions(reader, positions)):
+            for key, value in entries:
+                self._produce(producer, changelog, number, key, value)
+                count += 1
+        self._flush(producer, changelog)
+        for number, found in positions.items():
+            for key, position in found.items():
+                self._produce(producer, changelog, number, key, reader.codec.encode(position))
+                count += 1
+        self._flush(producer, changelog)
+        return f"{changelog}: {count:,} entries written in {time.monotonic() - began:.1f} s"
+
+    def _create_anew(self, changelog: Topic) -> None:
+        client, name = admin(self.settings), self._name(changelog)
+        if name in client.list_topics(timeout=20).topics:
+            client.delete_topics([name], operation_timeout=20)[name].result(30)
+        until = time.monotonic() + GONE_SECONDS
+        while name in client.list_topics(timeout=20).topics:
+            if time.monotonic() > until:
+                raise Unavailable(f"Kafka has not deleted {name} for {GONE_SECONDS:.0f} s: run it again.")
+            time.sleep(0.1)
+        while name not in client.list_topics(timeout=20).topics:
+            try:
+                asyncio.run(ensure_topics(self.settings))
+            except KafkaException:  # it is still being deleted
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.1)
+
+    def _produce(self, producer: Any, topic: str, number: int, key: bytes, value: bytes) -> None:
+        while True:
+            try:
+                producer.produce(topic, value, key, number, on_delivery=self._delivered)
+                producer.poll(0)
+                return
+            except BufferError:
+                producer.poll(0.1)
+
+    def _delivered(self, error: Any, _: Any) -> None:
+        if error is not None:
+            raise Unavailable(f"Kafka did not take an entry: {error}. Run it again.")
+
+    def _flush(self, producer: Any, changelog: str) -> None:
+        if producer.flush(FLUSH_SECONDS):
+            raise Unavailable(f"Kafka at {self.settings.kafka} did not take all of {changelog}: run it again.")
+
+    def _name(self, topic: Topic) -> str:
+        return self.settings.named(topic.name)
+
+    # --- entries
+
+    def _partitions(
+        self, reader: Reader, positions: Mapping[int, Mapping[bytes, Position]]
+    ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+        """Yield the entries of each partition, but for its positions."""
+        if reader.role not in AGGREGATES:
+            for number in range(self.settings.partitions):
+                handled = {key[1:].decode(): position.offset for key, position in positions.get(number, {}).items()}
+                yield number, list(self.letters.skips(reader.role, number, handled, reader.codec).items())
+            return
+        aggregate, projection = AGGREGATES[reader.role]
+        begins = records.begins(self.settings, projection.topic.name)
+        ends = records.ends(self.settings, projection.topic.name)
+        with progress(reader.changelog.name, sum(ends.values()) - sum(begins.values())) as advance:
+            for number, end in ends.items():
+                entries = self._encoded(reader, self._folded(reader.role, number, begins[number], end))
+                entries += self.letters.entries(aggregate, number, reader.codec).items()
+                advance(end - begins[number])
+                yield number, entries
+
+    def _folded(self, role: str, number: int, begin: int, end: int) -> list[Aggregate]:
+        """Return a partition's aggregates; what caused their events is remembered."""
+        aggregate, projection = AGGREGATES[role]
+        histories = Histories(projection, number, self.settings.partitions, report := Report())
+        events: dict[str, list[EventMessage]] = defaultdict(list)
+        with records.Log(self.settings, projection.topic.name, {number: begin}) as log:
+            for batch in log.upto({number: end}):
+                for record in batch:
+                    message = decode_event(record.value())
+                    histories.apply(message, record.offset())
+                    events[message.key].append(message)
+        if broken := [drift for drift in report.drifts if histories.aggregates[drift.key].broken]:
+            raise Unfoldable(
+                f"The events of {broken[0].key} do not follow on one another ({broken[0].what}): see audit."
+            )
+        for key, messages in events.items():
+            self.answers.add_events(aggregate, key, messages)
+        return list(histories.aggregates.values())
+
+    def _encoded(self, reader: Reader, aggregates: list[Aggregate]) -> list[tuple[bytes, bytes]]:
+        changes: Changes[Any] = Changes(Entries(reader.codec, {}))
+        for aggregate in aggregates:
+            (self._put_order if reader.role == "orders" else self._put_product)(changes, aggregate)
+        return [(key, value) for key, value in changes.encode() if value is not None]
+
+    def _put_order(self, changes: Changes[Any], order: Aggregate) -> None:
+        view = cast(OrderView, order.view("orders", order.key))
+        entry = OrderEntry(view.order, order.version, self.answers.recent("order", order.key))
+        changes.put(segment(order.key), entry)
+
+    def _put_product(self, changes: Changes[Any], product: Aggregate) -> None:
+        view = cast(ProductView, product.view("inventory", product.key))
+        name, recent = segment(product.key), self.answers.recent("inventory", product.key)
+        changes.put(name, StockEntry(view.stock, product.version, recent))
+        for each in cast(dict[str, ReservationView], product.views.get("reservations", {})).values():
+            line = each.reservation
+            changes.put(b"%b/%b/%b" % (name, segment(line.order_id), segment(line.line_id)), line)
+            if line.waiting and line.place is not None:
+                changes.put(b"%b//%d" % (name, line.place), QueuePlace(line.order_id, line.line_id))
+
+
+def _causation(record: Any) -> str:
+    try:
+        envelope = orjson.loads(record.value() or b"")
+    except orjson.JSONDecodeError:
+        return ""
+    return str(envelope.get("causationid", "")) if isinstance(envelope, dict) else ""

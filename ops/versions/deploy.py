@@ -1,0 +1,93 @@
+"""Deploying: a version is built beside the live one, in bulk, and then kept up to date by the projector."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from ops.errors import CannotGoOn, Unavailable
+from ops.progress import progress
+from ops.replay.bulk import CannotBuild, build, left_to_build
+from ops.versions.work import Work
+from projections.mongo.indexes import create_indexes
+from projections.mongo.progress import offsets_of
+from projections.projection import Projection
+from projections.versions import Refused, Version, Versions, begun, in_state
+from streams.messages import now
+
+FEW = 1_000  # offsets: so many the projector catches up with in no time
+ROUNDS = 20  # a topic that grows as fast as it is read is handed over in the end
+CAUGHT_UP_SECONDS = 60.0
+
+
+async def deploy(work: Work, name: str, shape: int) -> Projection:
+    """Build a version of `name`, or go on where that was interrupted; return it once it follows its topic."""
+    version = await _begin(work, name, shape)
+    projection = (await work.registry.get(name)).projection(version.number)
+    assert projection is not None, "a shape that was chosen is known"
+    try:
+        await _build(work, projection)
+    except CannotBuild as error:
+        reason = str(error)
+        await work.registry.change(name, lambda versions: in_state(versions, version.number, "stopped", reason))
+        raise
+    await work.registry.change(name, lambda versions: in_state(versions, version.number, "following"))
+    return projection
+
+
+async def _begin(work: Work, name: str, shape: int) -> Version:
+    began: list[Version] = []
+
+    def begin(versions: Versions) -> Versions:
+        after, version = begun(versions, shape, now())
+        began.append(version)
+        return after
+
+    await work.registry.change(name, begin)
+    return began[-1]
+
+
+async def _build(work: Work, projection: Projection) -> None:
+    """Build up to the end; then the indexes, which are cheaper when there is something; then what came meanwhile."""
+    topic_ids = await work.topic_ids()
+    if work.settings.named(projection.topic.name) not in topic_ids:
+        raise Unavailable(f"Topic {projection.topic.name} is missing: run `fulfillment topics create`.")
+    await _catch_up(work, projection, topic_ids)
+    await create_indexes(work.mongo, [projection])
+    await _catch_up(work, projection, topic_ids)
+
+
+async def _catch_up(work: Work, projection: Projection, topic_ids: Mapping[str, str]) -> None:
+    for _ in range(ROUNDS):
+        starts, ends = await left_to_build(work.settings, work.mongo, projection)
+        total = sum(ends.values()) - sum(starts.values())
+        if not total:
+            return
+        with progress(projection.id, total) as advance:
+            await build(work.settings, projection, topic_ids, starts, ends, advance)
+        if total < FEW:
+            return
+
+
+async def caught_up(work: Work, ahead: Projection | None, projection: Projection) -> bool:
+    """Say whether a version has all that another one had a moment ago."""
+    wanted = await offsets_of(work.mongo, ahead) if ahead is not None else {}
+    reached = await offsets_of(work.mongo, projection)
+    return all(reached.get(at, 0) >= offset for at, offset in wanted.items())
+
+
+async def wait_until_caught_up(
+    work: Work, ahead: Projection | None, projection: Projection, seconds: float = CAUGHT_UP_SECONDS
+) -> None:
+    """Wait until a version is as far as `ahead`; refuse when that takes too long, or it has stopped."""
+    until = time.monotonic() + seconds
+    while not await caught_up(work, ahead, projection):
+        version = (await work.registry.get(projection.name)).get(projection.version)
+        if version is None or version.state != "following":
+            state = "retired" if version is None else f"{version.state}: {version.reason}"
+            raise CannotGoOn(f"{projection.id} is not kept up to date: {state}.")
+        if time.monotonic() > until:
+            raise Refused(
+                f"{projection.id} lags behind the live version: is a projector running whose code knows it? "
+                "Try again when it has caught up."
+            )
+        await asyncio.sleep(0.1)

@@ -1,0 +1,80 @@
+"""Which version is live: promote another one, go back, and retire those that are not needed any more."""
+
+import asyncio
+import re
+import time
+from datetime import datetime
+
+from ops.versions.deploy import wait_until_caught_up
+from ops.versions.work import Work
+from projections.mongo.live import RETIRED_AFTER_SECONDS
+from projections.mongo.progress import forget_progress
+from projections.projection import Projection
+from projections.table import OLDER_SHAPES, PROJECTIONS
+from projections.versions import Refused, Versions, promotable, promoted, retired, rolled_back
+from streams.messages import now
+
+LAG_SECONDS = 10.0  # how long a version that is to become live may need to catch up
+PROJECTORS_SECONDS = 2.0  # until no projector writes to a version that was retired
+
+
+async def promote(work: Work, name: str, force: bool = False) -> Versions:
+    """Make the candidate live, if it is verified and has caught up, or `force`."""
+    versions = await work.registry.get(name)
+    candidate = promotable(versions, force)
+    projection = _known(versions, candidate.number)
+    if not force:
+        await wait_until_caught_up(work, versions.live_projection, projection, LAG_SECONDS)
+    return await work.registry.change(
+        name, lambda found: promoted(found, promotable(found, force).number, now()), versions.revision
+    )
+
+
+async def roll_back(work: Work, name: str, force: bool = False) -> Versions:
+    """Make the version live that was live before; it was kept up to date."""
+    versions = await work.registry.get(name)
+    before = rolled_back(versions, now())
+    assert before.live is not None
+    if not force:
+        await wait_until_caught_up(work, versions.live_projection, _known(versions, before.live), LAG_SECONDS)
+    return await work.registry.change(name, lambda found: rolled_back(found, now()), versions.revision)
+
+
+async def retire(work: Work, name: str, number: int | None = None) -> list[int]:
+    """Retire a version, or all that are not live; drop the collections of every version that is retired."""
+    versions = await work.registry.get(name)
+    numbers = [number] if number is not None else [v.number for v in versions.versions if v.number != versions.live]
+    await _wait_for_readers(versions)
+    for each in numbers:
+        await work.registry.change(name, lambda found, each=each: retired(found, each))  # type: ignore[misc]
+    if numbers:
+        await asyncio.sleep(PROJECTORS_SECONDS)
+    await _sweep(work, name)
+    return numbers
+
+
+async def _wait_for_readers(versions: Versions) -> None:
+    if versions.switched_at is not None:
+        since = time.time() - datetime.fromisoformat(versions.switched_at).timestamp()
+        await asyncio.sleep(max(0.0, RETIRED_AFTER_SECONDS - since))
+
+
+async def _sweep(work: Work, name: str) -> None:
+    """Drop what retired versions left; also of those whose retirement was cut off."""
+    versions = await work.registry.get(name)
+    collections = {each for one in (*PROJECTIONS, *OLDER_SHAPES) if one.name == name for each in one.collections}
+    for found in await work.mongo.database.list_collection_names():
+        match = re.fullmatch(r"(?P<name>.+)_v(?P<number>\d+)", found)
+        if match and match["name"] in collections:
+            number = int(match["number"])
+            if number <= versions.newest and versions.get(number) is None:
+                await work.mongo.database.drop_collection(found)
+    for of, number in await work.registry.progress():
+        if of == name and number <= versions.newest and versions.get(number) is None:
+            await forget_progress(work.mongo, name, number)
+
+
+def _known(versions: Versions, number: int) -> Projection:
+    if (projection := versions.projection(number)) is None:
+        raise Refused(f"{versions.name} v{number} has a shape this code does not know: use the code that built it.")
+    return projection

@@ -1,0 +1,126 @@
+"""The `customer_summary` read model: what a customer has ordered, as it was placed.
+
+Orders of one customer are on all partitions, so there is a document a customer and partition; what is asked for is
+their sum. A document is no aggregate's: it includes the orders before an offset, and `sequence` is that offset.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from domain.orders.events import OrderPlaced
+from projections.document import Document, money_document
+from projections.projection import Record
+from streams.messages import EventMessage
+
+Spend = tuple[tuple[str, int], ...]  # (currency, minor units), sorted
+
+
+class Placed(NamedTuple):
+    """An order that was placed; `sequence`: behind its offset in the partition."""
+
+    order: OrderPlaced
+    id: str
+    time: str
+    partition: int
+    sequence: int
+
+
+class CustomerView(NamedTuple):
+    """What a customer ordered on one partition, before the offset `version`."""
+
+    customer_id: str
+    partition: int
+    orders: int
+    units: int
+    spend: Spend
+    last_order: tuple[str, str]  # when, and its id
+    version: int
+
+
+def placed(message: EventMessage, record: Record) -> Placed | None:
+    """Return the order that `message` places, if it places one."""
+    if not isinstance(message.event, OrderPlaced):
+        return None
+    return Placed(message.event, message.key, message.time, record.partition, record.offset + 1)
+
+
+def document_id(customer_id: str, partition: int) -> str:
+    """Return the `_id` of a customer's document of one partition."""
+    return f"{quote(customer_id, safe='')}/{partition}"
+
+
+def key(message: Placed) -> str:
+    """Return the `_id` of the document `message` is about."""
+    return document_id(message.order.customer_id, message.partition)
+
+
+def begins(message: Placed) -> bool:
+    """Say no: only the database knows whether it is the customer's first order here."""
+    return False
+
+
+def fold(view: CustomerView | None, message: Placed) -> CustomerView:
+    """Return what the customer has ordered after `message`."""
+    order, total = message.order, message.order.total_cost
+    spend = dict(view.spend) if view else {}
+    spend[total.currency] = spend.get(total.currency, 0) + total.amount
+    last = (message.time, message.id)
+    return CustomerView(
+        customer_id=order.customer_id,
+        partition=message.partition,
+        orders=(view.orders if view else 0) + 1,
+        units=(view.units if view else 0) + sum(line.quantity for line in order.lines),
+        spend=tuple(sorted(spend.items())),
+        last_order=max(last, view.last_order) if view else last,
+        version=message.sequence,
+    )
+
+
+def document_of(view: CustomerView) -> Document:
+    """Return the document of `view`."""
+    time, order_id = view.last_order
+    return {
+        "_id": document_id(view.customer_id, view.partition),
+        "sequence": view.version,
+        "customerId": view.customer_id,
+        "partition": view.partition,
+        "orders": view.orders,
+        "units": view.units,
+        "spend": dict(view.spend),
+        "lastOrder": {"id": order_id, "time": time},
+    }
+
+
+def view_of(document: Document) -> CustomerView:
+    """Return the view a document was made of."""
+    last = document["lastOrder"]
+    return CustomerView(
+        customer_id=document["customerId"],
+        partition=document["partition"],
+        orders=document["orders"],
+        units=document["units"],
+        spend=tuple(sorted(document["spend"].items())),
+        last_order=(last["time"], last["id"]),
+        version=document["sequence"],
+    )
+
+
+def summed(documents: Sequence[Document]) -> Document | None:
+    """Return a customer's summary as the API shows it; None when there is no order."""
+    views = [view_of(document) for document in documents]
+    if not views:
+        return None
+    spend: dict[str, int] = {}
+    for view in views:
+        for currency, amount in view.spend:
+            spend[currency] = spend.get(currency, 0) + amount
+    time, order_id = max(view.last_order for view in views)
+    return {
+        "id": views[0].customer_id,
+        "customerId": views[0].customer_id,
+        "orders": sum(view.orders for view in views),
+        "units": sum(view.units for view in views),
+        "spend": [money_document(amount, currency) for currency, amount in sorted(spend.items())],
+        "lastOrder": {"id": order_id, "time": time},
+    }

@@ -1,0 +1,158 @@
+"""The versions of a projection: which is live, which are kept up to date beside it, and how that may change. Pure.
+
+Refused                        why a change is not made: a sentence that says what to do
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from projections.projection import Projection
+from projections.table import shape_of
+
+# building: read in bulk from offset zero · following: kept up to date by the projector · stopped: failed, not live
+State = Literal["building", "following", "stopped"]
+
+
+class Refused(Exception):
+    """A change of versions that is not made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What comparing a version with the live one came to; `ignored`: fields that were not compared."""
+
+    at: str
+    documents: int
+    differences: int
+    sampled: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One build of a projection; `reason`: why it stopped."""
+
+    number: int
+    shape: int
+    state: State
+    created_at: str
+    verified: Verified | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """All versions of one projection that have collections; `revision` counts changes."""
+
+    name: str
+    live: int | None = None
+    previous: int | None = None  # what `rollback` makes live again
+    newest: int = 0  # numbers are not used again
+    switched_at: str | None = None
+    revision: int = 0
+    touched: int = 0  # how often somebody else than the projector wrote documents
+    versions: tuple[Version, ...] = ()
+
+    def get(self, number: int | None) -> Version | None:
+        """Return a version by its number."""
+        return next((version for version in self.versions if version.number == number), None)
+
+    @property
+    def candidate(self) -> Version | None:
+        """The version that is to become live: the newest one that never was."""
+        return next((v for v in reversed(self.versions) if v.number not in (self.live, self.previous)), None)
+
+    def projection(self, number: int) -> Projection | None:
+        """Return the projection of a version; None when this code does not know its shape."""
+        version = self.get(number)
+        shape = None if version is None else shape_of(self.name, version.shape)
+        return None if shape is None else replace(shape, version=number)
+
+    @property
+    def live_projection(self) -> Projection | None:
+        """What the API reads."""
+        return None if self.live is None else self.projection(self.live)
+
+    @property
+    def followed(self) -> list[Version]:
+        """Those the projector keeps up to date."""
+        return [version for version in self.versions if version.state == "following"]
+
+
+def _with(versions: Versions, changed: Version) -> Versions:
+    others = [version for version in versions.versions if version.number != changed.number]
+    return replace(versions, versions=tuple(sorted([*others, changed], key=lambda version: version.number)))
+
+
+def begun(versions: Versions, shape: int, now: str) -> tuple[Versions, Version]:
+    """Begin to build a version, or go on with the one that was begun."""
+    found = versions.candidate
+    if found is not None and found.shape == shape:
+        going_on = replace(found, state="building", verified=None, reason=None)
+        return _with(versions, going_on), going_on
+    number = versions.newest + 1
+    new = Version(number, shape, "building", now)
+    return replace(_with(versions, new), newest=number), new
+
+
+def in_state(versions: Versions, number: int, state: State, reason: str | None = None) -> Versions:
+    """Say what is done with a version."""
+    version = versions.get(number)
+    if version is None:
+        raise Refused(f"{versions.name} v{number} was retired meanwhile.")
+    if number == versions.live and state != "following":
+        raise Refused(f"{versions.name} v{number} is live: it is always kept up to date.")
+    return _with(versions, replace(version, state=state, reason=reason))
+
+
+def verified(versions: Versions, number: int, what: Verified) -> Versions:
+    """Keep what a comparison came to."""
+    version = versions.get(number)
+    if version is None:
+        raise Refused(f"{versions.name} v{number} was retired meanwhile.")
+    return _with(versions, replace(version, verified=what))
+
+
+def promotable(versions: Versions, force: bool = False) -> Version:
+    """Return the version to promote; refuse one that is not ready to be, `force`: or was not verified."""
+    name, candidate = versions.name, versions.candidate
+    if candidate is None:
+        raise Refused(f"There is no version of {name} to promote: `fulfillment projections deploy {name}` builds one.")
+    title = f"{name} v{candidate.number}"
+    if candidate.state == "stopped":
+        raise Refused(f"{title} has stopped: {candidate.reason}. Mend the code and deploy again.")
+    if candidate.state == "building":
+        raise Refused(f"{title} is not built: `fulfillment projections deploy {name}` goes on with it.")
+    if versions.live is None or force:
+        return candidate
+    if candidate.verified is None:
+        raise Refused(f"{title} was not verified: `fulfillment projections verify {name}`, or promote with --force.")
+    if candidate.verified.differences:
+        raise Refused(f"{title} differs from v{versions.live} in {candidate.verified.differences} documents (--force).")
+    return candidate
+
+
+def promoted(versions: Versions, number: int, now: str) -> Versions:
+    """Make a version live; the one that was stays up to date, to be rolled back to."""
+    return replace(versions, live=number, previous=versions.live, switched_at=now)
+
+
+def rolled_back(versions: Versions, now: str) -> Versions:
+    """Make the version live that was live before."""
+    before = versions.get(versions.previous)
+    if before is None:
+        raise Refused(f"There is no version of {versions.name} to go back to: none was promoted, or it was retired.")
+    if before.state != "following":
+        raise Refused(f"{versions.name} v{before.number} is not kept up to date ({before.state}: {before.reason}).")
+    return replace(versions, live=before.number, previous=versions.live, switched_at=now)
+
+
+def retired(versions: Versions, number: int) -> Versions:
+    """Forget a version that is not live."""
+    if number == versions.live:
+        raise Refused(f"{versions.name} v{number} is live: promote another one first.")
+    if versions.get(number) is None:
+        raise Refused(f"There is no {versions.name} v{number}.")
+    previous = None if versions.previous == number else versions.previous
+    left = tuple(version for version in versions.versions if version.number != number)
+    return replace(versions, previous=previous, versions=left)
