@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bson.errors import BSONError
 from pymongo import InsertOne, ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from projections.document import Document
 from projections.mongo.client import Collection
@@ -96,4 +96,8 @@ async def _bulk(collection: Collection, operations: Sequence[Any], *, ordered: b
             raise WriteFailed(collection.name, details) from None
         changed = details["nInserted"] + details["nModified"] + details["nUpserted"]
         return changed, [one["index"] for one in details["writeErrors"]]
+    except OperationFailure as error:
+        if error.code in TOO_LARGE:
+            raise Unwritable(f"a document of {collection.name} is too large for MongoDB") from None
+        raise
     return result.inserted_count + result.modified_count + result.upserted_count, []
