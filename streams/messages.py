@@ -126,8 +126,9 @@ class EventMessage:
         )
 
 
-_TYPE = slice(62, 72)  # where an event's envelope, as we write it, has the name of its type: behind a UUID
 _TYPE_FOLLOWS = b'","type":"'
+_BEFORE_TYPE = len('{"specversion":"1.0","id":"') + 36  # an event's envelope, as we write it, up to the end of its UUID
+_TYPE = slice(_BEFORE_TYPE, _BEFORE_TYPE + len(_TYPE_FOLLOWS))
 
 
 def type_of(value: bytes) -> str | None:

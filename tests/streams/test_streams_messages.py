@@ -10,7 +10,7 @@ import pytest
 from domain.inventory.commands import ReceiveStock
 from domain.orders.events import OrderHeld
 from streams.letters import DeadLetter
-from streams.messages import CommandMessage, EventMessage, Outcome, derived_id, instant_of, new_id
+from streams.messages import CommandMessage, EventMessage, Outcome, derived_id, instant_of, new_id, type_of
 
 TIME = "2026-11-23T10:00:00.000Z"
 
@@ -144,3 +144,10 @@ def test_ids_of_ours_are_version_7_and_derived_ones_version_5() -> None:
 def test_times_are_utc_with_milliseconds() -> None:
     assert instant_of(0) == "1970-01-01T00:00:00.000Z"
     assert instant_of(1_763_000_000.1239) == "2025-11-13T02:13:20.123Z"
+
+
+def test_the_type_of_an_event_is_told_without_decoding_it() -> None:
+    event = EventMessage(derived_id("o", 1), "o", OrderHeld(reason="r"), 3, TIME, "order", "c", "d")
+    assert type_of(event.encode()) == "OrderHeld"
+    assert type_of(json.dumps(json.loads(event.encode())).encode()) is None, "written by somebody else"
+    assert type_of(b"") is None

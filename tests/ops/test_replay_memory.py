@@ -1,0 +1,86 @@
+"""What a rebuilt table remembers of commands, gathered from outcomes and events."""
+
+from typing import Any
+
+from domain.inventory.events import Balance, StockReceived, StockReserved
+from domain.orders.events import AllocationRecorded, OrderHeld
+from ops.replay.memory import Answers
+from streams.messages import EventMessage, Outcome
+
+T = "2026-11-23T10:00:0{}.000Z"
+
+
+def outcome(command_id: str, version: int = 1, second: int = 0, **rest: Any) -> Outcome:
+    fields: dict[str, Any] = {"status": "accepted", "correlation_id": "c"} | rest
+    return Outcome(command_id, "Hold", "order", "o", time=T.format(second), version=version, **fields)
+
+
+def event(what: Any, sequence: int, command_id: str) -> EventMessage:
+    return EventMessage(f"e-{sequence}", "o", what, sequence, T.format(sequence), "order", "c", command_id)
+
+
+def held(sequence: int, command_id: str) -> EventMessage:
+    return event(OrderHeld(reason="?"), sequence, command_id)
+
+
+def refused(command_id: str, version: int, second: int, **rest: Any) -> Outcome:
+    return outcome(command_id, version, second, status="rejected", code="NO", message="no", details={}, **rest)
+
+
+def remembered(answers: Answers, aggregate: str = "order") -> list[str]:
+    return [answer.command_id for answer in answers.recent(aggregate, "o")]
+
+
+def test_outcomes_come_in_the_order_they_were_decided() -> None:
+    answers = Answers(32)
+    events = ({"id": "e", "type": "OrderHeld", "sequence": 2},)
+    answers.add_outcome(refused("late", 2, 3))
+    answers.add_outcome(outcome("quiet", 2, 2))
+    answers.add_outcome(outcome("second", 2, 9, events=events))  # its time is the sender's, and may be anything
+    answers.add_outcome(outcome("first", 1, 1, events=events))
+    assert remembered(answers) == ["first", "second", "quiet", "late"]
+
+
+def test_what_was_not_decided_is_not_remembered() -> None:
+    answers = Answers(32)
+    answers.add_outcome(refused("no command at all", 0, 1))
+    answers.add_outcome(refused("to be asked again", 3, 1, retryable=True))
+    assert remembered(answers) == []
+
+
+def test_the_first_answer_counts_and_only_so_many_are_kept() -> None:
+    answers = Answers(3)
+    for number in range(100):
+        answers.add_outcome(outcome(f"c-{number}", number + 1))
+    answers.add_outcome(refused("c-99", 101, 1))
+    assert remembered(answers) == ["c-97", "c-98", "c-99"]
+    assert answers.recent("order", "o")[-1].code is None
+
+
+def test_events_tell_of_commands_whose_outcomes_are_gone() -> None:
+    answers = Answers(32)
+    answers.add_outcome(outcome("known", 4, 4, events=({"id": "e", "type": "OrderHeld", "sequence": 4},)))
+    recorded = AllocationRecorded(
+        line_id="1", product_id="p", pending=0, backordered=0, allocated=1, cancelled=0, rejected=0, stock_version=1
+    )
+    answers.add_events(
+        "order", "o", [held(1, "old"), event(recorded, 2, "the process manager's"), held(3, "two"), held(4, "known")]
+    )
+    found = answers.recent("order", "o")
+    assert [(answer.command_id, answer.command_type, answer.version) for answer in found] == [
+        ("old", "Hold", 1),
+        ("two", "Hold", 3),
+        ("known", "Hold", 4),
+    ]
+    assert found[0].events == ("OrderHeld",)
+
+
+def test_stock_that_a_person_moved_is_told_from_what_an_order_asked_for() -> None:
+    answers, line = Answers(32), {"order_id": "o-1", "line_id": "1", "quantity": 1, "reserved": 1}
+    reserved = StockReserved(**line, backordered=0, rejected=0, balance=Balance(), place=4)  # type: ignore[arg-type]
+    received = StockReceived(quantity=5, balance=Balance())
+    answers.add_events(
+        "inventory", "o", [event(received, 1, "mine"), event(reserved, 2, "mine"), event(reserved, 3, "pm")]
+    )
+    assert remembered(answers, "inventory") == ["mine"]
+    assert answers.recent("inventory", "o")[0].events == ("StockReceived", "StockReserved")
