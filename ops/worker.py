@@ -20,7 +20,7 @@ def run(role: str, settings: Settings) -> None:
     """Run one worker of `role` until it is asked to stop."""
     if role not in ROLES:
         raise Misconfigured(f"There is no role {role!r}: choose from {', '.join(ROLES)}.")
-    _arm(f"{role}-{settings.instance}")
+    arm(f"{role}-{settings.instance}")
     if not settings.worker_port:
         settings = settings.model_copy(update={"worker_port": default_port(role, settings)})
     if role == "api":
@@ -35,7 +35,8 @@ def run(role: str, settings: Settings) -> None:
         main.run(role, settings)
 
 
-def _arm(process: str) -> None:
+def arm(process: str) -> None:
+    """Arm what `FULFILLMENT_FAULTS` asks of this process, which is called `process`."""
     try:
         faults.arm(os.environ.get("FULFILLMENT_FAULTS", ""), process)
     except faults.UnknownFault as unknown:

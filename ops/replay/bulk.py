@@ -5,6 +5,7 @@ where its progress says.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import queue
@@ -12,6 +13,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, NamedTuple
 
 from pymongo.errors import PyMongoError
@@ -30,6 +32,7 @@ from streams.settings import Settings
 
 BATCH = 10_000  # records a process folds in memory before it writes
 SMALL = 20_000  # records for which further processes are not worth their start
+COLLECT_AFTER = 20  # batches
 LOOK_SECONDS = 0.1
 
 
@@ -84,16 +87,17 @@ async def build(
 ) -> None:
     """Build partitions of a version from `starts` to `ends`; `CannotBuild` at an event that cannot be projected."""
     whole = Share(settings, projection.name, projection.shape, projection.version, topic_ids, starts, ends)
-    count = min(os.cpu_count() or 1, len(ends)) if sum(ends.values()) - sum(starts.values()) > SMALL else 1
-    if count <= 1:
+    total = sum(ends.values()) - sum(starts.values())
+    processes = min(os.cpu_count() or 1, len(ends)) if total > SMALL else 1
+    if processes == 1:
         await _build(whole, say)
     else:
-        await _in_processes([_part(whole, first, count) for first in range(count)], say)
+        await _in_processes([_part(whole, first, processes) for first in range(processes)], say)
 
 
-def _part(whole: Share, first: int, count: int) -> Share:
+def _part(whole: Share, first: int, processes: int) -> Share:
     largest = sorted(whole.ends, key=lambda number: whole.starts[number] - whole.ends[number])
-    mine = largest[first::count]
+    mine = largest[first::processes]
     starts, ends = {n: whole.starts[n] for n in mine}, {n: whole.ends[n] for n in mine}
     return replace(whole, starts=starts, ends=ends)
 
@@ -135,6 +139,8 @@ def _listen(said: Any, say: Say) -> None:
 def _run(share: Share, said: Any) -> None:
     """Build a share in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    gc.freeze()
+    gc.disable()  # looking for cycles among the records of a batch was half of the time; see `_read`
     try:
         asyncio.run(_build(share, said.put))
     except CannotGoOn as error:
@@ -163,7 +169,7 @@ async def _build(share: Share, say: Say) -> None:
 async def _read(share: Share, projection: Projection, runner: Runner, skipped: Any, say: Say) -> None:
     topic = share.settings.named(projection.topic.name)
     gathered: dict[tuple[str, int], list[BulkRecord]] = defaultdict(list)
-    waiting, done = 0, sum(share.starts.values())
+    waiting, done, batches = 0, sum(share.starts.values()), count(1)
     with records.Log(share.settings, projection.topic.name, share.starts) as log:
         for batch in log.upto(share.ends):
             for record in batch:
@@ -178,5 +184,7 @@ async def _read(share: Share, projection: Projection, runner: Runner, skipped: A
                 reached = sum(min(log.positions[number], end) for number, end in share.ends.items())
                 say(reached - done)
                 done = reached
+                if next(batches) % COLLECT_AFTER == 0:
+                    gc.collect()
         await runner.apply(gathered, skipped)
         say(sum(share.ends.values()) - done)

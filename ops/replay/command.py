@@ -7,6 +7,7 @@ import typer
 
 from ops.errors import Misconfigured
 from ops.options import load_settings
+from ops.worker import arm
 from streams.settings import Settings
 
 TABLES, ALL = "tables", "all"
@@ -25,6 +26,7 @@ def replay(
     goes on where it was.
     """
     settings = load_settings()
+    arm("replay")
     if what == TABLES:
         _tables(settings, verify, rebuild, id is not None or since is not None)
         return
