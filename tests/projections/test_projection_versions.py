@@ -11,7 +11,7 @@ from domain.orders.commands import Hold
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
 from projections.mongo.leases import Leased, lease
-from projections.mongo.live import Live
+from projections.mongo.live import LiveVersions
 from projections.mongo.progress import AnotherTopic, write_progress
 from projections.mongo.queries import NotDeployed, Queries
 from projections.mongo.registry import Registry
@@ -121,7 +121,7 @@ async def test_of_many_that_change_versions_none_is_lost(mongo: Mongo):
 
 async def test_queries_follow_the_live_version(mongo: Mongo, settings: Settings):
     registry, queries = Registry(mongo), Queries(mongo)
-    live = Live(registry, queries)
+    live = LiveVersions(registry, queries)
     await live.refresh()
     batch = {(ORDERS, 0): records(*order_history("o-1", place(("boot", 1))))}
     await Runner(mongo, settings, [ORDERS_V2]).apply(batch)
@@ -138,7 +138,7 @@ async def test_queries_follow_the_live_version(mongo: Mongo, settings: Settings)
 async def test_what_is_not_deployed_says_so(mongo: Mongo):
     await write_progress(mongo, {(ORDERS_V1, (ORDERS, 0)): 4})
     queries = Queries(mongo)
-    await Live(Registry(mongo), queries).refresh()
+    await LiveVersions(Registry(mongo), queries).refresh()
     with pytest.raises(NotDeployed, match="customer_summary is not live"):
         await queries.show("customer_summary", "c-1")
 
