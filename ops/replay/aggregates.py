@@ -169,14 +169,8 @@ class _Partition:
             found = there.get(identifier)
             if found == document:
                 continue
-            if (
-                found is not None
-                and found.get("sequence", 0) > document["sequence"]
-                and name not in self.folded.entries
-            ):
-                moved.append(
-                    identifier
-                )  # the projector has newer events; a document that claims so is found at the end
+            if found is not None and self._is_ahead(name, found, document):
+                moved.append(identifier)
             elif await self._replace(collection, found, document):
                 changed += 1
             else:

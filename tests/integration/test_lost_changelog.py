@@ -75,11 +75,12 @@ def send_again(system: System) -> None:
 
 
 def own_events(system: System) -> list[Any]:
-    return [
+    found = [
         message
         for topic in ("order-events", "inventory-events")
         for message in messages(system.settings, topic, lambda event: MINE in event["subject"])
     ]
+    return sorted(found, key=lambda event: (event["source"], event["subject"], event["sequence"]))
 
 
 async def entries(system: System) -> dict[tuple[str, int, bytes], Any]:
