@@ -22,6 +22,7 @@ def main() -> None:
     """Fill the event topics, then build each read model."""
     parser = argparse.ArgumentParser(prog="bench.rebuild", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--names", nargs="*", default=NAMES, help="of projections")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         system = System(Path(folder), FULFILLMENT_ROLES="")
@@ -30,8 +31,8 @@ def main() -> None:
             began = time.monotonic()
             events = fill(system.settings, arguments.orders)
             print(f"{events:,} events of {arguments.orders:,} orders written in {time.monotonic() - began:.1f} s")
-            for name in NAMES:
-                print(measure(system, name))
+            for name in arguments.names:
+                print(measure(system, name), flush=True)
         finally:
             system.down()
 
