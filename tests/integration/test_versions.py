@@ -161,10 +161,10 @@ async def test_a_replay_that_is_killed_leaves_the_live_version_and_is_done_again
     after = await versions(api, "inventory")
     assert (after["live"], after["previous"]) == (meanwhile["versions"][-1]["version"], before["live"])
     for name in ("inventory", "stock_ledger", "reservations"):
-        old, new = (
+        old, new = [
             await mongo.collection(f"{name}_v{number}").find().sort("_id").to_list(None)
             for number in (before["live"], after["live"])
-        )
+        ]
         assert [each for each in new if each not in old] == [], name
         assert len(old) == len(new)
     await cli(system, "projections", "retire", "inventory")
