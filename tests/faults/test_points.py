@@ -30,7 +30,7 @@ async def test_killed_at_each_point_nothing_is_lost_or_doubled(tmp_path: Path) -
     system = System(tmp_path / "data", **Marksman.environment(folder))
     system.up()
     try:
-        load, marksman = Load(system, SEED), Marksman(system, folder)
+        load, marksman = Load(system, SEED, clients=3), Marksman(system, folder)
         loading = asyncio.create_task(load.run())
         await asyncio.gather(*(hit(marksman, role, aims) for role, aims in shares().items()))
         load.stopping.set()

@@ -25,6 +25,7 @@ from projections.mongo.progress import write_progress
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS
+from streams import faults
 from streams.settings import Settings
 
 ORDER = order_history("o-1", place(("boot", 3), ("hat", 1)), allocate("1", 3), allocate("2", 1), CreateShipment())
@@ -92,6 +93,28 @@ async def test_a_batch_cut_off_before_its_progress_is_made_whole(mongo: Mongo, s
     assert await again.positions(EVERYTHING) == dict.fromkeys(EVERYTHING, 0)
     await again.apply(EVERYTHING)
     assert await dump(mongo) == whole
+
+
+@pytest.mark.parametrize(("point", "last"), [("logs-written", False), ("documents-written", True)])
+async def test_the_last_documents_come_after_all_others_and_the_progress_after_them(
+    mongo: Mongo, settings: Settings, point: str, last: bool
+):
+    try:
+        faults.arm(f"raise:{point}", "projector-0")
+        with pytest.raises(faults.Injected):
+            await Runner(mongo, settings).apply(EVERYTHING)
+    finally:
+        faults.ARMED.clear()
+    there = {name for name, documents in (await dump(mongo)).items() if documents}
+    assert there == {*NAMES} - (set() if last else {"orders_v1", "inventory_v1"})
+    assert await mongo.collection("projections").find().to_list(None) == []
+    await (again := Runner(mongo, settings)).apply(EVERYTHING)
+    cut_off = await dump(mongo)
+    assert await again.positions(EVERYTHING) == {at: batch[-1].offset + 1 for at, batch in EVERYTHING.items()}
+    for name in NAMES:
+        await mongo.collection(name).delete_many({})
+    await Runner(mongo, settings).apply(EVERYTHING)
+    assert await dump(mongo) == cut_off
 
 
 async def test_it_goes_on_where_its_progress_says(mongo: Mongo, runner: Runner, settings: Settings):
