@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 
 from streams.messages import new_id
 
-from . import letters, operations, pages
+from . import letters, operations, overview, pages
 from .asyncapi import asyncapi
 from .batch import send_commands
 from .decided import PREFIX
@@ -20,6 +20,7 @@ from .openapi import openapi
 from .outcomes import command_outcome
 from .projections import show_projections
 from .queries import QUERY_ROUTES
+from .records import show_message
 from .requests import CORRELATION, correlation_of
 from .routes import COMMAND_ROUTES
 from .services import SERVICES, Services
@@ -39,6 +40,8 @@ def install(application: web.Application, services: Services) -> None:
     add("POST", f"{PREFIX}/commands", send_commands)
     show(f"{PREFIX}/commands/{{commandId}}", command_outcome)
     show(f"{PREFIX}/events", live_events, allow_head=False)
+    show(f"{PREFIX}/messages/{{topic}}/{{messageId}}", show_message)
+    overview.install(application, services)
     letters.install(application)
     show(f"{PREFIX}/projections", show_projections)
     show("/livez", operations.livez)

@@ -22,6 +22,7 @@ from .live.position import Position, decode
 from .requests import identifier
 from .services import SERVICES
 
+MOST_RECENT = 200
 HEARTBEAT_SECONDS = 15.0
 WRITE_SECONDS = 20.0  # a client that takes nothing for so long is gone
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser connects again
@@ -37,9 +38,10 @@ async def live_events(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     listener, hub = Listener(wanted_of(request.query)), services.live
     position = _position(request, services.settings.partitions)
+    newest = _newest(request.query)
     response = web.StreamResponse(headers=HEADERS)
     try:
-        async with aclosing(hub.listen(listener, position)) as missed:
+        async with aclosing(hub.listen(listener, position, newest)) as missed:
             async for chunk in missed:
                 await _write(request, response, chunk)
         while not listener.closed:
@@ -76,6 +78,13 @@ def _position(request: web.Request, partitions: int) -> Position | None:
     if (position := decode(sent, partitions)) is None:
         raise invalid({"Last-Event-ID": "must be the id of an event of this installation"})
     return position
+
+
+def _newest(query: Mapping[str, str]) -> int:
+    sent = query.get("recent", "0")
+    if sent.isascii() and sent.isdecimal() and int(sent[:9]) <= MOST_RECENT:
+        return int(sent)
+    raise invalid({"recent": f"must be a whole number up to {MOST_RECENT}"})
 
 
 async def _write(request: web.Request, response: web.StreamResponse, chunk: bytes) -> None:

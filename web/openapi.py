@@ -13,6 +13,7 @@ from .answers import raw_response
 from .commands import CommandRoute
 from .decided import PREFIX
 from .letters_openapi import letter_paths
+from .overview_openapi import overview_paths
 from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, filters, header_of, in_header, in_path
 from .queries import QUERY_ROUTES, QueryRoute
 from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
@@ -24,6 +25,7 @@ LIVE_FILTERS = {
     "aggregate": "`order` or `inventory`",
     "subject": "the id of one order or product; of an order also its stock's events",
     "customerId": "whose orders",
+    "recent": "first so many of the newest events that are still in memory, up to 200",
 }
 LIVE_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
 
@@ -46,7 +48,8 @@ def document() -> Schema:
         paths.setdefault(PREFIX + command.path, {})[command.method.lower()] = _command(command, models)
     for query in QUERY_ROUTES:
         paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
-    paths |= {PREFIX + path: operations for path, operations in letter_paths().items()}
+    own = {**letter_paths(), **overview_paths()}
+    paths |= {PREFIX + path: operations for path, operations in own.items()}
     paths[f"{PREFIX}/events"] = {"get": _live_events()}
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}

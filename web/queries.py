@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from projections.mongo.indexes import REFUSED
 from projections.mongo.queries import SORTS, BadCursor, BadSort
 
 from .answers import answer, page
@@ -32,6 +33,7 @@ class QueryRoute:
     filters: Mapping[str, str] = field(default_factory=dict)  # query parameter → what it asks for
     period: bool = False  # from and to, of createdAt
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    sort: str | None = None  # the only one there is; None: the read model's own
     past: bool = False  # version and asOf
     history: bool = False  # of events, whose commands are named
     ask: Callable[[Services, str], Awaitable[Any]] | None = None  # for the answer, when it is no document
@@ -50,7 +52,7 @@ class QueryRoute:
         found = dict(self.filters)
         if self.period:
             found |= {"from": "placed at this time or later", "to": "placed before this time"}
-        if self.many and self.model in SORTS:
+        if self.many and self.model in SORTS and self.sort is None:
             found["sort"] = " or ".join(SORTS[self.model])
         if self.past:
             found |= {"version": "as it was at this version", "asOf": "as it was at this time"}
@@ -87,7 +89,7 @@ class QueryRoute:
                 self.model,
                 {**where, **self.fixed},
                 within={"createdAt": period},
-                sort=query.get("sort"),
+                sort=self.sort or query.get("sort"),
                 limit=limit(query.get("limit")),
                 cursor=query.get("cursor"),
             )
@@ -136,4 +138,8 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
                of="productId", history=True),
     QueryRoute("/inventory/{productId}/reservations", "reservations", "What is held and waits", "Reservation",
                of="productId", fixed={"open": True}),
+    QueryRoute("/inventory/{productId}/backorders", "reservations", "Who waits, first come first",
+               "Reservation", of="productId", fixed={"waiting": {"$gt": 0}}, sort="place"),
+    QueryRoute("/orders/{orderId}/refusals", "commands", "Commands the order refused, kept 7 days", "Outcome",
+               of="aggregateId", fixed={**REFUSED, "aggregate": "order"}),
 )  # fmt: skip

@@ -14,6 +14,9 @@ from projections.projection import Projection
 from projections.work_queue import PICKABLE
 
 TURNED: dict[str, Any] = {"type": {"$gte": "ProductDiscontinued", "$lte": "ProductReactivated"}}  # those two, by name
+HELD: dict[str, Any] = {"hold.reason": {"$exists": True}}
+SHORT: dict[str, Any] = {"backorderedQuantity": {"$gt": 0}}
+REFUSED: dict[str, Any] = {"status": "rejected"}
 PROGRESS, IDEMPOTENCY = "projections", "idempotency"
 
 
@@ -29,9 +32,13 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("allocationStatus", "createdAt", "_id"),
         _on("customerId", "createdAt", "_id"),
         _on("_pickableSince", "_id", partialFilterExpression=PICKABLE),
+        _on("hold.reason", "_id", partialFilterExpression=HELD),
     ],
     "order_events": [_on("orderId", "sequence", "_id")],
-    "inventory": [_on("status", "_id")],
+    "inventory": [
+        _on("status", "_id"),
+        _on("backorderedQuantity", "_id", partialFilterExpression=SHORT),
+    ],
     "reservations": [
         _on("productId", "open", "_id"),
         _on("productId", "place", partialFilterExpression={"waiting": {"$gt": 0}}),
@@ -41,7 +48,10 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("productId", "sequence", partialFilterExpression=TURNED),
     ],
     "customer_summary": [_on("customerId")],
-    "commands": [_on("_expiresAt", expireAfterSeconds=0)],
+    "commands": [
+        _on("_expiresAt", expireAfterSeconds=0),
+        _on("aggregateId", "time", "_id", partialFilterExpression=REFUSED),
+    ],
 }
 
 

@@ -23,7 +23,8 @@ SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading min
     "work_queue": ("since", "-since"),
     "order_events": ("sequence", "-sequence"),
     "inventory": ("id", "-id"),
-    "reservations": ("id", "-id"),
+    "reservations": ("id", "-id", "place"),
+    "commands": ("time", "-time"),
     "stock_ledger": ("sequence", "-sequence"),
 }
 

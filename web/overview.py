@@ -1,0 +1,126 @@
+"""What the dashboard asks for: counts by state, what happened lately, and how the pipeline does."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from projections.mongo.counts import counts
+from projections.projection import Projection
+from projections.table import PROJECTIONS
+from streams.app import group_of
+from streams.gateway import GatewayUnavailable
+from streams.groups import Groups, Left, Place
+from streams.settings import Role, Settings
+from streams.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS, Topic
+
+from .aged import Aged
+from .answers import answer
+from .decided import PREFIX
+from .openapi import service_version
+from .services import SERVICES, Services
+
+COUNT_SECONDS, ASK_SECONDS = 1.0, 2.0
+INPUTS: Mapping[Role, tuple[Topic, ...]] = {
+    "orders": (ORDER_COMMANDS,),
+    "inventory": (INVENTORY_COMMANDS,),
+    "fulfilment": (ORDER_EVENTS, INVENTORY_EVENTS),
+}
+SUMMARY: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("summary", Aged)
+PIPELINE: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("pipeline", Aged)
+
+
+def install(application: web.Application, services: Services) -> None:
+    """Give `application` the dashboard's own paths."""
+    application[SUMMARY] = Aged(lambda: counts(services.queries), COUNT_SECONDS)
+    application[PIPELINE] = Aged(lambda: pipeline(services), ASK_SECONDS)
+    for path, handler in (("/summary", show_summary), ("/rates", show_rates), ("/pipeline", show_pipeline)):
+        application.router.add_get(PREFIX + path, handler)
+
+
+async def show_summary(request: web.Request) -> web.Response:
+    """Answer how many orders and products are in which state, as of a moment ago."""
+    return answer(await request.app[SUMMARY].get())
+
+
+async def show_rates(request: web.Request) -> web.Response:
+    """Answer what happened in the last quarter of an hour, in steps."""
+    live = request.app[SERVICES].live
+    await live.started()
+    return answer(live.rates.as_json())
+
+
+async def show_pipeline(request: web.Request) -> web.Response:
+    """Answer every role's workers and lag, and what is parked."""
+    return answer(await request.app[PIPELINE].get())
+
+
+async def pipeline(services: Services) -> dict[str, Any]:
+    """Return how the roles do, partition by partition; raises `GatewayUnavailable` when Kafka does not say."""
+    places = {**_consumed(services.settings), **await _projected(services)}
+    groups = Groups(services.settings)
+    names = {role: group_of(role, services.settings) for role in set(places.values())}
+    left, members, parked = await asyncio.gather(
+        groups.left(list(places)), groups.members(list(names.values())), _parked(services)
+    )
+    roles = [_role(role, members.get(names[role], 0), places, left) for role in (*INPUTS, "projector")]
+    settings = services.settings
+    shown: dict[str, Any] = {"version": service_version(), "kafdrop": settings.kafdrop, "prefix": settings.prefix}
+    shown["projections"] = [_projection(each, places, left, settings) for each in PROJECTIONS]
+    return {"roles": roles, "parked": parked, "listeners": len(services.live.listeners), **shown}
+
+
+def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[Place, Left]) -> dict[str, Any]:
+    lags: dict[str, list[int]] = {}
+    for place in sorted(place for place, whose in places.items() if whose == role):
+        lags.setdefault(place.topic, []).append(left[place].messages if place in left else 0)
+    topics = [{"topic": topic, "lag": sum(counts), "byPartition": counts} for topic, counts in lags.items()]
+    return {"role": role, "workers": members, "lag": sum(topic["lag"] for topic in topics), "topics": topics}
+
+
+def _projection(
+    projection: Projection, places: Mapping[Place, Role], left: Mapping[Place, Left], settings: Settings
+) -> dict[str, Any]:
+    topic = settings.named(projection.topic.name)
+    theirs = [at for at, role in places.items() if role == "projector" and at.topic == topic]
+    behind = [left[at].messages for at in theirs if at in left]
+    return {
+        "name": projection.name,
+        "version": projection.version,
+        "topic": topic,
+        "collections": list(projection.collections),
+        "lag": sum(behind),
+    }
+
+
+def _consumed(settings: Settings) -> dict[Place, Role]:
+    return {
+        Place(group_of(role, settings), settings.named(topic.name), number): role
+        for role, topics in INPUTS.items()
+        for topic in topics
+        for number in range(settings.partitions)
+    }
+
+
+async def _projected(services: Services) -> dict[Place, Role]:
+    """Return where the projector stands: its progress is in MongoDB."""
+    settings = services.settings
+    wanted = [
+        (projection.name, (settings.named(projection.topic.name), number))
+        for projection in PROJECTIONS
+        for number in range(settings.partitions)
+    ]
+    reached = await asyncio.gather(*(services.queries.reached(name, at) for name, at in wanted))
+    group = group_of("projector", settings)
+    return {Place(group, *at, offset): "projector" for (_, at), offset in zip(wanted, reached, strict=True)}
+
+
+async def _parked(services: Services) -> dict[str, int] | None:
+    """Return how many aggregates have parked commands, and how many those are; None when nobody can say."""
+    try:
+        async with asyncio.timeout(5):
+            book = await services.letters.book(ASK_SECONDS)
+    except (GatewayUnavailable, TimeoutError):
+        return None
+    return {"aggregates": len(book.keys), "letters": sum(len(book.letters(key)) for key in book.keys)}

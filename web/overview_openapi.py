@@ -1,0 +1,61 @@
+"""What the dashboard asks for, for the OpenAPI document."""
+
+from typing import Any
+
+from .parameters import IDENTIFIER, in_path, in_query
+from .refusals import refusals
+from .schemas import COUNT, TEXT, Schema, list_of, record, ref, success
+
+MESSAGE = "/messages/{topic}/{messageId}"
+FREE: Schema = {"type": "object"}
+_BY_STATE: Schema = {"type": "object", "additionalProperties": COUNT}
+_LAG = record(("topic", "lag", "byPartition"), topic=TEXT, lag=COUNT, byPartition=list_of(COUNT))
+_ORDERS = {"total": COUNT, "pickable": COUNT, "onHold": COUNT, "byStatus": _BY_STATE, "byAllocation": _BY_STATE}
+_SUMMARY = record(
+    ("orders", "products"),
+    orders=record(tuple(_ORDERS), **_ORDERS),
+    products=record(("byStatus", "short"), byStatus=_BY_STATE, short=list_of(ref("Product"))),
+)
+_MILLISECONDS: Schema = {"type": "number", "minimum": 0, "description": "milliseconds from command to log"}
+_RATES = record(
+    ("stepSeconds", "from", "types", "steps"),
+    **{"stepSeconds": COUNT, "from": {**COUNT, "description": "of the first step, Unix time"}},
+    types=list_of(TEXT),
+    steps=list_of(record(("events",), events=_BY_STATE, p50=_MILLISECONDS, p99=_MILLISECONDS)),
+)
+_ROLE = record(("role", "workers", "lag", "topics"), role=TEXT, workers=COUNT, lag=COUNT, topics=list_of(_LAG))
+_PIPELINE = record(
+    ("roles", "listeners", "projections", "version"),
+    roles=list_of(_ROLE),
+    parked=record(("aggregates", "letters"), aggregates=COUNT, letters=COUNT),
+    listeners=COUNT, projections=list_of(FREE), version=TEXT, kafdrop=TEXT, prefix=TEXT,
+)  # fmt: skip
+_MESSAGE = record(("topic", "partition", "offset", "timestamp"), topic=TEXT, partition=COUNT, offset=COUNT, key=TEXT,
+                  value=TEXT, headers=list_of(FREE), timestamp=COUNT)  # fmt: skip
+
+
+def overview_paths() -> dict[str, dict[str, Any]]:
+    """Return the operations, by path below the prefix."""
+    asked = [in_query("key", "its Kafka key", IDENTIFIER) | {"required": True}]
+    asked += [in_query("time", "about when it came; it is looked for from there on")]
+    return {
+        "/summary": {"get": _get("summary", "How many orders and products are in which state", _SUMMARY)},
+        "/rates": {"get": _get("rates", "What happened in the last quarter of an hour, and how fast", _RATES)},
+        "/pipeline": {"get": _get("pipeline", "Roles, their workers and lag by partition, read models", _PIPELINE)},
+        MESSAGE: {
+            "get": {
+                **_get("message", "A message as it is on Kafka", _MESSAGE, (400, 401, 404, 500, 503)),
+                "parameters": [*in_path(MESSAGE), *asked],
+            }
+        },
+    }
+
+
+def _get(name: str, summary: str, schema: Schema, says_no: tuple[int, ...] = (400, 401, 500, 503)) -> Schema:
+    found = {"description": "Found.", "content": {"application/json": {"schema": success(schema)}}}
+    return {
+        "summary": summary,
+        "operationId": f"get_{name}",
+        "tags": ["overview"],
+        "responses": {"200": found, **refusals(says_no)},
+    }

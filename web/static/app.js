@@ -1,0 +1,74 @@
+/* Which view is shown, and what is around it. A view is a function (page, parameters, signal): it fills the page and goes
+   on until the signal aborts. */
+import { get, authorize, id } from "./api.js";
+import { fill, h } from "./dom.js";
+import { ask, say } from "./forms.js";
+import { placeOrder } from "./commands.js";
+import inventory from "./views/inventory.js";
+import order from "./views/order.js";
+import orders from "./views/orders.js";
+import overview from "./views/overview.js";
+import pipeline from "./views/pipeline.js";
+import product from "./views/product.js";
+import work from "./views/work.js";
+
+const SECTIONS = [["", "Overview"], ["orders", "Orders"], ["inventory", "Inventory"], ["work", "Work queue"], ["pipeline", "Pipeline"]];
+const VIEWS = [
+  [/^$/, overview, "Overview"], [/^orders$/, orders, "Orders"], [/^orders\/(.+)$/, order, "Order"], [/^inventory$/, inventory, "Inventory"],
+  [/^inventory\/(.+)$/, product, "Product"], [/^work$/, work, "Work queue"], [/^pipeline$/, pipeline, "Pipeline"],
+];
+const page = document.getElementById("main");
+let current = new AbortController();
+
+function show(moved = true) {
+  current.abort();
+  current = new AbortController();
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [pattern, view, title] = VIEWS.find(([each]) => each.test(path)) ?? VIEWS[0];
+  const key = pattern.exec(path)?.[1];
+  document.title = `${key ? decodeURIComponent(key) : title} · Order fulfilment`;
+  fill(document.getElementById("sections"), SECTIONS.map(([name, text]) =>
+    h("a", { href: `#/${name}`, "aria-current": path.split("/")[0] === name ? "page" : null }, text)));
+  fill(page, h("p.loading", { role: "status" }, "Loading …"));
+  if (moved) { page.focus({ preventScroll: true }); scrollTo(0, 0); }
+  const { signal } = current;
+  view(page, { key: key && decodeURIComponent(key), query: new URLSearchParams(query) }, signal).catch((error) => failed(error, signal));
+}
+
+function failed(error, signal) {
+  if (signal.aborted || error.name === "AbortError") return;
+  if (error.status === 401) { askForToken(); return; }
+  fill(page, h("div.problem", { role: "alert" }, h("span", {}, error.message), h("button", { type: "button", onclick: () => show() }, "Try again")));
+}
+
+function askForToken() {
+  fill(page, h("p.empty", {}, "This installation wants a token."));
+  ask("Token", [{ name: "token", label: "Bearer token", type: "password", wide: true, hint: "FULFILLMENT_API_TOKEN; kept in this tab only" }], "Go on", async ({ token }) => {
+    authorize(token);
+    show();
+    return "";
+  });
+}
+
+async function find(event) {
+  event.preventDefault();
+  const wanted = new FormData(event.target).get("id").trim();
+  if (!wanted) return;
+  for (const [kind, section] of [["orders", "orders"], ["inventory", "inventory"]]) {
+    try {
+      await get(`/${kind}/${id(wanted)}?fields=id`.split("?")[0]);
+      location.hash = `#/${section}/${id(wanted)}`;
+      event.target.reset();
+      return;
+    } catch (error) {
+      if (error.status !== 404) { say(error.message); return; }
+    }
+  }
+  say(`There is no order and no product called ${wanted}.`);
+}
+
+document.getElementById("find").addEventListener("submit", find);
+document.getElementById("place").addEventListener("click", () => placeOrder());
+addEventListener("hashchange", () => show());
+addEventListener("changed", () => show(false)); // what this page did to what it shows
+show(false);

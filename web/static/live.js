@@ -1,0 +1,35 @@
+/* Server-sent events over fetch, which can carry the token; goes on behind the last id when the connection breaks. */
+import { headers } from "./api.js";
+
+/** Call `heard(event)` for every event of `query` and `state(connected)` when that changes, until `signal` aborts. */
+export async function listen(query, heard, state, signal) {
+  let last = null;
+  while (!signal.aborted) {
+    try {
+      const response = await fetch(`/api/v1/events?${new URLSearchParams(query)}`, { headers: headers(last ? { "Last-Event-ID": last } : {}), signal });
+      if (!response.ok) throw new Error(`events: ${response.status}`);
+      state(true);
+      last = await read(response.body, heard, (id) => { last = id; }, last);
+    } catch (error) {
+      if (signal.aborted) return;
+    }
+    state(false);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+  }
+}
+
+async function read(body, heard, reached, last) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return last;
+    text += value;
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const fields = Object.fromEntries(text.slice(0, end).split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+      text = text.slice(end + 2);
+      if (fields.id) { last = fields.id; reached(last); }
+      if (fields.data && fields.event !== "closed") heard(JSON.parse(fields.data));
+    }
+  }
+}

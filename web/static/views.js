@@ -1,0 +1,40 @@
+/* What views have in common: asking again, buttons that act, and lists that go on. */
+import { list } from "./api.js";
+import { h } from "./dom.js";
+import { say } from "./forms.js";
+
+/** Ask again every so many milliseconds, while the page is seen, until the signal aborts; the first failure is thrown. */
+export async function every(period, signal, ask) {
+  await ask();
+  (async () => {
+    for (;;) {
+      await new Promise((resolve) => { setTimeout(resolve, period); signal.addEventListener("abort", resolve, { once: true }); });
+      if (signal.aborted) return;
+      if (document.hidden) continue;
+      try { await ask(); } catch (error) { if (!signal.aborted && error.name !== "AbortError") say(error.message); }
+    }
+  })();
+}
+
+/** Return a button that acts, is off meanwhile, and says what came of it. */
+export function act(text, action, kind = "") {
+  return h(`button${kind && `.${kind}`}`, { type: "button", onclick: async ({ currentTarget: button }) => {
+    button.disabled = true;
+    try { const said = await action(); if (typeof said === "string") say(said); } catch (error) { say(error.message); } finally { button.disabled = false; }
+  } }, text);
+}
+
+/** Return an element with a list page by page: `rows` turns the data so far into an element. */
+export async function paged(path, rows, signal) {
+  const place = h("div");
+  let found = [], cursor = null;
+  const load = async () => {
+    const separator = path.includes("?") ? "&" : "?";
+    const answer = await list(cursor ? `${path}${separator}cursor=${encodeURIComponent(cursor)}` : path, signal);
+    found = [...found, ...answer.data];
+    cursor = answer.nextCursor;
+    place.replaceChildren(rows(found), cursor ? h("div.more", {}, act("Show more", load)) : "");
+  };
+  await load();
+  return place;
+}

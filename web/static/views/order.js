@@ -1,0 +1,125 @@
+/* One order: what it is, what it waits for, everything that happened to it, and what it was before. */
+import { get, id, list } from "../api.js";
+import * as commands from "../commands.js";
+import { fill, h } from "../dom.js";
+import { show } from "../forms.js";
+import { card, count, customerLink, money, productLink, sentence, table, tag, when, words } from "../format.js";
+import { listen } from "../live.js";
+import { act } from "../views.js";
+
+const UNITS = ["delivered", "shipped", "allocated", "backordered", "pending", "cancelled"];
+
+export default async function order(page, { key }, signal) {
+  let shown = null; // the version looked at; null: as it is
+  let asked = 0;
+  const draw = async () => {
+    const turn = ++asked;
+    const path = `/orders/${id(key)}`;
+    const [now, explained, history, refusals] = await Promise.all([
+      get(path, signal), get(`${path}/explain`, signal), list(`${path}/events?limit=500`, signal), list(`${path}/refusals?limit=100&sort=-time`, signal),
+    ]);
+    const parked = await lettersOf(key, signal);
+    const seen = shown === null ? now : await get(`${path}?version=${shown}`, signal);
+    if (turn !== asked || signal.aborted) return;
+    const travel = (version) => { shown = version === now.version ? null : version; return draw(); };
+    fill(page, head(now), shown === null ? "" : h("p.note", { role: "status" }, `This is version ${shown} of ${now.version}. `, act("Back to now", () => travel(now.version), "plain")),
+      h("div.columns", {},
+        h("div.w7", {}, lines(seen, shown !== null), shown === null && explained.reasons.length ? reasons(explained) : "", shipments(seen, key, shown === null), address(seen)),
+        card("w5", "What happened", `version ${now.version}`, slider(now, shown, travel), timeline(now, shown, history.data, refusals.data, parked, travel, key))));
+  };
+  await draw();
+  let due = 0;
+  listen({ subject: key }, () => { clearTimeout(due); due = setTimeout(() => draw().catch(() => {}), 150); }, () => {}, signal);
+}
+
+async function lettersOf(key, signal) {
+  const { data } = await list(`/letters?aggregate=order&limit=1&cursor=${id(`order/${before(key)}`)}`, signal);
+  return data[0]?.aggregateId === key ? get(`/letters/order/${id(key)}`, signal) : null;
+}
+
+/** Return what sorts just before `key`, so that a list from behind it begins with `key`, if it has it. */
+const before = (key) => key.slice(0, -1) + String.fromCharCode(key.charCodeAt(key.length - 1) - 1) + "\uffff";
+
+function head(order) {
+  const { id: key, status } = order;
+  const open = !["CANCELLED", "DELIVERED"].includes(status);
+  const some = (name) => order.items.some((line) => line[name] > 0);
+  return h("div.title", {}, h("h1.mono", {}, key), tag(status), status !== "CANCELLED" && tag(order.allocationStatus), order.hold && h("span.tag.warn", {}, `on hold: ${order.hold.reason || "no reason"}`),
+    h("div.row.end", {},
+      some("allocated") && act("Ship", () => commands.ship(key), "primary"),
+      open && (order.hold ? act("Release", () => commands.release(key)) : act("Hold", () => commands.hold(key))),
+      order.items.some((line) => line.delivered > line.returned) && act("Return", () => commands.requestReturn(key, order.items.filter((line) => line.delivered > line.returned))),
+      act("Cancel", () => commands.cancel(key), "danger")));
+}
+
+function lines(order, past) {
+  const rows = order.items.map((line) => [line.lineId, productLink(line.productId), count(line.quantity), money(line.price), [
+    h("span.small", {}, UNITS.map((name) => [name, units(line, name)]).filter(([, value]) => value > 0).map(([name, value]) => `${count(value)} ${name}`).join(" · "), line.returned ? ` · ${line.returned} returned` : ""),
+    h("div.units", { "aria-hidden": "true" }, UNITS.map((name) => h(`i.u-${name}`, { style: { flexGrow: units(line, name) } })))]]);
+  return h("div", {}, h(`section.card${past ? ".past" : ""}`, { "aria-label": "Lines" }, h("header", {}, h("h2", {}, "Lines"), h("div.small.quiet", {}, `total ${money(order.totalCost)}`)),
+    table("Lines", [["line"], ["product"], ["ordered", true], ["price", true], ["where its units are"]], rows, "No lines.")));
+}
+
+function units(line, name) {
+  return name === "shipped" ? Math.max(line.shipped - line.delivered, 0) : line[name];
+}
+
+function reasons({ reasons: found }) {
+  return h("section.card", { "aria-label": "What it waits for" }, h("header", {}, h("h2", {}, "What it waits for")),
+    h("ul.reasons", {}, found.map((reason) => h("li", {}, reason.message ?? reason.sentence ?? words(reason.code ?? reason.reason)))));
+}
+
+function shipments(order, key, now) {
+  const parcels = order.shipments.map((shipment) => [h("span.mono.small", {}, shipment.shipmentId), tag(shipment.status, shipment.status === "DELIVERED" ? "good" : shipment.status === "CANCELLED" ? "bad" : "info"),
+    [shipment.carrier, shipment.trackingNumber].filter(Boolean).join(" "), now && !["DELIVERED", "CANCELLED"].includes(shipment.status)
+      ? h("div.acts", {}, act("Deliver", () => commands.deliver(key, shipment.shipmentId), "small"), act("Take back", () => commands.takeBack(key, shipment.shipmentId), "small")) : ""]);
+  const returns = order.returns.map((returned) => [h("span.mono.small", {}, returned.returnId), tag(returned.status, returned.status === "OPEN" ? "warn" : "good"), returned.reason,
+    now && returned.status === "OPEN" ? h("div.acts", {}, act("Count in", () => commands.receiveReturn(key, returned.returnId), "small")) : ""]);
+  return [h("section.card", { "aria-label": "Shipments" }, h("header", {}, h("h2", {}, "Shipments")), table("Shipments", [["shipment"], ["status"], ["carrier"], [""]], parcels, "Nothing has been shipped.")),
+    returns.length ? h("section.card", { "aria-label": "Returns" }, h("header", {}, h("h2", {}, "Returns")), table("Returns", [["return"], ["status"], ["reason"], [""]], returns, "")) : ""];
+}
+
+function address(order) {
+  const where = order.shippingAddress;
+  const facts = [["customer", customerLink(order.customerId)], ["ships to", [where.street, where.city, where.state, where.zipCode, where.country].filter(Boolean).join(", ")], ["when short", words(order.policy)], ["placed", when(order.createdAt)], ["changed", when(order.updatedAt)]];
+  return h("section.card", { "aria-label": "About it" }, h("header", {}, h("h2", {}, "About it")), h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
+}
+
+function slider(now, shown, travel) {
+  if (now.version < 2) return "";
+  const at = shown ?? now.version;
+  return h("div.travel", {}, h("label.small.quiet", { for: "version" }, "as of version"),
+    h("input", { id: "version", type: "range", min: 1, max: now.version, value: at, onchange: async ({ target }) => { await travel(Number(target.value)); document.getElementById("version")?.focus(); } }), h("output.small.mono", {}, `${at} of ${now.version}`));
+}
+
+function timeline(now, shown, history, refusals, parked, travel, key) {
+  const steps = [
+    ...history.map((event) => ({ time: event.time, version: event.sequence, title: sentence(event.type), event, topic: "order-events", message: event.id })),
+    ...refusals.map((refusal) => ({ time: refusal.time, bad: true, title: `${sentence(refusal.type)} was refused`, text: refusal.message, code: refusal.code, topic: "order-commands", message: refusal.id })),
+    ...(parked?.items ?? []).map((letter) => ({ time: letter.time, bad: true, title: `${sentence(letter.commandType ?? "A command")} is parked`, text: letter.message, letter })),
+  ].sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : (b.version ?? 0) - (a.version ?? 0)));
+  return h("ol.timeline", {}, steps.map((step) => {
+    const here = step.version === (shown ?? now.version);
+    return h("li", { class: [step.bad && "bad", here && "here", shown !== null && step.version > shown && "later"].filter(Boolean).join(" ") }, h("span.knot", { "aria-hidden": "true" }),
+      h("div", {}, h("div.head", {}, h("strong", {}, step.title), when(step.time), step.version && h("span.small.quiet", {}, `v${step.version}`)),
+        h("div.small.quiet", {}, step.text ?? details(step.event)), h("div.row.small", {},
+          step.version && !here && act("See it then", () => travel(step.version), "plain"), act("Message", () => (step.letter ? show("Parked command", h("pre", { tabindex: "0" }, JSON.stringify(step.letter, null, 2)), true) : raw(step, key)), "plain"))));
+  }));
+}
+
+function details({ data, commandType }) {
+  const parts = [data.reason, data.carrier, data.trackingNumber, data.customerId && `by ${data.customerId}`];
+  if ("allocated" in data) parts.push(UNITS.filter((name) => data[name] > 0).map((name) => `${data[name]} ${name}`).join(", "), data.productId);
+  else if (data.lines) parts.push(data.lines.map((line) => `${line.received ?? line.quantity} × ${line.productId ?? `line ${line.lineId}`}`).join(", "));
+  if (commandType) parts.push(`after ${sentence(commandType).toLowerCase()}`);
+  return parts.filter(Boolean).join(" · ");
+}
+
+async function raw({ topic, message, time }, key) {
+  const [found, { kafdrop }] = await Promise.all([get(`/messages/${topic}/${id(message)}?key=${id(key)}&time=${id(time)}`), get("/pipeline")]);
+  const link = kafdrop && `${kafdrop.replace(/\/$/, "")}/topic/${id(found.topic)}/messages?partition=${found.partition}&offset=${found.offset}&count=1&keyFormat=DEFAULT&format=DEFAULT`;
+  const facts = [["topic", found.topic], ["partition", found.partition], ["offset", found.offset], ["key", found.key], ["got by Kafka", when(new Date(found.timestamp).toISOString())]];
+  let value = found.value ?? found.valueBase64;
+  try { value = JSON.stringify(JSON.parse(value), null, 2); } catch { /* shown as it is: it is no JSON */ }
+  show("Message", [h("dl.facts", {}, facts.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd.mono", {}, text)))), h("pre", { tabindex: "0" }, value), link && h("p", {}, h("a", { href: link, rel: "noreferrer" }, "Open in Kafdrop"))], true);
+}

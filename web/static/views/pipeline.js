@@ -1,0 +1,52 @@
+/* Whether messages flow: roles and their lag, read models, and what could not be handled. */
+import { get, list } from "../api.js";
+import { discard, retry } from "../commands.js";
+import { fill, h } from "../dom.js";
+import { show } from "../forms.js";
+import { card, count, orderLink, productLink, sentence, table, units, when, words } from "../format.js";
+import { act, every } from "../views.js";
+
+export default async function pipeline(page, _, signal) {
+  const parts = Object.fromEntries(["roles", "projections", "parked", "others"].map((name) => [name, h("div")]));
+  const state = h("span.quiet");
+  const load = async () => {
+    const [found, parked, invalid] = await Promise.all([get("/pipeline", signal), list("/letters?limit=100", signal), list("/letters?kind=invalid&limit=20", signal)]);
+    fill(parts.roles, roles(found));
+    fill(parts.parked, letters(parked.data, load));
+    fill(parts.others, refused(invalid.data));
+    fill(parts.projections, models(found.projections));
+    fill(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
+  };
+  await every(5000, signal, load);
+  fill(page, h("div.title", {}, h("h1", {}, "Pipeline"), state), card("w12", "Roles", "messages not handled yet, by partition", parts.roles),
+    card("w12", "Parked commands", "they wait in order behind the first that failed", parts.parked), card("w12", "Read models", null, parts.projections), card("w12", "Refused messages", "newest first; no commands, or not readable", parts.others));
+}
+
+function roles({ roles: found }) {
+  return h("div.roles", {}, found.map((role) => h("div.role", {}, h("b", {}, h(`i.dot${role.workers ? (role.lag ? ".warn" : "") : ".bad"}`), role.role),
+    h("span.small.quiet", {}, role.workers ? units(role.workers, "worker") : "nobody works on it", " · ", role.lag ? `${count(role.lag)} behind` : "caught up"),
+    role.topics.map((topic) => h("div", {}, bars(topic), h("span.small.quiet", {}, topic.topic))))));
+}
+
+function bars({ topic, byPartition }) {
+  const most = Math.max(...byPartition, 1);
+  return h("div.lags", { role: "img", "aria-label": `${topic}: ${byPartition.map((lag, number) => `partition ${number}: ${lag}`).join(", ")}` },
+    byPartition.map((lag, number) => h(lag ? "i.some" : "i", { title: `partition ${number}: ${count(lag)} not handled`, style: { height: `${Math.max((lag / most) * 100, 10)}%` } })));
+}
+
+function models(projections) {
+  return table("Read models", [["projection"], ["version", true], ["from"], ["read models"], ["not projected yet", true]],
+    projections.map((each) => [each.name, each.version, each.topic, each.collections.join(", "), count(each.lag)]), "No read models.");
+}
+
+function letters(found, load) {
+  return table("Parked commands", [["of"], ["command"], ["why"], ["parked", true], ["since"], [""]], found.map((key) => [key.aggregate === "order" ? orderLink(key.aggregateId) : productLink(key.aggregateId), sentence(key.commandType ?? ""),
+    [h("div", {}, key.message), h("code.small.quiet", {}, key.code, key.attempts > 1 ? `, tried ${key.attempts} times` : "")], count(key.letters), when(key.since),
+    h("div.acts", {}, act("Retry", async () => { const said = await retry(key.aggregate, key.aggregateId); await load(); return said; }, "small"), act("Discard", () => discard(key.aggregate, key.aggregateId, key.commandId), "small"),
+      act("Look", async () => show("Parked commands", h("pre", { tabindex: "0" }, JSON.stringify(await get(`/letters/${key.aggregate}/${encodeURIComponent(key.aggregateId)}`), null, 2)), true), "small"))]), "No command is parked.");
+}
+
+function refused(found) {
+  return table("Refused messages", [["topic"], ["where"], ["why"], ["when"], [""]], found.map((letter) => [letter.topic, h("span.mono.small", {}, `${letter.partition}@${letter.offset}`), [h("div", {}, letter.message), h("code.small.quiet", {}, letter.code)], when(letter.time),
+    h("div.acts", {}, act("Look", () => show("Refused message", h("pre", { tabindex: "0" }, JSON.stringify(letter, null, 2)), true), "small"))]), "Every message could be read.");
+}

@@ -1,0 +1,44 @@
+/* One product: its figures, who waits for it, and every movement. */
+import { get, id, list } from "../api.js";
+import * as commands from "../commands.js";
+import { fill, h } from "../dom.js";
+import { card, count, orderLink, sentence, table, tag, units, when } from "../format.js";
+import { listen } from "../live.js";
+import { act, paged } from "../views.js";
+
+export default async function product(page, { key }, signal) {
+  const path = `/inventory/${id(key)}`;
+  const draw = async () => {
+    const [found, waiting, held, ledger] = await Promise.all([get(path, signal), list(`${path}/backorders?limit=50`, signal), list(`${path}/reservations?limit=50`, signal),
+      paged(`${path}/ledger?limit=50&sort=-sequence`, movements, signal)]);
+    if (signal.aborted) return;
+    const holds = held.data.filter((line) => line.held);
+    fill(page, head(found), h("div.columns", {},
+      h("div.w5", {}, figures(found), card("w12", "Who waits", waiting.data.length ? units(found.backorderedQuantity) : null, reservations(waiting.data, "waiting", "Nobody waits for it.")),
+        card("w12", "Who holds", holds.length ? units(found.allocatedQuantity) : null, reservations(holds, "held", "Nothing is reserved."))),
+      card("w7", "Movements", "newest first", ledger)));
+  };
+  await draw();
+  let due = 0;
+  listen({ subject: key, aggregate: "inventory" }, () => { clearTimeout(due); due = setTimeout(() => draw().catch(() => {}), 300); }, () => {}, signal);
+}
+
+function head({ productId: key, status }) {
+  return h("div.title", {}, h("h1.mono", {}, key), tag(status), h("div.row.end", {}, act("Receive", () => commands.receive(key), "primary"), act("Adjust", () => commands.adjust(key)), act("Place order", () => commands.placeOrder(key)),
+    status === "DISCONTINUED" ? act("Reactivate", () => commands.reactivate(key)) : act("Discontinue", () => commands.discontinue(key), "danger")));
+}
+
+function figures(found) {
+  const facts = [["available", found.availableQuantity], ["allocated", found.allocatedQuantity], ["on hand", found.onHandQuantity], ["waiting for", found.backorderedQuantity], ["damaged", found.damagedQuantity], ["version", found.version]];
+  return card("w12", "Units", when(found.updatedAt), h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, h("strong", {}, count(value)))))));
+}
+
+function reservations(lines, name, empty) {
+  return table(`Orders, ${name}`, [["order"], ["line"], [name, true], ["since"]], lines.map((line) => [orderLink(line.orderId), line.lineId, count(line[name]), when(line.updatedAt)]), empty);
+}
+
+function movements(found) {
+  const signed = (value) => (value > 0 ? `+${count(value)}` : count(value));
+  return table("Movements", [["what"], ["order"], ["units", true], ["on hand", true], ["when"]], found.map((entry) => [[sentence(entry.type), entry.reason ? h("div.small.quiet", {}, entry.reason) : ""], entry.orderId ? orderLink(entry.orderId) : "",
+    entry.delta ? signed(entry.delta) : entry.quantity ? h("span.quiet", {}, count(entry.quantity)) : "", count(entry.balance?.onHand), when(entry.time)]), "It has not moved yet.");
+}
