@@ -47,6 +47,12 @@ class QueryRoute:
             return await self._page(request, services, ids[0][1] if ids else None, marks)
         return await self._one(request, services, ids[0][1], marks)
 
+    def _sort(self, asked: str | None) -> str | None:
+        """Return the sort asked for; those of a part of a read model are for the paths of that part."""
+        if asked is not None and asked not in SORTS[self.model]:
+            raise BadSort(SORTS[self.model])
+        return asked
+
     def parameters(self) -> dict[str, str]:
         """Return the query parameters that are this path's own."""
         found = dict(self.filters)
@@ -89,7 +95,7 @@ class QueryRoute:
                 self.model,
                 {**where, **self.fixed},
                 within={"createdAt": period},
-                sort=self.sort or query.get("sort"),
+                sort=self.sort or self._sort(query.get("sort")),
                 limit=limit(query.get("limit")),
                 cursor=query.get("cursor"),
             )
@@ -141,5 +147,5 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
     QueryRoute("/inventory/{productId}/backorders", "reservations", "Who waits, first come first",
                "Reservation", of="productId", fixed={"waiting": {"$gt": 0}}, sort="place"),
     QueryRoute("/orders/{orderId}/refusals", "commands", "Commands the order refused, kept 7 days", "Outcome",
-               of="aggregateId", fixed={**REFUSED, "aggregate": "order"}),
+               of="aggregateId", fixed={**REFUSED, "aggregate": "order"}, sort="-time"),
 )  # fmt: skip

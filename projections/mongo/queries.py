@@ -23,9 +23,13 @@ SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading min
     "work_queue": ("since", "-since"),
     "order_events": ("sequence", "-sequence"),
     "inventory": ("id", "-id"),
-    "reservations": ("id", "-id", "place"),
-    "commands": ("time", "-time"),
+    "reservations": ("id", "-id"),
     "stock_ledger": ("sequence", "-sequence"),
+}
+
+OF_PART: dict[str, tuple[str, ...]] = {  # of those that wait, and those refused: only they are indexed so
+    "reservations": ("place",),
+    "commands": ("-time",),
 }
 
 
@@ -116,8 +120,8 @@ class Queries:
         `where`: fields and what they must be; `within`: fields and the range they must be in.
         """
         sort = sort or SORTS[name][0]
-        if sort not in SORTS[name]:
-            raise BadSort(SORTS[name])
+        if sort not in SORTS.get(name, ()) and sort not in OF_PART.get(name, ()):
+            raise BadSort(SORTS.get(name, ()))
         source, (field, descending) = self._source(name), _sort_key(sort)
         key = source.key(field)
         conditions: list[Document] = [dict(source.where), dict(where or {}), *_ranges(within or {})]

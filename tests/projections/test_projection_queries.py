@@ -9,7 +9,7 @@ from projection_histories import ORDERS, STOCK, allocate, at, order_history, pla
 from domain.inventory.commands import ReceiveStock, ReserveStock
 from domain.orders.commands import Hold
 from projections.mongo.client import Mongo
-from projections.mongo.indexes import IDEMPOTENCY, READ_MODELS
+from projections.mongo.indexes import IDEMPOTENCY, READ_MODELS, REFUSED
 from projections.mongo.queries import SORTS, BadCursor, BadSort, Queries
 from projections.runner import Runner
 
@@ -154,6 +154,8 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("inventory", {"where": {"status": "AVAILABLE"}}),
     ("reservations", {"where": {"productId": "boot", "open": True}}),
     ("reservations", {"where": {"productId": "boot"}}),
+    ("reservations", {"where": {"productId": "boot", "waiting": {"$gt": 0}}, "sort": "place"}),
+    ("commands", {"where": {**REFUSED, "aggregateId": "o-1", "aggregate": "order"}, "sort": "-time"}),
     ("stock_ledger", {"where": {"productId": "boot"}}),
     ("stock_ledger", {"where": {"productId": "boot"}, "sort": "-sequence"}),
     ("order_events", {"where": {"orderId": "o-05"}}),

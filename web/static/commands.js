@@ -15,7 +15,7 @@ async function done(method, path, body, text) {
 
 export function placeOrder(productId = "") {
   ask("Place an order", [
-    { name: "productId", label: "Product", value: productId, covers: ["items.0.productId", "items"] },
+    { name: "productId", label: "Product", value: productId, covers: ["items.0.productId"] },
     { name: "quantity", label: "Quantity", type: "number", min: 1, value: "1", covers: ["items.0.quantity"] },
     { name: "price", label: "Price of one", value: "10.00", hint: "in EUR", covers: ["items.0.price"] },
     { name: "customerId", label: "Customer", value: "dashboard" },

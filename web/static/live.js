@@ -18,6 +18,24 @@ export async function listen(query, heard, state, signal) {
   }
 }
 
+/** Draw again when something happens to `key`, until what is drawn (`draw` returns its version) has it. */
+export function follow(key, aggregate, draw, signal) {
+  let due = 0, heard = 0;
+  const again = (pause, tries) => {
+    clearTimeout(due);
+    due = setTimeout(async () => {
+      if (signal.aborted) return;
+      const version = await draw().catch(() => 0);
+      if (version < heard && tries > 0) again(300, tries - 1); // the read model is not there yet
+    }, pause);
+  };
+  const hear = (event) => {
+    if (event.source === aggregate && event.subject === key) heard = Math.max(heard, event.sequence);
+    again(150, 30);
+  };
+  listen({ subject: key, aggregate }, hear, (connected) => { if (connected) again(0, 0); }, signal); // what came before it
+}
+
 async function read(body, heard, reached, last) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

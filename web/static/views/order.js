@@ -4,7 +4,7 @@ import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
 import { show } from "../forms.js";
 import { card, count, customerLink, money, productLink, sentence, table, tag, when, words } from "../format.js";
-import { listen } from "../live.js";
+import { follow } from "../live.js";
 import { act } from "../views.js";
 
 const UNITS = ["delivered", "shipped", "allocated", "backordered", "pending", "cancelled"];
@@ -16,20 +16,20 @@ export default async function order(page, { key }, signal) {
     const turn = ++asked;
     const path = `/orders/${id(key)}`;
     const [now, explained, history, refusals] = await Promise.all([
-      get(path, signal), get(`${path}/explain`, signal), list(`${path}/events?limit=500`, signal), list(`${path}/refusals?limit=100&sort=-time`, signal),
+      get(path, signal), get(`${path}/explain`, signal), list(`${path}/events?limit=500`, signal), list(`${path}/refusals?limit=100`, signal),
     ]);
     const parked = await lettersOf(key, signal);
     const seen = shown === null ? now : await get(`${path}?version=${shown}`, signal);
-    if (turn !== asked || signal.aborted) return;
+    if (turn !== asked || signal.aborted) return now.version;
     const travel = (version) => { shown = version === now.version ? null : version; return draw(); };
     fill(page, head(now), shown === null ? "" : h("p.note", { role: "status" }, `This is version ${shown} of ${now.version}. `, act("Back to now", () => travel(now.version), "plain")),
       h("div.columns", {},
         h("div.w7", {}, lines(seen, shown !== null), shown === null && explained.reasons.length ? reasons(explained) : "", shipments(seen, key, shown === null), address(seen)),
         card("w5", "What happened", `version ${now.version}`, slider(now, shown, travel), timeline(now, shown, history.data, refusals.data, parked, travel, key))));
+    return now.version;
   };
   await draw();
-  let due = 0;
-  listen({ subject: key }, () => { clearTimeout(due); due = setTimeout(() => draw().catch(() => {}), 150); }, () => {}, signal);
+  follow(key, "order", draw, signal);
 }
 
 async function lettersOf(key, signal) {

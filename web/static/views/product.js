@@ -3,7 +3,7 @@ import { get, id, list } from "../api.js";
 import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
 import { card, count, orderLink, sentence, table, tag, units, when } from "../format.js";
-import { listen } from "../live.js";
+import { follow } from "../live.js";
 import { act, paged } from "../views.js";
 
 export default async function product(page, { key }, signal) {
@@ -11,16 +11,16 @@ export default async function product(page, { key }, signal) {
   const draw = async () => {
     const [found, waiting, held, ledger] = await Promise.all([get(path, signal), list(`${path}/backorders?limit=50`, signal), list(`${path}/reservations?limit=50`, signal),
       paged(`${path}/ledger?limit=50&sort=-sequence`, movements, signal)]);
-    if (signal.aborted) return;
+    if (signal.aborted) return found.version;
     const holds = held.data.filter((line) => line.held);
     fill(page, head(found), h("div.columns", {},
       h("div.w5", {}, figures(found), card("w12", "Who waits", waiting.data.length ? units(found.backorderedQuantity) : null, reservations(waiting.data, "waiting", "Nobody waits for it.")),
         card("w12", "Who holds", holds.length ? units(found.allocatedQuantity) : null, reservations(holds, "held", "Nothing is reserved."))),
       card("w7", "Movements", "newest first", ledger)));
+    return found.version;
   };
   await draw();
-  let due = 0;
-  listen({ subject: key, aggregate: "inventory" }, () => { clearTimeout(due); due = setTimeout(() => draw().catch(() => {}), 300); }, () => {}, signal);
+  follow(key, "inventory", draw, signal);
 }
 
 function head({ productId: key, status }) {
