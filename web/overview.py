@@ -7,8 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from projections.mongo.counts import counts
-from projections.projection import Projection
-from projections.table import PROJECTIONS
+from projections.table import COMMANDS, INVENTORY, ORDERS
 from streams.app import group_of
 from streams.gateway import GatewayUnavailable
 from streams.groups import Groups, Left, Place
@@ -67,7 +66,6 @@ async def pipeline(services: Services) -> dict[str, Any]:
     roles = [_role(role, members.get(names[role], 0), places, left) for role in (*INPUTS, "projector")]
     settings = services.settings
     shown: dict[str, Any] = {"version": service_version(), "kafdrop": settings.kafdrop, "prefix": settings.prefix}
-    shown["projections"] = [_projection(each, places, left, settings) for each in PROJECTIONS]
     return {"roles": roles, "parked": parked, "listeners": len(services.live.listeners), **shown}
 
 
@@ -77,21 +75,6 @@ def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[P
         lags.setdefault(place.topic, []).append(left[place].messages if place in left else 0)
     topics = [{"topic": topic, "lag": sum(counts), "byPartition": counts} for topic, counts in lags.items()]
     return {"role": role, "workers": members, "lag": sum(topic["lag"] for topic in topics), "topics": topics}
-
-
-def _projection(
-    projection: Projection, places: Mapping[Place, Role], left: Mapping[Place, Left], settings: Settings
-) -> dict[str, Any]:
-    topic = settings.named(projection.topic.name)
-    theirs = [at for at, role in places.items() if role == "projector" and at.topic == topic]
-    behind = [left[at].messages for at in theirs if at in left]
-    return {
-        "name": projection.name,
-        "version": projection.version,
-        "topic": topic,
-        "collections": list(projection.collections),
-        "lag": sum(behind),
-    }
 
 
 def _consumed(settings: Settings) -> dict[Place, Role]:
@@ -104,11 +87,11 @@ def _consumed(settings: Settings) -> dict[Place, Role]:
 
 
 async def _projected(services: Services) -> dict[Place, Role]:
-    """Return where the projector stands: its progress is in MongoDB."""
+    """Return where the projector stands, by a read model of each topic: its progress is in MongoDB."""
     settings = services.settings
     wanted = [
-        (projection.name, (settings.named(projection.topic.name), number))
-        for projection in PROJECTIONS
+        (projection.collections[0], (settings.named(projection.topic.name), number))
+        for projection in (ORDERS, INVENTORY, COMMANDS)
         for number in range(settings.partitions)
     ]
     reached = await asyncio.gather(*(services.queries.reached(name, at) for name, at in wanted))

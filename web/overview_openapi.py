@@ -25,10 +25,10 @@ _RATES = record(
 )
 _ROLE = record(("role", "workers", "lag", "topics"), role=TEXT, workers=COUNT, lag=COUNT, topics=list_of(_LAG))
 _PIPELINE = record(
-    ("roles", "listeners", "projections", "version"),
+    ("roles", "listeners", "version"),
     roles=list_of(_ROLE),
     parked=record(("aggregates", "letters"), aggregates=COUNT, letters=COUNT),
-    listeners=COUNT, projections=list_of(FREE), version=TEXT, kafdrop=TEXT, prefix=TEXT,
+    listeners=COUNT, version=TEXT, kafdrop=TEXT, prefix=TEXT,
 )  # fmt: skip
 _MESSAGE = record(("topic", "partition", "offset", "timestamp"), topic=TEXT, partition=COUNT, offset=COUNT, key=TEXT,
                   value=TEXT, headers=list_of(FREE), timestamp=COUNT)  # fmt: skip
@@ -41,7 +41,7 @@ def overview_paths() -> dict[str, dict[str, Any]]:
     return {
         "/summary": {"get": _get("summary", "How many orders and products are in which state", _SUMMARY)},
         "/rates": {"get": _get("rates", "What happened in the last quarter of an hour, and how fast", _RATES)},
-        "/pipeline": {"get": _get("pipeline", "Roles, their workers and lag by partition, read models", _PIPELINE)},
+        "/pipeline": {"get": _get("pipeline", "Roles, their workers and lag by partition", _PIPELINE)},
         MESSAGE: {
             "get": {
                 **_get("message", "A message as it is on Kafka", _MESSAGE, (400, 401, 404, 500, 503)),

@@ -10,11 +10,11 @@ export default async function pipeline(page, _, signal) {
   const parts = Object.fromEntries(["roles", "projections", "parked", "others"].map((name) => [name, h("div")]));
   const state = h("span.quiet");
   const load = async () => {
-    const [found, parked, invalid] = await Promise.all([get("/pipeline", signal), list("/letters?limit=100", signal), list("/letters?kind=invalid&limit=20", signal)]);
+    const [found, projections, parked, invalid] = await Promise.all([get("/pipeline", signal), list("/projections", signal), list("/letters?limit=100", signal), list("/letters?kind=invalid&limit=20", signal)]);
     fill(parts.roles, roles(found));
     fill(parts.parked, letters(parked.data, load));
     fill(parts.others, refused(invalid.data));
-    fill(parts.projections, models(found.projections));
+    fill(parts.projections, models(projections.data));
     fill(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
   };
   await every(5000, signal, load);
@@ -35,8 +35,8 @@ function bars({ topic, byPartition }) {
 }
 
 function models(projections) {
-  return table("Read models", [["projection"], ["version", true], ["from"], ["read models"], ["not projected yet", true]],
-    projections.map((each) => [each.name, each.version, each.topic, each.collections.join(", "), count(each.lag)]), "No read models.");
+  return table("Read models", [["projection"], ["version", true], ["state"], ["events behind the furthest", true], ["built"], ["why"]], projections.flatMap((each) => each.versions.map((version) =>
+    [each.name, version.version, version.version === each.live ? h("span.tag.good", {}, "live") : h("span.tag", {}, version.state), count(version.behind), when(version.createdAt), version.reason ?? ""])), "No read model is deployed.");
 }
 
 function letters(found, load) {
