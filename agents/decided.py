@@ -9,7 +9,7 @@ from faust.types import TP
 from streams.transactions import Write
 from tables.store import Changes
 
-from .metrics import LETTERS
+from .metrics import COMMANDS, LETTERS
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class Decided:
     changes: list[Changes[Any]] = field(default_factory=list)
     stops: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on after it, and why
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
+    commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # (type, outcome) → commands handled
 
     def merge(self) -> None:
         """Make the changes part of the table, and count what was written."""
@@ -28,3 +29,5 @@ class Decided:
             changes.merge()
         for (topic, kind), count in self.letters.items():
             LETTERS.labels(topic, kind).inc(count)
+        for (kind, outcome), count in self.commands.items():
+            COMMANDS.labels(kind, outcome).inc(count)

@@ -32,6 +32,7 @@ from .letters import Parking, QueueFull
 from .retrying import Retrying, is_about_letters
 
 UNREAD = "unread"  # the type of a command that could not be read
+ACCEPTED, REPEATED, PARKED, FORWARDED = "accepted", "repeated", "parked", "forwarded"  # outcomes, as they are counted
 
 # Rejections of what makes no sense whatever the state is: kept as dead letters, like what cannot be read.
 NONSENSE = frozenset({InvalidOrder.code, InvalidQuantity.code})
@@ -95,8 +96,10 @@ class Deciding:
         key = self.kind.key(command.key)
         if key not in changes and (target := self._belongs(command.key)) != record.partition:
             decided.writes.append(Write(record.topic, target, command.key.encode(), command.encode(), CONTENT_TYPE))
+            decided.commands[command.type, FORWARDED] += 1
         elif is_about_letters(command.command):
             self.retrying.obey(command, record.partition, changes, decided)
+            decided.commands[command.type, ACCEPTED] += 1
         elif not self._waits(record, command, changes, decided):
             self._answer(record, command, changes, decided)
 
@@ -112,6 +115,7 @@ class Deciding:
             return False
         letter = letter_of(record, command.id, command.type, BEHIND, "it waits behind a command that failed")
         self.parking.park(letter, command.key, changes, decided)
+        decided.commands[command.type, PARKED] += 1
         return True
 
     def _answer(self, record: ConsumerRecord, command: CommandMessage, changes: Changes[Any], decided: Decided) -> None:
@@ -119,6 +123,7 @@ class Deciding:
         changes.begin()
         try:
             answer = self.answering.answer(command, record.partition, changes, decided.writes)
+            outcome = REPEATED if answer is None else answer.code or ACCEPTED
             if answer is not None and answer.code in NONSENSE:
                 letter = letter_of(record, command.id, command.type, answer.code, answer.message or "")
                 self.parking.record(decided, "invalid", letter, None, instant_of(record.timestamp / 1000))
@@ -128,6 +133,8 @@ class Deciding:
             self.parking.make_room(record.partition, changes, decided)
             letter = failed(letter_of(record, command.id, command.type), bug)
             self.parking.park(letter, command.key, changes, decided)
+            outcome = PARKED
+        decided.commands[command.type, outcome] += 1
 
     def _park_unread(
         self, record: ConsumerRecord, at: At, bug: Exception, changes: Changes[Any], decided: Decided
@@ -141,13 +148,16 @@ class Deciding:
             self._refuse(record, at, BadMessage(FAILED, f"{type(bug).__name__}: {bug}"), decided)
         elif (target := self._belongs(aggregate_id)) != record.partition:
             decided.writes.append(Write(record.topic, target, record.key, record.value, list(record.headers)))
+            decided.commands[UNREAD, FORWARDED] += 1
         else:
             self.parking.make_room(record.partition, changes, decided)
             letter = failed(letter_of(record, given_id({}, at), UNREAD), bug)
             self.parking.park(letter, aggregate_id, changes, decided)
+            decided.commands[UNREAD, PARKED] += 1
 
     def _refuse(self, record: ConsumerRecord, at: At, bad: BadMessage, decided: Decided) -> None:
         command_id, command_type = given_id(bad.envelope, at), str(bad.envelope.get("type"))[:MAX_ID]
         letter = letter_of(record, command_id, command_type, bad.code, bad.message)
         decided.writes.append(self.answering.refusal(at, bad))
         self.parking.record(decided, "invalid", letter, None, instant_of(at.timestamp))
+        decided.commands[command_type if command_type in self.types else UNREAD, bad.code] += 1

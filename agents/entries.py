@@ -19,7 +19,7 @@ def entries_page(app: RoleApp) -> None:
 
     @app.page("/entries")
     async def entries(self: Any, request: Any) -> Any:
-        if not _authorized(app, request):
+        if not authorized(app, request):
             return self.json({"error": "UNAUTHORIZED"}, status=401)
         owned, asked = _owned(app), request.query.get("partition", "")
         if not asked.isdecimal() or int(asked) not in owned:
@@ -27,7 +27,8 @@ def entries_page(app: RoleApp) -> None:
         return await _stream(request, owned[int(asked)])
 
 
-def _authorized(app: RoleApp, request: Any) -> bool:
+def authorized(app: RoleApp, request: Any) -> bool:
+    """Whether a request carries the token, where there is one."""
     token = app.settings.api_token
     sent = request.headers.get("Authorization", "")
     return token is None or hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode())

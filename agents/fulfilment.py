@@ -20,6 +20,7 @@ from tables.parked import Skipped, skipped_key
 from tables.positions import positions_table
 
 from .deciding import PROCESS_MANAGER, Decided
+from .metrics import timed
 from .skips import Event
 from .worker import ProcessingWorker
 
@@ -107,9 +108,10 @@ def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     worker = ProcessingWorker(app, role, settings)
     managing = Managing(worker, worker.skips.reasons)
     worker.keeps(managing.table)
+    manage = timed(managing.manage)
 
     @worker.agent(topics.ORDER_EVENTS, topics.INVENTORY_EVENTS)
     async def fulfilment_agent(stream: Any) -> None:
         """Answer events with the commands they cause: one fetch, one transaction."""
         async for fetch in worker.fetches(stream):
-            await worker.commit(fetch, managing.manage(fetch))
+            await worker.commit(fetch, manage(fetch))

@@ -1,34 +1,109 @@
-"""What Prometheus is told of letters: how many were written, of every kind, and how many are parked now."""
+"""What workers tell Prometheus: observed once a fetch or a partition's part of it, counted after the commit.
 
-from collections.abc import Callable, Iterable, Mapping
+Labels are types, codes, topics and partitions, never ids. docs/operations.md lists them, made from here.
+"""
 
-from prometheus_client import REGISTRY, Counter
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+from faust.types import TP
+from prometheus_client import Counter, Gauge, Histogram
+
+from streams.app import RoleApp
+from streams.metrics import READY
+from streams.transport import Fetch
+from tables.letters import parked
+
+D = TypeVar("D")
+RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+FETCH_RECORDS = Histogram("fulfillment_fetch_records", "Records one fetch brought.", buckets=RECORDS)
+DECIDE_SECONDS = Histogram("fulfillment_decide_seconds", "Time to decide one fetch, without writing.", buckets=SECONDS)
+HANDLED_SECONDS = Histogram(
+    "fulfillment_handled_seconds",
+    "From the append of a record to Kafka to the commit of what it led to: the oldest of a partition in each fetch.",
+    ("topic",),
+    buckets=LONG_SECONDS,
+)
+COMMANDS = Counter(
+    "fulfillment_commands_total",
+    "Commands handled, by type and by outcome: accepted, repeated, parked, forwarded, or the rejection's code.",
+    ("type", "outcome"),
+)
+TRANSACTION_SECONDS = Histogram(
+    "fulfillment_transaction_seconds",
+    "Time of a Kafka transaction, by result: committed, or aborted. One of unknown fate ends the worker.",
+    ("result",),
+    buckets=SECONDS,
+)
 LETTERS = Counter(
     "fulfillment_letters_total",
     "Dead letters written, by the topic of the message and by kind: invalid, parked, retried, discarded.",
     ("topic", "kind"),
 )
+RECOVERY_SECONDS = Histogram(
+    "fulfillment_recovery_seconds",
+    "Time to prepare partitions that were assigned: offsets read, tables restored.",
+    buckets=LONG_SECONDS,
+)
+RECOVERED_ENTRIES = Counter("fulfillment_recovered_entries_total", "Entries restored from changelogs.")
+
+# What is asked for when Prometheus asks:
+POSITION = Gauge(
+    "fulfillment_partition_position", "Offset this worker has handled a partition up to.", ("topic", "partition")
+)
+LAG = Gauge(
+    "fulfillment_partition_lag",
+    "Records of a partition that are not handled yet; left out while Kafka does not answer.",
+    ("topic", "partition"),
+)
+STOPPED = Gauge("fulfillment_partitions_stopped", "Partitions of a topic that stand still at a record.", ("topic",))
+PARKED = Gauge("fulfillment_letters_parked", "Commands parked in this worker's partitions now.", ("topic",))
+ENTRIES = Gauge("fulfillment_table_entries", "Entries in this worker's partitions of a table.", ("table",))
 
 
-class ParkedLetters(Collector):
-    """Asks the tables when it is asked: what moved with a partition is counted by its new owner alone."""
+def timed(decide: Callable[[Fetch], D]) -> Callable[[Fetch], D]:
+    """Observe how long `decide` takes; Prometheus's own decorator takes no bound methods."""
 
-    def __init__(self, parked: Callable[[], Mapping[str, int]]) -> None:
-        self._parked = parked
-        REGISTRY.register(self)
+    def observed(fetch: Fetch) -> D:
+        with DECIDE_SECONDS.time():
+            return decide(fetch)
 
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing in advance: that would ask before there are tables."""
-        return ()
+    return observed
 
-    def collect(self) -> Iterable[Metric]:
-        """Yield the gauge."""
-        gauge = GaugeMetricFamily(
-            "fulfillment_letters_parked", "Commands parked in this worker's partitions now.", labels=("topic",)
-        )
-        for topic, letters in self._parked().items():
-            gauge.add_metric((topic,), letters)
-        yield gauge
+
+def observe_handled(fetch: Fetch) -> None:
+    """Observe a fetch whose transaction was committed."""
+    now = time.time()
+    FETCH_RECORDS.observe(len(fetch))
+    for tp, part in fetch.parts.items():
+        if part.records:  # a producer may stamp its records as it likes, so also with a time that is still to come
+            HANDLED_SECONDS.labels(tp.topic).observe(max(now - part.records[0].timestamp / 1000, 0.0))
+
+
+def letters(app: RoleApp) -> dict[str, int]:
+    """Return how many commands are parked, by topic; they make nothing unready: all others are handled."""
+    tables = list(app.tables.values()) if app.consumer.prepared else []
+    count = sum(parked(entries) for table in tables for entries in table.data.partitions.values())
+    return {app.settings.named(app.input_topics[0].name): count} if count else {}
+
+
+def update(app: RoleApp, ready: bool, lag: Mapping[TP, int]) -> None:
+    """Set what is known only when it is asked for; what moved with a partition is its new owner's alone to tell."""
+    progress = app.consumer.progress
+    handled = progress.handled if app.consumer.prepared else {}
+    READY.set(ready)
+    for gauge in (POSITION, LAG, STOPPED, PARKED, ENTRIES):
+        gauge.clear()
+    for tp, offset in handled.items():
+        POSITION.labels(tp.topic, tp.partition).set(offset)
+        STOPPED.labels(tp.topic).inc(tp in progress.stopped)
+    for tp, count in lag.items():
+        LAG.labels(tp.topic, tp.partition).set(count)
+    for topic, count in letters(app).items():
+        PARKED.labels(topic).set(count)
+    for table in app.tables.values():
+        ENTRIES.labels(table.name).set(len(table.data))

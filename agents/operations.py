@@ -1,15 +1,20 @@
 """What a worker says of itself over HTTP: alive, ready, how far behind, and its metrics."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from typing import Any
 
+from aiokafka.errors import KafkaError
+from faust.types import TP
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams import disk
 from streams.app import RoleApp
-from tables.letters import parked
 
-from .entries import entries_page
-from .metrics import ParkedLetters
+from .entries import authorized, entries_page
+from .metrics import letters, update
+
+Page = Callable[[Any, Any], Awaitable[Any]]
 
 
 async def reasons(app: RoleApp) -> list[str]:
@@ -27,15 +32,28 @@ async def reasons(app: RoleApp) -> list[str]:
     return found
 
 
-def letters(app: RoleApp) -> dict[str, int]:
-    """Return how many commands are parked, by topic; they make nothing unready: all others are handled."""
-    tables = list(app.tables.values()) if app.consumer.prepared else []
-    count = sum(parked(entries) for table in tables for entries in table.data.partitions.values())
-    return {app.settings.named(app.input_topics[0].name): count} if count else {}
+async def known_lag(app: RoleApp) -> Mapping[TP, int]:
+    """Return how far behind each partition is; nothing while Kafka does not answer, or before it is known."""
+    try:
+        return await app.consumer.lag() if app.consumer.prepared else {}
+    except (TimeoutError, KafkaError):
+        return {}
+
+
+def guarded(app: RoleApp, page: Page) -> Page:
+    """Let `page` answer only who sends the token, where there is one."""
+
+    @wraps(page)
+    async def answer(self: Any, request: Any) -> Any:
+        if not authorized(app, request):
+            return self.json({"error": "UNAUTHORIZED"}, status=401)
+        return await page(self, request)
+
+    return answer
 
 
 def pages(app: RoleApp) -> None:
-    """Serve /livez, /readyz, /lag and /metrics on the worker's port."""
+    """Serve /livez and /readyz on the worker's port, and with the token, where there is one, /lag and /metrics."""
     entries_page(app)
 
     @app.page("/livez")
@@ -51,15 +69,17 @@ def pages(app: RoleApp) -> None:
         answer = {"ready": not found, "reasons": found, "partitions": partitions, "parked": letters(app)}
         return self.json(answer, status=503 if found else 200)
 
-    @app.page("/lag")
     async def lag(self: Any, request: Any) -> Any:
         lag: dict[str, int] = {}
         for tp, count in (await app.consumer.lag() if app.consumer.prepared else {}).items():
             lag[tp.topic] = lag.get(tp.topic, 0) + count
         return self.json({"group": app.conf.id, "lag": lag})
 
-    @app.page("/metrics")
     async def metrics(self: Any, request: Any) -> Any:
+        ready, lag = not await reasons(app), await known_lag(app)
+        update(app, ready, lag)
+        app.telling(lag)
         return self.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])
 
-    ParkedLetters(lambda: letters(app))
+    app.page("/lag")(guarded(app, lag))
+    app.page("/metrics")(guarded(app, metrics))

@@ -9,6 +9,7 @@ from faust.types import TP
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
+from projections.metrics import update
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
 from projections.mongo.progress import AnotherTopic, TopicPartition
@@ -27,6 +28,7 @@ from streams.settings import Role, Settings
 from streams.topics import describe_topics
 from streams.transport import Fetch, FetchConsumer, fetches
 
+from .metrics import FETCH_RECORDS
 from .skips import Skips
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Projecting:
         self.skipped: dict[TopicPartition, dict[int, str]] = {}
         app.prepare = self.prepare
         app.starting = self.start
+        app.telling = lambda lag: update(self.runner.standing, lag)
 
     async def start(self) -> None:
         """Learn which topics there are, and begin a new database; wait while it is away."""
@@ -127,6 +130,7 @@ class Projecting:
                         raise NoLongerOurs
                     await self._apply_once(fetch)
             fetch.done = True
+            FETCH_RECORDS.observe(len(fetch))
         except NoLongerOurs:
             log.info("%d records are left to the new owner of their partitions", len(fetch))
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
+from time import perf_counter
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -20,6 +21,7 @@ from tables.restore import restore
 from tables.store import Entries, PartitionedTable
 
 from .deciding import AggregateKind, Decided, Deciding
+from .metrics import RECOVERED_ENTRIES, RECOVERY_SECONDS, TRANSACTION_SECONDS, observe_handled, timed
 from .skips import Skips
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class ProcessingWorker:
     def deciding(self, kind: AggregateKind, table: PartitionedTable) -> Callable[[Fetch], Decided]:
         """Return the function that decides a fetch of an aggregate's commands."""
         self.keeps(table)
-        return Deciding(self.settings, kind, table, self.topic_ids).decide
+        return timed(Deciding(self.settings, kind, table, self.topic_ids).decide)
 
     def agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
         """Make a function the Faust agent of `inputs`; whatever escapes it ends the process."""
@@ -62,14 +64,18 @@ class ProcessingWorker:
     async def commit(self, fetch: Fetch, decided: Decided) -> None:
         """Write what a fetch led to in one transaction; merge it into the table only when that is committed."""
         fault("decided")
+        began = perf_counter()
         try:
             await self.transactions.commit(decided.writes, decided.offsets, fetch.member)
         except Aborted as aborted:
+            TRANSACTION_SECONDS.labels("aborted").observe(perf_counter() - began)
             log.warning("%d records are decided again, their transaction was aborted: %s", len(fetch), aborted)
         except Unclear as unclear:
             end_process(f"nobody knows whether a transaction of {len(fetch)} records was committed: {unclear}")
         else:
+            TRANSACTION_SECONDS.labels("committed").observe(perf_counter() - began)
             decided.merge()
+            observe_handled(fetch)
             fault("merged")
             fetch.done = True
             for tp, reason in decided.stops.items():
@@ -102,6 +108,7 @@ class ProcessingWorker:
     async def _prepare(self, inputs: set[TP]) -> dict[TP, int]:
         """Restore the table and return where each input goes on: once no earlier owner's transaction is pending."""
         assert self.table is not None
+        began = perf_counter()
         offsets = await committed_offsets(self.settings, self.group, inputs, self.app.say_waiting)
         fault("offsets-read")
         changelog = self.table.changelog_topic.get_topic_name()
@@ -111,6 +118,8 @@ class ProcessingWorker:
             self._refuse_another_topic(tp, restored[tp.partition])
             self._refuse_lost_table(tp, offsets[tp], restored[tp.partition])
         self.table.data.replace(restored)
+        RECOVERY_SECONDS.observe(perf_counter() - began)
+        RECOVERED_ENTRIES.inc(sum(len(entries.raw) for entries in restored.values()))
         return offsets
 
     def _refuse_another_topic(self, tp: TP, entries: Entries[Any]) -> None:

@@ -10,6 +10,7 @@ from pymongo.errors import ConnectionFailure
 
 from projections.batch import Decoded, Part
 from projections.cache import Cache
+from projections.metrics import PROJECT_SECONDS, Standing, observe
 from projections.mongo.client import Mongo
 from projections.mongo.progress import TopicPartition, progress_id, read_progress, write_progress
 from projections.mongo.writes import Unwritable
@@ -38,6 +39,7 @@ class Runner:
     ) -> None:
         self._mongo, self._settings, self._topic_ids = mongo, settings, topic_ids
         self._cache = Cache()
+        self.standing: Standing = {}  # how far each projection has come, for who asks
         self.failed: dict[Projection, str] = {}  # spare ones that do not go on, and why
         self.follow(projections)
 
@@ -66,6 +68,9 @@ class Runner:
         """
         wanted = list(partitions)
         reached = self._reached = await read_progress(self._mongo, self._projections, wanted, self._topic_ids)
+        for at in wanted:
+            for one in self._topics.get(at[0], ()):
+                self.standing[one, at] = (reached.get(progress_id(one, at), 0), None)
         return {
             at: min((reached.get(progress_id(one, at), 0) for one in self._topics.get(at[0], ())), default=0)
             for at in wanted
@@ -78,11 +83,13 @@ class Runner:
         for projection in self._projections:
             for at in gone:
                 self._reached.pop(progress_id(projection, at), None)
+                self.standing.pop((projection, at), None)
 
     def forget_all(self) -> None:
         """Drop all that is remembered."""
         self._cache.clear()
         self._reached = {}
+        self.standing.clear()
 
     async def apply(
         self,
@@ -108,13 +115,15 @@ class Runner:
                     if one.sums and one.id not in self._spare:
                         sums.append(task)
         try:
-            parts = [part for done in await together(work) for part in done]
-            await write_progress(
-                self._mongo,
-                {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts},
-                self._topic_ids,
-            )
+            with PROJECT_SECONDS.time():
+                parts = [part for done in await together(work) for part in done]
+                await write_progress(
+                    self._mongo,
+                    {(part.projection, (part.topic, part.partition)): part.next_offset for part in parts},
+                    self._topic_ids,
+                )
             fault("progress-stored")
+            observe(parts, self._spare, self.standing)
         except BaseException:
             self._cache.forget(batches)
             raise

@@ -1,12 +1,13 @@
 """One Faust app per role: its consumer group, its settings, its transport."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.types import TP
 from mode import Service
 from yarl import URL
 
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 PACE = {"orders": 0.1, "projector": 0.15}  # of the pace setting: HTTP clients wait for these
 QUIET = ("aiokafka", "faust", "mode")  # a record a message at DEBUG costs 15 % of the time even when nobody reads it
+
+
+def tell_nothing(lag: Mapping[TP, int]) -> None:
+    """Have nothing to add to the metrics that all workers have."""
 
 
 class Beginning(Service):
@@ -63,6 +68,7 @@ class RoleApp(faust.App):
     input_topics: tuple[Topic, ...] = ()
     pace: float = 0.0  # least seconds between two fetches
     waiting_for: str | None = None  # what is away, said on /readyz
+    telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
 
     def _new_transport(self) -> Any:
         return FetchTransport(self.conf.broker_consumer, self)

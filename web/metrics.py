@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from aiohttp import web
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -19,6 +19,9 @@ COMMANDS = Counter(
     ("type", "outcome"),
 )
 WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome did not come within the wait.")
+
+# What is asked for when Prometheus asks:
+LISTENERS = Gauge("fulfillment_live_listeners", "Clients that listen to live events.")
 
 
 @lru_cache(maxsize=2_000)

@@ -4,9 +4,11 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from projections.mongo.overview import measure
+from streams.metrics import READY
 
 from .answers import json_response
 from .decided import PREFIX
+from .metrics import LISTENERS
 from .pages import PAGES, sent
 from .services import SERVICES
 
@@ -43,7 +45,10 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Answer Prometheus."""
-    await measure(request.app[SERVICES].versions.registry)
+    services = request.app[SERVICES]
+    READY.set(not await services.reasons())
+    LISTENERS.set(len(services.live.listeners))
+    await measure(services.versions.registry)
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

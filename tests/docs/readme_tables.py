@@ -1,14 +1,20 @@
-"""The tables of README.md that follow from the code. Run as a script, this writes them into it."""
+"""The tables of README.md and docs/operations.md that follow from the code. Run as a script, this writes them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import getdoc
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import orjson
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
+import agents.metrics as agents
+import projections.metrics as projections
+import streams.metrics as streams
+import web.metrics as web
 from ops.cli import cli
 from streams.settings import Settings
 from web.decided import PREFIX
@@ -16,6 +22,8 @@ from web.queries import QUERY_ROUTES
 from web.routes import COMMAND_ROUTES
 
 README = Path(__file__).parents[2] / "README.md"
+OPERATIONS = README.parent / "docs" / "operations.md"
+EXPORTED = {"all": streams, "workers": agents, "projector, api": projections, "api": web}  # by whom → the module
 
 
 def settings_table() -> str:
@@ -74,20 +82,41 @@ def cli_table() -> str:
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
+def metrics_of(module: ModuleType) -> Iterator[MetricWrapperBase]:
+    """Yield the metrics that a module declares."""
+    return (each for each in vars(module).values() if isinstance(each, MetricWrapperBase))
+
+
+def metrics_table() -> str:
+    """Return a row a metric that is ours."""
+    rows = []
+    for whose, module in EXPORTED.items():
+        for metric in metrics_of(module):
+            if whose != "all" and metric in metrics_of(streams):
+                continue
+            (described,) = metric.describe()
+            name = described.name + ("_total" if described.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            rows.append(f"| `{name}` | {described.type} | {labels} | {whose} | {_cell(described.documentation)} |")
+    return "\n".join(["| metric | type | labels | of | meaning |", "|---|---|---|---|---|", *rows])
+
+
 CONTRACT = {"settings": settings_table, "commands": commands_table, "queries": queries_table}
 TABLES = {**CONTRACT, "cli": cli_table}
+FILES = {README: TABLES, OPERATIONS: {"metrics": metrics_table}}
 
 
 def rewritten(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
-    """Return the README `text` with the tables as the code has them."""
+    """Return a document's `text` with the tables as the code has them."""
     for name, table in tables.items():
         between = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         new = table().replace("\\", r"\\")
         text, found = between.subn(rf"\g<1>{new}\n\g<2>", text)
         if found != 1:
-            raise ValueError(f"README.md must have one table {name!r}")
+            raise ValueError(f"there must be one table {name!r}")
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
+    for path, tables in FILES.items():
+        path.write_text(rewritten(path.read_text(), tables))
