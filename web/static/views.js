@@ -20,7 +20,7 @@ export async function every(period, signal, ask) {
 export function act(text, action, kind = "") {
   return h(`button${kind && `.${kind}`}`, { type: "button", onclick: async ({ currentTarget: button }) => {
     button.disabled = true;
-    try { const said = await action(); if (typeof said === "string") say(said); } catch (error) { say(error.message); } finally { button.disabled = false; }
+    try { const said = await action(); if (typeof said === "string") say(said); } catch (error) { if (error.name !== "AbortError") say(error.message); } finally { button.disabled = false; }
   } }, text);
 }
 

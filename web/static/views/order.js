@@ -49,7 +49,7 @@ function head(order) {
       some("allocated") && act("Ship", () => commands.ship(key), "primary"),
       open && (order.hold ? act("Release", () => commands.release(key)) : act("Hold", () => commands.hold(key))),
       order.items.some((line) => line.delivered > line.returned) && act("Return", () => commands.requestReturn(key, order.items.filter((line) => line.delivered > line.returned))),
-      act("Cancel", () => commands.cancel(key), "danger")));
+      open && act("Cancel", () => commands.cancel(key), "danger")));
 }
 
 function lines(order, past) {

@@ -101,6 +101,7 @@ async function events(place, signal) {
   const draw = () => {
     drawing = false;
     const live = document.getElementById("live");
+    waiting.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0)); // partitions are read one after the other
     rows.prepend(...waiting.slice(-KEPT).reverse().map(event));
     waiting = [];
     while (rows.childElementCount > KEPT) rows.lastChild.remove();

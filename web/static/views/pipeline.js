@@ -12,7 +12,7 @@ export default async function pipeline(page, _, signal) {
   const load = async () => {
     const [found, projections, parked, invalid] = await Promise.all([get("/pipeline", signal), list("/projections", signal), list("/letters?limit=100", signal), list("/letters?kind=invalid&limit=20", signal)]);
     fill(parts.roles, roles(found));
-    fill(parts.parked, letters(parked.data, load));
+    fill(parts.parked, letters(parked.data));
     fill(parts.others, refused(invalid.data));
     fill(parts.projections, models(projections.data));
     fill(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
@@ -39,10 +39,10 @@ function models(projections) {
     [each.name, version.version, version.version === each.live ? h("span.tag.good", {}, "live") : h("span.tag", {}, version.state), count(version.behind), when(version.createdAt), version.reason ?? ""])), "No read model is deployed.");
 }
 
-function letters(found, load) {
+function letters(found) {
   return table("Parked commands", [["of"], ["command"], ["why"], ["parked", true], ["since"], [""]], found.map((key) => [key.aggregate === "order" ? orderLink(key.aggregateId) : productLink(key.aggregateId), sentence(key.commandType ?? ""),
     [h("div", {}, key.message), h("code.small.quiet", {}, key.code, key.attempts > 1 ? `, tried ${key.attempts} times` : "")], count(key.letters), when(key.since),
-    h("div.acts", {}, act("Retry", async () => { const said = await retry(key.aggregate, key.aggregateId); await load(); return said; }, "small"), act("Discard", () => discard(key.aggregate, key.aggregateId, key.commandId), "small"),
+    h("div.acts", {}, act("Retry", () => retry(key.aggregate, key.aggregateId), "small"), act("Discard", () => discard(key.aggregate, key.aggregateId, key.commandId), "small"),
       act("Look", async () => show("Parked commands", h("pre", { tabindex: "0" }, JSON.stringify(await get(`/letters/${key.aggregate}/${encodeURIComponent(key.aggregateId)}`), null, 2)), true), "small"))]), "No command is parked.");
 }
 
