@@ -8,15 +8,23 @@ from points import Aim, Marksman, in_turn
 from system import System
 from verify import verdict
 
+from streams.faults import POINTS
+
 SEED = 11
 DECIDING = ("orders", "inventory", "fulfilment")
 
 
 def shares() -> dict[str, list[Aim]]:
     """Return who is hit where: roles that share their code share its points, each has some of either kind."""
-    all_of_them = in_turn("orders", SEED)
-    found = {role: all_of_them[number::3] for number, role in enumerate(DECIDING)}
-    return found | {"projector": in_turn("projector", SEED), "api": in_turn("api", SEED)}
+    deciding = [aim for aim in in_turn("orders", SEED) if aim.milliseconds in (0, 3)]
+    shared = {aim.point for aim in deciding} - {"offsets-read"}  # of which the projector has others
+    projecting = [aim for aim in in_turn("projector", SEED) if aim.point not in shared]
+    found = {role: deciding[number::3] for number, role in enumerate(DECIDING)}
+    return found | {"projector": projecting, "api": in_turn("api", SEED)}
+
+
+def test_every_point_is_somebodys() -> None:
+    assert {aim.point for aims in shares().values() for aim in aims} == {point.name for point in POINTS}
 
 
 async def hit(marksman: Marksman, role: str, aims: list[Aim]) -> None:
