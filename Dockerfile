@@ -19,7 +19,7 @@ ENV PATH=/venv/bin:$PATH \
 USER fulfillment
 WORKDIR /tmp
 EXPOSE 8000
-# From inside, over loopback, so that it also works for roles that listen nowhere else.
+# From inside, over loopback, so that it also works where a role listens nowhere else.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['FULFILLMENT_WORKER_PORT'] + '/readyz', timeout=4)"]
 ENTRYPOINT ["fulfillment"]

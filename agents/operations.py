@@ -1,5 +1,6 @@
 """What a worker says of itself over HTTP: alive, ready, how far behind, and its metrics."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -15,6 +16,7 @@ from .entries import authorized, entries_page
 from .metrics import letters, update
 
 Page = Callable[[Any, Any], Awaitable[Any]]
+LAG_SECONDS = 2.0  # Kafka may take to say the lag: Prometheus waits 5 s for all of /metrics
 
 
 async def reasons(app: RoleApp) -> list[str]:
@@ -35,7 +37,8 @@ async def reasons(app: RoleApp) -> list[str]:
 async def known_lag(app: RoleApp) -> Mapping[TP, int]:
     """Return how far behind each partition is; nothing while Kafka does not answer, or before it is known."""
     try:
-        return await app.consumer.lag() if app.consumer.prepared else {}
+        async with asyncio.timeout(LAG_SECONDS):
+            return await app.consumer.lag() if app.consumer.prepared else {}
     except (TimeoutError, KafkaError):
         return {}
 

@@ -1,11 +1,16 @@
 """What docs/operations.md says is so: what Prometheus is told, by processes that run."""
 
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from readme_tables import EXPORTED, OPERATIONS, metrics_of, metrics_table, rewritten
+from readme_tables import EXPORTED, OPERATIONS, README, metrics_of, metrics_table, rewritten
 from system import Api, System, eventually
 
 from streams.topics import INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS
@@ -101,3 +106,81 @@ async def test_a_projection_that_has_all_is_not_old(system: System, api: Api) ->
         return len(ages) >= 3 * system.settings.partitions and all(age.value == 0 for age in ages)
 
     await eventually(lambda: scraped(found), young, 60)
+
+
+# --- Prometheus's rules and Grafana's dashboard
+
+DEPLOY = README.parent / "deploy"
+RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"][0]["rules"]
+SCRAPE: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/fulfillment.json").read_text())
+OF_TARGETS = {"job", "instance", "role", "le"}  # labels that no process gives itself
+
+
+def questions() -> Iterator[str]:
+    """Yield the PromQL of all rules and panels."""
+    yield from (rule["expr"] for rule in RULES)
+    yield from (target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ()))
+
+
+def labels_of(question: str) -> set[str]:
+    """Return the labels a question names, in `by (…)` and `{…}`."""
+    grouped = " ".join(re.findall(r"\bby \(([^)]*)\)", question)).replace(",", " ").split()
+    chosen = [re.findall(r"(\w+)(?:=~|!=|=)", braces) for braces in re.findall(r"\{([^}]*)\}", question)]
+    return {*grouped, *(name for names in chosen for name in names)}
+
+
+async def test_rules_and_dashboard_ask_for_what_is_exported(system: System) -> None:
+    metrics = await scraped(ports(system))
+    names = {family.name + end for role in metrics.values() for family in role.values() for end in ENDS[family.type]}
+    labels = {label for module in EXPORTED.values() for metric in metrics_of(module) for label in metric._labelnames}
+    for question in questions():
+        asked = set(re.findall(r"\b(?:fulfillment|process)_\w+", question))
+        assert asked, question
+        assert asked <= names, question
+        assert labels_of(question) <= labels | OF_TARGETS, question
+
+
+ENDS = {"gauge": ("",), "counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "unknown": (), "info": ()}
+
+
+def test_every_alert_says_what_to_do() -> None:
+    told = set(re.findall(r"^\| (\w+) \| ", OPERATIONS.read_text(), re.MULTILINE))
+    alerts = [rule["alert"] for rule in RULES]
+    assert len(set(alerts)) == len(alerts) >= 8
+    assert set(alerts) <= told
+    assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in RULES)
+
+
+def test_prometheus_finds_every_role_and_gives_the_token() -> None:
+    services = yaml.safe_load((README.parent / "docker-compose.yml").read_text())["services"]
+    (discovery,) = SCRAPE["dns_sd_configs"]
+    assert sorted(discovery["names"]) == sorted(ROLES["all"].split())
+    assert set(discovery["names"]) <= services.keys()
+    assert f"FULFILLMENT_WORKER_PORT={discovery['port']}" in (README.parent / "Dockerfile").read_text()
+    (secret,) = services["prometheus"]["secrets"]
+    assert SCRAPE["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
+
+
+def test_panels_have_places_and_titles_of_their_own() -> None:
+    panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+
+
+def test_grafana_reads_the_dashboard_from_where_compose_puts_it() -> None:
+    services = yaml.safe_load((README.parent / "docker-compose.yml").read_text())["services"]
+    (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/fulfillment.yml").read_text())["providers"]
+    (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    folders = dict(volume.split(":")[:2] for volume in services["grafana"]["volumes"])
+    assert folders["./deploy/grafana/dashboards"] == provider["options"]["path"]
+    assert source["url"] == "http://prometheus:9090"
+    assert {t["datasource"]["uid"] for p in DASHBOARD["panels"] for t in p.get("targets", ())} == {source["uid"]}

@@ -46,7 +46,7 @@ def test_workers_can_be_scaled() -> None:
 
 def test_nothing_is_published_off_loopback_by_default() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert {port.rsplit(":", 1)[-1] for port in published} == {"8000", "9000", "9094"}
+    assert {port.rsplit(":", 1)[-1] for port in published} == {"8000", "9000", "9094", "9090", "3000"}
     assert all(port.startswith(("127.0.0.1:", "${FULFILLMENT_PUBLISH:-127.0.0.1}:")) for port in published)
 
 
@@ -57,7 +57,7 @@ def test_the_environment_is_made_of_settings_and_accepted_by_them(role: str, mon
         monkeypatch.setenv(name, re.sub(r"\$\{\w+(?::[-?]([^}]*))?\}", r"\1", str(value)))
     settings = Settings()
     assert settings.api_token
-    assert settings.http_host == ("0.0.0.0" if role == "api" else "127.0.0.1")
+    assert settings.http_host == "0.0.0.0"  # the gateway and Prometheus are other containers
 
 
 def test_without_a_token_compose_refuses_to_start() -> None:
@@ -65,9 +65,9 @@ def test_without_a_token_compose_refuses_to_start() -> None:
 
 
 def test_servers_keep_their_data_in_named_volumes_and_everything_long_lived_has_a_health_check() -> None:
-    for name in ("kafka", "mongo"):
+    for name in ("kafka", "mongo", "prometheus", "grafana"):
         assert any(volume.split(":")[0] in COMPOSE["volumes"] for volume in SERVICES[name]["volumes"])
-    assert all("healthcheck" in SERVICES[name] for name in ("kafka", "mongo", "gateway"))
+    assert all("healthcheck" in SERVICES[name] for name in ("kafka", "mongo", "gateway", "prometheus", "grafana"))
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
 
 
