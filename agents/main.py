@@ -1,9 +1,9 @@
 """One process, one role."""
 
-import logging
 from importlib import import_module
 
 from streams.app import RoleApp, create_app
+from streams.logs import configure
 from streams.settings import Role, Settings
 
 from .operations import pages
@@ -32,8 +32,8 @@ def run(role: Role, settings: Settings) -> None:
     mode.loop.use("uvloop")
     import faust
 
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure(role, settings)
     app = build(role, settings)
-    faust.Worker(
-        app, loglevel="WARN", quiet=True, redirect_stdouts=False, override_logging=False
-    ).execute_from_commandline()
+    worker = faust.Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None  # it would write between the lines of the log
+    worker.execute_from_commandline()

@@ -131,6 +131,7 @@ class Projecting:
                     await self._apply_once(fetch)
             fetch.done = True
             FETCH_RECORDS.observe(len(fetch))
+            log.debug("projected %d records of %d partitions", len(fetch), len(fetch.parts))
         except NoLongerOurs:
             log.info("%d records are left to the new owner of their partitions", len(fetch))
 

@@ -24,6 +24,7 @@ from projections.mongo.registry import Registry  # noqa: E402
 from streams import disk  # noqa: E402
 from streams.gateway import Gateway  # noqa: E402
 from streams.letterreader import LetterReader  # noqa: E402
+from streams.logs import configure  # noqa: E402
 from streams.settings import Settings  # noqa: E402
 from streams.waiting import Waiting  # noqa: E402
 from web.app import install  # noqa: E402
@@ -160,7 +161,9 @@ def run(settings: Settings) -> None:
     """Run one api worker until SIGTERM or SIGINT."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure("api", settings)
     _many_connections()
     app = create_app(settings)
-    faust.Worker(app, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
+    worker = faust.Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None  # it would write between the lines of the log
+    worker.execute_from_commandline()

@@ -22,7 +22,7 @@ from .watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 PACE = {"orders": 0.1, "projector": 0.15}  # of the pace setting: HTTP clients wait for these
-QUIET = ("aiokafka", "faust", "mode")  # a record a message at DEBUG costs 15 % of the time even when nobody reads it
+QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 
 
 def tell_nothing(lag: Mapping[TP, int]) -> None:

@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     consistency_timeout: float = Field(5.0, gt=0, description="how long a read waits for its Consistency-Token")
     body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
     kafdrop: str | None = Field(None, description="address of a Kafdrop the dashboard links messages to")
-    log_level: str = Field("INFO", description="of our own loggers")
+    log_level: str = Field("INFO", description="of our own loggers; DEBUG: a line a batch")
+    log_format: Literal["text", "json"] = Field("text", description="`json`: an object a line, for who collects logs")
 
     roles: Annotated[tuple[str, ...], NoDecode] = Field(
         ROLES, description="roles `fulfillment up` runs, comma-separated"

@@ -75,7 +75,7 @@ async def describe_topics(settings: Settings) -> list[TopicDescription]:
 
 def admin(settings: Settings) -> AdminClient:
     """Return an admin client; keep it as long as its futures are awaited: they die with it."""
-    return AdminClient({"bootstrap.servers": settings.kafka})
+    return AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
 
 
 def _ensure(settings: Settings) -> list[str]:

@@ -91,5 +91,6 @@ def _authorize(request: web.Request) -> None:
 def _fault(request: web.Request, error: Exception) -> Problem:
     """Log a fault of ours with its trace; the client gets the id to ask about."""
     correlation = request.setdefault(CORRELATION, new_id())
-    log.error("%s %s failed, correlation id %s", request.method, request.path, correlation, exc_info=error)
+    said = {"correlation_id": correlation}
+    log.error("%s %s failed, correlation id %s", request.method, request.path, correlation, exc_info=error, extra=said)
     return Problem(500, "INTERNAL_ERROR", "something went wrong here; it is logged under the Correlation-Id")

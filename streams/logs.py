@@ -1,0 +1,42 @@
+"""How a process logs: a line a record, as text or as JSON. At INFO never one a message; at DEBUG one a batch."""
+
+import logging
+import traceback
+
+import orjson
+
+from .messages import instant_of
+from .settings import Settings
+
+TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, role, instance; correlationId and exception where known."""
+
+    def __init__(self, role: str, instance: str) -> None:
+        super().__init__()
+        self._process = {"role": role, "instance": instance}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": instant_of(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._process,
+        }
+        if (correlation := getattr(record, "correlation_id", None)) is not None:
+            line["correlationId"] = correlation
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure(role: str, settings: Settings) -> None:
+    """Log to standard error as the settings say."""
+    logging.basicConfig(level=settings.log_level, format=TEXT)
+    if settings.log_format == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter(role, settings.instance))
