@@ -1,6 +1,7 @@
 """The topics, as a table, and the code that creates them and refuses what does not fit.
 
 TopicMismatch                  a topic exists with other settings than ours
+TopicsNotShown                 topics were created, and the broker does not show them
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from .settings import Settings
 
@@ -19,6 +21,10 @@ LARGEST_LETTER = 32 << 20  # bytes: JSON escapes make a message of the broker's 
 
 class TopicMismatch(Exception):
     """A topic exists already and is not as we need it."""
+
+
+class TopicsNotShown(Exception):
+    """The broker says that it has created topics, and does not show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,21 @@ def _ensure(settings: Settings) -> list[str]:
     if not missing:
         return []
     created = client.create_topics(missing, operation_timeout=20, request_timeout=30)
-    return sorted(name for name, future in created.items() if _created(future))
+    ours = sorted(name for name, future in created.items() if _created(future))
+    wait_for_topics(client, set(created))
+    return ours
+
+
+def wait_for_topics(client: AdminClient, names: set[str]) -> None:
+    """Return when the broker shows topics it has created: it says so up to a second before it does."""
+    for attempt in Retrying(
+        retry=retry_if_exception_type(TopicsNotShown), stop=stop_after_delay(30), wait=wait_fixed(0.05), reraise=True
+    ):
+        with attempt:
+            if missing := names - client.list_topics(timeout=20).topics.keys():
+                raise TopicsNotShown(
+                    f"created 30 s ago, and not shown by the broker yet: {', '.join(sorted(missing))}; look at its log"
+                )
 
 
 def _created(future: Any) -> bool:

@@ -16,6 +16,7 @@ from system import free_ports
 from ops import kafka
 from ops.lifeline import tied_to_parent
 from streams.settings import Settings
+from streams.topics import wait_for_topics
 
 
 @dataclass
@@ -65,6 +66,7 @@ def create(settings: Settings, name: str, partitions: int = 1, config: Mapping[s
     """Create a topic beside those of the service; return its full name."""
     client, topic = AdminClient({"bootstrap.servers": settings.kafka}), settings.named(name)
     client.create_topics([NewTopic(topic, partitions, 1, config=dict(config or {}))])[topic].result(30)
+    wait_for_topics(client, {topic})
     return topic
 
 
