@@ -20,7 +20,7 @@ def produce(settings: Settings, topic: str, key: str | None, value: Any, partiti
 
 
 def records(settings: Settings, topic: str) -> list[Any]:
-    """Return all committed messages of a topic, in order per partition."""
+    """Return all committed messages of a topic, partition by partition: how a reader mixes them is chance."""
     reader = Consumer(
         {"bootstrap.servers": settings.kafka, "group.id": "tests", "isolation.level": "read_committed"}
         | {"enable.auto.commit": False, "enable.partition.eof": True}
@@ -28,7 +28,8 @@ def records(settings: Settings, topic: str) -> list[Any]:
     partitions = list(reader.list_topics(topic, timeout=20).topics[topic].partitions)
     reader.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     try:
-        return list(_until_end(reader, len(partitions)))
+        found = list(_until_end(reader, len(partitions)))
+        return sorted(found, key=lambda record: (record.partition(), record.offset()))
     finally:
         reader.close()
 

@@ -10,6 +10,8 @@ from ops.doctor.finding import Finding
 from ops.doctor.machine import OLDEST_MONGODB
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import READ_MODELS
+from projections.mongo.live import projections_of
+from projections.mongo.registry import Registry
 from projections.table import PROJECTIONS
 from streams.app import group_of
 from streams.gateway import GatewayUnavailable
@@ -96,7 +98,8 @@ async def database(mongo: Mongo) -> list[Finding]:
     try:
         version = (await mongo.database.command("buildInfo"))["version"]
         old = tuple(map(int, version.split(".")[:2])) < OLDEST_MONGODB
-        names = [(name, projection.collection(name)) for projection in PROJECTIONS for name in projection.collections]
+        live = projections_of(await Registry(mongo).read()) or PROJECTIONS
+        names = [(name, projection.collection(name)) for projection in live for name in projection.collections]
         there = await asyncio.gather(*(mongo.collection(name).index_information() for _, name in names))
     except PyMongoError as error:
         return [Finding("indexes", f"MongoDB does not say: {error}", "see MongoDB above")]

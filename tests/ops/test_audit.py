@@ -14,6 +14,8 @@ from system import Api, System
 from ops.audit.report import Drift, Report
 from ops.audit.run import run
 from projections.mongo.client import Mongo
+from projections.mongo.live import projections_of
+from projections.mongo.registry import Registry
 
 MINE = f"audit-{uuid4().hex[:6]}"
 
@@ -29,6 +31,13 @@ async def mongo(system: System) -> AsyncIterator[Mongo]:
     mongo = Mongo(system.settings)
     yield mongo
     mongo.close()
+
+
+@pytest.fixture
+async def live(mongo: Mongo) -> dict[str, str]:
+    """Return the collections that are live now, by their names without version: other tests promote others."""
+    projections = projections_of(await Registry(mongo).read())
+    return {name: one.collection(name) for one in projections for name in one.collections}
 
 
 async def shipped_in_part(api: Api) -> str:
@@ -94,37 +103,41 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_changed_documents_are_found_and_mended(system: System, api: Api, mongo: Mongo) -> None:
-    documents = mongo.collection("orders_v1")
+async def test_changed_documents_are_found_and_mended(
+    system: System, api: Api, mongo: Mongo, live: dict[str, str]
+) -> None:
+    documents = mongo.collection(live["orders"])
     changed = dict(zip(CHANGES, await orders(system, api, len(CHANGES)), strict=True))
     before = {order: await documents.find_one({"_id": order}) for order in changed.values()}
     for change, order in changed.items():
         await documents.update_one({"_id": order}, CHANGES[change])
-    await found_and_mended(system, {("orders_v1", order) for order in changed.values()})
+    await found_and_mended(system, {(live["orders"], order) for order in changed.values()})
     assert {order: await documents.find_one({"_id": order}) for order in changed.values()} == before
 
 
-async def test_lost_documents_and_log_entries_are_found_and_mended(system: System, api: Api, mongo: Mongo) -> None:
+async def test_lost_documents_and_log_entries_are_found_and_mended(
+    system: System, api: Api, mongo: Mongo, live: dict[str, str]
+) -> None:
     [order] = await orders(system, api, 1)
-    found = await mongo.collection("orders_v1").find_one({"_id": order})
+    found = await mongo.collection(live["orders"]).find_one({"_id": order})
     assert found
     product = found["items"][0]["productId"]
-    event = await mongo.collection("order_events_v1").find_one({"orderId": order, "sequence": 2})
-    movement = await mongo.collection("stock_ledger_v1").find_one({"productId": product, "sequence": 1})
+    event = await mongo.collection(live["order_events"]).find_one({"orderId": order, "sequence": 2})
+    movement = await mongo.collection(live["stock_ledger"]).find_one({"productId": product, "sequence": 1})
     assert event
     assert movement
     lost = {
-        ("orders_v1", order),
-        ("inventory_v1", product),
-        ("reservations_v1", f"{product}/{order}/1"),
-        ("order_events_v1", event["_id"]),
-        ("stock_ledger_v1", movement["_id"]),
+        (live["orders"], order),
+        (live["inventory"], product),
+        (live["reservations"], f"{product}/{order}/1"),
+        (live["order_events"], event["_id"]),
+        (live["stock_ledger"], movement["_id"]),
     }
     for collection, identifier in lost:
         await mongo.collection(collection).delete_one({"_id": identifier})
     await found_and_mended(system, lost)
-    assert await mongo.collection("orders_v1").find_one({"_id": order}) == found
-    assert await mongo.collection("stock_ledger_v1").find_one({"_id": movement["_id"]}) == movement
+    assert await mongo.collection(live["orders"]).find_one({"_id": order}) == found
+    assert await mongo.collection(live["stock_ledger"]).find_one({"_id": movement["_id"]}) == movement
 
 
 async def found_and_mended(system: System, lost: set[tuple[str, str]]) -> None:
@@ -140,18 +153,18 @@ async def found_and_mended(system: System, lost: set[tuple[str, str]]) -> None:
 
 
 async def test_a_changed_log_entry_and_an_invented_document_on_the_command_line(
-    system: System, api: Api, mongo: Mongo
+    system: System, api: Api, mongo: Mongo, live: dict[str, str]
 ) -> None:
     [order] = await orders(system, api, 1)
-    events = mongo.collection("order_events_v1")
+    events = mongo.collection(live["order_events"])
     before = await events.find_one({"orderId": order, "sequence": 2})
     assert before
     await events.update_one({"_id": before["_id"]}, {"$set": {"data.allocated": 1_000}})
-    await mongo.collection("orders_v1").insert_one({"_id": f"{MINE}-invented", "sequence": 1})
+    await mongo.collection(live["orders"]).insert_one({"_id": f"{MINE}-invented", "sequence": 1})
     try:
         done = await asyncio.to_thread(system.run, "audit", "--repair", "--json", check=False)
     finally:
-        await mongo.collection("orders_v1").delete_one({"_id": f"{MINE}-invented"})
+        await mongo.collection(live["orders"]).delete_one({"_id": f"{MINE}-invented"})
     found = {drift["key"]: drift for drift in json.loads(done.stdout)["drift"]}
     assert done.returncode == 1, "the invented document is left to people"
     assert (found[f"{MINE}-invented"]["what"], found[f"{MINE}-invented"]["repaired"]) == ("no event made it", False)
