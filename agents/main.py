@@ -4,6 +4,7 @@ from importlib import import_module
 
 from streams.app import RoleApp, create_app
 from streams.logs import configure
+from streams.running import run_until_stopped
 from streams.settings import Role, Settings
 
 from .operations import pages
@@ -30,10 +31,5 @@ def run(role: Role, settings: Settings) -> None:
     import mode.loop
 
     mode.loop.use("uvloop")
-    import faust
-
     configure(role, settings)
-    app = build(role, settings)
-    worker = faust.Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False, override_logging=False)
-    worker.spinner = None  # it would write between the lines of the log
-    worker.execute_from_commandline()
+    run_until_stopped(build(role, settings))

@@ -25,6 +25,7 @@ from streams import disk  # noqa: E402
 from streams.gateway import Gateway  # noqa: E402
 from streams.letterreader import LetterReader  # noqa: E402
 from streams.logs import configure  # noqa: E402
+from streams.running import run_until_stopped  # noqa: E402
 from streams.settings import Settings  # noqa: E402
 from streams.waiting import Waiting  # noqa: E402
 from web.app import install  # noqa: E402
@@ -163,7 +164,4 @@ def run(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     configure("api", settings)
     _many_connections()
-    app = create_app(settings)
-    worker = faust.Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False, override_logging=False)
-    worker.spinner = None  # it would write between the lines of the log
-    worker.execute_from_commandline()
+    run_until_stopped(create_app(settings))

@@ -41,7 +41,7 @@ def _drift(system: System) -> list[str]:
 
 def _drifts(report: str) -> list[Any]:
     try:
-        return list(json.loads(report).get("drifts", [report[:2000]]))
+        return list(json.loads(report).get("drift", [report[:2000]]))
     except json.JSONDecodeError:
         return []
 

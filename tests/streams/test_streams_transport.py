@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 from real_kafka import create, environment, transactional
 from system import free_ports, wait_until
 
+from streams.process import EX_SOFTWARE
 from streams.settings import Settings
 
 WORKER = Path(__file__).with_name("tiny_worker.py")
@@ -271,3 +272,18 @@ def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings
         assert spare.process.poll() is None, spare.log.read_text()[-2000:]
         produce(settings, 0, 4, partitions=1)
         wait_until(lambda: len({*first.values(), *spare.values()}) == 4, 20, "it to be handled")
+
+
+def test_a_worker_that_cannot_stop_is_gone_all_the_same_and_says_what_it_waited_for(
+    settings: Settings, tmp_path: Path
+) -> None:
+    create(settings, "in", 4)
+    with worker(settings, tmp_path, "0", "cling") as clinging:
+        wait_until(lambda: clinging.partitions() == 4, 30, "the worker")
+        produce(settings, 0, 1)
+        wait_until(lambda: len(clinging.lines()) > 0, 20, "a fetch")
+        clinging.process.send_signal(signal.SIGTERM)
+        assert clinging.process.wait(20) == EX_SOFTWARE
+        said = clinging.log.read_text()
+        assert "it was asked to stop, and had not after 8 s" in said
+        assert "Agent._execute_actor" in said

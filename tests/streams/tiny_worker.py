@@ -1,12 +1,13 @@
 """A worker that writes down what it is handed, a JSON line a part of a fetch, and commits the offsets.
 
-tiny_worker.py <journal> [hang | slow | away | stop | drop | restoring | undone]
+tiny_worker.py <journal> [hang | slow | away | stop | drop | restoring | undone | cling]
 """
 
 import asyncio
 import json
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import mode.loop
 
 mode.loop.use("uvloop")
 
-import faust  # noqa: E402  # the loop comes first
 from faust.types import TP  # noqa: E402
 
 from agents.operations import pages  # noqa: E402
 from streams.app import create_app, group_of, instance_of  # noqa: E402
+from streams.running import run_until_stopped  # noqa: E402
 from streams.settings import Settings  # noqa: E402
 from streams.topics import Topic  # noqa: E402
 from streams.transactions import Aborted, Transactions, Unclear, committed_offsets  # noqa: E402
@@ -85,6 +86,13 @@ def drop_what_is_queued(stream: Any) -> None:
     stream.ack = ack_and_drop
 
 
+async def clinging() -> None:
+    """Wait for what never comes, and do not take no for an answer."""
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
+
+
 @app.fetch_agent(Topic("in", "anything"))
 async def agent(stream: Any) -> None:
     if behaviour == "drop":
@@ -93,6 +101,8 @@ async def agent(stream: Any) -> None:
         write_down(*[part_of(fetch, tp) for tp in fetch.parts])
         if behaviour == "hang":
             await asyncio.sleep(600)
+        if behaviour == "cling":
+            await clinging()
         if behaviour == "slow":
             await asyncio.sleep(0.2)
         if behaviour == "away":
@@ -107,4 +117,4 @@ async def agent(stream: Any) -> None:
 
 
 logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-faust.Worker(app, loglevel="WARN", redirect_stdouts=False, override_logging=False).execute_from_commandline()
+run_until_stopped(app)
