@@ -11,6 +11,7 @@ from typing import NamedTuple
 import psutil
 import uvloop
 from confluent_kafka.admin import AdminClient
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bench import bare
 from bench.backlog import Handled, Message, Rate, send, stored, work_off
@@ -81,6 +82,10 @@ class Arena:
                 send(self.settings, self.contender.topic, messages, at_once=True)
             return work_off(handled, before, len(messages), used)
 
+    @retry(
+        retry=retry_if_exception_type(AssertionError),  # offsets may be committed before outcomes can be read
+        wait=wait_fixed(0.2), stop=stop_after_delay(20), reraise=True,
+    )  # fmt: skip
     def check(self) -> None:
         """Make sure that everything sent until now was accepted, once."""
         accepted = sum(b'"status":"accepted"' in value for value in stored(self.settings, COMMAND_OUTCOMES.name))

@@ -34,7 +34,10 @@ def pace_fetches(consumer: AIOKafkaConsumer, seconds: float) -> None:
     send = fetcher._proc_fetch_request
 
     async def send_in_turn(assignment: Any, node_id: int, request: Any) -> Any:
-        await turns.take()
+        try:
+            await turns.take()
+        except asyncio.CancelledError:  # the fetcher awaits those it cancels, and closes no further where one raises
+            return False
         return await send(assignment, node_id, request)
 
     fetcher._proc_fetch_request = send_in_turn
