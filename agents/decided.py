@@ -1,11 +1,13 @@
 """What a fetch leads to: written in one transaction, merged after its commit."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from faust.types import TP
 
+from streams.spans import Span
 from streams.transactions import Write
 from tables.store import Changes
 
@@ -22,6 +24,8 @@ class Decided:
     stops: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on after it, and why
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # (type, outcome) → commands handled
+    spans: list[Span] = field(default_factory=list)  # of messages whose traces are recorded
+    began: int = field(default_factory=time.time_ns)  # Unix time
 
     def merge(self) -> None:
         """Make the changes part of the table, and count what was written."""

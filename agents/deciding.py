@@ -11,7 +11,7 @@ from faust.types import TP
 
 from domain.errors import InvalidOrder, InvalidQuantity
 from domain.message import MAX_ID, Command
-from streams import faults
+from streams import faults, traces
 from streams.codec import BadMessage, decode_command
 from streams.codec import Position as At
 from streams.letters import LETTER_COMMANDS
@@ -30,6 +30,7 @@ from .kind import AggregateKind as AggregateKind
 from .letter import BEHIND, FAILED, failed, letter_of
 from .letters import Parking, QueueFull
 from .retrying import Retrying, is_about_letters
+from .traces import deciding
 
 UNREAD = "unread"  # the type of a command that could not be read
 ACCEPTED, REPEATED, PARKED, FORWARDED = "accepted", "repeated", "parked", "forwarded"  # outcomes, as they are counted
@@ -93,15 +94,23 @@ class Deciding:
             return
         if faults.ARMED:
             faults.fault("decoded")
+        outcome = self._outcome(record, command, changes, decided)
+        decided.commands[command.type, outcome] += 1
+        if traces.ON is not None:
+            decided.spans += deciding(traces.ON, record, command, outcome)
+
+    def _outcome(self, record: ConsumerRecord, command: CommandMessage, changes: Changes[Any], decided: Decided) -> str:
+        """Handle `command` and return its outcome, as it is counted."""
         key = self.kind.key(command.key)
         if key not in changes and (target := self._belongs(command.key)) != record.partition:
             decided.writes.append(Write(record.topic, target, command.key.encode(), command.encode(), CONTENT_TYPE))
-            decided.commands[command.type, FORWARDED] += 1
-        elif is_about_letters(command.command):
+            return FORWARDED
+        if is_about_letters(command.command):
             self.retrying.obey(command, record.partition, changes, decided)
-            decided.commands[command.type, ACCEPTED] += 1
-        elif not self._waits(record, command, changes, decided):
-            self._answer(record, command, changes, decided)
+            return ACCEPTED
+        if self._waits(record, command, changes, decided):
+            return PARKED
+        return self._answer(record, command, changes, decided)
 
     def _belongs(self, aggregate_id: str) -> int:
         return partition_of(aggregate_id.encode(), self.settings.partitions)
@@ -115,10 +124,9 @@ class Deciding:
             return False
         letter = letter_of(record, command.id, command.type, BEHIND, "it waits behind a command that failed")
         self.parking.park(letter, command.key, changes, decided)
-        decided.commands[command.type, PARKED] += 1
         return True
 
-    def _answer(self, record: ConsumerRecord, command: CommandMessage, changes: Changes[Any], decided: Decided) -> None:
+    def _answer(self, record: ConsumerRecord, command: CommandMessage, changes: Changes[Any], decided: Decided) -> str:
         written = len(decided.writes)
         changes.begin()
         try:
@@ -134,7 +142,7 @@ class Deciding:
             letter = failed(letter_of(record, command.id, command.type), bug)
             self.parking.park(letter, command.key, changes, decided)
             outcome = PARKED
-        decided.commands[command.type, outcome] += 1
+        return outcome
 
     def _park_unread(
         self, record: ConsumerRecord, at: At, bug: Exception, changes: Changes[Any], decided: Decided

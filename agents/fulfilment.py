@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain import fulfilment
-from streams import faults, topics
+from streams import faults, topics, traces
 from streams.app import RoleApp
 from streams.codec import Envelope, open_envelope
 from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
@@ -22,6 +22,7 @@ from tables.positions import positions_table
 from .deciding import PROCESS_MANAGER, Decided
 from .metrics import timed
 from .skips import Event
+from .traces import managing
 from .worker import ProcessingWorker
 
 
@@ -56,7 +57,7 @@ class Managing:
         for record in part.records:
             if record.offset > handled:
                 try:
-                    decided.writes += self._commands(open_envelope(record.value))
+                    self._answer(record, open_envelope(record.value), decided)
                 except Exception as bug:  # a bug of ours or a newer event: both are mended by a deploy
                     if self._skips(record, changes):
                         handled = record.offset
@@ -78,16 +79,19 @@ class Managing:
             changes.put(skipped_key(*at), Skipped(reason))
         return reason is not None
 
-    def _commands(self, envelope: Envelope) -> list[Write]:
+    def _answer(self, record: ConsumerRecord, envelope: Envelope, decided: Decided) -> None:
         if faults.ARMED:
             faults.fault("decoded")
         if not fulfilment.heeds(envelope.kind, envelope.data.get("more", False)):
-            return []
+            return
         event = envelope.message()
-        return [
+        commands = [
             self._write(event, number, request)
             for number, request in enumerate(fulfilment.commands(event.event, event.key, event.sequence))  # type: ignore[arg-type]
         ]
+        decided.writes += commands
+        if traces.ON is not None and commands:
+            decided.spans += managing(traces.ON, record, event, len(commands))
 
     def _write(self, event: EventMessage, number: int, request: fulfilment.Request) -> Write:
         command = CommandMessage(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,7 @@ from projections.projection import Projection
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.versions import Refused, Versions, in_state
-from streams import topics
+from streams import topics, traces
 from streams.app import RoleApp
 from streams.faults import fault
 from streams.letters import DeadLetter
@@ -30,6 +31,7 @@ from streams.transport import Fetch, FetchConsumer, fetches
 
 from .metrics import FETCH_RECORDS
 from .skips import Skips
+from .traces import Projected
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # between two looks for versions that were deployed or retired
@@ -186,11 +188,14 @@ def _live(versions: Versions) -> Projection:
 def projector(app: RoleApp, role: Role, settings: Settings) -> Projecting:
     """Give the projector role its agent."""
     projecting = Projecting(app, settings)
+    apply: Callable[[Fetch], Awaitable[None]] = projecting.apply
+    if traces.ON is not None:
+        apply = Projected(traces.ON, settings.named(topics.COMMAND_OUTCOMES.name)).around(apply)
 
     @app.fetch_agent(topics.ORDER_EVENTS, topics.INVENTORY_EVENTS, topics.COMMAND_OUTCOMES)
     async def projector_agent(stream: Any) -> None:
         """Fold what one fetch brought into the read models."""
         async for fetch in fetches(stream):
-            await projecting.apply(fetch)
+            await apply(fetch)
 
     return projecting

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from streams import traces
 from streams.app import RoleApp, group_of, instance_of
 from streams.brokers import Refused, TooOld
 from streams.faults import fault
@@ -23,6 +24,7 @@ from tables.store import Entries, PartitionedTable
 from .deciding import AggregateKind, Decided, Deciding
 from .metrics import RECOVERED_ENTRIES, RECOVERY_SECONDS, TRANSACTION_SECONDS, observe_handled, timed
 from .skips import Skips
+from .traces import committed
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,8 @@ class ProcessingWorker:
             end_process(f"nobody knows whether a transaction of {len(fetch)} records was committed: {unclear}")
         else:
             TRANSACTION_SECONDS.labels("committed").observe(perf_counter() - began)
+            if traces.ON is not None and decided.spans:
+                committed(traces.ON, decided.spans, decided.began, perf_counter() - began)
             decided.merge()
             observe_handled(fetch)
             fault("merged")

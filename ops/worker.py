@@ -10,8 +10,8 @@ import sys
 
 from ops.errors import CannotGoOn, Misconfigured
 from ops.loading import load_settings
-from streams import faults
-from streams.settings import ROLES, Settings
+from streams import faults, traces
+from streams.settings import ROLES, Role, Settings
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy worker's time on collecting
 
@@ -23,6 +23,14 @@ def run(role: str, settings: Settings) -> None:
     arm(f"{role}-{settings.instance}")
     if not settings.worker_port:
         settings = settings.model_copy(update={"worker_port": default_port(role, settings)})
+    traces.start(role, settings)
+    try:
+        _serve(role, settings)
+    finally:
+        traces.stop()
+
+
+def _serve(role: Role, settings: Settings) -> None:
     if role == "api":
         from ops import api
 

@@ -6,6 +6,7 @@ GatewayUnavailable             Kafka did not take the commands in time; those `o
 import asyncio
 import logging
 import operator
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from domain import inventory, orders
 
+from . import traces
 from .messages import CONTENT_TYPE, CommandMessage
 from .partitions import partition_of
 from .pulse import Pulse, answers
@@ -82,6 +84,7 @@ class Gateway:
             raise GatewayUnavailable("Kafka has not been reached yet: nothing was sent")
         if self._looking is not None:  # at once, and without leaving something behind that is done when it is back
             raise GatewayUnavailable("Kafka does not answer: nothing was sent")
+        began = time.time_ns()
         try:
             async with asyncio.timeout(self._settings.command_timeout):
                 acknowledged = [await self._enqueue(message, topic) for message in messages]
@@ -91,6 +94,8 @@ class Gateway:
             self._looking = self._looking or asyncio.create_task(self._look(self._producer))
             reason = f"Kafka did not take it in time ({type(error).__name__}); it may be done all the same"
             raise GatewayUnavailable(reason, [message.id for message in messages]) from error
+        if traces.ON is not None:
+            traces.sent(traces.ON, messages, began, time.time_ns())
 
     async def _look(self, producer: AIOKafkaProducer) -> None:
         """Refuse commands until the broker answers."""

@@ -1,13 +1,15 @@
 """Everything the environment may change, in one place."""
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Role = Literal["orders", "inventory", "fulfilment", "projector", "api"]
 ROLES: tuple[Role, ...] = ("orders", "inventory", "fulfilment", "projector", "api")
+OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # what the extra `otel` brings
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -52,6 +54,12 @@ class Settings(BaseSettings):
     kafdrop: str | None = Field(None, description="address of a Kafdrop the dashboard links messages to")
     log_level: str = Field("INFO", description="of our own loggers; DEBUG: a line a batch")
     log_format: Literal["text", "json"] = Field("text", description="`json`: an object a line, for who collects logs")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+\S*)?$",
+        description="where traces go (OTLP over HTTP, `http://127.0.0.1:4318`); needs the extra `otel`; empty: nowhere",
+    )
+    trace_ratio: float = Field(1.0, ge=0, le=1, description="share of all traces that is recorded")
 
     roles: Annotated[tuple[str, ...], NoDecode] = Field(
         ROLES, description="roles `fulfillment up` runs, comma-separated"
@@ -63,6 +71,18 @@ class Settings(BaseSettings):
         if isinstance(roles := values.get("roles"), str):
             values["roles"] = tuple(name.strip() for name in roles.split(",") if name.strip())
         return values
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _what_sends_is_installed(cls, endpoint: str) -> str:
+        try:
+            if endpoint:
+                metadata.version(OTLP_EXPORTER)  # looked for, not loaded: most commands send nothing
+        except metadata.PackageNotFoundError:
+            raise ValueError(
+                "traces need an extra that is not installed: pip install 'order-fulfillment[otel]', or leave it empty"
+            ) from None
+        return endpoint
 
     @model_validator(mode="after")
     def _loopback_unless_guarded(self) -> "Settings":

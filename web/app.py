@@ -7,6 +7,7 @@ from time import perf_counter
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from streams import traces
 from streams.messages import new_id
 
 from . import letters, operations, overview, pages
@@ -24,6 +25,7 @@ from .records import show_message
 from .requests import CORRELATION, correlation_of
 from .routes import COMMAND_ROUTES
 from .services import SERVICES, Services
+from .traces import traced
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 def install(application: web.Application, services: Services) -> None:
     """Give `application` its routes and the layer around them; the caller starts and stops the services."""
     application[SERVICES] = services
+    if traces.ON is not None:
+        application.middlewares.append(traced)
     application.middlewares.append(around)
     add, show = application.router.add_route, application.router.add_get  # which answers HEAD too
     for route in COMMAND_ROUTES:

@@ -7,6 +7,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, Asyn
 from pymongo import WriteConcern
 
 from projections.document import Document
+from streams import traces
 from streams.settings import Settings
 
 Collection: TypeAlias = "AsyncIOMotorCollection[Document]"
@@ -21,6 +22,14 @@ REPLICATED = WriteConcern(w="majority")
 DURABLE = WriteConcern(w="majority", j=True)
 
 
+def _listeners() -> list[Any]:
+    if traces.ON is None:
+        return []
+    from projections.mongo.traces import Listener
+
+    return [Listener()]
+
+
 class Mongo:
     """The installation's database; `close` it when done."""
 
@@ -32,6 +41,7 @@ class Mongo:
             serverSelectionTimeoutMS=SERVER_SELECTION_MS,
             socketTimeoutMS=SOCKET_MS,
             appname="fulfillment",
+            event_listeners=_listeners(),
         )
         self.database: AsyncIOMotorDatabase[Document] = self.client.get_database(
             settings.named(settings.database),

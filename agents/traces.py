@@ -1,0 +1,131 @@
+"""What workers record of a fetch: a span a message in the trace it belongs to, and one of the whole fetch.
+
+A fetch is one transaction, or one batch of writes to MongoDB, for messages of many traces. Its own span is in a trace
+of its own; they are linked both ways.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from streams.messages import CommandMessage, EventMessage
+from streams.spans import Span, about, new_span, new_trace, scope, span_of, trace_of
+from streams.traces import Recorder
+from streams.transport import Fetch
+
+MOST_LINKS = 128  # of one span: what receivers take by default
+ONCE_MORE = frozenset({"repeated", "forwarded"})  # outcomes a command may have besides that of its decision
+
+
+def deciding(recorder: Recorder, record: ConsumerRecord, command: CommandMessage, outcome: str) -> list[Span]:
+    """Return the span of a command that was handled, its times still open; none when its trace is not recorded."""
+    trace = trace_of(command.correlation_id)
+    if not recorder.wants(trace):
+        return []
+    own, parent = span_of(command.id), _cause(command)
+    if outcome in ONCE_MORE:
+        own = span_of(command.id, record.topic, str(record.partition), str(record.offset))
+    attributes = _about(record, command.id, command.correlation_id, command.key)
+    attributes["fulfillment.outcome"] = outcome
+    return [Span(f"decide {command.type}", "consumer", trace, own, parent, attributes)]
+
+
+def _cause(command: CommandMessage) -> int | None:
+    """Return the span of what caused a command; those that the api sent have one that says so."""
+    if command.source == "web":
+        return span_of(command.id, "send")
+    return None if command.causation_id is None else span_of(command.causation_id)
+
+
+def managing(recorder: Recorder, record: ConsumerRecord, event: EventMessage, commands: int) -> list[Span]:
+    """Return the span of an event the process manager answered with commands, its times still open."""
+    trace = trace_of(event.correlation_id)
+    if not recorder.wants(trace):
+        return []
+    attributes = _about(record, event.id, event.correlation_id, event.key)
+    attributes["fulfillment.commands"] = commands
+    name, parent = f"manage {event.type}", span_of(event.causation_id)
+    return [Span(name, "consumer", trace, span_of(event.id), parent, attributes)]
+
+
+def committed(recorder: Recorder, spans: Sequence[Span], began: int, seconds: float) -> None:
+    """Record a fetch that was committed: decided from `began` (Unix nanoseconds) on, its transaction took `seconds`."""
+    ended = time.time_ns()
+    own = Span("transaction", "internal", new_trace(), new_span(), began=ended - int(seconds * 1e9), ended=ended)
+    for span in _linked(own, spans, began):
+        recorder.record(span)
+
+
+def _linked(own: Span, spans: Sequence[Span], began: int) -> Iterator[Span]:
+    """Yield the spans of a fetch's messages and its own, linked with one another."""
+    own.attributes = {"messaging.system": "kafka", "messaging.batch.message_count": len(spans)}
+    own.links = [(span.trace, span.id) for span in spans[:MOST_LINKS]]
+    for span in spans:
+        span.began, span.ended, span.links = began, own.ended, ((own.trace, own.id),)
+        yield span
+    yield own
+
+
+class Projected:
+    """Records what is projected, each event once: a new version of a read model makes the projector read again."""
+
+    def __init__(self, recorder: Recorder, outcomes: str) -> None:
+        self._recorder, self._outcomes = recorder, outcomes  # the topic that has no events
+        self._reached: dict[TP, int] = {}
+
+    def around(self, apply: Callable[[Fetch], Awaitable[None]]) -> Callable[[Fetch], Awaitable[None]]:
+        """Return `apply` with spans of what it does."""
+
+        async def applied(fetch: Fetch) -> None:
+            began = time.time_ns()
+            with scope() as batch:
+                await apply(fetch)
+            own = Span("batch", "internal", new_trace(), batch.id, began=began, ended=time.time_ns())
+            writes = batch.close(own)[:-1]
+            if not fetch.done:
+                return
+            if spans := [span for tp, part in fetch.parts.items() for span in self._of(tp, part.records)]:
+                for span in (*writes, *_linked(own, spans, began)):
+                    self._recorder.record(span)
+
+        return applied
+
+    def _of(self, tp: TP, records: Sequence[ConsumerRecord]) -> Iterator[Span]:
+        if tp.topic == self._outcomes or not records:
+            return
+        reached = self._reached.get(tp, 0)
+        self._reached[tp] = max(reached, records[-1].offset + 1)
+        for record in records:
+            if record.offset >= reached and (event := _envelope(record.value)) is not None:
+                yield from self._event(record, event)
+
+    def _event(self, record: ConsumerRecord, event: dict[str, Any]) -> Iterator[Span]:
+        trace = trace_of(event["correlationid"])
+        if self._recorder.wants(trace):
+            name, own = f"project {event['type']}", span_of(event["id"], "project")
+            attributes = _about(record, event["id"], event["correlationid"], event["subject"])
+            yield Span(name, "consumer", trace, own, span_of(event["causationid"]), attributes)
+
+
+def _envelope(value: bytes | None) -> dict[str, Any] | None:
+    """Return an event's envelope; None of one that cannot be read, which an operator has said to go on behind."""
+    try:
+        envelope = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    needed = ("id", "type", "subject", "correlationid", "causationid")
+    is_one = isinstance(envelope, dict) and all(isinstance(envelope.get(name), str) for name in needed)
+    return envelope if is_one else None
+
+
+def _about(record: ConsumerRecord, message_id: str, correlation_id: str, aggregate_id: str) -> dict[str, str | int]:
+    return {
+        **about(message_id, correlation_id, aggregate_id),
+        "messaging.destination.name": record.topic,
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+    }

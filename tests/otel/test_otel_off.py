@@ -1,0 +1,60 @@
+"""What traces cost who has none: nothing is loaded; and what is said when they cannot be sent."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+ROLES = {
+    "api": "ops.api",
+    "orders": "agents.orders",
+    "inventory": "agents.inventory",
+    "fulfilment": "agents.fulfilment",
+    "projector": "agents.projector",
+}
+
+
+def run(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", code, "orders"], env={**os.environ, **variables}, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_worker_without_traces_loads_nothing_of_opentelemetry(role: str) -> None:
+    code = f"""
+import sys
+from ops import worker
+from streams import traces
+from streams.settings import Settings
+
+worker._serve = lambda role, settings: print(traces.ON)
+import {ROLES[role]}, agents.main
+worker.run({role!r}, Settings())
+print([name for name in sys.modules if name.startswith(("opentelemetry", "google"))])
+"""
+    assert run(code, FULFILLMENT_OTLP_ENDPOINT="").stdout.split("\n")[:2] == ["None", "[]"]
+
+
+def test_an_extra_that_is_missing_is_said_at_the_start() -> None:
+    code = """
+from importlib import metadata
+
+def missing(name):
+    raise metadata.PackageNotFoundError(name)
+
+metadata.version = missing
+from ops.worker import main
+main()
+"""
+    said = run(code, FULFILLMENT_OTLP_ENDPOINT="http://127.0.0.1:4318")
+    assert said.returncode == os.EX_CONFIG
+    assert said.stderr.startswith("FULFILLMENT_OTLP_ENDPOINT: traces need an extra")
+    assert "pip install 'order-fulfillment[otel]'" in said.stderr
+
+
+def test_an_endpoint_that_is_no_address_is_refused() -> None:
+    said = run("from ops.worker import main; main()", FULFILLMENT_OTLP_ENDPOINT="collector:4318")
+    assert said.returncode == os.EX_CONFIG
+    assert said.stderr.startswith("FULFILLMENT_OTLP_ENDPOINT: ")

@@ -1,0 +1,49 @@
+"""Spans on their way out: nothing waits for the receiver, and what it does not take is said once."""
+
+import json
+import logging
+import socket
+import time
+
+import pytest
+from receiver import receiving
+
+from streams import traces
+from streams.otlp import STOP_SECONDS, Otlp
+from streams.settings import Settings
+from streams.spans import Span
+
+
+def span(number: int) -> Span:
+    return Span(f"span {number}", "internal", 1, number, began=1, ended=2)
+
+
+def test_what_is_queued_is_sent_at_the_end() -> None:
+    with receiving() as receiver:
+        traces.start("orders", Settings(otlp_endpoint=receiver.endpoint + "/"))
+        assert traces.ON is not None
+        for number in range(1, 4):
+            traces.ON.record(span(number))
+        traces.stop()
+    assert traces.ON is None
+    assert {found.name for found in receiver.spans} == {"span 1", "span 2", "span 3"}
+    assert {found.service for found in receiver.spans} == {"fulfillment-orders"}
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_receiver_that_is_away_is_said_once_and_nothing_waits(silent: bool, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as nobody:  # takes connections and says nothing, or takes none
+        nobody.bind(("127.0.0.1", 0))
+        if silent:
+            nobody.listen()
+        sender = Otlp("orders", Settings(otlp_endpoint=f"http://127.0.0.1:{nobody.getsockname()[1]}"))
+        began = time.monotonic()
+        for number in range(1, 20_001):
+            sender.send(span(number))
+        assert time.monotonic() - began < STOP_SECONDS
+        began = time.monotonic()
+        sender.stop()
+        assert time.monotonic() - began < 2 * STOP_SECONDS
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1, json.dumps([record.getMessage() for record in said])
+    assert said[0].name == "streams.otlp"

@@ -1,0 +1,150 @@
+"""One order's trace, from its request to MongoDB, as a collector gets it from all processes."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from receiver import Received, Receiver, receiving
+from system import Api, System, patience, wait_until
+
+from streams.spans import trace_of
+
+SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[System]:
+    """A system of its own, which sends its traces to `receiver`."""
+    system = System(
+        tmp_path_factory.mktemp("traced"),
+        FULFILLMENT_OTLP_ENDPOINT=receiver.endpoint,
+        FULFILLMENT_PARTITIONS="2",
+    )
+    system.up()
+    try:
+        yield system
+    finally:
+        system.down()
+
+
+@pytest.fixture
+async def api(traced: System) -> AsyncIterator[Api]:
+    async with aiohttp.ClientSession(base_url=traced.base + "/") as session:
+        yield Api(session)
+
+
+def ways(spans: list[Received]) -> set[tuple[str, ...]]:
+    """Return the names on the way from the root to each span."""
+    known = {span.id: span for span in spans}
+    assert len(known) == len(spans), "two spans have one id"
+
+    def way(span: Received) -> tuple[str, ...]:
+        return (*(way(known[span.parent]) if span.parent else ()), span.name)
+
+    return {way(span) for span in spans}
+
+
+POST = "POST /api/v1/orders"
+PLACED = (POST, "send PlaceOrder", "decide PlaceOrder")
+RESERVED = (*PLACED, "manage OrderPlaced", "decide ReserveStock")
+RECORDED = (*RESERVED, "manage StockReserved", "decide RecordAllocation")
+TREE = {
+    PLACED,
+    (*PLACED, "project OrderPlaced"),
+    RESERVED,
+    (*RESERVED, "project StockReserved"),
+    RECORDED,
+    (*RECORDED, "project AllocationRecorded"),
+}
+
+
+async def test_an_order_is_one_trace_through_all_processes(receiver: Receiver, api: Api) -> None:
+    boots = f"boots-{uuid4()}"
+    await api.stock(boots, 10)
+    placed = await api.place((boots, 1))  # its correlation id is its command's
+    trace = f"{trace_of(placed['commandId']):032x}"
+    wait_until(lambda: ways(_rooted(receiver.of(trace))) >= TREE, patience(20), "all spans of the order")
+
+    spans = receiver.of(trace)
+    assert {span.service for span in spans} == {
+        f"fulfillment-{role}" for role in ("api", "orders", "inventory", "fulfilment", "projector")
+    }
+    assert all(0 < span.began <= span.ended for span in spans)
+    by_name = {span.name: span for span in spans}
+    assert by_name[POST].kind == SERVER
+    assert by_name["send PlaceOrder"].kind == PRODUCER
+    decided = by_name["decide PlaceOrder"]
+    assert decided.kind == CONSUMER
+    assert decided.attributes["messaging.message.id"] == placed["commandId"]
+    assert decided.attributes["messaging.message.conversation_id"] == placed["commandId"]
+    assert decided.attributes["messaging.destination.name"] == "order-commands"
+    assert decided.attributes["messaging.kafka.offset"] >= 0
+    assert decided.attributes["fulfillment.aggregate.id"] == placed["id"]
+    assert decided.attributes["fulfillment.outcome"] == "accepted"
+    assert by_name["manage OrderPlaced"].attributes["fulfillment.commands"] == 1
+
+
+def _rooted(spans: list[Received]) -> list[Received]:
+    """Return the spans all of whose ancestors have come."""
+    known = {span.id: span for span in spans}
+    while lonely := [span for span in known.values() if span.parent and span.parent not in known]:
+        for span in lonely:
+            del known[span.id]
+    return list(known.values())
+
+
+async def test_a_fetch_is_linked_with_its_messages_and_has_what_was_written(receiver: Receiver, api: Api) -> None:
+    placed = await api.place((f"boots-{uuid4()}", 1))
+    trace = f"{trace_of(placed['commandId']):032x}"
+
+    def linked(name: str) -> list[Received]:
+        """Return the spans of the fetch a message was in."""
+        found = next((span for span in receiver.of(trace) if span.name == name), None)
+        return receiver.of(found.links[0][0]) if found else []
+
+    wait_until(lambda: len(linked("project OrderPlaced")) >= 2, patience(20), "the projector's batch")
+    wait_until(lambda: bool(linked("decide PlaceOrder")), patience(20), "the transaction")
+    (transaction,) = linked("decide PlaceOrder")
+    assert (transaction.name, transaction.service) == ("transaction", "fulfillment-orders")
+    assert transaction.attributes["messaging.batch.message_count"] >= 1
+    assert trace in {to for to, _ in transaction.links}
+    *writes, batch = sorted(linked("project OrderPlaced"), key=lambda span: span.name == "batch")
+    assert batch.name == "batch"
+    assert {write.parent for write in writes} == {batch.id}
+    assert {write.kind for write in writes} == {CLIENT}
+    assert "orders_v1" in {write.attributes["db.collection.name"] for write in writes}
+
+
+async def test_a_caller_that_has_a_trace_goes_on_in_it(receiver: Receiver, api: Api) -> None:
+    trace, parent = uuid4().hex, "00f067aa0ba902b7"
+    caller = {"traceparent": f"00-{trace}-{parent}-01"}
+    status, _, headers = await api("PUT", f"/inventory/laces-{uuid4()}", {"quantity": 1}, headers=caller)
+    assert (status, headers["Correlation-Id"]) == (200, trace)
+    wait_until(lambda: len(receiver.of(trace)) >= 4, patience(20), "the caller's trace")
+    names = {span.name: span for span in receiver.of(trace)}
+    assert names["PUT /api/v1/inventory/{productId}"].parent == parent
+    assert names["decide SetStock"].parent == names["send SetStock"].id
+
+    named = {**caller, "Correlation-Id": f"mine-{uuid4()}"}
+    await api("PUT", f"/inventory/laces-{uuid4()}", {"quantity": 1}, headers=named)
+    own = f"{trace_of(named['Correlation-Id']):032x}"
+    wait_until(lambda: any(span.links == [(trace, parent)] for span in receiver.of(own)), patience(20), "the link")
+
+
+async def test_a_batch_keeps_a_trace_a_command(receiver: Receiver, api: Api) -> None:
+    envelopes = [{"type": "SetStock", "data": {"productId": f"p-{uuid4()}", "quantity": 1}} for _ in range(2)]
+    status, answer, _ = await api("POST", "/commands", envelopes)
+    assert status == 202
+    traces = [f"{trace_of(each['commandId']):032x}" for each in answer["data"]]
+    wait_until(lambda: all(len(receiver.of(trace)) >= 3 for trace in traces), patience(20), "both traces")
+    (sent, *_) = [span for span in receiver.of(traces[0]) if span.name == "send SetStock"]
+    (link,) = sent.links
+    assert "POST /api/v1/commands" in {span.name for span in receiver.of(link[0]) if span.id == link[1]}
+    assert not sent.parent
