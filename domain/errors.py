@@ -59,7 +59,8 @@ class Rejection(Exception):
     @property
     def message(self) -> str:
         """The sentence a person reads, with the data filled in."""
-        return self.sentence.format(**self.details)
+        said = {name: ", ".join(map(str, it)) if isinstance(it, list) else it for name, it in self.details.items()}
+        return self.sentence.format(**said)
 
 
 class NotFound(Rejection):

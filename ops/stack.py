@@ -124,10 +124,11 @@ def _end(processes: list[psutil.Process], within: float) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(processes, timeout=within)[1]:
+    left = psutil.wait_procs(processes, timeout=within)[1]
+    for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-            process.wait(2)
+    psutil.wait_procs(left, timeout=2)  # whose parent does not look after it stays a zombie, and runs no more
 
 
 def _prepare(settings: Settings) -> None:

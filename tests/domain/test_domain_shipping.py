@@ -73,6 +73,10 @@ def test_a_shipment_without_id_gets_the_same_one_each_time() -> None:
     scenario.asked_again().then_quiet()
 
 
+def test_lines_that_are_waited_for_are_named_as_a_person_would() -> None:
+    assert AllocationPending(lines=["1", "2"]).message.startswith("stock for the lines 1, 2 is still being allocated")
+
+
 def test_nothing_ships_while_stock_has_not_answered() -> None:
     pending = given(TWO, record(reserved=3))
     pending.when(CreateShipment()).then_rejected(AllocationPending, lines=["2"])
