@@ -1,7 +1,8 @@
 """Values that do not change, without what Python asks for it."""
 
-from dataclasses import dataclass, field
-from typing import TypeVar, dataclass_transform
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
@@ -14,3 +15,19 @@ def frozen(cls: type[T]) -> type[T]:
     as expensive, and millions of them are made.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+def replace(value: T, **changes: Any) -> T:
+    """Return a frozen `value` with other fields, as `dataclasses.replace` does in twice the time."""
+    if (copy := _COPIES.get((type(value), *changes))) is None:
+        copy = _COPIES[type(value), *changes] = _copy(type(value), list(changes))
+    return copy(value, *changes.values())  # type: ignore[no-any-return]
+
+
+_COPIES: dict[tuple[Any, ...], Callable[..., Any]] = {}  # (class, names of the fields that change) → what copies
+
+
+def _copy(cls: type, names: list[str]) -> Callable[..., Any]:
+    """Return `lambda old, b: cls(old.a, b, old.c)`, written by the names as `dataclass` writes its methods."""
+    arguments = [each.name if each.name in names else f"old.{each.name}" for each in fields(cls)]
+    return eval(f"lambda {', '.join(['old', *names])}: cls({', '.join(arguments)})", {"cls": cls})  # type: ignore[no-any-return]

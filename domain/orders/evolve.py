@@ -1,10 +1,10 @@
 """How events change an order: every event that `decide` returns applies, any other is a corrupt history."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from domain.errors import CorruptHistory
+from domain.frozen import replace
 
 from .events import (
     AllocationRecorded,

@@ -1,8 +1,7 @@
 """How shipments and returns change an order."""
 
-from dataclasses import replace
-
 from domain.errors import CorruptHistory
+from domain.frozen import replace
 
 from .events import ReturnReceived, ReturnRequested, ShipmentCancelled, ShipmentCreated, ShipmentDelivered
 from .lines import changed
@@ -14,15 +13,15 @@ def shipped(order: Order, event: ShipmentCreated) -> Order:
     """Return `order` with one shipment more."""
     lines = tuple(ShipmentLine(line.line_id, line.quantity) for line in event.lines)
     shipment = Shipment(event.shipment_id, ShipmentStatus.SHIPPED, lines, event.carrier, event.tracking_number)
-    order = changed(order, event.lines, lambda line, gone: _ship(line, gone.quantity))
-    return replace(order, shipments=(*order.shipments, shipment))
+    shipments = (*order.shipments, shipment)
+    return changed(order, event.lines, lambda line, gone: _ship(line, gone.quantity), shipments=shipments)
 
 
 def unshipped(order: Order, event: ShipmentCancelled) -> Order:
     """Return `order` with a shipment back on the shelf."""
     shipment = replace(_shipment(order, event.shipment_id), status=ShipmentStatus.CANCELLED)
-    order = changed(order, event.lines, lambda line, back: _ship(line, -back.quantity))
-    return replace(order, shipments=_with_shipment(order, shipment))
+    shipments = _with_shipment(order, shipment)
+    return changed(order, event.lines, lambda line, back: _ship(line, -back.quantity), shipments=shipments)
 
 
 def _ship(line: Line, quantity: int) -> Line:
@@ -36,8 +35,8 @@ def delivered(order: Order, event: ShipmentDelivered) -> Order:
     lines = tuple(replace(line, delivered=line.delivered + arrived.get(line.line_id, 0)) for line in shipment.lines)
     status = shipment_status(sum(line.quantity for line in lines), sum(line.delivered for line in lines))
     shipment = replace(shipment, lines=lines, status=status)
-    order = changed(order, event.lines, lambda line, now: replace(line, delivered=now.delivered))
-    return replace(order, shipments=_with_shipment(order, shipment))
+    shipments = _with_shipment(order, shipment)
+    return changed(order, event.lines, lambda line, now: replace(line, delivered=now.delivered), shipments=shipments)
 
 
 def return_requested(order: Order, event: ReturnRequested) -> Order:
@@ -59,10 +58,12 @@ def return_received(order: Order, event: ReturnReceived) -> Order:
         for line in back.lines
     )
     closed = replace(back, open=False, lines=lines)
-    order = changed(
-        order, event.lines, lambda line, now: replace(line, returned=now.total_received, damaged=now.total_damaged)
+    return changed(
+        order,
+        event.lines,
+        lambda line, now: replace(line, returned=now.total_received, damaged=now.total_damaged),
+        returns=tuple(closed if old is back else old for old in order.returns),
     )
-    return replace(order, returns=tuple(closed if old is back else old for old in order.returns))
 
 
 def _shipment(order: Order, shipment_id: str) -> Shipment:
