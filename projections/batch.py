@@ -20,18 +20,15 @@ class Decoded:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
-        self._messages: dict[tuple[Decode, int], Any] = {}
+        self._messages: dict[Decode, dict[int, Any]] = defaultdict(dict)
 
     def behind(self, offset: int) -> Sequence[Record]:
         """Return the records from `offset` on."""
         return self.records[bisect_left(self.records, offset, key=_offset) :]
 
-    def message(self, decode: Decode, record: Record) -> Any:
-        """Return what is in a record; raise what decoding it raises."""
-        at = decode, record.offset
-        if (message := self._messages.get(at)) is None:
-            message = self._messages[at] = decode(record)
-        return message
+    def messages(self, decode: Decode) -> dict[int, Any]:
+        """Return offset → message of those that were decoded; who decodes another adds it."""
+        return self._messages[decode]
 
 
 def _offset(record: Record) -> int:
@@ -57,20 +54,24 @@ class Part:
         self.stop: Stop | None = None
         self.passed_over: Container[int] = ()  # offsets of what was skipped and cannot be written
         self.messages: list[tuple[int, Any]] = []
-        decoded = decoded or Decoded(records)
-        for record in records:
-            if not projection.reads(record.value):
-                continue
+        self._read((decoded or Decoded(records)).messages(projection.decode))
+
+    def _read(self, known: dict[int, Any]) -> None:
+        """Decode what is not `known`, up to what cannot be; this and `Folding` are most of what a message costs."""
+        decode, sees, messages = self.projection.decode, self.projection.sees, self.messages
+        for record in self.projection.read_of(self.records):
+            offset = record.offset
             try:
-                message = decoded.message(projection.decode, record)
-                seen = message if projection.sees is None else projection.sees(message, record)
+                if (message := known.get(offset)) is None:
+                    message = known[offset] = decode(record)
+                seen = message if sees is None else sees(message, record)
             except Exception as error:
-                if record.offset in skipped:
+                if offset in self.skipped:
                     continue
-                self.stop_at(record.offset, error)
-                break
+                self.stop_at(offset, error)
+                return
             if seen is not None:
-                self.messages.append((record.offset, seen))
+                messages.append((offset, seen))
 
     def stop_at(self, offset: int, error: Exception) -> None:
         """Go no further than `offset`."""
@@ -81,10 +82,10 @@ class Part:
     def firsts(self, model: Model) -> dict[str, EventMessage]:
         """Return the first event of each key `model` has in here."""
         firsts: dict[str, EventMessage] = {}
+        key_of = model.key
         for _, message in self.messages:
-            key = model.key(message)
-            if key is not None and key not in firsts:
-                firsts[key] = message
+            if (key := key_of(message)) is not None:
+                firsts.setdefault(key, message)
         return firsts
 
 
@@ -122,22 +123,23 @@ class Folding:
                     self.changed[at] = view._replace(version=message.sequence)
 
     def _step(self, message: Any) -> None:
-        changes: dict[tuple[str, str], View] = {}
-        for model in self.part.projection.models:
-            key = model.key(message)
-            if key is None:
+        """Fold a message into all models and logs, or into none."""
+        projection, changed = self.part.projection, self.changed
+        changes: list[tuple[tuple[str, str], View]] = []
+        for model in projection.models:
+            if (key := model.key(message)) is None:
                 continue
             at = (model.collection, key)
-            view = self.changed.get(at) or self.known.get(at)
-            version = view.version if view else 0
-            if message.sequence <= version:
+            view = changed.get(at) or self.known.get(at)
+            version, sequence = view.version if view else 0, message.sequence
+            if sequence <= version:
                 if model.gapless:
                     return  # it was projected, whole: the gapless document is written last
                 continue
-            if model.gapless and message.sequence != version + 1:
-                raise Gap(key, version, message.sequence)
-            changes[at] = model.fold(view, message)
-        entries = {name: entry(message) for name, entry in self.part.projection.logs.items()}
-        self.changed.update(changes)
-        for name, document in entries.items():
+            if model.gapless and sequence != version + 1:
+                raise Gap(key, version, sequence)
+            changes.append((at, model.fold(view, message)))
+        entries = [(name, entry(message)) for name, entry in projection.logs.items()]
+        changed.update(changes)
+        for name, document in entries:
             self.entries[name].append(document)

@@ -28,16 +28,9 @@ class OrderView(NamedTuple):
 
 def fold(view: OrderView | None, message: EventMessage) -> OrderView:
     """Return the order after `message`."""
-    order = evolve(view.order if view else None, cast(OrderEvent, message.event))
-    since = (view.pickable_since if view else None) or message.time
-    return OrderView(
-        id=message.key,
-        order=order,
-        version=message.sequence,
-        created_at=view.created_at if view else message.time,
-        updated_at=message.time,
-        pickable_since=since if pickable(order) else None,
-    )
+    order, time = evolve(view.order if view else None, cast(OrderEvent, message.event)), message.time
+    since = (view.pickable_since or time if view else time) if pickable(order) else None
+    return OrderView(message.key, order, message.sequence, view.created_at if view else time, time, since)
 
 
 def project(document: Document | None, message: EventMessage) -> Document:
@@ -47,9 +40,13 @@ def project(document: Document | None, message: EventMessage) -> Document:
 
 def pickable(order: Order) -> bool:
     """Say whether the warehouse can pick anything of `order` now; ALL_OR_NOTHING waits for every line."""
-    if order.hold is not None or not any(line.allocated for line in order.lines):
+    if order.hold is not None:
         return False
-    return order.policy is not AllocationPolicy.ALL_OR_NOTHING or not any(line.pending for line in order.lines)
+    allocated = pending = 0
+    for line in order.lines:  # in one go: it is asked for every event
+        allocated += line.allocated
+        pending += line.pending
+    return allocated > 0 and (pending == 0 or order.policy is not AllocationPolicy.ALL_OR_NOTHING)
 
 
 def shown_of(view: OrderView) -> Document:

@@ -1,6 +1,6 @@
 """What a projection is: a topic, what its records say, and the documents they are folded into."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -108,6 +108,9 @@ class Projection:
         """Return what a read model's collection of this version is called."""
         return f"{name}_v{self.version}"
 
-    def reads(self, value: bytes | None) -> bool:
-        """Say whether a message may be one it reads; only one of ours that names another type is not."""
-        return self.types is None or value is None or (found := type_of(value)) is None or found in self.types
+    def read_of(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the records it may read: all but those of ours that name another type."""
+        if self.types is None:
+            return records
+        wanted = {None, *self.types}
+        return [each for each in records if each.value is None or type_of(each.value) in wanted]

@@ -203,27 +203,20 @@ class Envelope:
 
     def message(self) -> EventMessage:
         """Return the event."""
-        fields = self.fields
-        return EventMessage(
-            fields["id"],
-            fields["subject"],
-            self.kind.__pydantic_validator__.validate_python(self.data),  # what `model_validate` does, and half a µs
-            fields["sequence"],
-            fields["time"],
-            fields["source"],
-            fields["correlationid"],
-            fields["causationid"],
-            self.data,
-        )
+        return _message(self.fields, self.kind, self.data)
 
 
 def decode_event(value: bytes) -> EventMessage:
     """Return the event in a Kafka value of ours; `BadMessage` when it is of a newer version or another's."""
-    return open_envelope(value).message()
+    return _message(*_opened(value))
 
 
 def open_envelope(value: bytes) -> Envelope:
     """Return the envelope of an event in a Kafka value of ours; `BadMessage` as above."""
+    return Envelope(*_opened(value))
+
+
+def _opened(value: bytes) -> tuple[dict[str, Any], type[Event], dict[str, Any]]:
     envelope = _object(value)
     name, version = envelope.get("type"), envelope.get("schemaversion", 1)
     model = EVENTS.get(name) if isinstance(name, str) else None
@@ -234,7 +227,21 @@ def open_envelope(value: bytes) -> Envelope:
     data = envelope["data"]
     if version < model.schema_version:
         data = UPCASTERS.upcast(str(name), version, data)
-    return Envelope(envelope, model, data)
+    return envelope, model, data
+
+
+def _message(fields: dict[str, Any], kind: type[Event], data: dict[str, Any]) -> EventMessage:
+    return EventMessage(
+        fields["id"],
+        fields["subject"],
+        kind.__pydantic_validator__.validate_python(data),  # what `model_validate` does, and half a µs
+        fields["sequence"],
+        fields["time"],
+        fields["source"],
+        fields["correlationid"],
+        fields["causationid"],
+        data,
+    )
 
 
 UPCASTERS.check(EVENTS)  # a worker that could not read its own log must not start

@@ -32,7 +32,7 @@ from streams.settings import Settings
 
 BATCH = 10_000  # records a process folds in memory before it writes
 SMALL = 20_000  # records for which further processes are not worth their start
-COLLECT_AFTER = 20  # batches
+COLLECT_AFTER = 100  # batches: what looks for cycles looks at all the views that are remembered, and finds few
 LOOK_SECONDS = 0.1
 
 
