@@ -41,7 +41,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--orders", type=int, help="orders placed at a time over HTTP")
     parser.add_argument("--commands", type=int, help="backlog of order commands to decide")
     parser.add_argument("--rounds", type=int, help="how often everything is measured")
-    parser.add_argument("--full", action="store_true", help="also with 1,000,000 orders there: takes much longer")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="also with 1,000,000 orders there, and so many events replayed: takes much longer",
+    )
     parser.add_argument(
         "--tiny", action="store_true", help="as little as shows that it works; the figures mean nothing"
     )

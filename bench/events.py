@@ -16,6 +16,7 @@ from streams.settings import Settings
 from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
 
 TEMPLATES, RESERVATIONS = 200, 40  # orders, and reservations a product
+EVENTS_AN_ORDER, EVENTS_A_PRODUCT = 5, 1 + 2 * RESERVATIONS  # an order has one more for every line behind the second
 BEGIN = 1_795_428_000  # Unix seconds
 ORDER, CUSTOMER = "order-00000000", "customer-00000"  # of the same lengths as their copies, so that JSON stays JSON
 ID = len('{"specversion":"1.0","id":"')  # where an event's id begins
@@ -80,19 +81,19 @@ def _encoded(key: str, event: Any, sequence: int, command_id: str, source: str) 
     return EventMessage(derived_id(key, sequence), key, event, sequence, time, source, command_id, command_id).encode()
 
 
-def fill(settings: Settings, count: int) -> int:
-    """Write the events of `count` orders, and of a product for every fifty; return how many."""
+def fill(settings: Settings, order_count: int, product_count: int) -> int:
+    """Write the events of so many orders and products; return how many."""
     producer = Producer(
         {"bootstrap.servers": settings.kafka, "enable.idempotence": True, "linger.ms": 50, "compression.type": "lz4",
          "queue.buffering.max.messages": 500_000}
     )  # fmt: skip
     written = 0
     templates = [order_template(number) for number in range(TEMPLATES)]
-    for number in range(count):
+    for number in range(order_count):
         names = (ORDER, f"order-{number:08}"), (CUSTOMER, f"customer-{number % 20_000:05}")
         written += _copy(producer, settings, ORDER_EVENTS.name, templates[number % TEMPLATES], number, names)
     product = product_template()
-    for number in range(count // 50):
+    for number in range(product_count):
         names = ((PRODUCT, f"product-{number:08}"),)
         written += _copy(producer, settings, INVENTORY_EVENTS.name, product, number, names)
     assert producer.flush(300) == 0

@@ -1,57 +1,41 @@
-"""A projection from offset zero into collections of its own, in this process.
+"""A version of a projection built from offset zero as `fulfillment projections deploy` does it, indexes included.
 
-    python -m bench.fresh orders|inventory MOST
+    python -m bench.fresh NAME
 
-prints {"events", "seconds", "cpu", "documents"}. `MOST`: events to read at most. Its database is dropped afterwards.
+prints {"events", "seconds", "cpu", "documents"}; `cpu`: seconds of this process and those it started. The database is
+dropped afterwards.
 """
 
+import asyncio
 import json
+import os
 import sys
 import time
 
-import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from projections.mongo.client import Mongo
-from projections.mongo.indexes import create_indexes
-from projections.runner import Runner
-from projections.table import PROJECTIONS
+from ops.audit.settled import last_records
+from ops.versions.deploy import deploy
+from ops.versions.work import newest, work
 from streams.settings import Settings
 
-FETCH_BYTES = 1 << 20
 
-
-async def rebuild(settings: Settings, name: str, most: int) -> dict[str, float]:
-    """Build one projection anew and return what it took."""
-    (projection,) = [one for one in PROJECTIONS if one.name == name]
-    mongo = Mongo(settings)
-    await create_indexes(mongo, [projection])
-    runner, topic = Runner(mongo, settings, [projection]), settings.named(projection.topic.name)
-    began, used, events = time.perf_counter(), time.process_time(), 0
-    async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, enable_auto_commit=False, isolation_level="read_committed",
-        max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=100,
-    ) as reader:  # fmt: skip
-        partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
-        reader.assign(partitions)
-        await reader.seek_to_beginning(*partitions)
-        ends = await reader.end_offsets(partitions)
-        while events < most and any([await reader.position(one) < end for one, end in ends.items()]):
-            fetched = await reader.getmany(timeout_ms=200)
-            await runner.apply({(tp.topic, tp.partition): records for tp, records in fetched.items()})
-            events += sum(map(len, fetched.values()))
-    taken = {"events": events, "seconds": time.perf_counter() - began, "cpu": time.process_time() - used}
-    documents = await mongo.collection(projection.collection(name)).count_documents({})
-    await mongo.client.drop_database(mongo.database.name)
+async def build(name: str) -> dict[str, float]:
+    """Build a projection anew and return what it took."""
+    settings, newest_shape = Settings(), newest(name)
+    events = sum(last_records(settings, newest_shape.topic.name).values())
+    async with work(settings, name) as here:
+        began, used = time.perf_counter(), cpu_seconds()
+        built = await deploy(here, name, newest_shape.shape)
+        taken = {"events": events, "seconds": time.perf_counter() - began, "cpu": cpu_seconds() - used}
+        documents = await here.mongo.collection(built.collection(name)).count_documents({})
+        await here.mongo.client.drop_database(here.mongo.database.name)
     return taken | {"documents": documents}
 
 
-async def main() -> None:
-    """Do what the arguments say, in a database that is nobody's."""
-    name, most = sys.argv[1], int(sys.argv[2])
-    settings = Settings().model_copy(update={"database": "fresh"})
-    print(json.dumps(await rebuild(settings, name, most)))
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    print(json.dumps(asyncio.run(build(sys.argv[1]))))

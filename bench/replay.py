@@ -1,53 +1,81 @@
-"""Events a second into a fresh projection, from offset zero."""
+"""Events a second into a fresh projection, from offset zero; and where their CPU time goes."""
 
 import json
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
-import uvloop
-
+from bench.events import EVENTS_A_PRODUCT, EVENTS_AN_ORDER, fill
 from bench.figure import Figure, Found
-from bench.flow import fill
-from bench.stacks import Install
+from bench.stacks import Install, Servers, cpu_seconds, processes
 from bench.suite import Bench
 
 PROJECTIONS = ("orders", "inventory")
-EVENTS_AN_ORDER = 2  # of each topic, at least
+MILLION = 1_000_000  # events, of both topics together
 
 
 class Rebuilt(NamedTuple):
-    """What building a projection anew took."""
+    """What building a projection anew took; CPU seconds by process."""
 
     events: int
     seconds: float
-    cpu: float
+    cpu: dict[str, float]
+
+    def microseconds(self, process: str) -> float:
+        """CPU time of an event."""
+        return 1e6 * self.cpu[process] / self.events
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{name} {self.microseconds(name):.1f}" for name in self.cpu)
+        total = sum(self.cpu.values())
+        return (
+            f"{self.events:,} events in {self.seconds:.1f} s, {self.events / self.seconds:,.0f}/s; CPU µs an event: "
+            f"{each}, in all {1e6 * total / self.events:.1f}: {self.events / total:,.0f} a CPU second"
+        )
 
 
-def rebuild(install: Install, projection: str, most: int) -> Rebuilt:
-    """Build a projection anew from `most` events or all there are; the one place that knows how that is done."""
-    command = [sys.executable, "-m", "bench.fresh", projection, str(most)]
+def logs(servers: Servers, folder: Path, each: int) -> Install:
+    """Return an installation without roles, with about `each` events in both event topics."""
+    install = Install(servers, folder, "replay", "")
+    install.run("topics", "create")
+    fill(install.settings, max(1, each // EVENTS_AN_ORDER), max(1, each // EVENTS_A_PRODUCT))
+    return install
+
+
+def rebuild(install: Install, projection: str) -> Rebuilt:
+    """Build a projection anew; the one place that knows how that is done."""
+    servers = processes(install.servers)
+    before = [cpu_seconds(process) for _, process in servers]
+    command = [sys.executable, "-m", "bench.fresh", projection]
     done = subprocess.run(command, env=install.env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout.splitlines()[-1])
     assert found["documents"], f"{projection}: {found['events']} events left no document"
-    return Rebuilt(found["events"], found["seconds"], found["cpu"])
+    spent = {name: cpu_seconds(process) - was for (name, process), was in zip(servers, before, strict=True)}
+    return Rebuilt(found["events"], found["seconds"], {"builder": found["cpu"], **spent})
 
 
 def replay(bench: Bench) -> Iterator[Found]:
     """Yield events a second, by projection and in all."""
-    uvloop.run(fill(bench.main, min(bench.sizes.already, bench.sizes.replayed // EVENTS_AN_ORDER), say=bench.say))
-    found = defaultdict[str, list[Rebuilt]](list)
-    for _ in bench.rounds("replaying", 50):
-        for projection in PROJECTIONS:
-            found[projection].append(rebuild(bench.main, projection, bench.sizes.replayed))
+    bench.say("writing events")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        install = logs(
+            bench.stacks.servers, Path(folder), MILLION // 2 if bench.sizes.million else bench.sizes.replayed
+        )
+        found = defaultdict[str, list[Rebuilt]](list)
+        for _ in bench.rounds("replaying", 50):
+            for projection in PROJECTIONS:
+                found[projection].append(rebuild(install, projection))
     together = [
         sum(one.events for one in both) / sum(one.seconds for one in both) for both in zip(*found.values(), strict=True)
     ]
-    yield Figure("replay.rate", "events replayed", together, "/s", "orders, then inventory")
+    yield Figure("replay.rate", "events replayed", together, "/s", "orders, then inventory; with their indexes")
     for projection, rounds in found.items():
         how = f"{rounds[0].events:,} events"
         yield Figure("", f"… into {projection}", [one.events / one.seconds for one in rounds], "/s", how)
-        yield Figure("", "… a second of the projector's CPU", [one.events / one.cpu for one in rounds], "/s")
+        for process in rounds[0].cpu:
+            yield Figure("", f"… CPU of an event, {process}", [one.microseconds(process) for one in rounds], "µs")

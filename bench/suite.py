@@ -19,7 +19,7 @@ class Sizes:
     flow: int = 6_000  # orders placed at a time over Kafka
     already: int = 100_000  # orders that are there before, where growth and recovery are measured
     reservations: int = 100_000  # open ones of one product
-    replayed: int = 150_000  # events of each topic
+    replayed: int = 300_000  # events of each topic
     queries: int = 6_000
     singles: int = 300
     rounds: int = 3
