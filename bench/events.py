@@ -81,39 +81,45 @@ def _encoded(key: str, event: Any, sequence: int, command_id: str, source: str) 
     return EventMessage(derived_id(key, sequence), key, event, sequence, time, source, command_id, command_id).encode()
 
 
-def fill(settings: Settings, order_count: int, product_count: int) -> int:
-    """Write the events of so many orders and products; return how many."""
+Event = tuple[str, bytes, bytes]  # a topic, a key, a value
+
+
+def histories(order_count: int, product_count: int) -> Iterator[Event]:
+    """Yield the events of so many orders and products."""
+    templates = [order_template(number) for number in range(TEMPLATES)]
+    for number in range(order_count):
+        names = (ORDER, f"order-{number:08}"), (CUSTOMER, f"customer-{number % 20_000:05}")
+        yield from _copies(ORDER_EVENTS.name, templates[number % TEMPLATES], number, names)
+    product = product_template()
+    for number in range(product_count):
+        yield from _copies(INVENTORY_EVENTS.name, product, number, ((PRODUCT, f"product-{number:08}"),))
+
+
+def _copies(topic: str, events: list[bytes], number: int, names: tuple[tuple[str, str], ...]) -> Iterator[Event]:
+    key, unique = names[0][1].encode(), b"%08x" % number
+    for step, event in enumerate(events):
+        for old, new in names:
+            event = event.replace(old.encode(), new.encode())
+        yield topic, key, event[:ID] + unique + b"-%04x" % step + event[ID + 13 :]
+
+
+def fill(settings: Settings, order_count: int, product_count: int) -> None:
+    """Write the events of so many orders and products."""
     producer = Producer(
         {"bootstrap.servers": settings.kafka, "enable.idempotence": True, "linger.ms": 50, "compression.type": "lz4",
          "queue.buffering.max.messages": 500_000}
     )  # fmt: skip
-    written = 0
-    templates = [order_template(number) for number in range(TEMPLATES)]
-    for number in range(order_count):
-        names = (ORDER, f"order-{number:08}"), (CUSTOMER, f"customer-{number % 20_000:05}")
-        written += _copy(producer, settings, ORDER_EVENTS.name, templates[number % TEMPLATES], number, names)
-    product = product_template()
-    for number in range(product_count):
-        names = ((PRODUCT, f"product-{number:08}"),)
-        written += _copy(producer, settings, INVENTORY_EVENTS.name, product, number, names)
+    for topic, key, value in histories(order_count, product_count):
+        _produce(producer, settings.named(topic), value, key, partition_of(key, settings.partitions))
     assert producer.flush(300) == 0
-    return written
 
 
-def _copy(
-    producer: Any, settings: Settings, topic: str, events: list[bytes], number: int, names: tuple[tuple[str, str], ...]
-) -> int:
-    key, unique = names[0][1].encode(), b"%08x" % number
-    partition = partition_of(key, settings.partitions)
-    for step, event in enumerate(events):
-        for old, new in names:
-            event = event.replace(old.encode(), new.encode())
-        value = event[:ID] + unique + b"-%04x" % step + event[ID + 13 :]
-        while True:
-            try:
-                producer.produce(settings.named(topic), value, key, partition, headers=CONTENT_TYPE)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    producer.poll(0)
-    return len(events)
+def _produce(producer: Any, topic: str, value: bytes, key: bytes, partition: int) -> None:
+    while True:
+        try:
+            producer.produce(topic, value, key, partition, headers=CONTENT_TYPE)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return

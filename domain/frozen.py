@@ -29,5 +29,7 @@ _COPIES: dict[tuple[Any, ...], Callable[..., Any]] = {}  # (class, names of the 
 
 def _copy(cls: type, names: list[str]) -> Callable[..., Any]:
     """Return `lambda old, b: cls(old.a, b, old.c)`, written by the names as `dataclass` writes its methods."""
+    if strange := set(names) - {each.name for each in fields(cls)}:
+        raise TypeError(f"{cls.__name__} has no {', '.join(sorted(strange))}")
     arguments = [each.name if each.name in names else f"old.{each.name}" for each in fields(cls)]
     return eval(f"lambda {', '.join(['old', *names])}: cls({', '.join(arguments)})", {"cls": cls})  # type: ignore[no-any-return]

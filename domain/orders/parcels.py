@@ -32,7 +32,12 @@ def delivered(order: Order, event: ShipmentDelivered) -> Order:
     """Return `order` with more of a shipment delivered."""
     shipment = _shipment(order, event.shipment_id)
     arrived = {line.line_id: line.quantity for line in event.lines}
-    lines = tuple(replace(line, delivered=line.delivered + arrived.get(line.line_id, 0)) for line in shipment.lines)
+    lines = tuple(
+        [
+            ShipmentLine(line.line_id, line.quantity, line.delivered + arrived.get(line.line_id, 0))
+            for line in shipment.lines
+        ]
+    )
     status = shipment_status(sum(line.quantity for line in lines), sum(line.delivered for line in lines))
     shipment = replace(shipment, lines=lines, status=status)
     shipments = _with_shipment(order, shipment)

@@ -168,23 +168,23 @@ async def _build(share: Share, say: Say) -> None:
 
 async def _read(share: Share, projection: Projection, runner: Runner, skipped: Any, say: Say) -> None:
     topic = share.settings.named(projection.topic.name)
-    gathered: dict[tuple[str, int], list[BulkRecord]] = defaultdict(list)
+    gathered: dict[int, list[BulkRecord]] = defaultdict(list)  # by partition
     waiting, done, batches = 0, sum(share.starts.values()), count(1)
     with records.Log(share.settings, projection.topic.name, share.starts) as log:
         for batch in log.upto(share.ends):
             for record in batch:
                 number = record.partition()
-                gathered[topic, number].append(
+                gathered[number].append(
                     BulkRecord(record.key(), record.value(), number, record.offset(), record.timestamp()[1])
                 )
             waiting += len(batch)
             if waiting >= BATCH:
-                await runner.apply(gathered, skipped)
+                await runner.apply({(topic, number): of for number, of in gathered.items()}, skipped)
                 gathered, waiting = defaultdict(list), 0
                 reached = sum(min(log.positions[number], end) for number, end in share.ends.items())
                 say(reached - done)
                 done = reached
                 if next(batches) % COLLECT_AFTER == 0:
                     gc.collect()
-        await runner.apply(gathered, skipped)
+        await runner.apply({(topic, number): of for number, of in gathered.items()}, skipped)
         say(sum(share.ends.values()) - done)

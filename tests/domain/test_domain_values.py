@@ -1,5 +1,6 @@
 """Money, addresses, times, identifiers and rejections."""
 
+import dataclasses
 from decimal import Decimal
 
 import pytest
@@ -9,10 +10,12 @@ from pydantic import ValidationError
 
 from domain import errors, inventory, orders
 from domain.address import Address
+from domain.frozen import replace
 from domain.inventory.commands import ReleaseStock
 from domain.message import MAX_TOTAL, instant
 from domain.money import Money, decimal_string, exponent, minor_units
 from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price
+from domain.orders.state import Line
 
 
 @pytest.mark.parametrize(
@@ -131,3 +134,18 @@ def test_what_crosses_the_wire_is_known_by_its_class_name() -> None:
     assert all(kind.__name__ == name for name, kind in (orders.EVENTS | inventory.EVENTS).items())
     assert len(orders.COMMANDS) == 12
     assert len(orders.EVENTS) == len(inventory.COMMANDS) == len(inventory.EVENTS) == 11
+
+
+UNITS = st.fixed_dictionaries({}, optional={name: st.integers() for name in ("pending", "shipped", "stock_version")})
+LINE = Line("1", "boot", Price(amount=100, currency="EUR"), ordered=3, pending=3)
+
+
+@given(UNITS, UNITS)
+def test_a_frozen_value_is_replaced_as_dataclasses_replace_them(first: dict[str, int], then: dict[str, int]) -> None:
+    expected = dataclasses.replace(dataclasses.replace(LINE, **first), **then)
+    assert replace(replace(LINE, **first), **then) == expected
+
+
+def test_a_frozen_value_has_no_other_fields_than_its_own() -> None:
+    with pytest.raises(TypeError, match="Line has no colour"):
+        replace(LINE, colour="red")
