@@ -18,7 +18,7 @@ def frozen(cls: type[T]) -> type[T]:
 
 
 def replace(value: T, **changes: Any) -> T:
-    """Return a frozen `value` with other fields, as `dataclasses.replace` does in twice the time."""
+    """Return a frozen `value` with other fields, as `dataclasses.replace` does in nearly twice the time."""
     if (copy := _COPIES.get((type(value), *changes))) is None:
         copy = _COPIES[type(value), *changes] = _copy(type(value), list(changes))
     return copy(value, *changes.values())  # type: ignore[no-any-return]
