@@ -89,18 +89,19 @@ def histories(order_count: int, product_count: int) -> Iterator[Event]:
     templates = [order_template(number) for number in range(TEMPLATES)]
     for number in range(order_count):
         names = (ORDER, f"order-{number:08}"), (CUSTOMER, f"customer-{number % 20_000:05}")
-        yield from _copies(ORDER_EVENTS.name, templates[number % TEMPLATES], number, names)
+        yield from _copies(ORDER_EVENTS.name, templates[number % TEMPLATES], names)
     product = product_template()
     for number in range(product_count):
-        yield from _copies(INVENTORY_EVENTS.name, product, number, ((PRODUCT, f"product-{number:08}"),))
+        yield from _copies(INVENTORY_EVENTS.name, product, ((PRODUCT, f"product-{number:08}"),))
 
 
-def _copies(topic: str, events: list[bytes], number: int, names: tuple[tuple[str, str], ...]) -> Iterator[Event]:
-    key, unique = names[0][1].encode(), b"%08x" % number
+def _copies(topic: str, events: list[bytes], names: tuple[tuple[str, str], ...]) -> Iterator[Event]:
+    key = names[0][1]
     for step, event in enumerate(events):
         for old, new in names:
             event = event.replace(old.encode(), new.encode())
-        yield topic, key, event[:ID] + unique + b"-%04x" % step + event[ID + 13 :]
+        own = derived_id(key, step).encode()  # as scattered as real ones: an index is slower to grow with them
+        yield topic, key.encode(), event[:ID] + own + event[ID + len(own) :]
 
 
 def fill(settings: Settings, order_count: int, product_count: int) -> None:
