@@ -79,7 +79,7 @@ AWAY: dict[str, Any] = {"kafka": kafka_is_away, "mongod": mongodb_is_away}
 async def test_an_outage_is_said_and_survived(
     system: System, servers: dict[str, Server], api: Api, name: str, sign: signal.Signals, seconds: float
 ) -> None:
-    load = Load(system, seed=int(seconds) + sign)
+    load = Load(system, seed=int(seconds) + sign + 1000 * list(AWAY).index(name))  # ids of its own: they share a system
     running = asyncio.create_task(load.run())
 
     async def more(promises: int) -> None:
