@@ -1,9 +1,9 @@
 """What can happen to a product's stock. Every event carries the `balance` after it."""
 
-from domain.message import Event, Value
+from domain.message import Event, Fact
 
 
-class Balance(Value):
+class Balance(Fact):
     """A product's units after an event.
 
     `available = on_hand - allocated`; `received + adjusted + restocked = on_hand + shipped`, all totals since the

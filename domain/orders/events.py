@@ -4,14 +4,14 @@ from enum import StrEnum
 from typing import ClassVar
 
 from domain.address import Address
-from domain.message import Event, Value
+from domain.message import Event, Fact
 from domain.money import Money
 from domain.policy import AllocationPolicy
 
 from .commands import Price
 
 
-class PlacedLine(Value):
+class PlacedLine(Fact):
     """A line as placed."""
 
     line_id: str
@@ -20,7 +20,7 @@ class PlacedLine(Value):
     price: Price
 
 
-class CancelledLine(Value):
+class CancelledLine(Fact):
     """`quantity` units of the line were cancelled now; `keep` are still ordered and not shipped."""
 
     line_id: str
@@ -29,7 +29,7 @@ class CancelledLine(Value):
     keep: int
 
 
-class ShippedLine(Value):
+class ShippedLine(Fact):
     """`quantity` units of the line are in this shipment; `shipped` is the line's total after it."""
 
     line_id: str
@@ -38,7 +38,7 @@ class ShippedLine(Value):
     shipped: int
 
 
-class DeliveredLine(Value):
+class DeliveredLine(Fact):
     """`quantity` units of the line were delivered now; `delivered` is the line's total after it."""
 
     line_id: str
@@ -46,7 +46,7 @@ class DeliveredLine(Value):
     delivered: int
 
 
-class ReturnLine(Value):
+class ReturnLine(Fact):
     """`quantity` units of the line are announced to come back."""
 
     line_id: str
@@ -54,7 +54,7 @@ class ReturnLine(Value):
     quantity: int
 
 
-class ReceivedLine(Value):
+class ReceivedLine(Fact):
     """`received` units came back now, `damaged` of them unsaleable; the totals are the line's after it."""
 
     line_id: str

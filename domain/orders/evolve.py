@@ -39,7 +39,7 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
 def _placed(event: OrderPlaced) -> Order:
     return Order(
         customer_id=event.customer_id,
-        lines=tuple(Line(new.line_id, new.product_id, new.price, new.quantity, new.quantity) for new in event.lines),
+        lines=tuple([Line(new.line_id, new.product_id, new.price, new.quantity, new.quantity) for new in event.lines]),
         policy=event.policy,
         total_cost=event.total_cost,
         shipping_address=event.shipping_address,

@@ -37,10 +37,12 @@ def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:
     if not command.lines:
         raise InvalidOrder(reason="an order needs at least one line")
     lines = tuple(
-        PlacedLine(
-            line_id=new.line_id or str(number), product_id=new.product_id, quantity=new.quantity, price=new.price
-        )
-        for number, new in enumerate(command.lines, start=1)
+        [
+            PlacedLine(
+                line_id=new.line_id or str(number), product_id=new.product_id, quantity=new.quantity, price=new.price
+            )
+            for number, new in enumerate(command.lines, start=1)
+        ]
     )
     ids = {line.line_id for line in lines}
     if len(ids) < len(lines):
@@ -51,12 +53,15 @@ def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:
 
 
 def _total(lines: tuple[PlacedLine, ...]) -> Money:
-    if len({line.price.currency for line in lines}) > 1:
-        raise InvalidOrder(reason="all prices of an order must be in one currency")
-    amount = sum(line.quantity * line.price.amount for line in lines)
+    amount, currency = 0, lines[0].price.currency
+    for line in lines:
+        price = line.price
+        if price.currency != currency:
+            raise InvalidOrder(reason="all prices of an order must be in one currency")
+        amount += line.quantity * price.amount
     if amount > MAX_TOTAL:
         raise InvalidOrder(reason=f"the total is above {MAX_TOTAL} minor units")
-    return Money(amount=amount, currency=lines[0].price.currency)
+    return Money(amount=amount, currency=currency)
 
 
 def _agrees(command: PlaceOrder, total: Money) -> bool:

@@ -53,6 +53,7 @@ class World:
             return no
         history = self.histories.setdefault((aggregate, key), [])
         for event in events:
+            assert is_valid(event)
             history.append(event)
             for request in fulfilment.commands(event, key, len(history)):
                 way = (aggregate, key), (request.aggregate, request.key)
@@ -104,6 +105,12 @@ class World:
                 return
             self.deliver(number)
         raise AssertionError("never comes to rest")
+
+
+def is_valid(event: Any) -> bool:
+    """Return whether an event is what a reader of its JSON gets: nothing looked at it when it was made."""
+    read = type(event).model_validate_json(event.model_dump_json(by_alias=True))
+    return read == event and repr(read) == repr(event)
 
 
 def served_fairly(event: Any, shelf: Shelf) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from decimal import Decimal
 
 import pytest
+from any_model import any_fields
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from domain import errors, inventory, orders
 from domain.address import Address
 from domain.frozen import replace
 from domain.inventory.commands import ReleaseStock
-from domain.message import MAX_TOTAL, instant
+from domain.message import MAX_TOTAL, Fact, instant
 from domain.money import Money, decimal_string, exponent, minor_units
 from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price
 from domain.orders.state import Line
@@ -149,3 +150,34 @@ def test_a_frozen_value_is_replaced_as_dataclasses_replace_them(first: dict[str,
 def test_a_frozen_value_has_no_other_fields_than_its_own() -> None:
     with pytest.raises(TypeError, match="Line has no colour"):
         replace(LINE, colour="red")
+
+
+# --- facts
+
+
+def facts(kind: type[Fact] = Fact) -> list[type[Fact]]:
+    return [kind, *(each for sub in kind.__subclasses__() for each in facts(sub))]
+
+
+@given(st.data())
+def test_facts_are_made_without_a_look_and_are_what_validated_ones_are(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(facts()))
+    fields = data.draw(st.fixed_dictionaries(any_fields(kind)))
+    made, validated = kind(**fields), kind.model_validate(fields)
+    assert made == validated
+    assert repr(made) == repr(validated)
+    assert made.model_fields_set == validated.model_fields_set
+    assert made.model_copy() == validated
+    assert made.model_dump_json() == validated.model_dump_json()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in facts() if kind.model_fields])
+def test_a_fact_does_not_change_and_is_validated_when_it_is_read(kind: type[Fact]) -> None:
+    name = next(iter(kind.model_fields))
+    with pytest.raises(ValidationError):
+        kind.model_validate({name: object()})
+    with pytest.raises(TypeError):
+        kind(unknown=1)  # type: ignore[call-arg]
+    fact = kind(**dict.fromkeys(kind.model_fields, "x"))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(fact, name, "y")
