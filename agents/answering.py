@@ -70,9 +70,8 @@ class Answering:
         events, state = self.kind.decide(command.command, entry, changes, command.key)
         for number, event in enumerate(events):
             writes.append(self._event(command, event, version + number + 1, number, partition))
-        answer = Answer(
-            command.id, command.type, version + len(events), tuple(type(event).__name__ for event in events)
-        )
+        types = tuple([type(event).__name__ for event in events])
+        answer = Answer(command.id, command.type, version + len(events), types)
         return self.kind.entry(state, answer.version, self._remembered(command, entry, answer)), answer
 
     def _rejected(self, command: CommandMessage, entry: Any, no: Rejection) -> tuple[Any, Answer]:
@@ -89,15 +88,15 @@ class Answering:
         return remember(recent, answer, self.settings.recent_commands)
 
     def _event(self, command: CommandMessage, event: Event, sequence: int, number: int, partition: int) -> Write:
-        message = EventMessage(
-            id=event_id(command.key, command.id, number),
-            key=command.key,
-            event=event,
-            sequence=sequence,
-            time=command.time,
-            source=self.kind.aggregate,
-            correlation_id=command.correlation_id,
-            causation_id=command.id,
+        message = EventMessage(  # by position: names cost as much again
+            event_id(command.key, command.id, number),
+            command.key,
+            event,
+            sequence,
+            command.time,
+            self.kind.aggregate,
+            command.correlation_id,
+            command.id,
         )
         return Write(self.events, partition, command.key.encode(), message.encode(), CONTENT_TYPE)
 

@@ -46,7 +46,8 @@ class OrderKind:
 
     def result(self, entry: OrderEntry) -> dict[str, Any]:
         """Return the order's statuses."""
-        return {"status": entry.state.status, "allocationStatus": entry.state.allocation_status}
+        order = entry.state
+        return {"status": order.status, "allocationStatus": order.allocation_status}
 
 
 def order_worker(app: RoleApp, role: Role, settings: Settings) -> None:

@@ -65,15 +65,16 @@ def decode_command(
         command = model.__pydantic_validator__.validate_python(data)
     except ValidationError as error:
         raise invalid(name, error, envelope) from error
-    return CommandMessage(
-        id=identifier,
-        key=_key(at.key, data.get(id_field), envelope),
-        command=orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
-        time=_time(envelope, at.timestamp),
-        source=str(envelope.get("source") or "kafka")[:MAX_ID],
-        correlation_id=_identifier(envelope.get("correlationid"), envelope) or identifier,
-        causation_id=_identifier(envelope.get("causationid"), envelope),
-        expected_version=_version(envelope),
+    correlation = envelope.get("correlationid")
+    return CommandMessage(  # by position: names cost as much again
+        identifier,
+        _key(at.key, data.get(id_field), envelope),
+        orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
+        _time(envelope, at.timestamp),
+        str(envelope.get("source") or "kafka")[:MAX_ID],
+        identifier if correlation == identifier else _identifier(correlation, envelope) or identifier,
+        _identifier(envelope.get("causationid"), envelope),
+        _version(envelope),
     )
 
 

@@ -23,7 +23,7 @@ def new_id() -> str:
 
 def derived_id(*parts: object) -> str:
     """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine."""
-    return str(uuid_utils.uuid5(NAMESPACE, "/".join([str(part) for part in parts])))
+    return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
 def instant_of(seconds: float) -> str:

@@ -37,21 +37,21 @@ class Answer:
     def outcome(self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None) -> Outcome:
         """Return the outcome as it was given the first time."""
         first = self.version - len(self.events) + 1
-        return Outcome(
-            command_id=self.command_id,
-            command_type=self.command_type,
-            aggregate=aggregate,
-            aggregate_id=command.key,
-            status="rejected" if self.code else "accepted",
-            time=command.time,
-            correlation_id=command.correlation_id,
-            version=self.version,
-            events=event_references(command.key, self.command_id, self.events, first),
-            code=self.code,
-            message=self.message,
-            details=self.details,
-            retryable=self.retryable,
-            result=result,
+        return Outcome(  # by position: names cost as much again
+            self.command_id,
+            self.command_type,
+            aggregate,
+            command.key,
+            "rejected" if self.code else "accepted",
+            command.time,
+            command.correlation_id,
+            self.version,
+            event_references(command.key, self.command_id, self.events, first),
+            self.code,
+            self.message,
+            self.details,
+            self.retryable,
+            result,
         )
 
 
@@ -65,10 +65,10 @@ def event_references(
     aggregate_id: str, command_id: str, types: tuple[str, ...], first: int
 ) -> tuple[dict[str, Any], ...]:
     """Return what an outcome says of the events a command caused, the first of them with sequence `first`."""
-    return tuple(
+    return tuple([
         {"id": event_id(aggregate_id, command_id, number), "type": name, "sequence": first + number}
         for number, name in enumerate(types)
-    )
+    ])  # fmt: skip
 
 
 Recent = tuple[Answer, ...]

@@ -155,11 +155,14 @@ OrderCommand = (
     | RequestReturn | ReceiveReturn | UpdateStatus | RecordAllocation
 )  # fmt: skip
 
+_CREATING = frozenset({CreateShipment, UpdateStatus, RequestReturn})
 _IDS = UUID("5d0f3c1e-0f8e-5a52-9d0c-3f6a4b7c9e21")  # the namespace of ids made here; any other would do
 
 
 def identified(command: OrderCommand, command_id: str) -> OrderCommand:
     """Return `command` with the id of what it creates, derived from its own id if it names none."""
+    if type(command) not in _CREATING:
+        return command
     match command:
         case CreateShipment(shipment_id=None) | UpdateStatus(shipment_id=None):
             return command.model_copy(update={"shipment_id": str(uuid5(_IDS, f"shipment/{command_id}"))})
