@@ -46,8 +46,8 @@ class OrderKind:
 
     def result(self, entry: OrderEntry) -> dict[str, Any]:
         """Return the order's statuses."""
-        order = entry.state
-        return {"status": order.status, "allocationStatus": order.allocation_status}
+        order, allocation = entry.state, entry.state.allocation_status
+        return {"status": order.status._value_, "allocationStatus": allocation and allocation._value_}
 
 
 def order_worker(app: RoleApp, role: Role, settings: Settings) -> None:

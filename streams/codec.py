@@ -74,7 +74,7 @@ def decode_command(
         str(envelope.get("source") or "kafka")[:MAX_ID],
         identifier if correlation == identifier else _identifier(correlation, envelope) or identifier,
         _identifier(envelope.get("causationid"), envelope),
-        _version(envelope),
+        None if (version := envelope.get("expectedversion")) is None else _version(version, envelope),
     )
 
 
@@ -141,9 +141,8 @@ def _time(envelope: Mapping[str, Any], timestamp: float) -> str:
         raise BadMessage("INVALID_MESSAGE", f"time: {error}", envelope) from error
 
 
-def _version(envelope: Mapping[str, Any]) -> int | None:
-    version = envelope.get("expectedversion")
-    if version is None or (type(version) is int and version >= 0):
+def _version(version: Any, envelope: Mapping[str, Any]) -> int:
+    if type(version) is int and version >= 0:
         return version
     raise BadMessage("INVALID_MESSAGE", "expectedversion must be a whole number", envelope)
 

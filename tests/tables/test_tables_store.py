@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from system import ADDRESS
 
 from agents.inventory import InventoryKind
@@ -328,3 +331,11 @@ def test_a_product_is_decided_on_what_the_transaction_has_changed() -> None:
         assert stock.balance.available == left
     assert stock.balance.backordered == 1
     assert len(changes.encode()) == 3  # two reservations and a place in the queue
+
+
+@given(st.text(min_size=1) | st.text("aZ09_.~-", min_size=1))
+@example("a\n")
+@example("é")
+@example("٣")
+def test_a_segment_is_the_id_as_a_url_has_it_whichever_way_it_is_made(identifier: str) -> None:
+    assert segment(identifier) == quote(identifier, safe="").encode()
