@@ -27,6 +27,7 @@ from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5  # between two attempts to reach Kafka for the first time
+STOP_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
 REQUEST_BYTES = 2 << 20
 
@@ -41,6 +42,16 @@ class GatewayUnavailable(Exception):
 
 def _partition(key: bytes, every: Sequence[int], available: Sequence[int]) -> int:
     return every[partition_of(key, len(every))]
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """End a producer; it has a second to send what it still has."""
+    try:
+        await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+    except (TimeoutError, KafkaError):  # it would go on trying
+        with suppress(KafkaError):
+            await asyncio.wait_for(producer._sender.close(), STOP_SECONDS)
+        await producer.client.close()
 
 
 class Gateway:
@@ -72,42 +83,48 @@ class Gateway:
         for task in filter(None, (self._starting, self._looking)):
             task.cancel()
         if self._producer:
-            with suppress(asyncio.TimeoutError, KafkaError):
-                await asyncio.wait_for(self._producer.stop(), 1.0)
+            await _end(self._producer)
 
     async def send(self, messages: Sequence[CommandMessage], topic: Topic | None = None) -> None:
         """Return when every one of `messages` is durable; raise `GatewayUnavailable` when that takes too long.
 
         `topic`: where to, for commands that both kinds of aggregate take.
         """
-        if self._producer is None:
+        producer = self._producer
+        if producer is None:
             raise GatewayUnavailable("Kafka has not been reached yet: nothing was sent")
         if self._looking is not None:  # at once, and without leaving something behind that is done when it is back
             raise GatewayUnavailable("Kafka does not answer: nothing was sent")
         began = time.time_ns()
         try:
             async with asyncio.timeout(self._settings.command_timeout):
-                acknowledged = [await self._enqueue(message, topic) for message in messages]
+                acknowledged = [await self._enqueue(producer, message, topic) for message in messages]
                 for future in acknowledged:
                     await asyncio.shield(future)
         except (TimeoutError, KafkaError) as error:
-            self._looking = self._looking or asyncio.create_task(self._look(self._producer))
+            if producer is self._producer:
+                self._looking = self._looking or asyncio.create_task(self._look(producer))
             reason = f"Kafka did not take it in time ({type(error).__name__}); it may be done all the same"
             raise GatewayUnavailable(reason, [message.id for message in messages]) from error
         if traces.ON is not None:
             traces.sent(traces.ON, messages, began, time.time_ns())
 
-    async def _look(self, producer: AIOKafkaProducer) -> None:
-        """Refuse commands until the broker answers."""
-        again = AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(RETRY_SECONDS))
-        await again(answers, producer.client.fetch_all_metadata)
-        self._looking = None
+    async def _look(self, failed: AIOKafkaProducer) -> None:
+        """Refuse commands until the broker answers; then go on with another producer.
 
-    async def _enqueue(self, message: CommandMessage, topic: Topic | None) -> Any:
-        assert self._producer is not None
+        What expires in aiokafka's has its sequence number already, and the broker takes nothing behind the gap: of such
+        a partition, ever again.
+        """
+        again = AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(RETRY_SECONDS))
+        await again(answers, failed.client.fetch_all_metadata)
+        await _end(failed)
+        await self._reach()
+        self._pulse = self._looking = None
+
+    async def _enqueue(self, producer: AIOKafkaProducer, message: CommandMessage, topic: Topic | None) -> Any:
         name = self._settings.named(topic.name) if topic else self._topics[message.type]
         key = message.key.encode()
-        return await self._producer.send(name, message.encode(), key=key, headers=CONTENT_TYPE)
+        return await producer.send(name, message.encode(), key=key, headers=CONTENT_TYPE)
 
     async def _reach(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """How a process logs: a line a record, as text or as JSON. At INFO never one a message; at DEBUG one a batch."""
 
 import logging
+import time
 import traceback
 
 import orjson
@@ -8,6 +9,8 @@ import orjson
 from .messages import instant_of
 from .settings import Settings
 
+SAY_SECONDS = 10.0  # between two complaints of Kafka's client that are the same but for their numbers
+REPEATING = ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.consumer.group_coordinator", "aiokafka.producer.sender")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -34,9 +37,27 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class NotAgain(logging.Filter):
+    """Keeps a library that tries thousands of times a second from saying so each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._silent_until: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether this complaint was not made for a while."""
+        now, what = time.monotonic(), (record.name, record.msg)
+        if now < self._silent_until.get(what, 0.0):
+            return False
+        self._silent_until[what] = now + SAY_SECONDS
+        return True
+
+
 def configure(role: str, settings: Settings) -> None:
     """Log to standard error as the settings say."""
     logging.basicConfig(level=settings.log_level, format=TEXT)
+    for name in REPEATING:
+        logging.getLogger(name).addFilter(NotAgain())
     if settings.log_format == "json":
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter(role, settings.instance))

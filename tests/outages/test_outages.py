@@ -99,3 +99,26 @@ async def test_an_outage_is_said_and_survived(
     await running
     assert (await verdict(system, load.promises)).broken == []
     assert (await api("POST", "/orders", ORDER))[0] == 201
+
+
+async def test_commands_are_taken_again_after_some_were_given_up(
+    system: System, servers: dict[str, Server], api: Api
+) -> None:
+    """What expired while Kafka had no leader had a place in the producer's sequence: what came behind was refused."""
+    products = [f"given-up-{number}" for number in range(24)]
+
+    async def receive(product: str) -> int:
+        return (await api("POST", f"/inventory/{product}/receive", {"quantity": 1}))[0]
+
+    async def until_refused(product: str) -> None:
+        while await receive(product) in (200, 202):
+            pass
+
+    asking = [asyncio.create_task(until_refused(product)) for product in products]
+    await asyncio.sleep(0.5)  # of load
+    await asyncio.to_thread(servers["kafka"].stop, signal.SIGTERM)  # in order: it gives up leadership first
+    await asyncio.gather(*asking)
+    await asyncio.to_thread(servers["kafka"].start)
+    for product in products:
+        await eventually(lambda product=product: receive(product), lambda status: status == 200, 30)
+    await asyncio.to_thread(system.quiet)
