@@ -7,7 +7,7 @@ restored, positions sought.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -19,8 +19,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from .faults import fault
-from .pace import pace_fetches
 from .pulse import Pulse
+from .taking import ConsumerThread
 
 T = TypeVar("T")
 Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
@@ -77,23 +77,6 @@ class Untouched(Schema):
         return decode
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer, reading only what was committed."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # Faust knows it only together with its own exactly_once
-        return consumer
-
-    async def on_start(self) -> None:
-        """Start the consumer, its fetches taking turns."""
-        await super().on_start()
-        pace_fetches(self._consumer, self.app.pace)
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Leave liveness to our watchdog: Faust's looks at commits that are not its own here."""
-
-
 @dataclass
 class Progress:
     """Where the consumer is: the current preparation, what was handed out and what was handled."""
@@ -102,6 +85,7 @@ class Progress:
     member: Member | None = None  # of the preparation that is current
     handed: dict[TP, int] = field(default_factory=dict)  # where the next part of each input partition begins
     handled: dict[TP, int] = field(default_factory=dict)  # what the agent has finished
+    positions: dict[TP, int] = field(default_factory=dict)  # where the consumer must be: behind transactions' markers
     outstanding: Fetch | None = None
     stopped: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on, and why
 
@@ -162,7 +146,7 @@ class FetchConsumer(driver.Consumer):
             if member != self.member() or inputs != self.inputs():
                 return  # a rebalance is under way: it will prepare again
             self._read_offset.clear()
-            self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets))
+            self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets), dict(offsets))
             self._sought = True
             fault("sought")
 
@@ -207,10 +191,15 @@ class FetchConsumer(driver.Consumer):
             await self.sleep(timeout)  # nothing is assigned to us, or all of it stands still
             return
         async with self._fetching:
-            records = await self._thread.getmany(active, FETCH_SECONDS)
+            positions = self.progress.positions
+            taken = await self._thread.take({tp: positions[tp] for tp in active}, FETCH_SECONDS)
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
             return  # what was fetched across a rejoin could carry old records under the new generation
-        if fetch := self._hand_out(records, member):
+        if taken.astray:
+            await self._find_back(taken.astray)
+            return
+        self.progress.positions.update(taken.positions)
+        if fetch := self._hand_out(taken.records, member):
             fault("handed-out")
             tp, part = next(reversed(fetch.parts.items()))
             last = part.records[-1]
@@ -240,7 +229,18 @@ class FetchConsumer(driver.Consumer):
                 await asyncio.wait_for(event.wait(), seconds)
         return event.is_set()
 
-    def _hand_out(self, records: dict[Any, Sequence[ConsumerRecord]], member: Member) -> Fetch | None:
+    async def _find_back(self, astray: Mapping[TP, int]) -> None:
+        """Read again from what is handled, where something was skipped; what Kafka has deleted is no more to be had."""
+        progress = self.progress
+        begins = await self._ask(self._thread._consumer.beginning_offsets([TopicPartition(*tp) for tp in astray]))
+        for tp, at in astray.items():
+            self.log.warning("%s/%d is read at %d instead of %d", *tp, at, progress.positions[tp])
+            if at == begins[TopicPartition(*tp)] > progress.positions[tp]:
+                progress.positions[tp] = at
+        if progress is self.progress and any(progress.positions[tp] != at for tp, at in astray.items()):
+            await self.rewind()
+
+    def _hand_out(self, records: Mapping[Any, Sequence[ConsumerRecord]], member: Member) -> Fetch | None:
         parts = {}
         for partition, batch in records.items():
             tp = TP(partition.topic, partition.partition)
@@ -278,7 +278,7 @@ class FetchConsumer(driver.Consumer):
         async with self._fetching:
             if progress is self.progress and tp in progress.stopped:
                 await self._thread.seek_wait({TopicPartition(*tp): progress.handled[tp]})
-                progress.handed[tp] = progress.handled[tp]
+                progress.handed[tp] = progress.positions[tp] = progress.handled[tp]
                 del progress.stopped[tp]
 
     async def answered(self) -> bool:

@@ -26,6 +26,7 @@ from streams.app import create_app
 from streams.messages import Outcome
 from streams.process import EX_SOFTWARE
 from streams.settings import Settings
+from streams.taking import Taken
 from streams.transactions import Transactions, Write, committed_offsets
 from streams.transport import Fetch, Member, Part, Progress, fetches
 from streams.waiting import Waiting
@@ -96,9 +97,9 @@ class Rejoining:
         record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
         self.records = {TopicPartition(*tp): [record]}
 
-    async def getmany(self, *_: Any) -> Any:
+    async def take(self, *_: Any) -> Taken:
         self.group.generation += self.rejoins
-        return self.records
+        return Taken(self.records)
 
 
 @pytest.mark.parametrize("rejoins", [True, False])
@@ -106,7 +107,7 @@ async def test_a_fetch_across_a_rejoin_is_thrown_away(rejoins: bool) -> None:
     tp = TP("in", 0)
     consumer = create_app("orders", Settings()).consumer
     consumer._thread = Rejoining(tp, rejoins)
-    consumer.progress = Progress(1, Member(1, "m"), {tp: 0}, {tp: 0})
+    consumer.progress = Progress(1, Member(1, "m"), {tp: 0}, {tp: 0}, {tp: 0})
     consumer._prepared.set()
     handed = [message.value async for _, message in consumer.getmany(0.1)]
     assert [fetch.member for fetch in handed] == ([] if rejoins else [Member(1, "m")])

@@ -185,6 +185,21 @@ def test_a_fetch_that_was_dropped_is_read_again(settings: Settings, tmp_path: Pa
         wait_until(lambda: dropping.lag() == 0, 20, "no lag")
 
 
+def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Settings, tmp_path: Path) -> None:
+    """Offsets do not show that something was skipped: transactions leave markers between records."""
+    create(settings, "in", 4)
+    producing = Producing(settings)
+    with worker(settings, tmp_path, "0", "steal") as robbed:
+        wait_until(lambda: robbed.partitions() == 4, 30, "the worker")
+        producing.start()
+        wait_until(lambda: sum("stolen" in line for line in robbed.lines()) == 3, 40, "three thefts")
+        producing.stopping.set()
+        producing.join()
+        everything = set(map(str, range(producing.sent)))
+        wait_until(lambda: set(robbed.values()) >= everything, 30, "everything to be handled")
+        assert "instead of" in robbed.log.read_text()
+
+
 def test_a_stopped_partition_does_not_stop_others(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "stop", WATCHDOG="2") as stopping:

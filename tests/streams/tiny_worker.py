@@ -1,6 +1,6 @@
 """A worker that writes down what it is handed, a JSON line a part of a fetch, and commits the offsets.
 
-tiny_worker.py <journal> [hang | slow | away | stop | drop | restoring | undone | cling]
+tiny_worker.py <journal> [hang | slow | away | stop | drop | restoring | undone | cling | steal]
 """
 
 import asyncio
@@ -93,11 +93,24 @@ async def clinging() -> None:
             await asyncio.sleep(600)
 
 
+async def steal() -> None:
+    """Take what was fetched, three times, as a fetch does that nobody waits for any more."""
+    thread, times = app.consumer._thread, 3
+    while times:
+        taking = thread._consumer._fetcher.fetched_records
+        if stolen := await thread.call_thread(taking, set(app.consumer.progress.handed), 0.2):
+            times -= 1
+            write_down({"stolen": sum(map(len, stolen.values()))})
+
+
 @app.fetch_agent(Topic("in", "anything"))
 async def agent(stream: Any) -> None:
     if behaviour == "drop":
         drop_what_is_queued(stream)
+    thief: asyncio.Task[None] | None = None
     async for fetch in fetches(stream):
+        if behaviour == "steal":
+            thief = thief or asyncio.create_task(steal())
         write_down(*[part_of(fetch, tp) for tp in fetch.parts])
         if behaviour == "hang":
             await asyncio.sleep(600)
