@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from streams.logs import JsonFormatter
+from streams.logs import JsonFormatter, NotAgain
 
 
 def said(record: logging.LogRecord) -> dict[str, str]:
@@ -66,3 +66,14 @@ def test_the_setting_decides(form: str) -> None:
     else:
         (line,) = done.stderr.splitlines()
         assert {"message": "the first\nand only", "role": "api", "instance": "7"}.items() <= json.loads(line).items()
+
+
+def test_a_complaint_that_repeats_itself_is_logged_once_in_a_while() -> None:
+    seldom = NotAgain()
+
+    def passes(text: str, *arguments: object) -> bool:
+        return seldom.filter(logging.LogRecord("aiokafka", logging.ERROR, "", 0, text, arguments, None))
+
+    assert passes("Unable connect to node with id %s", 1)
+    assert not passes("Unable connect to node with id %s", 2)
+    assert passes("Unable to update metadata from %s", 1)
