@@ -49,7 +49,7 @@ async def _end(producer: AIOKafkaProducer) -> None:
     try:
         await asyncio.wait_for(producer.stop(), STOP_SECONDS)
     except (TimeoutError, KafkaError):  # it would go on trying
-        with suppress(KafkaError):
+        with suppress(TimeoutError, KafkaError):  # a request under way to a broker that is gone may outlast this too
             await asyncio.wait_for(producer._sender.close(), STOP_SECONDS)
         await producer.client.close()
 
