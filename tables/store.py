@@ -11,7 +11,7 @@ from faust.stores.base import Store
 from faust.tables import Table
 
 V = TypeVar("V")
-CACHED_VALUES = 50_000  # decoded values kept a partition
+CACHED_VALUES = 2_000  # decoded values of a generation, of which a partition keeps two
 
 
 class Codec(Protocol[V]):
@@ -27,11 +27,12 @@ class Codec(Protocol[V]):
 class Entries(Generic[V]):
     """One partition's entries: the bytes of all, and the decoded values of those used lately."""
 
-    __slots__ = ("_codec", "_decoded", "raw")
+    __slots__ = ("_codec", "_older", "_recent", "raw")
 
     def __init__(self, codec: Codec[V], raw: dict[bytes, bytes]) -> None:
         self._codec = codec
-        self._decoded: dict[bytes, V] = {}
+        self._recent: dict[bytes, V] = {}
+        self._older: dict[bytes, V] = {}  # not looked at since `_recent` began, or superseded there
         self.raw = raw
 
     def __contains__(self, key: bytes) -> bool:
@@ -39,25 +40,29 @@ class Entries(Generic[V]):
 
     def get(self, key: bytes) -> V | None:
         """Return the value of `key`."""
-        value = self._decoded.get(key)
+        value = self._recent.get(key)
         if value is None and (raw := self.raw.get(key)) is not None:
-            value = self._remember(key, self._codec.decode(key, raw))
+            value = self._older.get(key)
+            if value is None:
+                value = self._codec.decode(key, raw)
+            self._remember(key, value)
         return value
 
     def put(self, key: bytes, value: V | None, raw: bytes | None) -> None:
         """Set an entry that is in the changelog already, or drop it."""
         if raw is None or value is None:
             self.raw.pop(key, None)
-            self._decoded.pop(key, None)
+            self._recent.pop(key, None)
+            self._older.pop(key, None)
         else:
             self.raw[key] = raw
             self._remember(key, value)
 
-    def _remember(self, key: bytes, value: V) -> V:
-        if len(self._decoded) >= CACHED_VALUES and key not in self._decoded:
-            del self._decoded[next(iter(self._decoded))]
-        self._decoded[key] = value
-        return value
+    def _remember(self, key: bytes, value: V) -> None:
+        """Remember a value, and forget whole generations: one by one, a dict gets slower with each that has gone."""
+        if len(self._recent) >= CACHED_VALUES:
+            self._recent, self._older = {}, self._recent
+        self._recent[key] = value
 
 
 class Changes(Generic[V]):

@@ -1,5 +1,6 @@
 """Entries and what a transaction lays over them; what every kind of entry looks like in the changelog."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -51,6 +52,10 @@ def entries() -> Entries[str]:
     return Entries(Text(), {b"a": b"1", b"b": b"2"})
 
 
+def remembered(entries: Entries[str]) -> int:
+    return len(entries._recent) + len(entries._older)
+
+
 # --- entries
 
 
@@ -67,18 +72,60 @@ def test_an_entry_is_set_and_dropped(entries: Entries[str]) -> None:
     assert entries.get(b"b") is None
 
 
-def test_the_cache_is_bounded_and_the_entries_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def generations_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CACHED_VALUES", 10)
+
+
+@pytest.mark.usefixtures("generations_of_ten")
+def test_the_cache_is_bounded_and_the_entries_are_not() -> None:
     entries = Entries(Text(), {b"%d" % number: b"%d" % number for number in range(50)})
     for _ in range(2):
         assert [entries.get(b"%d" % number) for number in range(50)] == [str(number) for number in range(50)]
-        assert len(entries._decoded) == 10
+        assert remembered(entries) == 20
     for number in range(50, 80):
         entries.put(b"%d" % number, str(number), b"%d" % number)
         assert entries.get(b"%d" % number) == str(number)
-    assert (len(entries._decoded), len(entries.raw)) == (10, 80)
+    assert (remembered(entries), len(entries.raw)) == (20, 80)
     entries.put(b"79", "changed", b"changed")
     assert entries.get(b"79") == "changed"
+
+
+@pytest.mark.usefixtures("generations_of_ten")
+def test_a_value_that_is_used_stays_decoded(entries: Entries[str]) -> None:
+    for number in range(100):
+        entries.put(b"%d" % number, str(number), b"%d" % number)
+        assert entries.get(b"a") == "1"
+    assert entries._codec.decoded == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("generations_of_ten")
+@pytest.mark.parametrize("changed", [("3", b"3"), (None, None)])
+def test_of_a_changed_entry_no_generation_has_the_old_value(
+    entries: Entries[str], changed: tuple[str | None, bytes | None]
+) -> None:
+    assert entries.get(b"a") == "1"
+    for number in range(10):
+        entries.put(b"%d" % number, str(number), b"%d" % number)
+    assert b"a" in entries._older
+    entries.put(b"a", *changed)
+    for number in range(10, 40):
+        assert entries.get(b"a") == changed[0]
+        entries.put(b"%d" % number, str(number), b"%d" % number)
+
+
+def test_remembering_costs_the_same_however_many_were_forgotten() -> None:
+    entries = Entries(Text(), {})
+
+    def seconds(first: int) -> float:
+        began = time.process_time()
+        for number in range(first, first + 20_000):
+            entries.put(b"%d" % number, "x", b"x")
+        return time.process_time() - began
+
+    seconds(0)
+    rounds = [seconds(20_000 * number) for number in range(1, 11)]
+    assert min(rounds[5:]) < 4 * min(rounds[:5]), rounds
 
 
 # --- changes
