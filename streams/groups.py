@@ -22,6 +22,7 @@ from .settings import Settings
 PATIENCE_SECONDS = 10.0
 COUNTED = 500  # messages: further apart, a few markers do not matter
 STOP_SECONDS = 2.0
+RETRY_MS = 10  # between two looks: who leads a new consumer's partitions, and whether markers are all that is left
 
 
 class Place(NamedTuple):
@@ -73,7 +74,11 @@ class Groups:
         }
         admin = AIOKafkaAdminClient(**options)
         consumer = AIOKafkaConsumer(
-            **options, enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=50
+            **options,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=50,
+            retry_backoff_ms=RETRY_MS,
         )
         try:
             await admin.start()
@@ -125,7 +130,7 @@ async def _offsets(
         consumer.seek(at, position)
     left = set(begins)
     while left:
-        for at, records in (await consumer.getmany(*left, timeout_ms=50)).items():
+        for at, records in (await consumer.getmany(*left, timeout_ms=RETRY_MS)).items():
             found[at] += [record.offset for record in records if record.offset < ends[at]]
         left = {at for at in left if await consumer.position(at) < ends[at]}
     return found

@@ -16,6 +16,7 @@ from .topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 20.0  # the first time, 30 days are read
+RETRY_MS = 10  # between two looks who leads the partitions: a new consumer does not know
 
 
 class LetterReader:
@@ -47,6 +48,7 @@ class LetterReader:
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
+            retry_backoff_ms=RETRY_MS,
         )
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
