@@ -14,7 +14,9 @@ _ORDERS = {"total": COUNT, "pickable": COUNT, "onHold": COUNT, "byStatus": _BY_S
 _SUMMARY = record(
     ("orders", "products"),
     orders=record(tuple(_ORDERS), **_ORDERS),
-    products=record(("byStatus", "short"), byStatus=_BY_STATE, short=list_of(ref("Product"))),
+    products=record(
+        ("byStatus", "shortTotal", "short"), byStatus=_BY_STATE, shortTotal=COUNT, short=list_of(ref("Product"))
+    ),
 )
 _MILLISECONDS: Schema = {"type": "number", "minimum": 0, "description": "milliseconds from command to log"}
 _RATES = record(

@@ -4,34 +4,37 @@ import asyncio
 from typing import Any
 
 from projections.document import Document, public
-from projections.mongo.indexes import HELD, SHORT
+from projections.mongo.indexes import SHORT
 from projections.mongo.queries import Queries
 from projections.work_queue import PICKABLE
 
 STATUSES = ("REGISTERED", "PARTIALLY_SHIPPED", "SHIPPED", "PARTIALLY_DELIVERED", "DELIVERED", "CANCELLED")
 WAITING = ("PENDING", "BACKORDERED", "PARTIALLY_ALLOCATED")  # allocation statuses of orders that are not complete
 PRODUCTS = ("AVAILABLE", "OUT_OF_STOCK", "DISCONTINUED")
+ON_HOLD = {"hold.reason": {"$gte": ""}}  # any: so asked, the index alone answers
 SHOWN = 10  # products that are short
 
 
 async def counts(queries: Queries) -> dict[str, Any]:
     """Return counts of orders and products by state, and the products most units wait for."""
     orders, products = queries.collection("orders"), queries.collection("inventory")
-    questions = {
+    questions: dict[str, list[tuple[str, Document]]] = {
         "byStatus": [(name, {"status": name}) for name in STATUSES],
         "byAllocation": [(name, {"allocationStatus": name}) for name in WAITING],
-        "other": [("pickable", PICKABLE), ("onHold", HELD)],
+        "other": [("pickable", PICKABLE), ("onHold", ON_HOLD)],
     }
     asked = [where for group in questions.values() for _, where in group]
-    *found, total, short = await asyncio.gather(
-        *(orders.count_documents(where) for where in asked), orders.estimated_document_count(), _short(queries)
-    )
+    found = await asyncio.gather(*(orders.count_documents(where) for where in asked))
     numbers = iter(found)
     answered = {group: {name: next(numbers) for name, _ in pairs} for group, pairs in questions.items()}
-    by_status = await asyncio.gather(*(products.count_documents({"status": name}) for name in PRODUCTS))
+    total = sum(answered["byStatus"].values())  # MongoDB's own estimate may be wrong after a crash
+    *by_status, short_total = await asyncio.gather(
+        *(products.count_documents(where) for where in [*({"status": name} for name in PRODUCTS), SHORT])
+    )
+    shown = {"byStatus": dict(zip(PRODUCTS, by_status, strict=True)), "shortTotal": short_total}
     return {
         "orders": {"total": total, **answered.pop("other"), **answered},
-        "products": {"byStatus": dict(zip(PRODUCTS, by_status, strict=True)), "short": short},
+        "products": {**shown, "short": await _short(queries)},
     }
 
 
