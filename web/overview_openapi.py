@@ -20,8 +20,9 @@ _SUMMARY = record(
 )
 _MILLISECONDS: Schema = {"type": "number", "minimum": 0, "description": "milliseconds from command to log"}
 _RATES = record(
-    ("stepSeconds", "from", "types", "steps"),
+    ("stepSeconds", "from", "knownFrom", "types", "steps"),
     **{"stepSeconds": COUNT, "from": {**COUNT, "description": "of the first step, Unix time"}},
+    knownFrom={"type": "number", "description": "what was before is not all counted, Unix time"},
     types=list_of(TEXT),
     steps=list_of(record(("events",), events=_BY_STATE, p50=_MILLISECONDS, p99=_MILLISECONDS)),
 )

@@ -18,6 +18,7 @@ from system import Api, System, eventually
 from web.live.event import LiveEvent
 from web.live.listeners import QUEUE_BYTES, Listener, Listeners, Wanted, wake
 from web.live.position import decode, encode
+from web.live.rates import Rates
 from web.live.recent import MOST_EVENTS, Recent
 
 Message = dict[str, str]
@@ -220,3 +221,15 @@ async def _answers(session: aiohttp.ClientSession) -> bool:
             return response.status == 200
     except aiohttp.ClientError:
         return False
+
+
+def test_rates_say_since_when_all_is_counted() -> None:
+    def event(slot: int, seconds: float) -> LiveEvent:
+        return LiveEvent(slot, 0, "OrderPlaced", "order", "o", "o", "c", seconds, 0.01, b"")
+
+    whole, cut = Rates(), Rates(cut=[1, 2])
+    for rates in (whole, cut):
+        for slot, seconds in ((0, 1000.0), (1, 1010.0), (2, 1020.0), (1, 1030.0)):
+            rates.add(event(slot, seconds))
+    assert whole.as_json(1030.0)["knownFrom"] == 0
+    assert cut.as_json(1030.0)["knownFrom"] == 1020

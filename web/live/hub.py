@@ -157,7 +157,7 @@ class Hub:
         ends, least = await reader.ends(), HISTORY_RECORDS // len(reader.partitions)
         since = await reader.since(time.time() - STEP_SECONDS * STEPS)
         reader.seek([max(first, end - least) for first, end in zip(since, ends, strict=True)])
-        self.rates = Rates()
+        self.rates = Rates(slot for slot, first in enumerate(since) if reader.position[slot] > first)
         self.recent = Recent(self.settings.partitions, reader.position)
         while any(ours < end for ours, end in zip(reader.position, ends, strict=True)):
             await self._next(reader)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +24,16 @@ class Step:
 class Rates:
     """The last quarter of an hour, as far as this process has read it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cut: Iterable[int] = ()) -> None:
+        self._cut = set(cut)  # slots that are not read from the first of these minutes on
+        self.known_from = 0.0  # Unix time: what was before is not all counted
         self._steps: OrderedDict[int, Step] = OrderedDict()
 
     def add(self, event: LiveEvent) -> None:
         """Count an event when Kafka got it."""
+        if event.slot in self._cut:
+            self._cut.discard(event.slot)
+            self.known_from = max(self.known_from, event.seconds)
         number = int(event.seconds // STEP_SECONDS)
         step = self._steps.setdefault(number, Step())
         step.types[event.type] += 1
@@ -43,6 +49,7 @@ class Rates:
         return {
             "stepSeconds": STEP_SECONDS,
             "from": (last - STEPS + 1) * STEP_SECONDS,
+            "knownFrom": self.known_from,
             "types": sorted({name for step in steps if step for name in step.types}),
             "steps": [_step(step) for step in steps],
         }
