@@ -1,6 +1,8 @@
 /* Server-sent events over fetch, which can carry the token; goes on behind the last id when the connection breaks. */
 import { headers } from "./api.js";
 
+const BREATH = 1000; // milliseconds between two drawings of what changes all the time
+
 /** Call `heard(event)` for every event of `query` and `state(connected)` when that changes, until `signal` aborts. */
 export async function listen(query, heard, state, signal) {
   let last = null;
@@ -20,20 +22,22 @@ export async function listen(query, heard, state, signal) {
 
 /** Draw again when something happens to `key`, until what is drawn (`draw` returns its version) has it. */
 export function follow(key, aggregate, draw, signal) {
-  let due = 0, heard = 0;
+  let due = false, heard = 0, drawn = 0;
   const again = (pause, tries) => {
-    clearTimeout(due);
-    due = setTimeout(async () => {
-      if (signal.aborted) return;
-      const version = await draw().catch(() => 0);
+    if (due) return; // a stream of events does not put it off
+    due = true;
+    setTimeout(async () => {
+      const version = signal.aborted ? heard : await draw().catch(() => 0);
+      due = false;
+      drawn = Date.now();
       if (version < heard && tries > 0) again(300, tries - 1); // the read model is not there yet
     }, pause);
   };
   const hear = (event) => {
     if (event.source === aggregate && event.subject === key) heard = Math.max(heard, event.sequence);
-    again(150, 30);
+    again(Math.max(150, drawn + BREATH - Date.now()), 30);
   };
-  listen({ subject: key, aggregate }, hear, (connected) => { if (connected) again(0, 0); }, signal); // what came before it
+  listen({ subject: key, aggregate }, hear, (connected) => { if (connected) again(0, 30); }, signal); // what came before it
 }
 
 async function read(body, heard, reached, last) {

@@ -24,17 +24,21 @@ export function act(text, action, kind = "") {
   } }, text);
 }
 
-/** Return an element with a list page by page: `rows` turns the data so far into an element. */
-export async function paged(path, rows, signal) {
+const MOST = 500; // entries the API answers at once
+
+/** Return an element with a list page by page: `rows` turns the data so far into an element; as long as the list `like`. */
+export async function paged(path, rows, signal, { size = 50, like } = {}) {
   const place = h("div");
   let found = [], cursor = null;
-  const load = async () => {
-    const separator = path.includes("?") ? "&" : "?";
-    const answer = await list(cursor ? `${path}${separator}cursor=${encodeURIComponent(cursor)}` : path, signal);
+  const load = async (limit) => {
+    const query = `limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+    const answer = await list(`${path}${path.includes("?") ? "&" : "?"}${query}`, signal);
     found = [...found, ...answer.data];
     cursor = answer.nextCursor;
-    place.replaceChildren(rows(found), cursor ? h("div.more", {}, act("Show more", load)) : "");
+    lengths.set(place, found.length);
+    place.replaceChildren(rows(found), cursor ? h("div.more", {}, act("Show more", () => load(size))) : "");
   };
-  await load();
+  await load(Math.min(Math.max(lengths.get(like) ?? 0, size), MOST));
   return place;
 }
+const lengths = new WeakMap();

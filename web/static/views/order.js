@@ -15,10 +15,9 @@ export default async function order(page, { key }, signal) {
   const draw = async () => {
     const turn = ++asked;
     const path = `/orders/${id(key)}`;
-    const [now, explained, history, refusals] = await Promise.all([
-      get(path, signal), get(`${path}/explain`, signal), list(`${path}/events?limit=500`, signal), list(`${path}/refusals?limit=100`, signal),
+    const [now, explained, history, refusals, parked] = await Promise.all([
+      get(path, signal), get(`${path}/explain`, signal), list(`${path}/events?limit=500&sort=-sequence`, signal), list(`${path}/refusals?limit=100`, signal), lettersOf(key, signal),
     ]);
-    const parked = await lettersOf(key, signal);
     const seen = shown === null ? now : await get(`${path}?version=${shown}`, signal);
     if (turn !== asked || signal.aborted) return now.version;
     const travel = (version) => { shown = version === now.version ? null : version; return draw(); };
@@ -53,11 +52,11 @@ function head(order) {
 }
 
 function lines(order, past) {
-  const rows = order.items.map((line) => [line.lineId, productLink(line.productId), count(line.quantity), money(line.price), [
+  const rows = order.items.map((line) => [line.lineId, productLink(line.productId), count(line.quantity), [
     h("span.small", {}, UNITS.map((name) => [name, units(line, name)]).filter(([, value]) => value > 0).map(([name, value]) => `${count(value)} ${name}`).join(" · "), line.returned ? ` · ${line.returned} returned` : ""),
-    h("div.units", { "aria-hidden": "true" }, UNITS.map((name) => h(`i.u-${name}`, { style: { flexGrow: units(line, name) } })))]]);
+    h("div.units", { "aria-hidden": "true" }, UNITS.map((name) => h(`i.u-${name}`, { style: { flexGrow: units(line, name) } })))], money(line.price)]);
   return h("div", {}, h(`section.card${past ? ".past" : ""}`, { "aria-label": "Lines" }, h("header", {}, h("h2", {}, "Lines"), h("div.small.quiet", {}, `total ${money(order.totalCost)}`)),
-    table("Lines", [["line"], ["product"], ["ordered", true], ["price", true], ["where its units are"]], rows, "No lines.")));
+    table("Lines", [["line"], ["product"], ["ordered", true], ["where its units are"], ["price", true]], rows, "No lines.")));
 }
 
 function units(line, name) {
@@ -65,7 +64,8 @@ function units(line, name) {
 }
 
 function reasons({ reasons: found }) {
-  return h("section.card", { "aria-label": "What it waits for" }, h("header", {}, h("h2", {}, "What it waits for")),
+  const title = found.every((reason) => reason.waitsFor === "NOTHING") ? "Where it stands" : "What it waits for";
+  return h("section.card", { "aria-label": title }, h("header", {}, h("h2", {}, title)),
     h("ul.reasons", {}, found.map((reason) => h("li", {}, reason.message ?? reason.sentence ?? words(reason.code ?? reason.reason)))));
 }
 

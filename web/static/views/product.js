@@ -1,21 +1,25 @@
 /* One product: its figures, who waits for it, and every movement. */
-import { get, id, list } from "../api.js";
+import { get, id } from "../api.js";
 import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
 import { card, count, orderLink, sentence, table, tag, units, when } from "../format.js";
 import { follow } from "../live.js";
 import { act, paged } from "../views.js";
 
+const FEW = 20;
+
 export default async function product(page, { key }, signal) {
   const path = `/inventory/${id(key)}`;
+  let waiting, held, ledger; // drawn again, each shows as much as before
   const draw = async () => {
-    const [found, waiting, held, ledger] = await Promise.all([get(path, signal), list(`${path}/backorders?limit=50`, signal), list(`${path}/reservations?limit=50`, signal),
-      paged(`${path}/ledger?limit=50&sort=-sequence`, movements, signal)]);
+    let found;
+    [found, waiting, held, ledger] = await Promise.all([get(path, signal),
+      paged(`${path}/backorders`, queue, signal, { size: FEW, like: waiting }), paged(`${path}/reservations`, reservations, signal, { size: FEW, like: held }),
+      paged(`${path}/ledger?sort=-sequence`, movements, signal, { like: ledger })]);
     if (signal.aborted) return found.version;
-    const holds = held.data.filter((line) => line.held);
     fill(page, head(found), h("div.columns", {},
-      h("div.w5", {}, figures(found), card("w12", "Who waits", waiting.data.length ? units(found.backorderedQuantity) : null, reservations(waiting.data, "waiting", "Nobody waits for it.")),
-        card("w12", "Who holds", holds.length ? units(found.allocatedQuantity) : null, reservations(holds, "held", "Nothing is reserved."))),
+      h("div.w5", {}, figures(found), card("w12", "Who waits", found.backorderedQuantity ? `${units(found.backorderedQuantity)}, first come first` : null, waiting),
+        card("w12", "Reservations", found.allocatedQuantity ? `${units(found.allocatedQuantity)} held` : null, held)),
       card("w7", "Movements", "newest first", ledger)));
     return found.version;
   };
@@ -33,8 +37,12 @@ function figures(found) {
   return card("w12", "Units", when(found.updatedAt), h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, h("strong", {}, count(value)))))));
 }
 
-function reservations(lines, name, empty) {
-  return table(`Orders, ${name}`, [["order"], ["line"], [name, true], ["since"]], lines.map((line) => [orderLink(line.orderId), line.lineId, count(line[name]), when(line.updatedAt)]), empty);
+function queue(lines) {
+  return table("Who waits", [["order"], ["line"], ["waiting", true], ["since"]], lines.map((line) => [orderLink(line.orderId), line.lineId, count(line.waiting), when(line.updatedAt)]), "Nobody waits for it.");
+}
+
+function reservations(lines) {
+  return table("Reservations", [["order"], ["line"], ["held", true], ["waiting", true], ["since"]], lines.map((line) => [orderLink(line.orderId), line.lineId, count(line.held), count(line.waiting), when(line.updatedAt)]), "Nothing is reserved.");
 }
 
 function movements(found) {
