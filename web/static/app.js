@@ -56,7 +56,7 @@ async function find(event) {
   if (!wanted) return;
   for (const [kind, section] of [["orders", "orders"], ["inventory", "inventory"]]) {
     try {
-      await get(`/${kind}/${id(wanted)}?fields=id`.split("?")[0]);
+      await get(`/${kind}/${id(wanted)}`);
       location.hash = `#/${section}/${id(wanted)}`;
       event.target.reset();
       return;
@@ -69,6 +69,6 @@ async function find(event) {
 
 document.getElementById("find").addEventListener("submit", find);
 document.getElementById("place").addEventListener("click", () => placeOrder());
-addEventListener("hashchange", () => show());
+addEventListener("hashchange", () => { document.getElementById("dialog").close(); show(); });
 addEventListener("changed", () => show(false)); // what this page did to what it shows
 show(false);

@@ -17,6 +17,7 @@ export function show(title, content, wide = false) {
   dialog.className = wide ? "wide" : "";
   fill(dialog, h("div.inside", {}, h("h2", { id: "dialog-title" }, title), content, h("div.buttons", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Close"))));
   dialog.showModal();
+  dialog.scrollTop = 0; // it is scrolled to what has the focus
 }
 
 /** Ask for `fields` and send them; `submit(values)` returns what to say, or throws the API's Problem. */
