@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
@@ -21,6 +22,13 @@ def installation(request: pytest.FixtureRequest) -> tuple[str, Settings]:
         return url, Settings()
     system = request.getfixturevalue("system")
     return system.base, system.settings
+
+
+@pytest.fixture
+def address(installation: tuple[str, Settings]) -> str:
+    """Where the dashboard is."""
+    base = urlsplit(installation[0])
+    return f"{base.scheme}://{base.netloc}/"
 
 
 @pytest.fixture

@@ -2,21 +2,13 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from browser_page import dashboard, expect, screenshot
 from playwright.async_api import Page
 from system import Api
 
-from streams.settings import Settings
 from web.pages import PAGES
-
-
-@pytest.fixture
-def address(installation: tuple[str, Settings]) -> str:
-    base = urlsplit(installation[0])
-    return f"{base.scheme}://{base.netloc}/"
 
 
 async def place(page: Page, product: str, quantity: int, order: str) -> None:

@@ -10,9 +10,10 @@ export function chart(label, series, { area = true } = {}) {
   const y = (value) => HEIGHT - (value / most) * (HEIGHT - 4);
   const parts = [0.5, 1].map((part) => h("line.grid", { x1: 0, x2: WIDTH, y1: y(most * part), y2: y(most * part) }));
   series.forEach((values, number) => {
-    const line = path(values, x, y);
-    if (area && number === 0 && line) parts.push(h("path.area", { d: `M0 ${HEIGHT}${line.replaceAll("M", "L")}L${WIDTH} ${HEIGHT}Z` }));
-    parts.push(h(number ? "path.stroke.second" : "path.stroke", { d: line }));
+    const line = path(values, x, y), first = values.findIndex((value) => value !== null);
+    if (area && number === 0 && line) parts.push(h("path.area", { d: `M${x(first, values.length)} ${HEIGHT}${line.replaceAll("M", "L")}L${WIDTH} ${HEIGHT}Z` }));
+    const kind = number ? ".second" : "";
+    parts.push(h(`path.stroke${kind}`, { d: line }), h(`path.stroke.dots${kind}`, { d: dots(values, x, y) }));
   });
   return { most, element: h("svg.chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, ...parts) };
 }
@@ -25,6 +26,12 @@ function path(values, x, y) {
     pen = "L";
   });
   return drawn;
+}
+
+/** Return the values that have no neighbour: a line does not show them. */
+function dots(values, x, y) {
+  const alone = (value, place) => value !== null && (values[place - 1] ?? null) === null && (values[place + 1] ?? null) === null;
+  return values.map((value, place) => (alone(value, place) ? `M${x(place, values.length).toFixed(1)} ${y(value).toFixed(1)}h0.01` : "")).join("");
 }
 
 function nice(value) {

@@ -19,6 +19,23 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Put `children` in the place of what `parent` has, where they differ: focus and a click that has begun stay. For what does not act. */
+export function renew(parent, ...children) {
+  merge(parent, fill(parent.cloneNode(false), ...children));
+  return parent;
+}
+
+function merge(old, fresh) {
+  const nodes = [...fresh.childNodes];
+  if (old.childNodes.length !== nodes.length) { old.replaceChildren(...nodes); return; }
+  nodes.forEach((node, place) => {
+    const there = old.childNodes[place];
+    if (there.isEqualNode(node)) return;
+    if (node.hasChildNodes() && there.cloneNode(false).isEqualNode(node.cloneNode(false))) merge(there, node);
+    else there.replaceWith(node);
+  });
+}
+
 /** Put `children` in the place of what `parent` has. */
 export function fill(parent, ...children) {
   parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));

@@ -5,11 +5,12 @@ import { id } from "./api.js";
 const number = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const dated = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "medium" });
 
 export const count = (value) => number.format(value ?? 0);
-export const units = (value, noun = "unit") => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
-export const money = (value) => (value ? `${value.value} ${value.currency}` : "");
+export const units = (value, noun = "unit", many = `${noun}s`) => `${count(value)} ${value === 1 ? noun : many}`;
+export const money = (value) => (value ? `${value.value.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",")} ${value.currency}` : "");
 export const milliseconds = (value) => (value === null || value === undefined ? "–" : value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`);
 
 /** Return `ORDER_ON_HOLD` as "order on hold". */
@@ -20,9 +21,18 @@ export const sentence = (name) => name.replace(/(?<=[a-z])(?=[A-Z])/g, " ").repl
 export function when(time, precise = false) {
   if (!time) return "";
   const date = new Date(time);
-  const today = date.toDateString() === new Date().toDateString();
-  return h("time", { datetime: time, title: full.format(date) }, today || precise ? clock.format(date) : day.format(date));
+  const now = new Date(), today = date.toDateString() === now.toDateString();
+  const shown = today || precise ? clock : date.getFullYear() === now.getFullYear() ? day : dated;
+  return h("time", { datetime: time, title: full.format(date) }, shown.format(date));
 }
+
+/** Return how long ago a time is, in the largest unit there is one of. */
+export function age(time) {
+  const seconds = Math.max((Date.now() - new Date(time)) / 1000, 0);
+  const [length, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([each]) => seconds >= each) ?? [1, "s"];
+  return h("time", { datetime: time, title: full.format(new Date(time)) }, `${count(Math.floor(seconds / length))} ${unit}`);
+}
+export const clockTime = (seconds) => clock.format(new Date(seconds * 1000));
 
 const TONES = {
   REGISTERED: "", PARTIALLY_SHIPPED: "info", SHIPPED: "info", PARTIALLY_DELIVERED: "good", DELIVERED: "good", CANCELLED: "bad",
@@ -30,9 +40,9 @@ const TONES = {
   AVAILABLE: "good", OUT_OF_STOCK: "warn", DISCONTINUED: "bad",
 };
 export const tag = (code, tone = TONES[code] ?? "") => (code ? h(`span.tag${tone ? `.${tone}` : ""}`, {}, words(code)) : "");
-export const orderLink = (order) => h("a.mono", { href: `#/orders/${id(order)}` }, order);
-export const productLink = (product) => h("a.mono", { href: `#/inventory/${id(product)}` }, product);
-export const customerLink = (customer) => h("a", { href: `#/orders?customerId=${id(customer)}` }, customer);
+export const orderLink = (order) => h("a.id.mono", { href: `#/orders/${id(order)}`, title: order }, order);
+export const productLink = (product) => h("a.id.mono", { href: `#/inventory/${id(product)}`, title: product }, product);
+export const customerLink = (customer) => h("a.id", { href: `#/orders?customerId=${id(customer)}`, title: customer }, customer);
 
 /** Return a table; `columns` are [title, is it a number], `rows` lists of cells; a caption for who cannot see it. */
 export function table(caption, columns, rows, empty) {

@@ -1,121 +1,91 @@
-/* What goes on: how many orders are where, how fast they move, what is short, and whether the pipeline is well. */
-import { get, id } from "../api.js";
+/* What goes on: how many orders are where, what is short and who waits, whether the pipeline is well, and how fast all is. */
+import { get, list } from "../api.js";
 import { chart } from "../chart.js";
-import { fill, h } from "../dom.js";
-import { card, count, milliseconds, orderLink, productLink, sentence, table, tag, units, when } from "../format.js";
-import { listen } from "../live.js";
+import { fill, h, renew } from "../dom.js";
+import { age, card, clockTime, count, customerLink, milliseconds, orderLink, productLink, table, tag, units } from "../format.js";
 import { every } from "../views.js";
+import { flow, underWay, waiting } from "./flow.js";
+import { happening } from "./happening.js";
+import { known, lately } from "./lately.js";
 
-const MINUTE = 12; // steps of 5 seconds
-const KEPT = 60;
+const SHORT = 5; // products named
+const LONGEST = 5; // orders named
 
 export default async function overview(page, _, signal) {
-  const parts = Object.fromEntries(["lead", "flow", "throughput", "latency", "short", "roles", "events"].map((name) => [name, h("div")]));
-  const known = { rates: null, summary: null, pipeline: null };
-  const draw = () => { lead(parts.lead, known); if (known.summary) flow(parts.flow, known.summary, known.rates); };
-  await every(2000, signal, async () => { known.summary = await get("/summary", signal); draw(); fill(parts.short, short(known.summary.products.short)); });
+  const parts = Object.fromEntries(["lead", "flow", "throughput", "latency", "short", "longest", "roles", "events"].map((name) => [name, h("div")]));
+  const found = { rates: null, summary: null, pipeline: null };
+  const draw = () => { renew(parts.lead, lead(found)); renew(parts.flow, flow(found.summary, found.rates)); };
+  await every(2000, signal, async () => { found.summary = await get("/summary", signal); draw(); renew(parts.short, short(found.summary.products)); });
+  const failed = (place) => (error) => fill(place, h("p.empty", {}, error.message));
   fill(page, h("h1.hidden", {}, "Overview"), parts.lead,
     card("w12", "Orders", h("a", { href: "#/orders" }, "all orders"), parts.flow),
-    h("div.columns", {},
-      card("w4", "Events a second", "last 15 minutes", h("div.body", {}, parts.throughput)),
-      card("w4", "From command to log", "last 15 minutes", h("div.body", {}, parts.latency)),
+    h("div.columns.even", {},
       card("w4", "Short", h("a", { href: "#/inventory" }, "inventory"), parts.short),
-      card("w7", "Happening now", h("span", { id: "live" }, "connecting …"), parts.events),
-      card("w5", "Pipeline", h("a", { href: "#/pipeline" }, "details"), parts.roles)));
-  every(5000, signal, async () => { known.rates = await get("/rates", signal); draw(); rates(parts, known.rates); }).catch((error) => fill(parts.throughput, h("p.empty", {}, error.message)));
-  every(5000, signal, async () => { known.pipeline = await get("/pipeline", signal); draw(); fill(parts.roles, roles(known.pipeline)); }).catch((error) => fill(parts.roles, h("p.empty", {}, error.message)));
-  events(parts.events, signal);
+      card("w4", "Waiting longest", "for stock", parts.longest),
+      card("w4", "Pipeline", h("a", { href: "#/pipeline" }, "details"), parts.roles),
+      card("w8", "Happening now", h("span", { id: "live" }, "connecting …"), parts.events),
+      card("w4", "Speed", "last 15 minutes", h("div.body", {}, parts.throughput, parts.latency))));
+  every(5000, signal, async () => { found.rates = await get("/rates", signal); draw(); rates(parts, found.rates); }).catch(failed(parts.throughput));
+  every(5000, signal, async () => { found.pipeline = await get("/pipeline", signal); draw(); renew(parts.roles, roles(found.pipeline)); }).catch(failed(parts.roles));
+  every(5000, signal, async () => { renew(parts.longest, longest(waiting(found.summary.orders) ? await waitLongest(signal) : [])); }).catch(failed(parts.longest));
+  happening(parts.events, signal);
 }
 
-function lead(place, { summary, pipeline }) {
-  if (!summary) return;
-  const { orders, products } = summary;
+function lead({ summary: { orders, products }, pipeline }) {
   const open = orders.total - orders.byStatus.DELIVERED - orders.byStatus.CANCELLED;
-  const waits = orders.byAllocation.BACKORDERED + orders.byAllocation.PARTIALLY_ALLOCATED;
   const strong = (value) => h("strong", {}, count(value));
-  const behind = pipeline?.roles.filter((role) => role.lag > 0 || !role.workers) ?? [];
-  fill(place, h("p.lead", {}, strong(open), " of ", strong(orders.total), " orders are open: ", strong(orders.pickable), " ready to ship, ", strong(waits), " waiting for stock, ",
-    strong(orders.byStatus.SHIPPED + orders.byStatus.PARTIALLY_SHIPPED + orders.byStatus.PARTIALLY_DELIVERED), " under way. ",
-    products.short.length ? [strong(products.short.length), products.short.length === 1 ? " product is short. " : " products are short. "] : "Nothing is short. ",
-    pipeline && (behind.length ? `${behind.map((role) => role.role).join(", ")} ${behind.length === 1 ? "is" : "are"} behind.` : "The pipeline is caught up.")));
+  return h("p.lead", {}, strong(open), " of ", strong(orders.total), " orders are open: ", strong(orders.pickable), " ready to ship, ", strong(waiting(orders)), " waiting for stock, ",
+    strong(underWay(orders)), " under way, ", strong(orders.onHold), " on hold. ",
+    products.shortTotal ? [strong(products.shortTotal), products.shortTotal === 1 ? " product is short. " : " products are short. "] : "Nothing is short. ", pipeline && health(pipeline));
 }
 
-function rate(rates, ...types) {
-  if (!rates) return null;
-  return rates.steps.slice(-MINUTE - 1, -1).reduce((sum, step) => sum + types.reduce((all, type) => all + (step.events[type] ?? 0), 0), 0);
-}
-
-function flow(place, { orders }, rates) {
-  const most = Math.max(orders.total, 1);
-  const short = orders.byAllocation.BACKORDERED + orders.byAllocation.PARTIALLY_ALLOCATED;
-  const transit = orders.byStatus.SHIPPED + orders.byStatus.PARTIALLY_SHIPPED + orders.byStatus.PARTIALLY_DELIVERED;
-  const stages = [
-    ["Being allocated", orders.byAllocation.PENDING, "#/orders?allocationStatus=PENDING", rate(rates, "OrderPlaced"), "placed"],
-    ["Waiting for stock", short, "#/orders?allocationStatus=BACKORDERED", rate(rates, "StockBackordered"), "backordered", short > 0],
-    ["Ready to ship", orders.pickable, "#/work", rate(rates, "StockReserved"), "reserved"],
-    ["Under way", transit, "#/orders?status=SHIPPED", rate(rates, "ShipmentCreated"), "shipped"],
-    ["Delivered", orders.byStatus.DELIVERED, "#/orders?status=DELIVERED", rate(rates, "ShipmentDelivered"), "delivered"],
+function health({ roles: found, parked }) {
+  const lag = found.reduce((sum, role) => sum + role.lag, 0);
+  const idle = found.filter((role) => !role.workers).map((role) => role.role);
+  return [
+    idle.length ? [h("strong.wrong", {}, `Nobody works on ${idle.join(", ")}.`), " "] : "",
+    lag ? [h("strong", {}, count(lag)), lag === 1 ? " message waits to be handled. " : " messages wait to be handled. "] : idle.length ? "" : "The pipeline is caught up. ",
+    parked === null ? h("strong.wrong", {}, "The dead letters cannot be read.") : parked.letters ? h("a.wrong", { href: "#/pipeline" }, h("strong.wrong", {}, units(parked.letters, "command"), parked.letters === 1 ? " is parked." : " are parked.")) : "No command is parked.",
   ];
-  fill(place, h("div.flow", {}, stages.map(([name, value, href, moved, verb, warn]) =>
-    h("a.stage", { href, class: warn ? "warn" : "" }, h("span.stage-count", {}, count(value)), h("span.stage-name", {}, name),
-      h("span.stage-bar", {}, h("i", { style: { width: `${Math.sqrt(value / most) * 100}%` } })),
-      h("span.stage-rate", {}, moved === null ? "" : moved ? `${count(moved)} ${verb} in the last minute` : "none in the last minute")))),
-  h("div.aside", {}, h("span", {}, h("strong", {}, count(orders.onHold)), " on hold"),
-    h("a", { href: "#/orders?status=CANCELLED" }, h("strong", {}, count(orders.byStatus.CANCELLED)), " cancelled"),
-    h("span", {}, h("strong", {}, count(orders.byStatus.PARTIALLY_SHIPPED)), " shipped in part"),
-    h("span", {}, h("strong", {}, count(orders.total)), " in all")));
 }
 
-function rates(parts, { steps, stepSeconds }) {
-  const seen = steps.slice(0, -1);
-  const sums = seen.map((step) => Object.values(step.events).reduce((a, b) => a + b, 0) / stepSeconds);
+function short({ short: products, shortTotal }) {
+  const left = shortTotal - SHORT;
+  return [table("Products that orders wait for", [["product"], ["units", true], ["status"]],
+    products.slice(0, SHORT).map((product) => [productLink(product.productId), count(product.backorderedQuantity), tag(product.status)]), "No product is short."),
+  left > 0 ? h("p.rest", {}, h("a", { href: "#/inventory" }, `and ${units(left, "product")} more`)) : ""];
+}
+
+/** Return the orders that wait for stock the longest, of those that wait for all of it and for a part. */
+async function waitLongest(signal) {
+  const pages = await Promise.all(["BACKORDERED", "PARTIALLY_ALLOCATED"].map((status) => list(`/orders?allocationStatus=${status}&sort=createdAt&limit=${LONGEST}`, signal)));
+  return pages.flatMap((page) => page.data).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1)).slice(0, LONGEST);
+}
+
+function longest(orders) {
+  return table("Orders that wait the longest", [["order"], ["customer"], ["for", true]], orders.map((order) => [orderLink(order.id), customerLink(order.customerId), age(order.createdAt)]), "Nobody waits for stock.");
+}
+
+function rates(parts, found) {
+  const { steps } = found;
+  const sums = steps.slice(0, -1).map((step, place) => (known(found, place) ? Object.values(step.events).reduce((a, b) => a + b, 0) / found.stepSeconds : null));
   const all = chart("Events a second over the last 15 minutes", [sums]);
-  const now = sums.slice(-MINUTE).reduce((a, b) => a + b, 0) / MINUTE;
-  fill(parts.throughput, h("div.figures", {}, h("div", {}, h("b", {}, now.toFixed(now < 10 ? 1 : 0)), h("span", {}, "last minute")), h("div", {}, h("b", {}, Math.max(...sums).toFixed(0)), h("span", {}, "highest"))), all.element, axis(Math.max(...sums) ? all.most : 0, ""));
-  const p50 = seen.map((step) => step.p50), p99 = seen.map((step) => step.p99);
+  const most = Math.max(...sums, 0), { seconds, events } = lately(found), now = seconds ? events() / seconds : 0;
+  const since = known(found, 0) ? "15 min ago" : `counted since ${clockTime(found.knownFrom)}`;
+  fill(parts.throughput, h("div.figures", {}, h("h3", {}, "Events a second"), figure(count(Number(now.toFixed(now < 10 ? 1 : 0))), seconds < 60 ? `last ${seconds} s` : "last minute"), figure(count(Math.round(most)), "highest")), all.element, axis(since, most && all.most, ""));
+  const p50 = steps.slice(0, -1).map((step) => step.p50), p99 = steps.slice(0, -1).map((step) => step.p99);
   const both = chart("Milliseconds from command to log, median and 99th percentile, over the last 15 minutes", [p50, p99], { area: false });
   const newest = (values) => values.filter((value) => value !== null).at(-1) ?? null;
-  fill(parts.latency, h("div.figures", {}, h("div", {}, h("b", {}, milliseconds(newest(p50))), h("span", {}, h("i.key"), "median")), h("div", {}, h("b", {}, milliseconds(newest(p99))), h("span", {}, h("i.key.second"), "99 of 100"))), both.element, axis(newest(p99) === null ? 0 : both.most, " ms"));
+  fill(parts.latency, h("div.figures", {}, h("h3", {}, "Command to log"), figure(milliseconds(newest(p50)), [h("i.key"), "median"]), figure(milliseconds(newest(p99)), [h("i.key.second"), "99 of 100"])), both.element, axis("15 min ago", newest(p99) === null ? 0 : both.most, " ms"));
 }
 
-const axis = (most, unit) => h("div.axis", {}, h("span", {}, "15 min ago"), h("span", {}, most ? `scale 0–${count(most)}${unit}` : "nothing happened"), h("span", {}, "now"));
-
-function short(products) {
-  return table("Products that orders wait for", [["product"], ["waiting", true], ["status"]],
-    products.map((product) => [productLink(product.productId), count(product.backorderedQuantity), tag(product.status)]), "Nobody waits for stock.");
-}
+const figure = (value, name) => h("div", {}, h("b", {}, value), h("span", {}, name));
+const axis = (since, most, unit) => h("div.axis", {}, h("span", {}, since), h("span", {}, most ? `scale 0–${count(most)}${unit}` : "nothing happened"), h("span", {}, "now"));
 
 function roles({ roles: found, parked }) {
-  return [h("div.scroll", {}, table("Roles", [["role"], ["workers", true], ["not handled yet", true]], found.map((role) =>
-    [h("span.row", {}, h(`i.dot${role.workers ? (role.lag ? ".warn" : "") : ".bad"}`), role.role), role.workers || h("span.tag.bad", {}, "none"), count(role.lag)]), "No roles.")),
+  return [table("Roles", [["role"], ["workers", true], ["not handled yet", true]], found.map((role) =>
+    [h("span.named", {}, h(`i.dot${role.workers ? (role.lag ? ".warn" : "") : ".bad"}`), role.role), role.workers || h("span.tag.bad", {}, "none"), count(role.lag)]), "No roles."),
   h("div.aside", {}, parked === null ? "The dead letters cannot be read." : parked.letters
-    ? h("a", { href: "#/pipeline" }, h("strong", {}, units(parked.letters, "command")), " parked, of ", units(parked.aggregates, "order or product"))
+    ? h("a.wrong", { href: "#/pipeline" }, h("strong.wrong", {}, units(parked.letters, "command")), " parked, of ", units(parked.aggregates, "order or product", "orders or products"))
     : "No command is parked.")];
-}
-
-async function events(place, signal) {
-  const rows = h("ol.events", { "aria-label": "Newest events first", tabindex: "0" });
-  const empty = h("p.empty", {}, "Nothing has happened lately.");
-  fill(place, empty, rows);
-  let waiting = [], drawing = false;
-  const draw = () => {
-    drawing = false;
-    const live = document.getElementById("live");
-    waiting.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0)); // partitions are read one after the other
-    rows.prepend(...waiting.slice(-KEPT).reverse().map(event));
-    waiting = [];
-    while (rows.childElementCount > KEPT) rows.lastChild.remove();
-    empty.hidden = rows.childElementCount > 0;
-    if (live) live.textContent = "live";
-  };
-  listen({ recent: "30" }, (heard) => { waiting.push(heard); if (!drawing) { drawing = true; setTimeout(draw, 250); } },
-    (connected) => { const live = document.getElementById("live"); if (live) live.textContent = connected ? "live" : "reconnecting …"; }, signal);
-}
-
-function event(heard) {
-  const isOrder = heard.source === "order";
-  const { data } = heard;
-  const more = isOrder ? data.reason ?? data.carrier ?? "" : data.orderId ?? data.reason ?? "";
-  return h("li", {}, when(heard.time, true), h("span", {}, sentence(heard.type)), h("span.what", {}, isOrder ? orderLink(heard.subject) : productLink(heard.subject), more ? ` · ${more}` : ""),
-    h("span.small.quiet.mono", { title: `${heard.kafkatopic}, partition ${heard.kafkapartition}, offset ${heard.kafkaoffset}` }, `${heard.kafkapartition}@${heard.kafkaoffset}`));
 }

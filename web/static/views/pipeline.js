@@ -1,7 +1,7 @@
 /* Whether messages flow: roles and their lag, read models, and what could not be handled. */
 import { get, list } from "../api.js";
 import { discard, retry } from "../commands.js";
-import { fill, h } from "../dom.js";
+import { fill, h, renew } from "../dom.js";
 import { show } from "../forms.js";
 import { card, count, orderLink, productLink, sentence, table, units, when, words } from "../format.js";
 import { act, every } from "../views.js";
@@ -11,15 +11,25 @@ export default async function pipeline(page, _, signal) {
   const state = h("span.quiet");
   const load = async () => {
     const [found, projections, parked, invalid] = await Promise.all([get("/pipeline", signal), list("/projections", signal), list("/letters?limit=100", signal), list("/letters?kind=invalid&limit=20", signal)]);
-    fill(parts.roles, roles(found));
-    fill(parts.parked, letters(parked.data));
-    fill(parts.others, refused(invalid.data));
-    fill(parts.projections, models(projections.data));
-    fill(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
+    renew(parts.roles, roles(found));
+    unlessSame(parts.parked, parked.data, letters);
+    unlessSame(parts.others, invalid.data, refused);
+    renew(parts.projections, models(projections.data));
+    renew(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
   };
   await every(5000, signal, load);
   fill(page, h("div.title", {}, h("h1", {}, "Pipeline"), state), card("w12", "Roles", "messages not handled yet, by partition", parts.roles),
     card("w12", "Parked commands", "they wait in order behind the first that failed", parts.parked), card("w12", "Read models", null, parts.projections), card("w12", "Refused messages", "newest first; no commands, or not readable", parts.others));
+}
+
+const drawn = new WeakMap();
+
+/** Draw `data` in `place`, unless it is what is there: whoever is about to press a button of it still has it. */
+function unlessSame(place, data, draw) {
+  const text = JSON.stringify(data);
+  if (drawn.get(place) === text) return;
+  drawn.set(place, text);
+  fill(place, draw(data));
 }
 
 function roles({ roles: found }) {

@@ -1,0 +1,113 @@
+"""What must stay so in the dashboard when there is much: nothing is wider than a phone, a refresh loses nothing."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from browser_page import dashboard, expect, screenshot
+from system import Api
+
+PHONE = {"width": 375, "height": 812}
+LONG = "an-identifier-of-an-external-catalogue-that-is-as-long-as-some-are"
+WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+async def test_nothing_is_wider_than_a_phone(api: Api, address: str, unique: Callable[[str], str]) -> None:
+    product, order = unique(LONG), unique(LONG)
+    await api.stock(product, 1)
+    await api.place((product, 3), orderId=order, customerId=f"a-customer@{LONG}.example")
+    await api.order(order, lambda each: each["allocationStatus"] == "PARTIALLY_ALLOCATED")
+    async with dashboard(address) as page:
+        await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        for name in ("Overview", "Orders", "Inventory", "Work queue", "Pipeline"):
+            await page.get_by_role("navigation", name="Sections").get_by_role("link", name=name).click()
+            await expect(page.get_by_role("heading", level=1, name=name)).to_be_attached()
+            assert not await page.evaluate(WIDER), name
+            await screenshot(page, f"phone-{name.lower().replace(' ', '-')}")
+        for kind, key in (("inventory", product), ("orders", order)):
+            await page.goto(f"{address}#/{kind}/{key}")
+            await expect(page.get_by_role("heading", level=1, name=key)).to_be_visible()
+            assert not await page.evaluate(WIDER), kind
+            await screenshot(page, f"phone-{kind}-one")
+
+
+async def test_a_refresh_leaves_the_focus_where_it_is(address: str) -> None:
+    async with dashboard(address) as page:
+        link = page.get_by_role("link", name="Ready to ship")
+        await link.focus()
+        for _ in range(2):
+            async with page.expect_response(lambda each: each.url.endswith("/summary")):
+                pass
+        await expect(link).to_be_focused()
+
+
+async def test_a_list_stays_as_long_as_it_was_when_something_happens(
+    api: Api, address: str, unique: Callable[[str], str]
+) -> None:
+    product = unique("boots")
+    for quantity in range(1, 61):
+        await api.stock(product, quantity)
+    async with dashboard(f"{address}#/inventory/{product}") as page:
+        rows = page.get_by_role("region", name="Movements").locator("tbody tr")
+        await expect(rows).to_have_count(50)
+        await page.get_by_role("button", name="Show more").click()
+        await expect(rows).to_have_count(60)
+        await api.stock(product, 100)
+        await expect(rows.first).to_contain_text("100")
+        assert await rows.count() in (60, 61)
+
+
+async def test_who_waits_is_listed_page_by_page(api: Api, address: str, unique: Callable[[str], str]) -> None:
+    product = unique("tent")
+    await api.stock(product, 1)
+    placed = [await api.place((product, 2), orderId=unique("o")) for _ in range(25)]
+    await asyncio.gather(*(api.order(each["id"], lambda o: o["allocationStatus"] != "PENDING") for each in placed))
+    async with dashboard(f"{address}#/inventory/{product}") as page:
+        card = page.get_by_role("region", name="Who waits")
+        await expect(card).to_contain_text("49 units, first come first")
+        await expect(card.locator("tbody tr")).to_have_count(20)
+        await card.get_by_role("button", name="Show more").click()
+        await expect(card.locator("tbody tr")).to_have_count(25)
+
+
+async def test_a_message_begins_at_its_top_and_goes_with_its_page(
+    api: Api, address: str, unique: Callable[[str], str]
+) -> None:
+    order = unique("o")
+    await api.place((unique("boots"), 1), orderId=order)
+    await api.order(order)
+    async with dashboard(f"{address}#/orders") as page:
+        await page.goto(f"{address}#/orders/{order}")
+        await page.get_by_role("button", name="Message").last.click()
+        await expect(page.get_by_role("dialog").get_by_role("heading", name="Message")).to_be_in_viewport()
+        await page.go_back()
+        await expect(page.get_by_role("heading", level=1, name="Orders")).to_be_visible()
+        await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+RATES: dict[str, Any] = {
+    "stepSeconds": 5,
+    "from": 1000,
+    "steps": [{"events": {"OrderPlaced": 10, "OrderHeld": 1}}] * 180,
+}
+
+
+@pytest.mark.parametrize(("known_from", "seconds", "placed"), [(0, 60, 120), (1870, 25, 50), (1899, 0, 0)])
+async def test_what_was_not_counted_is_not_said(address: str, known_from: int, seconds: int, placed: int) -> None:
+    ask = """async (rates) => {
+        const { lately } = await import("/static/views/lately.js");
+        const { seconds, events } = lately(rates);
+        return [seconds, events("OrderPlaced")];
+    }"""
+    async with dashboard(address) as page:
+        assert await page.evaluate(ask, {**RATES, "knownFrom": known_from}) == [seconds, placed]
+
+
+async def test_a_value_without_neighbours_is_drawn(address: str) -> None:
+    ask = """async (values) => {
+        const { chart } = await import("/static/chart.js");
+        return chart("", [values]).element.querySelector(".dots").getAttribute("d").split("M").length - 1;
+    }"""
+    async with dashboard(address) as page:
+        assert await page.evaluate(ask, [None, 5, None, 1, 2, None, 3]) == 2
