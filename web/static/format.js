@@ -11,7 +11,7 @@ const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "m
 export const count = (value) => number.format(value ?? 0);
 export const units = (value, noun = "unit", many = `${noun}s`) => `${count(value)} ${value === 1 ? noun : many}`;
 export const money = (value) => (value ? `${value.value.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",")} ${value.currency}` : "");
-export const milliseconds = (value) => (value === null || value === undefined ? "–" : value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`);
+export const milliseconds = (value) => (value === null || value === undefined ? "–" : value < 1000 ? `${Math.round(value)} ms` : `${count(Number((value / 1000).toFixed(1)))} s`);
 
 /** Return `ORDER_ON_HOLD` as "order on hold". */
 export const words = (code) => (code ?? "").replaceAll("_", " ").toLowerCase();

@@ -1,6 +1,6 @@
 /* The stages orders go through: how many are in each, and how many got there lately. */
 import { h } from "../dom.js";
-import { count } from "../format.js";
+import { count, units } from "../format.js";
 import { lately } from "./lately.js";
 
 export const waiting = ({ byAllocation }) => byAllocation.BACKORDERED + byAllocation.PARTIALLY_ALLOCATED;
@@ -12,8 +12,8 @@ const stock = (name) => `#/orders?allocationStatus=${name}`;
 /** Return the stages as [name, event that leads to it, verb, parts]; parts are [orders, what they are, where they are listed]. */
 const stages = ({ byStatus, byAllocation, pickable }) => [
   ["Being allocated", "OrderPlaced", "placed", [[byAllocation.PENDING, "", stock("PENDING")]]],
-  ["Waiting for stock", "StockBackordered", "lines backordered", [[byAllocation.BACKORDERED, "with nothing yet", stock("BACKORDERED")], [byAllocation.PARTIALLY_ALLOCATED, "with a part", stock("PARTIALLY_ALLOCATED")]]],
-  ["Ready to ship", "StockReserved", "lines reserved", [[pickable, "", "#/work"]]],
+  ["Waiting for stock", "StockBackordered", "lines", [[byAllocation.BACKORDERED, "with nothing yet", stock("BACKORDERED")], [byAllocation.PARTIALLY_ALLOCATED, "with a part", stock("PARTIALLY_ALLOCATED")]]],
+  ["Ready to ship", "StockReserved", "lines", [[pickable, "", "#/work"]]],
   ["Under way", "ShipmentCreated", "shipped", [[byStatus.SHIPPED, "shipped", status("SHIPPED")], [byStatus.PARTIALLY_SHIPPED, "shipped in part", status("PARTIALLY_SHIPPED")], [byStatus.PARTIALLY_DELIVERED, "delivered in part", status("PARTIALLY_DELIVERED")]]],
   ["Delivered", "ShipmentDelivered", "delivered", [[byStatus.DELIVERED, "", status("DELIVERED")]]],
 ];
@@ -35,6 +35,6 @@ function stage([name, type, verb, parts], most, rates) {
 function moved(rates, type, verb) {
   const { seconds, events } = rates ? lately(rates) : { seconds: 0 };
   if (!seconds) return "";
-  const span = seconds < 60 ? `${seconds} s` : "minute";
-  return events(type) ? `${count(events(type))} ${verb} in the last ${span}` : `none in the last ${span}`;
+  const many = events(type), span = seconds < 60 ? `${seconds} s` : "minute";
+  return many ? `${verb === "lines" ? units(many, "line") : `${count(many)} ${verb}`} in the last ${span}` : `none in the last ${span}`;
 }

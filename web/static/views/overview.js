@@ -72,15 +72,15 @@ function rates(parts, found) {
   const all = chart("Events a second over the last 15 minutes", [sums]);
   const most = Math.max(...sums, 0), { seconds, events } = lately(found), now = seconds ? events() / seconds : 0;
   const since = known(found, 0) ? "15 min ago" : `counted since ${clockTime(found.knownFrom)}`;
-  fill(parts.throughput, h("div.figures", {}, h("h3", {}, "Events a second"), figure(count(Number(now.toFixed(now < 10 ? 1 : 0))), seconds < 60 ? `last ${seconds} s` : "last minute"), figure(count(Math.round(most)), "highest")), all.element, axis(since, most && all.most, ""));
+  fill(parts.throughput, h("div.figures", {}, h("h3", {}, "Events a second"), figure(count(Number(now.toFixed(now < 10 ? 1 : 0))), seconds < 60 ? `last ${seconds} s` : "last minute"), figure(count(Math.round(most)), "highest")), all.element, axis(since, most && count(all.most)));
   const p50 = steps.slice(0, -1).map((step) => step.p50), p99 = steps.slice(0, -1).map((step) => step.p99);
   const both = chart("Milliseconds from command to log, median and 99th percentile, over the last 15 minutes", [p50, p99], { area: false });
   const newest = (values) => values.filter((value) => value !== null).at(-1) ?? null;
-  fill(parts.latency, h("div.figures", {}, h("h3", {}, "Command to log"), figure(milliseconds(newest(p50)), [h("i.key"), "median"]), figure(milliseconds(newest(p99)), [h("i.key.second"), "99 of 100"])), both.element, axis("15 min ago", newest(p99) === null ? 0 : both.most, " ms"));
+  fill(parts.latency, h("div.figures", {}, h("h3", {}, "Command to log"), figure(milliseconds(newest(p50)), [h("i.key"), "median"]), figure(milliseconds(newest(p99)), [h("i.key.second"), "99 of 100"])), both.element, axis("15 min ago", newest(p99) === null ? 0 : milliseconds(both.most)));
 }
 
 const figure = (value, name) => h("div", {}, h("b", {}, value), h("span", {}, name));
-const axis = (since, most, unit) => h("div.axis", {}, h("span", {}, since), h("span", {}, most ? `scale 0–${count(most)}${unit}` : "nothing happened"), h("span", {}, "now"));
+const axis = (since, most) => h("div.axis", {}, h("span", {}, since), h("span", {}, most ? `scale 0 to ${most}` : "nothing happened"), h("span", {}, "now"));
 
 function roles({ roles: found, parked }) {
   return [table("Roles", [["role"], ["workers", true], ["not handled yet", true]], found.map((role) =>
