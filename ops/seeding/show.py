@@ -3,7 +3,7 @@
 from collections import Counter
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 
 from domain.orders.state import OrderStatus
 from ops.seeding.result import Seeded
@@ -27,7 +27,8 @@ def _orders(seeded: Seeded) -> Table:
 
 
 def _products(seeded: Seeded) -> Table:
-    table = Table("product", "status", title="products", title_justify="left")
+    whole = Column("product", overflow="fold")  # an id that is cut off cannot be looked up
+    table = Table(whole, "status", title="products", title_justify="left")
     for column in ("on hand", "allocated", "available", "backordered"):
         table.add_column(column, justify="right")
     for product in seeded.products:
