@@ -44,7 +44,7 @@ class Outcomes:
             consumer = self._new_consumer()
             try:
                 await consumer.start()
-                pace_fetches(consumer, self._settings.pace / 10)
+                pace_fetches(consumer, self._settings.pace / 10, awaited=True)
                 await self._position(consumer)
                 self.ready = True
                 await self._read(consumer)

@@ -16,8 +16,11 @@ from bench.suite import Bench
 from streams.messages import now
 
 PAUSE_SECONDS = 0.01  # between two orders of an idle system
-LOOK_SECONDS = 0.001  # between two looks whether an order is visible
-LOOKED_FOR = 10  # every so manieth order of a load
+LOOK_SECONDS = (
+    0.001  # between two looks whether an order is visible: who looks all the time takes a core from who works
+)
+LOOK_SECONDS_IN_LOAD = 0.003
+LOOKED_FOR = 40  # every so manieth order of a load
 
 Seconds = list[float]
 
@@ -53,7 +56,7 @@ async def one_at_a_time(install: Install, count: int) -> tuple[Seconds, Seconds]
             answer = await connection.ask("POST", "/orders", order(run, abs(number) if number >= 0 else number + 10**9))
             assert answer.status == 201, answer.body
             decided = time.perf_counter() - begun
-            await _visible(connection, answer, 0)
+            await _visible(connection, answer, LOOK_SECONDS)
             if number >= 0:
                 outcome.append(decided)
                 visible.append(time.perf_counter() - begun)
@@ -77,7 +80,7 @@ async def at_rate(install: Install, rate: float, seconds: float) -> tuple[Second
         assert answer.status == 201, answer.body
         outcome.append(time.perf_counter() - due)
         if number % LOOKED_FOR == 0:
-            await _visible(connection, answer, LOOK_SECONDS)
+            await _visible(connection, answer, LOOK_SECONDS_IN_LOAD)
             visible.append(time.perf_counter() - due)
         idle.append(connection)
 

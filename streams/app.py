@@ -21,7 +21,7 @@ from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-PACE = {"orders": 0.1, "projector": 0.15}  # of the pace setting: HTTP clients wait for these
+AWAITED = {"orders": 0.1, "projector": 0.15}  # roles that HTTP clients wait for, and their share of the pace setting
 QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 
 
@@ -66,7 +66,8 @@ class RoleApp(faust.App):
     prepare: Prepare  # input partitions → the offset each is to be read from
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
     input_topics: tuple[Topic, ...] = ()
-    pace: float = 0.0  # least seconds between two fetches
+    pace: float = 0.0  # seconds between two fetches under load
+    awaited: bool = False  # by HTTP clients
     waiting_for: str | None = None  # what is away, said on /readyz
     telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
 
@@ -150,5 +151,5 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         worker_redirect_stdouts=False,
     )
     app.settings = settings
-    app.pace = settings.pace * PACE.get(role, 1.0)
+    app.pace, app.awaited = settings.pace * AWAITED.get(role, 1.0), role in AWAITED
     return app
