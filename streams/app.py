@@ -22,6 +22,7 @@ from .watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 AWAITED = {"orders": 0.1, "projector": 0.15}  # roles that HTTP clients wait for, and their share of the pace setting
+UNAWAITED = 0.5  # the others' share
 QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 
 
@@ -151,5 +152,5 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         worker_redirect_stdouts=False,
     )
     app.settings = settings
-    app.pace, app.awaited = settings.pace * AWAITED.get(role, 1.0), role in AWAITED
+    app.pace, app.awaited = settings.pace * AWAITED.get(role, UNAWAITED), role in AWAITED
     return app

@@ -15,6 +15,7 @@ from aiokafka.protocol.fetch import FetchRequest
 
 UNPACED_FETCHES = 8  # made at once after a pause
 BUSY_BYTES = 1_000_000  # fetched in a second: where somebody waits, the pace is full from there on
+MUCH_BYTES = 256 << 10  # in one fetch: there is a backlog, and nothing has to gather
 FORGET_SECONDS = 0.5  # what came before counts less and less
 # aiokafka leaves partitions with records that nobody took for so long out of the next fetch, and what comes to them
 # then waits until it is answered: 1.5 s, where nothing else comes. Its default of 0.1 s is shorter than a transaction
@@ -24,7 +25,7 @@ FETCHES = "fetches"  # what aiokafka's client calls the connection
 
 
 class Turns:
-    """Hands out turns, `seconds` apart once `UNPACED_FETCHES` were taken at once.
+    """Hands out turns, `seconds` apart once `UNPACED_FETCHES` were taken at once; after one that brought much, at once.
 
     `awaited`: for who waits for what comes, they are the closer the less that is.
     """
@@ -47,6 +48,8 @@ class Turns:
         """Count what a turn brought, in bytes."""
         now = asyncio.get_running_loop().time()
         self._bytes, self._counted = self._left(now) + size, now
+        if size >= MUCH_BYTES:
+            self._due = min(self._due, now + UNPACED_FETCHES * self._apart(now))  # the next one's turn is now
 
     def _apart(self, now: float) -> float:
         if not self._awaited:

@@ -11,7 +11,7 @@ from faust.stores.base import Store
 from faust.tables import Table
 
 V = TypeVar("V")
-CACHED_VALUES = 1_000  # decoded values of a generation, of which a partition keeps two
+CACHED_VALUES = 2_000  # decoded values of a generation, of which a partition keeps two
 
 
 class Codec(Protocol[V]):

@@ -6,7 +6,7 @@ import time
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from real_kafka import create
 
-from streams.pace import BUSY_BYTES, FORGET_SECONDS, UNPACED_FETCHES, UNTAKEN_SECONDS, Turns, pace_fetches
+from streams.pace import BUSY_BYTES, FORGET_SECONDS, MUCH_BYTES, UNPACED_FETCHES, UNTAKEN_SECONDS, Turns, pace_fetches
 from streams.settings import Settings
 
 
@@ -52,10 +52,16 @@ async def test_a_few_turns_are_taken_at_once_and_the_others_steadily() -> None:
     assert 0.15 < await seconds_of(turns, 3, 0) < 1
 
 
+async def test_a_backlog_is_fetched_as_fast_as_it_goes() -> None:
+    turns = Turns(0.1)
+    assert await seconds_of(turns, 5 * UNPACED_FETCHES, MUCH_BYTES) < 0.1
+
+
 async def test_where_somebody_waits_for_it_little_is_fetched_at_once_and_much_at_the_full_pace() -> None:
     turns = Turns(0.1, awaited=True)
     assert await seconds_of(turns, 10 * UNPACED_FETCHES, 100) < 0.1
-    turns.came(int(10 * BUSY_BYTES * FORGET_SECONDS))
+    for _ in range(100):
+        turns.came(int(BUSY_BYTES * FORGET_SECONDS / 10))
     assert 0.15 < await seconds_of(turns, UNPACED_FETCHES + 3, 0) < 1
 
 
