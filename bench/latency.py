@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import uvloop
 
 from bench.client import Answer, Connection
-from bench.figure import Figure, Found, percentile
+from bench.figure import Figure, Found, Profile, percentile
 from bench.flow import PRODUCTS, stock_up, wait_visible
 from bench.http import order, place_orders
-from bench.stacks import Install
+from bench.stacks import Install, Spent
 from bench.suite import Bench
 from streams.messages import now
 
@@ -36,8 +36,11 @@ def latency(bench: Bench) -> Iterator[Found]:
     else:
         known_rate = known.median
     bench.say("latencies at half load")
-    outcome, visible = uvloop.run(at_rate(bench.main, known_rate / 2, bench.sizes.half_load))
-    yield from _figures("half", f"at half load: {known_rate / 2:,.0f}/s, arriving evenly", outcome, visible)
+    rate, seconds, spent = known_rate / 2, bench.sizes.half_load, Spent(bench.main)
+    outcome, visible = uvloop.run(at_rate(bench.main, rate, seconds))
+    yield from _figures("half", f"at half load: {rate:,.0f}/s, arriving evenly", outcome, visible)
+    per_order = {name: 1000 * each / int(rate * seconds) for name, each in spent.each().items()}
+    yield Profile("HTTP, half load", "order", per_order)
 
 
 def _figures(key: str, how: str, outcome: Seconds, visible: Seconds) -> Iterator[Found]:
