@@ -27,14 +27,11 @@ Seconds = list[float]
 
 def latency(bench: Bench) -> Iterator[Found]:
     """Yield the latencies of an idle system, then those at half of the rate that 32 connections reach."""
+    warm = uvloop.run(place_orders(bench.main, bench.sizes.orders, 32)).load.rate
     outcome, visible = uvloop.run(one_at_a_time(bench.main, bench.sizes.singles))
     yield from _figures("idle", "one at a time", outcome, visible)
     known = bench.results.figure("http.32.rate")
-    if known is None:
-        bench.say("how many orders a second there can be")
-        known_rate = uvloop.run(place_orders(bench.main, bench.sizes.orders, 32)).load.rate
-    else:
-        known_rate = known.median
+    known_rate = warm if known is None else known.median
     bench.say("latencies at half load")
     rate, seconds, spent = known_rate / 2, bench.sizes.half_load, Spent(bench.main)
     outcome, visible = uvloop.run(at_rate(bench.main, rate, seconds))
