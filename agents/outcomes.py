@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.messages import Outcome
-from streams.pace import pace_fetches
+from streams.pace import pace_fetches, turns_of
 from streams.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
 from streams.waiting import Waiting
@@ -44,7 +44,7 @@ class Outcomes:
             consumer = self._new_consumer()
             try:
                 await consumer.start()
-                pace_fetches(consumer, self._settings.pace / 10, awaited=True)
+                pace_fetches(consumer, turns_of("api", self._settings))
                 await self._position(consumer)
                 self.ready = True
                 await self._read(consumer)

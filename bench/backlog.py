@@ -52,8 +52,8 @@ def reservations(product: str, count: int) -> list[Message]:
     return [command(product, "ReserveStock", wanted | {"orderId": str(uuid.uuid4())}) for _ in range(count)]
 
 
-def connected(settings: Settings, *, at_once: bool = False) -> Producer:
-    """Return a producer that has found Kafka, which takes it half a second: no part of what is measured."""
+def send(settings: Settings, topic: str, messages: Iterable[Message], *, at_once: bool = False) -> None:
+    """Send messages in bulk; return when all are durable. `at_once`: nobody reads any before that."""
     producer = Producer(
         {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
         | {
@@ -64,20 +64,6 @@ def connected(settings: Settings, *, at_once: bool = False) -> Producer:
         }
         | ({"transactional.id": f"bench-{uuid.uuid4()}"} if at_once else {})
     )
-    producer.list_topics(timeout=60)
-    return producer
-
-
-def send(
-    settings: Settings,
-    topic: str,
-    messages: Iterable[Message],
-    *,
-    at_once: bool = False,
-    producer: Producer | None = None,
-) -> None:
-    """Send messages in bulk; return when all are durable. `at_once`: nobody reads any before that."""
-    producer = producer or connected(settings, at_once=at_once)
     if at_once:
         producer.init_transactions(60)
         producer.begin_transaction()

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import uvloop
 
-from bench.backlog import Message, connected, place_order, send
+from bench.backlog import Message, place_order, send
 from bench.client import Connection
 from bench.figure import Figure, Found, Profile
 from bench.stacks import Install, Spent
@@ -64,9 +64,8 @@ async def place(install: Install, count: int, hot: str | None = None) -> Flowed:
         place_order(f"{run}-{number}", hot or products[number % PRODUCTS], products[(number + 7) % PRODUCTS])
         for number in range(count)
     ]
-    producer, watch = await asyncio.to_thread(connected, install.settings), Watch(install, commands)
-    spent, began = Spent(install), time.perf_counter()
-    await asyncio.to_thread(send, install.settings, ORDER_COMMANDS.name, commands, producer=producer)
+    watch, spent, began = Watch(install, commands), Spent(install), time.perf_counter()
+    await asyncio.to_thread(send, install.settings, ORDER_COMMANDS.name, commands)
     await watch.all_visible()
     seconds = time.perf_counter() - began
     install.placed += count

@@ -16,10 +16,8 @@ from bench.suite import Bench
 from streams.messages import now
 
 PAUSE_SECONDS = 0.01  # between two orders of an idle system
-LOOK_SECONDS = (
-    0.001  # between two looks whether an order is visible: who looks all the time takes a core from who works
-)
-LOOK_SECONDS_IN_LOAD = 0.003
+# Between two looks whether an order is visible: who looks all the time takes a core from those that work.
+LOOK_SECONDS, LOOK_SECONDS_IN_LOAD = 0.001, 0.003
 LOOKED_FOR = 40  # every so manieth order of a load
 
 Seconds = list[float]

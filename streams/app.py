@@ -11,6 +11,7 @@ from faust.types import TP
 from mode import Service
 from yarl import URL
 
+from .pace import Turns, turns_of
 from .process import end_process
 from .pulse import until_kafka_answers
 from .recovery import PreparedTables
@@ -21,8 +22,6 @@ from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-AWAITED = {"orders": 0.1, "projector": 0.15}  # roles that HTTP clients wait for, and their share of the pace setting
-UNAWAITED = 0.5  # the others' share
 QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 
 
@@ -67,8 +66,7 @@ class RoleApp(faust.App):
     prepare: Prepare  # input partitions → the offset each is to be read from
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
     input_topics: tuple[Topic, ...] = ()
-    pace: float = 0.0  # seconds between two fetches under load
-    awaited: bool = False  # by HTTP clients
+    turns: Turns  # that its fetches take
     waiting_for: str | None = None  # what is away, said on /readyz
     telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
 
@@ -152,5 +150,5 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         worker_redirect_stdouts=False,
     )
     app.settings = settings
-    app.pace, app.awaited = settings.pace * AWAITED.get(role, UNAWAITED), role in AWAITED
+    app.turns = turns_of(role, settings)
     return app

@@ -13,6 +13,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
+from .settings import Role, Settings
+
+AWAITED = {"orders": 0.2, "api": 0.2, "projector": 0.3}  # roles HTTP clients wait for: their share of the pace setting
 UNPACED_FETCHES = 8  # made at once after a pause
 BUSY_BYTES = 1_000_000  # fetched in a second: where somebody waits, the pace is full from there on
 MUCH_BYTES = 256 << 10  # in one fetch: there is a backlog, and nothing has to gather
@@ -60,6 +63,11 @@ class Turns:
         return self._bytes * math.exp((self._counted - now) / FORGET_SECONDS)
 
 
+def turns_of(role: Role, settings: Settings) -> Turns:
+    """Return the turns of what a role fetches."""
+    return Turns(settings.pace * AWAITED.get(role, 1.0), awaited=role in AWAITED)
+
+
 class Fetches:
     """aiokafka's client, as its fetcher has it: fetches go over a connection of their own, and are counted.
 
@@ -82,9 +90,9 @@ class Fetches:
         return answer
 
 
-def pace_fetches(consumer: AIOKafkaConsumer, seconds: float, *, awaited: bool = False) -> None:
+def pace_fetches(consumer: AIOKafkaConsumer, turns: Turns) -> None:
     """Make a started consumer's fetch requests take turns, on a connection of their own."""
-    turns, fetcher = Turns(seconds, awaited=awaited), consumer._fetcher
+    fetcher = consumer._fetcher
     send = fetcher._proc_fetch_request
 
     async def send_in_turn(assignment: Any, node_id: int, request: Any) -> Any:

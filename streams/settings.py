@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     transaction_timeout: float = Field(10.0, gt=0, description="an abandoned transaction is aborted after this")
     fetch_bytes: int = Field(256 << 10, gt=0, description="of one partition in one fetch: the most a transaction holds")
     pace: float = Field(
-        0.2, ge=0, description="between two fetches under load: the longer, the larger the transactions"
+        0.1, ge=0, description="between two fetches under load: the longer, the larger the transactions"
     )
     watchdog: float = Field(30.0, gt=0, description="lag without progress for this long ends the worker")
     restart_pause: float = Field(10.0, gt=0, description="longest wait before `up` starts an ended process again")

@@ -28,13 +28,18 @@ async def counts(queries: Queries) -> dict[str, Any]:
     numbers = iter(found)
     answered = {group: {name: next(numbers) for name, _ in pairs} for group, pairs in questions.items()}
     total = sum(answered["byStatus"].values())  # MongoDB's own estimate may be wrong after a crash
-    *by_status, short_total = await asyncio.gather(
-        *(products.count_documents(where) for where in [*({"status": name} for name in PRODUCTS), SHORT])
+    *by_status, short_total, short = await asyncio.gather(
+        *(products.count_documents({"status": name}) for name in PRODUCTS),
+        products.count_documents(SHORT),
+        _short(queries),
     )
-    shown = {"byStatus": dict(zip(PRODUCTS, by_status, strict=True)), "shortTotal": short_total}
     return {
         "orders": {"total": total, **answered.pop("other"), **answered},
-        "products": {**shown, "short": await _short(queries)},
+        "products": {
+            "byStatus": dict(zip(PRODUCTS, by_status, strict=True)),
+            "shortTotal": short_total,
+            "short": short,
+        },
     }
 
 

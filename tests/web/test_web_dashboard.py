@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from browser_page import dashboard, expect, screenshot
+from playwright.async_api import ViewportSize
 from system import Api
 
-PHONE = {"width": 375, "height": 812}
+PHONE = ViewportSize(width=375, height=812)
 LONG = "an-identifier-of-an-external-catalogue-that-is-as-long-as-some-are"
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
@@ -19,7 +20,7 @@ async def test_nothing_is_wider_than_a_phone(api: Api, address: str, unique: Cal
     await api.place((product, 3), orderId=order, customerId=f"a-customer@{LONG}.example")
     await api.order(order, lambda each: each["allocationStatus"] == "PARTIALLY_ALLOCATED")
     async with dashboard(address) as page:
-        await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        await page.set_viewport_size(PHONE)
         for name in ("Overview", "Orders", "Inventory", "Work queue", "Pipeline"):
             await page.get_by_role("navigation", name="Sections").get_by_role("link", name=name).click()
             await expect(page.get_by_role("heading", level=1, name=name)).to_be_attached()
