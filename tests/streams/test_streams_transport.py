@@ -107,6 +107,14 @@ class Producing(threading.Thread):
         assert producer.flush(30) == 0
 
 
+def stop_when_handled(producing: Producing, handling: Worker) -> None:
+    """Produce no more; return when all that was produced is handled."""
+    producing.stopping.set()
+    producing.join(30)
+    everything = {str(number) for number in range(producing.sent)}
+    wait_until(lambda: set(handling.values()) >= everything, 30, "everything to be handled")
+
+
 def assert_contiguous(lines: list[Any]) -> None:
     """Per epoch and partition, each part begins where the one before it ended, and has every record of it."""
     ended: dict[tuple[int, int], int] = {}
@@ -175,10 +183,7 @@ def test_a_fetch_that_was_dropped_is_read_again(settings: Settings, tmp_path: Pa
         wait_until(lambda: dropping.partitions() == 4, 30, "the worker")
         producing.start()
         wait_until(lambda: sum("dropped" in line for line in dropping.lines()) == 2, 40, "two dropped fetches")
-        producing.stopping.set()
-        producing.join(30)
-        everything = {str(number) for number in range(producing.sent)}
-        wait_until(lambda: set(dropping.values()) >= everything, 30, "everything to be handled")
+        stop_when_handled(producing, dropping)
         lines = [line for line in dropping.lines() if "dropped" not in line]
         assert_contiguous(lines)
         assert len({line["epoch"] for line in lines}) >= 3  # each drop was followed by a new preparation
@@ -193,10 +198,7 @@ def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Setting
         wait_until(lambda: robbed.partitions() == 4, 30, "the worker")
         producing.start()
         wait_until(lambda: sum("stolen" in line for line in robbed.lines()) == 3, 40, "three thefts")
-        producing.stopping.set()
-        producing.join()
-        everything = set(map(str, range(producing.sent)))
-        wait_until(lambda: set(robbed.values()) >= everything, 30, "everything to be handled")
+        stop_when_handled(producing, robbed)
         assert "instead of" in robbed.log.read_text()
 
 
