@@ -11,7 +11,7 @@ import psutil
 from ops.kafka import JARS
 
 PACKAGES = (
-    "faust-streaming", "aiokafka", "confluent-kafka", "pydantic", "orjson", "motor", "aiohttp", "uvloop",
+    "faust-streaming", "aiokafka", "confluent-kafka", "pydantic", "orjson", "pymongo", "aiohttp", "uvloop",
 )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ groups begin at the new topic's start, and remember its id. What the old one hel
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from confluent_kafka import Producer
@@ -119,7 +119,7 @@ def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic
 
 async def _projected_others(settings: Settings, ids: Mapping[str, str]) -> set[str]:
     """Return the topics that were projected when they were others."""
-    with _mongo(settings) as mongo:
+    async with _mongo(settings) as mongo:
         with_id = mongo.collection(PROGRESS).find({"topicId": {"$exists": True}}, {"topic": 1, "topicId": 1})
         return {each["topic"] async for each in with_id if each["topicId"] != ids.get(each["topic"], each["topicId"])}
 
@@ -129,7 +129,7 @@ async def _forget_progress(settings: Settings, topics: set[str]) -> None:
 
     Sums know it by offsets of the old topic: they are told that they have nothing of the new one.
     """
-    with _mongo(settings) as mongo:
+    async with _mongo(settings) as mongo:
         for versions in (await Registry(mongo).read()).values():
             for version in versions.versions:
                 one = versions.projection(version.number)
@@ -140,12 +140,12 @@ async def _forget_progress(settings: Settings, topics: set[str]) -> None:
             await mongo.durable(collection).delete_many({"topic": {"$in": sorted(topics)}})
 
 
-@contextmanager
-def _mongo(settings: Settings) -> Iterator[Mongo]:
+@asynccontextmanager
+async def _mongo(settings: Settings) -> AsyncIterator[Mongo]:
     mongo = Mongo(settings)
     try:
         yield mongo
     except PyMongoError as error:
         raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}. Nothing was adopted.") from error
     finally:
-        mongo.close()
+        await mongo.close()

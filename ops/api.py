@@ -104,7 +104,7 @@ class Api:
         await self.versions.stop()
         await self.outcomes.stop()
         await self.gateway.stop()
-        self.mongo.close()
+        await self.mongo.close()
 
     async def reasons(self) -> dict[str, str]:
         """Return why the process is not ready; nothing when it is."""

@@ -41,7 +41,7 @@ async def run(settings: Settings, repair: bool) -> Report:
     except PyMongoError as error:
         raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}") from error
     finally:
-        mongo.close()
+        await mongo.close()
     report.seconds = time.monotonic() - began
     return report
 

@@ -39,7 +39,7 @@ async def examine(settings: Settings) -> list[Finding]:
         try:
             found += [*await stores.database(mongo), *await machine.clocks(mongo)]
         finally:
-            mongo.close()
+            await mongo.close()
     return found
 
 

@@ -163,7 +163,7 @@ async def _build(share: Share, say: Say) -> None:
     except PyMongoError as error:
         raise Unavailable(f"MongoDB at {share.settings.mongo} does not answer: {error}. Run it again.") from error
     finally:
-        mongo.close()
+        await mongo.close()
 
 
 async def _read(share: Share, projection: Projection, runner: Runner, skipped: Any, say: Say) -> None:

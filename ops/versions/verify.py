@@ -129,7 +129,7 @@ class _Pair:
     async def _sample(self, size: int) -> list[bytes]:
         found: set[bytes] = set()
         for collection in (self.live, self.version):
-            cursor = collection.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
+            cursor = await collection.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
             found |= {_id_of(document.raw) async for document in cursor}
         return sorted(found)
 

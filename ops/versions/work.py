@@ -52,7 +52,7 @@ async def work(settings: Settings, name: str | None = None) -> AsyncIterator[Wor
     except PyMongoError as error:
         raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}.") from error
     finally:
-        mongo.close()
+        await mongo.close()
 
 
 def newest(name: str) -> Projection:

@@ -3,14 +3,15 @@
 from typing import Any, TypeAlias
 
 from bson.codec_options import CodecOptions
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo import WriteConcern
+from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 
 from projections.document import Document
 from streams import traces
 from streams.settings import Settings
 
-Collection: TypeAlias = "AsyncIOMotorCollection[Document]"
+Collection: TypeAlias = AsyncCollection[Document]
 SERVER_SELECTION_MS = 2_000  # without a server for so long, say so: the projector waits and tries again
 SOCKET_MS = 30_000  # a connection that was silently cut must not hang a projector for ever
 
@@ -34,7 +35,7 @@ class Mongo:
     """The installation's database; `close` it when done."""
 
     def __init__(self, settings: Settings) -> None:
-        self.client: Any = AsyncIOMotorClient(
+        self.client: AsyncMongoClient[Document] = AsyncMongoClient(
             settings.mongo,
             tz_aware=True,
             uuidRepresentation="standard",
@@ -43,12 +44,12 @@ class Mongo:
             appname="fulfillment",
             event_listeners=_listeners(),
         )
-        self.database: AsyncIOMotorDatabase[Document] = self.client.get_database(
+        self.database: AsyncDatabase[Document] = self.client.get_database(
             settings.named(settings.database),
             codec_options=CodecOptions(tz_aware=True),
             write_concern=REPLICATED,
         )
-        self._collections: dict[str, Collection] = {}  # Motor's take 20 µs to make
+        self._collections: dict[str, Collection] = {}  # they take a while to make
 
     def collection(self, name: str) -> Collection:
         """Return a collection whose writes survive what its replica set survives."""
@@ -64,6 +65,6 @@ class Mongo:
         """Return once the database answers; `PyMongoError` when it does not."""
         await self.database.command("ping")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close all connections."""
-        self.client.close()
+        await self.client.close()

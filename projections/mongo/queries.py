@@ -143,7 +143,7 @@ class Queries:
         before = {"productId": product_id, "waiting": {"$gt": 0}, "place": {"$lt": place}}
         total = {"_id": None, "lines": {"$sum": 1}, "units": {"$sum": "$waiting"}}
         stages: list[Document] = [{"$match": before}, {"$limit": most}, {"$group": total}]
-        found = await self.collection("reservations").aggregate(stages).to_list(None)
+        found = await (await self.collection("reservations").aggregate(stages)).to_list(None)
         return (found[0]["lines"], found[0]["units"]) if found else (0, 0)
 
     async def reached(self, name: str, at: TopicPartition) -> int:

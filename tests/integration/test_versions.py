@@ -25,7 +25,7 @@ READERS = 4
 async def mongo(system: System) -> AsyncIterator[Mongo]:
     mongo = Mongo(system.settings)
     yield mongo
-    mongo.close()
+    await mongo.close()
 
 
 async def cli(system: System, *arguments: str, check: bool = True, **env: str) -> Any:

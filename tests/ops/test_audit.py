@@ -30,7 +30,7 @@ async def audit(system: System, repair: bool = False) -> tuple[Report, list[Drif
 async def mongo(system: System) -> AsyncIterator[Mongo]:
     mongo = Mongo(system.settings)
     yield mongo
-    mongo.close()
+    await mongo.close()
 
 
 @pytest.fixture

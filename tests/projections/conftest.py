@@ -43,7 +43,7 @@ async def mongo(settings: Settings) -> AsyncIterator[Mongo]:
     await create_indexes(mongo, PROJECTIONS)
     yield mongo
     await mongo.client.drop_database(mongo.database.name)
-    mongo.close()
+    await mongo.close()
 
 
 @pytest.fixture

@@ -74,4 +74,4 @@ async def test_everyone_hears_of_a_database_that_is_away():
     asking = Asking(nowhere.collection("things"))
     results = await asyncio.gather(*(asking.find(name) for name in ("1", "2")), return_exceptions=True)
     assert all(isinstance(result, PyMongoError) for result in results)
-    nowhere.close()
+    await nowhere.close()

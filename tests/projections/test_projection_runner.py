@@ -195,7 +195,7 @@ async def test_a_database_that_is_away_loses_nothing(settings: Settings, mongo: 
     away = Runner(nowhere, settings)
     with pytest.raises(PyMongoError):
         await away.apply(EVERYTHING)
-    nowhere.close()
+    await nowhere.close()
     away._mongo = mongo
     await away.apply(EVERYTHING)
     counted = await dump(mongo)

@@ -41,7 +41,7 @@ async def api(installation: tuple[str, Settings]) -> AsyncIterator[Api]:
 async def mongo(installation: tuple[str, Settings]) -> AsyncIterator[Mongo]:
     mongo = Mongo(installation[1])
     yield mongo
-    mongo.close()
+    await mongo.close()
 
 
 @pytest.fixture
