@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="the least of so many is shown")
     asked = parser.parse_args()
     settings, log = Settings(), Log(Settings())
-    events = histories(asked.events // EVENTS_AN_ORDER, asked.events // EVENTS_A_PRODUCT)
+    events = histories(round(asked.events / EVENTS_AN_ORDER), round(asked.events / EVENTS_A_PRODUCT))
     log.write(Write(settings.named(topic), -1, key, value) for topic, key, value in events)
     gc.freeze()
     gc.disable()  # as the builder does

@@ -42,7 +42,7 @@ def logs(servers: Servers, folder: Path, each: int) -> Install:
     """Return an installation without roles, with about `each` events in both event topics."""
     install = Install(servers, folder, "replay", "")
     install.run("topics", "create")
-    fill(install.settings, max(1, each // EVENTS_AN_ORDER), max(1, each // EVENTS_A_PRODUCT))
+    fill(install.settings, max(1, round(each / EVENTS_AN_ORDER)), max(1, round(each / EVENTS_A_PRODUCT)))
     return install
 
 

@@ -11,9 +11,8 @@ import os
 import queue
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any, NamedTuple
 
 from pymongo.errors import PyMongoError
@@ -30,9 +29,11 @@ from projections.stopped import Stopped
 from projections.table import shape_of
 from streams.settings import Settings
 
-BATCH = 10_000  # records a process folds in memory before it writes
+TOGETHER = 100_000  # records all processes hold, 10 kB each: what is folded together is written once
+LEAST = 5_000  # records a process folds before it writes, however many processes there are
+ROOM = 1_000  # bytes a record: where they are larger, fewer are held
 SMALL = 20_000  # records for which further processes are not worth their start
-COLLECT_AFTER = 100  # batches: what looks for cycles looks at all the views that are remembered, and finds few
+COLLECT_AFTER = 1_000_000  # records: what looks for cycles looks at all the views that are remembered, and finds few
 LOOK_SECONDS = 0.1
 
 
@@ -61,6 +62,7 @@ class Share:
     topic_ids: Mapping[str, str]
     starts: Mapping[int, int]
     ends: Mapping[int, int]
+    batch: int = TOGETHER  # records it folds before it writes
 
 
 Say = Callable[[int], None]  # so many offsets more are done
@@ -86,9 +88,10 @@ async def build(
     say: Say,
 ) -> None:
     """Build partitions of a version from `starts` to `ends`; `CannotBuild` at an event that cannot be projected."""
-    whole = Share(settings, projection.name, projection.shape, projection.version, topic_ids, starts, ends)
     total = sum(ends.values()) - sum(starts.values())
     processes = min(os.cpu_count() or 1, len(ends)) if total > SMALL else 1
+    shape, batch = (projection.name, projection.shape, projection.version), max(TOGETHER // processes, LEAST)
+    whole = Share(settings, *shape, topic_ids, starts, ends, batch)
     if processes == 1:
         await _build(whole, say)
     else:
@@ -168,23 +171,35 @@ async def _build(share: Share, say: Say) -> None:
 
 async def _read(share: Share, projection: Projection, runner: Runner, skipped: Any, say: Say) -> None:
     topic = share.settings.named(projection.topic.name)
-    gathered: dict[int, list[BulkRecord]] = defaultdict(list)  # by partition
-    waiting, done, batches = 0, sum(share.starts.values()), count(1)
+    gathered, done, uncollected = Gathered(), sum(share.starts.values()), 0
     with records.Log(share.settings, projection.topic.name, share.starts) as log:
         for batch in log.upto(share.ends):
-            for record in batch:
-                number = record.partition()
-                gathered[number].append(
-                    BulkRecord(record.key(), record.value(), number, record.offset(), record.timestamp()[1])
-                )
-            waiting += len(batch)
-            if waiting >= BATCH:
-                await runner.apply({(topic, number): of for number, of in gathered.items()}, skipped)
-                gathered, waiting = defaultdict(list), 0
+            gathered.add(batch)
+            if gathered.count >= share.batch or gathered.bytes >= share.batch * ROOM:
+                uncollected += gathered.count
+                await runner.apply({(topic, number): of for number, of in gathered.records.items()}, skipped)
+                gathered = Gathered()
                 reached = sum(min(log.positions[number], end) for number, end in share.ends.items())
                 say(reached - done)
                 done = reached
-                if next(batches) % COLLECT_AFTER == 0:
+                if uncollected >= COLLECT_AFTER:
                     gc.collect()
-        await runner.apply({(topic, number): of for number, of in gathered.items()}, skipped)
+                    uncollected = 0
+        await runner.apply({(topic, number): of for number, of in gathered.records.items()}, skipped)
         say(sum(share.ends.values()) - done)
+
+
+class Gathered:
+    """Records that are folded together."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, list[BulkRecord]] = defaultdict(list)  # by partition
+        self.count = self.bytes = 0
+
+    def add(self, batch: Sequence[Any]) -> None:
+        """Take in what librdkafka read."""
+        for record in batch:
+            number, value = record.partition(), record.value()
+            self.records[number].append(BulkRecord(record.key(), value, number, record.offset(), record.timestamp()[1]))
+            self.bytes += len(value or b"")
+        self.count += len(batch)
