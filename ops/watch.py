@@ -1,9 +1,13 @@
-"""`fulfillment status --watch`: how the stack is, again and again."""
+"""`fulfillment status --watch`: how the stack is, again and again.
+
+Ctrl-C sets a flag instead of raising an exception, which could come up in a place where Python drops it.
+"""
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from threading import Event
 
 import typer
 from rich.console import Console, Group
@@ -16,25 +20,28 @@ from streams.settings import Settings
 
 def watch_status(settings: Settings, interval: float, json: bool) -> Status:
     """Show the status every `interval` seconds until Ctrl-C, one line of JSON each time if asked; return the last."""
-    last, console = Status([], {}), Console()
-    with suppress(KeyboardInterrupt):
+    last, console, stop = Status([], {}), Console(), Event()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
         if json or not console.is_terminal:
-            for last in _looks(settings, interval):
+            for last in _looks(settings, interval, stop):
                 if json:
                     typer.echo(last.as_json())
                 else:
                     console.print(status_tables(last, settings))
         else:
             with Live(console=console, screen=True, auto_refresh=False) as live:
-                for last in _looks(settings, interval):
+                for last in _looks(settings, interval, stop):
                     live.update(_page(last, settings), refresh=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     return last
 
 
-def _looks(settings: Settings, interval: float) -> Iterator[Status]:
-    while True:
+def _looks(settings: Settings, interval: float, stop: Event) -> Iterator[Status]:
+    yield asyncio.run(collect(settings))
+    while not stop.wait(interval):
         yield asyncio.run(collect(settings))
-        time.sleep(interval)
 
 
 def _page(status: Status, settings: Settings) -> Group:

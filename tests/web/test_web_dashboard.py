@@ -1,12 +1,13 @@
 """What must stay so in the dashboard when there is much: nothing is wider than a phone, a refresh loses nothing."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from browser_page import dashboard, expect, screenshot
-from playwright.async_api import ViewportSize
+from playwright.async_api import Route, ViewportSize
 from system import Api
 
 PHONE = ViewportSize(width=375, height=812)
@@ -112,3 +113,26 @@ async def test_a_value_without_neighbours_is_drawn(address: str) -> None:
     }"""
     async with dashboard(address) as page:
         assert await page.evaluate(ask, [None, 5, None, 1, 2, None, 3]) == 2
+
+
+async def test_more_of_a_list_that_is_just_made_again_is_shown(
+    api: Api, address: str, unique: Callable[[str], str]
+) -> None:
+    product, go_on = unique("boots"), asyncio.Event()
+    for quantity in range(1, 61):
+        await api.stock(product, quantity)
+
+    async def wait(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    async with dashboard(f"{address}#/inventory/{product}") as page:
+        rows = page.get_by_role("region", name="Movements").locator("tbody tr")
+        await expect(rows).to_have_count(50)
+        await page.route(re.compile("/ledger.*cursor="), wait)
+        await page.get_by_role("button", name="Show more").click()
+        async with page.expect_response(lambda each: "/ledger" in each.url and "cursor=" not in each.url):
+            await api.stock(product, 100)
+        go_on.set()
+        await expect(rows.first).to_contain_text("100")
+        await expect(rows).to_have_count(61)

@@ -26,19 +26,22 @@ export function act(text, action, kind = "") {
 
 const MOST = 500; // entries the API answers at once
 
-/** Return an element with a list page by page: `rows` turns the data so far into an element; as long as the list `like`. */
+/** Return an element with a list page by page: `rows` turns the data so far into an element; as long as the list `like`,
+ *  also where more of that one was asked for while this one is loaded. */
 export async function paged(path, rows, signal, { size = 50, like } = {}) {
   const place = h("div");
   let found = [], cursor = null;
+  const wanted = () => lengths.get(like) ?? 0;
   const load = async (limit) => {
+    lengths.set(place, found.length + limit);
     const query = `limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
     const answer = await list(`${path}${path.includes("?") ? "&" : "?"}${query}`, signal);
     found = [...found, ...answer.data];
     cursor = answer.nextCursor;
-    lengths.set(place, found.length);
     place.replaceChildren(rows(found), cursor ? h("div.more", {}, act("Show more", () => load(size))) : "");
   };
-  await load(Math.min(Math.max(lengths.get(like) ?? 0, size), MOST));
+  await load(Math.min(Math.max(wanted(), size), MOST));
+  while (cursor && found.length < wanted()) await load(Math.min(wanted() - found.length, MOST));
   return place;
 }
-const lengths = new WeakMap();
+const lengths = new WeakMap(); // element → how many entries it has, or was asked to have
