@@ -104,6 +104,11 @@ def _encoded(key: str, event: Any, sequence: int, command_id: str, source: str) 
 Event = tuple[str, bytes, bytes]  # a topic, a key, a value
 
 
+def having(events: int) -> tuple[int, int]:
+    """Return how many orders, and how many products, have about so many events each."""
+    return max(1, round(events / EVENTS_AN_ORDER)), max(1, round(events / EVENTS_A_PRODUCT))
+
+
 def histories(order_count: int, product_count: int) -> Iterator[Event]:
     """Yield the events of so many orders and products."""
     templates = [order_template(number) for number in range(TEMPLATES)]

@@ -9,7 +9,7 @@ import argparse
 import gc
 
 from bench.cpu import Spent, project
-from bench.events import EVENTS_A_PRODUCT, EVENTS_AN_ORDER, histories
+from bench.events import having, histories
 from bench.memory import Log
 from projections.projection import Projection
 from projections.table import CUSTOMER_SUMMARY, INVENTORY, ORDERS
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="the least of so many is shown")
     asked = parser.parse_args()
     settings, log = Settings(), Log(Settings())
-    events = histories(round(asked.events / EVENTS_AN_ORDER), round(asked.events / EVENTS_A_PRODUCT))
+    events = histories(*having(asked.events))
     log.write(Write(settings.named(topic), -1, key, value) for topic, key, value in events)
     gc.freeze()
     gc.disable()  # as the builder does

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.events import EVENTS_A_PRODUCT, EVENTS_AN_ORDER, fill
+from bench.events import fill, having
 from bench.figure import Figure, Found
 from bench.stacks import Install, Servers, cpu_seconds, processes
 from bench.suite import Bench
@@ -42,7 +42,7 @@ def logs(servers: Servers, folder: Path, each: int) -> Install:
     """Return an installation without roles, with about `each` events in both event topics."""
     install = Install(servers, folder, "replay", "")
     install.run("topics", "create")
-    fill(install.settings, max(1, round(each / EVENTS_AN_ORDER)), max(1, round(each / EVENTS_A_PRODUCT)))
+    fill(install.settings, *having(each))
     return install
 
 

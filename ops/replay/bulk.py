@@ -21,7 +21,7 @@ from ops import records
 from ops.audit.settled import last_records
 from ops.errors import CannotGoOn, Unavailable
 from projections.mongo.client import Mongo
-from projections.mongo.progress import AnotherTopic, offsets_of
+from projections.mongo.progress import AnotherTopic, TopicPartition, offsets_of
 from projections.mongo.skips import read_skips
 from projections.projection import Projection
 from projections.runner import Runner
@@ -62,7 +62,7 @@ class Share:
     topic_ids: Mapping[str, str]
     starts: Mapping[int, int]
     ends: Mapping[int, int]
-    batch: int = TOGETHER  # records it folds before it writes
+    batch: int  # records it folds before it writes
 
 
 Say = Callable[[int], None]  # so many offsets more are done
@@ -90,8 +90,10 @@ async def build(
     """Build partitions of a version from `starts` to `ends`; `CannotBuild` at an event that cannot be projected."""
     total = sum(ends.values()) - sum(starts.values())
     processes = min(os.cpu_count() or 1, len(ends)) if total > SMALL else 1
-    shape, batch = (projection.name, projection.shape, projection.version), max(TOGETHER // processes, LEAST)
-    whole = Share(settings, *shape, topic_ids, starts, ends, batch)
+    whole = Share(
+        settings, projection.name, projection.shape, projection.version, topic_ids, starts, ends,
+        batch=max(TOGETHER // processes, LEAST),
+    )  # fmt: skip
     if processes == 1:
         await _build(whole, say)
     else:
@@ -170,14 +172,13 @@ async def _build(share: Share, say: Say) -> None:
 
 
 async def _read(share: Share, projection: Projection, runner: Runner, skipped: Any, say: Say) -> None:
-    topic = share.settings.named(projection.topic.name)
     gathered, done, uncollected = Gathered(), sum(share.starts.values()), 0
     with records.Log(share.settings, projection.topic.name, share.starts) as log:
         for batch in log.upto(share.ends):
             gathered.add(batch)
             if gathered.count >= share.batch or gathered.bytes >= share.batch * ROOM:
                 uncollected += gathered.count
-                await runner.apply({(topic, number): of for number, of in gathered.records.items()}, skipped)
+                await runner.apply(gathered.records, skipped)
                 gathered = Gathered()
                 reached = sum(min(log.positions[number], end) for number, end in share.ends.items())
                 say(reached - done)
@@ -185,7 +186,7 @@ async def _read(share: Share, projection: Projection, runner: Runner, skipped: A
                 if uncollected >= COLLECT_AFTER:
                     gc.collect()
                     uncollected = 0
-        await runner.apply({(topic, number): of for number, of in gathered.records.items()}, skipped)
+        await runner.apply(gathered.records, skipped)
         say(sum(share.ends.values()) - done)
 
 
@@ -193,13 +194,15 @@ class Gathered:
     """Records that are folded together."""
 
     def __init__(self) -> None:
-        self.records: dict[int, list[BulkRecord]] = defaultdict(list)  # by partition
+        self.records: dict[TopicPartition, list[BulkRecord]] = defaultdict(list)
         self.count = self.bytes = 0
 
     def add(self, batch: Sequence[Any]) -> None:
         """Take in what librdkafka read."""
         for record in batch:
             number, value = record.partition(), record.value()
-            self.records[number].append(BulkRecord(record.key(), value, number, record.offset(), record.timestamp()[1]))
+            self.records[record.topic(), number].append(
+                BulkRecord(record.key(), value, number, record.offset(), record.timestamp()[1])
+            )
             self.bytes += len(value or b"")
         self.count += len(batch)

@@ -49,13 +49,10 @@ class Mongo:
             codec_options=CodecOptions(tz_aware=True),
             write_concern=REPLICATED,
         )
-        self._collections: dict[str, Collection] = {}  # they take a while to make
 
     def collection(self, name: str) -> Collection:
         """Return a collection whose writes survive what its replica set survives."""
-        if name not in self._collections:
-            self._collections[name] = self.database[name]
-        return self._collections[name]
+        return self.database[name]
 
     def durable(self, name: str) -> Collection:
         """Return a collection whose writes, and all before them, are on disk when they are acknowledged."""
