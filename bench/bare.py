@@ -7,7 +7,6 @@ Two of them, because which client is faster differs; what each can do for speed,
 aiokafka, librdkafka's own threads.
 """
 
-import gc
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from faust.types import TP
 from agents.decided import Decided
 from agents.deciding import Deciding
 from agents.orders import OrderKind
-from ops.worker import COLLECT_AFTER
+from streams import garbage
 from streams.app import create_app
 from streams.settings import Settings
 from streams.topics import ORDER_COMMANDS
@@ -44,14 +43,14 @@ class Loop:
         parts = {TP(self.topic, partition): Part(records[0].offset, records) for partition, records in batches.items()}
         decided = self._deciding.decide(Fetch(0, Member(0, ""), parts))
         decided.merge()
+        garbage.collect()
         return decided
 
 
 def main(arguments: Iterable[str]) -> None:
     """Decide order commands from the group's offsets on, until it is ended."""
     (client,) = arguments
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    garbage.collect_between_fetches()
     settings = Settings()
     if client == "aiokafka":
         import uvloop

@@ -23,12 +23,11 @@ from agents.fulfilment import Managing
 from agents.inventory import InventoryKind
 from agents.orders import OrderKind
 from bench.memory import Log, Worker, owned, placed, stocked
-from ops.worker import COLLECT_AFTER
 from projections.batch import Folding, Part
 from projections.pipeline import _rendered
 from projections.projection import Projection
 from projections.table import PROJECTIONS
-from streams import topics
+from streams import garbage, topics
 from streams.app import create_app
 from streams.settings import Settings
 from streams.transport import Fetch
@@ -64,8 +63,7 @@ def main() -> None:
     parser.add_argument("--fetch", type=int, default=400, help="records in a fetch")
     parser.add_argument("--profile", metavar="STEP", help="print where this step's time goes")
     asked = parser.parse_args()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)  # as in a worker
+    garbage.collect_between_fetches()
     rounds = [Spent(asked.profile) for _ in range(asked.rounds)]
     for spent in rounds:
         measure(Settings(), asked.orders, asked.fetch, spent)
@@ -89,6 +87,7 @@ def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
                 decided = handle(each)
                 decided.merge()
             log.write(decided.writes)
+            garbage.collect()
     log.begin_again()
     for projection in PROJECTIONS:
         known: dict[Any, Any] = {}

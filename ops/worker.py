@@ -11,9 +11,10 @@ import sys
 from ops.errors import CannotGoOn, Misconfigured
 from ops.loading import load_settings
 from streams import faults, traces
+from streams.garbage import collect_between_fetches
 from streams.settings import ROLES, Role, Settings
 
-COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy worker's time on collecting
+COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy api's time on collecting
 
 
 def run(role: str, settings: Settings) -> None:
@@ -34,12 +35,13 @@ def _serve(role: Role, settings: Settings) -> None:
     if role == "api":
         from ops import api
 
-        _collect_less()
+        gc.freeze()  # what was imported stays
+        gc.set_threshold(*COLLECT_AFTER)
         api.run(settings)
     else:
         from agents import main
 
-        _collect_less()
+        collect_between_fetches()
         main.run(role, settings)
 
 
@@ -49,12 +51,6 @@ def arm(process: str) -> None:
         faults.arm(os.environ.get("FULFILLMENT_FAULTS", ""), process)
     except faults.UnknownFault as unknown:
         raise Misconfigured(f"FULFILLMENT_FAULTS: {unknown}.") from unknown
-
-
-def _collect_less() -> None:
-    """Leave what was imported alone, and look at young objects less often."""
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
 
 
 def default_port(role: str, settings: Settings) -> int:

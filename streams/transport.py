@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from . import garbage
 from .faults import fault
 from .pulse import Pulse
 from .taking import ConsumerThread
@@ -182,6 +183,7 @@ class FetchConsumer(driver.Consumer):
         """Yield what the next fetch brought, as one message."""
         if not await self._may_fetch(timeout):
             return
+        garbage.collect()
         member, epoch, generation = self.member(), self.progress.epoch, self.app.consumer_generation_id
         if member != self.progress.member:
             self._withhold()  # we were expelled or rejoin: the next assignment is prepared anew
