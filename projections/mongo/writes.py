@@ -1,29 +1,37 @@
-"""What a projector does: loading many documents at once, and bulk writes that may be repeated.
+"""What a projector does: loading many documents at once, and writes of many that may be repeated.
+
+They are MongoDB's own commands. PyMongo's `bulk_write` makes several objects of every write, and knows no constants of
+an update (`c`, since MongoDB 5.0), without which each document needs a pipeline of its own.
 
 WriteFailed                 how many writes failed, and why the first did; a `PyMongoError`
 Unwritable                  a document that can never be written: it is too large, or has what MongoDB has no place for
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bson.errors import BSONError
-from pymongo import InsertOne, ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from projections.document import Document
 from projections.mongo.client import Collection
 
 DUPLICATE_KEY = 11000
 TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge; of an update's result
+MOST = 10_000  # documents a command, some 10 MB: PyMongo sends no more than 16 in one
+WRITES = {"insert": "documents", "update": "updates"}  # commands, and what holds their writes
+
+# The guard is in the update: MongoDB finds documents by nothing but `_id` without planning a query, which would take
+# half of a write's time. A missing document has no `sequence`, and nothing is less than any number.
+NEWER = {"$lt": ["$sequence", "$$new.sequence"]}
+GUARDED = [{"$replaceWith": {"$cond": [NEWER, "$$new", "$$ROOT"]}}]
 
 
 class WriteFailed(PyMongoError):
-    """A bulk write failed. PyMongo's own error prints every document, and people's addresses are none of a log's."""
+    """Writes failed; why, without the documents: people's addresses are none of a log's."""
 
-    def __init__(self, collection: str, details: Mapping[str, Any]) -> None:
-        failed = details["writeErrors"] or details["writeConcernErrors"]
-        super().__init__(f"{collection}: {len(failed)} writes failed, the first with {failed[0]['errmsg']}")
+    def __init__(self, collection: str, errors: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(f"{collection}: {len(errors)} writes failed, the first with {errors[0]['errmsg']}")
 
 
 class Unwritable(Exception):
@@ -37,6 +45,13 @@ class Put(NamedTuple):
     fresh: bool
 
 
+class Written(NamedTuple):
+    """How many documents changed, and the indexes of those whose `_id` was there already."""
+
+    changed: int
+    there: list[int]
+
+
 async def load(collection: Collection, ids: Sequence[str]) -> list[Document]:
     """Return those documents of `ids` that exist, in one round trip."""
     return await collection.find({"_id": {"$in": ids}}, batch_size=len(ids) + 1).to_list(None)
@@ -44,60 +59,74 @@ async def load(collection: Collection, ids: Sequence[str]) -> list[Document]:
 
 async def put(collection: Collection, puts: Sequence[Put]) -> bool:
     """Write documents over older ones and leave newer ones; return whether there was no newer one."""
-    puts = sorted(puts, key=lambda one: not one.fresh)  # one command each: inserts, then updates
-    count, total = 0, len(puts)
-    while puts:
-        operations = [_insert(one.document) if one.fresh else _guarded(one.document) for one in puts]
-        written, there = await _bulk(collection, operations)
-        count += written
-        puts = [Put(puts[index].document, fresh=False) for index in there]
-    return count == total
+    fresh = [one.document for one in puts if one.fresh]
+    count, there = await _write(collection, "insert", fresh)
+    older = [one.document for one in puts if not one.fresh] + [fresh[index] for index in there]
+    while older:
+        changed, there = await _write(collection, "update", [_guarded(document) for document in older])
+        count += changed
+        older = [older[index] for index in there]
+    return count == len(puts)
 
 
 async def insert(
     collection: Collection, documents: Sequence[Document], provisional: Mapping[str, Any] | None = None
 ) -> None:
     """Insert documents that never change; those that are there stay as they are, unless they are `provisional`."""
-    _, there = await _bulk(collection, [_insert(document) for document in documents])
+    _, there = await _write(collection, "insert", documents)
     if there and provisional is not None:
         later = [documents[index] for index in there]
-        await _bulk(collection, [ReplaceOne({"_id": each["_id"], **provisional}, each) for each in later], ordered=True)
+        updates = [{"q": {"_id": each["_id"], **provisional}, "u": each} for each in later]
+        await _write(collection, "update", updates, ordered=True)
 
 
-def _insert(document: Document) -> InsertOne[Document]:
-    return InsertOne(document)
+def _guarded(document: Document) -> Document:
+    """Return the upsert that leaves a document with the same or a higher `sequence` as it is."""
+    return {"q": {"_id": document["_id"]}, "u": GUARDED, "c": {"new": document}, "upsert": True}
 
 
-def _guarded(document: Document) -> UpdateOne:
-    """Return the upsert that leaves a document with the same or a higher `sequence` as it is.
+async def _write(
+    collection: Collection, name: Literal["insert", "update"], writes: Sequence[Document], *, ordered: bool = False
+) -> Written:
+    """Write what can be, in as few commands as it takes."""
+    changed, there, begin, most = 0, list[int](), 0, MOST
+    while begin < len(writes):
+        some = writes[begin : begin + most]
+        try:
+            one = await _command(collection, name, some, ordered)
+        except DocumentTooLarge:
+            if len(some) == 1:
+                raise Unwritable(f"a document of {collection.name} is too large for MongoDB") from None
+            most = len(some) // 2
+            continue
+        changed += one.changed
+        there += [begin + index for index in one.there]
+        begin += len(some)
+    return Written(changed, there)
 
-    The guard is in the update: MongoDB finds documents by nothing but `_id` without planning a query, which would take
-    half of a write's time. A missing document has no `sequence`, and nothing is less than any number.
-    """
-    newer = {"$lt": ["$sequence", document["sequence"]]}
-    return UpdateOne(
-        {"_id": document["_id"]},
-        [{"$replaceWith": {"$cond": [newer, {"$literal": document}, "$$ROOT"]}}],
-        upsert=True,
-    )
 
-
-async def _bulk(collection: Collection, operations: Sequence[Any], *, ordered: bool = False) -> tuple[int, list[int]]:
-    """Write what can be; return how many documents changed, and the indexes of those whose `_id` was there already."""
+async def _command(collection: Collection, name: str, writes: Sequence[Document], ordered: bool) -> Written:
+    command = {name: collection.name, WRITES[name]: writes, "ordered": ordered}
+    command["writeConcern"] = collection.write_concern.document
     try:
-        result = await collection.bulk_write(operations, ordered=ordered)
+        answer = await collection.database.command(command, codec_options=collection.codec_options)
+    except DocumentTooLarge:
+        raise
     except (BSONError, OverflowError) as error:
         raise Unwritable(f"a document of {collection.name} cannot be written: {error}") from None
-    except BulkWriteError as error:
-        details = dict(error.details)
-        if any(one["code"] in TOO_LARGE for one in details["writeErrors"]):
-            raise Unwritable(f"a document of {collection.name} is too large for MongoDB") from None
-        if details["writeConcernErrors"] or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):
-            raise WriteFailed(collection.name, details) from None
-        changed = details["nInserted"] + details["nModified"] + details["nUpserted"]
-        return changed, [one["index"] for one in details["writeErrors"]]
     except OperationFailure as error:
         if error.code in TOO_LARGE:
             raise Unwritable(f"a document of {collection.name} is too large for MongoDB") from None
         raise
-    return result.inserted_count + result.modified_count + result.upserted_count, []
+    errors = answer.get("writeErrors", [])
+    if any(one["code"] in TOO_LARGE for one in errors):
+        raise Unwritable(f"a document of {collection.name} is too large for MongoDB")
+    if failed := [*(one for one in errors if one["code"] != DUPLICATE_KEY), *_concern(answer)]:
+        raise WriteFailed(collection.name, failed)
+    changed = answer["n"] if name == "insert" else answer["nModified"] + len(answer.get("upserted", ()))
+    return Written(changed, [one["index"] for one in errors])
+
+
+def _concern(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return why what was written is not as safe as was asked for, if it is not."""
+    return [answer["writeConcernError"]] if "writeConcernError" in answer else []
