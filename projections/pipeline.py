@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from projections.batch import Folding, Part
@@ -13,13 +14,18 @@ from projections.mongo.writes import Put, insert, load, put
 from projections.projection import Model, Projection, View
 from streams.faults import fault
 
+ANY_TIME: AbstractAsyncContextManager[Any] = nullcontext()
 Known = dict[tuple[str, str], View]  # (collection, key) → view
 
 
 async def project(
-    mongo: Mongo, cache: Cache, parts: Sequence[Part], before_last: Sequence[asyncio.Future[Any]] = ()
+    mongo: Mongo,
+    cache: Cache,
+    parts: Sequence[Part],
+    before_last: Sequence[asyncio.Future[Any]] = (),
+    turn: AbstractAsyncContextManager[Any] = ANY_TIME,
 ) -> None:
-    """Project parts of one projection; where one cannot go on, it says so in `stop`.
+    """Project parts of one projection, folding them when it is their `turn`; one that cannot go on says so in `stop`.
 
     Gapless models are written after everything else, `before_last` included, however that ends.
     """
@@ -27,9 +33,10 @@ async def project(
     known = await _load(mongo, cache, projection, parts)
     fault("loaded")
     foldings = [Folding(part, known) for part in parts]
-    for folding in foldings:
-        folding.run()
-        await asyncio.sleep(0)
+    async with turn:
+        for folding in foldings:
+            folding.run()
+            await asyncio.sleep(0)
     fault("folded")
     await _write(mongo, cache, projection, foldings, before_last)
     fault("documents-written")

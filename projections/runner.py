@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from pymongo.errors import ConnectionFailure
@@ -22,6 +22,7 @@ from streams.faults import fault
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
+SHARE = 256  # records: more than that are folded in several shares, so that MongoDB writes one while the next is folded
 
 
 class Runner:
@@ -39,6 +40,7 @@ class Runner:
     ) -> None:
         self._mongo, self._settings, self._topic_ids = mongo, settings, topic_ids
         self._cache = Cache()
+        self._turn = asyncio.Lock()  # one share is decoded or folded at a time, while those before it are written
         self.standing: Standing = {}  # how far each projection has come, for who asks
         self.failed: dict[Projection, str] = {}  # spare ones that do not go on, and why
         self.follow(projections)
@@ -110,10 +112,11 @@ class Runner:
             sums: list[asyncio.Task[list[Part]]] = []
             for one in sorted(projections, key=lambda projection: not projection.sums):
                 if one not in self.failed:
-                    task = asyncio.create_task(self._project(one, batch, skipped, reached, tuple(sums)))
-                    work.append(task)
+                    ways = [self._project(one, share, skipped, reached, tuple(sums)) for share in _shares(batch)]
+                    tasks = [asyncio.create_task(way) for way in ways]
+                    work += tasks
                     if one.sums and one.id not in self._spare:
-                        sums.append(task)
+                        sums += tasks
         try:
             with PROJECT_SECONDS.time():
                 parts = [part for done in await together(work) for part in done]
@@ -146,20 +149,21 @@ class Runner:
     async def _project(
         self,
         projection: Projection,
-        batches: Mapping[TopicPartition, Decoded],
+        share: Mapping[TopicPartition, Decoded],
         skipped: Mapping[TopicPartition, Container[int]],
         reached: Mapping[str, int],
         before_last: Sequence[asyncio.Task[list[Part]]],
     ) -> list[Part]:
         """Project one projection; its last documents only after `before_last`, so that who sees them sees those."""
         parts = []
-        for at, decoded in batches.items():
-            if records := decoded.behind(reached.get(progress_id(projection, at), 0)):
-                parts.append(Part(projection, *at, records, skipped.get(at, ()), decoded))
-            await asyncio.sleep(0)  # a large batch must not keep heartbeats, or another projection's answers, waiting
+        async with self._turn:
+            for at, decoded in share.items():
+                if records := decoded.behind(reached.get(progress_id(projection, at), 0)):
+                    parts.append(Part(projection, *at, records, skipped.get(at, ()), decoded))
+                await asyncio.sleep(0)  # a large batch must not keep others' answers waiting
         try:
             if parts:
-                await project(self._mongo, self._cache, parts, before_last)
+                await project(self._mongo, self._cache, parts, before_last, self._turn)
         except Unwritable:
             return [await self._narrowed(part, part.records) for part in parts]
         except ConnectionFailure:
@@ -188,6 +192,18 @@ class Runner:
             else:
                 narrower.stop_at(records[0].offset, error)
         return narrower
+
+
+def _shares(batch: Mapping[TopicPartition, Decoded]) -> Iterator[dict[TopicPartition, Decoded]]:
+    """Yield the partitions of a batch, so many together that they have as many records as a share should."""
+    share: dict[TopicPartition, Decoded] = {}
+    for at, decoded in batch.items():
+        share[at] = decoded
+        if sum(len(each.records) for each in share.values()) >= SHARE:
+            yield share
+            share = {}
+    if share:
+        yield share
 
 
 def _first_stops(stops: Iterable[Stop]) -> list[Stop]:

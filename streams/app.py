@@ -22,6 +22,9 @@ from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
+# A projector's fetches are no transactions. The more it folds together, the less often it writes the same document and
+# waits for MongoDB; and yet no more than takes a second or two.
+FOLDED_TOGETHER, MOST_FOLDED = 4, 10_000  # times `fetch_bytes`; records
 QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 
 
@@ -132,7 +135,8 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=settings.fetch_bytes,
+        consumer_max_fetch_size=settings.fetch_bytes * (FOLDED_TOGETHER if role == "projector" else 1),
+        broker_max_poll_records=MOST_FOLDED if role == "projector" else None,
         consumer_group_instance_id=instance_of(role, settings),
         broker_session_timeout=settings.session_timeout,
         broker_heartbeat_interval=settings.heartbeat_interval,

@@ -38,7 +38,11 @@ class Settings(BaseSettings):
     session_timeout: float = Field(6.0, gt=0, description="a silent worker's partitions are handed on after this")
     heartbeat_interval: float = Field(2.0, gt=0, description="between two heartbeats")
     transaction_timeout: float = Field(10.0, gt=0, description="an abandoned transaction is aborted after this")
-    fetch_bytes: int = Field(256 << 10, gt=0, description="of one partition in one fetch: the most a transaction holds")
+    fetch_bytes: int = Field(
+        256 << 10,
+        gt=0,
+        description="of one partition in one fetch: the most a transaction holds; projectors fetch four times as much",
+    )
     pace: float = Field(
         0.1, ge=0, description="between two fetches under load: the longer, the larger the transactions"
     )

@@ -20,6 +20,8 @@ from pymongo.errors import PyMongoError
 
 from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
 from domain.orders.commands import CreateShipment
+from projections import pipeline
+from projections.batch import Folding
 from projections.mongo.client import Mongo
 from projections.mongo.progress import write_progress
 from projections.runner import Runner
@@ -115,6 +117,37 @@ async def test_the_last_documents_come_after_all_others_and_the_progress_after_t
         await mongo.collection(name).delete_many({})
     await Runner(mongo, settings).apply(EVERYTHING)
     assert await dump(mongo) == cut_off
+
+
+async def test_a_large_batch_is_folded_in_shares_while_others_are_written(
+    mongo: Mongo, runner: Runner, monkeypatch: pytest.MonkeyPatch
+):
+    steps: list[str] = []
+    fold, write = Folding.run, pipeline.insert
+
+    def noted_fold(folding: Folding) -> None:
+        steps.append("fold")
+        fold(folding)
+
+    async def noted_write(*arguments: Any) -> None:
+        steps.append("write")
+        await write(*arguments)
+
+    monkeypatch.setattr(Folding, "run", noted_fold)
+    monkeypatch.setattr(pipeline, "insert", noted_write)
+    monkeypatch.setattr("projections.runner.SHARE", 2)
+    histories = [order_history(f"o-{number}", place(("boot", 1)), allocate("1", 1)) for number in range(8)]
+    await runner.apply(
+        {
+            (ORDERS, number): [replace(each, partition=number) for each in records(*history)]
+            for number, history in enumerate(histories)
+        }
+    )
+    assert steps.count("fold") == 8 + 8, "each partition once in each of the two projections of its topic"
+    assert steps.index("write") < len(steps) - steps[::-1].index("fold") - 4, steps
+    assert await mongo.collection("orders_v1").count_documents({"sequence": 2}) == 8
+    summaries = await mongo.collection("customer_summary_v1").find().to_list(None)
+    assert sum(each["orders"] for each in summaries) == 8
 
 
 async def test_it_goes_on_where_its_progress_says(mongo: Mongo, runner: Runner, settings: Settings):
