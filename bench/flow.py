@@ -25,11 +25,12 @@ POLL_SECONDS = 0.1
 
 
 class Flowed(NamedTuple):
-    """How many orders flowed in which time, and CPU seconds by process."""
+    """How many orders flowed in which time, since when (`time.perf_counter`), and CPU seconds by process."""
 
     orders: int
     seconds: float
     spent: dict[str, float]
+    began: float
 
     @property
     def rate(self) -> float:
@@ -69,7 +70,7 @@ async def place(install: Install, count: int, hot: str | None = None) -> Flowed:
     await watch.all_visible()
     seconds = time.perf_counter() - began
     install.placed += count
-    flowed = Flowed(count, seconds, spent.each())
+    flowed = Flowed(count, seconds, spent.each(), began)
     await watch.check(run)
     return flowed
 

@@ -9,15 +9,16 @@ from projections.document import Document, money_document, money_of
 
 def render(order_id: str, order: Order, version: int, created_at: str, updated_at: str) -> Document:
     """Return `order` as the API shows it; also as it was, for time travel."""
+    allocation = order.allocation_status
     return {
         "id": order_id,
         "customerId": order.customer_id,
         "items": [_item(line) for line in order.lines],
-        "status": order.status.value,
-        "allocationStatus": order.allocation_status and order.allocation_status.value,
-        "returnStatus": order.return_status.value,
+        "status": order.status._value_,  # `value` is a Python function
+        "allocationStatus": allocation and allocation._value_,
+        "returnStatus": order.return_status._value_,
         "hold": None if order.hold is None else {"reason": order.hold},
-        "policy": order.policy.value,
+        "policy": order.policy._value_,
         "shippingAddress": _address(order.shipping_address),
         "billingAddress": _address(order.billing_address),
         "totalCost": money_document(order.total_cost.amount, order.total_cost.currency),

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from pymongo import UpdateOne
-
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
+from projections.mongo.writes import upsert
 from projections.projection import Projection
 
 TopicPartition = tuple[str, int]
@@ -62,9 +61,9 @@ async def write_progress(
         return
     now = datetime.now(UTC)
     updates = [
-        UpdateOne(
-            {"_id": progress_id(projection, (topic, partition))},
-            {
+        {
+            "q": {"_id": progress_id(projection, (topic, partition))},
+            "u": {
                 "$max": {"nextOffset": offset},
                 "$set": {"updatedAt": now, **({"topicId": topic_ids[topic]} if topic in topic_ids else {})},
                 "$setOnInsert": {
@@ -74,11 +73,11 @@ async def write_progress(
                     "partition": partition,
                 },
             },
-            upsert=True,
-        )
+            "upsert": True,
+        }
         for (projection, (topic, partition)), offset in reached.items()
     ]
-    await mongo.durable(PROGRESS).bulk_write(updates, ordered=False)
+    await upsert(mongo.durable(PROGRESS), updates)
 
 
 async def offsets_of(mongo: Mongo, projection: Projection) -> dict[TopicPartition, int]:

@@ -62,11 +62,17 @@ async def put(collection: Collection, puts: Sequence[Put]) -> bool:
     fresh = [one.document for one in puts if one.fresh]
     count, there = await _write(collection, "insert", fresh)
     older = [one.document for one in puts if not one.fresh] + [fresh[index] for index in there]
-    while older:
-        changed, there = await _write(collection, "update", [_guarded(document) for document in older])
+    return count + await upsert(collection, [_guarded(document) for document in older]) == len(puts)
+
+
+async def upsert(collection: Collection, updates: Sequence[Document]) -> int:
+    """Make updates as MongoDB has them (`q`, `u`, `upsert`), and return how many documents changed."""
+    count = 0
+    while updates:
+        changed, there = await _write(collection, "update", updates)
         count += changed
-        older = [older[index] for index in there]
-    return count == len(puts)
+        updates = [updates[index] for index in there]  # somebody else was first: now there is something to update
+    return count
 
 
 async def insert(

@@ -1,0 +1,88 @@
+"""Which process is busy when while whole orders flow: what bounds their rate.
+
+    python -m bench.timeline [--orders N] [--rounds N]
+
+A row is a part of the time, a column a process, a figure cores. Where the last column is below the machine's cores,
+processes wait for one another; a round before, whose figures are not shown, warms everything up.
+"""
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import NamedTuple
+
+import psutil
+import uvloop
+
+from bench.flow import Flowed, place
+from bench.stacks import Install, Stacks, cpu_seconds, processes
+
+ROWS = 24
+LOOK_SECONDS = 0.1
+
+
+class Sample(NamedTuple):
+    """CPU seconds that each process had used at a time (`time.perf_counter`)."""
+
+    at: float
+    spent: tuple[float, ...]
+
+
+def main() -> None:
+    """Print a table a round."""
+    parser = argparse.ArgumentParser(prog="bench.timeline", description=__doc__)
+    parser.add_argument("--orders", type=int, default=6_000, help="in a round")
+    parser.add_argument("--rounds", type=int, default=1)
+    asked = parser.parse_args()
+    with Stacks() as stacks:
+        install = stacks.install("main")
+        uvloop.run(place(install, asked.orders))
+        for _ in range(asked.rounds):
+            with sampled(install) as samples:
+                flowed = uvloop.run(place(install, asked.orders))
+            show(flowed, [name for name, _ in watched(install)], samples)
+
+
+def watched(install: Install) -> list[tuple[str, psutil.Process]]:
+    """Return the role and the process of all that an order goes through."""
+    return [*processes(install.servers), *processes(install)]
+
+
+@contextmanager
+def sampled(install: Install) -> Iterator[list[Sample]]:
+    """Yield what each process has used, again and again until the block ends."""
+    samples, ended, watching = list[Sample](), threading.Event(), watched(install)
+
+    def sample() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            samples.append(Sample(time.perf_counter(), tuple(cpu_seconds(process) for _, process in watching)))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        thread.join()
+
+
+def show(flowed: Flowed, names: Sequence[str], samples: Sequence[Sample]) -> None:
+    """Print how many cores each process took while the orders flowed, and how many all did."""
+    during = [sample for sample in samples if 0 <= sample.at - flowed.began <= flowed.seconds]
+    used, cores = sum(flowed.spent.values()) / flowed.seconds, os.cpu_count() or 1
+    rate = f"{flowed.orders:,} orders in {flowed.seconds:.2f} s, {flowed.rate:,.0f} a second"
+    print(f"\n{rate}, {used:.2f} of {cores} cores")
+    print("seconds ", *(f"{name:>10}" for name in names), "       all")
+    rows = during[:: max(len(during) // ROWS, 1)]
+    for one, next_one in pairwise(rows):
+        seconds = next_one.at - one.at
+        busy = [(after - before) / seconds for before, after in zip(one.spent, next_one.spent, strict=True)]
+        print(f"{next_one.at - flowed.began:7.2f} ", *(f"{each:10.2f}" for each in (*busy, sum(busy))))
+
+
+if __name__ == "__main__":
+    main()
