@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ops import records
 from ops.audit.settled import last_records
@@ -35,6 +36,7 @@ ROOM = 1_000  # bytes a record: where they are larger, fewer are held
 SMALL = 20_000  # records for which further processes are not worth their start
 COLLECT_AFTER = 1_000_000  # records: what looks for cycles looks at all the views that are remembered, and finds few
 LOOK_SECONDS = 0.1
+PATIENCE_SECONDS = 20.0  # with a database that is away
 
 
 class CannotBuild(CannotGoOn):
@@ -178,7 +180,7 @@ async def _read(share: Share, projection: Projection, runner: Runner, skipped: A
             gathered.add(batch)
             if gathered.count >= share.batch or gathered.bytes >= share.batch * ROOM:
                 uncollected += gathered.count
-                await runner.apply(gathered.records, skipped)
+                await _apply(runner, gathered, skipped)
                 gathered = Gathered()
                 reached = sum(min(log.positions[number], end) for number, end in share.ends.items())
                 say(reached - done)
@@ -186,8 +188,20 @@ async def _read(share: Share, projection: Projection, runner: Runner, skipped: A
                 if uncollected >= COLLECT_AFTER:
                     gc.collect()
                     uncollected = 0
-        await runner.apply(gathered.records, skipped)
+        await _apply(runner, gathered, skipped)
         say(sum(share.ends.values()) - done)
+
+
+async def _apply(runner: Runner, gathered: "Gathered", skipped: Any) -> None:
+    """Apply a batch, again where the database was away for a moment: a replica set elects in some ten seconds."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(ConnectionFailure),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        reraise=True,
+    ):
+        with attempt:
+            await runner.apply(gathered.records, skipped)
 
 
 class Gathered:

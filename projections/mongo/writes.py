@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from bson.errors import BSONError
-from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, DocumentTooLarge, OperationFailure, PyMongoError
 
 from projections.document import Document
 from projections.mongo.client import Collection
@@ -124,15 +124,20 @@ async def _command(collection: Collection, name: str, writes: Sequence[Document]
         if error.code in TOO_LARGE:
             raise Unwritable(f"a document of {collection.name} is too large for MongoDB") from None
         raise
+    return judged(collection.name, name, answer)
+
+
+def judged(collection: str, name: str, answer: Mapping[str, Any]) -> Written:
+    """Return what MongoDB's answer to a command says was written.
+
+    Raises what it means where not all was: see above; `AutoReconnect` when it may yet be taken back, as in an election.
+    """
     errors = answer.get("writeErrors", [])
     if any(one["code"] in TOO_LARGE for one in errors):
-        raise Unwritable(f"a document of {collection.name} is too large for MongoDB")
-    if failed := [*(one for one in errors if one["code"] != DUPLICATE_KEY), *_concern(answer)]:
-        raise WriteFailed(collection.name, failed)
+        raise Unwritable(f"a document of {collection} is too large for MongoDB")
+    if failed := [one for one in errors if one["code"] != DUPLICATE_KEY]:
+        raise WriteFailed(collection, failed)
+    if concern := answer.get("writeConcernError"):
+        raise AutoReconnect(f"{collection}: written, but not as safe as was asked for: {concern['errmsg']}")
     changed = answer["n"] if name == "insert" else answer["nModified"] + len(answer.get("upserted", ()))
     return Written(changed, [one["index"] for one in errors])
-
-
-def _concern(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return why what was written is not as safe as was asked for, if it is not."""
-    return [answer["writeConcernError"]] if "writeConcernError" in answer else []

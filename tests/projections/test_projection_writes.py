@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 from projections.mongo import writes
 from projections.mongo.client import Collection, Mongo
-from projections.mongo.writes import Put, Unwritable, WriteFailed, insert, put
+from projections.mongo.writes import Put, Unwritable, WriteFailed, insert, judged, put
 
 
 @pytest.fixture
@@ -79,3 +80,9 @@ async def test_a_write_that_failed_says_why_and_not_what(things: Collection):
         await insert(things, [thing("a", 1), thing("b", 10, text="where somebody lives")])
     assert "somebody" not in str(failed.value)
     assert await found(things) == [thing("a", 1)]
+
+
+def test_a_write_that_may_be_taken_back_is_to_be_done_again():
+    election = {"code": 11602, "errmsg": "operation was interrupted"}
+    with pytest.raises(AutoReconnect, match="things: written, but not as safe as was asked for: operation was interr"):
+        judged("things", "insert", {"n": 2, "writeConcernError": election})
