@@ -1,7 +1,7 @@
 """aiokafka's records, made with what is asked of them here and no more.
 
-An order's messages are read some eighteen times on its way, and making a record took aiokafka three times as long as
-getting it out of its batch: sizes, deserializers, and two Python calls for each.
+An order's messages are read some eighteen times on its way, each with sizes, deserializers and two Python calls that
+nobody needs: a third of what a record costs (`python -m bench.pieces`).
 """
 
 from collections.abc import Iterator
