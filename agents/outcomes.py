@@ -10,7 +10,6 @@ from aiokafka.errors import KafkaError
 
 from streams.messages import Outcome
 from streams.pace import pace_fetches, turns_of
-from streams.records import make_records_ours
 from streams.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
 from streams.waiting import Waiting
@@ -41,7 +40,6 @@ class Outcomes:
             await asyncio.wait([self._task], timeout=2)
 
     async def _run(self) -> None:
-        make_records_ours()
         while True:
             consumer = self._new_consumer()
             try:

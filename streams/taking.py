@@ -15,7 +15,6 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from .pace import pace_fetches
-from .records import make_records_ours
 
 
 class Taken(NamedTuple):
@@ -48,7 +47,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         """Start the consumer, its fetches taking turns."""
-        make_records_ours()
         await super().on_start()
         pace_fetches(self._consumer, self.app.turns)
 

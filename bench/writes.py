@@ -1,68 +1,41 @@
-"""What pieces of our own cost beside what they take the place of: CPU, the least of some rounds.
+"""What writing a document costs the client, beside PyMongo's `bulk_write`: CPU, medians of rounds in turns.
 
-python -m bench.pieces [--rounds N]
+python -m bench.writes [--rounds N]
 """
 
 import argparse
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from statistics import median
 from typing import Any
 
 import uvloop
-from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
-from aiokafka.record.memory_records import MemoryRecords
-from faust.types import TP
 from pymongo import InsertOne, UpdateOne
 
-from bench.memory import Log, placed
 from bench.stacks import Stacks
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.writes import Put, put
-from streams.batches import Producer, Write, requests
-from streams.records import Records
+from streams.garbage import collect_between_fetches
 from streams.settings import Settings
 
-COUNT = 500  # records of a batch, documents of a write
+COUNT = 500  # documents of a write
 
 
 def main() -> None:
-    """Print µs by piece."""
-    parser = argparse.ArgumentParser(prog="bench.pieces", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
+    """Print µs by way."""
+    parser = argparse.ArgumentParser(prog="bench.writes", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=100)
     rounds = parser.parse_args().rounds
-    for name, kind in (("aiokafka's records", PartitionRecords), ("our records", Records)):
-        show(name, [read(kind) for _ in range(rounds)])
+    collect_between_fetches()  # as in a worker
     with Stacks() as stacks:
         uvloop.run(write(stacks.servers.settings, rounds))
 
 
-def show(name: str, seconds: Sequence[float]) -> None:
-    """Print the least of what a piece took, for one of its `COUNT`."""
-    print(f"{name:36} {1e6 * min(seconds) / COUNT:6.2f} µs")
-
-
-# --- records out of a batch
-
-
-def read(kind: type[PartitionRecords]) -> float:
-    """Return the CPU seconds of reading a batch of commands."""
-    log, topic = Log(Settings()), "commands"
-    log.write(Write(topic, 0, key, value, headers) for _, _, key, value, headers in placed(topic, COUNT))
-    (fetch,) = log.fetches([topic], 8 * COUNT)
-    ((_, part),) = fetch.parts.items()
-    writes = [Write(topic, 0, each.key, each.value, list(each.headers)) for each in part.records]
-    (request,) = requests(writes, {topic: 1}, Producer(1, 0))
-    batch = bytes(request[TP(topic, 0)])
-    began = time.process_time()
-    records = list(kind(TopicPartition(topic, 0), MemoryRecords(batch), [], 0, None, None, True, READ_COMMITTED))
-    seconds = time.process_time() - began
-    assert len(records) == COUNT
-    return seconds
-
-
-# --- documents into MongoDB
+def show(rounds: Sequence[dict[str, float]]) -> None:
+    """Print the median of what a document took each way."""
+    for name in rounds[0]:
+        print(f"{name:36} {1e6 * median(each[name] for each in rounds) / COUNT:6.2f} µs")
 
 
 async def write(settings: Settings, rounds: int) -> None:
@@ -74,14 +47,14 @@ async def write(settings: Settings, rounds: int) -> None:
         "guarded update, bulk_write": lambda to, documents: to.bulk_write([guarded(each) for each in documents]),
         "guarded update, command": lambda to, documents: put(to, [Put(each, fresh=False) for each in documents]),
     }
-    for name, way in ways.items():
-        taken = []
-        for number in range(rounds):
+    taken: list[dict[str, float]] = [{} for _ in range(rounds)]
+    for number, spent in enumerate(taken):
+        for name, way in ways.items():
             documents = [document(f"{name} {number} {each}") for each in range(COUNT)]
             began = time.process_time()
-            await way(mongo.collection("pieces"), documents)
-            taken.append(time.process_time() - began)
-        show(name, taken)
+            await way(mongo.collection("documents"), documents)
+            spent[name] = time.process_time() - began
+    show(taken)
     await mongo.close()
 
 
