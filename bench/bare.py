@@ -50,7 +50,7 @@ class Loop:
 def main(arguments: Iterable[str]) -> None:
     """Decide order commands from the group's offsets on, until it is ended."""
     (client,) = arguments
-    garbage.collect_between_fetches()
+    garbage.configure()
     settings = Settings()
     if client == "aiokafka":
         import uvloop

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--fetch", type=int, default=400, help="records in a fetch")
     parser.add_argument("--profile", metavar="STEP", help="print where this step's time goes")
     asked = parser.parse_args()
-    garbage.collect_between_fetches()
+    garbage.configure()
     rounds = [Spent(asked.profile) for _ in range(asked.rounds)]
     for spent in rounds:
         measure(Settings(), asked.orders, asked.fetch, spent)
@@ -86,8 +86,8 @@ def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
             with spent.on(step):
                 decided = handle(each)
                 decided.merge()
+                garbage.collect()
             log.write(decided.writes)
-            garbage.collect()
     log.begin_again()
     for projection in PROJECTIONS:
         known: dict[Any, Any] = {}

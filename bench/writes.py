@@ -1,6 +1,8 @@
-"""What writing a document costs the client, beside PyMongo's `bulk_write`: CPU, medians of rounds in turns.
+"""What writing a document costs the client, beside PyMongo's `bulk_write`.
 
-python -m bench.writes [--rounds N]
+    python -m bench.writes [--rounds N]
+
+CPU, the medians of rounds in which each way has its turn: on a shared machine nothing else can be compared.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from bench.stacks import Stacks
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.writes import Put, put
-from streams.garbage import collect_between_fetches
+from streams import garbage
 from streams.settings import Settings
 
 COUNT = 500  # documents of a write
@@ -27,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.writes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     rounds = parser.parse_args().rounds
-    collect_between_fetches()  # as in a worker
+    garbage.configure()  # as in a worker
     with Stacks() as stacks:
         uvloop.run(write(stacks.servers.settings, rounds))
 

@@ -10,8 +10,7 @@ import sys
 
 from ops.errors import CannotGoOn, Misconfigured
 from ops.loading import load_settings
-from streams import faults, traces
-from streams.garbage import collect_between_fetches
+from streams import faults, garbage, traces
 from streams.settings import ROLES, Role, Settings
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy api's time on collecting
@@ -41,7 +40,7 @@ def _serve(role: Role, settings: Settings) -> None:
     else:
         from agents import main
 
-        collect_between_fetches()
+        garbage.configure()
         main.run(role, settings)
 
 

@@ -11,8 +11,8 @@ MIDDLE, OLD = 20, 100  # visits after which those that survived earlier ones are
 MUCH = 2_000_000  # objects made by what has no fetches, or by one alone: then it is done at once
 
 
-def collect_between_fetches() -> None:
-    """Leave what was imported alone, and objects of a fetch too; whoever fetches calls `collect` in between."""
+def configure() -> None:
+    """Leave what was imported alone, and what a fetch makes too: whoever fetches calls `collect` in between."""
     gc.freeze()
     gc.set_threshold(MUCH, MIDDLE, OLD)
 

@@ -25,7 +25,7 @@ def runs() -> Iterator[list[int]]:
         if phase == "start":
             runs.append(info["generation"])
 
-    garbage.collect_between_fetches()
+    garbage.configure()
     gc.callbacks.append(note)
     yield runs
     gc.callbacks.remove(note)
