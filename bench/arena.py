@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bench import bare
-from bench.backlog import Handled, Message, Rate, send, stored, work_off
+from bench.backlog import Handled, Message, Rate, Sender, stored, work_off
 from bench.stacks import Servers, cpu_seconds, partitions_at
 from ops.stack import ensure_topics
 from streams.settings import Role
@@ -69,7 +69,7 @@ class Arena:
         before, several = self._sent, self.contender.workers > 1
         self._sent += len(messages)
         if not several:
-            send(self.settings, self.contender.topic, messages)
+            Sender(self.settings).send(self.contender.topic, messages)
         with Handled(self.settings, self.contender.group, self.contender.topic) as handled, self._running() as workers:
 
             def used() -> float:
@@ -79,7 +79,7 @@ class Arena:
 
             if several:
                 wait_until(lambda: all(map(partitions_at, self._ports)), 120, "every worker to have a share")
-                send(self.settings, self.contender.topic, messages, at_once=True)
+                Sender(self.settings, f"bench-{uuid.uuid4()}").send(self.contender.topic, messages)
             return work_off(handled, before, len(messages), used)
 
     @retry(

@@ -52,26 +52,36 @@ def reservations(product: str, count: int) -> list[Message]:
     return [command(product, "ReserveStock", wanted | {"orderId": str(uuid.uuid4())}) for _ in range(count)]
 
 
-def send(settings: Settings, topic: str, messages: Iterable[Message], *, at_once: bool = False) -> None:
-    """Send messages in bulk; return when all are durable. `at_once`: nobody reads any before that."""
-    producer = Producer(
-        {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
-        | {
+class Sender:
+    """A producer as an upstream service has it. `transactional_id`: nobody reads what is sent before all is durable."""
+
+    def __init__(self, settings: Settings, transactional_id: str | None = None) -> None:
+        self._settings, self._transactional = settings, transactional_id is not None
+        config = {
+            "bootstrap.servers": settings.kafka,
+            "partitioner": "murmur2_random",
+            "enable.idempotence": True,
             "log_level": 3,
             "linger.ms": 20,
             "queue.buffering.max.messages": 2_000_000,
             "queue.buffering.max.kbytes": 2 << 20,
         }
-        | ({"transactional.id": f"bench-{uuid.uuid4()}"} if at_once else {})
-    )
-    if at_once:
-        producer.init_transactions(60)
-        producer.begin_transaction()
-    for key, value in messages:
-        producer.produce(settings.named(topic), key=key, value=value, headers=CONTENT_TYPE)
-    assert producer.flush(300) == 0
-    if at_once:
-        producer.commit_transaction(120)
+        self._producer = Producer(config | ({"transactional.id": transactional_id} if transactional_id else {}))
+        if self._transactional:
+            self._producer.init_transactions(60)
+
+    def send(self, topic: str, messages: Iterable[Message]) -> None:
+        """Send messages in bulk; return when all are durable. The first time takes half a second or a whole one more.
+
+        librdkafka asks for a producer's id before it has a broker to ask, and then again twice a second.
+        """
+        if self._transactional:
+            self._producer.begin_transaction()
+        for key, value in messages:
+            self._producer.produce(self._settings.named(topic), key=key, value=value, headers=CONTENT_TYPE)
+        assert self._producer.flush(300) == 0
+        if self._transactional:
+            self._producer.commit_transaction(120)
 
 
 class Handled:
