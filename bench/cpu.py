@@ -12,7 +12,7 @@ import gc
 import pstats
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,8 @@ from tables.stock import stock_table
 
 Step = tuple[str, Callable[[Fetch], Any], list[str]]
 
+ORDERS, ROUNDS, FETCH = 500, 20, 400
+
 
 class Spent:
     """CPU seconds by step; the step `profiled` is profiled too."""
@@ -58,21 +60,37 @@ class Spent:
 def main() -> None:
     """Print CPU per order by step."""
     parser = argparse.ArgumentParser(prog="bench.cpu", description=__doc__)
-    parser.add_argument("--orders", type=int, default=500, help="in a round")
-    parser.add_argument("--rounds", type=int, default=20, help="the least of so many is shown")
-    parser.add_argument("--fetch", type=int, default=400, help="records in a fetch")
+    parser.add_argument("--orders", type=int, default=ORDERS, help="in a round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="the least of so many is shown")
+    parser.add_argument("--fetch", type=int, default=FETCH, help="records in a fetch")
     parser.add_argument("--profile", metavar="STEP", help="print where this step's time goes")
     asked = parser.parse_args()
-    garbage.configure()
-    rounds = [Spent(asked.profile) for _ in range(asked.rounds)]
-    for spent in rounds:
-        measure(Settings(), asked.orders, asked.fetch, spent)
-        gc.collect()
-    least = {step: min(1e6 * spent.seconds[step] / asked.orders for spent in rounds) for step in rounds[0].seconds}
+    rounds = measured(asked.orders, asked.rounds, asked.fetch, asked.profile)
+    least = least_of(rounds, asked.orders)
     for step, microseconds in [*least.items(), ("all", sum(least.values()))]:
         print(f"{step:28} {microseconds:8.1f} µs an order")
     if asked.profile:
         pstats.Stats(rounds[-1].profile).sort_stats("tottime").print_stats(40)
+
+
+def costs(orders: int, rounds: int) -> dict[str, float]:
+    """Return the microseconds an order that each step takes at least."""
+    return least_of(measured(orders, rounds), orders)
+
+
+def least_of(rounds: Sequence[Spent], orders: int) -> dict[str, float]:
+    """Return the microseconds an order that each step took at least."""
+    return {step: min(1e6 * spent.seconds[step] / orders for spent in rounds) for step in rounds[0].seconds}
+
+
+def measured(orders: int, rounds: int, fetch: int = FETCH, profile: str | None = None) -> list[Spent]:
+    """Take so many orders all the way in each round; the collector is set as in a worker, for good."""
+    garbage.configure()
+    found = [Spent(profile) for _ in range(rounds)]
+    for spent in found:
+        measure(Settings(), orders, fetch, spent)
+        gc.collect()
+    return found
 
 
 def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from bench.code import code
 from bench.decide import decide
 from bench.figure import Found
 from bench.flow import flow
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
 
 
 PARTS = {
+    "code": Entry(code, "Code: what an order costs the roles themselves", 15),
     "decide": Entry(decide, "Decide: order commands of one worker", 110),
     "idle": Entry(idle, "Idle", 45),
     "http": Entry(http, "Orders over HTTP", 60),

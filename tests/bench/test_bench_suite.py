@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("decide", "flow", "queries")
+PARTS = ("code", "decide", "flow", "queries")
 
 
 def test_the_suite_measures_and_writes_its_page(tmp_path: Path) -> None:
@@ -32,4 +32,4 @@ def test_a_part_that_does_not_exist_is_refused() -> None:
     command = [sys.executable, "-m", "bench", "speed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert "there is no part speed: choose from decide" in done.stderr
+    assert "there is no part speed: choose from code, decide" in done.stderr
