@@ -124,7 +124,7 @@ class Folding:
 
     def _step(self, message: Any) -> None:
         """Fold a message into all models and logs, or into none."""
-        projection, changed = self.part.projection, self.changed
+        projection, changed, projected = self.part.projection, self.changed, False
         changes: list[tuple[tuple[str, str], View]] = []
         for model in projection.models:
             if (key := model.key(message)) is None:
@@ -133,13 +133,14 @@ class Folding:
             view = changed.get(at) or self.known.get(at)
             version, sequence = view.version if view else 0, message.sequence
             if sequence <= version:
-                if model.gapless:
-                    return  # it was projected, whole: the gapless document is written last
+                # A gapless document is written last: with it all was written. Views that begin with this message were
+                # not read, and later messages may be new: they are made again.
+                projected = projected or model.gapless
                 continue
             if model.gapless and sequence != version + 1:
                 raise Gap(key, version, sequence)
             changes.append((at, model.fold(view, message)))
-        entries = [(name, entry(message)) for name, entry in projection.logs.items()]
+        entries = [] if projected else [(name, entry(message)) for name, entry in projection.logs.items()]
         changed.update(changes)
         for name, document in entries:
             self.entries[name].append(document)

@@ -28,6 +28,7 @@ from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS
 from streams import faults
+from streams.messages import EventMessage
 from streams.settings import Settings
 
 ORDER = order_history("o-1", place(("boot", 3), ("hat", 1)), allocate("1", 3), allocate("2", 1), CreateShipment())
@@ -95,6 +96,32 @@ async def test_a_batch_cut_off_before_its_progress_is_made_whole(mongo: Mongo, s
     assert await again.positions(EVERYTHING) == dict.fromkeys(EVERYTHING, 0)
     await again.apply(EVERYTHING)
     assert await dump(mongo) == whole
+
+
+@pytest.mark.parametrize("history", [(ORDERS, ORDER), (STOCK, BOOTS)], ids=["orders", "inventory"])
+async def test_a_batch_cut_off_is_made_whole_by_a_longer_one(
+    mongo: Mongo, settings: Settings, history: tuple[str, list[EventMessage]]
+):
+    topic, messages = history
+    batch, at = records(*messages), (topic, 0)
+    await Runner(mongo, settings).apply({at: batch})
+    whole = await dump(mongo)
+    for begun in range(len(batch)):
+        for written in range(begun + 1, len(batch) + 1):
+            for name in (*NAMES, "projections"):
+                await mongo.collection(name).delete_many({})
+            first = Runner(mongo, settings)
+            if begun:
+                await first.apply({at: batch[:begun]})
+            progress = await mongo.collection("projections").find().to_list(None)
+            await first.apply({at: batch[begun:written]})
+            await mongo.collection("projections").delete_many({})  # as if it had been killed before it was stored
+            if progress:
+                await mongo.collection("projections").insert_many(progress)
+            again = Runner(mongo, settings)
+            assert await again.positions([at]) == {at: begun}
+            await again.apply({at: batch[begun:]})
+            assert await dump(mongo) == whole, f"begun at {begun}, written up to {written}"
 
 
 @pytest.mark.parametrize(("point", "last"), [("logs-written", False), ("documents-written", True)])
