@@ -77,7 +77,7 @@ class Outcomes:
                 for record in records:
                     if record.key in self._waiting:
                         self._resolve(record.value)
-                self._positions[partition] = records[-1].offset + 1
+                self._positions[partition] = self._waiting.read[partition.partition] = records[-1].offset + 1
 
     def _resolve(self, value: bytes) -> None:
         try:

@@ -42,3 +42,23 @@ def entry(recorded: Recorded) -> Document:
         "correlationId": outcome.correlation_id,
         "_expiresAt": datetime.fromtimestamp(recorded.at, UTC) + KEPT,
     }
+
+
+def outcome_of(document: Document) -> Outcome:
+    """Return the outcome a document was made of."""
+    return Outcome(
+        command_id=document["id"],
+        command_type=document["type"],
+        aggregate=document["aggregate"],
+        aggregate_id=document["aggregateId"],
+        status=document["status"],
+        time=document["time"],
+        correlation_id=document["correlationId"],
+        version=document["version"],
+        events=tuple(document["events"]),
+        code=document["code"],
+        message=document["message"],
+        details=document["details"],
+        retryable=document["retryable"],
+        result=document["result"],
+    )

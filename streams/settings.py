@@ -53,7 +53,9 @@ class Settings(BaseSettings):
 
     # HTTP
     command_timeout: float = Field(5.0, gt=0, description="how long a command waits for its outcome before a 202")
-    consistency_timeout: float = Field(5.0, gt=0, description="how long a read waits for its Consistency-Token")
+    consistency_timeout: float = Field(
+        5.0, gt=0, description="how long a read waits for its Consistency-Token, a repeated request for its first try"
+    )
     body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
     kafdrop: str | None = Field(None, description="address of a Kafdrop the dashboard links messages to")
     log_level: str = Field("INFO", description="of our own loggers; DEBUG: a line a batch")

@@ -11,6 +11,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._futures: dict[bytes, list[Future[Outcome]]] = {}
+        self.read: dict[int, int] = {}  # partition of the outcomes → behind the last one that this process has read
 
     def __len__(self) -> int:
         return len(self._futures)

@@ -70,7 +70,7 @@ async def _run(
     headers = request.headers
     preference = Preference.of(headers, services.settings.command_timeout)
 
-    async def execute(command_id: str, fresh_id: str) -> web.Response:
+    async def execute(command_id: str, fresh_id: str, again: bool = False) -> web.Response:
         message = CommandMessage(
             id=command_id,
             key=key or fresh_id,
@@ -80,7 +80,7 @@ async def _run(
             correlation_id=request.setdefault(CORRELATION, command_id),
             expected_version=expected_version(headers),
         )
-        attempt, outcome = await submit(services, message, preference)
+        attempt, outcome = await submit(services, message, preference, again=again)
         return decided(route.aggregate, route.status, attempt, outcome)
 
     idempotency_key = headers.get("Idempotency-Key")

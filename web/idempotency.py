@@ -2,8 +2,8 @@
 
 The key is claimed in MongoDB before anything goes to Kafka, with the command's id and a new order's. An answer of 5xx,
 or one that says "try again" (`retryable`), is not kept: the same request may be sent again at once, and goes on under
-the same command id, which the aggregate knows if it ever got it. So it is when the process dies before it answers, as
-soon as its lease is over.
+the same command id. So it is when the process dies before it answers, as soon as its lease is over. If the command was
+decided, the read model of commands knows its outcome, or the aggregate knows the command.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,8 @@ from .services import SERVICES
 KEPT_HEADERS = ("Location", "Consistency-Token")
 GRACE_SECONDS = 5.0  # a lease lasts so much longer than a command may take
 RETRYABLE = (b'"error":"ALLOCATION_PENDING"',)
-Execute = Callable[[str, str], Awaitable[web.Response]]  # of a command id, and an id for a new order
+# Of a command id, an id for a new order, and whether the command may have been sent before.
+Execute = Callable[[str, str, bool], Awaitable[web.Response]]
 
 
 async def once(request: web.Request, key: str, sent: bytes, order_id: str | None, execute: Execute) -> web.Response:
@@ -46,7 +47,7 @@ async def once(request: web.Request, key: str, sent: bytes, order_id: str | None
     if not ours:
         return _replayed(request, wanted, claim)
     fault("key-claimed")
-    response = await _executed(execute, claim)
+    response = await _executed(execute, claim, again=claim.command_id != wanted.command_id)
     if response.status >= 500 or _again(response):
         await services.keys.give_up(claim)
     else:
@@ -55,10 +56,10 @@ async def once(request: web.Request, key: str, sent: bytes, order_id: str | None
     return response
 
 
-async def _executed(execute: Execute, claim: Claim) -> web.Response:
+async def _executed(execute: Execute, claim: Claim, *, again: bool) -> web.Response:
     """Return an answer whatever happens: while it is known that nothing more will be done, the lease can be ended."""
     try:
-        return await execute(claim.command_id, claim.order_id or "")
+        return await execute(claim.command_id, claim.order_id or "", again)
     except Exception as error:
         if (problem := problem_of(error)) is None:
             raise

@@ -8,6 +8,7 @@ from streams.faults import fault
 from streams.messages import CommandMessage, Outcome, derived_id, now
 from streams.topics import Topic
 
+from .earlier import earlier
 from .metrics import COMMANDS, WAITS
 from .requests import Preference
 from .services import Services
@@ -16,18 +17,26 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1  # seconds, between two attempts while st
 
 
 async def submit(
-    services: Services, message: CommandMessage, preference: Preference, topic: Topic | None = None
+    services: Services,
+    message: CommandMessage,
+    preference: Preference,
+    topic: Topic | None = None,
+    *,
+    again: bool = False,
 ) -> tuple[CommandMessage, Outcome | None]:
     """Return the attempt that was decided, and its outcome; None when nobody waits, or it did not come in time.
 
     ALLOCATION_PENDING is no answer yet: it is tried again, under ids derived from the first, until the wait is over,
     unless the client named the version it had seen. `topic`: where to, for commands that both kinds of aggregate take.
+    `again`: it may have been sent before, by a process that died; what has an outcome is not sent again.
     """
     deadline = asyncio.get_running_loop().time() + preference.seconds
     attempt = message
     for number in count(1):
-        outcome = await _ask(services, attempt, deadline, preference.asynchronous, topic)
-        _count(attempt, outcome)
+        outcome = await earlier(services, attempt) if again else None
+        if outcome is None:
+            outcome = await _ask(services, attempt, deadline, preference.asynchronous, topic)
+            _count(attempt, outcome)
         if outcome is None or outcome.code != "ALLOCATION_PENDING" or message.expected_version is not None:
             break
         pause = min(FIRST_PAUSE * 2 ** (number - 1), LONGEST_PAUSE)

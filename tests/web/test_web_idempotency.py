@@ -1,17 +1,19 @@
 """`Idempotency-Key`: nothing is done twice, whatever happened in between."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import orjson
 import pytest
-from system import Api
+from system import Api, System, eventually
 
 from projections.mongo.client import Mongo
 from projections.mongo.idempotency import Claim, IdempotencyKeys
 from streams.messages import new_id
+from streams.settings import Settings
 
 Unique = Callable[[str], str]
 Body = Callable[..., dict[str, Any]]
@@ -95,6 +97,44 @@ async def test_after_a_crash_behind_the_decision_nothing_is_done_twice(
     await api.order(first[1]["data"]["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
     _, stock, _ = await api("GET", f"/inventory/{product}")
     assert stock["data"]["allocatedQuantity"] == 3
+
+
+async def test_after_a_crash_nothing_is_done_twice_that_the_aggregate_has_forgotten(
+    api: Api, mongo: Mongo, unique: Unique
+) -> None:
+    key, product = unique("key"), unique("p")
+    receive = f"inventory/{product}/receive"
+    first = await send(api, key, {"quantity": 7}, receive)
+    for _ in range(Settings().recent_commands):
+        assert (await send(api, unique("other"), {"quantity": 1}, receive))[0] == 200
+    command = first[1]["data"]["commandId"]
+    await eventually(lambda: mongo.collection("commands_v1").find_one({"_id": command}), bool, 20)
+    forgotten = {"$set": {"answer": None, "leasedUntil": first_instant()}}
+    await mongo.collection("idempotency").update_one({"_id": key}, forgotten)  # as if it died before it answered
+    again = await send(api, key, {"quantity": 7}, receive)
+    assert again[:2] == first[:2]
+    _, stock, _ = await api(
+        "GET", f"/inventory/{product}", headers={"Consistency-Token": again[2]["Consistency-Token"]}
+    )
+    assert stock["data"]["onHandQuantity"] == 7 + Settings().recent_commands
+
+
+async def test_after_a_crash_it_is_not_done_again_while_the_read_model_is_behind(
+    system: System, api: Api, mongo: Mongo, unique: Unique
+) -> None:
+    key, product = unique("key"), unique("p")
+    receive = f"inventory/{product}/receive"
+    system.kill("projector-0", signal.SIGSTOP)
+    try:
+        first = await send(api, key, {"quantity": 7}, receive)
+        forgotten = {"$set": {"answer": None, "leasedUntil": first_instant()}}
+        await mongo.collection("idempotency").update_one({"_id": key}, forgotten)  # as if it died before it answered
+        again = await send(api, key, {"quantity": 7}, receive)
+    finally:
+        system.kill("projector-0", signal.SIGCONT)
+    assert (again[0], again[1]["error"], again[2]["Retry-After"]) == (503, "READ_MODEL_BEHIND", "5")
+    answer = await eventually(lambda: send(api, key, {"quantity": 7}, receive), lambda found: found[0] != 503, 30)
+    assert answer[:2] == first[:2]
 
 
 def first_instant() -> Any:
