@@ -3,7 +3,8 @@
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 
@@ -46,7 +47,7 @@ async def consistent(services: Services, request: web.Request) -> Mapping[str, s
     try:
         async with asyncio.timeout(services.settings.consistency_timeout):
             for aggregate, aggregate_id, version in wanted:
-                await _reached(services, aggregate, aggregate_id, version)
+                await until(version, partial(services.queries.version, COLLECTIONS[aggregate], aggregate_id))
     except TimeoutError:
         if request.query.get("on_timeout") == "stale":
             return {"Consistency": "stale"}
@@ -54,8 +55,9 @@ async def consistent(services: Services, request: web.Request) -> Mapping[str, s
     return {}
 
 
-async def _reached(services: Services, aggregate: str, aggregate_id: str, version: int) -> None:
+async def until(wanted: int, reached: Callable[[], Awaitable[int]]) -> None:
+    """Return when what another process writes has `reached` so far; the caller limits the time."""
     pause = FIRST_PAUSE
-    while version > await services.queries.version(COLLECTIONS[aggregate], aggregate_id):
+    while wanted > await reached():
         await asyncio.sleep(pause)
         pause = min(pause * GROWTH, LONGEST_PAUSE)

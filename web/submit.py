@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import count
 
 from streams.faults import fault
-from streams.messages import CommandMessage, Outcome, derived_id, now
+from streams.messages import CommandMessage, Outcome, now
 from streams.topics import Topic
 
-from .earlier import earlier
+from .earlier import attempt_id, earlier
 from .metrics import COMMANDS, WAITS
 from .requests import Preference
 from .services import Services
@@ -30,21 +30,25 @@ async def submit(
     unless the client named the version it had seen. `topic`: where to, for commands that both kinds of aggregate take.
     `again`: it may have been sent before, by a process that died; what has an outcome is not sent again.
     """
+    first, known = await earlier(services, message) if again else (0, None)
+    if known is not None:
+        return _attempt(message, first), known
     deadline = asyncio.get_running_loop().time() + preference.seconds
-    attempt = message
-    for number in count(1):
-        outcome = await earlier(services, attempt) if again else None
-        if outcome is None:
-            outcome = await _ask(services, attempt, deadline, preference.asynchronous, topic)
-            _count(attempt, outcome)
+    for number in count(first):
+        attempt = _attempt(message, number)
+        outcome = await _ask(services, attempt, deadline, preference.asynchronous, topic)
+        _count(attempt, outcome)
         if outcome is None or outcome.code != "ALLOCATION_PENDING" or message.expected_version is not None:
             break
-        pause = min(FIRST_PAUSE * 2 ** (number - 1), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** (number - first), LONGEST_PAUSE)
         if asyncio.get_running_loop().time() + pause >= deadline:
             break
         await asyncio.sleep(pause)
-        attempt = replace(message, id=derived_id(message.id, "attempt", number), time=now())
     return attempt, outcome
+
+
+def _attempt(message: CommandMessage, number: int) -> CommandMessage:
+    return replace(message, id=attempt_id(message.id, number), time=now()) if number else message
 
 
 async def _ask(

@@ -137,6 +137,29 @@ async def test_after_a_crash_it_is_not_done_again_while_the_read_model_is_behind
     assert answer[:2] == first[:2]
 
 
+async def test_a_shipment_that_waited_for_stock_is_made_once(
+    system: System, api: Api, mongo: Mongo, unique: Unique
+) -> None:
+    key, product = unique("key"), unique("p")
+    await api.stock(product, 10)
+    system.kill("inventory-0", signal.SIGSTOP)
+    try:
+        placed = await api.place((product, 3))
+        path = f"orders/{placed['id']}/shipments"
+        pending = await send(api, key, {}, path, Prefer="wait=2")
+    finally:
+        system.kill("inventory-0", signal.SIGCONT)
+    assert (pending[0], pending[1]["error"]) == (409, "ALLOCATION_PENDING")
+    await api.order(placed["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
+    made = await send(api, key, {}, path, Prefer="wait=1")
+    assert made[0] < 300, made
+    command = made[1]["data"]["commandId"]
+    await eventually(lambda: mongo.collection("commands_v1").find_one({"_id": command, "status": "accepted"}), bool, 20)
+    forgotten = {"$set": {"answer": None, "leasedUntil": first_instant()}}
+    await mongo.collection("idempotency").update_one({"_id": key}, forgotten)  # as if it died before it answered
+    assert (await send(api, key, {}, path))[:2] == made[:2]
+
+
 def first_instant() -> Any:
     from datetime import UTC, datetime
 
