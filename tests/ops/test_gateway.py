@@ -1,6 +1,7 @@
 """deploy/nginx.conf in a real nginx, in front of small servers."""
 
 import asyncio
+import json
 import os
 import shutil
 from collections import Counter
@@ -12,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from helpers_ops import some_ports, until
+from yarl import URL
 
 from ops.ports import is_listening
 
@@ -99,7 +101,7 @@ async def test_requests_go_round_and_say_who_asked(tmp_path: Path) -> None:
 
 async def test_a_dead_process_is_passed_over(tmp_path: Path) -> None:
     async with upstream(named("a")) as a, gateway(tmp_path, [some_ports(1)[0], a]) as http:
-        for method in ("GET", "POST") * 4:
+        for method in ("GET", "POST", "PATCH") * 4:  # nothing of them has been sent when it is found out
             async with http.request(method, "/api/v1/orders") as answer:
                 assert (answer.status, (await answer.json())["name"]) == (200, "a")
 
@@ -124,19 +126,51 @@ async def test_errors_of_the_api_pass_unchanged(tmp_path: Path) -> None:
                 assert (answer.status, await answer.json()) == (status, {"error": "MINE"})
 
 
-async def test_a_command_is_never_sent_twice(tmp_path: Path) -> None:
-    asked: list[str] = []
+@pytest.mark.parametrize(
+    ("method", "times"), [("POST", 1), ("PUT", 1), ("DELETE", 1), ("PATCH", 1), ("GET", 2), ("HEAD", 2)]
+)
+async def test_only_a_request_that_changes_nothing_is_sent_twice(tmp_path: Path, method: str, times: int) -> None:
+    asked: list[tuple[str, str, bytes]] = []
 
     async def dies(request: web.Request) -> web.StreamResponse:
-        asked.append(request.method)
+        asked.append((request.method, request.path_qs, await request.read()))
         assert request.transport
         request.transport.close()
         return web.Response()
 
+    body = b"" if method in ("GET", "HEAD") else b"{}"
     async with upstream(dies) as a, upstream(dies) as b, gateway(tmp_path, [a, b]) as http:
-        answer = await http.post("/api/v1/orders", json={})
-        assert answer.status == 503
-    assert asked == ["POST"]
+        url = URL("/api/v1/inventory/a%2Fb%20c?reason=x%26y", encoded=True)
+        async with http.request(method, url, data=body or None) as answer:
+            said = await answer.read()
+    assert (answer.status, answer.content_type, answer.headers["Retry-After"]) == (503, "application/json", "1")
+    assert method == "HEAD" or b"SERVICE_UNAVAILABLE" in said
+    assert asked == [(method, "/api/v1/inventory/a%2Fb%20c?reason=x%26y", body)] * times
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"),  # no Host
+        (b"GARBAGE\r\n\r\n", 400, "BAD_REQUEST"),
+        (b"GET / HTTP/3.7\r\nHost: a\r\n\r\n", 400, "BAD_REQUEST"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400, "BAD_REQUEST"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400, "BAD_REQUEST"),
+        (b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "URI_TOO_LONG"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 9_000 + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE"),
+    ],
+)
+async def test_what_is_no_http_is_refused_in_json(tmp_path: Path, sent: bytes, status: int, code: str) -> None:
+    async with gateway(tmp_path, [some_ports(1)[0]]) as http:
+        async with http.get("/gateway/livez") as alive:
+            reader, writer = await asyncio.open_connection("127.0.0.1", alive.url.port)
+        writer.write(sent)
+        async with asyncio.timeout(20):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), head
+    assert b"Content-Type: application/json" in head
+    assert (json.loads(body)["success"], json.loads(body)["error"]) == (False, code)
 
 
 @pytest.mark.parametrize(("size", "status"), [(256 << 10, 200), ((256 << 10) + 1, 413)])
@@ -144,6 +178,7 @@ async def test_large_bodies_are_refused(tmp_path: Path, size: int, status: int) 
     async with upstream(named("a")) as port, gateway(tmp_path, [port]) as http:
         answer = await http.post("/api/v1/commands", data=b"x" * size)
         assert (answer.status, answer.content_type) == (status, "application/json")
+        assert status == 200 or (await answer.json())["error"] == "BODY_TOO_LARGE"
 
 
 async def test_live_events_arrive_one_by_one(tmp_path: Path) -> None:
