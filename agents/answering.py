@@ -9,11 +9,11 @@ from domain.message import MAX_ID, Event
 from streams import faults
 from streams.codec import BadMessage
 from streams.codec import Position as At
-from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, Outcome, derived_id, instant_of
+from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, Outcome, derived_id, event_id, instant_of
 from streams.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
 from streams.transactions import ANY_PARTITION, Write
-from tables.entries import Answer, Recent, event_id, recall, remember
+from tables.entries import Answer, Recent, recall, remember
 from tables.store import Changes
 
 from .kind import AggregateKind
@@ -68,10 +68,10 @@ class Answering:
         if command.expected_version is not None and command.expected_version != version:
             raise StaleVersion(expected=command.expected_version, version=version)
         events, state = self.kind.decide(command.command, entry, changes, command.key)
-        for number, event in enumerate(events):
-            writes.append(self._event(command, event, version + number + 1, number, partition))
+        for sequence, event in enumerate(events, version + 1):
+            writes.append(self._event(command, event, sequence, partition))
         types = tuple([type(event).__name__ for event in events])
-        answer = Answer(command.id, command.type, version + len(events), types)
+        answer = Answer(command.id, command.type, version + len(events), types, by_sequence=bool(types))
         return self.kind.entry(state, answer.version, self._remembered(command, entry, answer)), answer
 
     def _rejected(self, command: CommandMessage, entry: Any, no: Rejection) -> tuple[Any, Answer]:
@@ -87,9 +87,9 @@ class Answering:
             return recent
         return remember(recent, answer, self.settings.recent_commands)
 
-    def _event(self, command: CommandMessage, event: Event, sequence: int, number: int, partition: int) -> Write:
+    def _event(self, command: CommandMessage, event: Event, sequence: int, partition: int) -> Write:
         message = EventMessage(  # by position: names cost as much again
-            event_id(command.key, command.id, number),
+            event_id(self.kind.aggregate, command.key, sequence),
             command.key,
             event,
             sequence,

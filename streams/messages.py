@@ -2,6 +2,7 @@
 
 from dataclasses import field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -11,7 +12,8 @@ from domain.frozen import frozen
 from domain.message import Command, Event
 
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
-NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of every id we derive
+NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of ids derived from parts
+EVENT_IDS = uuid_utils.UUID("b1b5f2a4-2f0e-5d7c-9c39-6d1a1f7f2e60")
 Aggregate = Literal["order", "inventory"]
 LAST_SECOND = 253_402_300_799  # of the year 9999, in Unix time
 
@@ -22,8 +24,17 @@ def new_id() -> str:
 
 
 def derived_id(*parts: object) -> str:
-    """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine."""
+    """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine.
+
+    The parts are joined with `/`, so of several that share a prefix only the first may contain one.
+    """
     return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
+
+
+@lru_cache(maxsize=1_000)  # asked for the event, and at once again for the outcome
+def event_id(aggregate: Aggregate, aggregate_id: str, sequence: int) -> str:
+    """Return the id of an aggregate's event: the id comes last, because it may contain any character."""
+    return str(uuid_utils.uuid5(EVENT_IDS, f"{aggregate}/{sequence}/{aggregate_id}"))
 
 
 def instant_of(seconds: float) -> str:

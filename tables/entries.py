@@ -1,12 +1,11 @@
 """What is kept in both tables: where the input was handled to, and the answers to recent commands."""
 
-from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from domain.frozen import frozen
-from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
+from streams.messages import Aggregate, CommandMessage, Outcome, derived_id, event_id
 
 from . import parked
 from .keys import position_key as position_key
@@ -28,15 +27,15 @@ class Answer:
     command_id: str
     command_type: str
     version: int
-    events: tuple[str, ...] = ()  # their types; ids and sequences follow from the command's id and the version
+    events: tuple[str, ...] = ()  # their types; the sequence of the last one is the version
     code: str | None = None
     message: str | None = None
     details: dict[str, Any] | None = None
     retryable: bool = False
+    by_sequence: bool = False  # the ids of the events are `event_id`s; older answers named `older_event_id`s
 
     def outcome(self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None) -> Outcome:
         """Return the outcome as it was given the first time."""
-        first = self.version - len(self.events) + 1
         return Outcome(  # by position: names cost as much again
             self.command_id,
             self.command_type,
@@ -46,7 +45,7 @@ class Answer:
             command.time,
             command.correlation_id,
             self.version,
-            event_references(command.key, self.command_id, self.events, first),
+            self._events(aggregate, command.key),
             self.code,
             self.message,
             self.details,
@@ -54,21 +53,23 @@ class Answer:
             result,
         )
 
+    def _events(self, aggregate: Aggregate, aggregate_id: str) -> tuple[dict[str, Any], ...]:
+        """Return what an outcome says of the events the command caused."""
+        references, sequence = [], self.version - len(self.events)
+        for number, name in enumerate(self.events):
+            sequence += 1
+            identifier = (
+                event_id(aggregate, aggregate_id, sequence)
+                if self.by_sequence
+                else older_event_id(aggregate_id, self.command_id, number)
+            )
+            references.append({"id": identifier, "type": name, "sequence": sequence})
+        return tuple(references)
 
-@lru_cache(maxsize=1_000)  # asked for the event, and at once again for the outcome
-def event_id(aggregate_id: str, command_id: str, number: int) -> str:
-    """Return the id of the `number`-th event (from 0) a command caused."""
+
+def older_event_id(aggregate_id: str, command_id: str, number: int) -> str:
+    """Return the id that the `number`-th event (from 0) a command caused had before ids were made of the sequence."""
     return derived_id(aggregate_id, command_id, number)
-
-
-def event_references(
-    aggregate_id: str, command_id: str, types: tuple[str, ...], first: int
-) -> tuple[dict[str, Any], ...]:
-    """Return what an outcome says of the events a command caused, the first of them with sequence `first`."""
-    return tuple([
-        {"id": event_id(aggregate_id, command_id, number), "type": name, "sequence": first + number}
-        for number, name in enumerate(types)
-    ])  # fmt: skip
 
 
 Recent = tuple[Answer, ...]

@@ -48,7 +48,6 @@ class Histories:
     partitions: int
     report: Report
     aggregates: dict[str, Aggregate] = field(default_factory=dict)
-    _ids: set[str] = field(default_factory=set)
     _expected: dict[str, list[Expectation]] = field(default_factory=dict)
 
     def apply(self, message: EventMessage, offset: int) -> None:
@@ -75,9 +74,6 @@ class Histories:
             self._drift(Kind.PLACE, message, f"is on partition {self.partition}, and its key's is {own}")
 
     def _follows(self, aggregate: Aggregate, message: EventMessage) -> bool:
-        if message.id in self._ids:
-            self._drift(Kind.EVENT_ID, message, f"the id {message.id} is there twice")
-        self._ids.add(message.id)
         if message.sequence <= aggregate.version:
             self._drift(Kind.SEQUENCE, message, f"number {message.sequence} follows number {aggregate.version}")
             return False

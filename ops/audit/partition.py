@@ -14,6 +14,7 @@ from ops import records
 from ops.audit.compare_documents import DocumentComparison
 from ops.audit.compare_tables import TableComparison
 from ops.audit.documents import CHUNK, Documents
+from ops.audit.event_ids import EventIds
 from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
 from ops.audit.tables import Workers
@@ -54,6 +55,7 @@ class PartitionAudit:
     end: int
     advance: Advance
     patience: Patience
+    ids: EventIds
     position: int = 0
     last: int = 0  # behind the last record; transaction markers may follow
     _missing: dict[int, EventMessage] = field(default_factory=dict)  # offset → event without an entry in the logs
@@ -86,6 +88,8 @@ class PartitionAudit:
             messages = {record.offset(): message for record in batch if (message := self._decoded(record))}
             for offset, message in messages.items():
                 self.histories.apply(message, offset)
+                if offset < self.end:
+                    self.ids.add(message.id)
             reached = log.positions[self.partition]
             self.advance(min(reached, self.end) - min(self.position, self.end))
             self.position = reached

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from ops import records
 from ops.audit.documents import Documents
+from ops.audit.event_ids import EventIds
 from ops.audit.history import Aggregate
 from ops.audit.laws import order_laws, product_laws
 from ops.audit.lines import Lines
@@ -62,6 +63,7 @@ class Audit:
     positions: dict[str, dict[int, int]] = field(default_factory=dict)  # where each partition is to be read on
     lasts: dict[str, dict[int, int]] = field(default_factory=dict)  # behind the last record of each
     patience: Patience = field(default_factory=Patience)
+    ids: EventIds = field(default_factory=EventIds)
 
     async def run(self) -> None:
         """Audit stock, then orders, then both against each other."""
@@ -74,6 +76,7 @@ class Audit:
         with progress("events", total) as advance:
             await self._audit(stock, begins[topics[0]], advance, self._check_products, lines.add_products)
             await self._audit(orders, begins[topics[1]], advance, self._check_orders, lines.add_orders)
+        await asyncio.to_thread(self.ids.report, self.settings, self.report.ends, self.report)
         lines.add_rest()
         await asyncio.to_thread(self._settle, lines)
 
@@ -91,8 +94,9 @@ class Audit:
         self.positions[topic], self.lasts[topic] = {}, {}
         for number, end in self.report.ends[topic].items():
             part = PartitionAudit(
-                self.settings, documents, self.workers, self.report, number, begins[number], end, advance, self.patience
-            )
+                self.settings, documents, self.workers, self.report, number, begins[number], end, advance,
+                self.patience, self.ids,
+            )  # fmt: skip
             aggregates = (await part.run()).aggregates.values()
             for aggregate in aggregates:
                 if not aggregate.broken:

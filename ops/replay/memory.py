@@ -6,7 +6,7 @@ enough to answer it again, its type guessed from what it did. What was refused l
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from domain.policy import MANUAL
 from ops import records
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter
-from streams.messages import EventMessage, Outcome, derived_id
+from streams.messages import Aggregate, EventMessage, Outcome, derived_id, event_id
 from streams.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, Topic
 from tables.entries import Answer, Recent
@@ -58,24 +58,38 @@ class Answers:
         types = tuple(event["type"] for event in outcome.events)
         answer = Answer(
             outcome.command_id, outcome.command_type, outcome.version, types, outcome.code, outcome.message,
-            outcome.details, outcome.retryable,
+            outcome.details, outcome.retryable, _by_sequence(outcome),
         )  # fmt: skip
-        told = self._told[outcome.aggregate, outcome.aggregate_id]
-        told.setdefault(outcome.command_id, Remembered((outcome.version, not types, outcome.time), answer))
-        self._trim(told)
+        self._remember(outcome.aggregate, outcome.aggregate_id, answer, outcome.time)
 
-    def add_events(self, aggregate: str, aggregate_id: str, events: Iterable[EventMessage]) -> None:
-        """Take in all events of an aggregate."""
-        by_command: dict[str, list[EventMessage]] = defaultdict(list)
+    def add_events(self, aggregate: Aggregate, aggregate_id: str, events: Iterable[EventMessage]) -> None:
+        """Take in all events of an aggregate, in order."""
+        caused: list[EventMessage] = []
         for event in events:
-            by_command[event.causation_id].append(event)
+            if caused and event.causation_id != caused[0].causation_id:
+                self._add_caused(aggregate, aggregate_id, caused)
+                caused = []
+            caused.append(event)
+        if caused:
+            self._add_caused(aggregate, aggregate_id, caused)
+
+    def _add_caused(self, aggregate: Aggregate, aggregate_id: str, caused: Sequence[EventMessage]) -> None:
+        """Take in the events of one command."""
+        if _of_process_manager(caused[0]):
+            return
+        last, types = caused[-1], tuple(event.type for event in caused)
+        by_sequence = last.id == event_id(aggregate, aggregate_id, last.sequence)
+        name = COMMANDS.get(types[0], types[0])
+        answer = Answer(last.causation_id, name, last.sequence, types, by_sequence=by_sequence)
+        self._remember(aggregate, aggregate_id, answer, last.time)
+
+    def _remember(self, aggregate: Aggregate, aggregate_id: str, answer: Answer, time: str) -> None:
+        """Remember the last decision under an id: the aggregate forgets an id, and may decide it a second time."""
         told = self._told[aggregate, aggregate_id]
-        for command_id, caused in by_command.items():
-            if command_id not in told and not _of_process_manager(caused[0]):
-                last, types = caused[-1], tuple(event.type for event in caused)
-                answer = Answer(command_id, COMMANDS.get(types[0], types[0]), last.sequence, types)
-                told[command_id] = Remembered((last.sequence, False, last.time), answer)
-        self._trim(told)
+        before = told.get(answer.command_id)
+        if before is None or answer.version > before.answer.version:
+            told[answer.command_id] = Remembered((answer.version, not answer.events, time), answer)
+            self._trim(told)
 
     def recent(self, aggregate: str, aggregate_id: str) -> Recent:
         """Return what an aggregate remembers, oldest first."""
@@ -88,6 +102,12 @@ class Answers:
             oldest = sorted(told, key=lambda command_id: told[command_id].order)
             for command_id in oldest[: -2 * self.limit or None]:
                 del told[command_id]
+
+
+def _by_sequence(outcome: Outcome) -> bool:
+    """Return whether the events of an outcome have ids made of their sequence, as all do but those of older code."""
+    last = outcome.events[-1] if outcome.events else None
+    return last is not None and last["id"] == event_id(outcome.aggregate, outcome.aggregate_id, last["sequence"])
 
 
 def _of_process_manager(first: EventMessage) -> bool:
@@ -176,7 +196,7 @@ def _parked(letter: DeadLetter) -> Letter:
 class Unsure:
     """Messages of one input behind the offset its group committed: they may have been handled before it was reset."""
 
-    ids: dict[str, tuple[int, int]] = field(default_factory=dict)  # message id → partition, offset
+    ids: dict[str, tuple[int, int]] = field(default_factory=dict)  # message id → its first partition and offset
     handled: dict[int, int] = field(default_factory=dict)  # partition → the highest offset that left something
 
     @classmethod
@@ -188,7 +208,7 @@ class Unsure:
         with records.Log(settings, topic.name, starts) as log:
             for batch in log.upto(ends):
                 for record in batch:
-                    found.ids[_message_id(record)] = record.partition(), record.offset()
+                    found.ids.setdefault(_message_id(record), (record.partition(), record.offset()))
         return found
 
     def left(self, message_id: str) -> None:

@@ -25,9 +25,11 @@ from ops.progress import progress
 from ops.replay.memory import Answers, DeadLetters, Unsure, every, outcomes
 from projections.inventory import ProductView
 from projections.orders import OrderView
+from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
 from streams.codec import decode_event
+from streams.messages import Aggregate as Kind
 from streams.messages import EventMessage
 from streams.settings import Settings
 from streams.topics import (
@@ -55,7 +57,7 @@ PRODUCER = {
     "queue.buffering.max.messages": 200_000,
     "log_level": 0,
 }
-AGGREGATES = {"orders": ("order", ORDERS), "inventory": ("inventory", INVENTORY)}
+AGGREGATES: dict[str, tuple[Kind, Projection]] = {"orders": ("order", ORDERS), "inventory": ("inventory", INVENTORY)}
 
 
 class Unfoldable(CannotGoOn):

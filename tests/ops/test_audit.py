@@ -9,13 +9,19 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from kafka import produce
 from system import Api, System
 
-from ops.audit.report import Drift, Report
+from ops import records
+from ops.audit.event_ids import EventIds
+from ops.audit.report import Drift, Kind, Report
 from ops.audit.run import run
 from projections.mongo.client import Mongo
 from projections.mongo.live import projections_of
 from projections.mongo.registry import Registry
+from streams.messages import event_id
+from streams.topics import ensure_topics
+from tables.entries import older_event_id
 
 MINE = f"audit-{uuid4().hex[:6]}"
 
@@ -188,3 +194,34 @@ async def test_a_worker_shows_its_entries_a_partition_at_a_time(system: System, 
     assert len([key for key in keys if not key.startswith("/")]) == len(
         {key for key in keys if not key.startswith("/")}
     )
+
+
+async def test_events_that_share_an_id_are_named_wherever_they_are(system: System) -> None:
+    """Ids of older code were joined with a slash, and a forgotten command made the same ids a second time."""
+    settings = system.settings.model_copy(update={"prefix": f"{MINE}-ids-"})
+    await ensure_topics(settings)
+    ids, report = EventIds(), Report()
+    written = [
+        ("order-events", "a", older_event_id("a", "b/c", 0), 1),
+        ("order-events", "a/b", older_event_id("a/b", "c", 0), 1),
+        ("inventory-events", "boots", older_event_id("boots", "again", 0), 1),
+        ("inventory-events", "boots", event_id("inventory", "boots", 2), 2),
+        ("inventory-events", "boots", older_event_id("boots", "again", 0), 3),
+    ]
+    for topic, key, identifier, sequence in written:
+        value = {"id": identifier, "type": "Something", "sequence": sequence}
+        await asyncio.to_thread(produce, settings, settings.named(topic), key, value)
+        ids.add(identifier)
+    ends = {
+        topic: await asyncio.to_thread(records.ends, settings, topic) for topic in ("inventory-events", "order-events")
+    }
+    await asyncio.to_thread(ids.report, settings, ends, report)
+    boots, slash = sorted(report.drifts, key=lambda drift: drift.where)
+    assert (boots.kind, boots.where, boots.key) == (Kind.EVENT_ID, "inventory-events", "boots")
+    assert boots.what == (
+        f"Something, sequence 3, of boots in inventory-events: its id {written[2][2]} is also that of "
+        "Something, sequence 1, of boots in inventory-events"
+    )
+    assert (slash.where, {slash.key} < {"a", "a/b"}) == ("order-events", True)
+    assert slash.what.count(written[0][2]) == 1
+    assert all(f"of {key} in" in slash.what for key in ("a", "a/b"))

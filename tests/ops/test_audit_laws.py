@@ -77,15 +77,9 @@ def test_a_missing_event_is_found(world: World, aggregate: str, at: int) -> None
 def test_an_event_that_is_there_twice_is_found_and_counted_once(world: World, aggregate: str) -> None:
     log, report = world.logs[aggregate], Report()
     found = histories(aggregate, [*log, log[2]], report)
-    assert kinds(report) == {Kind.SEQUENCE, Kind.EVENT_ID}
+    assert kinds(report) == {Kind.SEQUENCE}
     clean = histories(aggregate, log, Report())
     assert found.aggregates == clean.aggregates
-
-
-def test_an_id_of_two_events_is_found(world: World) -> None:
-    log, report = world.logs["order"], Report()
-    histories("order", [*log[:-1], replace(log[-1], id=log[0].id)], report)
-    assert kinds(report) == {Kind.EVENT_ID}
 
 
 def test_an_event_that_cannot_have_followed_is_found(world: World) -> None:

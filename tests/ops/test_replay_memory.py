@@ -5,7 +5,7 @@ from typing import Any
 from domain.inventory.events import Balance, StockReceived, StockReserved
 from domain.orders.events import AllocationRecorded, OrderHeld
 from ops.replay.memory import Answers
-from streams.messages import EventMessage, Outcome
+from streams.messages import EventMessage, Outcome, event_id
 
 T = "2026-11-23T10:00:0{}.000Z"
 
@@ -48,13 +48,37 @@ def test_what_was_not_decided_is_not_remembered() -> None:
     assert remembered(answers) == []
 
 
-def test_the_first_answer_counts_and_only_so_many_are_kept() -> None:
+def test_only_so_many_are_kept_and_an_answer_given_again_does_not_count_as_a_new_one() -> None:
     answers = Answers(3)
     for number in range(100):
         answers.add_outcome(outcome(f"c-{number}", number + 1))
-    answers.add_outcome(refused("c-99", 101, 1))
+    answers.add_outcome(outcome("c-97", 98, 9))
     assert remembered(answers) == ["c-97", "c-98", "c-99"]
-    assert answers.recent("order", "o")[-1].code is None
+
+
+def test_an_id_that_was_forgotten_and_decided_a_second_time_has_its_second_answer() -> None:
+    answers = Answers(3)
+    for number in [0, *range(1, 9), 0]:
+        answers.add_outcome(outcome(f"c-{number}", 12 if answers.recent("order", "o") and number == 0 else number + 1))
+    assert remembered(answers) == ["c-7", "c-8", "c-0"]
+    assert answers.recent("order", "o")[-1].version == 12
+
+
+def test_events_of_an_id_that_was_used_twice_are_two_decisions() -> None:
+    answers = Answers(32)
+    answers.add_events("order", "o", [held(1, "a"), held(2, "b"), held(3, "a")])
+    assert [(each.command_id, each.version, each.events) for each in answers.recent("order", "o")] == [
+        ("b", 2, ("OrderHeld",)),
+        ("a", 3, ("OrderHeld",)),
+    ]
+
+
+def test_an_answer_made_of_events_names_the_ids_they_have() -> None:
+    answers = Answers(32)
+    ours = held(2, "ours")
+    ours.id = event_id("order", "o", 2)
+    answers.add_events("order", "o", [held(1, "older"), ours])
+    assert [answer.by_sequence for answer in answers.recent("order", "o")] == [False, True]
 
 
 def test_events_tell_of_commands_whose_outcomes_are_gone() -> None:

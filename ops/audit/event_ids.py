@@ -1,0 +1,76 @@
+"""Event ids that more than one event has: subscribers that deduplicate by id lose all but one of them.
+
+Millions of ids are compared, so only a hash of each is kept (8 bytes). Where two hashes are the same, the topics are
+read a second time to find the events, and to rule out ids that only have the same hash.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import orjson
+
+from ops import records
+from ops.audit.report import Kind, Report
+from streams.settings import Settings
+
+BUCKETS = 256  # sorted one by one, because a sorted list takes five times the memory
+UNSIGNED = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An event that has an id."""
+
+    topic: str
+    key: str
+    type: str
+    sequence: int | None
+
+    def __str__(self) -> str:
+        return f"{self.type}, sequence {self.sequence}, of {self.key} in {self.topic}"
+
+
+@dataclass
+class EventIds:
+    """The ids of all events of both topics."""  # `array` cannot be subscripted before Python 3.12
+
+    _hashes: "list[array[int]]" = field(default_factory=lambda: [array("Q") for _ in range(BUCKETS)])
+
+    def add(self, identifier: str) -> None:
+        """Take in the id of an event."""
+        hashed = hash(identifier) & UNSIGNED
+        self._hashes[hashed % BUCKETS].append(hashed)
+
+    def suspects(self) -> set[int]:
+        """Return the hashes that are there more than once."""
+        return {one for bucket in self._hashes for one, other in pairwise(sorted(bucket)) if one == other}
+
+    def report(self, settings: Settings, ends: Mapping[str, records.Offsets], report: Report) -> None:
+        """Report every event whose id an earlier event has; `ends`: topic → where the audit ends. Blocks."""
+        suspects = self.suspects()
+        if not suspects:
+            return
+        first: dict[str, Holder] = {}
+        for topic, upto in ends.items():
+            for identifier, holder in _holders(settings, topic, upto):
+                if hash(identifier) & UNSIGNED not in suspects:
+                    continue
+                if (other := first.setdefault(identifier, holder)) is not holder:
+                    what = f"{holder}: its id {identifier} is also that of {other}"
+                    report.drift(Kind.EVENT_ID, topic, holder.key, what)
+
+
+def _holders(settings: Settings, topic: str, ends: records.Offsets) -> Iterator[tuple[str, Holder]]:
+    """Yield the events of a topic, in order per partition, with their ids; what is no event was reported already."""
+    with records.Log(settings, topic, records.begins(settings, topic)) as log:
+        for batch in log.upto(ends):
+            for record in batch:
+                try:
+                    envelope = orjson.loads(record.value() or b"")
+                    identifier, name = envelope["id"], envelope["type"]
+                except (orjson.JSONDecodeError, KeyError, TypeError):
+                    continue
+                key = (record.key() or b"").decode(errors="replace")
+                yield identifier, Holder(topic, key, name, envelope.get("sequence"))
