@@ -9,6 +9,7 @@ from faust.types import TP
 
 from streams.spans import Span
 from streams.transactions import Write
+from streams.unreadable import Unreadable
 from tables.store import Changes
 
 from .metrics import COMMANDS, LETTERS
@@ -22,6 +23,7 @@ class Decided:
     offsets: dict[TP, int] = field(default_factory=dict)
     changes: list[Changes[Any]] = field(default_factory=list)
     stops: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on after it, and why
+    unreadable: list[Unreadable] = field(default_factory=list)  # batches that partitions must not go past
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # (type, outcome) → commands handled
     spans: list[Span] = field(default_factory=list)  # of messages whose traces are recorded

@@ -3,7 +3,7 @@
 One loop for both aggregates; what is theirs is an `AggregateKind`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -20,6 +20,7 @@ from streams.partitions import partition_of
 from streams.settings import Settings
 from streams.transactions import Write
 from streams.transport import Fetch, Part
+from streams.unreadable import CannotRead, Unreadable
 from tables.entries import Position, position_key
 from tables.store import Changes, PartitionedTable
 
@@ -48,7 +49,9 @@ class Deciding:
         kind: AggregateKind,
         table: PartitionedTable,
         topic_ids: Mapping[str, str],
+        skipped: Container[tuple[str, int, int]] = (),  # (topic, partition, offset)
     ) -> None:
+        self.skipped = skipped
         self.settings, self.kind, self.table, self.topic_ids = settings, kind, table, topic_ids
         self.types: Mapping[str, type[Command]] = {**kind.types, **LETTER_COMMANDS}
         self.answering = Answering(settings, kind)
@@ -72,8 +75,9 @@ class Deciding:
             if record.offset > handled:
                 try:
                     self._handle(record, changes, decided)
-                except QueueFull as full:
-                    decided.stops[tp] = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {full}"
+                except (QueueFull, CannotRead) as stop:
+                    if isinstance(stop, QueueFull):
+                        decided.stops[tp] = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {stop}"
                     part.records = [each for each in part.records if each.offset < record.offset]
                     break
         self.parking.remind(changes, decided)
@@ -87,7 +91,10 @@ class Deciding:
         try:
             command = decode_command(record.value, at, self.types, self.kind.id_field)
         except BadMessage as bad:
-            self._refuse(record, at, bad, decided)
+            if isinstance(record, Unreadable):
+                self._pass(record, decided)
+            else:
+                self._refuse(record, at, bad, decided)
             return
         except Exception as bug:  # ours: the message may be as good as any
             self._park_unread(record, at, bug, changes, decided)
@@ -98,6 +105,12 @@ class Deciding:
         decided.commands[command.type, outcome] += 1
         if traces.ON is not None:
             decided.spans += deciding(traces.ON, record, command, outcome)
+
+    def _pass(self, record: Unreadable, decided: Decided) -> None:
+        """Raise `CannotRead`, unless an operator said to skip this batch: nobody knows how many commands it holds."""
+        if (record.topic, record.partition, record.offset) not in self.skipped:
+            decided.unreadable.append(record)
+            raise CannotRead(str(record))
 
     def _outcome(self, record: ConsumerRecord, command: CommandMessage, changes: Changes[Any], decided: Decided) -> str:
         """Handle `command` and return its outcome, as it is counted."""

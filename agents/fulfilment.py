@@ -15,6 +15,7 @@ from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, derived
 from streams.settings import Role, Settings
 from streams.transactions import ANY_PARTITION, Write
 from streams.transport import Fetch, Part
+from streams.unreadable import first_of
 from tables.entries import Position, position_key
 from tables.parked import Skipped, skipped_key
 from tables.positions import positions_table
@@ -63,7 +64,7 @@ class Managing:
                         handled = record.offset
                         continue
                     self.worker.stop_partition(tp, record, bug)
-                    decided.offsets[tp] = record.offset
+                    decided.offsets[tp] = first_of(record)
                     part.records = [r for r in part.records if r.offset < record.offset]
                     break
                 handled = record.offset

@@ -5,9 +5,10 @@ import logging
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.library_patches import AIOKafkaConsumer
 from streams.messages import Outcome
 from streams.pace import pace_fetches, turns_of
 from streams.settings import Settings
@@ -96,5 +97,4 @@ class Outcomes:
             fetch_min_bytes=1,
             fetch_max_wait_ms=500,
             retry_backoff_ms=100,
-            check_crcs=False,
         )

@@ -28,6 +28,7 @@ from streams.process import EX_CONFIG, end_process
 from streams.settings import Role, Settings
 from streams.topics import describe_topics
 from streams.transport import Fetch, FetchConsumer, fetches
+from streams.unreadable import Unreadable
 
 from .metrics import FETCH_RECORDS
 from .skips import Skips
@@ -143,10 +144,12 @@ class Projecting:
             await self.runner.apply(batches, self.skipped)
         except Stopped as stopped:
             for stop in stopped.stops:
-                log.error("%s", stop)
-                self.app.consumer.stop_partition(TP(stop.topic, stop.partition), str(stop))
                 part = fetch.parts[TP(stop.topic, stop.partition)]
-                self.skips.wait_for(next(record for record in part.records if record.offset == stop.offset))
+                record = next(record for record in part.records if record.offset == stop.offset)
+                reason = self.skips.blocked_by(record) if isinstance(record, Unreadable) else str(stop)
+                log.error("%s", reason)
+                self.app.consumer.stop_partition(TP(stop.topic, stop.partition), reason)
+                self.skips.wait_for(record)
                 part.records = [record for record in part.records if record.offset < stop.offset]
         self.app.waiting_for = None
 

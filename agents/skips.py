@@ -1,4 +1,4 @@
-"""Events that an operator said to go on behind: `fulfillment skip` records them in `dead-letters`, here they are read.
+"""Records that an operator said to skip: `fulfillment skip` writes them to `dead-letters`, and here they are read.
 
 Looked for only while a partition stands: what can be handled is never skipped.
 """
@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.app import RoleApp
 from streams.letters import DeadLetter, skip_key
+from streams.library_patches import AIOKafkaConsumer
 from streams.partitions import partition_of
 from streams.settings import Role, Settings
 from streams.topics import DEAD_LETTERS
+from streams.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 AGAIN_SECONDS = 2.0  # after an error
@@ -39,6 +41,11 @@ class Skips:
         self.app, self.role, self.settings, self.learnt = app, role, settings, learnt
         self.reasons: dict[Event, str] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
+
+    def blocked_by(self, record: Unreadable) -> str:
+        """Return the reason why a partition is blocked, and the command that gets past it."""
+        place = f"{record.topic}/{record.partition}"
+        return f"{place} is blocked, {record}; `fulfillment skip {self.role} {place}@{record.offset}` gets past it"
 
     def wait_for(self, record: Any) -> None:
         """Let a partition go on that was stopped at `record`, as soon as somebody says so."""

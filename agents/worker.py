@@ -17,6 +17,7 @@ from streams.settings import Role, Settings
 from streams.topics import Topic, describe_topics
 from streams.transactions import Aborted, Transactions, Unclear, committed_offsets
 from streams.transport import Fetch, fetches
+from streams.unreadable import CannotRead, Unreadable
 from tables.entries import Position, position_key
 from tables.restore import restore
 from tables.store import Entries, PartitionedTable
@@ -51,7 +52,7 @@ class ProcessingWorker:
     def deciding(self, kind: AggregateKind, table: PartitionedTable) -> Callable[[Fetch], Decided]:
         """Return the function that decides a fetch of an aggregate's commands."""
         self.keeps(table)
-        return timed(Deciding(self.settings, kind, table, self.topic_ids).decide)
+        return timed(Deciding(self.settings, kind, table, self.topic_ids, self.skips.reasons).decide)
 
     def agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
         """Make a function the Faust agent of `inputs`; whatever escapes it ends the process."""
@@ -85,12 +86,18 @@ class ProcessingWorker:
             for tp, reason in decided.stops.items():
                 log.error("%s", reason)
                 self.app.consumer.stop_partition(tp, reason)
+            for record in decided.unreadable:
+                self.stop_partition(TP(record.topic, record.partition), record, CannotRead(str(record)))
             log.debug("committed %d records, %d writes", len(fetch), len(decided.writes))
 
     def stop_partition(self, tp: TP, record: ConsumerRecord, bug: Exception) -> None:
-        """Go no further in a partition whose next event cannot be handled: later events depend on it."""
-        reason = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {type(bug).__name__}: {bug}"
-        log.error("%s", reason, exc_info=bug)
+        """Go no further in a partition whose next record cannot be handled: later ones depend on it."""
+        if isinstance(record, Unreadable):
+            reason = self.skips.blocked_by(record)
+            log.error("%s", reason)
+        else:
+            reason = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {type(bug).__name__}: {bug}"
+            log.error("%s", reason, exc_info=bug)
         self.app.consumer.stop_partition(tp, reason)
         self.skips.wait_for(record)
 

@@ -11,6 +11,7 @@ from projections.document import Document
 from projections.projection import Model, Projection, Record, View
 from projections.stopped import Gap, Stop
 from streams.messages import EventMessage
+from streams.unreadable import CannotRead, Unreadable
 
 Decode = Callable[[Record], Any]
 
@@ -68,14 +69,18 @@ class Part:
             except Exception as error:
                 if offset in self.skipped:
                     continue
-                self.stop_at(offset, error)
+                if isinstance(record, Unreadable):
+                    self.stop_at(offset, CannotRead(str(record)))
+                    self.next_offset = record.first
+                else:
+                    self.stop_at(offset, error)
                 return
             if seen is not None:
                 messages.append((offset, seen))
 
     def stop_at(self, offset: int, error: Exception) -> None:
         """Go no further than `offset`."""
-        reason = str(error) if isinstance(error, Gap) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, Gap | CannotRead) else f"{type(error).__name__}: {error}"
         self.stop = Stop(self.topic, self.partition, offset, reason)
         self.next_offset = offset
 

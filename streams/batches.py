@@ -1,12 +1,13 @@
 """Messages become record batches, and record batches Produce requests: one batch a partition in each."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 
+from .library_patches import HeaderName, RawBatchBuilder
 from .partitions import partition_of
 
 ANY_PARTITION = -1  # by the key, as Kafka's Java client does (murmur2)
@@ -23,7 +24,7 @@ class Write(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]] | None = None
+    headers: Sequence[tuple[str, bytes | None]] | None = None
 
 
 class Producer(NamedTuple):
@@ -60,7 +61,7 @@ class _Batches:
 
     def __init__(self, producer: Producer) -> None:
         self._producer, self._now_ms = producer, int(time.time() * 1000)
-        self._open: dict[TP, DefaultRecordBatchBuilder] = {}
+        self._open: dict[TP, Any] = {}
         self._records: dict[TP, int] = {}  # in the open batch
         self._sequences: dict[TP, int] = {}  # of the open batch's first record
         self._full: list[tuple[TP, bytearray]] = []
@@ -68,18 +69,25 @@ class _Batches:
     def append(self, tp: TP, write: Write) -> None:
         """Append a message; a batch that has no room for it is closed."""
         builder = self._open.get(tp) or self._begin(tp, 0)
-        if not self._fits(tp, builder, write):
-            self._full.append((tp, builder.build()))
-            self._fits(tp, self._begin(tp, self._sequences[tp] + self._records[tp]), write)
+        try:
+            if not self._fits(tp, builder, write):
+                self._fits(tp, self._begin_next(tp), write)
+        except UnicodeEncodeError:  # a header name that came as bytes goes on as those bytes
+            named = [(HeaderName(name), value) for name, value in write.headers or ()]
+            self._fits(tp, self._begin_next(tp, RawBatchBuilder), write._replace(headers=named))
 
-    def _begin(self, tp: TP, sequence: int) -> DefaultRecordBatchBuilder:
-        builder = DefaultRecordBatchBuilder(
-            _MAGIC, _UNCOMPRESSED, _TRANSACTIONAL, *self._producer, sequence, BATCH_BYTES
-        )
+    def _begin_next(self, tp: TP, kind: Any = DefaultRecordBatchBuilder) -> Any:
+        """Close the open batch, if there is anything in it, and begin the one that follows it."""
+        if self._records[tp]:
+            self._full.append((tp, self._open[tp].build()))
+        return self._begin(tp, self._sequences[tp] + self._records[tp], kind)
+
+    def _begin(self, tp: TP, sequence: int, kind: Any = DefaultRecordBatchBuilder) -> Any:
+        builder = kind(_MAGIC, _UNCOMPRESSED, _TRANSACTIONAL, *self._producer, sequence, BATCH_BYTES)
         self._open[tp], self._records[tp], self._sequences[tp] = builder, 0, sequence
         return builder
 
-    def _fits(self, tp: TP, builder: DefaultRecordBatchBuilder, write: Write) -> bool:
+    def _fits(self, tp: TP, builder: Any, write: Write) -> bool:
         number = self._records[tp]
         if builder.append(number, self._now_ms, write.key, write.value, write.headers or []) is None:
             return False  # never of a batch's first message

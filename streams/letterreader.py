@@ -5,12 +5,13 @@ import logging
 import time
 from contextlib import suppress
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from .gateway import GatewayUnavailable
 from .letterbook import Letterbook
 from .letters import DeadLetter
+from .library_patches import AIOKafkaConsumer
 from .settings import Settings
 from .topics import DEAD_LETTERS
 

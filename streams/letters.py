@@ -16,6 +16,7 @@ from .messages import Aggregate, derived_id
 LetterKind = Literal["invalid", "parked", "retried", "discarded", "skipped"]
 KINDS: tuple[LetterKind, ...] = get_args(LetterKind)
 Headers = tuple[tuple[str, bytes | None], ...]
+RAW = "utf-8", "surrogateescape"  # header names as Python has them: a name that is not UTF-8 becomes its bytes again
 
 
 class RetryLetters(Command):
@@ -62,8 +63,8 @@ class DeadLetter:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the record says; bytes that are no text are base64, in `…Base64`."""
-        headers = [{"name": name, **_text("value", value)} for name, value in self.headers]
+        """What the record says; bytes that are not UTF-8 are base64, in `…Base64`."""
+        headers = [{**_name(name), **_text("value", value)} for name, value in self.headers]
         return {
             "kind": self.kind,
             "topic": self.topic,
@@ -118,7 +119,7 @@ class DeadLetter:
             offset=data["offset"],
             key=_bytes("key", data),
             value=_bytes("value", data),
-            headers=tuple((header["name"], _bytes("value", header)) for header in data["headers"]),
+            headers=tuple((_name_of(header), _bytes("value", header)) for header in data["headers"]),
             code=data["code"],
             message=data["message"],
             time=envelope["time"],
@@ -143,6 +144,20 @@ def _text(name: str, value: bytes | None) -> dict[str, str | None]:
         return {name: None if value is None else value.decode()}
     except UnicodeDecodeError:
         return {f"{name}Base64": base64.b64encode(value or b"").decode()}
+
+
+def _name(name: str) -> dict[str, str]:
+    """Return a header's name; of one that is not UTF-8 what can be shown, and its bytes beside it."""
+    raw = name.encode(*RAW)
+    try:
+        return {"name": raw.decode()}
+    except UnicodeDecodeError:
+        return {"name": raw.decode(errors="replace"), "nameBase64": base64.b64encode(raw).decode()}
+
+
+def _name_of(header: Mapping[str, str]) -> str:
+    encoded = header.get("nameBase64")
+    return header["name"] if encoded is None else base64.b64decode(encoded).decode(*RAW)
 
 
 def _bytes(name: str, data: Mapping[str, Any]) -> bytes | None:

@@ -10,9 +10,9 @@ import asyncio
 import math
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
+from .library_patches import AIOKafkaConsumer
 from .settings import Role, Settings
 
 AWAITED = {"orders": 0.2, "api": 0.2, "projector": 0.3}  # roles HTTP clients wait for: their share of the pace setting

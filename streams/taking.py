@@ -14,6 +14,7 @@ from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from . import library_patches as library_patches  # in force before Faust makes a consumer
 from .pace import pace_fetches
 
 

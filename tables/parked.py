@@ -12,14 +12,35 @@ and, of the process manager,
 No topic is called `parked/…`: a topic's name has no `/`.
 """
 
+import base64
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict, PlainSerializer
 
 from streams.codec import Position
+from streams.letters import RAW
 
 PARKED = b"/parked"
 BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a command may be of any bytes
+_ENCODED = "\0base64:"  # begins what stands for a header name that is not UTF-8; such a name itself is encoded, too
+
+
+def _written(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return _ENCODED + base64.b64encode(name.encode(*RAW)).decode()
+    return name if not name.startswith(_ENCODED) else _ENCODED + base64.b64encode(name.encode()).decode()
+
+
+def _read(written: str) -> str:
+    if not written.startswith(_ENCODED):
+        return written
+    return base64.b64decode(written.removeprefix(_ENCODED)).decode(*RAW)
+
+
+HeaderName = Annotated[str, PlainSerializer(_written), AfterValidator(_read)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +84,7 @@ class Letter:
     timestamp: float  # Unix seconds, Kafka's
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: tuple[tuple[HeaderName, bytes | None], ...]
     code: str
     message: str
     attempts: int = 0

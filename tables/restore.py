@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
+from streams.library_patches import AIOKafkaConsumer
 from streams.settings import Settings
 
 from .store import Codec, Entries

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.gateway import GatewayUnavailable
 from streams.letters import DeadLetter
+from streams.library_patches import AIOKafkaConsumer
 from streams.partitions import partition_of
 from streams.settings import Settings
 from streams.topics import TOPICS

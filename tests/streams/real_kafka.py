@@ -25,6 +25,7 @@ class Broker:
 
     address: str
     process: subprocess.Popen[bytes]
+    folder: Path
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -49,7 +50,7 @@ def running_broker(folder: Path) -> Iterator[Broker]:
         while not kafka.answers(address):
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
             assert time.monotonic() < end, "the broker did not answer for 180 s"
-        yield Broker(address, process)
+        yield Broker(address, process, folder)
     finally:
         process.kill()
         process.wait(30)

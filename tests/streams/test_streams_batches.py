@@ -1,5 +1,6 @@
 """Messages become record batches as Kafka has them: what a broker would read."""
 
+import struct
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
@@ -10,6 +11,7 @@ from faust.types import TP
 
 from streams.batches import ANY_PARTITION, BATCH_BYTES, REQUEST_BYTES, Producer, Request, Write, requests
 from streams.partitions import partition_of
+from streams.unreadable import batch_at, records_of
 from streams.wire import Code
 
 ME = Producer(4711, 3)
@@ -75,3 +77,16 @@ def test_an_error_kafka_may_add_later_has_a_name() -> None:
     assert Code(9999).name == "Kafka's error 9999"
     assert Code(9999) == 9999
     assert Code(22).name == "ILLEGAL_GENERATION"
+
+
+def test_a_header_name_that_is_not_utf8_goes_on_as_the_bytes_it_came_as() -> None:
+    name = b"M\xfcnchen".decode("utf-8", "surrogateescape")
+    headers = [[], [(name, b"x"), ("n", None)], [("h", b"y")], [(name, None)]]
+    made = packed([Write("a", 0, b"k", b"%d" % number, each) for number, each in enumerate(headers)])
+    batches = [batch_at(bytes(request[TP("a", 0)]), 0) for request in made]
+    found = [record for batch in batches if batch for record in records_of(batch, "a", 0)]
+    assert [(record.value, list(record.headers)) for record in found] == [
+        (b"%d" % number, each) for number, each in enumerate(headers)
+    ]
+    sequences = [struct.unpack_from(">i", request[TP("a", 0)], 53)[0] for request in made]
+    assert sequences == [0, 1, 3]  # gapless

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from streams.library_patches import AIOKafkaConsumer
 from streams.settings import Settings
 
 from .position import TOPICS, Position
@@ -75,7 +76,6 @@ async def reading(settings: Settings, name: str) -> AsyncIterator[Reader]:
         isolation_level="read_committed",
         fetch_max_wait_ms=500,
         retry_backoff_ms=100,
-        check_crcs=False,
     )
     try:
         await consumer.start()

@@ -1,0 +1,117 @@
+"""Commands that a client library cannot read, or only in part: refused with what they were, or in nobody's way."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from letters_desk import TOPIC, Broken, Desk, keys
+
+from streams.letters import DeadLetter
+from streams.unreadable import Unreadable
+
+NAME = b"M\xfcnchen".decode("utf-8", "surrogateescape")
+HEADERS = ((NAME, b"\xff"), ("n", None), ("\0base64:", b""))
+
+
+def with_headers(record: Any) -> Any:
+    return replace(record, headers=HEADERS)
+
+
+def letters(desk: Desk) -> list[DeadLetter]:
+    return [DeadLetter.decode(write.value) for write in desk.written if write.topic == "dead-letters"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}', b"\x00" * 100, b'"\xed\xa0\x80"']
+)
+@pytest.mark.parametrize("key", [None, b"", b"\xfc", b"k" * 1_000_000])
+def test_whatever_a_command_is_it_is_refused_with_what_it_was(key: bytes | None, value: bytes | None) -> None:
+    desk = Desk()
+    record = replace(with_headers(desk.record(None, b"")), key=key, value=value)
+    desk.decide([record, desk.record("boots", {"type": "ReceiveStock", "data": {"quantity": 1}})])
+    (letter,) = letters(desk)
+    assert (letter.key, letter.value, letter.headers, letter.kind) == (key, value, HEADERS, "invalid")
+    assert [outcome["data"]["status"] for outcome in desk.messages("command-outcomes")] == ["rejected", "accepted"]
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, 1 << 52, -(1 << 52)])
+def test_a_command_of_any_time_is_decided(timestamp: int) -> None:
+    desk = Desk()
+    for message in ({"type": "ReceiveStock", "data": {"quantity": 1}}, b"nonsense"):
+        desk.decide([replace(desk.record("boots", message), timestamp=timestamp)])
+    assert desk.events("boots") == [(1, "StockReceived")]
+    assert len(letters(desk)) == 1
+
+
+def test_a_parked_command_keeps_its_headers_through_restart_and_retry() -> None:
+    desk = Desk()
+    (key,) = keys(1)
+    with Broken("ReceiveStock"):
+        desk.decide([with_headers(desk.record(key, {"type": "ReceiveStock", "id": "p", "data": {"quantity": 1}}))])
+    desk.restart()
+    with Broken("ReceiveStock"):
+        desk.tell(("RetryLetters", key, {}))
+    desk.restart()
+    desk.tell(("RetryLetters", key, {}))
+    assert [(letter.kind, letter.headers) for letter in letters(desk)] == [
+        ("parked", HEADERS),
+        ("parked", HEADERS),
+        ("retried", HEADERS),
+    ]
+    assert desk.events(key) == [(1, "StockReceived")]
+
+
+def test_a_letter_that_was_parked_by_earlier_code_is_read() -> None:
+    desk = Desk()
+    (key,) = keys(1)
+    with Broken("ReceiveStock"):
+        desk.tell(("ReceiveStock", key, {"quantity": 1}))
+    (at,) = (each for each in desk.entries.raw if each.endswith(b"/0"))
+    assert orjson.loads(desk.entries.raw[at])["headers"] == [["h", "_w=="], ["n", None]]  # as it has always been
+
+
+# --- a batch that nothing can read
+
+
+def unreadable(desk: Desk, count: int = 3) -> Unreadable:
+    """Return a batch of so many commands, of which nothing is known."""
+    first, desk.offset = desk.offset + 1, desk.offset + count
+    return Unreadable(
+        TOPIC, 1, desk.offset, -1, 0, None, b"\x00" * 80, None, -1, 80, (), first, "the checksum is wrong"
+    )
+
+
+def receive(desk: Desk) -> Any:
+    return desk.record("boots", {"type": "ReceiveStock", "data": {"quantity": 1}})
+
+
+def test_nothing_at_or_behind_it_is_handled_and_all_before_it_is() -> None:
+    desk = Desk()
+    before, batch, behind = receive(desk), unreadable(desk), receive(desk)
+    decided = desk.decide([before, batch, behind])
+    assert desk.events("boots") == [(1, "StockReceived")]
+    assert decided.unreadable == [batch]
+    assert decided.offsets == {(TOPIC, 1): batch.first}
+    assert desk.part.ended == batch.first
+
+
+def test_once_it_is_skipped_the_position_is_behind_it() -> None:
+    desk = Desk()
+    batch, behind = unreadable(desk), receive(desk)
+    desk.deciding.skipped = {(TOPIC, 1, batch.offset): "lost"}
+    decided = desk.decide([batch])
+    assert decided.offsets == {(TOPIC, 1): batch.offset + 1}
+    assert not decided.unreadable
+    assert desk.messages("command-outcomes", decided) == []
+    desk.decide([behind])
+    assert desk.events("boots") == [(1, "StockReceived")]
+
+
+def test_one_that_was_handled_while_it_was_readable_stops_nothing() -> None:
+    desk = Desk()
+    desk.decide([receive(desk) for _ in range(3)])
+    batch = replace(unreadable(desk), offset=desk.offset - 3, first=desk.offset - 5)
+    assert not desk.decide([batch, receive(desk)]).unreadable  # a group that was reset to zero
+    partly = replace(unreadable(desk), first=2)
+    assert desk.decide([partly]).unreadable == [partly]

@@ -1,0 +1,66 @@
+"""Kafka as clients in other languages use it: header names of any bytes, every compression, and damage on its disk."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from faust.types import TP
+
+from streams.brokers import Again, Brokers
+from streams.library_patches import HeaderName, RawBatchBuilder
+from streams.settings import Settings
+from streams.wire import NO_TAGS, Code, Produce
+
+MUNICH = b"M\xfcnchen"  # what a client sends as a header's name when it takes Latin-1 for UTF-8
+NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
+
+Raw = tuple[bytes | None, bytes | None, Sequence[tuple[bytes, bytes | None]]]  # key, value, headers
+
+
+def raw_batch(records: Iterable[Raw], codec: int = NONE, timestamp: int = 1_763_000_000_000) -> bytes:
+    """Return a record batch; header names are bytes."""
+    builder = RawBatchBuilder(2, codec, 0, -1, -1, -1, 8 << 20)
+    for number, (key, value, headers) in enumerate(records):
+        named = [(HeaderName(name.decode("utf-8", "surrogateescape")), text) for name, text in headers]
+        builder.append(number, timestamp, key, value, named)
+    return bytes(builder.build())
+
+
+def send_raw(settings: Settings, topic: str, partition: int, batch: bytes) -> int:
+    """Append a batch as it is; return the offset of its first record."""
+    return asyncio.run(append(settings, topic, partition, batch))
+
+
+async def append(settings: Settings, topic: str, partition: int, batch: bytes) -> int:
+    """Append a batch as it is; return the offset of its first record."""
+    brokers = Brokers(settings.kafka)
+
+    async def attempt() -> int:
+        await brokers.connect()
+        await brokers.partitions(topic)
+        (node,) = await brokers.by_leader({TP(topic, partition): bytearray(batch)})
+        request = Produce(None, -1, 20_000, [(topic, [(partition, batch, NO_TAGS)], NO_TAGS)], NO_TAGS)
+        ((_, ((_, code, offset, *_),), _),) = (await brokers.ask_node(node, request)).topics
+        if code == Code.NOT_LEADER_OR_FOLLOWER:
+            await brokers.refresh()
+            raise Again
+        assert code == Code.NONE, Code(code)
+        return int(offset)
+
+    try:
+        async with asyncio.timeout(60):
+            return await brokers.until_clear(attempt)
+    finally:
+        await brokers.close()
+
+
+def damage(data: Path, topic: str, partition: int, batch: bytes, within: int = -1) -> None:
+    """Change a byte of a batch (`within`: which) in the log of a running broker, as a failing disk would."""
+    body = batch[21:]  # the broker has set what is before that
+    (log,) = data.rglob(f"{topic}-{partition}/*.log")
+    whole = log.read_bytes()
+    begin = whole.index(body) - 21
+    position = begin + (within % len(batch))
+    with log.open("r+b") as file:
+        file.seek(position)
+        file.write(bytes([whole[position] ^ 0xFF]))
