@@ -106,7 +106,7 @@ class Answering:
         command_id = given_id(envelope, at)
         outcome = Outcome(
             command_id=command_id,
-            command_type=str(envelope.get("type"))[:MAX_ID],
+            command_type=given_type(envelope),
             aggregate=self.kind.aggregate,
             aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
             status="rejected",
@@ -128,3 +128,9 @@ def given_id(envelope: Mapping[str, Any], at: At) -> str:
     given = envelope.get("id")
     known = isinstance(given, str) and 0 < len(given) <= MAX_ID
     return str(given) if known else derived_id(at.topic, at.partition, at.offset)
+
+
+def given_type(envelope: Mapping[str, Any]) -> str | None:
+    """Return the type a message came with; None when it has none, or one that is no text."""
+    given = envelope.get("type")
+    return given[:MAX_ID] if isinstance(given, str) and given else None

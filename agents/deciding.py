@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain.errors import InvalidOrder, InvalidQuantity
-from domain.message import MAX_ID, Command
+from domain.message import Command
 from streams import faults, traces
 from streams.codec import BadMessage, decode_command
 from streams.codec import Position as At
@@ -25,7 +25,7 @@ from tables.entries import Position, position_key
 from tables.store import Changes, PartitionedTable
 
 from .answering import PROCESS_MANAGER as PROCESS_MANAGER
-from .answering import Answering, given_id
+from .answering import Answering, given_id, given_type
 from .decided import Decided as Decided
 from .kind import AggregateKind as AggregateKind
 from .letter import BEHIND, FAILED, failed, letter_of
@@ -89,7 +89,7 @@ class Deciding:
     def _handle(self, record: ConsumerRecord, changes: Changes[Any], decided: Decided) -> None:
         at = At(record.topic, record.partition, record.offset, record.timestamp / 1000, record.key)
         try:
-            command = decode_command(record.value, at, self.types, self.kind.id_field)
+            command = decode_command(record.value, at, self.types, self.kind.id_field, record.headers)
         except BadMessage as bad:
             if isinstance(record, Unreadable):
                 self._pass(record, decided)
@@ -177,8 +177,9 @@ class Deciding:
             decided.commands[UNREAD, PARKED] += 1
 
     def _refuse(self, record: ConsumerRecord, at: At, bad: BadMessage, decided: Decided) -> None:
-        command_id, command_type = given_id(bad.envelope, at), str(bad.envelope.get("type"))[:MAX_ID]
+        command_id, command_type = given_id(bad.envelope, at), given_type(bad.envelope)
         letter = letter_of(record, command_id, command_type, bad.code, bad.message)
         decided.writes.append(self.answering.refusal(at, bad))
         self.parking.record(decided, "invalid", letter, None, instant_of(at.timestamp))
-        decided.commands[command_type if command_type in self.types else UNREAD, bad.code] += 1
+        known = command_type if command_type is not None and command_type in self.types else UNREAD
+        decided.commands[known, bad.code] += 1

@@ -13,7 +13,9 @@ log = logging.getLogger(__name__)
 FAILED, BEHIND = "PROCESSING_FAILED", "PARKED_BEHIND"
 
 
-def letter_of(record: ConsumerRecord, command_id: str, command_type: str, code: str = "", message: str = "") -> Letter:
+def letter_of(
+    record: ConsumerRecord, command_id: str, command_type: str | None, code: str = "", message: str = ""
+) -> Letter:
     """Return a record as a letter."""
     return Letter(
         command_id,

@@ -105,7 +105,7 @@ class Parking:
     def _handle(self, letter: Letter, partition: int, changes: Changes[Any], writes: list[Write]) -> None:
         types: Any = self.kind.types
         try:
-            command = decode_command(letter.value, letter.at, types, self.kind.id_field)
+            command = decode_command(letter.value, letter.at, types, self.kind.id_field, letter.headers)
         except BadMessage as bad:  # other code than it was parked by: that says it is no command
             writes.append(self.answering.refusal(letter.at, bad))
             return

@@ -96,7 +96,8 @@ def as_json(outcome: Outcome) -> str:
 
 def as_line(outcome: Outcome) -> str:
     """Return an outcome on a line for a person."""
-    what = f"{outcome.time}  {outcome.status}  {outcome.command_type:<16}  {outcome.aggregate} {outcome.aggregate_id}"
+    name = outcome.command_type or "(no type)"
+    what = f"{outcome.time}  {outcome.status}  {name:<16}  {outcome.aggregate} {outcome.aggregate_id}"
     events = ", ".join(event["type"] for event in outcome.events) or "nothing new"
     result = f"version {outcome.version}: {events}" if outcome.code is None else f"{outcome.code}: {outcome.message}"
     return f"{what}  {result}  ({outcome.command_id})"

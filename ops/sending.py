@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from ops import records
 from ops.errors import Misconfigured, Unavailable
 from ops.outcomes import TOPIC, decoded
-from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command
+from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
 from streams.messages import CONTENT_TYPE, Outcome, derived_id, new_id, now
 from streams.settings import Settings
 from streams.topics import INVENTORY_COMMANDS as INVENTORY_TOPIC
@@ -54,8 +54,10 @@ def parcel(line: bytes, key: str | None, topic: str | None) -> Parcel:
         return Parcel(_topic(topic), key.encode() if key else None, line, None, refused)
     name = str(given.get("type"))
     goes_to = next((topic for topic, (types, _) in TYPES.items() if name in types), None)
-    identifier = given.get("id") or new_id()
-    filled = {"time": now(), "source": HERE, **({"subject": new_id()} if name == "PlaceOrder" else {})}
+    identifier = new_id() if given.get("id") is None else given["id"]
+    filled = {"time": now(), "source": HERE}
+    if name == "PlaceOrder" and not key and not names_order(given):
+        filled["subject"] = new_id()
     value = orjson.dumps({**filled, **given, "id": identifier})
     return _checked(value, key, goes_to, topic, identifier)
 

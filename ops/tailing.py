@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from ops import records
+from streams.cloudevents import glimpse
 from streams.messages import instant_of
 from streams.settings import Settings
 
@@ -94,13 +95,19 @@ def _of(batch: list[Any], wanted: Wanted) -> Iterator[Message]:
 
 def _message(record: Any) -> Message:
     key, value = record.key(), record.value()
-    try:
-        read: Any = None if value is None else orjson.loads(value)
-    except orjson.JSONDecodeError:
-        read = value.decode(errors="replace")
+    read: Any = glimpse(value, record.headers())
+    if "type" not in read:  # no CloudEvent: as it is
+        read = _json(value)
     name = None if key is None else key.decode(errors="replace")
     time = instant_of(record.timestamp()[1] / 1000)
     return Message(record.topic(), record.partition(), record.offset(), time, name, read)
+
+
+def _json(value: bytes | None) -> Any:
+    try:
+        return None if value is None else orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value.decode(errors="replace") if value is not None else None
 
 
 def as_json(message: Message) -> str:

@@ -1,19 +1,17 @@
-"""Bytes to models: what a message must look like, and how older events are read.
-
-BadMessage                     code, message, details: who sent it can mend it
-"""
+"""Bytes to models: what a message must look like, and how older events are read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from domain import inventory, orders
 from domain.frozen import frozen
 from domain.message import MAX_ID, Command, Event, Id, instant
 
+from .cloudevents import USUAL, Headers, checked, envelope_of, json_object
+from .cloudevents import BadMessage as BadMessage
 from .messages import CommandMessage, EventMessage, derived_id, instant_of
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -21,15 +19,6 @@ ORDER_COMMANDS: Mapping[str, type[Command]] = orders.COMMANDS
 INVENTORY_COMMANDS: Mapping[str, type[Command]] = inventory.COMMANDS
 EVENTS: Mapping[str, type[Event]] = {**orders.EVENTS, **inventory.EVENTS}
 _ID: TypeAdapter[str] = TypeAdapter(Id)
-
-
-class BadMessage(Exception):
-    """The bytes are no message we understand; `details` names the fields and what is wrong with them."""
-
-    def __init__(self, code: str, message: str, envelope: Mapping[str, Any] | None = None, **details: Any) -> None:
-        super().__init__(message)
-        self.code, self.message, self.details = code, message, details
-        self.envelope = envelope or {}
 
 
 @frozen
@@ -44,20 +33,22 @@ class Position:
 
 
 def decode_command(
-    value: bytes | None, at: Position, types: Mapping[str, type[Command]], id_field: str
+    value: bytes | None, at: Position, types: Mapping[str, type[Command]], id_field: str, headers: Headers = ()
 ) -> CommandMessage:
-    """Return the command in `value`; raise `BadMessage` when it is none.
+    """Return the command of a record; raise `BadMessage` when it is none.
 
     Only `type` and `data` are needed. A missing id is derived from the position, a missing time is Kafka's; the
-    aggregate's id is the Kafka key, or `data[id_field]`, or the subject.
+    aggregate's id is the Kafka key, or `data[id_field]`, or the subject: where there are several, they are the same.
     """
-    envelope = _object(value)
-    name, data = envelope.get("type"), envelope.get("data")
+    envelope = envelope_of(value, headers)
+    name = envelope.get("type")
     if not isinstance(name, str) or (model := types.get(name)) is None:
         known = ", ".join(types)
         raise BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}: this topic takes {known}", envelope)
-    if data is None:
-        data = {}
+    if not USUAL.issuperset(envelope):
+        envelope = checked(envelope, (id_field, *_fields(model)))
+    if (data := envelope.get("data")) is None:
+        data = _no_data(model, envelope)
     if not isinstance(data, dict):
         raise BadMessage("INVALID_MESSAGE", "data must be a JSON object", envelope, data="must be an object")
     identifier = _identifier(envelope.get("id"), envelope) or derived_id(at.topic, at.partition, at.offset)
@@ -68,7 +59,7 @@ def decode_command(
     correlation = envelope.get("correlationid")
     return CommandMessage(  # by position: names cost as much again
         identifier,
-        _key(at.key, data.get(id_field), envelope),
+        _key(at.key, data, id_field, envelope),
         orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
         _time(envelope, at.timestamp),
         str(envelope.get("source") or "kafka")[:MAX_ID],
@@ -78,14 +69,16 @@ def decode_command(
     )
 
 
-def _object(value: bytes | None) -> dict[str, Any]:
-    try:
-        envelope = orjson.loads(value or b"")
-    except orjson.JSONDecodeError as error:
-        raise BadMessage("INVALID_MESSAGE", f"not JSON: {error}") from error
-    if not isinstance(envelope, dict):
-        raise BadMessage("INVALID_MESSAGE", "a message must be a JSON object with type and data")
-    return envelope
+def _no_data(model: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of a command without any; one that has fields must say `{}` when it means none of them."""
+    if fields := _fields(model):
+        sentence = f"data is missing; send an object of {', '.join(fields)}, or {{}} for none of them"
+        raise BadMessage("INVALID_MESSAGE", sentence, envelope, data="is missing")
+    return {}
+
+
+def _fields(model: type[Command]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def invalid(name: str, error: ValidationError, envelope: Mapping[str, Any] | None = None) -> BadMessage:
@@ -119,16 +112,39 @@ def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
         raise BadMessage("INVALID_MESSAGE", sentence, envelope) from None
 
 
-def _key(key: bytes | None, in_data: Any, envelope: Mapping[str, Any]) -> str:
-    if not key:
-        found = _identifier(in_data or envelope.get("subject"), envelope)
-        if found is None:
-            raise BadMessage("MISSING_KEY", "the Kafka key must be the aggregate's id", envelope)
-        return found
+def names_order(envelope: Mapping[str, Any]) -> bool:
+    """Return whether an envelope says which order it is about; a new order may leave its id to the edge."""
+    data = envelope.get("data")
+    in_data = data.get("orderId") if isinstance(data, dict) else envelope.get("data_base64")
+    return in_data is not None or envelope.get("subject") is not None
+
+
+# What a producer may have keyed a command by instead: nobody gives an order its customer's id.
+MISTAKEN = {"orderId": "customerId", "productId": "orderId"}
+
+
+def _key(key: bytes | None, data: Mapping[str, Any], id_field: str, envelope: Mapping[str, Any]) -> str:
+    """Return the aggregate's id, which the key, the data and the subject may all say."""
+    subject, in_data = envelope.get("subject"), data.get(id_field)
     try:
-        return _identifier(key.decode(), envelope) or ""
+        given = key.decode() if key else None
     except UnicodeDecodeError as error:
         raise BadMessage("MISSING_KEY", "the Kafka key must be the aggregate's id in UTF-8", envelope) from error
+    if given is not None and given == subject and in_data is None:
+        return _identifier(given, envelope) or ""  # as all commands of ours
+    said = {"the Kafka key": given, "subject": subject, f"data.{id_field}": in_data}
+    said = {place: _identifier(value, envelope) for place, value in said.items() if value is not None}
+    if not said:
+        raise BadMessage("MISSING_KEY", "the Kafka key must be the aggregate's id", envelope)
+    if len(set(said.values())) > 1:
+        sentence = " and ".join(f"{place} is {value!r}" for place, value in said.items())
+        raise BadMessage("INVALID_MESSAGE", f"{sentence}; they must be the same", envelope, **{id_field: sentence})
+    other = MISTAKEN[id_field]
+    if len(said) == 1 and given is not None and data.get(other) == given:
+        sentence = f"the Kafka key is {given!r}, and data.{other} is {given!r} too"
+        hint = f"key it by {id_field}, or say that it is {id_field} in subject"
+        raise BadMessage("INVALID_MESSAGE", f"{sentence}: {hint}", envelope, **{id_field: sentence})
+    return said.popitem()[1] or ""
 
 
 def _time(envelope: Mapping[str, Any], timestamp: float) -> str:
@@ -217,7 +233,7 @@ def open_envelope(value: bytes) -> Envelope:
 
 
 def _opened(value: bytes) -> tuple[dict[str, Any], type[Event], dict[str, Any]]:
-    envelope = _object(value)
+    envelope = json_object(value)
     name, version = envelope.get("type"), envelope.get("schemaversion", 1)
     model = EVENTS.get(name) if isinstance(name, str) else None
     if model is None or version > model.schema_version:

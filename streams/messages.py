@@ -154,7 +154,7 @@ class Outcome:
     """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
 
     command_id: str
-    command_type: str
+    command_type: str | None  # None: it said none
     aggregate: Aggregate
     aggregate_id: str
     status: Literal["accepted", "rejected"]

@@ -77,7 +77,7 @@ class Letter:
     __pydantic_config__ = BYTES
 
     command_id: str
-    command_type: str
+    command_type: str | None
     topic: str
     partition: int
     offset: int

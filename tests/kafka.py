@@ -11,11 +11,13 @@ from confluent_kafka.admin import AdminClient
 from streams.settings import Settings
 
 
-def produce(settings: Settings, topic: str, key: str | None, value: Any, partition: int = -1) -> None:
+def produce(
+    settings: Settings, topic: str, key: str | None, value: Any, partition: int = -1, headers: Any = None
+) -> None:
     """Send one message as a foreign client would, hashed by librdkafka's own rule."""
     producer = Producer({"bootstrap.servers": settings.kafka})
     raw = value if isinstance(value, bytes) else orjson.dumps(value)
-    producer.produce(topic, key=key, value=raw, partition=partition)
+    producer.produce(topic, key=key, value=raw, partition=partition, headers=headers)
     assert producer.flush(20) == 0
 
 

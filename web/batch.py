@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from aiohttp import web
 
 from domain.message import Command
-from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command
+from streams.cloudevents import by_headers, decoded
+from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
 from streams.messages import CommandMessage, new_id, now
 
 from .answers import answer
@@ -28,7 +30,10 @@ NOWHERE = Position("http", 0, 0, 0.0, None)  # what came over HTTP has an id and
 async def send_commands(request: web.Request) -> web.Response:
     """Make every valid command durable; answer an id for each, or the reason it was refused. Nothing is waited for."""
     require_type(request, TYPES)
-    envelopes, single = _envelopes(await request.read(), request.content_type in LINES)
+    if any(name.lower().startswith("ce-") for name in request.headers):
+        envelopes, single = [_binary(await request.read(), request)], True
+    else:
+        envelopes, single = _envelopes(await request.read(), request.content_type in LINES)
     read = [_read(envelope, request) for envelope in envelopes]
     messages = [each for each in read if isinstance(each, CommandMessage)]
     if not messages:
@@ -57,6 +62,17 @@ def _envelopes(body: bytes, lines: bool) -> tuple[list[Any], bool]:
     return found, False
 
 
+def _binary(body: bytes, request: web.Request) -> Any:
+    """Return the envelope of a request in CloudEvents' binary mode: attributes in `ce-…` headers, percent-encoded."""
+    headers = (
+        (name, unquote_to_bytes(value.encode(errors="surrogateescape"))) for name, value in request.headers.items()
+    )
+    try:
+        return by_headers(body, headers)
+    except BadMessage as error:
+        return error
+
+
 def _line(line: bytes) -> Any:
     try:
         return orjson.loads(line)
@@ -81,9 +97,10 @@ def _read(envelope: Any, request: web.Request) -> CommandMessage | BadMessage:
 
 def _completed(envelope: dict[str, Any], request: web.Request) -> dict[str, Any]:
     """Return the envelope with what a Kafka producer would leave to the position, and a new order's id."""
-    identifier = envelope.get("id") or new_id()
+    envelope = decoded(envelope)
+    identifier = new_id() if envelope.get("id") is None else envelope["id"]
     filled = {"time": now(), "source": "web", "correlationid": request.get(CORRELATION, identifier)}
-    if envelope["type"] == "PlaceOrder":
+    if envelope["type"] == "PlaceOrder" and not names_order(envelope):
         filled["subject"] = new_id()
     return {**filled, **{name: value for name, value in envelope.items() if value is not None}, "id": identifier}
 

@@ -4,19 +4,20 @@ A body is the command's own data; ids in the path join it, and `fixed` is what t
 placed with a body of their own (`models.OrderRequest`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_snake
 
 from domain.message import Command
 from domain.orders import OrderCommand, identified
 from streams.messages import Aggregate, CommandMessage, new_id, now
 
 from .decided import decided
-from .errors import invalid_model
+from .errors import invalid, invalid_model
 from .idempotency import once
 from .models import OrderRequest
 from .requests import CORRELATION, Preference, expected_version, identifier, json_body, path_ids
@@ -45,13 +46,25 @@ class CommandRoute:
     async def __call__(self, request: web.Request) -> web.Response:
         """Send the command and answer with its outcome."""
         sent, data = await json_body(request)
-        (_, key), *others = path_ids(request)
+        ids = path_ids(request)
+        (_, key), *others = ids
+        rest = _without(data, ids, "the path")
         if self.method == "DELETE" and (reason := request.query.get("reason")):
-            data = {"reason": reason, **data}
-        command = validated(self.body or self.command, {**data, **dict(others)})
+            rest = {**_without(rest, [("reason", reason)], "the query"), "reason": reason}
+        command = validated(self.body or self.command, {**rest, **dict(others)})
         if self.body:
             command = self.command.model_validate({**command.model_dump(exclude_none=True), **(self.fixed or {})})
         return await _run(request, sent, self, key, command)
+
+
+def _without(data: Mapping[str, Any], said: Iterable[tuple[str, str]], where: str) -> dict[str, Any]:
+    """Return a body without what the request says elsewhere too; a 400 that names both values when they differ."""
+    rest = dict(data)
+    for name, value in said:
+        for spelling in (name, to_snake(name)):  # pydantic takes both
+            if (sent := rest.pop(spelling, None)) is not None and sent != value:
+                raise invalid({name: f"is {value!r} in {where} and {sent!r:.150} in the body; they must be the same"})
+    return rest
 
 
 def validated(model: type[BaseModel], data: Mapping[str, Any], code: str = "VALIDATION_FAILED") -> Any:

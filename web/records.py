@@ -5,11 +5,11 @@ import time
 from datetime import datetime
 from typing import Any
 
-import orjson
 from aiohttp import web
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.cloudevents import glimpse
 from streams.gateway import GatewayUnavailable
 from streams.letters import DeadLetter
 from streams.library_patches import AIOKafkaConsumer
@@ -82,17 +82,14 @@ async def _scan(consumer: AIOKafkaConsumer, at: TopicPartition, end: int, wanted
     while seen < MOST_RECORDS and await consumer.position(at) < end:
         for record in (await consumer.getmany(at, timeout_ms=200, max_records=1_000)).get(at, ()):
             seen += 1
-            if record.value is not None and mark in record.value and _id(record.value) == wanted:
+            if _may_be(record, mark) and glimpse(record.value, record.headers).get("id") == wanted:
                 return _shown(record)
     return None
 
 
-def _id(value: bytes) -> str | None:
-    try:
-        envelope = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return None
-    return envelope.get("id") if isinstance(envelope, dict) else None
+def _may_be(record: Any, mark: bytes) -> bool:
+    """Return whether a message names an id at all: most do not, and need not be parsed."""
+    return mark in (record.value or b"") or any(mark == value for _, value in record.headers)
 
 
 def _shown(record: Any) -> dict[str, Any]:

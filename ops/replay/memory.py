@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
 from ops import records
+from streams.cloudevents import glimpse
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter
 from streams.messages import Aggregate, EventMessage, Outcome, derived_id, event_id
@@ -218,9 +217,5 @@ class Unsure:
 
 
 def _message_id(record: Any) -> str:
-    try:
-        envelope = orjson.loads(record.value() or b"")
-    except orjson.JSONDecodeError:
-        envelope = None
-    found = envelope.get("id") if isinstance(envelope, dict) else None
+    found = glimpse(record.value(), record.headers()).get("id")
     return str(found or derived_id(record.topic(), record.partition(), record.offset()))

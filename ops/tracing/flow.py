@@ -13,6 +13,8 @@ from ops import records
 from ops.errors import Misconfigured
 from ops.progress import progress
 from ops.tracing.nodes import Flow, Node
+from streams.cloudevents import glimpse
+from streams.letters import DeadLetter
 from streams.settings import Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
@@ -87,27 +89,18 @@ def _spans(settings: Settings, begins: float | None) -> dict[Topic, dict[int, tu
 
 
 def _matching(batch: list[Any], correlation: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    named = orjson.dumps(correlation)[1:-1]
+    named, raw = orjson.dumps(correlation)[1:-1], correlation.encode()
     for record in batch:
-        value = record.value()
-        if value is None or named not in value:
+        value, headers = record.value() or b"", record.headers() or ()
+        if named not in value and not any(raw == said for _, said in headers):
             continue
-        envelope = _parsed(value)
+        envelope = glimpse(value, headers)  # empty where nothing can be read: a command topic takes anything
+        said = envelope
         if envelope.get("type") == "DeadLetter":
-            data = envelope["data"]
-            said = {"id": data.get("commandId"), **_parsed(data.get("value") or "")}
-        else:
-            said = envelope
+            letter = DeadLetter.decode(value)
+            said = {"id": letter.command_id, **glimpse(letter.value, letter.headers)}
         if correlation in (said.get("correlationid"), said.get("id")):
             yield record, envelope
-
-
-def _parsed(value: str | bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(value)
-    except orjson.JSONDecodeError:  # a command topic takes anything, and refuses it later
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _add(flow: Flow, what: tuple[str, str], record: Any, envelope: Mapping[str, Any]) -> None:

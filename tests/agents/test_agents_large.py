@@ -44,7 +44,7 @@ def test_a_huge_message_blocks_nobody(system: System, value: bytes, request: pyt
 def test_an_order_of_a_million_bad_lines_blocks_nobody(system: System) -> None:
     """What is wrong with each of them would be an outcome of a hundred megabytes."""
     lines = ",".join(["{}"] * 1_000_000)
-    behind = {"type": "CancelOrder", "id": "behind-a-million"}
+    behind = {"type": "CancelOrder", "id": "behind-a-million", "data": {}}
     producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})
     for sent in (f'{{"type":"PlaceOrder","data":{{"lines":[{lines}]}}}}', json.dumps(behind)):
         producer.produce("order-commands", value=sent, key="a-million", partition=5)

@@ -9,6 +9,8 @@ import pytest
 from kafka import await_message, messages, produce
 from system import ADDRESS, Api, System
 
+from streams.partitions import partition_of
+
 PRICE = {"amount": 1000, "currency": "EUR"}
 
 
@@ -71,6 +73,9 @@ async def test_the_aggregates_id_may_be_in_the_data(system: System, api: Api) ->
         ({"type": "PlaceOrder", "data": placed("x"), "expectedversion": "1"}, "INVALID_MESSAGE"),
         ({"type": "PlaceOrder", "data": placed("x"), "id": "\n"}, "INVALID_MESSAGE"),
         ({"type": "Hold", "data": {"reason": "x" * 900_000}}, "INVALID_COMMAND"),
+        ({"type": "CancelOrder", "data": {"orderId": "another"}}, "INVALID_MESSAGE"),
+        ({"type": "CreateShipment", "lines": [{"lineId": "1", "quantity": 1}]}, "INVALID_MESSAGE"),
+        ({"type": "CreateShipment", "data": {}, "data_base64": "e30="}, "INVALID_MESSAGE"),
     ],
 )
 async def test_a_bad_message_is_answered_and_kept(system: System, api: Api, value: Any, code: str) -> None:
@@ -95,6 +100,64 @@ async def test_a_bad_message_is_answered_and_kept(system: System, api: Api, valu
 
 def _dumps(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+async def test_a_bad_message_without_a_type_has_none(system: System) -> None:
+    for key, value in (("typeless-1", b"\x00\x01"), ("typeless-2", b'{"type": {"a": 1}, "data": {}}')):
+        produce(system.settings, "order-commands", key, value)
+        letter = await asyncio.to_thread(
+            await_message, system.settings, "dead-letters", lambda message, key=key: message["data"].get("key") == key
+        )
+        assert "commandType" not in letter["data"]
+        outcome = await asyncio.to_thread(
+            await_message, system.settings, "command-outcomes", lambda m, key=key: m["data"]["aggregateId"] == key
+        )
+        assert outcome["data"]["commandType"] is None
+
+
+def binary(command_id: str, name: str, **more: str) -> list[tuple[str, bytes]]:
+    """Return the headers of a command in CloudEvents' binary mode, as its SDKs send them."""
+    attributes = {"specversion": "1.0", "id": command_id, "source": "/shop", "type": name, **more}
+    headers = {"content-type": "application/json", **{f"ce_{name}": value for name, value in attributes.items()}}
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+async def test_commands_in_binary_mode_are_taken_like_any_others(system: System, api: Api) -> None:
+    def send(key: str, headers: list[tuple[str, bytes]], value: Any) -> None:
+        for partition in range(2):  # one of them, at least, is not its key's: what comes again has no effect
+            produce(system.settings, "order-commands", key, value, partition, headers)
+
+    await api.stock("binary-boots", 5)
+    flow = {"correlationid": "binary-flow"}
+    send("binary-1", binary("binary-place", "PlaceOrder", **flow), placed("binary-boots", 3))
+    order = await api.order("binary-1", lambda order: order["allocationStatus"] == "ALLOCATED")
+    lines = [{"lineId": "1", "quantity": 1}]
+    send("binary-1", binary("binary-ship", "CreateShipment", expectedversion=str(order["version"]), **flow),
+         {"lines": lines})  # fmt: skip
+    order = await api.order("binary-1", lambda order: order["shipments"])
+    assert [line["shipped"] for line in order["items"]] == [1]
+    send("binary-1", binary("binary-other", "CancelOrder", subject="binary-2"), {})
+    rejected = await asyncio.to_thread(
+        await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "binary-other"
+    )
+    assert "the Kafka key is 'binary-1' and subject is 'binary-2'" in rejected["data"]["message"]
+    assert (await api.order("binary-1"))["status"] == "PARTIALLY_SHIPPED"
+
+    traced = await asyncio.to_thread(system.run, "trace", "binary-flow", "--json")
+    assert [(node["id"], node["type"]) for node in json.loads(traced.stdout)] == [
+        ("binary-place", "PlaceOrder"), ("binary-ship", "CreateShipment"),
+    ]  # fmt: skip
+    tail = ("tail", "order-commands", "--key", "binary-1", "--from-beginning", "--no-follow", "--json")
+    shown = [json.loads(line)["value"] for line in (await asyncio.to_thread(system.run, *tail)).stdout.splitlines()]
+    assert {(each["id"], each["type"], each.get("correlationid")) for each in shown} >= {
+        ("binary-place", "PlaceOrder", "binary-flow"), ("binary-other", "CancelOrder", None),
+    }  # fmt: skip
+    here = partition_of(b"binary-1", system.settings.partitions)
+    produce(system.settings, "order-commands", "binary-1", {}, here, binary("binary-hold", "Hold"))
+    status, message, _ = await api("GET", "/messages/order-commands/binary-hold?key=binary-1")
+    assert (status, message["data"]["value"], message["data"]["headers"][-1]) == (
+        200, "{}", {"name": "ce_type", "value": "Hold"},
+    )  # fmt: skip
 
 
 async def test_a_command_on_a_foreign_partition_is_moved_in_order(system: System, api: Api) -> None:

@@ -38,7 +38,7 @@ async def test_a_produced_order_is_the_one_http_would_have_placed(system: System
 async def test_envelopes_from_stdin_go_to_their_topics_and_their_ids_are_printed(system: System, api: Api) -> None:
     lines = [
         {"type": "SetStock", "subject": "piped", "data": {"quantity": 3}, "id": "piped-1"},
-        {"type": "CancelOrder", "subject": "nobody", "id": "piped-2"},
+        {"type": "CancelOrder", "subject": "nobody", "id": "piped-2", "data": {}},
     ]
     said = await produce(system, stdin="\n".join(map(json.dumps, lines)))
     assert (said.returncode, said.stdout.split()) == (0, ["piped-1", "piped-2"])
@@ -60,6 +60,10 @@ async def test_waiting_for_a_rejection_exits_1(system: System) -> None:
         (("SetStock", "--key", "p", "--data", "no json"), "data must be a JSON object"),
         (("SetStock", "--data", '{"quantity": 1}'), "MISSING_KEY"),
         (("SetOrder", "--key", "o"), "UNKNOWN_TYPE"),
+        (
+            ("CancelOrder", "--key", "o1", "--data", '{"orderId": "o2"}'),
+            "the Kafka key is 'o1' and data.orderId is 'o2'",
+        ),
     ],
 )
 async def test_what_is_no_command_is_refused_and_not_sent(system: System, arguments: Any, complaint: str) -> None:
@@ -71,7 +75,7 @@ async def test_what_is_no_command_is_refused_and_not_sent(system: System, argume
 
 
 async def test_one_bad_line_keeps_all_from_being_sent(system: System) -> None:
-    said = await produce(system, "-", stdin='{"type":"Hold","subject":"o"}\n\n{"type":')
+    said = await produce(system, "-", stdin='{"type":"Hold","subject":"o","data":{}}\n\n{"type":')
     assert said.returncode == os.EX_DATAERR
     assert said.stderr.startswith("line 2: INVALID_MESSAGE")
 
@@ -89,7 +93,7 @@ async def test_forced_it_becomes_a_dead_letter_and_a_rejected_outcome(system: Sy
 
 async def test_outcomes_shows_the_newest_and_one_by_its_id(system: System) -> None:
     ids = [f"shown-{number}" for number in range(3)]
-    lines = "\n".join(json.dumps({"type": "Hold", "subject": "nobody", "id": each}) for each in ids)
+    lines = "\n".join(json.dumps({"type": "Hold", "subject": "nobody", "id": each, "data": {}}) for each in ids)
     await produce(system, "--wait", stdin=lines)
     newest = (await asyncio.to_thread(system.run, "outcomes", "--last", "3", "--json")).stdout.splitlines()
     assert sorted(json.loads(line)["commandId"] for line in newest) == ids
@@ -104,6 +108,8 @@ def test_a_new_order_needs_no_key_and_keeps_what_it_says_of_itself() -> None:
     placed = sending.parcel(sending.envelope("PlaceOrder", json.dumps(ORDER)), None, None)
     assert placed.refused is None
     assert placed.key
+    named = sending.parcel(sending.envelope("PlaceOrder", json.dumps(ORDER | {"orderId": "mine"})), None, None)
+    assert (named.refused, named.key) == (None, b"mine")
     given = {"type": "Hold", "id": "mine", "subject": "o", "correlationid": "flow", "time": "2026-01-01", "data": {}}
     kept = json.loads(sending.parcel(json.dumps(given).encode(), None, None).value)
     assert (kept["id"], kept["correlationid"], kept["time"]) == ("mine", "flow", "2026-01-01T00:00:00.000Z")

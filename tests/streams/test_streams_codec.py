@@ -77,9 +77,14 @@ def test_data_must_be_an_object(data: Any) -> None:
     assert (bad.code, bad.details) == ("INVALID_MESSAGE", {"data": "must be an object"})
 
 
-def test_missing_data_is_an_empty_object() -> None:
-    assert read({"type": "FillBackorders"}).type == "FillBackorders"
-    assert refused({"type": "ReceiveStock"}).details == {"quantity": "Field required"}
+@pytest.mark.parametrize("absent", [{}, {"data": None}])
+def test_data_may_be_missing_only_where_a_command_has_none(absent: dict[str, Any]) -> None:
+    """A shipment whose data was lost on its way would ship everything."""
+    assert read({"type": "FillBackorders", **absent}).type == "FillBackorders"
+    for name in ("ReceiveStock", "DiscontinueProduct"):
+        bad = refused({"type": name, **absent})
+        assert (bad.code, bad.details) == ("INVALID_MESSAGE", {"data": "is missing"})
+    assert read({"type": "DiscontinueProduct", "data": {}}).type == "DiscontinueProduct"
 
 
 @pytest.mark.parametrize(
@@ -133,8 +138,7 @@ def test_an_address_may_have_line_breaks() -> None:
 @pytest.mark.parametrize("field", ["id", "correlationid", "causationid", "subject"])
 @pytest.mark.parametrize("value", NO_IDS)
 def test_what_is_no_id_is_refused_wherever_an_id_stands(field: str, value: Any) -> None:
-    where = at(key=None) if field == "subject" else at()
-    bad = refused(receive(**{field: value}), where)
+    bad = refused(receive(**{field: value}))
     assert bad.code == "INVALID_MESSAGE"
     assert "1 to 128 characters without control characters" in bad.message
 
@@ -186,12 +190,54 @@ def test_a_missing_time_is_kafkas() -> None:
 
 
 def test_the_key_is_kafkas_or_the_datas_or_the_subject() -> None:
-    message = receive(subject="of-subject", data={"quantity": 1, "productId": "of-data"})
-    assert read(message).key == "boots"
-    assert read(message, at(key=None)).key == "of-data"
-    assert read(message, at(key=b"")).key == "of-data"
-    assert read(receive(subject="of-subject"), at(key=None)).key == "of-subject"
+    of_data = receive(data={"quantity": 1, "productId": "boots"})
+    for where in (at(), at(key=None), at(key=b"")):
+        assert read(receive(subject="boots"), where).key == "boots"
+        assert read(of_data, where).key == "boots"
+        assert read(of_data | {"subject": "boots"}, where).key == "boots"
     assert refused(receive(), at(key=None)).code == "MISSING_KEY"
+
+
+@pytest.mark.parametrize(
+    ("key", "subject", "in_data"),
+    [
+        (b"boots", "socks", None),
+        (b"boots", None, "socks"),
+        (None, "boots", "socks"),
+        (b"boots", "boots", "socks"),
+        (b"boots", "socks", "boots"),
+    ],
+)
+def test_ids_that_differ_are_refused_and_both_named(
+    key: bytes | None, subject: str | None, in_data: str | None
+) -> None:
+    data = {"quantity": 1} | ({"productId": in_data} if in_data else {})
+    bad = refused(receive(data=data) | ({"subject": subject} if subject else {}), at(key=key))
+    assert bad.code == "INVALID_MESSAGE"
+    assert "'boots'" in bad.message
+    assert "'socks'" in bad.message
+    assert list(bad.details) == ["productId"]
+
+
+def order_command(name: str, key: bytes | None, data: dict[str, Any], **more: Any) -> CommandMessage:
+    value = json.dumps({"type": name, "data": data, **more}).encode()
+    return decode_command(value, at(key), ORDER_COMMANDS, "orderId")
+
+
+PLACED = {"customerId": "ada", "lines": [LINE], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+
+
+def test_an_order_keyed_by_its_customer_is_refused_unless_it_says_that_it_is_called_so() -> None:
+    with pytest.raises(BadMessage, match=r"the Kafka key is 'ada', and data\.customerId is 'ada' too"):
+        order_command("PlaceOrder", b"ada", PLACED)
+    assert order_command("PlaceOrder", b"ada", PLACED, subject="ada").key == "ada"
+    with pytest.raises(BadMessage, match=r"the Kafka key is 'ada' and data\.orderId is 'o1'"):
+        order_command("PlaceOrder", b"ada", PLACED | {"orderId": "o1"})
+
+
+def test_a_reservation_keyed_by_its_order_is_refused() -> None:
+    bad = refused({"type": "ReserveStock", "data": {"orderId": "o1", "quantity": 1}}, at(key=b"o1"))
+    assert bad.message.startswith("the Kafka key is 'o1', and data.orderId is 'o1' too")
 
 
 def test_what_a_command_creates_gets_an_id_from_the_commands() -> None:

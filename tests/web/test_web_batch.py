@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
 import pytest
-from system import Api, eventually
+from system import ADDRESS, Api, eventually
 
 from streams.messages import new_id
 
@@ -33,6 +34,29 @@ async def test_one_command(api: Api, unique: Unique) -> None:
     assert headers["Location"] == f"/api/v1/commands/{answer['data']['id']}"
     found = await outcome(api, answer["data"]["id"])
     assert (found["status"], found["aggregateId"], found["version"]) == ("accepted", product, 1)
+
+
+async def test_an_order_is_placed_under_the_id_its_data_says(api: Api, unique: Unique) -> None:
+    order = unique("o")
+    line = {"productId": "p", "quantity": 1, "price": {"amount": 1, "currency": "EUR"}}
+    data = {"customerId": "c", "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    for sent in (data | {"orderId": order}, data):
+        status, answer, _ = await api("POST", "/commands", {"type": "PlaceOrder", "data": sent})
+        assert status == 202
+        assert (answer["data"]["aggregateId"] == order) == ("orderId" in sent)
+
+
+async def test_a_command_in_binary_mode(api: Api, unique: Unique) -> None:
+    product, command = unique("é"), unique("command")
+    headers = {"ce-specversion": "1.0", "ce-type": "SetStock", "ce-id": command, "ce-source": "/erp",
+               "ce-subject": quote(product)}  # fmt: skip
+    status, answer, _ = await api("POST", "/commands", {"quantity": 3}, headers=headers)
+    assert (status, answer["data"]["id"], answer["data"]["aggregateId"]) == (202, command, product)
+    assert (await outcome(api, command))["result"]["availableQuantity"] == 3
+    status, answer, _ = await api("POST", "/commands", stock(product), headers=headers | {"ce-type": "AdjustStock"})
+    assert (status, answer["error"]) == (400, "INVALID_MESSAGE")
+    assert "'AdjustStock'" in answer["message"]
+    assert "'SetStock'" in answer["message"]
 
 
 async def test_ids_and_correlation_are_kept(api: Api, unique: Unique) -> None:
@@ -83,6 +107,10 @@ async def test_a_rejection_is_found_under_the_commands_id(api: Api, unique: Uniq
         ({"type": "SetStock", "data": {"productId": "p"}}, "INVALID_QUANTITY"),
         ({"type": "SetStock", "id": "\x00", "data": {"productId": "p", "quantity": 1}}, "INVALID_MESSAGE"),
         ({"type": "SetStock", "time": "late", "data": {"productId": "p", "quantity": 1}}, "INVALID_MESSAGE"),
+        ({"type": "SetStock", "subject": "q", "data": {"productId": "p", "quantity": 1}}, "INVALID_MESSAGE"),
+        ({"type": "SetStock", "id": "", "subject": "q", "data": {"quantity": 1}}, "INVALID_MESSAGE"),
+        ({"type": "SetStock", "specversion": "0.3", "subject": "q", "data": {"quantity": 1}}, "INVALID_MESSAGE"),
+        ({"type": "CreateShipment", "subject": "o", "Data": {"lines": []}}, "INVALID_MESSAGE"),
         (1, "INVALID_MESSAGE"),
     ],
 )

@@ -65,6 +65,33 @@ async def test_a_bad_order_is_400_and_names_the_field(api: Api, order: Body, cha
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("PUT", "/inventory/A", {"productId": "B", "quantity": 1}, "productId"),
+        ("POST", "/inventory/A/receive", {"product_id": "B", "quantity": 1}, "productId"),
+        ("POST", "/orders/A/hold", {"orderId": "B"}, "orderId"),
+        ("DELETE", "/orders/A?reason=A", {"reason": "B"}, "reason"),
+        ("POST", "/orders/o/shipments/A/deliver", {"shipmentId": "B"}, "shipmentId"),
+        ("POST", "/orders/o/shipments/A/deliver", {"shipment_id": "B"}, "shipmentId"),
+        ("POST", "/orders/o/returns/A/receive", {"returnId": "B"}, "returnId"),
+    ],
+)
+async def test_a_body_that_contradicts_the_path_is_400_and_names_both(
+    api: Api, method: str, path: str, body: Any, field: str
+) -> None:
+    status, answer, _ = await api(method, path, body)
+    assert (status, list(answer["errors"])) == (400, [field])
+    assert "'A'" in answer["errors"][field]
+    assert "'B'" in answer["errors"][field]
+
+
+async def test_a_body_may_repeat_the_path(api: Api) -> None:
+    body = {"shipmentId": "A", "orderId": "nope"}
+    status, answer, _ = await api("POST", "/orders/nope/shipments/A/deliver", body)
+    assert (status, answer["error"]) == (404, "ORDER_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
         ("GET", "/nope", 404, "NOT_FOUND"),
