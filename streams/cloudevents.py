@@ -164,6 +164,8 @@ def _attributes(headers: Headers) -> tuple[dict[str, Any], str | None]:
             content_type = _text(name, raw, found)
         elif lowered.startswith(_PREFIXES):
             attribute = lowered[3:]
+            if not attribute.isascii():
+                raise refused(f"the header {name!a:.80} is no CloudEvents attribute", found)
             if attribute in found:
                 raise refused(f"the header ce_{attribute:.80} is there twice", found)
             if attribute in ("data", "data_base64"):

@@ -117,6 +117,7 @@ def test_the_subject_of_the_binary_mode_and_the_key_are_compared() -> None:
         ([*STRUCTURED, *STRUCTURED], "the header content-type is there twice"),
         ([*binary(), ("ce_tag", b"M\xfcnchen")], "the header 'ce_tag' is not UTF-8"),
         ([("content-type", b"\xff")], "the header 'content-type' is not UTF-8"),
+        ([*binary(), ("ce_M\udcfcnchen", b"x")], "is no CloudEvents attribute"),
         ([*binary(), ("ce_data", b"{}")], "data is the value"),
         ([("content-type", b"application/cloudevents-batch+json")], "send one command a record"),
         ([("content-type", b"application/cloudevents+avro")], "send JSON"),
