@@ -10,6 +10,7 @@ from tables.parked import Letter
 
 log = logging.getLogger(__name__)
 
+MESSAGE, TRACEBACK = 1_000, 20_000  # characters that are kept: an error may quote all of a command
 FAILED, BEHIND = "PROCESSING_FAILED", "PARKED_BEHIND"
 
 
@@ -38,7 +39,7 @@ def failed(letter: Letter, bug: Exception) -> Letter:
     return replace(
         letter,
         code=FAILED,
-        message=f"{type(bug).__name__}: {bug}",
+        message=f"{type(bug).__name__}: {bug}"[:MESSAGE],
         attempts=letter.attempts + 1,
-        traceback="".join(traceback.format_exception(bug)),
+        traceback="".join(traceback.format_exception(bug))[-TRACEBACK:],
     )

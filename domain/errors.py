@@ -12,7 +12,11 @@ Rejection                          code, and the data that explains it
 │   ├── InvalidQuantity            reason
 │   └── InvalidStatusTransition    status, asked
 ├── Conflict
-│   ├── OrderExists                orderId
+│   ├── OrderExists                orderId, differs
+│   ├── ShipmentExists             shipmentId, status, lines, carrier, trackingNumber
+│   ├── ReturnExists               returnId, status, lines, reason
+│   ├── ReturnAlreadyReceived      returnId, lines
+│   ├── ReservationExists          orderId, lineId, held, waiting, shipped, rejected
 │   ├── AllocationPending          lines; retryable
 │   ├── StaleQuantity              expected, onHand
 │   └── StaleVersion               expected, version
@@ -26,6 +30,8 @@ Rejection                          code, and the data that explains it
 ├── MoreThanDelivered              lineId, asked, returnable
 ├── ShipmentAlreadyDelivered       shipmentId
 ├── ShipmentIsCancelled            shipmentId
+├── TooManyShipments               shipments, bytes, limit
+├── TooManyReturns                 returns, bytes, limit
 ├── ProductDiscontinued            productId
 ├── OrderLineByHand                orderId, lineId
 └── InsufficientStock              productId, asked, available
@@ -124,9 +130,36 @@ class InvalidStatusTransition(Invalid):
 
 
 class OrderExists(Conflict):
-    """The id belongs to another order."""
+    """The id belongs to another order; `differs` names the fields."""
 
-    sentence = "order {orderId} exists already with other contents"
+    sentence = "order {orderId} exists already with other contents: {differs}"
+
+
+class ShipmentExists(Conflict):
+    """The id belongs to another shipment of the order, or to one that was cancelled."""
+
+    sentence = "shipment {shipmentId} exists already and is {status}: give another shipment an id of its own"
+
+
+class ReturnExists(Conflict):
+    """The id belongs to another return of the order."""
+
+    sentence = "return {returnId} exists already with other contents: give another return an id of its own"
+
+
+class ReturnAlreadyReceived(Conflict):
+    """The return was counted in otherwise."""
+
+    sentence = "return {returnId} was received already with other quantities: announce the rest as another return"
+
+
+class ReservationExists(Conflict):
+    """The line has reserved another quantity."""
+
+    sentence = (
+        "line {lineId} of order {orderId} has reserved this product already: "
+        "{held} units held, {waiting} waiting, {shipped} shipped, {rejected} rejected"
+    )
 
 
 class AllocationPending(Conflict):
@@ -206,6 +239,24 @@ class ShipmentIsCancelled(Rejection):
     """The shipment went back to the shelf."""
 
     sentence = "shipment {shipmentId} is cancelled"
+
+
+class TooManyShipments(Rejection):
+    """An order is kept as a whole, with all its shipments: there is an end to its size."""
+
+    sentence = (
+        "the order has {shipments} shipments, cancelled ones included, which take {bytes} bytes; after {limit} bytes "
+        "it takes no more: cancel the lines that are left, and place another order for them"
+    )
+
+
+class TooManyReturns(Rejection):
+    """An order is kept as a whole, with all its returns: there is an end to its size."""
+
+    sentence = (
+        "the order has {returns} returns, received ones included, which take {bytes} bytes; after {limit} bytes it "
+        "takes no more"
+    )
 
 
 class ProductDiscontinued(Rejection):

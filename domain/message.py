@@ -22,7 +22,9 @@ MAX_ID = 128  # characters
 MAX_TEXT = 1_000  # characters
 MAX_LINES = 200  # an order
 MAX_QUANTITY = 1_000_000  # units a line
-MAX_STOCK = 1_000_000_000_000  # units a product: far from the 64 bits documents have
+MAX_STOCK = 1_000_000_000_000  # units a product
+MAX_MOVED = 2**51  # units a product ever received, for instance: any sum of three such totals is exact in JavaScript
+MAX_VERSION = 2**53 - 1  # the largest whole number that every JSON reader has exactly; documents have 64 bits
 MAX_AMOUNT = 1_000_000_000_000  # minor units a price
 MAX_TOTAL = 1_000_000_000_000_000  # minor units an order
 

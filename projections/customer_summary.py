@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+from domain.message import MAX_VERSION
 from domain.orders.events import OrderPlaced
 from projections.document import Document, money_document
 from projections.projection import Record
@@ -86,10 +87,20 @@ def document_of(view: CustomerView) -> Document:
         "customerId": view.customer_id,
         "partition": view.partition,
         "orders": view.orders,
-        "units": view.units,
-        "spend": dict(view.spend),
+        "units": _stored(view.units),
+        "spend": {currency: _stored(amount) for currency, amount in view.spend},
         "lastOrder": {"id": order_id, "time": time},
     }
+
+
+def _stored(total: int) -> int | str:
+    """Return a sum over any number of orders as MongoDB can store it: text where 64 bits are not enough."""
+    return total if total < 2**63 else str(total)
+
+
+def _exact(total: int) -> int | str:
+    """Return a sum as JSON that every client reads exactly: text beyond 2**53."""
+    return total if total <= MAX_VERSION else str(total)
 
 
 def view_of(document: Document) -> CustomerView:
@@ -99,8 +110,8 @@ def view_of(document: Document) -> CustomerView:
         customer_id=document["customerId"],
         partition=document["partition"],
         orders=document["orders"],
-        units=document["units"],
-        spend=tuple(sorted(document["spend"].items())),
+        units=int(document["units"]),
+        spend=tuple(sorted((currency, int(amount)) for currency, amount in document["spend"].items())),
         last_order=(last["time"], last["id"]),
         version=document["sequence"],
     )
@@ -120,7 +131,7 @@ def summed(documents: Sequence[Document]) -> Document | None:
         "id": views[0].customer_id,
         "customerId": views[0].customer_id,
         "orders": sum(view.orders for view in views),
-        "units": sum(view.units for view in views),
+        "units": _exact(sum(view.units for view in views)),
         "spend": [money_document(amount, currency) for currency, amount in sorted(spend.items())],
         "lastOrder": {"id": order_id, "time": time},
     }

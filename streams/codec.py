@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain import inventory, orders
 from domain.frozen import frozen
-from domain.message import MAX_ID, Command, Event, Id, instant
+from domain.message import MAX_ID, MAX_VERSION, Command, Event, Id, instant
 
 from .cloudevents import USUAL, Headers, checked, envelope_of, json_object
 from .cloudevents import BadMessage as BadMessage
@@ -158,9 +158,9 @@ def _time(envelope: Mapping[str, Any], timestamp: float) -> str:
 
 
 def _version(version: Any, envelope: Mapping[str, Any]) -> int:
-    if type(version) is int and version >= 0:
+    if type(version) is int and 0 <= version <= MAX_VERSION:
         return version
-    raise BadMessage("INVALID_MESSAGE", "expectedversion must be a whole number", envelope)
+    raise BadMessage("INVALID_MESSAGE", f"expectedversion must be a whole number up to {MAX_VERSION}", envelope)
 
 
 @dataclass

@@ -3,11 +3,12 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import orjson
+from pydantic import Field
 
-from domain.message import Command, Id, Text
+from domain.message import MAX_VERSION, Command, Id, Text
 
 from .messages import Aggregate, derived_id
 
@@ -25,7 +26,7 @@ class RetryLetters(Command):
     `handled`: how many were, where one transaction was not enough for all and the command goes on.
     """
 
-    handled: int = 0
+    handled: Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)] = 0
 
 
 class DiscardLetter(Command):

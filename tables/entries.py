@@ -2,14 +2,22 @@
 
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter
 
-from domain.frozen import frozen
+from domain.frozen import frozen, replace
 from streams.messages import Aggregate, CommandMessage, Outcome, derived_id, event_id
 
 from . import parked
 from .keys import position_key as position_key
 from .keys import segment as segment
+
+BRIEF = 500  # characters of a remembered rejection's message
+SMALL = 2_000  # bytes of a remembered rejection's details
+
+
+def _is_small(details: dict[str, Any] | None) -> bool:
+    return not details or len(orjson.dumps(details)) <= SMALL
 
 
 @frozen
@@ -33,6 +41,12 @@ class Answer:
     details: dict[str, Any] | None = None
     retryable: bool = False
     by_sequence: bool = False  # the ids of the events are `event_id`s; older answers named `older_event_id`s
+
+    def brief(self) -> "Answer":
+        """Return the answer as it is remembered: an aggregate keeps dozens, so a rejection keeps little data."""
+        if self.code is None or (self.message is not None and len(self.message) <= BRIEF and _is_small(self.details)):
+            return self
+        return replace(self, message=(self.message or "")[:BRIEF], details=None)
 
     def outcome(self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None) -> Outcome:
         """Return the outcome as it was given the first time."""
@@ -77,7 +91,7 @@ Recent = tuple[Answer, ...]
 
 def remember(recent: Recent, answer: Answer, limit: int) -> Recent:
     """Return `recent` with `answer`, without the oldest beyond `limit`."""
-    return (*recent, answer)[-limit:] if limit else ()
+    return (*recent, answer.brief())[-limit:] if limit else ()
 
 
 def recall(recent: Recent, command_id: str) -> Answer | None:

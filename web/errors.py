@@ -18,7 +18,10 @@ from streams.messages import Outcome
 from .answers import json_response
 
 RETRY_AFTER = {"Retry-After": "2"}  # seconds
-CONFLICTS = frozenset({"ALLOCATION_PENDING", "ORDER_EXISTS", "STALE_QUANTITY", "IDEMPOTENCY_KEY_IN_FLIGHT"})
+CONFLICTS = frozenset({
+    "ALLOCATION_PENDING", "ORDER_EXISTS", "SHIPMENT_EXISTS", "RETURN_EXISTS", "RETURN_ALREADY_RECEIVED",
+    "RESERVATION_EXISTS", "STALE_QUANTITY", "IDEMPOTENCY_KEY_IN_FLIGHT",
+})  # fmt: skip
 MALFORMED = frozenset({"UNKNOWN_TYPE", "MISSING_KEY", "VALIDATION_FAILED", "NOT_JSON"})
 OF_HTTP = {
     404: "NOT_FOUND",

@@ -19,7 +19,7 @@ from .live.event import AGGREGATES
 from .live.hub import BadPosition, Hub
 from .live.listeners import Listener, Wanted
 from .live.position import Position, decode
-from .requests import identifier
+from .requests import identifier, whole_number
 from .services import SERVICES
 
 MOST_RECENT = 200
@@ -81,9 +81,8 @@ def _position(request: web.Request, partitions: int) -> Position | None:
 
 
 def _newest(query: Mapping[str, str]) -> int:
-    sent = query.get("recent", "0")
-    if sent.isascii() and sent.isdecimal() and int(sent[:9]) <= MOST_RECENT:
-        return int(sent)
+    if (number := whole_number(query.get("recent", "0"), 0, MOST_RECENT)) is not None:
+        return number
     raise invalid({"recent": f"must be a whole number up to {MOST_RECENT}"})
 
 

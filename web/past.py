@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from domain.message import MAX_VERSION
 from projections.mongo.past import Moment, NotThen, Past
 from projections.mongo.sources import Shown
 
 from .errors import Problem, invalid
-from .requests import time
+from .requests import time, whole_number
 from .services import Services
 
 
@@ -17,8 +18,8 @@ def moment_of(query: Mapping[str, str]) -> Moment | None:
     if sent is not None and "asOf" in query:
         raise invalid({"asOf": "give either version or asOf"})
     if sent is not None:
-        if sent.isascii() and sent.isdecimal() and 0 < int(sent[:19]) < 2**63:
-            return Moment(version=int(sent))
+        if (version := whole_number(sent, 1, MAX_VERSION)) is not None:
+            return Moment(version=version)
         raise invalid({"version": "must be a whole number from 1, as in the ETag of an answer"})
     if "asOf" not in query:
         return None

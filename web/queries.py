@@ -14,7 +14,7 @@ from .consistency import consistent
 from .errors import invalid, missing
 from .explain import explained
 from .past import moment_of, past, with_commands
-from .requests import identifier, path_ids, time
+from .requests import identifier, path_ids, time, whole_number
 from .services import SERVICES, Services
 
 DEFAULT_LIMIT, MOST = 50, 500
@@ -116,8 +116,8 @@ def limit(sent: str | None) -> int:
     """Return how many documents a page has."""
     if sent is None:
         return DEFAULT_LIMIT
-    if sent.isascii() and sent.isdecimal() and 1 <= int(sent[:9]) <= MOST:
-        return int(sent)
+    if (number := whole_number(sent, 1, MOST)) is not None:
+        return number
     raise invalid({"limit": f"must be a whole number from 1 to {MOST}"})
 
 

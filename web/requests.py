@@ -15,6 +15,7 @@ from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
+NUMBER = re.compile(r"[0-9]{1,19}")  # any of 64 bits; more digits are not even converted
 WAIT = re.compile(r"wait=([0-9]{1,6})")
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
@@ -53,6 +54,11 @@ def identifier(value: str, field: str) -> str:
         return _ID.validate_python(value)
     except ValidationError:
         raise invalid({field: f"must be 1 to {MAX_ID} characters without control characters"}) from None
+
+
+def whole_number(sent: str, least: int, most: int) -> int | None:
+    """Return the number in `sent`; None when it is not a whole number from `least` to `most`."""
+    return int(sent) if NUMBER.fullmatch(sent) and least <= int(sent) <= most else None
 
 
 def path_ids(request: web.Request) -> list[tuple[str, str]]:

@@ -2,6 +2,9 @@
 
 from typing import Any, TypedDict, Unpack
 
+from domain.errors import InvalidQuantity
+from domain.message import MAX_MOVED
+
 from .events import Balance
 from .state import Reservation
 
@@ -26,6 +29,16 @@ def moved(balance: Balance, **by: Unpack[Units]) -> Balance:
         figures[name] += units
     figures["available"] = figures["on_hand"] - figures["allocated"]
     return Balance(**figures)
+
+
+def refuse_overflow(balance: Balance, **by: int) -> None:
+    """Raise InvalidQuantity if a total of `balance` would grow beyond what every store and client can count.
+
+    Only what comes in from outside is checked: all other figures are bounded by these totals.
+    """
+    for name, units in by.items():
+        if units > 0 and getattr(balance, name) + units > MAX_MOVED:
+            raise InvalidQuantity(reason=f"no more than {MAX_MOVED} units of a product can be counted as {name}")
 
 
 def totals(line: Reservation, held: int = 0, waiting: int = 0, rejected: int = 0, version: int = 0) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from domain.message import MAX_STOCK, Command, Id, Text, Units
+from domain.message import MAX_STOCK, MAX_VERSION, Command, Id, Text, Units
 from domain.policy import MANUAL as MANUAL
 from domain.policy import AllocationPolicy
 
 FILL_LIMIT = 500  # backorder lines filled or rejected in one decision
 
 Positive = Annotated[int, Field(strict=True, gt=0, le=MAX_STOCK)]
-Version = Annotated[int, Field(strict=True, ge=0)]
+Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
 
 
 class ReceiveStock(Command):
@@ -21,7 +21,11 @@ class ReceiveStock(Command):
 
 
 class SetStock(Command):
-    """Make `quantity` units available (the seed system's PUT), counted as an adjustment; creates an unknown product."""
+    """Make `quantity` units available (the previous system's PUT), counted as an adjustment; creates the product.
+
+    Lines that wait are served from these units, so fewer may be available afterwards. The same quantity set again
+    counts the units they got: it changes nothing as long as nothing else changed what is on hand.
+    """
 
     quantity: Units
 

@@ -3,7 +3,7 @@
 from domain.errors import InsufficientStock, InvalidQuantity, StaleQuantity
 from domain.message import MAX_STOCK
 
-from .book import moved
+from .book import moved, refuse_overflow
 from .commands import AdjustStock, ReceiveStock, SetStock
 from .events import InventoryEvent, StockAdjusted, StockReceived
 from .state import Reservations, Stock
@@ -11,17 +11,24 @@ from .state import Reservations, Stock
 
 def receive(command: ReceiveStock, stock: Stock, reservations: Reservations, product_id: str) -> list[InventoryEvent]:
     """Put delivered units on the shelf."""
-    _refuse_overflow(stock, command.quantity)
+    _refuse_too_many(stock, command.quantity)
+    refuse_overflow(stock.balance, received=command.quantity)
     balance = moved(stock.balance, on_hand=command.quantity, received=command.quantity)
     return [StockReceived(balance=balance, quantity=command.quantity)]
 
 
 def set_available(command: SetStock, stock: Stock, reservations: Reservations, product_id: str) -> list[InventoryEvent]:
-    """Adjust so that `quantity` units are available, before those who wait are served from them."""
-    delta = command.quantity - stock.balance.available
+    """Adjust so that `quantity` units are available, before waiting lines are served from them.
+
+    Setting the same quantity again counts what waiting lines got of it as still there: a repeat changes nothing.
+    """
+    available, quantity = stock.balance.available, command.quantity
+    given = stock.given if quantity == stock.set_to else 0
+    missing = quantity - available
+    delta = missing if missing < 0 else max(missing - given, 0)
     if stock.exists and delta == 0:
         return []
-    return [_adjusted(stock, delta, "set")]
+    return [_adjusted(stock, delta, "set", set_to=quantity)]
 
 
 def adjust(command: AdjustStock, stock: Stock, reservations: Reservations, product_id: str) -> list[InventoryEvent]:
@@ -36,11 +43,13 @@ def adjust(command: AdjustStock, stock: Stock, reservations: Reservations, produ
     return [_adjusted(stock, command.delta, command.reason)]
 
 
-def _adjusted(stock: Stock, delta: int, reason: str) -> StockAdjusted:
-    _refuse_overflow(stock, delta)
-    return StockAdjusted(balance=moved(stock.balance, on_hand=delta, adjusted=delta), delta=delta, reason=reason)
+def _adjusted(stock: Stock, delta: int, reason: str, set_to: int | None = None) -> StockAdjusted:
+    _refuse_too_many(stock, delta)
+    refuse_overflow(stock.balance, adjusted=delta)
+    balance = moved(stock.balance, on_hand=delta, adjusted=delta)
+    return StockAdjusted(balance=balance, delta=delta, reason=reason, set_to=set_to)
 
 
-def _refuse_overflow(stock: Stock, units: int) -> None:
+def _refuse_too_many(stock: Stock, units: int) -> None:
     if units > 0 and stock.balance.on_hand + units > MAX_STOCK:
         raise InvalidQuantity(reason=f"no product may have more than {MAX_STOCK} units on hand")

@@ -50,10 +50,11 @@ class StockReceived(StockEvent):
 
 
 class StockAdjusted(StockEvent):
-    """What is on hand was corrected by `delta` units."""
+    """What is on hand was corrected by `delta` units; `set_to`: the quantity, if it was set."""
 
     delta: int
     reason: str
+    set_to: int | None = None
 
 
 class StockReserved(ReservationEvent):

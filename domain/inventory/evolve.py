@@ -30,13 +30,28 @@ def evolve(stock: Stock, event: InventoryEvent) -> Stock:
     if balance.available < 0 or balance.available != balance.on_hand - balance.allocated or balance.backordered < 0:
         raise CorruptHistory(f"{type(event).__name__} leaves {balance}")
     tail = max(stock.queue_tail, event.place + 1) if isinstance(event, StockBackordered) else stock.queue_tail
+    set_to, given = _set(stock, event)
     return Stock(
         exists=stock.exists or isinstance(event, _CREATING),
         discontinued=_discontinued(stock, event),
         balance=balance,
         queue_head=_head(stock, event) if balance.backordered else tail,
         queue_tail=tail,
+        set_to=set_to,
+        given=given,
     )
+
+
+def _set(stock: Stock, event: InventoryEvent) -> tuple[int | None, int]:
+    """Return what stock was set to, and what waiting lines got of it, after `event`."""
+    match event:
+        case StockAdjusted(set_to=int(set_to)):
+            return set_to, stock.given if stock.set_to == set_to else 0
+        case StockReserved(place=int()) if stock.set_to is not None:
+            return stock.set_to, stock.given + event.quantity
+    if event.balance.on_hand != stock.balance.on_hand:
+        return None, 0
+    return stock.set_to, stock.given
 
 
 def _discontinued(stock: Stock, event: InventoryEvent) -> bool:

@@ -1,6 +1,14 @@
 """Reservations: made for order lines and by people, and given up."""
 
-from domain.errors import InsufficientStock, InvalidQuantity, ProductDiscontinued, ProductNotFound
+from domain.errors import (
+    InsufficientStock,
+    InvalidQuantity,
+    OrderLineByHand,
+    ProductDiscontinued,
+    ProductNotFound,
+    ReservationExists,
+)
+from domain.message import MAX_MOVED
 from domain.policy import MANUAL, AllocationPolicy
 
 from .book import is_stale, moved, totals
@@ -16,6 +24,7 @@ def reserve(command: ReserveStock, stock: Stock, reservations: Reservations, pro
     if command.line_id == MANUAL:
         return [_by_hand(command, stock, line, product_id)]
     if line is not None:
+        _refuse_another(command, line)
         return []
     line = Reservation(command.order_id, command.line_id)
     if not stock.exists:
@@ -23,6 +32,23 @@ def reserve(command: ReserveStock, stock: Stock, reservations: Reservations, pro
     if stock.discontinued:
         return [_rejected(command, stock.balance, line, command.quantity, ProductDiscontinued.code)]
     return _granted(command, stock, line)
+
+
+def _refuse_another(command: ReserveStock, line: Reservation) -> None:
+    """Raise where somebody, other than the order itself, asks for another quantity than the line has asked for."""
+    asked = line.held + line.waiting + line.shipped + line.rejected
+    if command.order_version or command.quantity == asked:
+        return
+    if line.order_version:
+        raise OrderLineByHand(orderId=line.order_id, lineId=line.line_id)
+    raise ReservationExists(
+        orderId=line.order_id,
+        lineId=line.line_id,
+        held=line.held,
+        waiting=line.waiting,
+        shipped=line.shipped,
+        rejected=line.rejected,
+    )
 
 
 def _by_hand(command: ReserveStock, stock: Stock, line: Reservation | None, product_id: str) -> StockReserved:
@@ -65,7 +91,8 @@ def _held(command: ReserveStock, balance: Balance, line: Reservation, units: int
 def _short(
     command: ReserveStock, stock: Stock, balance: Balance, line: Reservation, units: int
 ) -> StockBackordered | ReservationRejected:
-    if command.policy is not AllocationPolicy.BACKORDER:
+    full = balance.backordered + units > MAX_MOVED  # nobody could count any more who waits
+    if full or command.policy is not AllocationPolicy.BACKORDER:
         return _rejected(command, balance, line, units, InsufficientStock.code)
     after = totals(line, waiting=units, version=command.order_version)
     return StockBackordered(balance=moved(balance, backordered=units), quantity=units, place=stock.queue_tail, **after)

@@ -2,7 +2,7 @@
 
 from domain.errors import InvalidQuantity
 
-from .book import is_stale, moved, totals
+from .book import is_stale, moved, refuse_overflow, totals
 from .commands import RestockReturn, ShipStock, UnshipStock
 from .events import InventoryEvent, StockRestocked, StockShipped, StockUnshipped
 from .state import Reservation, Reservations, Stock
@@ -45,6 +45,7 @@ def restock(command: RestockReturn, stock: Stock, reservations: Reservations, pr
         raise InvalidQuantity(reason="the units received of a return, good or damaged, only become more")
     if good == damaged == 0:
         return []
+    refuse_overflow(stock.balance, restocked=good, damaged=damaged)
     return [
         StockRestocked(
             balance=moved(stock.balance, on_hand=good, restocked=good, damaged=damaged),

@@ -27,6 +27,10 @@ class Stock:
     balance: Balance = field(default_factory=Balance)
     queue_head: int = 0  # nobody waits at a place before this one
     queue_tail: int = 0  # the next place to hand out
+    # The quantity stock was last set to, until anything else changes what is on hand; and the units that waiting lines
+    # got since. Not compared: entries of before have neither.
+    set_to: int | None = field(default=None, compare=False)
+    given: int = field(default=0, compare=False)
 
     @property
     def status(self) -> ProductStatus:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from pydantic import BeforeValidator, Field
 
 from domain.address import Address
-from domain.message import MAX_AMOUNT, MAX_LINES, Command, Id, Instant, Quantity, Text, Units, Value
+from domain.message import MAX_AMOUNT, MAX_LINES, MAX_VERSION, Command, Id, Instant, Quantity, Text, Units, Value
 from domain.money import Currency, Money
 from domain.policy import AllocationPolicy as AllocationPolicy
 
@@ -147,7 +147,7 @@ class RecordAllocation(Command):
     backordered: Units
     rejected: Units
     reason: str | None = None
-    stock_version: Annotated[int, Field(strict=True, gt=0)]
+    stock_version: Annotated[int, Field(strict=True, gt=0, le=MAX_VERSION)]
 
 
 OrderCommand = (

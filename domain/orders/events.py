@@ -129,12 +129,13 @@ class OrderReleased(Event):
 
 
 class ShipmentCreated(Event):
-    """Units left the warehouse."""
+    """Units left the warehouse; `all_allocated`: the command named no lines (older events do not say)."""
 
     shipment_id: str
     lines: tuple[ShippedLine, ...]
     carrier: str | None = None
     tracking_number: str | None = None
+    all_allocated: bool | None = None
 
 
 class ShipmentDelivered(Event):

@@ -1,18 +1,28 @@
 """Returns: announced by the customer, then counted in by the warehouse."""
 
-from domain.errors import InvalidQuantity, LineNotFound, MoreThanDelivered, ReturnNotFound
+from domain.errors import (
+    InvalidQuantity,
+    LineNotFound,
+    MoreThanDelivered,
+    ReturnAlreadyReceived,
+    ReturnExists,
+    ReturnNotFound,
+)
 
-from .cancel import each_line
+from .cancel import each_line, summed
 from .commands import CountedLine, ReceiveReturn, RequestReturn
 from .events import OrderEvent, ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
+from .room import refuse_more_returns
 from .state import Order, Return
 
 
 def request_return(command: RequestReturn, order: Order, order_id: str) -> list[OrderEvent]:
     """Announce a return of units that are delivered, not returned yet and in no other open return."""
     assert command.return_id is not None, "identified() comes first"
-    if order.return_(command.return_id):
+    if (back := order.return_(command.return_id)) is not None:
+        _refuse_another(back, command)
         return []
+    refuse_more_returns(order)
     announced = _announced(order)
     lines = []
     for line, quantity in each_line(order, command.lines):
@@ -21,6 +31,17 @@ def request_return(command: RequestReturn, order: Order, order_id: str) -> list[
             raise MoreThanDelivered(lineId=line.line_id, asked=quantity, returnable=returnable)
         lines.append(ReturnLine(line_id=line.line_id, product_id=line.product_id, quantity=quantity))
     return [ReturnRequested(return_id=command.return_id, lines=tuple(lines), reason=command.reason)]
+
+
+def _refuse_another(back: Return, command: RequestReturn) -> None:
+    """Raise ReturnExists unless `back` is what `command` asks for."""
+    if command.reason != back.reason or summed(command.lines) != {line.line_id: line.quantity for line in back.lines}:
+        raise ReturnExists(
+            returnId=back.return_id,
+            status="OPEN" if back.open else "RECEIVED",
+            lines=[{"lineId": line.line_id, "quantity": line.quantity} for line in back.lines],
+            reason=back.reason,
+        )
 
 
 def _announced(order: Order) -> dict[str, int]:
@@ -36,9 +57,10 @@ def receive_return(command: ReceiveReturn, order: Order, order_id: str) -> list[
     back = order.return_(command.return_id)
     if back is None:
         raise ReturnNotFound(returnId=command.return_id)
-    if not back.open:
-        return []
     counted = _as_announced(back) if command.lines is None else _counted(back, command.lines)
+    if not back.open:
+        _refuse_another_count(back, counted)
+        return []
     lines = tuple(
         ReceivedLine(
             line_id=line.line_id,
@@ -53,6 +75,15 @@ def receive_return(command: ReceiveReturn, order: Order, order_id: str) -> list[
         for received, damaged in [counted[line.line_id]]
     )
     return [ReturnReceived(return_id=back.return_id, lines=lines)]
+
+
+def _refuse_another_count(back: Return, counted: dict[str, tuple[int, int]]) -> None:
+    """Raise ReturnAlreadyReceived unless `back` was counted in just so."""
+    if any((line.received, line.damaged) != counted.get(line.line_id, (0, 0)) for line in back.lines):
+        raise ReturnAlreadyReceived(
+            returnId=back.return_id,
+            lines=[{"lineId": line.line_id, "received": line.received, "damaged": line.damaged} for line in back.lines],
+        )
 
 
 def _as_announced(back: Return) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,8 @@ from .status import ShipmentStatus, shipment_status
 def shipped(order: Order, event: ShipmentCreated) -> Order:
     """Return `order` with one shipment more."""
     lines = tuple(ShipmentLine(line.line_id, line.quantity) for line in event.lines)
-    shipment = Shipment(event.shipment_id, ShipmentStatus.SHIPPED, lines, event.carrier, event.tracking_number)
+    status = ShipmentStatus.SHIPPED
+    shipment = Shipment(event.shipment_id, status, lines, event.carrier, event.tracking_number, event.all_allocated)
     shipments = (*order.shipments, shipment)
     return changed(order, event.lines, lambda line, gone: _ship(line, gone.quantity), shipments=shipments)
 
@@ -34,8 +35,9 @@ def delivered(order: Order, event: ShipmentDelivered) -> Order:
     arrived = {line.line_id: line.quantity for line in event.lines}
     lines = tuple(
         [
-            ShipmentLine(line.line_id, line.quantity, line.delivered + arrived.get(line.line_id, 0))
+            ShipmentLine(line.line_id, line.quantity, line.delivered + latest, latest)
             for line in shipment.lines
+            for latest in [arrived.get(line.line_id, 0)]
         ]
     )
     status = shipment_status(sum(line.quantity for line in lines), sum(line.delivered for line in lines))

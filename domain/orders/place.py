@@ -13,9 +13,9 @@ from .state import Order
 def place(command: PlaceOrder, order: Order | None, order_id: str) -> list[OrderEvent]:
     """Register the order; placed with the same contents before, it is quiet."""
     if order is not None:
-        if _same(command, order):
-            return []
-        raise OrderExists(orderId=order_id)
+        if differs := _differences(command, order):
+            raise OrderExists(orderId=order_id, differs=differs)
+        return []
     lines = _lines(command)
     total = _total(lines)
     if not _agrees(command, total):
@@ -76,17 +76,19 @@ def _words(money: Money) -> str:
     return f"{decimal_string(money.amount, money.currency)} {money.currency}"
 
 
-def _same(command: PlaceOrder, order: Order) -> bool:
-    lines = [
+def _differences(command: PlaceOrder, order: Order) -> list[str]:
+    """Return the fields in which `command` is not the order that was placed."""
+    asked = [
         (new.line_id or str(number), new.product_id, new.quantity, new.price)
         for number, new in enumerate(command.lines, start=1)
     ]
-    return (
-        lines == [(line.line_id, line.product_id, line.ordered, line.price) for line in order.lines]
-        and command.customer_id == order.customer_id
-        and command.shipping_address == order.shipping_address
-        and command.billing_address == order.billing_address
-        and command.policy == order.policy
-        and command.issued_at == order.issued_at
-        and _agrees(command, order.total_cost)
-    )
+    same = {
+        "customerId": command.customer_id == order.customer_id,
+        "lines": asked == [(line.line_id, line.product_id, line.ordered, line.price) for line in order.lines],
+        "shippingAddress": command.shipping_address == order.shipping_address,
+        "billingAddress": command.billing_address == order.billing_address,
+        "policy": command.policy == order.policy,
+        "issuedAt": command.issued_at == order.issued_at,
+        "totalCost": _agrees(command, order.total_cost),
+    }
+    return [field for field, is_same in same.items() if not is_same]

@@ -7,6 +7,7 @@ from domain.errors import (
     NotAllocated,
     OrderOnHold,
     ShipmentAlreadyDelivered,
+    ShipmentExists,
     ShipmentIsCancelled,
     ShipmentNotFound,
 )
@@ -15,6 +16,7 @@ from domain.policy import AllocationPolicy
 from .cancel import each_line, summed
 from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity
 from .events import DeliveredLine, OrderEvent, ShipmentCancelled, ShipmentCreated, ShipmentDelivered, ShippedLine
+from .room import refuse_more_shipments
 from .state import Line, Order, Shipment
 from .status import ShipmentStatus
 
@@ -22,8 +24,10 @@ from .status import ShipmentStatus
 def create_shipment(command: CreateShipment, order: Order, order_id: str) -> list[OrderEvent]:
     """Ship the lines asked for, or all that is allocated once no line is pending."""
     assert command.shipment_id is not None, "identified() comes first"
-    if order.shipment(command.shipment_id):
+    if (shipment := order.shipment(command.shipment_id)) is not None:
+        refuse_another(shipment, command)
         return []
+    refuse_more_shipments(order)
     refuse_held(order)
     if command.lines is None or order.policy is AllocationPolicy.ALL_OR_NOTHING:
         refuse_pending(order)
@@ -34,14 +38,36 @@ def create_shipment(command: CreateShipment, order: Order, order_id: str) -> lis
             lines=tuple(_shipped(line, quantity) for line, quantity in lines),
             carrier=command.carrier,
             tracking_number=command.tracking_number,
+            all_allocated=command.lines is None,
         )
     ]
 
 
+def refuse_another(shipment: Shipment, command: CreateShipment) -> None:
+    """Raise ShipmentExists unless `shipment` is what `command` asks for, and was not cancelled since."""
+    asked = (command.carrier, command.tracking_number)
+    same = asked == (shipment.carrier, shipment.tracking_number) and _same_lines(shipment, command.lines)
+    if not same or shipment.status is ShipmentStatus.CANCELLED:
+        raise ShipmentExists(
+            shipmentId=shipment.shipment_id,
+            status=shipment.status,
+            lines=[{"lineId": line.line_id, "quantity": line.quantity} for line in shipment.lines],
+            carrier=shipment.carrier,
+            trackingNumber=shipment.tracking_number,
+        )
+
+
+def _same_lines(shipment: Shipment, asked: tuple[LineQuantity, ...] | None) -> bool:
+    if asked is None:
+        return shipment.all_allocated is not False
+    return summed(asked) == {line.line_id: line.quantity for line in shipment.lines}
+
+
 def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
     """Return the shipment of all that is allocated."""
+    refuse_more_shipments(order)
     lines = tuple(_shipped(line, line.allocated) for line in order.lines if line.allocated)
-    return ShipmentCreated(shipment_id=shipment_id, lines=lines)
+    return ShipmentCreated(shipment_id=shipment_id, lines=lines, all_allocated=True)
 
 
 def refuse_held(order: Order) -> None:
@@ -84,9 +110,21 @@ def deliver_shipment(command: DeliverShipment, order: Order, order_id: str) -> l
     shipment = _shipment(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
         raise ShipmentIsCancelled(shipmentId=shipment.shipment_id)
-    if shipment.status is ShipmentStatus.DELIVERED:
+    if shipment.status is ShipmentStatus.DELIVERED and _as_delivered(shipment, command.lines):
         return []
     return [deliver(order, shipment, command.lines)]
+
+
+def _as_delivered(shipment: Shipment, asked: tuple[LineQuantity, ...] | None) -> bool:
+    """Return whether `asked` is how a delivered shipment came: as a whole, or as its latest delivery says."""
+    if asked is None:
+        return True
+    quantities = summed(asked)
+    whole = {line.line_id: line.quantity for line in shipment.lines}
+    latest = {line.line_id: line.latest for line in shipment.lines if line.latest}
+    if not latest:  # delivered before that was remembered: any part of it may have been the latest
+        return all(quantity <= whole.get(line_id, 0) for line_id, quantity in quantities.items())
+    return quantities in (whole, latest)
 
 
 def deliver(order: Order, shipment: Shipment, asked: tuple[LineQuantity, ...] | None = None) -> ShipmentDelivered:

@@ -52,6 +52,8 @@ class ShipmentLine:
     line_id: str
     quantity: int
     delivered: int = 0
+    # How many of them the latest delivery brought, so that its repeat is known. Not compared: entries of before have 0.
+    latest: int = field(default=0, compare=False)
 
     @property
     def undelivered(self) -> int:
@@ -68,6 +70,8 @@ class Shipment:
     lines: tuple[ShipmentLine, ...]
     carrier: str | None = None
     tracking_number: str | None = None
+    # Whether all that was allocated was asked for, without naming lines. Not compared: shipments of before have None.
+    all_allocated: bool | None = field(default=None, compare=False)
 
 
 @frozen

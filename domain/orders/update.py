@@ -6,10 +6,10 @@ from domain.errors import InvalidStatusTransition
 from domain.policy import AllocationPolicy
 
 from .cancel import cancel_all
-from .commands import UpdateStatus
+from .commands import CreateShipment, UpdateStatus
 from .events import OrderEvent
 from .evolve import evolve
-from .ship import deliver, refuse_held, refuse_pending, ship_allocated
+from .ship import deliver, refuse_another, refuse_held, refuse_pending, ship_allocated
 from .state import Order
 from .status import OrderStatus, ShipmentStatus
 
@@ -52,7 +52,11 @@ def _ship_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
 
 
 def _known(command: UpdateStatus, order: Order) -> bool:
-    return command.shipment_id is not None and order.shipment(command.shipment_id) is not None
+    """Return whether the shipment asked for was made before; ShipmentExists if the id is another shipment's."""
+    shipment = None if command.shipment_id is None else order.shipment(command.shipment_id)
+    if shipment is not None:
+        refuse_another(shipment, CreateShipment(shipment_id=command.shipment_id))
+    return shipment is not None
 
 
 def _ship(command: UpdateStatus, order: Order) -> list[OrderEvent]:

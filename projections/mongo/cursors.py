@@ -31,6 +31,11 @@ def decode(sort: str, cursor: str) -> tuple[str | int, str]:
     except (ValueError, binascii.Error) as error:
         raise BadCursor from error
     match position:
-        case [str(of), str() | int() as value, str(identifier)] if of == sort and not isinstance(value, bool):
+        case [str(of), str() | int() as value, str(identifier)] if of == sort and _storable(value):
             return value, identifier
     raise BadCursor
+
+
+def _storable(value: str | int) -> bool:
+    """Return whether MongoDB could have `value` as a sort key: text, or a number of 64 bits."""
+    return isinstance(value, str) or (not isinstance(value, bool) and -(2**63) <= value < 2**63)

@@ -307,6 +307,18 @@ def test_an_expected_version_must_hold(desk: Desk, expected: int | None, accepte
     assert desk.entry().version == (3 if accepted else 2)
 
 
+@pytest.mark.parametrize("expected", [2**53, 2**63, 2**64 - 1, 2**70, -1, 1.0, "2", True])
+def test_a_version_that_no_store_has_is_refused(desk: Desk, expected: object) -> None:
+    """It would stand in the outcome's details, which MongoDB keeps."""
+    outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
+    assert (outcome["code"], outcome["details"]) == ("INVALID_MESSAGE", {})
+
+
+@pytest.mark.parametrize("handled", [2**53, 2**64 - 1, -1])
+def test_a_retry_that_counts_beyond_what_is_stored_is_refused(desk: Desk, handled: int) -> None:
+    assert desk.tell("RetryLetters", {"handled": handled})["data"]["code"] == "INVALID_COMMAND"
+
+
 def test_what_does_not_exist_is_at_version_zero(desk: Desk) -> None:
     assert desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=1)["data"]["code"] == "STALE_VERSION"
     assert desk.entry() is None

@@ -10,6 +10,7 @@ from typing import Any
 
 from domain import fulfilment, inventory, orders
 from domain.errors import CorruptHistory, Rejection
+from domain.inventory.commands import SetStock
 from domain.inventory.events import ReservationEvent, StockReserved
 from domain.policy import MANUAL, AllocationPolicy
 
@@ -78,6 +79,8 @@ class World:
                 shelf.apply(event)
             self.stocks[key] = stock
             stock_adds_up(stock, shelf)
+        if isinstance(command, SetStock):
+            assert not inventory.decide(command, stock, shelf, key), "setting the same quantity again changed something"
         return events
 
     def deliver(self, number: int, twice: bool = False) -> None:

@@ -64,23 +64,26 @@ def test_an_order_placed_twice_with_the_same_contents_is_one_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "differs"),
     [
-        place(new("socks")),
-        place(new(quantity=3)),
-        place(new(price=price(1001))),
-        place(new(), new()),
-        place(new(line_id="x")),
-        place(customer_id="bob"),
-        place(shipping_address=WORK),
-        place(billing_address=WORK),
-        place(policy=PARTIAL),
-        place(issued_at="2026-11-23"),
-        place(total_cost=euros(1)),
+        (place(new("socks")), ["lines"]),
+        (place(new(quantity=3)), ["lines"]),
+        (place(new(price=price(1001))), ["lines"]),
+        (place(new(price=price(currency="USD"))), ["lines"]),
+        (place(new(), new()), ["lines"]),
+        (place(new(line_id="x")), ["lines"]),
+        (place(customer_id="bob"), ["customerId"]),
+        (place(shipping_address=WORK), ["shippingAddress"]),
+        (place(shipping_address=HOME.model_copy(update={"state": "IL"})), ["shippingAddress"]),
+        (place(billing_address=WORK), ["billingAddress"]),
+        (place(policy=PARTIAL), ["policy"]),
+        (place(issued_at="2026-11-23"), ["issuedAt"]),
+        (place(total_cost=euros(1)), ["totalCost"]),
+        (place(customer_id="bob", policy=PARTIAL), ["customerId", "policy"]),
     ],
 )
-def test_an_id_in_use_by_another_order_is_refused(other: commands.PlaceOrder) -> None:
-    given(place()).when(other).then_rejected(OrderExists, orderId="o-1")
+def test_an_id_in_use_by_another_order_is_refused(other: commands.PlaceOrder, differs: list[str]) -> None:
+    given(place()).when(other).then_rejected(OrderExists, orderId="o-1", differs=differs)
 
 
 @pytest.mark.parametrize("off", [-2, -1, 0, 1, 2])

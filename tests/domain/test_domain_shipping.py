@@ -54,7 +54,8 @@ def socks(quantity: int, shipped: int) -> ShippedLine:
 def test_all_that_is_allocated_ships() -> None:
     scenario = given(*ALLOCATED).when(CreateShipment(shipment_id="s", carrier="DHL", tracking_number="1Z"))
     lines = boots(3, 3), socks(2, 2)
-    scenario.then(ShipmentCreated(shipment_id="s", lines=lines, carrier="DHL", tracking_number="1Z"))
+    sent = {"carrier": "DHL", "tracking_number": "1Z", "all_allocated": True}
+    scenario.then(ShipmentCreated(shipment_id="s", lines=lines, **sent))
     scenario.asked_again().then_quiet()
     assert scenario.order is not None
     assert scenario.order.status == "SHIPPED"
@@ -62,9 +63,9 @@ def test_all_that_is_allocated_ships() -> None:
 
 def test_part_of_what_is_allocated_ships() -> None:
     scenario = given(TWO, record(reserved=3)).when(CreateShipment(shipment_id="s", lines=some(_1=1)))
-    scenario.then(ShipmentCreated(shipment_id="s", lines=(boots(1, 1),)))
+    scenario.then(ShipmentCreated(shipment_id="s", lines=(boots(1, 1),), all_allocated=False))
     scenario.when(CreateShipment(shipment_id="t", lines=some(_1=2)))
-    scenario.then(ShipmentCreated(shipment_id="t", lines=(boots(2, 3),)))
+    scenario.then(ShipmentCreated(shipment_id="t", lines=(boots(2, 3),), all_allocated=False))
 
 
 def test_a_shipment_without_id_gets_the_same_one_each_time() -> None:

@@ -13,7 +13,7 @@ from domain.errors import (
     ProductNotFound,
     StaleQuantity,
 )
-from domain.inventory import Reservation, Stock, evolve, evolve_reservation
+from domain.inventory import Reservation, Stock, evolve, evolve_reservation, queue
 from domain.inventory.commands import (
     AdjustStock,
     DiscontinueProduct,
@@ -42,6 +42,7 @@ from domain.policy import MANUAL
 
 given = StockScenario
 LINE: dict[str, Any] = {"order_id": "o-1", "line_id": "1"}
+NINE: dict[str, Any] = {"order_id": "o-9", "line_id": "1"}
 HELD = (ReceiveStock(quantity=10), ReserveStock(**LINE, quantity=4, order_version=1))
 SENT = (*HELD, ShipStock(**LINE, shipped=3, order_version=3))
 
@@ -196,3 +197,64 @@ def test_a_history_that_cannot_be_is_refused() -> None:
         evolve_reservation(Reservation(**LINE), StockShipped(**totals, shipped=1))
     with pytest.raises(CorruptHistory):
         evolve_reservation(Reservation(**LINE), StockReserved(**{**totals, "backordered": 1}))
+
+
+# --- setting the same quantity again
+
+
+def waiting(units: int, order: str = "o-9") -> ReserveStock:
+    return ReserveStock(order_id=order, line_id="1", quantity=units, order_version=1)
+
+
+EMPTY = (SetStock(quantity=0), waiting(30))
+
+
+@pytest.mark.parametrize(("quantity", "available", "backordered"), [(100, 70, 0), (30, 0, 0), (20, 0, 10)])
+def test_setting_the_same_quantity_while_lines_wait_changes_nothing(
+    quantity: int, available: int, backordered: int
+) -> None:
+    scenario = given(*EMPTY).when(SetStock(quantity=quantity))
+    scenario.then_types(StockAdjusted, StockReserved)
+    for _ in range(2):
+        scenario.then_balance(on_hand=quantity, available=available, backordered=backordered)
+        scenario.asked_again().then_quiet()
+
+
+def test_setting_another_quantity_sets_what_is_available() -> None:
+    scenario = given(*EMPTY, SetStock(quantity=100)).when(SetStock(quantity=80))
+    scenario.then_moved((StockAdjusted, {"delta": 10})).then_balance(on_hand=110, available=80)
+    scenario.asked_again().then_quiet()
+    scenario.when(SetStock(quantity=100)).then_balance(on_hand=130, available=100)
+
+
+def test_what_waiting_lines_got_counts_until_something_else_changes_what_is_on_hand() -> None:
+    reserved = given(*EMPTY, SetStock(quantity=100), waiting(5, "o-8"))
+    reserved.when(SetStock(quantity=100)).then_moved((StockAdjusted, {"delta": 5})).asked_again().then_quiet()
+    reserved.then_balance(on_hand=105, available=70)
+    for change in (ReceiveStock(quantity=5), AdjustStock(delta=-5), ShipStock(**NINE, shipped=1, order_version=2)):
+        changed = given(*EMPTY, SetStock(quantity=100), change).when(SetStock(quantity=100))
+        changed.then_balance(available=100).asked_again().then_quiet()
+
+
+def test_units_that_come_back_are_not_taken_away_by_setting_again() -> None:
+    back = given(*EMPTY, SetStock(quantity=100), ReleaseStock(**NINE, keep=10, order_version=2))
+    back.then_balance(on_hand=100, available=90)
+    back.when(SetStock(quantity=100)).then_quiet()
+    back.when(ReleaseStock(**NINE, keep=0, order_version=3)).then_balance(available=100)
+    back.when(SetStock(quantity=100)).then_quiet()
+
+
+def test_lines_served_by_later_decisions_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    many = [waiting(10, f"o-{number}") for number in range(5)]
+    scenario = given(SetStock(quantity=0), *many, SetStock(quantity=100)).when(SetStock(quantity=100)).then_quiet()
+    for _ in range(2):
+        scenario.when(FillBackorders())
+        scenario.when(SetStock(quantity=100)).then_quiet()
+    scenario.then_balance(on_hand=100, available=50, backordered=0)
+
+
+def test_an_event_that_does_not_say_what_was_set_is_read_as_before() -> None:
+    older = given(*EMPTY, StockAdjusted(balance=Balance(on_hand=7, available=7), delta=7, reason="set"))
+    older.when(SetStock(quantity=7)).then_quiet()
+    older.when(SetStock(quantity=9)).then_moved((StockAdjusted, {"delta": 2, "set_to": 9}))

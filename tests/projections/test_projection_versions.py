@@ -247,6 +247,23 @@ async def test_a_customers_orders_of_all_partitions_are_summed(mongo: Mongo, set
     assert len(await mongo.collection("customer_summary_v1").find().to_list(None)) == 2
 
 
+async def test_a_sum_beyond_64_bits_stops_nothing_and_is_exact(mongo: Mongo, settings: Settings):
+    """Ten thousand orders of the largest total are enough."""
+    await create_indexes(mongo, [CUSTOMER_SUMMARY])
+    history = [records(*order_history(f"o-{n}", place(("boot", 2))), first=n)[0] for n in range(3)]
+    await Runner(mongo, settings).apply({(ORDERS, 0): history[:1]})
+    summaries = mongo.collection("customer_summary_v1")
+    await summaries.update_one({}, {"$set": {"spend.EUR": 2**63 - 1, "units": 2**63 - 1}})
+    for one in history[1:]:  # read again in between, as it is stored
+        await Runner(mongo, settings).apply({(ORDERS, 0): [one]})
+    shown = await Queries(mongo).show("customer_summary", "alice")
+    assert shown is not None
+    total = 2**63 - 1 + 2 * 2_500
+    assert shown[0]["spend"] == [{"currency": "EUR", "value": f"{total // 100}.{total % 100:02}"}]
+    assert (shown[0]["orders"], shown[0]["units"]) == (3, str(2**63 + 3))  # text: no reader has such numbers exactly
+    await Runner(mongo, settings).apply({(ORDERS, 0): history})
+
+
 async def test_one_by_one_sums_are_the_same_as_all_at_once(mongo: Mongo, settings: Settings):
     histories = [order_history(f"o-{n}", place(("boot", n + 1)), minute=n) for n in range(5)]
     batch = records(*(message for history in histories for message in history))

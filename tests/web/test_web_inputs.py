@@ -1,5 +1,7 @@
 """Bad inputs get a sentence, never a trace."""
 
+import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +66,11 @@ async def test_a_bad_order_is_400_and_names_the_field(api: Api, order: Body, cha
     assert (status, answer["success"], field in answer["errors"]) == (400, False, True), answer
 
 
+def cursor(sort: str, value: Any) -> str:
+    """Return what looks like a cursor of ours."""
+    return base64.urlsafe_b64encode(json.dumps([sort, value, "o-1"]).encode()).rstrip(b"=").decode()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [
@@ -103,6 +110,14 @@ async def test_a_body_may_repeat_the_path(api: Api) -> None:
         ("GET", "/orders/" + "x" * 129, 400, "VALIDATION_FAILED"),
         ("GET", "/orders?limit=0", 400, "VALIDATION_FAILED"),
         ("GET", "/orders?cursor=nonsense", 400, "VALIDATION_FAILED"),
+        ("GET", f"/orders?cursor={cursor('-createdAt', 2**63)}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/orders?cursor={cursor('-createdAt', 2**64)}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/orders?cursor={cursor('-createdAt', True)}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/orders?limit={'0' * 8}1{'9' * 30}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/orders/nope?version=1{'0' * 30}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/orders/nope?version={2**53}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/events?recent={'0' * 9}9{'9' * 30}", 400, "VALIDATION_FAILED"),
+        ("GET", f"/events?lastEventId={'.'.join(['9' * 19] * 8)}-0.0.0.0.0.0.0.0", 400, "VALIDATION_FAILED"),
         ("GET", "/orders?sort=secret", 400, "VALIDATION_FAILED"),
         ("GET", "/orders?from=yesterday", 400, "VALIDATION_FAILED"),
         ("GET", "/orders?status=a%00b", 400, "VALIDATION_FAILED"),

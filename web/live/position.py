@@ -10,6 +10,7 @@ from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
 
 TOPICS = (ORDER_EVENTS, INVENTORY_EVENTS)
 _SHAPE = re.compile(r"\d{1,19}(\.\d{1,19})*(-\d{1,19}(\.\d{1,19})*)*", re.ASCII)
+LARGEST_OFFSET = 2**63 - 1
 Position = tuple[int, ...]  # topic by topic, partition by partition
 
 
@@ -26,4 +27,5 @@ def decode(sent: str, partitions: int) -> Position | None:
     topics = [[int(offset) for offset in part.split(".")] for part in sent.split("-")]
     if len(topics) != len(TOPICS) or any(len(offsets) != partitions for offsets in topics):
         return None
-    return tuple(offset for offsets in topics for offset in offsets)
+    position = tuple(offset for offsets in topics for offset in offsets)
+    return position if max(position) <= LARGEST_OFFSET else None

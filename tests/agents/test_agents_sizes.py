@@ -1,0 +1,158 @@
+"""The largest order there can be: all that is written of it fits into what Kafka and MongoDB take by default."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import bson
+import pytest
+from aiokafka import ConsumerRecord
+
+from agents.answering import Answering
+from agents.letter import failed, letter_of
+from agents.orders import OrderKind
+from domain.address import MAX_PART, Address
+from domain.message import MAX_ID, MAX_LINES, MAX_TEXT, MAX_VERSION, Command
+from domain.orders.commands import (
+    CancelShipment,
+    CountedLine,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    LineQuantity,
+    NewLine,
+    PlaceOrder,
+    Price,
+    ReceiveReturn,
+    RecordAllocation,
+    RequestReturn,
+)
+from projections import commands as commands_model
+from projections.orders import OrderView, document_of
+from streams.letters import DeadLetter
+from streams.messages import CommandMessage, Outcome
+from streams.settings import Settings
+from streams.topics import LARGEST_LETTER
+from streams.transactions import Write
+from tables.orders import CODEC, OrderEntry
+from tables.store import Changes, Entries
+
+KAFKA, MONGODB = 1_048_588, 16 << 20  # bytes: max.message.bytes by default, with a batch's header; a document
+OVERHEAD = 512  # of a batch and a record, besides the value
+WIDE = "\U0001d11e"  # four bytes in UTF-8, and no JSON escape is longer than that for each byte it stands for
+
+
+def long(text: str, size: int = MAX_ID) -> str:
+    return text + WIDE * (size - len(text))
+
+
+KEY, TIME = long("order"), "2026-11-23T10:00:00.000Z"
+TEXT, PART = long("t", MAX_TEXT), long("p", MAX_PART)
+LINES = [long(str(number)) for number in range(MAX_LINES)]
+EACH = 1_000
+
+
+class Clerk:
+    """Decides commands as the orders role does, and looks at the size of all that is written."""
+
+    def __init__(self) -> None:
+        self.answering = Answering(Settings(), OrderKind())
+        self.entries: Entries[Any] = Entries(CODEC, {})
+        self.numbers = itertools.count()
+        self.largest: dict[str, int] = {}
+
+    def ask(self, command: Command) -> str | None:
+        """Return the code of a rejection."""
+        changes: Changes[Any] = Changes(self.entries)
+        writes: list[Write] = []
+        name = long(str(next(self.numbers)))
+        message = CommandMessage(name, KEY, command, TIME, long("source"), long("flow"), long("cause"))
+        answer = self.answering.answer(message, 0, changes, writes)
+        assert answer is not None
+        for write in writes:
+            self.see(write.topic, write.value)
+            if write.topic == "command-outcomes":
+                outcome = Outcome.decode(write.value or b"")
+                self.see("commands", bson.encode(commands_model.entry(commands_model.Recorded(outcome, 1.7e9))))
+        for _, value in changes.encode():
+            self.see("orders-states-changelog", value)
+        changes.merge()
+        return answer.code
+
+    def see(self, what: str, value: bytes | None) -> None:
+        self.largest[what] = max(self.largest.get(what, 0), len(value or b""))
+
+    @property
+    def entry(self) -> OrderEntry:
+        entry = self.entries.get(self.answering.kind.key(KEY))
+        assert isinstance(entry, OrderEntry)
+        return entry
+
+
+def some(units: int) -> tuple[LineQuantity, ...]:
+    return tuple(LineQuantity(line_id=line, quantity=units) for line in LINES)
+
+
+def history() -> Iterator[list[Command]]:
+    """Yield rounds of commands that make an order as large as it may be, until no more are taken."""
+    address = Address(street=PART, city=PART, state=PART, zip_code=PART, country=PART)
+    price = Price(amount=1, currency="EUR")
+    lines = tuple(
+        NewLine(line_id=line, product_id=long(f"product {line[:3]}"), quantity=EACH, price=price) for line in LINES
+    )
+    granted = {"reserved": EACH, "backordered": 0, "rejected": 0, "stock_version": MAX_VERSION}
+    yield [
+        PlaceOrder(customer_id=long("customer"), lines=lines, shipping_address=address, billing_address=address),
+        *(RecordAllocation(line_id=line, **granted) for line in LINES),
+    ]
+    for number in range(4):
+        shipment = long(f"shipment {number}")
+        ship = CreateShipment(shipment_id=shipment, lines=some(10), carrier=TEXT, tracking_number=TEXT)
+        yield [
+            ship,
+            ship.model_copy(update={"carrier": None}),
+            *([CancelShipment(shipment_id=shipment)] * (number % 2)),
+        ]
+    yield [DeliverShipment(shipment_id=long("shipment 0"))]
+    for number in range(4):
+        back = long(f"return {number}")
+        announced = RequestReturn(return_id=back, lines=some(1), reason=TEXT)
+        count = tuple(CountedLine(line_id=line, received=1, damaged=1) for line in LINES)
+        receive = ReceiveReturn(return_id=back, lines=count)
+        yield [announced, announced.model_copy(update={"reason": ""}), receive, ReceiveReturn(return_id=back)]
+    yield [Hold(reason=TEXT)]
+    yield [CreateShipment(shipment_id=long(f"held {number}")) for number in range(40)]
+
+
+def test_all_that_is_written_of_the_largest_order_fits() -> None:
+    clerk, codes = Clerk(), set()
+    for commands in history():
+        codes |= {clerk.ask(command) for command in commands}
+    assert {
+        "TOO_MANY_SHIPMENTS",
+        "TOO_MANY_RETURNS",
+        "SHIPMENT_EXISTS",
+        "RETURN_EXISTS",
+        "RETURN_ALREADY_RECEIVED",
+    } <= codes
+    assert len(clerk.entry.state.shipments) == len(clerk.entry.state.returns) == 2
+    assert len(clerk.entry.recent) == 32
+    clerk.see("orders", bson.encode(document_of(OrderView(KEY, clerk.entry.state, clerk.entry.version, TIME, TIME))))
+    for what in ("order-events", "command-outcomes", "orders-states-changelog"):
+        assert clerk.largest[what] + OVERHEAD < KAFKA, what
+    for what in ("orders", "commands"):
+        assert clerk.largest[what] < MONGODB / 4, what
+
+
+@pytest.mark.parametrize("value", [b"\x00", b'"', "\U0001d11e".encode(), b"\xff"])
+def test_the_letter_of_the_largest_message_fits(value: bytes) -> None:
+    largest = 4 << 20  # bytes: message.max.bytes of the local broker
+    record = ConsumerRecord("t", 0, 0, 0, 0, b"k", value * (largest // len(value)), None, 0, 0, ())
+    bug = ValueError("x" * largest)
+    letter = failed(letter_of(record, "c", "PlaceOrder"), bug)
+    fields = {name: getattr(letter, name) for name in ("topic", "partition", "offset", "key", "value", "headers")}
+    dead = DeadLetter(
+        "parked", **fields, code=letter.code, message=letter.message, time=TIME, traceback=letter.traceback
+    )
+    assert len(dead.encode()) + OVERHEAD < LARGEST_LETTER
+    assert len(CODEC.encode(letter)) + OVERHEAD < LARGEST_LETTER

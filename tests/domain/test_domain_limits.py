@@ -1,0 +1,147 @@
+"""What accumulates has an end: shipments and returns of an order, and every total of a product."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from domain_scenarios import BACKORDER, OrderScenario, StockScenario, new, place, record, some
+from pydantic import ValidationError
+
+from domain.errors import InvalidQuantity, TooManyReturns, TooManyShipments
+from domain.frozen import replace
+from domain.inventory import Stock, evolve
+from domain.inventory.commands import AdjustStock, ReceiveStock, ReserveStock, RestockReturn, SetStock, ShipStock
+from domain.inventory.events import Balance, ReservationRejected, StockReceived
+from domain.message import MAX_MOVED, MAX_STOCK, MAX_VERSION, Command
+from domain.orders import room
+from domain.orders.commands import (
+    CancelShipment,
+    CountedLine,
+    CreateShipment,
+    DeliverShipment,
+    OrderStatus,
+    ReceiveReturn,
+    RecordAllocation,
+    RequestReturn,
+    UpdateStatus,
+)
+from domain.orders.state import Return, ReturnLineState
+
+given = OrderScenario
+ALLOCATED = (place(new(quantity=3)), record(reserved=3))
+DELIVERED = (*ALLOCATED, CreateShipment(shipment_id="s"), DeliverShipment(shipment_id="s"))
+
+
+def until_refused(scenario: OrderScenario, rounds: Iterator[list[Command]]) -> int:
+    """Ask again and again; return how many rounds were taken."""
+    for number, commands in enumerate(rounds):
+        assert number < 10_000, "there is no end"
+        for command in commands:
+            if scenario.when(command).refusal is not None:
+                return number
+    raise AssertionError
+
+
+def test_an_order_takes_a_limited_number_of_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_BYTES", 5_000)
+    scenario = given(*DELIVERED)
+    none = (CountedLine(line_id="1", received=0),)
+    taken = until_refused(
+        scenario,
+        (
+            [RequestReturn(return_id=f"r{n}", lines=some(_1=1)), ReceiveReturn(return_id=f"r{n}", lines=none)]
+            for n in itertools.count()
+        ),
+    )
+    assert taken > 20
+    assert isinstance(scenario.refusal, TooManyReturns)
+    assert scenario.refusal.details == {"returns": taken, "bytes": scenario.refusal.details["bytes"], "limit": 5_000}
+    scenario.when(RequestReturn(return_id="r0", lines=some(_1=1))).then_quiet()  # what exists is still known
+    assert scenario.order is not None
+    assert len(scenario.order.returns) == taken
+
+
+def test_an_order_takes_a_limited_number_of_shipments_cancelled_ones_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_BYTES", 5_000)
+    scenario = given(*ALLOCATED)
+    cycle = ([CreateShipment(shipment_id=f"s{n}"), CancelShipment(shipment_id=f"s{n}")] for n in itertools.count())
+    taken = until_refused(scenario, cycle)
+    assert taken > 20
+    assert isinstance(scenario.refusal, TooManyShipments)
+    for status in (OrderStatus.SHIPPED, OrderStatus.PARTIALLY_SHIPPED):
+        scenario.when(UpdateStatus(status=status))
+        assert isinstance(scenario.refusal, TooManyShipments)
+
+
+def test_an_order_that_grew_too_large_before_there_was_a_limit_can_be_finished() -> None:
+    scenario = given(*ALLOCATED, CreateShipment(shipment_id="s", lines=some(_1=2)), DeliverShipment(shipment_id="s"))
+    scenario.when(CreateShipment(shipment_id="t", lines=some(_1=1)))
+    scenario.when(RequestReturn(return_id="open", lines=some(_1=1)))
+    assert scenario.order is not None
+    line = ReturnLineState("1", 1)
+    many = tuple(Return(f"{'r' * 100}{number}", False, (line,), "x" * 1_000) for number in range(300))
+    scenario.order = replace(scenario.order, returns=(*scenario.order.returns, *many))
+    scenario.when(RequestReturn(return_id="another", lines=some(_1=1)))
+    assert isinstance(scenario.refusal, TooManyReturns)
+    for command in (ReceiveReturn(return_id="open"), DeliverShipment(shipment_id="t")):
+        assert scenario.when(command).events, scenario.refusal
+    assert scenario.order.status == "DELIVERED"
+
+
+# --- numbers
+
+
+def a_product(**figures: int) -> StockScenario:
+    """A product that has moved more than commands of a test could."""
+    scenario = StockScenario()
+    scenario.stock = Stock(exists=True, balance=Balance(**figures))
+    return scenario
+
+
+@pytest.mark.parametrize(
+    ("figures", "command"),
+    [
+        ({"received": MAX_MOVED}, ReceiveStock(quantity=1)),
+        ({"received": MAX_MOVED - 1}, ReceiveStock(quantity=2)),
+        ({"adjusted": MAX_MOVED}, AdjustStock(delta=1)),
+        ({"adjusted": MAX_MOVED}, SetStock(quantity=1)),
+        ({"restocked": MAX_MOVED}, RestockReturn(order_id="o", line_id="1", received=1, order_version=1)),
+        ({"damaged": MAX_MOVED}, RestockReturn(order_id="o", line_id="1", received=1, damaged=1, order_version=1)),
+    ],
+)
+def test_no_total_of_a_product_grows_beyond_what_can_be_counted(figures: dict[str, int], command: Command) -> None:
+    scenario = a_product(**figures).when(command)
+    assert isinstance(scenario.refusal, InvalidQuantity)
+    assert str(MAX_MOVED) in scenario.refusal.message
+
+
+def test_a_product_whose_totals_are_exhausted_is_still_sold() -> None:
+    scenario = a_product(received=MAX_MOVED, adjusted=5 - MAX_MOVED, on_hand=5, available=5)
+    line = {"order_id": "o", "line_id": "1"}
+    assert scenario.when(ReserveStock(**line, quantity=3, order_version=1)).events
+    assert scenario.when(ShipStock(**line, shipped=3, order_version=2)).events
+    assert scenario.when(AdjustStock(delta=-1)).events
+
+
+def test_an_order_line_is_told_when_no_more_can_wait() -> None:
+    scenario = a_product(backordered=MAX_MOVED - 1)
+    asked = ReserveStock(order_id="o", line_id="1", quantity=2, policy=BACKORDER, order_version=1)
+    scenario.when(asked).then_moved((ReservationRejected, {"quantity": 2, "reason": "INSUFFICIENT_STOCK"}))
+
+
+def test_no_sum_of_totals_is_inexact_anywhere() -> None:
+    """`shipped` and `on_hand` have no limit of their own: together they are the sum of three totals that have."""
+    assert 3 * MAX_MOVED + MAX_STOCK <= MAX_VERSION
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63, 2**64 - 1, 2**70, 1e400, float("nan"), -0.0, 1.0, True, "1"])
+def test_versions_that_no_store_has_are_refused(number: object) -> None:
+    with pytest.raises(ValidationError):
+        ReserveStock(order_id="o", quantity=1, order_version=number)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        RecordAllocation(line_id="1", reserved=0, backordered=0, rejected=0, stock_version=number)  # type: ignore[arg-type]
+
+
+def test_a_product_beyond_the_limits_still_reads_its_history() -> None:
+    balance = Balance(on_hand=2**62, available=2**62, received=2**62)
+    assert evolve(Stock(), StockReceived(balance=balance, quantity=2**62)).balance.received == 2**62

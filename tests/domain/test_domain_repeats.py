@@ -1,0 +1,195 @@
+"""An id that is in use: the same content gets the same answer, and other content is refused with what exists."""
+
+from typing import Any
+
+import pytest
+from domain_scenarios import OrderScenario, StockScenario, new, place, record, some
+
+from domain.errors import (
+    LineNotFound,
+    MoreThanShipped,
+    OrderLineByHand,
+    ReservationExists,
+    ReturnAlreadyReceived,
+    ReturnExists,
+    ShipmentExists,
+)
+from domain.inventory.commands import DiscontinueProduct, ReceiveStock, ReleaseStock, ReserveStock
+from domain.message import Command
+from domain.orders.commands import (
+    CancelOrder,
+    CancelShipment,
+    CountedLine,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    OrderStatus,
+    ReceiveReturn,
+    RequestReturn,
+    UpdateStatus,
+)
+from domain.orders.events import DeliveredLine, OrderHeld, ShipmentCreated, ShipmentDelivered, ShippedLine
+
+given = OrderScenario
+ALLOCATED = (place(new(quantity=3), new("socks")), record(reserved=3), record("2", reserved=2))
+PART = CreateShipment(shipment_id="s", lines=some(_1=2), carrier="DHL", tracking_number="1Z")
+WHOLE = CreateShipment(shipment_id="s")
+DELIVERED = (*ALLOCATED, WHOLE, DeliverShipment(shipment_id="s"))
+RETURN = RequestReturn(return_id="r", lines=some(_1=2), reason="small")
+ALL = [{"lineId": "1", "quantity": 3}, {"lineId": "2", "quantity": 2}]
+
+
+def a_count(received: int, damaged: int = 0, line_id: str = "1") -> CountedLine:
+    return CountedLine(line_id=line_id, received=received, damaged=damaged)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        CreateShipment(shipment_id="s"),
+        PART.model_copy(update={"lines": some(_1=1)}),
+        PART.model_copy(update={"lines": some(_1=2, _2=2)}),
+        PART.model_copy(update={"lines": some(_9=2)}),
+        PART.model_copy(update={"lines": None}),
+        PART.model_copy(update={"carrier": None}),
+        PART.model_copy(update={"carrier": "UPS"}),
+        PART.model_copy(update={"tracking_number": "2Z"}),
+        UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s"),
+        UpdateStatus(status=OrderStatus.PARTIALLY_SHIPPED, shipment_id="s"),
+    ],
+)
+def test_another_shipment_under_the_same_id_is_refused(other: Command) -> None:
+    lines = [{"lineId": "1", "quantity": 2}]
+    exists = {"shipmentId": "s", "lines": lines, "carrier": "DHL", "trackingNumber": "1Z"}
+    given(*ALLOCATED, PART).when(other).then_rejected(ShipmentExists, status="SHIPPED", **exists)
+    arrived = given(*ALLOCATED, PART, DeliverShipment(shipment_id="s"))
+    arrived.when(other).then_rejected(ShipmentExists, status="DELIVERED", **exists)
+
+
+@pytest.mark.parametrize(
+    ("first", "same"),
+    [
+        (PART, PART),
+        (PART, PART.model_copy(update={"lines": (*some(_1=1), *some(_1=1))})),
+        (WHOLE, WHOLE),
+        (WHOLE, CreateShipment(shipment_id="s", lines=some(_2=2, _1=3))),
+        (WHOLE, UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s")),
+        (UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s"), WHOLE),
+    ],
+)
+def test_the_same_shipment_asked_for_again_is_one_shipment(first: Command, same: Command) -> None:
+    given(*ALLOCATED, first).when(same).then_quiet()
+    given(*ALLOCATED, first, DeliverShipment(shipment_id="s")).when(same).then_quiet()
+
+
+def test_a_shipment_that_does_not_say_what_was_asked_for_is_taken_as_the_same() -> None:
+    """Events of before `allAllocated`: a repeat of what made them must not be refused."""
+    lines = (ShippedLine(line_id="1", product_id="boots", quantity=3, shipped=3),)
+    older = given(*ALLOCATED, ShipmentCreated(shipment_id="s", lines=lines))
+    older.when(WHOLE).then_quiet()
+    older.when(CreateShipment(shipment_id="s", lines=some(_1=3))).then_quiet()
+    older.when(CreateShipment(shipment_id="s", lines=some(_1=2)))
+    assert isinstance(older.refusal, ShipmentExists)
+
+
+def test_a_cancelled_shipment_is_not_created_again_under_its_id() -> None:
+    cancelled = given(*ALLOCATED, WHOLE, CancelShipment(shipment_id="s"))
+    cancelled.when(WHOLE).then_rejected(
+        ShipmentExists, shipmentId="s", status="CANCELLED", lines=ALL, carrier=None, trackingNumber=None
+    )
+    cancelled.when(UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s"))
+    assert isinstance(cancelled.refusal, ShipmentExists)
+    cancelled.when(CreateShipment(shipment_id="t")).then_types(ShipmentCreated)
+
+
+def test_a_delivered_shipment_is_delivered_again_only_as_it_came() -> None:
+    whole = given(*DELIVERED)
+    whole.when(DeliverShipment(shipment_id="s", lines=some(_1=3, _2=2))).then_quiet()
+    one = DeliverShipment(shipment_id="s", lines=some(_1=1))
+    whole.when(one).then_rejected(MoreThanShipped, lineId="1", asked=1, undelivered=0)
+    whole.when(DeliverShipment(shipment_id="s", lines=some(_9=1))).then_rejected(LineNotFound, lineId="9")
+    parts = given(*ALLOCATED, WHOLE, one, DeliverShipment(shipment_id="s", lines=some(_1=2, _2=2)))
+    parts.when(DeliverShipment(shipment_id="s", lines=some(_1=2, _2=2))).then_quiet()
+    parts.when(DeliverShipment(shipment_id="s")).then_quiet()
+    parts.when(one).then_rejected(MoreThanShipped, lineId="1", asked=1, undelivered=0)
+
+
+def test_a_shipment_delivered_before_deliveries_were_remembered_takes_any_part_of_it() -> None:
+    older = given(*DELIVERED)
+    assert older.order is not None
+    for line in older.order.shipments[0].lines:
+        line.latest = 0  # as entries of before are read
+    older.when(DeliverShipment(shipment_id="s", lines=some(_1=1))).then_quiet()
+    older.when(DeliverShipment(shipment_id="s", lines=some(_1=4)))
+    assert isinstance(older.refusal, MoreThanShipped)
+
+
+def test_a_delivery_may_come_in_parts_of_the_same_size() -> None:
+    one = DeliverShipment(shipment_id="s", lines=some(_1=1))
+    line = DeliveredLine(line_id="1", quantity=1, delivered=2)
+    given(*ALLOCATED, WHOLE, one).when(one).then(ShipmentDelivered(shipment_id="s", lines=(line,)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        RETURN.model_copy(update={"lines": some(_1=1)}),
+        RETURN.model_copy(update={"lines": some(_1=2, _2=1)}),
+        RETURN.model_copy(update={"lines": some(_9=1)}),
+        RETURN.model_copy(update={"reason": "large"}),
+    ],
+)
+def test_another_return_under_the_same_id_is_refused(other: Command) -> None:
+    exists: dict[str, Any] = {"returnId": "r", "lines": [{"lineId": "1", "quantity": 2}], "reason": "small"}
+    given(*DELIVERED, RETURN).when(RETURN).then_quiet()
+    given(*DELIVERED, RETURN).when(other).then_rejected(ReturnExists, status="OPEN", **exists)
+    received = given(*DELIVERED, RETURN, ReceiveReturn(return_id="r"))
+    received.when(RETURN).then_quiet()
+    received.when(other).then_rejected(ReturnExists, status="RECEIVED", **exists)
+
+
+@pytest.mark.parametrize(
+    ("first", "same", "others"),
+    [
+        (None, (a_count(2),), [(a_count(1),), (a_count(0),), (a_count(2, 1),)]),
+        ((a_count(1, 1),), (a_count(1, 1),), [None, (a_count(1),), (a_count(2),)]),
+        ((a_count(0),), (a_count(0), a_count(0)), [None, (a_count(1),)]),
+    ],
+)
+def test_a_return_is_counted_in_once(first: Any, same: Any, others: list[Any]) -> None:
+    received = given(*DELIVERED, RETURN, ReceiveReturn(return_id="r", lines=first))
+    received.asked_again = lambda: received.when(ReceiveReturn(return_id="r", lines=first))  # type: ignore[method-assign]
+    received.asked_again().then_quiet()
+    received.when(ReceiveReturn(return_id="r", lines=same)).then_quiet()
+    counted = a_count(2) if first is None else first[0]
+    lines = [{"lineId": "1", "received": counted.received, "damaged": counted.damaged}]
+    for other in others:
+        asked = ReceiveReturn(return_id="r", lines=other)
+        received.when(asked).then_rejected(ReturnAlreadyReceived, returnId="r", lines=lines)
+
+
+def test_what_is_asked_for_is_there_whatever_the_reason() -> None:
+    given(place(), CancelOrder(reason="late")).when(CancelOrder(reason="dear")).then_quiet()
+    given(place(), Hold(reason="fraud")).when(Hold(reason="address")).then(OrderHeld(reason="address"))
+    discontinued = StockScenario(ReceiveStock(quantity=1), DiscontinueProduct(reason="old"))
+    discontinued.when(DiscontinueProduct(reason="broken")).then_quiet()
+
+
+def test_a_line_reserves_one_quantity() -> None:
+    line: dict[str, Any] = {"order_id": "ann", "line_id": "1"}
+    scenario = StockScenario(ReceiveStock(quantity=5), ReserveStock(**line, quantity=7))
+    scenario.when(ReserveStock(**line, quantity=7)).then_quiet()
+    scenario.when(ReserveStock(**line, quantity=6)).then_rejected(
+        ReservationExists, orderId="ann", lineId="1", held=5, waiting=2, shipped=0, rejected=0
+    )
+    fewer = StockScenario(ReceiveStock(quantity=5), ReserveStock(**line, quantity=5), ReleaseStock(**line, quantity=2))
+    fewer.when(ReserveStock(**line, quantity=5))
+    assert isinstance(fewer.refusal, ReservationExists)
+
+
+def test_nobody_asks_for_more_on_an_order_line_by_hand() -> None:
+    line: dict[str, Any] = {"order_id": "o-1", "line_id": "1"}
+    scenario = StockScenario(ReceiveStock(quantity=5), ReserveStock(**line, quantity=2, order_version=1))
+    scenario.when(ReserveStock(**line, quantity=2)).then_quiet()
+    scenario.when(ReserveStock(**line, quantity=3)).then_rejected(OrderLineByHand, orderId="o-1", lineId="1")
+    scenario.when(ReserveStock(**line, quantity=3, order_version=1)).then_quiet()  # the process manager's repeat
