@@ -14,11 +14,12 @@ from pydantic.alias_generators import to_snake
 
 from domain.message import Command
 from domain.orders import OrderCommand, identified
-from streams.messages import Aggregate, CommandMessage, new_id, now
+from streams.messages import Aggregate, CommandMessage, now
 
 from .decided import decided
+from .earlier import Tries
 from .errors import invalid, invalid_model
-from .idempotency import once
+from .idempotency import Executed, executed, keyed
 from .models import OrderRequest
 from .requests import CORRELATION, Preference, expected_version, identifier, json_body, path_ids
 from .services import SERVICES
@@ -83,7 +84,7 @@ async def _run(
     headers = request.headers
     preference = Preference.of(headers, services.settings.command_timeout)
 
-    async def execute(command_id: str, fresh_id: str, again: bool = False) -> web.Response:
+    async def execute(command_id: str, fresh_id: str, tries: Tries) -> Executed:
         message = CommandMessage(
             id=command_id,
             key=key or fresh_id,
@@ -93,13 +94,10 @@ async def _run(
             correlation_id=request.setdefault(CORRELATION, command_id),
             expected_version=expected_version(headers),
         )
-        attempt, outcome = await submit(services, message, preference, again=again)
-        return decided(route.aggregate, route.status, attempt, outcome)
+        attempt, outcome = await submit(services, message, preference, tries=tries)
+        return executed(decided(route.aggregate, route.status, attempt, outcome), attempt, outcome)
 
-    idempotency_key = headers.get("Idempotency-Key")
-    if idempotency_key is None:
-        return await execute(new_id(), new_id() if key is None else key)
-    return await once(request, idempotency_key, sent, key, execute)
+    return await keyed(request, sent, key, execute)
 
 
 def _identified(command: Command, command_id: str) -> Command:

@@ -1,10 +1,11 @@
-"""What an earlier try of a request came to, for who asks again under its Idempotency-Key after it got no answer.
+"""What earlier tries of a request led to, for a repeat under its Idempotency-Key.
 
 The aggregate remembers its last `FULFILLMENT_RECENT_COMMANDS` only, and a busy product takes more of them than that
 before the lease of a process that died is over. The read model of commands remembers all, for a week.
 """
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 
 from projections.commands import outcome_of
@@ -16,6 +17,8 @@ from .errors import Problem
 from .services import Services
 
 TOGETHER = 100  # attempts looked up at once: some ten seconds of a client's waiting
+MOST_ATTEMPTS = 100_000  # of a request: a client that repeats it for hours
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds, between two looks into the read model
 
 
 def attempt_id(command_id: str, number: int) -> str:
@@ -23,23 +26,66 @@ def attempt_id(command_id: str, number: int) -> str:
     return derived_id(command_id, "attempt", number) if number else command_id
 
 
-async def earlier(services: Services, message: CommandMessage) -> tuple[int, Outcome | None]:
-    """Return the attempt of `message` to go on with, and its outcome when it has one that is an answer.
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What is known of earlier tries of a request.
 
-    Attempts that came to ALLOCATION_PENDING are over, unless the client named a version: then there is only one.
-    A 503 when the read model is behind, so that nobody can tell.
+    `possible`: there may have been one, whose process died. `sent`: the id of the attempt that is in Kafka for certain.
+    """
+
+    possible: bool = False
+    sent: str | None = None
+
+
+FIRST_TRY = Tries()
+
+
+def number_of(command_id: str, attempt: str) -> int | None:
+    """Return which attempt of the command `attempt` is the id of; None when it is none of them."""
+    return next((number for number in range(MOST_ATTEMPTS) if attempt_id(command_id, number) == attempt), None)
+
+
+def continues(message: CommandMessage, outcome: Outcome) -> bool:
+    """Return whether another attempt follows `outcome`: stock has not answered, and the client named no version."""
+    return outcome.code == "ALLOCATION_PENDING" and message.expected_version is None
+
+
+async def earlier(services: Services, message: CommandMessage, first: int = 0) -> tuple[int, Outcome | None]:
+    """Return the attempt of `message` to continue with, from `first` on, and its outcome when that is an answer.
+
+    Attempts that ended in ALLOCATION_PENDING are over, unless the client named a version: then there is only one.
+    A 503 when the read model is behind, so that it cannot be told.
     """
     await _caught_up(services)
-    number = 0
+    number = first
     while True:
         ids = [attempt_id(message.id, each) for each in range(number, number + TOGETHER)]
         known = {each["id"]: outcome_of(each) for each in await services.queries.find_many("commands", ids)}
         for outcome in map(known.get, ids):
             if outcome is None or not outcome.retryable:
                 return number, outcome
-            if outcome.code != "ALLOCATION_PENDING" or message.expected_version is not None:
+            if not continues(message, outcome):
                 return number, None
             number += 1
+
+
+async def awaited(services: Services, command_id: str, deadline: float) -> Outcome | None:
+    """Return the outcome of a command that is in Kafka already; None when it does not come until `deadline`.
+
+    It may have been decided before this process began to read outcomes, so the read model is asked too.
+    """
+    async with services.waiting.of(command_id) as future:
+        pause = FIRST_PAUSE
+        while True:
+            if found := await services.queries.find_many("commands", [command_id]):
+                return outcome_of(found[0])
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait([future], timeout=max(0.0, min(pause, left)))
+            if future.done():
+                return future.result()
+            if left <= 0:
+                return None
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _caught_up(services: Services) -> None:

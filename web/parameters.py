@@ -48,7 +48,9 @@ def header_of(*names: str) -> Schema:
 
 
 COMMAND_HEADERS = [
-    in_header("Idempotency-Key", "Same key, same body: same answer, nothing done twice, for 7 days.", IDENTIFIER),
+    in_header("Idempotency-Key",
+              "Same key, same request: same answer, nothing done twice, for 7 days; after a 202 the outcome.",
+              IDENTIFIER),
     in_header("If-Match", 'The version seen, as in the ETag: `"3"`. 412 when there is a newer one.',
               {"type": "string", "pattern": r'^(\*|"[0-9]{1,18}")$'}),
     in_header("Prefer", "`respond-async`: 202 at once. `wait=2`: wait no longer than so many seconds."),

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDictProxy
 from pydantic import TypeAdapter, ValidationError
 
 from domain.message import MAX_ID, Id, instant
@@ -16,6 +17,7 @@ from .errors import Problem, invalid
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
 NUMBER = re.compile(r"[0-9]{1,19}")  # any of 64 bits; more digits are not even converted
+CONDITIONS = ("If-Match", "If-None-Match")
 WAIT = re.compile(r"wait=([0-9]{1,6})")
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
@@ -70,6 +72,19 @@ def correlation_of(headers: Mapping[str, str]) -> str | None:
     """Return the correlation id the client sent."""
     sent = headers.get("Correlation-Id") or headers.get("X-Correlation-Id")
     return identifier(sent, "Correlation-Id") if sent else None
+
+
+def single(headers: CIMultiDictProxy[str], name: str) -> str | None:
+    """Return a header that may come once; a 400 when it comes twice, for nobody can tell which is meant."""
+    sent = headers.getall(name, [])
+    if len(sent) > 1:
+        raise invalid({name: "was sent more than once"})
+    return sent[0] if sent else None
+
+
+def condition_of(headers: CIMultiDictProxy[str]) -> str:
+    """Return the preconditions of a request, to compare it with another one."""
+    return "\n".join(f"{name}: {each}" for name in CONDITIONS for each in headers.getall(name, []))
 
 
 def expected_version(headers: Mapping[str, str]) -> int | None:

@@ -8,12 +8,14 @@ from streams.faults import fault
 from streams.messages import CommandMessage, Outcome, now
 from streams.topics import Topic
 
-from .earlier import attempt_id, earlier
+from .earlier import FIRST_TRY, Tries, attempt_id, awaited, continues, earlier, number_of
 from .metrics import COMMANDS, WAITS
 from .requests import Preference
 from .services import Services
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1  # seconds, between two attempts while stock has not answered
+
+Submitted = tuple[CommandMessage, Outcome | None]
 
 
 async def submit(
@@ -21,30 +23,46 @@ async def submit(
     message: CommandMessage,
     preference: Preference,
     topic: Topic | None = None,
-    *,
-    again: bool = False,
-) -> tuple[CommandMessage, Outcome | None]:
+    tries: Tries = FIRST_TRY,
+) -> Submitted:
     """Return the attempt that was decided, and its outcome; None when nobody waits, or it did not come in time.
 
     ALLOCATION_PENDING is no answer yet: it is tried again, under ids derived from the first, until the wait is over,
     unless the client named the version it had seen. `topic`: where to, for commands that both kinds of aggregate take.
-    `again`: it may have been sent before, by a process that died; what has an outcome is not sent again.
+    `tries`: what is known of earlier ones. What has an outcome is not sent again, and neither is what is in Kafka.
     """
-    first, known = await earlier(services, message) if again else (0, None)
-    if known is not None:
-        return _attempt(message, first), known
     deadline = asyncio.get_running_loop().time() + preference.seconds
+    first = await _next(services, message, tries, deadline)
+    if not isinstance(first, int):
+        return first
     for number in count(first):
         attempt = _attempt(message, number)
         outcome = await _ask(services, attempt, deadline, preference.asynchronous, topic)
         _count(attempt, outcome)
-        if outcome is None or outcome.code != "ALLOCATION_PENDING" or message.expected_version is not None:
+        if outcome is None or not continues(message, outcome):
             break
         pause = min(FIRST_PAUSE * 2 ** (number - first), LONGEST_PAUSE)
         if asyncio.get_running_loop().time() + pause >= deadline:
             break
         await asyncio.sleep(pause)
     return attempt, outcome
+
+
+async def _next(services: Services, message: CommandMessage, tries: Tries, deadline: float) -> int | Submitted:
+    """Return the number of the attempt to send next, or what earlier tries led to when nothing is to be sent."""
+    first = 0
+    if tries.sent is not None and (sent := number_of(message.id, tries.sent)) is not None:
+        attempt = _attempt(message, sent)
+        outcome = await awaited(services, attempt.id, deadline)
+        if outcome is None:
+            services.accepted.add(attempt.id)
+        if outcome is None or not continues(message, outcome):
+            return attempt, outcome
+        first = sent + 1
+    if not tries.possible:
+        return first
+    number, known = await earlier(services, message, first)
+    return number if known is None else (_attempt(message, number), known)
 
 
 def _attempt(message: CommandMessage, number: int) -> CommandMessage:

@@ -1,14 +1,15 @@
-"""Idempotency keys: what a request was, and what it was answered, kept for a week.
+"""Idempotency keys: what a request was, and how it was answered, kept for a week.
 
-A key is claimed before anything is produced. Who claimed it has a lease; when that ran out without an answer (the
-process died, or gave the key up), the same request may claim it again and goes on with the same command id, which the
-aggregate knows if it ever got it.
+A key is claimed before anything is produced. The process that claimed it has a lease. When the lease ran out, or was
+given up, without an answer, the same request may claim the key again and continues under the same command id. A claim
+that is `sent` names the command that is in Kafka for certain: it must not be sent again, only waited for.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 from pymongo.errors import DuplicateKeyError
 
 from projections.document import Document
@@ -16,11 +17,18 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import IDEMPOTENCY
 
 KEPT = timedelta(days=7)
+ENDED = datetime.fromtimestamp(0, UTC)  # a lease that is over
+# A 202 is no answer. Earlier versions stored it as one: it says which command is sent.
+UNANSWERED: Document = {"answer.status": {"$in": [None, 202]}, "answer.final": {"$ne": True}}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request under a key; `command_id` and `order_id` are those the first try made up."""
+    """A request under a key; `command_id` and `order_id` are those the first try made up.
+
+    `condition`: the preconditions it came with; None in claims of earlier versions, which did not keep them.
+    `sent`: the id of the command, or of its last attempt, that is known to be in Kafka and was not decided in time.
+    """
 
     key: str
     method: str
@@ -29,10 +37,14 @@ class Claim:
     command_id: str
     order_id: str | None = None
     answer: dict[str, Any] | None = None
+    condition: str | None = None
+    sent: str | None = None
 
     def same_request(self, other: "Claim") -> bool:
-        """Say whether both are the same request."""
-        return (self.method, self.path, self.body_hash) == (other.method, other.path, other.body_hash)
+        """Return whether both are the same request."""
+        if (self.method, self.path, self.body_hash) != (other.method, other.path, other.body_hash):
+            return False
+        return None in (self.condition, other.condition) or self.condition == other.condition
 
 
 class IdempotencyKeys:
@@ -54,7 +66,8 @@ class IdempotencyKeys:
                 return True, claim
             except DuplicateKeyError:
                 pass
-            again = {**_request(claim), "answer": None, "$or": _over(now, lease_seconds)}
+            condition = {"condition": {"$in": [claim.condition, None]}}  # None: not kept by earlier versions
+            again = {**_request(claim), **condition, **UNANSWERED, "$or": _over(now, lease_seconds)}
             if taken := await self._keys.find_one_and_update(again, {"$set": {"leasedUntil": until}}):
                 return True, _claim(taken)
             if found := await self._keys.find_one({"_id": claim.key}):
@@ -62,12 +75,21 @@ class IdempotencyKeys:
             # it expired between the two: insert it after all
 
     async def answer(self, claim: Claim, answer: dict[str, Any]) -> None:
-        """Store what the request was answered; the first answer stays."""
-        await self._keys.update_one({"_id": claim.key, "answer": None}, {"$set": {"answer": answer}})
+        """Store how the request was answered; the first answer stays."""
+        await self._keys.update_one({"_id": claim.key, **UNANSWERED}, {"$set": {"answer": answer}})
 
-    async def give_up(self, claim: Claim) -> None:
-        """End the lease without an answer, so that the same request may be tried again at once."""
-        await self._keys.update_one({"_id": claim.key}, {"$set": {"leasedUntil": datetime.fromtimestamp(0, UTC)}})
+    async def sent(self, claim: Claim, command_id: str) -> None:
+        """Store that `command_id` is in Kafka and not decided yet, and end the lease: a repeat waits for it."""
+        change = {"sent": command_id, "answer": None, "leasedUntil": ENDED}
+        await self._keys.update_one({"_id": claim.key, **UNANSWERED}, {"$set": change})
+
+    async def give_up(self, claim: Claim, *, decided: bool = False) -> None:
+        """End the lease without an answer, so that the same request may be tried again at once.
+
+        `decided`: what was sent got an outcome that invites another try, so that nothing is left to wait for.
+        """
+        change: Document = {"leasedUntil": ENDED, **({"sent": None, "answer": None} if decided else {})}
+        await self._keys.update_one({"_id": claim.key, **UNANSWERED}, {"$set": change})
 
 
 def _over(now: datetime, lease_seconds: float) -> list[Document]:
@@ -86,12 +108,18 @@ def _document(claim: Claim, leased_until: datetime, expires_at: datetime) -> Doc
         "commandId": claim.command_id,
         "orderId": claim.order_id,
         "answer": claim.answer,
+        "condition": claim.condition,
         "leasedUntil": leased_until,
         "expiresAt": expires_at,
     }
 
 
 def _claim(document: Document) -> Claim:
+    answer: dict[str, Any] | None = document["answer"]
+    sent: str | None = document.get("sent")
+    if answer is not None and answer.get("status") == 202 and not answer.get("final"):
+        sent = orjson.loads(answer["body"])["data"]["commandId"]
+        answer = None
     return Claim(
         key=document["_id"],
         method=document["method"],
@@ -99,5 +127,7 @@ def _claim(document: Document) -> Claim:
         body_hash=document["bodyHash"],
         command_id=document["commandId"],
         order_id=document["orderId"],
-        answer=document["answer"],
+        answer=answer,
+        condition=document.get("condition"),
+        sent=sent,
     )

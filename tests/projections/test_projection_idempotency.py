@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
@@ -54,6 +54,59 @@ async def test_an_answered_request_is_not_done_again(keys: IdempotencyKeys):
     await keys.claim(FIRST, lease_seconds=-1)
     await keys.answer(FIRST, {"status": 201})
     assert not (await keys.claim(FIRST))[0]
+
+
+async def test_a_command_that_is_sent_is_said_to_whoever_asks_again(keys: IdempotencyKeys):
+    await keys.claim(FIRST)
+    await keys.sent(FIRST, "c-1-attempt-7")
+    again = replace(FIRST, command_id="c-2")
+    assert await keys.claim(again) == (True, replace(FIRST, sent="c-1-attempt-7"))
+    assert (await keys.claim(again))[0] is False  # being answered
+    await keys.give_up(FIRST)  # Kafka did not take the attempt behind it
+    assert await keys.claim(again) == (True, replace(FIRST, sent="c-1-attempt-7"))
+    await keys.give_up(FIRST, decided=True)
+    assert await keys.claim(again) == (True, FIRST)
+
+
+async def test_an_answer_ends_the_waiting_for_what_was_sent(keys: IdempotencyKeys):
+    await keys.claim(FIRST)
+    await keys.sent(FIRST, "c-1")
+    await keys.claim(FIRST)
+    await keys.answer(FIRST, {"status": 201, "final": True})
+    mine, found = await keys.claim(FIRST)
+    assert (mine, found.answer) == (False, {"status": 201, "final": True})
+
+
+async def test_a_pending_answer_that_an_earlier_version_stored_is_none(mongo: Mongo, keys: IdempotencyKeys):
+    body = '{"success":true,"data":{"id":"o-1","commandId":"019ad3a5-0f0e-7d00-8000-000000000001","status":"pending"}}'
+    written = {  # as it was written before 202 was taken for no answer
+        "_id": "key", "method": "POST", "path": "/api/v1/orders", "bodyHash": "hash", "commandId": "c-1",
+        "orderId": "o-1", "leasedUntil": datetime(2026, 11, 29, tzinfo=UTC),
+        "expiresAt": datetime(2099, 1, 1, tzinfo=UTC),
+        "answer": {"status": 202, "body": body, "headers": {}, "correlationId": "c-1"},
+    }  # fmt: skip
+    await mongo.collection("idempotency").insert_one(written)
+    sent = replace(FIRST, sent="019ad3a5-0f0e-7d00-8000-000000000001")
+    again = replace(FIRST, command_id="c-2", condition='If-Match: "3"')  # conditions were not kept: any may be meant
+    assert await keys.claim(again) == (True, sent)
+    await keys.give_up(sent)
+    assert await keys.claim(again) == (True, sent)
+    await keys.answer(sent, {"status": 201})
+    assert await keys.claim(again) == (False, replace(FIRST, answer={"status": 201}))
+
+
+async def test_a_batch_that_was_accepted_stays_answered(keys: IdempotencyKeys):
+    await keys.claim(FIRST)
+    await keys.answer(FIRST, {"status": 202, "final": True})
+    assert await keys.claim(FIRST) == (False, replace(FIRST, answer={"status": 202, "final": True}))
+
+
+@pytest.mark.parametrize(("kept", "same"), [("", False), ('If-Match: "3"', True), ('If-Match: "4"', False)])
+async def test_another_condition_is_another_request(keys: IdempotencyKeys, kept: str, same: bool):
+    await keys.claim(replace(FIRST, condition=kept))
+    await keys.give_up(FIRST)
+    mine, found = await keys.claim(wanted := replace(FIRST, condition='If-Match: "3"'))
+    assert (mine, found.same_request(wanted)) == (same, same)
 
 
 class Clock(datetime):

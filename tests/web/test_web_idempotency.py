@@ -1,6 +1,7 @@
 """`Idempotency-Key`: nothing is done twice, whatever happened in between."""
 
 import asyncio
+import gzip
 import signal
 from collections.abc import Callable
 from hashlib import sha256
@@ -8,6 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
+from kafka import messages
+from raw import raw
 from system import Api, System, eventually
 
 from projections.mongo.client import Mongo
@@ -56,12 +59,46 @@ async def test_another_body_or_path_under_the_same_key_is_refused(api: Api, uniq
         assert (other[0], other[1]["error"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-async def test_the_key_is_looked_at_before_if_match(api: Api, unique: Unique) -> None:
+async def test_another_condition_under_the_same_key_is_refused(api: Api, unique: Unique) -> None:
     placed, key = await api.place((unique("p"), 1)), unique("key")
-    path, seen = f"orders/{placed['id']}/hold", {"If-Match": "0"}
-    assert (await send(api, key, {}, path))[0] == 200
-    assert (await send(api, key, {}, path, **seen))[0] == 200
-    assert (await send(api, unique("key"), {}, path, **seen))[0] == 412
+    path, seen = f"orders/{placed['id']}/hold", {"If-Match": '"1"'}
+    done, again = await send(api, key, {}, path, **seen), await send(api, key, {}, path, **seen)
+    assert (done[0], again[:2], again[2]["Idempotency-Replayed"]) == (200, done[:2], "true")
+    for other in ({}, {"If-Match": '"2"'}, {"If-None-Match": "*"}):
+        status, answer, _ = await send(api, key, {}, path, **other)
+        assert (status, answer["error"]) == (422, "IDEMPOTENCY_KEY_REUSED"), other
+
+
+async def test_the_order_of_the_parameters_means_nothing_and_their_values_do(api: Api, unique: Unique) -> None:
+    placed, key = await api.place((unique("p"), 1)), unique("key")
+
+    async def cancel(query: str) -> tuple[int, Any, Any]:
+        headers = {"Idempotency-Key": key}
+        return await api("DELETE", f"/orders/{placed['id']}?{query}", headers=headers)
+
+    first, again, other = await cancel("reason=late"), await cancel("reason=%6Cate"), await cancel("reason=other")
+    assert (first[0], again[:2], other[1]["error"]) == (200, first[:2], "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_a_compressed_body_is_the_same_request(api: Api, unique: Unique, order: Body) -> None:
+    key, body = unique("key"), order(unique("p"))
+    first = await send(api, key, body)
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with api.session.post("orders", data=gzip.compress(orjson.dumps(body)), headers=headers) as response:
+        assert (response.status, await response.json()) == first[:2]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "a\tb", "\u2028", "\x85", "\udcff"])
+async def test_a_key_with_odd_characters_or_length_is_400(address: str, key: str) -> None:
+    sent = f"POST /api/v1/orders/nope/hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIdempotency-Key: {key}\r\n\r\n"
+    status, _, answer = await raw(address, sent.encode(errors="surrogateescape"))
+    assert (status, list(answer["errors"])) == (400, ["Idempotency-Key"])
+
+
+async def test_two_keys_are_400(api: Api, order: Body) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    async with api.session.post("orders", json=order(), headers=headers) as response:
+        assert (response.status, list((await response.json())["errors"])) == (400, ["Idempotency-Key"])
 
 
 async def test_a_request_in_flight_is_409(api: Api, mongo: Mongo, unique: Unique, order: Body) -> None:
@@ -179,7 +216,99 @@ async def test_many_at_once_place_one_order(api: Api, unique: Unique, order: Bod
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0"])
-async def test_a_pending_answer_is_kept_too(api: Api, unique: Unique, order: Body, prefer: str) -> None:
+async def test_a_repeat_after_a_202_gets_the_outcome(api: Api, unique: Unique, order: Body, prefer: str) -> None:
     key, body = unique("key"), order(unique("p"))
-    first, again = await send(api, key, body, Prefer=prefer), await send(api, key, body)
-    assert (first[0], again[0], first[1]) == (202, 202, again[1])
+    first = await send(api, key, body, Prefer=prefer)
+    again, kept = await send(api, key, body), await send(api, key, body)
+    ids = {name: first[1]["data"][name] for name in ("id", "commandId")}
+    assert (first[0], first[1]["data"]["status"]) == (202, "pending")
+    assert again[0] == 201, again
+    assert ids.items() <= again[1]["data"].items()
+    assert again[2]["Consistency-Token"]
+    assert "Idempotency-Replayed" not in again[2]
+    assert (kept[:2], kept[2]["Idempotency-Replayed"]) == (again[:2], "true")
+
+
+async def test_a_repeat_after_a_202_gets_the_rejection(api: Api, unique: Unique) -> None:
+    key, path = unique("key"), f"orders/{unique('nope')}/hold"
+    first, again = await send(api, key, {}, path, Prefer="respond-async"), await send(api, key, {}, path)
+    assert (first[0], again[0], again[1]["error"]) == (202, 404, "ORDER_NOT_FOUND")
+    assert again[1]["details"]["commandId"] == first[1]["data"]["commandId"]
+
+
+async def test_while_it_is_undecided_a_repeat_is_202_and_nothing_is_sent_again(
+    system: System, api: Api, mongo: Mongo, unique: Unique
+) -> None:
+    key, product = unique("key"), unique("p")
+    path, body = f"inventory/{product}/receive", {"quantity": 7}
+    system.kill("inventory-0", signal.SIGSTOP)
+    try:
+        answers = [await send(api, key, body, path, Prefer=prefer) for prefer in ("respond-async", "wait=1", "wait=0")]
+        assert [answer[0] for answer in answers] == [202, 202, 202]
+        (command,) = {answer[1]["data"]["commandId"] for answer in answers}
+        waiting = asyncio.create_task(send(api, key, body, path))
+        await eventually(lambda: mongo.collection("idempotency").find_one({"_id": key}), leased)
+        at_once = await send(api, key, body, path)
+        assert (at_once[0], at_once[1]["error"]) == (409, "IDEMPOTENCY_KEY_IN_FLIGHT")
+    finally:
+        system.kill("inventory-0", signal.SIGCONT)
+    await waiting
+    answer = await eventually(lambda: send(api, key, body, path), lambda found: found[0] != 202)
+    assert (answer[0], answer[1]["data"]["commandId"]) == (200, command)
+    sent = [each["id"] for each in messages(system.settings, "inventory-commands", lambda it: it["subject"] == product)]
+    assert sent == [command]
+    assert answer[1]["data"]["version"] == 1
+
+
+async def test_what_the_aggregate_has_forgotten_is_not_done_again_after_a_202(api: Api, unique: Unique) -> None:
+    key, product = unique("key"), unique("p")
+    receive = f"inventory/{product}/receive"
+    first = await send(api, key, {"quantity": 7}, receive, Prefer="respond-async")
+    for _ in range(Settings().recent_commands + 1):
+        assert (await send(api, unique("other"), {"quantity": 1}, receive))[0] == 200
+    again = await send(api, key, {"quantity": 7}, receive)
+    assert (first[0], again[0], again[1]["data"]["version"]) == (202, 200, 1)
+    status, stock, _ = await api("POST", f"/{receive}", {"quantity": 1})
+    assert (status, stock["data"]["onHandQuantity"]) == (200, 7 + Settings().recent_commands + 2)
+
+
+async def test_a_repeat_continues_with_the_next_attempt_while_stock_was_pending(
+    system: System, api: Api, unique: Unique
+) -> None:
+    key, product = unique("key"), unique("p")
+    await api.stock(product, 10)
+    system.kill("inventory-0", signal.SIGSTOP)
+    try:
+        placed = await api.place((product, 3))
+        path = f"orders/{placed['id']}/shipments"
+        first = await send(api, key, {}, path, Prefer="respond-async")
+        # the first attempt has been decided: stock is pending, and the next one is on its way
+        again = await send(api, key, {}, path, Prefer="wait=1")
+        assert (first[0], again[0]) in ((202, 202), (202, 409)), again
+    finally:
+        system.kill("inventory-0", signal.SIGCONT)
+    made = await eventually(lambda: send(api, key, {}, path), lambda found: found[0] not in (202, 409))
+    assert made[0] == 201, made
+    order = await api.order(placed["id"], lambda order: order["status"] == "SHIPPED")
+    assert [each["shipmentId"] for each in order["shipments"]] == [made[1]["data"]["shipmentId"]]
+
+
+async def test_a_202_that_an_earlier_version_stored_is_not_replayed(
+    api: Api, mongo: Mongo, unique: Unique, order: Body
+) -> None:
+    key, body = unique("key"), order(unique("p"))
+    first = await send(api, key, body, Prefer="respond-async")
+    stored = {
+        "status": 202,
+        "body": orjson.dumps(first[1]).decode(),
+        "headers": {"Location": first[2]["Location"]},
+        "correlationId": first[2]["Correlation-Id"],
+    }
+    change = {"$set": {"answer": stored}, "$unset": {"sent": "", "condition": ""}}
+    await mongo.collection("idempotency").update_one({"_id": key}, change)
+    again = await send(api, key, body)
+    assert (again[0], again[1]["data"]["commandId"]) == (201, first[1]["data"]["commandId"])
+
+
+def leased(claim: Any) -> bool:
+    return bool(claim["leasedUntil"] > first_instant())
