@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     TypeAdapter,
 )
 from pydantic.alias_generators import to_camel
@@ -79,13 +80,27 @@ Units = Annotated[int, Field(strict=True, ge=0, le=MAX_STOCK)]
 
 
 class Value(BaseModel):
-    """A frozen value that crosses the wire in camelCase; fields it does not know are ignored."""
+    """A frozen value that crosses the wire in camelCase.
+
+    In what we wrote ourselves, unknown fields are ignored, because newer code may have written it. In commands they are
+    refused (`streams.strict` reads them), because what they ask for would be ignored.
+    """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Say of what is sent to us (only commands and HTTP bodies are validated) that it has no other fields."""
+        found = handler(schema)
+        if handler.mode == "validation":
+            handler.resolve_ref_schema(found)["additionalProperties"] = False
+        return found
 
 
 class Command(Value):
     """What somebody asks an aggregate to do; its class name is its type on the wire."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Fact(Value):

@@ -13,6 +13,7 @@ from domain.message import MAX_ID, MAX_VERSION, Command, Event, Id, instant
 from .cloudevents import USUAL, Headers, checked, envelope_of, json_object
 from .cloudevents import BadMessage as BadMessage
 from .messages import CommandMessage, EventMessage, derived_id, instant_of
+from .strict import field_errors, fields_at, read
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 ORDER_COMMANDS: Mapping[str, type[Command]] = orders.COMMANDS
@@ -46,16 +47,16 @@ def decode_command(
         known = ", ".join(types)
         raise BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}: this topic takes {known}", envelope)
     if not USUAL.issuperset(envelope):
-        envelope = checked(envelope, (id_field, *_fields(model)))
+        envelope = checked(envelope, (id_field, *fields_at(model)))
     if (data := envelope.get("data")) is None:
         data = _no_data(model, envelope)
     if not isinstance(data, dict):
         raise BadMessage("INVALID_MESSAGE", "data must be a JSON object", envelope, data="must be an object")
     identifier = _identifier(envelope.get("id"), envelope) or derived_id(at.topic, at.partition, at.offset)
     try:
-        command = model.__pydantic_validator__.validate_python(data)
+        command = read(model, _without(id_field, data) if id_field in data else data)
     except ValidationError as error:
-        raise invalid(name, error, envelope) from error
+        raise invalid(model, error, envelope) from error
     correlation = envelope.get("correlationid")
     return CommandMessage(  # by position: names cost as much again
         identifier,
@@ -71,35 +72,24 @@ def decode_command(
 
 def _no_data(model: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of a command without any; one that has fields must say `{}` when it means none of them."""
-    if fields := _fields(model):
+    if fields := fields_at(model):
         sentence = f"data is missing; send an object of {', '.join(fields)}, or {{}} for none of them"
         raise BadMessage("INVALID_MESSAGE", sentence, envelope, data="is missing")
     return {}
 
 
-def _fields(model: type[Command]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _without(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {each: value for each, value in data.items() if each != name}
 
 
-def invalid(name: str, error: ValidationError, envelope: Mapping[str, Any] | None = None) -> BadMessage:
+def invalid(model: type[Command], error: ValidationError, envelope: Mapping[str, Any] | None = None) -> BadMessage:
     """Return what is wrong with a command's data, a sentence a field."""
-    fields = field_errors(error)
+    name, fields = model.__name__, field_errors(error, model)
     code = "INVALID_ORDER" if name == "PlaceOrder" else "INVALID_COMMAND"
     if name != "PlaceOrder" and any(path.split(".")[-1] in {"quantity", "delta"} for path in fields):
         code = "INVALID_QUANTITY"
     first = "; ".join(f"{path}: {sentence}" for path, sentence in list(fields.items())[:3])
     return BadMessage(code, f"{name}: {first}", envelope, **fields)
-
-
-def field_errors(error: ValidationError) -> dict[str, str]:
-    """Return path → sentence of what is wrong, `items.0.quantity` → `Input should be …`."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    within = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
-    return {
-        ".".join(map(str, item["loc"])) or "data": item["msg"].removeprefix("Value error, ")
-        for item in found
-        if not (item["type"] == "too_short" and item["loc"] in within)  # its items were refused, not left out
-    }
 
 
 def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:

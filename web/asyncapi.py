@@ -17,6 +17,7 @@ from .answers import raw_response
 from .asyncapi_examples import examples
 from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, envelope, outcome_example
 from .openapi import service_version
+from .parameters import IDENTIFIER
 from .schemas import Schema
 from .services import SERVICES
 
@@ -32,6 +33,7 @@ PURPOSES = {
     "command-outcomes": ("send", "What became of each command. Key: the command's id."),
     "dead-letters": ("send", "What could not be handled, and what became of it."),
 }
+KEY = "The aggregate's id, for producers that cannot set the Kafka key; with a key, the same as it."
 OUR_OWN = ("send", "A worker's table, restored from here when it starts. Ours alone: its shape may change.")
 
 
@@ -159,4 +161,8 @@ def _schemas() -> dict[str, Schema]:
     used = [*((model, "validation") for model in _commands().values())]
     used += [(model, "serialization") for model in EVENTS.values()]  # type: ignore[misc]
     _, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    return dict(found["$defs"])
+    schemas: dict[str, Schema] = found["$defs"]
+    for names, field in ((ORDER_COMMANDS, "orderId"), (INVENTORY_COMMANDS, "productId")):
+        for name in names:
+            schemas[name].setdefault("properties", {})[field] = {**IDENTIFIER, "description": KEY}
+    return dict(schemas)

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_snake
 
 from domain.message import Command
 from domain.orders import OrderCommand, identified
 from streams.messages import Aggregate, CommandMessage, now
+from streams.strict import read
 
 from .decided import decided
 from .earlier import Tries
@@ -49,7 +49,8 @@ class CommandRoute:
         sent, data = await json_body(request)
         ids = path_ids(request)
         (_, key), *others = ids
-        rest = _without(data, ids, "the path")
+        shown = [("id", key)] if data.get("id") == key else []  # as GET shows it
+        rest = _without(data, [*ids, *shown], "the path")
         if self.method == "DELETE" and (reason := request.query.get("reason")):
             rest = {**_without(rest, [("reason", reason)], "the query"), "reason": reason}
         command = validated(self.body or self.command, {**rest, **dict(others)})
@@ -62,18 +63,17 @@ def _without(data: Mapping[str, Any], said: Iterable[tuple[str, str]], where: st
     """Return a body without what the request says elsewhere too; a 400 that names both values when they differ."""
     rest = dict(data)
     for name, value in said:
-        for spelling in (name, to_snake(name)):  # pydantic takes both
-            if (sent := rest.pop(spelling, None)) is not None and sent != value:
-                raise invalid({name: f"is {value!r} in {where} and {sent!r:.150} in the body; they must be the same"})
+        if (sent := rest.pop(name, None)) is not None and sent != value:
+            raise invalid({name: f"is {value!r} in {where} and {sent!r:.150} in the body; they must be the same"})
     return rest
 
 
 def validated(model: type[BaseModel], data: Mapping[str, Any], code: str = "VALIDATION_FAILED") -> Any:
-    """Return `data` as `model`; a 400 that names the fields when it is none."""
+    """Return `data` as `model`; a 400 that names the fields that are wrong or unknown."""
     try:
-        return model.model_validate(data)
+        return read(model, data)
     except ValidationError as error:
-        raise invalid_model(error, code) from None
+        raise invalid_model(error, model, code) from None
 
 
 async def _run(

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
 from projections.mongo.queries import NotDeployed
-from streams.codec import BadMessage, field_errors
+from streams.codec import BadMessage
 from streams.gateway import GatewayUnavailable
 from streams.messages import Outcome
+from streams.strict import field_errors
 
 from .answers import json_response
 
@@ -83,9 +84,9 @@ def invalid(fields: Mapping[str, str], code: str = "VALIDATION_FAILED") -> Probl
     return Problem(400, code, first, errors=fields)
 
 
-def invalid_model(error: ValidationError, code: str = "VALIDATION_FAILED") -> Problem:
-    """Return a 400 for what pydantic found."""
-    fields = field_errors(error)
+def invalid_model(error: ValidationError, model: type[BaseModel], code: str = "VALIDATION_FAILED") -> Problem:
+    """Return a 400 for what pydantic found wrong with what was to be a `model`."""
+    fields = field_errors(error, model)
     if code == "VALIDATION_FAILED" and any(path.split(".")[-1] in {"quantity", "delta"} for path in fields):
         code = "INVALID_QUANTITY"
     return invalid(fields, code)

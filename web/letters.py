@@ -10,6 +10,7 @@ from streams.gateway import GatewayUnavailable
 from streams.letterbook import COMMANDS, Key, Letterbook, described
 from streams.letters import KINDS, DiscardLetter, RetryLetters
 from streams.messages import CommandMessage, new_id, now
+from streams.spelling import unknown
 
 from .answers import answer, page
 from .commands import validated
@@ -22,6 +23,7 @@ from .submit import submit
 
 AGED_SECONDS = 1.0  # how old the letters may be that a command is looked up in
 LOOKUP_SECONDS = 2.0  # and how long that may take
+MOST_NAMED = 10  # unknown fields
 
 
 def install(application: web.Application) -> None:
@@ -74,7 +76,10 @@ async def parked_command(request: web.Request, command_id: str) -> dict[str, Any
 
 async def retry_letters(request: web.Request) -> web.Response:
     """Let an aggregate handle its parked commands again, from the first to the first that fails."""
-    return await _ask(request, _key(request), RetryLetters())
+    key, (_, data) = _key(request), await json_body(request)
+    if data:
+        raise invalid({name: unknown("field", name, ()) for name in list(data)[:MOST_NAMED]})
+    return await _ask(request, key, RetryLetters())
 
 
 async def discard_letter(request: web.Request) -> web.Response:

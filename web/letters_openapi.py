@@ -20,6 +20,7 @@ FILTERS = [
 DISCARD: Schema = {
     "type": "object",
     "required": ["reason"],
+    "additionalProperties": False,
     "properties": {
         "reason": {
             "type": "string",

@@ -40,6 +40,9 @@ class Comparison:
         yield from self._bounds(where, old, new)
         if "properties" in old or "properties" in new:
             yield from self._properties(where, old, new)
+        if (closed := new.get("additionalProperties") is False) != (old.get("additionalProperties") is False):
+            what = "unknown fields are refused now" if closed else "unknown fields are possible now"
+            yield Change(where, what, closed or not self.taken)
         if "items" in old and "items" in new:
             yield from self.of(f"{where}[]", old["items"], new["items"])
         for name in (old.keys() | new.keys()) - _UNDERSTOOD:
@@ -109,7 +112,10 @@ class Comparison:
             yield from self.of(f"{where}.{name}", olds[name], news[name])
 
 
-_UNDERSTOOD = WORDS | {*LOWER, *UPPER, "pattern", "properties", "required", "items", "type", "enum", "const", "default"}
+_UNDERSTOOD = WORDS | {
+    *(*LOWER, *UPPER, "pattern", "properties", "additionalProperties", "required", "items"),
+    *("type", "enum", "const", "default"),
+}
 
 
 def _resolved(schema: Schema, document: Schema) -> Schema:

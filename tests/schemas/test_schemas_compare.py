@@ -66,7 +66,7 @@ COMPATIBLE: list[tuple[str, Edit, str]] = [
     ("order-commands", added("by", "Hold"), "Hold.data.by: a new field"),
     ("order-commands", field("reason", "Hold", maxLength=5000), "maxLength was 1000, is 5000: wider"),
     ("order-commands", lambda defs: defs["OrderStatus"]["enum"].append("LOST"), "'LOST' is possible too"),
-    ("order-commands", lambda defs: defs["Price"]["required"].remove("currency"), "the field may be missing now"),
+    ("order-commands", lambda defs: defs["Price-Input"]["required"].remove("currency"), "the field may be missing now"),
     ("order-commands", field("reason", "Hold", description="why"), "only words"),
     ("order-events", added("by", "OrderHeld"), "OrderHeld.data.by: a new field"),
 ]

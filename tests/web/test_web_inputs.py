@@ -75,11 +75,10 @@ def cursor(sort: str, value: Any) -> str:
     ("method", "path", "body", "field"),
     [
         ("PUT", "/inventory/A", {"productId": "B", "quantity": 1}, "productId"),
-        ("POST", "/inventory/A/receive", {"product_id": "B", "quantity": 1}, "productId"),
+        ("POST", "/inventory/A/receive", {"productId": "B", "quantity": 1}, "productId"),
         ("POST", "/orders/A/hold", {"orderId": "B"}, "orderId"),
         ("DELETE", "/orders/A?reason=A", {"reason": "B"}, "reason"),
         ("POST", "/orders/o/shipments/A/deliver", {"shipmentId": "B"}, "shipmentId"),
-        ("POST", "/orders/o/shipments/A/deliver", {"shipment_id": "B"}, "shipmentId"),
         ("POST", "/orders/o/returns/A/receive", {"returnId": "B"}, "returnId"),
     ],
 )
