@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.app import RoleApp
-from streams.letters import DeadLetter, skip_key
+from streams.letters import DeadLetter, letter_in, skip_key
 from streams.library_patches import AIOKafkaConsumer
 from streams.partitions import partition_of
 from streams.settings import Role, Settings
@@ -87,7 +87,7 @@ class Skips:
             await reader.seek_to_beginning(partition)
             while stands():
                 for record in (await reader.getmany(partition, timeout_ms=POLL_MILLISECONDS)).get(partition, ()):
-                    if record.key == key and (letter := DeadLetter.decode(record.value)).value == event.value:
+                    if record.key == key and (letter := letter_in(record.value)) and letter.value == event.value:
                         return letter
             return None
         finally:

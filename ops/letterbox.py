@@ -5,7 +5,6 @@ NoLetters                      nothing waits there
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -15,7 +14,7 @@ from rich.table import Table
 from ops.errors import CannotGoOn, Misconfigured
 from ops.show import whole
 from streams.letterbook import COMMANDS, Key, Letterbook, described
-from streams.letters import DeadLetter
+from streams.letters import DeadLetter, letter_in
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
 
@@ -42,9 +41,7 @@ def read(settings: Settings) -> Letterbook:
 
 def decoded(records: Any) -> Iterator[DeadLetter]:
     """Yield the dead letters in records of the topic."""
-    for record in records:
-        with suppress(ValueError, KeyError, TypeError):  # none of ours
-            yield DeadLetter.decode(record.value())
+    return filter(None, (letter_in(record.value) for record in records))
 
 
 def asked(book: Letterbook, topic: str | None) -> list[Key]:

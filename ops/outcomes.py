@@ -67,7 +67,7 @@ def newest(settings: Settings, ends: dict[int, int], count: int) -> list[Outcome
         with records.Log(settings, TOPIC, start) as log, records.kafka(settings):
             found = [record for batch in log.upto(ends) for record in batch]
         reach *= 2
-    found.sort(key=lambda record: record.timestamp()[1])
+    found.sort(key=lambda record: record.timestamp)
     return list(decoded(found[-count:] if count else []))
 
 
@@ -80,12 +80,22 @@ def one(settings: Settings, ends: dict[int, int], command_id: str) -> list[Outco
     number = partition_of(key, settings.partitions)
     start, end = {number: records.begins(settings, TOPIC)[number]}, {number: ends[number]}
     with records.Log(settings, TOPIC, start) as log, records.kafka(settings):
-        return list(decoded(record for batch in log.upto(end) for record in batch if record.key() == key))
+        return list(decoded(record for batch in log.upto(end) for record in batch if record.key == key))
 
 
 def decoded(records: Iterable[Any]) -> Iterator[Outcome]:
-    """Yield the outcomes in records of the topic."""
-    return (Outcome.decode(record.value()) for record in records)
+    """Yield the outcomes in records of the topic; what is none of ours is left out."""
+    for record in records:
+        with suppress(ValueError, KeyError, TypeError):
+            yield _ours(Outcome.decode(record.value))
+
+
+def _ours(outcome: Outcome) -> Outcome:
+    """Return an outcome that can be shown; `TypeError` of another."""
+    texts = (outcome.command_id, outcome.command_type, outcome.aggregate_id, outcome.time)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(each, dict) for each in outcome.events):
+        raise TypeError("not an outcome of ours")
+    return outcome
 
 
 def as_json(outcome: Outcome) -> str:

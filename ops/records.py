@@ -1,15 +1,28 @@
-"""Topics read in bulk with librdkafka: what was committed, from and up to given offsets."""
+"""Topics read in bulk: what was committed, from and up to given offsets."""
 
+import asyncio
+import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Thread
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import TopicPartition as Asked
 
 from ops.errors import Unavailable
+from streams.codec import decode_event
+from streams.library_patches import AIOKafkaConsumer
+from streams.messages import EventMessage
 from streams.settings import Settings
+
+T = TypeVar("T")
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 Offsets = Mapping[int, int]  # partition → offset
 BATCH = 5_000  # records
@@ -17,8 +30,9 @@ POLL_SECONDS, ASK_SECONDS = 0.2, 10.0
 SILENT_SECONDS = 60.0  # a broker that says nothing for so long will not
 FETCH_BYTES = 4 << 20
 GROUP = "fulfillment-cli"  # asked for by librdkafka, and never joined
-MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-TRANSIENT = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
+CLOSE_SECONDS = 2.0
+RETRY_MS = 10  # between two looks who leads the partitions: a new consumer does not know
+MISSING = (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC, Code._UNKNOWN_PARTITION)
 
 
 @contextmanager
@@ -55,41 +69,49 @@ def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
     )
     try:
         with kafka(settings):
-            partitions = [TopicPartition(settings.named(topic), number) for number in range(settings.partitions)]
+            partitions = [Asked(settings.named(topic), number) for number in range(settings.partitions)]
             return {tp.partition: consumer.get_watermark_offsets(tp, timeout=ASK_SECONDS) for tp in partitions}
     finally:
         consumer.close()
 
 
+def event_of(record: Record) -> EventMessage | None:
+    """Return the event in a record; None of what is no event: the audit names it, and the projector stops at it."""
+    with suppress(Exception):  # whatever is wrong with it
+        return decode_event(record.value or b"")
+    return None
+
+
 class Log:
-    """Some partitions of a topic, read on from where the last reading ended. Blocks; a context that closes it."""
+    """Some partitions of a topic, read on from where the last reading ended. Blocks; a context that closes it.
+
+    Reads with aiokafka, in a thread of its own: librdkafka does not survive every damaged batch, and may end the
+    process. What nothing can read comes as an `Unreadable`, in its place.
+    """
 
     def __init__(self, settings: Settings, topic: str, start: Offsets) -> None:
-        self.topic = settings.named(topic)
+        self.topic, self._kafka = settings.named(topic), settings.kafka
         self.positions = dict(start)  # partition → the offset that comes next, transaction markers left behind
-        self._ahead: list[Any] = []  # read already, but behind what was asked for
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka,
-                "group.id": settings.named(GROUP),
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.message.max.bytes": FETCH_BYTES,
-                "fetch.wait.max.ms": 100,
-                "log_level": 0,
-            }
-        )
-        self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in start.items()])
+        self._ahead: list[Record] = []  # read already, but behind what was asked for
+        self._reached = dict(start)  # partition → where the consumer is
+        self._consumer: AIOKafkaConsumer | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name=f"reading {self.topic}", daemon=True)
+        self._thread.start()
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is said in our words
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._consumer.close()
+        if self._consumer is not None:
+            with suppress(KafkaError, TimeoutError):
+                self._await(asyncio.wait_for(self._consumer.stop(), CLOSE_SECONDS))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def upto(self, ends: Offsets) -> Iterator[list[Any]]:
+    def upto(self, ends: Offsets) -> Iterator[list[Record]]:
         """Yield batches of records until all before `ends` were; waits where a transaction is still open."""
         heard = time.monotonic()
         while any(self.positions[number] < end for number, end in ends.items()):
@@ -99,26 +121,63 @@ class Log:
             if time.monotonic() - heard > SILENT_SECONDS:
                 raise Unavailable(f"{self.topic} cannot be read on: nothing came for {SILENT_SECONDS:.0f} s.")
 
-    def batch(self, ends: Offsets | None = None, seconds: float = POLL_SECONDS) -> list[Any]:
+    def batch(self, ends: Offsets | None = None, seconds: float = POLL_SECONDS) -> list[Record]:
         """Return the next records, of those before `ends`; none when there are none for some time."""
         came, self._ahead = [*self._ahead, *self._fetched(seconds)], []
-        return [message for message in came if self._is_wanted(message, ends)]
+        wanted = [record for record in came if self._is_wanted(record, ends)]
+        waiting = {record.partition for record in self._ahead}
+        for number, reached in self._reached.items():  # behind the markers that come next, too
+            if number not in waiting:
+                end = reached if ends is None else min(reached, ends.get(number, reached))
+                self.positions[number] = max(self.positions[number], end)
+        return wanted
 
-    def _fetched(self, seconds: float) -> list[Any]:
-        """Return what is there once there is something; `consume` alone would wait until a batch is full."""
-        first = self._consumer.poll(seconds)
-        return [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
+    def _fetched(self, seconds: float) -> list[Record]:
+        """Return what is there, once there is something."""
+        try:
+            return self._await(self._fetch(seconds))
+        except KafkaError as error:
+            if not error.retriable:
+                raise Unavailable(f"{self.topic} cannot be read: {error}.") from error
+            time.sleep(seconds)  # unreachable for now; how long that may be, the caller knows
+            return []
 
-    def _is_wanted(self, message: Any, ends: Offsets | None) -> bool:
-        number, offset, error = message.partition(), message.offset(), message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if error.fatal() or error.code() not in TRANSIENT:
-                raise KafkaException(error)
-            return False
-        behind = offset + 1 if error is None else offset  # the end of a partition is no record
+    async def _fetch(self, seconds: float) -> list[Record]:
+        if self._consumer is None:
+            self._consumer = await self._open()
+        fetched = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=BATCH)
+        for at in self._consumer.assignment():
+            self._reached[at.partition] = await self._consumer.position(at)
+        return [record for records in fetched.values() for record in records]
+
+    async def _open(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=100,
+            retry_backoff_ms=RETRY_MS,
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        consumer.assign([TopicPartition(self.topic, number) for number in self.positions])
+        for number, offset in self.positions.items():
+            consumer.seek(TopicPartition(self.topic, number), offset)
+        return consumer
+
+    def _await(self, doing: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
+
+    def _is_wanted(self, record: Record, ends: Offsets | None) -> bool:
+        number, behind = record.partition, record.offset + 1
         if ends is not None and behind > ends[number]:
-            self._ahead.append(message)
+            self._ahead.append(record)
             self.positions[number] = max(self.positions[number], ends[number])  # nothing was between
             return False
         self.positions[number] = max(self.positions[number], behind)
-        return error is None
+        return True

@@ -126,7 +126,7 @@ def wait_for(settings: Settings, ids: Sequence[str], since: records.Offsets, sec
     missing, found, until = set(ids), dict[str, Outcome](), time.monotonic() + seconds
     with records.Log(settings, TOPIC, since) as log, records.kafka(settings):
         while missing and time.monotonic() < until:
-            came = [record for record in log.batch() if record.key().decode() in missing]
+            came = [record for record in log.batch() if (record.key or b"").decode(errors="replace") in missing]
             found |= {outcome.command_id: outcome for outcome in decoded(came)}
             missing -= found.keys()
     return found

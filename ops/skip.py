@@ -1,7 +1,8 @@
-"""`fulfillment skip`: an event that cannot be handled is gone on behind, on an operator's word, which is recorded."""
+"""`fulfillment skip`: a record that blocks a partition is skipped, on an operator's word, which is recorded."""
 
 import os
 import re
+import time
 from typing import Annotated, Any
 
 import typer
@@ -11,17 +12,28 @@ from ops.options import load_settings
 from streams.letters import DeadLetter, skip_key
 from streams.messages import CONTENT_TYPE, now
 from streams.settings import Settings
-from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, INVENTORY_EVENTS, ORDER_EVENTS
+from streams.topics import (
+    COMMAND_OUTCOMES,
+    DEAD_LETTERS,
+    INVENTORY_COMMANDS,
+    INVENTORY_EVENTS,
+    ORDER_COMMANDS,
+    ORDER_EVENTS,
+)
+from streams.unreadable import Unreadable, whole
 
 INPUTS = {
+    "orders": (ORDER_COMMANDS,),
+    "inventory": (INVENTORY_COMMANDS,),
     "fulfilment": (ORDER_EVENTS, INVENTORY_EVENTS),
     "projector": (ORDER_EVENTS, INVENTORY_EVENTS, COMMAND_OUTCOMES),
 }
 PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})@(?P<offset>[0-9]{1,18})")
-SEND_SECONDS = 15.0
+DECIDING = ("orders", "inventory")  # they park or reject every command that can be read
+SEND_SECONDS = READ_SECONDS = 15.0
 
 
-class NoSuchEvent(CannotGoOn):
+class NoSuchRecord(CannotGoOn):
     """There is nothing at that offset."""
 
     exit_code = os.EX_DATAERR
@@ -29,12 +41,12 @@ class NoSuchEvent(CannotGoOn):
 
 def skip(
     role: Annotated[str, typer.Argument(help=" or ".join(INPUTS))],
-    place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION@OFFSET", help="where the role stands")],
-    reason: Annotated[str, typer.Option(help="why; recorded with the event")],
+    place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION@OFFSET", help="where the role is blocked")],
+    reason: Annotated[str, typer.Option(help="why; recorded with the record")],
 ) -> None:
-    """Let the process manager or a projector go on behind an event that stops it."""
+    """Skip an event that blocks the process manager or a projector, or a batch that no role can read."""
     if role not in INPUTS:
-        raise Misconfigured(f"ROLE is {' or '.join(INPUTS)}: orders and inventory park commands, see `letters`.")
+        raise Misconfigured(f"ROLE is {', '.join(INPUTS)}, not {role}.")
     if not reason.strip():
         raise Misconfigured("--reason must say why.")
     if (found := PLACE.fullmatch(place)) is None:
@@ -44,35 +56,50 @@ def skip(
     if name not in (topic.name for topic in INPUTS[role]):
         raise Misconfigured(f"{role} reads {', '.join(topic.name for topic in INPUTS[role])}, not {name}.")
     record = _record(settings, name, int(found["partition"]), int(found["offset"]))
+    if role in DECIDING and not isinstance(record, Unreadable):
+        raise Misconfigured(f"{place} can be read: {role} rejects or parks what it cannot handle, see `letters`.")
     _send(settings, _letter(record, role, reason))
-    typer.echo(f"recorded: {role} goes on behind {place} within seconds, if it stands there")
+    span = record.span if isinstance(record, Unreadable) else f"offset {record.offset}"
+    at = f"{record.topic}/{record.partition}"
+    typer.echo(f"recorded: {role} skips {span} of {at} within seconds, if it is blocked there")
 
 
 def _record(settings: Settings, topic: str, partition: int, offset: int) -> Any:
     from ops import records
 
     if not 0 <= partition < settings.partitions:
-        raise NoSuchEvent(f"{topic} has partitions 0 to {settings.partitions - 1}.")
+        raise NoSuchRecord(f"{topic} has partitions 0 to {settings.partitions - 1}.")
     if offset < records.ends(settings, topic)[partition]:
-        with records.Log(settings, topic, {partition: offset}) as log, records.kafka(settings):
-            for batch in log.upto({partition: offset + 1}):
-                for record in batch:
-                    if record.offset() == offset:
-                        return record
-    raise NoSuchEvent(f"There is no event at {topic}/{partition}@{offset}.")
+        with records.Log(settings, topic, {partition: offset}) as log:
+            if (record := _next(log, partition, offset)) is not None:
+                return record
+    raise NoSuchRecord(f"There is no event or command at {topic}/{partition}@{offset}.")
+
+
+def _next(log: Any, partition: int, offset: int) -> Any | None:
+    """Return the record at an offset, or the batch it is in when that cannot be read."""
+    until = time.monotonic() + READ_SECONDS
+    while log.positions[partition] <= offset:
+        for record in log.batch():
+            if isinstance(record, Unreadable):
+                return whole(record) if record.first <= offset else None
+            return record if record.offset == offset else None
+        if time.monotonic() > until:
+            raise Unavailable(f"{log.topic}/{partition} cannot be read at {offset}: a transaction may be open there.")
+    return None
 
 
 def _letter(record: Any, role: str, reason: str) -> DeadLetter:
     return DeadLetter(
         kind="skipped",
-        topic=record.topic(),
-        partition=record.partition(),
-        offset=record.offset(),
-        key=record.key(),
-        value=record.value(),
-        headers=tuple(record.headers() or ()),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
         code="SKIPPED",
-        message=f"{role} goes on behind it",
+        message=f"{role} skips it" if not isinstance(record, Unreadable) else f"{role} skips it: {record}",
         time=now(),
         reason=reason,
         role=role,

@@ -11,6 +11,7 @@ from ops import records
 from streams.cloudevents import glimpse
 from streams.messages import instant_of
 from streams.settings import Settings
+from streams.unreadable import Unreadable
 
 BUSY_SECONDS = 0.05  # a look at one of several topics
 
@@ -94,13 +95,13 @@ def _of(batch: list[Any], wanted: Wanted) -> Iterator[Message]:
 
 
 def _message(record: Any) -> Message:
-    key, value = record.key(), record.value()
-    read: Any = glimpse(value, record.headers())
+    key, value = record.key, record.value
+    read: Any = glimpse(value, record.headers)
     if "type" not in read:  # no CloudEvent: as it is
-        read = _json(value)
+        read = str(record) if isinstance(record, Unreadable) else _json(value)
     name = None if key is None else key.decode(errors="replace")
-    time = instant_of(record.timestamp()[1] / 1000)
-    return Message(record.topic(), record.partition(), record.offset(), time, name, read)
+    time = instant_of(record.timestamp / 1000)
+    return Message(record.topic, record.partition, record.offset, time, name, read)
 
 
 def _json(value: bytes | None) -> Any:

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from .gateway import GatewayUnavailable
 from .letterbook import Letterbook
-from .letters import DeadLetter
+from .letters import letter_in
 from .library_patches import AIOKafkaConsumer
 from .settings import Settings
 from .topics import DEAD_LETTERS
@@ -76,8 +76,8 @@ class LetterReader:
                 self._positions[partition] = await consumer.position(partition)
             left = {partition for partition in left if self._positions[partition] < ends[partition]}
 
-    def _take(self, value: bytes) -> None:
-        try:
-            self._book.add(DeadLetter.decode(value))
-        except (ValueError, KeyError, TypeError):
+    def _take(self, value: bytes | None) -> None:
+        if (letter := letter_in(value)) is not None:
+            self._book.add(letter)
+        else:
             log.warning("a dead letter that is none of ours was skipped: %.200r", value)

@@ -36,6 +36,9 @@ class DiscardLetter(Command):
     reason: Text
 
 
+_NEEDED = (("kind", str), ("topic", str), ("partition", int), ("offset", int), ("code", str), ("message", str))
+_TEXTS = ("traceback", "aggregate", "aggregateId", "commandId", "commandType", "reason", "role")
+
 LETTER_COMMANDS: Mapping[str, type[Command]] = {each.__name__: each for each in (RetryLetters, DiscardLetter)}
 
 
@@ -110,9 +113,13 @@ class DeadLetter:
 
     @classmethod
     def decode(cls, value: bytes) -> "DeadLetter":
-        """Return the dead letter in a Kafka value of ours."""
+        """Return the dead letter in a Kafka value of ours; `ValueError`, `KeyError`, `TypeError` of another's."""
         envelope = orjson.loads(value)
         data = envelope["data"]
+        if not all(isinstance(data[name], kind) for name, kind in _NEEDED) or not isinstance(envelope["time"], str):
+            raise TypeError("not a dead letter of ours")
+        if not all(isinstance(data.get(name), str | None) for name in _TEXTS):
+            raise TypeError("not a dead letter of ours")
         return cls(
             kind=data["kind"],
             topic=data["topic"],
@@ -133,6 +140,14 @@ class DeadLetter:
             reason=data.get("reason"),
             role=data.get("role"),
         )
+
+
+def letter_in(value: bytes | None) -> DeadLetter | None:
+    """Return the dead letter in a Kafka value; None of what is none of ours."""
+    try:
+        return DeadLetter.decode(value or b"")
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def skip_key(role: str, topic: str, partition: int, offset: int) -> bytes:
@@ -157,8 +172,8 @@ def _name(name: str) -> dict[str, str]:
 
 
 def _name_of(header: Mapping[str, str]) -> str:
-    encoded = header.get("nameBase64")
-    return header["name"] if encoded is None else base64.b64decode(encoded).decode(*RAW)
+    name, encoded = str(header["name"]), header.get("nameBase64")
+    return name if encoded is None else base64.b64decode(encoded).decode(*RAW)
 
 
 def _bytes(name: str, data: Mapping[str, Any]) -> bytes | None:

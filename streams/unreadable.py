@@ -6,7 +6,7 @@ that are not UTF-8 are read with `surrogateescape`, as Python reads file names: 
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -107,6 +107,12 @@ def _batch(fetched: bytes, position: int, offset: int) -> Batch:
         return Batch(raw, end, magic, 0, 0, base, base + 1, -1, -1, -1, 0)
     _, _, _, _, crc, attributes, last, first_time, max_time, producer, _, _, count = _HEADER.unpack_from(raw)
     return Batch(raw, end, magic, crc, attributes, base, base + max(last, 0) + 1, first_time, max_time, producer, count)
+
+
+def whole(record: Unreadable) -> Unreadable:
+    """Return an `Unreadable` from its first offset on, wherever in it was begun to read."""
+    batch = batch_at(record.value or b"", record.offset)
+    return record if batch is None else replace(record, first=min(record.first, batch.base_offset))
 
 
 def records_of(batch: Batch, topic: str, partition: int) -> Iterator[ConsumerRecord[bytes, bytes]]:

@@ -68,9 +68,9 @@ def _holders(settings: Settings, topic: str, ends: records.Offsets) -> Iterator[
         for batch in log.upto(ends):
             for record in batch:
                 try:
-                    envelope = orjson.loads(record.value() or b"")
+                    envelope = orjson.loads(record.value or b"")
                     identifier, name = envelope["id"], envelope["type"]
                 except (orjson.JSONDecodeError, KeyError, TypeError):
                     continue
-                key = (record.key() or b"").decode(errors="replace")
+                key = (record.key or b"").decode(errors="replace")
                 yield identifier, Holder(topic, key, name, envelope.get("sequence"))

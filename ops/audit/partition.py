@@ -22,6 +22,7 @@ from ops.progress import Advance
 from streams.codec import decode_event
 from streams.messages import EventMessage
 from streams.settings import Settings
+from streams.unreadable import Unreadable
 
 PAUSE_SECONDS = 0.2
 
@@ -85,7 +86,7 @@ class PartitionAudit:
         """Fold all events before `end`; yield what came, by offset."""
         left = log.upto({self.partition: end})
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
-            messages = {record.offset(): message for record in batch if (message := self._decoded(record))}
+            messages = {record.offset: message for record in batch if (message := self._decoded(record))}
             for offset, message in messages.items():
                 self.histories.apply(message, offset)
                 if offset < self.end:
@@ -93,17 +94,20 @@ class PartitionAudit:
             reached = log.positions[self.partition]
             self.advance(min(reached, self.end) - min(self.position, self.end))
             self.position = reached
-            self.last = batch[-1].offset() + 1 if batch else self.last
+            self.last = batch[-1].offset + 1 if batch else self.last
             yield messages
 
     def _decoded(self, record: Any) -> EventMessage | None:
         """Return the event in a record; what is none is drift, and leaves a gap in its aggregate's sequence."""
-        key = (record.key() or b"").decode(errors="replace")
+        key = (record.key or b"").decode(errors="replace")
         try:
-            message = decode_event(record.value() or b"")
+            message = decode_event(record.value or b"")
+            if not isinstance(message.sequence, int) or not isinstance(message.id, str):
+                raise TypeError("its id or sequence is none")
         except Exception as error:  # whatever is wrong with it
-            at = f"offset {record.offset()} of partition {self.partition}"
-            self.report.drift(Kind.HISTORY, self.topic, key, f"{at}: {type(error).__name__}: {error}")
+            at = f"offset {record.offset} of partition {self.partition}"
+            what = str(record) if isinstance(record, Unreadable) else f"{at}: {type(error).__name__}: {error}"
+            self.report.drift(Kind.HISTORY, self.topic, key, what)
             return None
         if message.key != key:
             self.report.drift(Kind.PLACE, self.topic, key, f"{message.type} {message.id} is of {message.key}")

@@ -26,7 +26,6 @@ from projections.mongo.client import Mongo
 from projections.mongo.registry import live_version
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
-from streams.codec import decode_event
 from streams.settings import Settings
 
 SETTLE_SECONDS = 30.0  # for orders and stock to agree
@@ -139,7 +138,7 @@ class Audit:
         with records.Log(self.settings, topic, self.positions[topic]) as log:
             for batch in log.upto(ends):
                 for record in batch:
-                    self.lasts[topic][record.partition()] = record.offset() + 1
-                    if lines.wants(record.key().decode(errors="replace")):
-                        lines.apply(decode_event(record.value()))
+                    self.lasts[topic][record.partition] = record.offset + 1
+                    if (event := records.event_of(record)) is not None and lines.wants(event.key):
+                        lines.apply(event)
             self.positions[topic] = log.positions

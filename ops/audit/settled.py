@@ -40,7 +40,7 @@ def last_records(settings: Settings, topic: str) -> dict[int, int]:
         start = {n: max(begins[n], end - reach) for n, end in left.items()}
         with records.Log(settings, topic, start) as log:
             for batch in log.upto(left):
-                found |= {record.partition(): record.offset() + 1 for record in batch}
+                found |= {record.partition: record.offset + 1 for record in batch}
         found |= {n: 0 for n in left if n not in found and start[n] == begins[n]}
         reach *= 100
     return found

@@ -11,7 +11,6 @@ from ops.audit.history import Aggregate
 from ops.audit.report import Kind
 from projections.document import Document
 from projections.mongo.writes import load
-from streams.codec import decode_event
 from streams.settings import Settings
 
 AT_MOST = 10_000  # that are looked at; they stay where they are: an audit against the wrong Kafka finds nothing else
@@ -54,7 +53,7 @@ class Strangers:
         topic = self.documents.projection.topic.name
         with records.Log(self.settings, topic, positions) as log:
             for batch in log.upto(records.ends(self.settings, topic)):
-                for message in (decode_event(record.value()) for record in batch):
+                for message in filter(None, map(records.event_of, batch)):
                     for model in self.documents.projection.models:
                         if (key := model.key(message)) is not None:
                             self._known[model.collection].add(key)

@@ -19,11 +19,13 @@ from ops.errors import CannotGoOn, Misconfigured
 from ops.progress import progress
 from ops.versions.work import Work
 from projections.document import Document
+from projections.mongo.skips import read_skips
 from projections.mongo.writes import load
 from projections.projection import Projection
-from streams.codec import decode_event
+from streams.messages import EventMessage
 from streams.partitions import partition_of
 from streams.settings import Settings
+from streams.unreadable import Unreadable
 
 CHUNK, TRIES = 500, 20
 PAUSE_SECONDS = 0.2
@@ -47,9 +49,8 @@ class Folded:
     entries: dict[str, dict[str, Document]] = field(default_factory=dict)  # collection → id → document
     events: int = 0
 
-    def apply(self, value: bytes) -> None:
+    def apply(self, message: EventMessage) -> None:
         """Fold an event."""
-        message = decode_event(value)
         self.events += 1
         for model in self.projection.models:
             if (key := model.key(message)) is not None:
@@ -100,7 +101,7 @@ def _touched_since(settings: Settings, topic: str, since: str) -> set[bytes]:
     ends, keys = records.ends(settings, topic), set[bytes]()
     with records.kafka(settings), records.Log(settings, topic, _offsets_at(settings, topic, milliseconds)) as log:
         for batch in log.upto({number: end for number, end in ends.items() if number in log.positions}):
-            keys.update(record.key() for record in batch)
+            keys.update(record.key for record in batch if record.key is not None)
     return keys
 
 
@@ -136,8 +137,16 @@ class _Partition:
         left = self.log.upto({self.number: end})
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
             for record in batch:
-                if record.key() in self.keys:
-                    self.folded.apply(record.value())
+                if record.key in self.keys or isinstance(record, Unreadable):
+                    await self._apply(record)
+
+    async def _apply(self, record: records.Record) -> None:
+        """Fold an event; what is none must have been skipped by the projector, as here."""
+        if (event := records.event_of(record)) is not None:
+            self.folded.apply(event)
+        elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):
+            place = f"{record.topic}/{self.number}@{record.offset}"
+            raise CannotGoOn(f"There is no event that can be read at {place}: `fulfillment skip projector {place}`.")
 
     async def write(self) -> int:
         """Write what is not as it should be; read on where the projector is ahead, wait where it is behind."""

@@ -28,7 +28,6 @@ from projections.orders import OrderView
 from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
-from streams.codec import decode_event
 from streams.messages import Aggregate as Kind
 from streams.messages import EventMessage
 from streams.settings import Settings
@@ -216,8 +215,9 @@ class Rebuilding:
         with records.Log(self.settings, projection.topic.name, {number: begin}) as log:
             for batch in log.upto({number: end}):
                 for record in batch:
-                    message = decode_event(record.value())
-                    histories.apply(message, record.offset())
+                    if (message := records.event_of(record)) is None:
+                        continue  # none of an aggregate's: its events would not follow on one another
+                    histories.apply(message, record.offset)
                     events[message.key].append(message)
         if broken := [drift for drift in report.drifts if histories.aggregates[drift.key].broken]:
             raise Unfoldable(
@@ -251,7 +251,7 @@ class Rebuilding:
 
 def _causation(record: Any) -> str:
     try:
-        envelope = orjson.loads(record.value() or b"")
+        envelope = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
         return ""
     return str(envelope.get("causationid", "")) if isinstance(envelope, dict) else ""

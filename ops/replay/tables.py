@@ -20,7 +20,6 @@ from ops.errors import Unavailable
 from ops.progress import progress
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
-from streams.codec import decode_event
 from streams.settings import Settings
 from streams.topics import describe_topics
 from streams.transactions import committed_offsets
@@ -139,4 +138,8 @@ class PartitionCheck:
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
             self.report.events += len(batch)
             for record in batch:
-                self.histories.apply(decode_event(record.value()), record.offset())
+                if (event := records.event_of(record)) is not None:
+                    self.histories.apply(event, record.offset)
+                else:
+                    what = f"offset {record.offset} of partition {self.partition} holds no event that can be read"
+                    self.report.drift(Kind.HISTORY, record.topic, (record.key or b"").decode(errors="replace"), what)

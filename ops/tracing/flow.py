@@ -1,6 +1,7 @@
 """Reading a flow: all topics in bulk from where it can have begun; what does not name it is not even parsed."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from ops.errors import Misconfigured
 from ops.progress import progress
 from ops.tracing.nodes import Flow, Node
 from streams.cloudevents import glimpse
-from streams.letters import DeadLetter
+from streams.letters import letter_in
 from streams.settings import Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
@@ -61,7 +62,8 @@ def read(settings: Settings, correlation: str, begins: float | None) -> list[Nod
                 before = sum(log.positions.values())
                 for batch in log.upto({number: end for number, (_, end) in span.items()}):
                     for record, envelope in _matching(batch, correlation):
-                        _add(flow, ORDER[topic], record, envelope)
+                        with suppress(KeyError, TypeError, AttributeError):  # none of ours that names the flow
+                            _add(flow, ORDER[topic], record, envelope)
                     advance(sum(log.positions.values()) - before)
                     before = sum(log.positions.values())
     return flow.roots()
@@ -91,13 +93,12 @@ def _spans(settings: Settings, begins: float | None) -> dict[Topic, dict[int, tu
 def _matching(batch: list[Any], correlation: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     named, raw = orjson.dumps(correlation)[1:-1], correlation.encode()
     for record in batch:
-        value, headers = record.value() or b"", record.headers() or ()
+        value, headers = record.value or b"", record.headers
         if named not in value and not any(raw == said for _, said in headers):
             continue
         envelope = glimpse(value, headers)  # empty where nothing can be read: a command topic takes anything
         said = envelope
-        if envelope.get("type") == "DeadLetter":
-            letter = DeadLetter.decode(value)
+        if envelope.get("type") == "DeadLetter" and (letter := letter_in(value)) is not None:
             said = {"id": letter.command_id, **glimpse(letter.value, letter.headers)}
         if correlation in (said.get("correlationid"), said.get("id")):
             yield record, envelope
@@ -111,6 +112,6 @@ def _add(flow: Flow, what: tuple[str, str], record: Any, envelope: Mapping[str, 
         if envelope["data"].get("commandId"):
             flow.letter(envelope["data"])
     elif "id" in envelope and "type" in envelope:
-        key = (record.key() or b"").decode(errors="replace") or envelope.get("subject", "")
-        at = f"{record.topic()}/{record.partition()}@{record.offset()}"
+        key = (record.key or b"").decode(errors="replace") or envelope.get("subject", "")
+        at = f"{record.topic}/{record.partition}@{record.offset}"
         flow.add("command" if kind == "command" else "event", aggregate, envelope, key, at)

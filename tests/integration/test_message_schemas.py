@@ -21,7 +21,7 @@ def messages(system: System, topic: str) -> list[dict[str, Any]]:
     ends = records.ends(system.settings, topic)
     begins = {n: max(low, ends[n] - MOST) for n, low in records.begins(system.settings, topic).items()}
     with records.Log(system.settings, topic, begins) as log:
-        return [json.loads(record.value()) for batch in log.upto(ends) for record in batch if _is_json(record.value())]
+        return [json.loads(record.value) for batch in log.upto(ends) for record in batch if _is_json(record.value)]
 
 
 def _is_json(value: bytes) -> bool:

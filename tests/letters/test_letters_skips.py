@@ -97,10 +97,11 @@ async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: Syst
 
 async def test_what_cannot_be_skipped_is_refused(system: System, tmp_path: Path) -> None:
     for arguments, sentence in (
-        (("orders", "order-commands/0@1"), "orders and inventory park commands"),
+        (("orders", "order-events/0@1"), "orders reads order-commands, not order-events"),
+        (("typist", "order-events/0@1"), "ROLE is orders, inventory, fulfilment, projector, not typist"),
         (("projector", "order-commands/0@1"), "projector reads order-events"),
         (("projector", "order-events/0"), "TOPIC/PARTITION@OFFSET is such as"),
-        (("projector", "order-events/0@999999"), "There is no event at order-events/0@999999"),
+        (("projector", "order-events/0@999999"), "There is no event or command at order-events/0@999999"),
         (("projector", "order-events/7@0"), "order-events has partitions 0 to 1"),
     ):
         said = await asyncio.to_thread(system.run, "skip", *arguments, "--reason", "r", check=False)

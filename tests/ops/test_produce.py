@@ -87,7 +87,7 @@ async def test_forced_it_becomes_a_dead_letter_and_a_rejected_outcome(system: Sy
     assert json.loads(said.stdout)["code"] == "INVALID_MESSAGE"
     now = records.ends(system.settings, DEAD_LETTERS.name)
     with records.Log(system.settings, DEAD_LETTERS.name, ends) as log:
-        letters = [json.loads(record.value()) for batch in log.upto(now) for record in batch]
+        letters = [json.loads(record.value) for batch in log.upto(now) for record in batch]
     assert [letter["data"]["value"] for letter in letters if letter["data"]["key"] == "forced"] == ["not JSON at all"]
 
 

@@ -27,11 +27,13 @@ class LiveEvent:
 
 
 def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
-    """Return the event in a Kafka record; ValueError or KeyError when it is none of ours."""
+    """Return the event in a Kafka record; raise whatever one that is none of ours leads to."""
     value: bytes = record.value
     envelope: dict[str, Any] = orjson.loads(value)
     data: Mapping[str, Any] = envelope["data"]
-    subject = envelope["subject"]
+    subject, order_id, customer_id = envelope["subject"], data.get("orderId"), data.get("customerId")
+    if not all(isinstance(each, str | None) for each in (subject, order_id, customer_id)):
+        raise TypeError("ids are strings")
     where = f',"kafkatopic":"{record.topic}","kafkapartition":{record.partition},"kafkaoffset":{record.offset}}}'
     seconds = record.timestamp / 1000
     return LiveEvent(
@@ -40,8 +42,8 @@ def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
         type=envelope["type"],
         aggregate=AGGREGATES[topic],
         subject=subject,
-        order_id=subject if topic == 0 else data.get("orderId"),
-        customer_id=data.get("customerId"),
+        order_id=subject if topic == 0 else order_id,
+        customer_id=customer_id,
         seconds=seconds,
         latency=max(seconds - _seconds(envelope["time"]), 0.0),
         message=b"event: %b\ndata: %b%b\n\n" % (envelope["type"].encode(), value[:-1], where.encode()),

@@ -191,7 +191,7 @@ class Hub:
             for record in records:
                 try:
                     event = live_event(record, slot, slot // self.settings.partitions)
-                except (ValueError, KeyError, TypeError):
+                except Exception:  # whatever is wrong with it
                     log.warning("an event that is none of ours was skipped: %.200r", record.value)
                     continue
                 self.customers.learn(event)
