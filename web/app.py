@@ -21,6 +21,7 @@ from .openapi import openapi
 from .outcomes import command_outcome
 from .projections import show_projections
 from .queries import QUERY_ROUTES
+from .query_string import check_query
 from .records import show_message
 from .requests import CORRELATION, correlation_of
 from .routes import COMMAND_ROUTES
@@ -74,6 +75,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         if sent := correlation_of(request.headers):
             request[CORRELATION] = sent
         _authorize(request)
+        check_query(request)
         response = await handler(request)
     except Exception as error:
         response = (problem_of(error) or _fault(request, error)).response()

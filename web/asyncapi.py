@@ -18,7 +18,7 @@ from .asyncapi_examples import examples
 from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, envelope, outcome_example
 from .openapi import service_version
 from .parameters import IDENTIFIER
-from .schemas import Schema
+from .schemas import Schema, with_ignored
 from .services import SERVICES
 
 BY_PROCESS = frozenset({"RecordAllocation", "ShipStock", "UnshipStock", "RestockReturn", "FillBackorders"})
@@ -165,4 +165,4 @@ def _schemas() -> dict[str, Schema]:
     for names, field in ((ORDER_COMMANDS, "orderId"), (INVENTORY_COMMANDS, "productId")):
         for name in names:
             schemas[name].setdefault("properties", {})[field] = {**IDENTIFIER, "description": KEY}
-    return dict(schemas)
+    return with_ignored(schemas)

@@ -11,6 +11,7 @@ from contextlib import aclosing
 
 import orjson
 from aiohttp import web
+from multidict import MultiMapping
 
 from streams.codec import EVENTS
 
@@ -23,6 +24,7 @@ from .requests import identifier, whole_number
 from .services import SERVICES
 
 MOST_RECENT = 200
+_IDS = ("subject", "customerId")  # as `Wanted` has them
 HEARTBEAT_SECONDS = 15.0
 WRITE_SECONDS = 20.0  # a client that takes nothing for so long is gone
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser connects again
@@ -58,17 +60,16 @@ async def live_events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def wanted_of(query: Mapping[str, str]) -> Wanted:
+def wanted_of(query: MultiMapping[str]) -> Wanted:
     """Return what a request asks for; a 400 when there is no such thing."""
-    types = frozenset(filter(None, query.get("types", "").split(",")))
+    types = frozenset(name for sent in query.getall("types", []) for name in sent.split(","))
     if unknown := types - EVENTS.keys():
-        raise invalid({"types": f"there is no {', '.join(sorted(unknown))}; there are {', '.join(EVENTS)}"})
-    aggregate = query.get("aggregate")
-    if aggregate is not None and aggregate not in AGGREGATES:
+        raise invalid({"types": f"there is no {', '.join(sorted(unknown))[:200]}; there are {', '.join(EVENTS)}"})
+    aggregates = frozenset(query.getall("aggregate", []))
+    if not aggregates <= set(AGGREGATES):
         raise invalid({"aggregate": f"must be {' or '.join(AGGREGATES)}"})
-    names = {name: query[name] for name in ("subject", "customerId") if name in query}
-    ids = {name: identifier(value, name) for name, value in names.items()}
-    return Wanted(types, aggregate, ids.get("subject"), ids.get("customerId"))
+    ids = {name: frozenset(identifier(value, name) for value in query.getall(name, [])) for name in _IDS}
+    return Wanted(types, aggregates, *ids.values())
 
 
 def _position(request: web.Request, partitions: int) -> Position | None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from domain.message import Command
 from streams.gateway import GatewayUnavailable
 from streams.letterbook import COMMANDS, Key, Letterbook, described
-from streams.letters import KINDS, DiscardLetter, RetryLetters
+from streams.letters import DiscardLetter, RetryLetters
 from streams.messages import CommandMessage, new_id, now
 from streams.spelling import unknown
 
@@ -37,13 +37,14 @@ def install(application: web.Application) -> None:
 
 async def list_letters(request: web.Request) -> web.Response:
     """Answer the aggregates whose commands wait; with `kind`, the newest letters of it."""
-    book, most = await request.app[SERVICES].letters.book(), limit(request.query.get("limit"))
-    if kind := request.query.get("kind"):
-        if kind not in KINDS or kind == "parked":
-            raise invalid({"kind": f"must be one of {', '.join(each for each in KINDS if each != 'parked')}"})
-        return page([described(each) for each in reversed(book.others) if each.kind == kind][:most], None)
-    after, aggregate = _cursor(request.query.get("cursor")), request.query.get("aggregate")
-    keys = [key for key in book.keys if key > after and aggregate in (None, key[0])]
+    book, query = await request.app[SERVICES].letters.book(), request.query
+    most, kinds, aggregates = limit(query.get("limit")), query.getall("kind", []), query.getall("aggregate", COMMANDS)
+    if kinds:
+        if not_for_kinds := [name for name in ("cursor", "aggregate") if name in query]:
+            raise invalid(dict.fromkeys(not_for_kinds, "is for parked letters; leave it out, or leave out kind"))
+        return page([described(each) for each in reversed(book.others) if each.kind in kinds][:most], None)
+    after = _cursor(query.get("cursor"))
+    keys = [key for key in book.keys if key > after and key[0] in aggregates]
     shown = keys[:most]
     return page([book.summary(key) for key in shown], "/".join(shown[-1]) if len(keys) > most else None)
 

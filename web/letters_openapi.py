@@ -5,7 +5,7 @@ from typing import Any
 
 from streams.letters import KINDS
 
-from .parameters import AGGREGATE, LISTING, in_path, in_query
+from .parameters import AGGREGATE, LISTING, any_of, in_path
 from .refusals import refusals
 from .schemas import Schema, listing, ref, success
 
@@ -13,9 +13,8 @@ ONE = "/letters/{aggregate}/{key}"
 SAYS_NO = (400, 401, 404, 500, 503)
 CHANGES = (400, 401, 404, 413, 415, 422, 500, 503)
 FILTERS = [
-    in_query("aggregate", "`order` or `inventory`.", AGGREGATE),
-    in_query("kind", "Instead: the newest of those that do not wait.",
-             {"enum": [kind for kind in KINDS if kind != "parked"]}),
+    any_of("aggregate", "`order` or `inventory`", AGGREGATE["enum"]),
+    any_of("kind", "instead: the newest of those that do not wait", [kind for kind in KINDS if kind != "parked"]),
 ]  # fmt: skip
 DISCARD: Schema = {
     "type": "object",

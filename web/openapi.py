@@ -9,24 +9,41 @@ import orjson
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from domain.message import MAX_TEXT
+
 from .answers import raw_response
 from .commands import CommandRoute
 from .decided import PREFIX
 from .letters_openapi import letter_paths
 from .overview_openapi import overview_paths
-from .parameters import COMMAND_HEADERS, CONSISTENCY, GET_HEADERS, LISTING, filters, header_of, in_header, in_path
+from .parameters import (
+    AGGREGATE,
+    COMMAND_HEADERS,
+    CONSISTENCY,
+    GET_HEADERS,
+    LISTING,
+    any_of,
+    header_of,
+    in_header,
+    in_path,
+    in_query,
+)
 from .queries import QUERY_ROUTES, QueryRoute
 from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
 from .routes import COMMAND_ROUTES, ENVELOPE
-from .schemas import SCHEMAS, TEXT, Schema, listing, ref, success
+from .schemas import SCHEMAS, TEXT, Schema, listing, ref, success, with_ignored
 
-LIVE_FILTERS = {
-    "types": "only these, separated by commas: OrderPlaced,StockReserved …",
-    "aggregate": "`order` or `inventory`",
-    "subject": "the id of one order or product; of an order also its stock's events",
-    "customerId": "whose orders",
-    "recent": "first so many of the newest events that are still in memory, up to 200",
-}
+LIVE_FILTERS = [
+    any_of("types", "only these, also separated by commas: OrderPlaced,StockReserved …"),
+    any_of("aggregate", "`order` or `inventory`", AGGREGATE["enum"]),
+    any_of("subject", "the id of one order or product; of an order also its stock's events"),
+    any_of("customerId", "whose orders"),
+    in_query("recent", "first this many of the newest events that are still in memory",
+             {"type": "integer", "minimum": 0, "maximum": 200, "default": 0}),
+    in_query("lastEventId", "as the header Last-Event-ID, for clients that cannot set headers"),
+]  # fmt: skip
+REASON = in_query("reason", "Of the body, for clients whose DELETE has none; both: the same.",
+                  {"type": "string", "maxLength": MAX_TEXT})  # fmt: skip
 LIVE_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
 
 
@@ -91,12 +108,13 @@ def service_version() -> str:
 def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
     used = [(route.body or route.command, "validation") for route in COMMAND_ROUTES]
     by_model, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    return {model: schema for (model, _), schema in by_model.items()}, found["$defs"]
+    return {model: schema for (model, _), schema in by_model.items()}, with_ignored(found["$defs"])
 
 
 def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
     operation = _operation(route.method, route.path, route.summary, tag_of(route.path))
-    operation["parameters"] = [*in_path(route.path), *COMMAND_HEADERS]
+    reason = [REASON] if route.method == "DELETE" and "reason" in route.command.model_fields else []
+    operation["parameters"] = [*in_path(route.path), *reason, *COMMAND_HEADERS]
     if route.example is not None:
         content = {"schema": _without_path_ids(route, models), "example": route.example}
         required = route.method != "DELETE" and route.example != {}
@@ -125,7 +143,7 @@ def _without_path_ids(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
 def _query(route: QueryRoute) -> Schema:
     operation = _operation("GET", route.path, route.summary, tag_of(route.path))
     lists = LISTING if route.many else [] if route.ask else GET_HEADERS
-    operation["parameters"] = [*in_path(route.path), *filters(route.parameters()), *lists, *CONSISTENCY]
+    operation["parameters"] = [*in_path(route.path), *route.parameters(), *lists, *CONSISTENCY]
     schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
     operation["responses"] = {"200": _answer("Found.", schema), **refusals(OF_QUERIES)}
     if not route.many and not route.ask:
@@ -163,7 +181,7 @@ def tag_of(path: str) -> str:
 def _live_events() -> Schema:
     operation = _operation("GET", "/events", "What happens, as it happens (server-sent events)", "events")
     last = in_header("Last-Event-ID", "The id of the last event seen: go on behind it.")
-    operation["parameters"] = [*filters(LIVE_FILTERS), last]
+    operation["parameters"] = [*LIVE_FILTERS, last]
     stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
     operation["responses"] = {"200": {"description": "It goes on until somebody hangs up.", "content": stream}}
     operation["responses"] |= refusals((400, 401, 500, 503))

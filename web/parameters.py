@@ -1,7 +1,7 @@
 """The parameters of requests, for the OpenAPI document."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from .schemas import TEXT, Schema
 
@@ -9,7 +9,8 @@ PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # as `domain.message` has i
 IDENTIFIER: Schema = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": PRINTABLE}
 MAYBE_EMPTY: Schema = {"type": "string", "maxLength": 128, "pattern": PRINTABLE}
 AGGREGATE: Schema = {"enum": ["order", "inventory"]}
-TIMES = ("from", "to", "asOf")
+MOMENT: Schema = {**TEXT, "examples": ["2026-11-23T10:00:00.000Z"]}
+MOST_VALUES = 50  # of a repeated parameter
 
 
 def in_path(path: str) -> list[Schema]:
@@ -19,17 +20,11 @@ def in_path(path: str) -> list[Schema]:
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in schemas.items()]
 
 
-def filters(sentences: Mapping[str, str]) -> list[Schema]:
-    """Return query parameters by name: what each asks for."""
-    return [in_query(name, sentence, _of_filter(name, sentence)) for name, sentence in sentences.items()]
-
-
-def _of_filter(name: str, sentence: str) -> Schema:
-    if name == "sort":
-        return {"enum": sentence.split(" or ")}
-    if name == "version":
-        return {"type": "integer", "minimum": 1}
-    return {**TEXT, "examples": ["2026-11-23T10:00:00.000Z"]} if name in TIMES else IDENTIFIER
+def any_of(name: str, sentence: str, values: Iterable[str] = ()) -> Schema:
+    """Return a query parameter that may be repeated: it asks for any of its values, of `values` if there are some."""
+    items: Schema = {"enum": listed} if (listed := [str(value) for value in values]) else IDENTIFIER
+    schema = {"type": "array", "items": items, "maxItems": MOST_VALUES}
+    return {**in_query(name, f"{sentence}; repeated: any of them", schema), "style": "form", "explode": True}
 
 
 def in_query(name: str, sentence: str, schema: Schema = TEXT) -> Schema:

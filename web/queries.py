@@ -1,11 +1,13 @@
 """Reading over HTTP: which path is which read model, filtered and sorted how."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
+from domain.inventory.state import ProductStatus
+from domain.orders.status import AllocationStatus, OrderStatus
 from projections.mongo.indexes import REFUSED
 from projections.mongo.queries import SORTS, BadCursor, BadSort
 
@@ -13,8 +15,10 @@ from .answers import answer, page
 from .consistency import consistent
 from .errors import invalid, missing
 from .explain import explained
+from .parameters import MOMENT, any_of, in_query
 from .past import moment_of, past, with_commands
 from .requests import identifier, path_ids, time, whole_number
+from .schemas import Schema
 from .services import SERVICES, Services
 
 DEFAULT_LIMIT, MOST = 50, 500
@@ -30,7 +34,7 @@ class QueryRoute:
     schema: str
     many: bool = True
     of: str | None = None  # the document's field that is the id in the path
-    filters: Mapping[str, str] = field(default_factory=dict)  # query parameter → what it asks for
+    filters: tuple[Schema, ...] = ()  # query parameters that are fields of the documents; any of several values
     period: bool = False  # from and to, of createdAt
     fixed: Mapping[str, Any] = field(default_factory=dict)
     sort: str | None = None  # the only one there is; None: the read model's own
@@ -53,15 +57,18 @@ class QueryRoute:
             raise BadSort(SORTS[self.model])
         return asked
 
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> list[Schema]:
         """Return the query parameters that are this path's own."""
-        found = dict(self.filters)
+        found = list(self.filters)
         if self.period:
-            found |= {"from": "placed at this time or later", "to": "placed before this time"}
+            found.append(in_query("from", "placed at this time or later", MOMENT))
+            found.append(in_query("to", "placed before this time", MOMENT))
         if self.many and self.model in SORTS and self.sort is None:
-            found["sort"] = " or ".join(SORTS[self.model])
+            sorts = SORTS[self.model]
+            found.append(in_query("sort", " or ".join(sorts), {"enum": list(sorts), "default": sorts[0]}))
         if self.past:
-            found |= {"version": "as it was at this version", "asOf": "as it was at this time"}
+            found.append(in_query("version", "as it was at this version", {"type": "integer", "minimum": 1}))
+            found.append(in_query("asOf", "as it was at this time", MOMENT))
         return found
 
     async def _one(
@@ -86,7 +93,8 @@ class QueryRoute:
         self, request: web.Request, services: Services, identifier: str | None, marks: Mapping[str, str]
     ) -> web.Response:
         query = request.query
-        where = {name: text(query[name], name) for name in self.filters if name in query}
+        names = [each["name"] for each in self.filters]
+        where = {name: _any_of(query.getall(name), name) for name in names if name in query}
         if self.of is not None and identifier is not None:
             where[self.of] = identifier
         period = (time(query, "from"), time(query, "to")) if self.period else (None, None)
@@ -107,9 +115,10 @@ class QueryRoute:
         return page(documents, found.next_cursor, marks)
 
 
-def text(value: str, name: str) -> str:
-    """Return a filter's value; a 400 when no document can have it."""
-    return identifier(value, name)
+def _any_of(values: Sequence[str], name: str) -> Any:
+    """Return what MongoDB is asked for: a value, or any of several; a 400 when no document can have one."""
+    found = sorted({identifier(value, name) for value in values})
+    return found[0] if len(found) == 1 else {"$in": found}
 
 
 def limit(sent: str | None) -> int:
@@ -121,11 +130,14 @@ def limit(sent: str | None) -> int:
     raise invalid({"limit": f"must be a whole number from 1 to {MOST}"})
 
 
-_CUSTOMER = {"customerId": "whose"}
-_STATUSES = {"status": "REGISTERED, SHIPPED …", "allocationStatus": "PENDING, ALLOCATED …"}
+_CUSTOMER = any_of("customerId", "whose")
+_STATUSES = (
+    any_of("status", "how far it is", OrderStatus),
+    any_of("allocationStatus", "what it got", AllocationStatus),
+)
 
 QUERY_ROUTES: tuple[QueryRoute, ...] = (
-    QueryRoute("/orders", "orders", "List orders", "Order", filters={**_STATUSES, **_CUSTOMER}, period=True),
+    QueryRoute("/orders", "orders", "List orders", "Order", filters=(*_STATUSES, _CUSTOMER), period=True),
     QueryRoute("/orders/{orderId}", "orders", "One order; its ETag is its version", "Order", many=False,
                past=True),
     QueryRoute("/orders/{orderId}/events", "order_events", "What happened to an order, and why", "OrderEvent",
@@ -136,9 +148,9 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
                of="customerId", period=True),
     QueryRoute("/customers/{customerId}/summary", "customer_summary", "What a customer has ordered, as it was placed",
                "Customer", many=False),
-    QueryRoute("/work-queue", "work_queue", "What the warehouse can pick now", "WorkItem", filters=_CUSTOMER),
+    QueryRoute("/work-queue", "work_queue", "What the warehouse can pick now", "WorkItem", filters=(_CUSTOMER,)),
     QueryRoute("/inventory", "inventory", "List products", "Product",
-               filters={"status": "AVAILABLE, OUT_OF_STOCK or DISCONTINUED"}),
+               filters=(any_of("status", "whether it can be had", ProductStatus),)),
     QueryRoute("/inventory/{productId}", "inventory", "One product", "Product", many=False, past=True),
     QueryRoute("/inventory/{productId}/ledger", "stock_ledger", "Every movement of a product, and why", "Movement",
                of="productId", history=True),

@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 from projections.explanation import WaitsFor
+from streams.strict import IGNORED
 
 from .codes import every_code
 
@@ -31,6 +32,15 @@ def record(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
     nullable = {name: schema if name in required else {"anyOf": [schema, {"type": "null"}]}
                 for name, schema in properties.items()}  # fmt: skip
     return {"type": "object", "required": list(required), "properties": nullable}
+
+
+def with_ignored(schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Return models' schemas with the fields that are accepted and ignored."""
+    for name, fields in IGNORED.items():
+        if name in schemas:
+            ignored = {field: {"deprecated": True, "description": "Accepted and ignored."} for field in sorted(fields)}
+            schemas[name] = {**schemas[name], "properties": {**schemas[name]["properties"], **ignored}}
+    return schemas
 
 
 def list_of(schema: Schema) -> Schema:

@@ -5,6 +5,8 @@ BadCursor                   the word is no cursor of this list
 
 import base64
 import binascii
+from hashlib import blake2b
+from typing import Any
 
 import orjson
 
@@ -15,25 +17,33 @@ class BadCursor(ValueError):
     """A cursor that we did not hand out for this list and this sort."""
 
     def __init__(self) -> None:
-        super().__init__("the cursor does not belong to this list: use nextCursor of its last page, with the same sort")
+        super().__init__("the cursor is not nextCursor of an earlier page of this list, with the same filters and sort")
 
 
-def encode(sort: str, key: str, document: Document) -> str:
-    """Return the cursor behind `document` in a list sorted by its field `key`."""
-    position = orjson.dumps([sort, document[key], document["_id"]])
+def encode(sort: str, key: str, document: Document, question: Any) -> str:
+    """Return the cursor behind `document` in a list sorted by its field `key`; `question`: which list, and filters."""
+    position = orjson.dumps([sort, document[key], document["_id"], _digest(question)])
     return base64.urlsafe_b64encode(position).rstrip(b"=").decode()
 
 
-def decode(sort: str, cursor: str) -> tuple[str | int, str]:
-    """Return the sort key and `_id` to go on behind; `BadCursor` when it is of another sort, or none at all."""
+def decode(sort: str, cursor: str, question: Any) -> tuple[str | int, str]:
+    """Return the sort key and `_id` to go on behind; `BadCursor` when it is of another list, filter or sort, or none.
+
+    Cursors that were handed out before they had the question in them are still read.
+    """
     try:
         position = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error) as error:
         raise BadCursor from error
     match position:
-        case [str(of), str() | int() as value, str(identifier)] if of == sort and _storable(value):
-            return value, identifier
+        case [str(of), str() | int() as value, str(identifier), *rest] if of == sort and _storable(value):
+            if rest in ([], [_digest(question)]):
+                return value, identifier
     raise BadCursor
+
+
+def _digest(question: Any) -> str:
+    return blake2b(orjson.dumps(question, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
 
 
 def _storable(value: str | int) -> bool:

@@ -108,7 +108,7 @@ class Queries:
     async def page(
         self,
         name: str,
-        where: Mapping[str, Scalar] | None = None,
+        where: Mapping[str, Any] | None = None,
         *,
         within: Mapping[str, Range] | None = None,
         sort: str | None = None,
@@ -117,20 +117,20 @@ class Queries:
     ) -> Page:
         """Return up to `limit` documents of a list; `BadSort` and `BadCursor` are the caller's mistakes.
 
-        `where`: fields and what they must be; `within`: fields and the range they must be in.
+        `where`: fields and what they must be, as MongoDB says it; `within`: fields and the range they must be in.
         """
         sort = sort or SORTS[name][0]
         if sort not in SORTS.get(name, ()) and sort not in OF_PART.get(name, ()):
             raise BadSort(SORTS.get(name, ()))
         source, (field, descending) = self._source(name), _sort_key(sort)
-        key = source.key(field)
+        key, question = source.key(field), [name, dict(where or {}), dict(within or {})]
         conditions: list[Document] = [dict(source.where), dict(where or {}), *_ranges(within or {})]
         if cursor is not None:
-            conditions.append(_behind(key, descending, *cursors.decode(sort, cursor)))
+            conditions.append(_behind(key, descending, *cursors.decode(sort, cursor, question)))
         found = await self._sorted(source, conditions, key, -1 if descending else 1, limit + 1)
         more = len(found) > limit
         documents = [source.shown(document) for document in found[:limit]]
-        return Page(documents, cursors.encode(sort, key, found[limit - 1]) if more else None)
+        return Page(documents, cursors.encode(sort, key, found[limit - 1], question) if more else None)
 
     async def history(self, order_id: str, version: int | None = None) -> list[EventMessage]:
         """Return the events of an order, oldest first, up to `version`."""

@@ -17,6 +17,7 @@ import streams.metrics as streams
 import web.metrics as web
 from ops.cli import cli
 from streams.settings import Settings
+from streams.strict import IGNORED
 from web.decided import PREFIX
 from web.queries import QUERY_ROUTES
 from web.routes import COMMAND_ROUTES
@@ -65,9 +66,21 @@ def queries_table() -> str:
     """Return a row a path that reads."""
     rows = []
     for query in QUERY_ROUTES:
-        own = ", ".join(f"`{name}`" for name in query.parameters())
+        own = ", ".join(f"`{each['name']}`" for each in query.parameters())
         rows.append(f"| `GET {query.path}` | {query.summary} | {own} |")
     return "\n".join([f"| below `{PREFIX}` | what it answers | filters and order |", "|---|---|---|", *rows])
+
+
+def ignored_table() -> str:
+    """Return a row a command with fields that are accepted and ignored."""
+    rows = [f"| {name} | {', '.join(f'`{field}`' for field in sorted(fields))} |" for name, fields in said()]
+    return "\n".join(["| command | ignored fields |", "|---|---|", *rows])
+
+
+def said() -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the commands, as people know them, with the fields of theirs that are ignored."""
+    bodies = {route.body.__name__: f"`{route.method} {route.path}`" for route in COMMAND_ROUTES if route.body}
+    yield from ((bodies.get(name, f"`{name}`"), fields) for name, fields in IGNORED.items())
 
 
 def cli_table() -> str:
@@ -101,7 +114,7 @@ def metrics_table() -> str:
     return "\n".join(["| metric | type | labels | of | meaning |", "|---|---|---|---|---|", *rows])
 
 
-CONTRACT = {"settings": settings_table, "commands": commands_table, "queries": queries_table}
+CONTRACT = {"settings": settings_table, "commands": commands_table, "queries": queries_table, "ignored": ignored_table}
 TABLES = {**CONTRACT, "cli": cli_table}
 FILES = {README: TABLES, OPERATIONS: {"metrics": metrics_table}}
 

@@ -162,7 +162,7 @@ def test_a_time_that_is_none_is_refused(time: Any) -> None:
 
 @pytest.mark.parametrize("version", [-1, 1.0, "1", True, [], {}])
 def test_an_expected_version_that_is_none_is_refused(version: Any) -> None:
-    assert refused(receive(expectedversion=version)).message == "expectedversion must be a whole number"
+    assert refused(receive(expectedversion=version)).message.startswith("expectedversion must be a whole number")
 
 
 # --- filled in

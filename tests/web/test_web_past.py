@@ -58,11 +58,11 @@ async def test_a_product_as_it_was(api: Api, unique: Unique) -> None:
         ("asOf=2001-01-01", 404, "VERSION_NOT_FOUND", "it began at"),
         ("version=0", 400, "VALIDATION_FAILED", "a whole number from 1"),
         ("version=-1", 400, "VALIDATION_FAILED", "a whole number from 1"),
-        ("version=", 400, "VALIDATION_FAILED", "a whole number from 1"),
+        ("version=", 400, "VALIDATION_FAILED", "is empty"),
         ("version=1.5", 400, "VALIDATION_FAILED", "a whole number from 1"),
         ("version=99999999999999999999", 400, "VALIDATION_FAILED", "a whole number from 1"),
         ("asOf=yesterday", 400, "VALIDATION_FAILED", "must be a time"),
-        ("asOf=", 400, "VALIDATION_FAILED", "must be a time"),
+        ("asOf=", 400, "VALIDATION_FAILED", "is empty"),
         ("version=1&asOf=2026-01-01", 400, "VALIDATION_FAILED", "either version or asOf"),
     ],
 )

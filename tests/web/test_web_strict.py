@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from system import Api
 
+from web.openapi import document
+
 Body = Callable[..., dict[str, Any]]
 Unique = Callable[[str], str]
 
@@ -90,3 +92,106 @@ async def test_what_the_earlier_system_showed_may_be_sent_back(api: Api, order: 
     assert (status, answer["data"]["id"]) == (201, number)
     status, answer, _ = await api("PUT", f"/orders/{number}/status", {"orderId": number, "status": "CANCELLED"})
     assert (status, answer["data"]["status"]) == (200, "CANCELLED")
+
+
+# --- query parameters
+
+IDS = {"orderId": "o", "shipmentId": "s", "returnId": "r", "productId": "p", "customerId": "c", "commandId": "c",
+       "aggregate": "order", "key": "k", "topic": "order-events", "messageId": "m"}  # fmt: skip
+OPERATIONS = [
+    (method.upper(), path.removeprefix("/api/v1").format_map(IDS), operation)
+    for path, operations in document()["paths"].items()
+    for method, operation in operations.items()
+    if path.startswith("/api/v1")
+]
+
+
+def queries(operation: Any) -> dict[str, Any]:
+    """Return parameter → schema."""
+    return {each["name"]: each["schema"] for each in operation.get("parameters", []) if each["in"] == "query"}
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=[f"{m} {p}" for m, p, _ in OPERATIONS])
+async def test_every_path_refuses_parameters_it_does_not_have(api: Api, method: str, path: str, operation: Any) -> None:
+    known = queries(operation)
+    for name in ("surprise", "customerId[$ne]", "$where", ""):
+        said = (await errors_of(api, method, f"{path}?{name}=1"))[name]
+        assert said.startswith(f"unknown parameter `{name}`")
+    for name, schema in known.items():
+        assert "is empty" in (await errors_of(api, method, f"{path}?{name}="))[name]
+        assert "is empty" in (await errors_of(api, method, f"{path}?{name}"))[name]
+        unlike = name.upper() + "_"
+        assert f"did you mean `{name}`?" in (await errors_of(api, method, f"{path}?{unlike}=1"))[unlike]
+        twice = "&".join([f"{name}=1"] * (51 if schema.get("type") == "array" else 2))
+        assert "times; give" in (await errors_of(api, method, f"{path}?{twice}"))[name]
+        if allowed := schema.get("items", schema).get("enum"):
+            assert allowed[0] in (await errors_of(api, method, f"{path}?{name}=FLYING"))[name]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
+async def test_the_documents_take_no_parameters(api: Api, path: str) -> None:
+    async with api.session.get(path, params={"format": "yaml"}) as response:
+        assert (response.status, list((await response.json())["errors"])) == (400, ["format"])
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/api-docs", "/static/app.js"])
+async def test_pages_and_probes_take_what_browsers_and_tools_send(api: Api, path: str) -> None:
+    async with api.session.get(path, params={"utm_source": "x"}) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/orders?customerid=x", "customerid: unknown parameter `customerid`: did you mean `customerId`?"),
+        ("/orders?status=FLYING", "status: must be one of REGISTERED, PARTIALLY_SHIPPED, SHIPPED, PARTIALLY_DELIVERED, "
+                                  "DELIVERED, CANCELLED, not 'FLYING'"),
+        ("/orders?status=SHIPPED,DELIVERED", "not 'SHIPPED,DELIVERED'"),
+        ("/orders?allocationStatus=allocated", "must be one of PENDING, ALLOCATED,"),
+        ("/inventory?status=SHIPPED", "must be one of AVAILABLE, OUT_OF_STOCK, DISCONTINUED, not 'SHIPPED'"),
+        ("/orders?page=2", "unknown parameter `page`: did you mean `cursor`?"),
+        ("/orders?limit=5&limit=6", "limit: is given 2 times; give it once"),
+        ("/orders/o?version=1&version=2", "version: is given 2 times; give it once"),
+        ("/letters?kind=invalid&cursor=order/x", "cursor: is for parked letters"),
+        ("/events?types=OrderPlaced&types=Nope", "types: there is no Nope"),
+        ("/events?aggregate=orders", "aggregate: must be one of order, inventory, not 'orders'"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_with_a_query_is_said(api: Api, path: str, sentence: str) -> None:
+    status, answer, _ = await api("GET", path)
+    assert (status, answer["error"]) == (400, "VALIDATION_FAILED")
+    assert sentence in answer["message"]
+
+
+async def test_a_repeated_filter_means_any_of_its_values(api: Api, unique: Unique) -> None:
+    product, ada, bob, eve = unique("boots"), unique("ada"), unique("bob"), unique("eve")
+    orders = {customer: (await api.place((product, 1), customerId=customer))["id"] for customer in (ada, bob, eve)}
+    await api("DELETE", f"/orders/{orders[bob]}")
+    await api.order(orders[bob], lambda found: found["status"] == "CANCELLED")
+    for order_id in orders.values():
+        await api.order(order_id)
+
+    async def found(query: str) -> set[str]:
+        status, answer, _ = await api("GET", f"/orders?{query}")
+        assert status == 200, answer
+        return {each["customerId"] for each in answer["data"]}
+
+    both = f"customerId={ada}&customerId={bob}"
+    assert await found(both) == {ada, bob}
+    assert await found(f"{both}&customerId={ada}") == {ada, bob}
+    assert await found(f"{both}&status=SHIPPED&status=CANCELLED") == {bob}
+    assert await found(f"{both}&status=CANCELLED&status=REGISTERED") == {ada, bob}
+
+
+async def test_a_cursor_is_for_the_filters_it_came_with(api: Api, unique: Unique) -> None:
+    customer, product = unique("ada"), unique("boots")
+    for _ in range(3):
+        await api.order((await api.place((product, 1), customerId=customer))["id"])
+    _, first, _ = await api("GET", f"/orders?customerId={customer}&limit=2")
+    cursor = first["nextCursor"]
+    _, second, _ = await api("GET", f"/orders?customerId={customer}&limit=5&cursor={cursor}")
+    assert (len(first["data"]), len(second["data"]), second["nextCursor"]) == (2, 1, None)
+    for other in ("", f"customerId={unique('bob')}&", f"customerId={customer}&status=REGISTERED&"):
+        errors = await errors_of(api, "GET", f"/orders?{other}cursor={cursor}")
+        assert errors == {"cursor": "must be nextCursor of an earlier answer to the same question"}
+    assert "cursor" in await errors_of(api, "GET", f"/customers/{customer}/orders?cursor={cursor}")

@@ -80,7 +80,7 @@ class Hub:
                     async for chunk, reached in self._older(listener.wanted, position):
                         position = reached
                         yield chunk
-        if listener.wanted.customer is not None:
+        if listener.wanted.customers:
             await self.customers.look_up(recent.events)
         # no await from here on, so that nothing falls between
         self.listeners.add(listener)
@@ -119,7 +119,7 @@ class Hub:
             own = Recent(self.settings.partitions, reader.position)
             while not self.recent.has(reader.position):
                 events = self._decoded(await reader.next())
-                if wanted.customer is not None:
+                if wanted.customers:
                     await self.customers.look_up(events)
                 sent = [own.add(event) for event in events]
                 own.position = list(reader.position)
@@ -183,7 +183,7 @@ class Hub:
             await self.customers.look_up(events)
         except PyMongoError as error:
             log.warning("customers of live events cannot be looked up: %r", error)
-            self.listeners.close_where(lambda wanted: wanted.customer is not None, "the read models are away")
+            self.listeners.close_where(lambda wanted: bool(wanted.customers), "the read models are away")
 
     def _decoded(self, fetched: Sequence[tuple[int, list[Any]]]) -> list[LiveEvent]:
         found = []

@@ -13,20 +13,20 @@ QUEUE_BYTES = 1 << 20  # that wait for one listener; a slower one is cut off
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a listener asks for; empty sets and None ask for all."""
+    """What a listener asks for: of each, any of these; empty sets ask for all."""
 
     types: frozenset[str] = frozenset()
-    aggregate: str | None = None  # `order` or `inventory`
-    subject: str | None = None  # the id of one order or product
-    customer: str | None = None
+    aggregates: frozenset[str] = frozenset()  # `order`, `inventory`
+    subjects: frozenset[str] = frozenset()  # ids of orders and products
+    customers: frozenset[str] = frozenset()
 
     def takes(self, event: LiveEvent, customer: str | None) -> bool:
         """Say whether it asks for `event`, which is about an order of `customer`."""
         return (
             (not self.types or event.type in self.types)
-            and (self.aggregate is None or event.aggregate == self.aggregate)
-            and (self.subject is None or self.subject in (event.subject, event.order_id))
-            and (self.customer is None or customer == self.customer)
+            and (not self.aggregates or event.aggregate in self.aggregates)
+            and (not self.subjects or event.subject in self.subjects or event.order_id in self.subjects)
+            and (not self.customers or customer in self.customers)
         )
 
 
@@ -96,7 +96,7 @@ class Listeners:
 
     def ask_for_customers(self) -> bool:
         """Say whether anybody asks for the events of one customer."""
-        return any(wanted.customer is not None for wanted in self._groups)
+        return any(wanted.customers for wanted in self._groups)
 
     def close(self, reason: str) -> None:
         """Close all of them."""

@@ -1,6 +1,7 @@
 /* The API: answers' data, or a Problem with what the API says; reads see this page's own writes. */
 
 const BASE = "/api/v1";
+const WAITS = /^\/(orders|inventory|customers|work-queue)/; // what waits for a Consistency-Token
 const tokens = []; // of this page's newest commands
 let authorization = sessionStorage.getItem("token");
 
@@ -53,5 +54,5 @@ export const send = async (method, path, body) => (await ask(method, path, body)
 export const id = encodeURIComponent;
 
 function withStale(path) {
-  return tokens.length ? `${path}${path.includes("?") ? "&" : "?"}on_timeout=stale` : path;
+  return tokens.length && WAITS.test(path) ? `${path}${path.includes("?") ? "&" : "?"}on_timeout=stale` : path;
 }

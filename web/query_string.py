@@ -1,0 +1,71 @@
+"""Query strings, checked against the OpenAPI document: a parameter that it does not list is refused, never ignored.
+
+A parameter whose schema is an array may be repeated, and means any of its values; every other one may be given once.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from aiohttp import web
+
+from streams.spelling import LONGEST, unknown
+
+from .decided import PREFIX
+from .errors import invalid
+from .openapi import document
+from .schemas import Schema
+
+MOST_NAMED = 10  # wrong parameters that an answer names
+DOCUMENTS = ("/openapi.json", "/asyncapi.json")
+Listed = Mapping[str, Schema]  # parameter → its schema
+
+
+@lru_cache(maxsize=1)
+def _listed() -> Mapping[tuple[str, str], Listed]:
+    """Return (method, path) → its query parameters; pages, probes and metrics take whatever browsers and tools send."""
+    found: dict[tuple[str, str], Listed] = {("GET", path): {} for path in DOCUMENTS}
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items() if path.startswith(PREFIX) else ():
+            parameters = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
+            found[method.upper(), path] = {each["name"]: each["schema"] for each in parameters}
+    return found
+
+
+def check_query(request: web.Request) -> None:
+    """Refuse unknown, repeated and empty parameters, and values that a parameter cannot have, with a 400."""
+    resource = request.match_info.route.resource
+    if not request.rel_url.raw_query_string or resource is None:
+        return
+    method = "GET" if request.method == "HEAD" else request.method
+    if (listed := _listed().get((method, resource.canonical))) is None:
+        return
+    errors: dict[str, str] = {}
+    for name in dict.fromkeys(request.query):
+        if (problem := _problem(name, request.query.getall(name), listed)) is not None:
+            errors[name[:LONGEST]] = problem
+        if len(errors) == MOST_NAMED:
+            break
+    if errors:
+        raise invalid(errors)
+
+
+def _problem(name: str, values: list[str], listed: Listed) -> str | None:
+    if (schema := listed.get(name)) is None:
+        return unknown("parameter", name, listed)
+    if schema.get("type") != "array":
+        if len(values) > 1:
+            return f"is given {len(values)} times; give it once"
+    elif len(values) > (most := schema["maxItems"]):
+        return f"is given {len(values)} times; give at most {most}"
+    allowed = schema.get("items", schema).get("enum")
+    for value in values:
+        if not value:
+            return "is empty; give a value, or leave it out"
+        if allowed is not None and value not in allowed:
+            return f"must be {_or(allowed)}, not {value!r:.80}"
+    return None
+
+
+def _or(allowed: list[Any]) -> str:
+    return allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
