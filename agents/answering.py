@@ -9,6 +9,7 @@ from domain.message import MAX_ID, Event
 from streams import faults
 from streams.codec import BadMessage
 from streams.codec import Position as At
+from streams.expected import holds, shown
 from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, Outcome, derived_id, event_id, instant_of
 from streams.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
@@ -65,8 +66,8 @@ class Answering:
         self, command: CommandMessage, entry: Any, partition: int, changes: Changes[Any], writes: list[Write]
     ) -> tuple[Any, Answer]:
         version = entry.version if entry is not None else 0
-        if command.expected_version is not None and command.expected_version != version:
-            raise StaleVersion(expected=command.expected_version, version=version)
+        if (expected := command.expected_version) is not None and not holds(expected, version):
+            raise StaleVersion(expected=shown(expected), version=version)
         events, state = self.kind.decide(command.command, entry, changes, command.key)
         for sequence, event in enumerate(events, version + 1):
             writes.append(self._event(command, event, sequence, partition))

@@ -176,9 +176,18 @@ class StaleQuantity(Conflict):
 
 
 class StaleVersion(Conflict):
-    """Somebody else changed the aggregate first."""
+    """The aggregate is not at the version the command is for: another client changed it first."""
 
     sentence = "expected version {expected}, it is at {version}"
+
+    @property
+    def message(self) -> str:
+        """The sentence a person reads; version 0 is that of an aggregate that does not exist."""
+        if self.details["version"] == 0:
+            return "it does not exist"
+        if self.details["expected"] == 0:
+            return f"it exists already, at version {self.details['version']}"
+        return super().message
 
 
 class TotalMismatch(Rejection):

@@ -12,6 +12,7 @@ from domain.message import MAX_ID, MAX_VERSION, Command, Event, Id, instant
 
 from .cloudevents import USUAL, Headers, checked, envelope_of, json_object
 from .cloudevents import BadMessage as BadMessage
+from .expected import Expected, expected_of
 from .messages import CommandMessage, EventMessage, derived_id, instant_of
 from .strict import field_errors, fields_at, read
 
@@ -147,10 +148,11 @@ def _time(envelope: Mapping[str, Any], timestamp: float) -> str:
         raise BadMessage("INVALID_MESSAGE", f"time: {error}", envelope) from error
 
 
-def _version(version: Any, envelope: Mapping[str, Any]) -> int:
-    if type(version) is int and 0 <= version <= MAX_VERSION:
-        return version
-    raise BadMessage("INVALID_MESSAGE", f"expectedversion must be a whole number up to {MAX_VERSION}", envelope)
+def _version(version: Any, envelope: Mapping[str, Any]) -> Expected:
+    if (expected := expected_of(version)) is not None:
+        return expected
+    sentence = f'expectedversion must be a whole number up to {MAX_VERSION}, several as in "3, 4", or "*"'
+    raise BadMessage("INVALID_MESSAGE", sentence, envelope)
 
 
 @dataclass

@@ -11,6 +11,8 @@ import uuid_utils
 from domain.frozen import frozen
 from domain.message import Command, Event
 
+from .expected import Expected
+
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
 NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of ids derived from parts
 EVENT_IDS = uuid_utils.UUID("b1b5f2a4-2f0e-5d7c-9c39-6d1a1f7f2e60")
@@ -69,7 +71,7 @@ class CommandMessage:
     source: str
     correlation_id: str
     causation_id: str | None = None
-    expected_version: int | None = None
+    expected_version: Expected | None = None
 
     @property
     def type(self) -> str:

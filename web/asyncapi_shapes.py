@@ -20,7 +20,9 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
         "causationid": {**_WHO, "description": "The message that caused this one."},
     }
     if schema_version is None:
-        properties["expectedversion"] = {**COUNT, "description": "Refused when the aggregate has another version."}
+        sentence = 'Refused when the aggregate has another version: 3; "3, 4": one of these; 0: none yet; "*": any.'
+        either = [COUNT, {"type": "string", "pattern": r"^(\*|[0-9]{1,16}( *, *[0-9]{1,16})*)$"}]
+        properties["expectedversion"] = {"anyOf": either, "description": sentence}
     else:
         properties["sequence"] = {"type": "integer", "minimum": 1, "description": "The aggregate's version after it."}
         properties["schemaversion"] = {"const": schema_version}

@@ -16,12 +16,13 @@ from domain.orders import OrderCommand, identified
 from streams.messages import Aggregate, CommandMessage, now
 from streams.strict import read
 
+from .conditions import expected_version
 from .decided import decided
 from .earlier import Tries
 from .errors import invalid, invalid_model
 from .idempotency import Executed, executed, keyed
 from .models import OrderRequest
-from .requests import CORRELATION, Preference, expected_version, identifier, json_body, path_ids
+from .requests import CORRELATION, Preference, identifier, json_body, path_ids
 from .services import SERVICES
 from .submit import submit
 

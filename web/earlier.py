@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from projections.commands import outcome_of
+from streams.expected import EXISTS
 from streams.messages import CommandMessage, Outcome, derived_id
 from streams.topics import COMMAND_OUTCOMES
 
@@ -47,7 +48,7 @@ def number_of(command_id: str, attempt: str) -> int | None:
 
 def continues(message: CommandMessage, outcome: Outcome) -> bool:
     """Return whether another attempt follows `outcome`: stock has not answered, and the client named no version."""
-    return outcome.code == "ALLOCATION_PENDING" and message.expected_version is None
+    return outcome.code == "ALLOCATION_PENDING" and message.expected_version in (None, EXISTS)
 
 
 async def earlier(services: Services, message: CommandMessage, first: int = 0) -> tuple[int, Outcome | None]:

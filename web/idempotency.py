@@ -19,9 +19,10 @@ from streams.faults import fault
 from streams.messages import CommandMessage, Outcome, new_id
 
 from .answers import raw_response
+from .conditions import condition_of
 from .earlier import FIRST_TRY, Tries
 from .errors import Problem, problem_of
-from .requests import CORRELATION, condition_of, identifier, single
+from .requests import CORRELATION, identifier, single
 from .services import SERVICES
 
 KEPT_HEADERS = ("Location", "Consistency-Token")

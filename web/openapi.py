@@ -147,7 +147,7 @@ def _query(route: QueryRoute) -> Schema:
     schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
     operation["responses"] = {"200": _answer("Found.", schema), **refusals(OF_QUERIES)}
     if not route.many and not route.ask:
-        operation["responses"]["304"] = {"description": "It is as If-None-Match says."}
+        operation["responses"] |= {"304": {"description": "It is as If-None-Match says."}, **refusals((412,))}
     return operation
 
 

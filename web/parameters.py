@@ -46,8 +46,9 @@ COMMAND_HEADERS = [
     in_header("Idempotency-Key",
               "Same key, same request: same answer, nothing done twice, for 7 days; after a 202 the outcome.",
               IDENTIFIER),
-    in_header("If-Match", 'The version seen, as in the ETag: `"3"`. 412 when there is a newer one.',
-              {"type": "string", "pattern": r'^(\*|"[0-9]{1,18}")$'}),
+    in_header("If-Match", 'The versions it is for, as in the ETag: `"3"` or `"3", "4"`; `*`: it must exist. Else 412.',
+              {"type": "string", "pattern": r'^(\*|"[0-9]{1,15}"(, "[0-9]{1,15}")*)$'}),
+    in_header("If-None-Match", "`*`: it must not exist yet. Else 412.", {"const": "*"}),
     in_header("Prefer", "`respond-async`: 202 at once. `wait=2`: wait no longer than so many seconds."),
     in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id.", MAYBE_EMPTY),
 ]  # fmt: skip
@@ -57,7 +58,10 @@ CONSISTENCY = [
         "on_timeout", "`stale`: answer as it is instead of 504, marked `Consistency: stale`.", {"enum": ["stale"]}
     ),
 ]
-GET_HEADERS = [in_header("If-None-Match", "The ETag seen; 304 when nothing has changed.")]
+GET_HEADERS = [
+    in_header("If-None-Match", "The ETags seen; 304 when it is still at one of them."),
+    in_header("If-Match", "The ETags wanted; 412 when it is at none of them."),
+]
 LISTING = [
     in_query("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
     in_query("cursor", "`nextCursor` of the page before."),

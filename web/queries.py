@@ -12,6 +12,7 @@ from projections.mongo.indexes import REFUSED
 from projections.mongo.queries import SORTS, BadCursor, BadSort
 
 from .answers import answer, page
+from .conditions import check_version
 from .consistency import consistent
 from .errors import invalid, missing
 from .explain import explained
@@ -85,7 +86,7 @@ class QueryRoute:
             raise missing(self.schema, identifier)
         document, version = found
         tag = f'"{version}"'
-        if request.headers.get("If-None-Match") in (tag, f"W/{tag}"):
+        if check_version(request, version):
             return web.Response(status=304, headers={"ETag": tag, **marks})
         return answer(document, headers={"ETag": tag, **marks})
 

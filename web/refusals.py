@@ -8,7 +8,7 @@ REFUSALS = {
     401: ("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED"),
     404: ("NotFound", "There is no such thing.", "ORDER_NOT_FOUND"),
     409: ("Conflict", "It does not fit what is there now.", "ALLOCATION_PENDING"),
-    412: ("Stale", "The aggregate has another version than If-Match says.", "STALE_VERSION"),
+    412: ("Stale", "It is not at a version that If-Match or If-None-Match allows.", "STALE_VERSION"),
     413: ("TooLarge", "The body is too large.", "BODY_TOO_LARGE"),
     415: ("NotJson", "The body is not JSON.", "UNSUPPORTED_MEDIA_TYPE"),
     422: ("Refused", "The request is understood, and the rules say no.", "INVALID_STATUS_TRANSITION"),

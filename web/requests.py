@@ -1,4 +1,4 @@
-"""What a request says: its body, its ids, its conditions and its wishes."""
+"""What a request says: its body, its ids and its wishes."""
 
 import re
 from collections.abc import Mapping
@@ -15,9 +15,7 @@ from domain.message import MAX_ID, Id, instant
 from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
-VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
 NUMBER = re.compile(r"[0-9]{1,19}")  # any of 64 bits; more digits are not even converted
-CONDITIONS = ("If-Match", "If-None-Match")
 WAIT = re.compile(r"wait=([0-9]{1,6})")
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
@@ -80,21 +78,6 @@ def single(headers: CIMultiDictProxy[str], name: str) -> str | None:
     if len(sent) > 1:
         raise invalid({name: "was sent more than once"})
     return sent[0] if sent else None
-
-
-def condition_of(headers: CIMultiDictProxy[str]) -> str:
-    """Return the preconditions of a request, to compare it with another one."""
-    return "\n".join(f"{name}: {each}" for name in CONDITIONS for each in headers.getall(name, []))
-
-
-def expected_version(headers: Mapping[str, str]) -> int | None:
-    """Return the version the client has seen (`If-Match: "3"`); `*` asks for none in particular."""
-    sent = headers.get("If-Match")
-    if sent is None or sent == "*":
-        return None
-    if found := VERSION.fullmatch(sent.strip()):
-        return int(found[1] or found[2])
-    raise invalid({"If-Match": 'must be one version, as in the ETag: "3"'})
 
 
 def time(query: Mapping[str, str], name: str) -> str | None:

@@ -307,7 +307,7 @@ def test_an_expected_version_must_hold(desk: Desk, expected: int | None, accepte
     assert desk.entry().version == (3 if accepted else 2)
 
 
-@pytest.mark.parametrize("expected", [2**53, 2**63, 2**64 - 1, 2**70, -1, 1.0, "2", True])
+@pytest.mark.parametrize("expected", [2**53, 2**63, 2**64 - 1, 2**70, -1, 1.0, "-1", "1,,2", "*, 2", str(2**60), True])
 def test_a_version_that_no_store_has_is_refused(desk: Desk, expected: object) -> None:
     """It would stand in the outcome's details, which MongoDB keeps."""
     outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
@@ -317,6 +317,25 @@ def test_a_version_that_no_store_has_is_refused(desk: Desk, expected: object) ->
 @pytest.mark.parametrize("handled", [2**53, 2**64 - 1, -1])
 def test_a_retry_that_counts_beyond_what_is_stored_is_refused(desk: Desk, handled: int) -> None:
     assert desk.tell("RetryLetters", {"handled": handled})["data"]["code"] == "INVALID_COMMAND"
+
+
+@pytest.mark.parametrize(
+    ("expected", "accepted"), [("*", True), ("2", True), ("1, 2,3", True), ("1,3", False), ("0", False), ("1", False)]
+)
+def test_any_of_several_versions_may_hold(desk: Desk, expected: str, accepted: bool) -> None:
+    desk.tell("ReceiveStock", {"quantity": 1})
+    desk.tell("ReceiveStock", {"quantity": 1})
+    outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
+    assert outcome["status"] == ("accepted" if accepted else "rejected")
+    assert accepted or outcome["code"] == "STALE_VERSION"
+
+
+@pytest.mark.parametrize(("expected", "told"), [("*", "*"), ("1, 2", [1, 2]), (1, 1)])
+def test_what_does_not_exist_is_at_no_version(desk: Desk, expected: object, told: object) -> None:
+    outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
+    assert (outcome["code"], outcome["message"]) == ("STALE_VERSION", "it does not exist")
+    assert outcome["details"] == {"expected": told, "version": 0}
+    assert desk.entry() is None
 
 
 def test_what_does_not_exist_is_at_version_zero(desk: Desk) -> None:

@@ -160,7 +160,7 @@ def test_a_time_that_is_none_is_refused(time: Any) -> None:
     assert bad.message.startswith("time: ")
 
 
-@pytest.mark.parametrize("version", [-1, 1.0, "1", True, [], {}])
+@pytest.mark.parametrize("version", [-1, 1.0, "one", "1 2", "", True, [], [1], {}])
 def test_an_expected_version_that_is_none_is_refused(version: Any) -> None:
     assert refused(receive(expectedversion=version)).message.startswith("expectedversion must be a whole number")
 

@@ -31,6 +31,64 @@ async def test_what_has_not_changed_is_304(api: Api, unique: Unique) -> None:
     assert (await api("GET", f"/inventory/{product}", headers={"If-None-Match": '"0"'}))[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ('W/"1"', 304),
+        ('"0", "1"', 304),
+        ('"abc", W/"1"', 304),
+        ("*", 304),
+        ("1", 304),
+        ('"2", "3"', 200),
+        ('"abc"', 200),
+    ],
+)
+async def test_any_tag_of_a_list_may_be_the_one_a_client_has(api: Api, unique: Unique, sent: str, status: int) -> None:
+    product = unique("p")
+    await api.stock(product, 5)
+    headers = {"Consistency-Token": token("inventory", product, 1), "If-None-Match": sent}
+    assert (await api("GET", f"/inventory/{product}", headers=headers))[0] == status
+
+
+async def test_reading_with_if_match_is_412_when_it_is_at_another_version(api: Api, unique: Unique) -> None:
+    product = unique("p")
+    await api.stock(product, 5)
+    now = {"Consistency-Token": token("inventory", product, 1)}
+    for sent, status in (('"1"', 200), ('"7", "1"', 200), ("*", 200), ('"2"', 412), ('W/"1"', 412), ("x", 400)):
+        found = await api("GET", f"/inventory/{product}", headers={**now, "If-Match": sent})
+        assert found[0] == status, sent
+    assert (await api("GET", f"/inventory/{product}?version=1", headers={"If-Match": '"1"'}))[0] == 200
+
+
+async def test_a_command_may_be_for_several_versions(api: Api, unique: Unique) -> None:
+    path = f"/inventory/{unique('p')}"
+    await api("PUT", path, {"quantity": 5})
+    fits = await api("POST", f"{path}/receive", {"quantity": 1}, headers={"If-Match": '"1", "3"'})
+    stale = await api("POST", f"{path}/receive", {"quantity": 1}, headers={"If-Match": '"1", "3"'})
+    weak = await api("POST", f"{path}/receive", {"quantity": 1}, headers={"If-Match": 'W/"2"'})
+    assert (fits[0], stale[0], weak[0]) == (200, 412, 412)
+    assert {"expected": [1, 3], "version": 2}.items() <= stale[1]["details"].items()
+    assert weak[1]["error"] == "STALE_VERSION"
+
+
+async def test_a_star_asks_that_it_exists(api: Api, unique: Unique) -> None:
+    path, exists = f"/inventory/{unique('p')}", {"If-Match": "*"}
+    absent = await api("PUT", path, {"quantity": 5}, headers=exists)
+    assert (absent[0], absent[1]["error"], absent[1]["message"]) == (412, "STALE_VERSION", "it does not exist")
+    assert (await api("PUT", path, {"quantity": 5}))[0] == 200
+    assert (await api("PUT", path, {"quantity": 6}, headers=exists))[0] == 200
+
+
+async def test_create_only_is_412_when_it_exists(api: Api, unique: Unique, order: Body) -> None:
+    create, path = {"If-None-Match": "*"}, f"/inventory/{unique('p')}"
+    made, again = [await api("PUT", path, {"quantity": 5}, headers=create) for _ in range(2)]
+    assert (made[0], again[0], again[1]["error"], again[1]["details"]["version"]) == (200, 412, "STALE_VERSION", 1)
+    body = order(unique("p"), orderId=unique("o"))
+    placed, twice = [await api("POST", "/orders", body, headers=create) for _ in range(2)]
+    assert (placed[0], twice[0]) == (201, 412)
+    assert (await api("POST", "/orders", body))[0] == 201  # the same content without the condition: as it was answered
+
+
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0"])
 async def test_who_does_not_wait_gets_202_and_where_the_outcome_will_be(
     api: Api, unique: Unique, order: Body, prefer: str

@@ -1,23 +1,56 @@
 """What headers and parameters say."""
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from web.conditions import expected_version
 from web.consistency import parse, token
 from web.errors import Problem
 from web.queries import limit
-from web.requests import Preference, expected_version, identifier
+from web.requests import Preference, identifier
 
 
-@pytest.mark.parametrize(("sent", "version"), [('"3"', 3), ("3", 3), ('W/"3"', 3), ("*", None), ("", None)])
-def test_if_match_names_a_version(sent: str, version: int | None) -> None:
-    assert expected_version({"If-Match": sent} if sent else {}) == version
+def headers(*sent: tuple[str, str]) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict(sent))
 
 
-@pytest.mark.parametrize("sent", ['"x"', '"1", "2"', "-1", '"1', "٣", "9" * 19])
+@pytest.mark.parametrize(
+    ("sent", "version"),
+    [('"3"', 3), ("3", 3), ("*", "*"), (' "3" ', 3), ('"3", "4"', "3, 4"), ('"4","3"', "3, 4"), ("3, 4", "3, 4"),
+     ('"3",, "3",', 3), ('W/"3", "4"', 4), ('"0"', 0)],
+)  # fmt: skip
+def test_if_match_names_versions(sent: str, version: int | str) -> None:
+    assert expected_version(headers(("If-Match", sent))) == version
+
+
+def test_no_condition_asks_for_no_version() -> None:
+    assert expected_version(headers()) is None
+
+
+def test_the_lines_of_a_header_are_one_list() -> None:
+    assert expected_version(headers(("If-Match", '"3"'), ("If-Match", '"4"'))) == "3, 4"
+
+
+@pytest.mark.parametrize("sent", ['"x"', "-1", '"1', "٣", "x", "", '"1" "2"', '*, "1"', 'w/"1"', '"1", "abc"'])
 def test_if_match_that_names_no_version_is_refused(sent: str) -> None:
     with pytest.raises(Problem) as error:
-        expected_version({"If-Match": sent})
-    assert error.value.status == 400
+        expected_version(headers(("If-Match", sent)))
+    assert (error.value.status, list(error.value.errors or ())) == (400, ["If-Match"])
+
+
+@pytest.mark.parametrize("sent", ['W/"3"', 'W/"3", W/"4"', f'"{"9" * 18}"', "9" * 40])
+def test_a_weak_tag_and_a_version_that_cannot_be_never_match(sent: str) -> None:
+    with pytest.raises(Problem) as error:
+        expected_version(headers(("If-Match", sent)))
+    assert (error.value.status, error.value.code) == (412, "STALE_VERSION")
+
+
+def test_if_none_match_of_a_command_is_to_create() -> None:
+    assert expected_version(headers(("If-None-Match", "*"))) == 0
+    for sent in ([("If-None-Match", '"3"')], [("If-None-Match", "*"), ("If-Match", '"3"')]):
+        with pytest.raises(Problem) as error:
+            expected_version(headers(*sent))
+        assert (error.value.status, list(error.value.errors or ())) == (400, ["If-None-Match"])
 
 
 @pytest.mark.parametrize(
@@ -26,8 +59,7 @@ def test_if_match_that_names_no_version_is_refused(sent: str) -> None:
      ("wait=0", False, 0), ("return=minimal", False, 5)],
 )  # fmt: skip
 def test_prefer_bounds_the_wait(sent: str | None, asynchronous: bool, seconds: float) -> None:
-    headers = {} if sent is None else {"Prefer": sent}
-    assert Preference.of(headers, 5.0) == Preference(asynchronous, seconds)
+    assert Preference.of({} if sent is None else {"Prefer": sent}, 5.0) == Preference(asynchronous, seconds)
 
 
 @pytest.mark.parametrize("aggregate_id", ["o-1", "a:b", "a/b c", "ü" * 128])
