@@ -4,6 +4,7 @@ One loop for both aggregates; what is theirs is an `AggregateKind`.
 """
 
 from collections.abc import Container, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -18,7 +19,7 @@ from streams.letters import LETTER_COMMANDS
 from streams.messages import CONTENT_TYPE, CommandMessage, instant_of
 from streams.partitions import partition_of
 from streams.settings import Settings
-from streams.transactions import Write
+from streams.transactions import TOO_LARGE, Write
 from streams.transport import Fetch, Part
 from streams.unreadable import CannotRead, Unreadable
 from tables.entries import Position, position_key
@@ -28,11 +29,13 @@ from .answering import PROCESS_MANAGER as PROCESS_MANAGER
 from .answering import Answering, given_id, given_type
 from .decided import Decided as Decided
 from .kind import AggregateKind as AggregateKind
-from .letter import BEHIND, FAILED, failed, letter_of
+from .letter import BEHIND, FAILED, failed, letter_of, without_value
 from .letters import Parking, QueueFull
+from .portions import Event, Refusal, Resort
 from .retrying import Retrying, is_about_letters
 from .traces import deciding
 
+MESSAGE_TOO_LARGE, REFUSED_BY_KAFKA = "MESSAGE_TOO_LARGE", "REFUSED_BY_KAFKA"  # codes
 UNREAD = "unread"  # the type of a command that could not be read
 ACCEPTED, REPEATED, PARKED, FORWARDED = "accepted", "repeated", "parked", "forwarded"  # outcomes, as they are counted
 
@@ -49,9 +52,10 @@ class Deciding:
         kind: AggregateKind,
         table: PartitionedTable,
         topic_ids: Mapping[str, str],
-        skipped: Container[tuple[str, int, int]] = (),  # (topic, partition, offset)
+        skipped: Container[Event] = (),
+        refusals: Mapping[Event, Refusal] = MappingProxyType({}),
     ) -> None:
-        self.skipped = skipped
+        self.skipped, self.refusals = skipped, refusals
         self.settings, self.kind, self.table, self.topic_ids = settings, kind, table, topic_ids
         self.types: Mapping[str, type[Command]] = {**kind.types, **LETTER_COMMANDS}
         self.answering = Answering(settings, kind)
@@ -80,7 +84,8 @@ class Deciding:
                         decided.stops[tp] = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {stop}"
                     part.records = [each for each in part.records if each.offset < record.offset]
                     break
-        self.parking.remind(changes, decided)
+        if not self.refusals:  # a reminder is nothing that the record leads to
+            self.parking.remind(changes, decided)
         if part.ended - 1 > handled:
             changes.put(position_key(tp.topic), Position(part.ended - 1, self.topic_ids[tp.topic]))
         decided.writes += [Write(self.changelog, tp.partition, key, value) for key, value in changes.encode()]
@@ -88,23 +93,53 @@ class Deciding:
 
     def _handle(self, record: ConsumerRecord, changes: Changes[Any], decided: Decided) -> None:
         at = At(record.topic, record.partition, record.offset, record.timestamp / 1000, record.key)
+        refusal = self.refusals.get((record.topic, record.partition, record.offset)) if self.refusals else None
         try:
             command = decode_command(record.value, at, self.types, self.kind.id_field, record.headers)
         except BadMessage as bad:
             if isinstance(record, Unreadable):
                 self._pass(record, decided)
             else:
-                self._refuse(record, at, bad, decided)
+                self._refuse(record, at, bad, decided, refusal)
             return
         except Exception as bug:  # ours: the message may be as good as any
             self._park_unread(record, at, bug, changes, decided)
             return
         if faults.ARMED:
             faults.fault("decoded")
+        if refusal is not None and refusal.resort is not Resort.SINGLY:
+            self._handle_refused(record, at, command, refusal, changes, decided)
+            return
         outcome = self._outcome(record, command, changes, decided)
         decided.commands[command.type, outcome] += 1
         if traces.ON is not None:
             decided.spans += deciding(traces.ON, record, command, outcome)
+
+    def _handle_refused(
+        self,
+        record: ConsumerRecord,
+        at: At,
+        command: CommandMessage,
+        refusal: Refusal,
+        changes: Changes[Any],
+        decided: Decided,
+    ) -> None:
+        """Handle a command although Kafka refuses what it leads to."""
+        if is_about_letters(command.command):
+            self.retrying.obey(command, record.partition, changes, decided, refusal)
+            return
+        key = self.kind.key(command.key)
+        elsewhere = key not in changes and self._belongs(command.key) != record.partition
+        if elsewhere or refusal.resort is Resort.REJECTED:
+            code = MESSAGE_TOO_LARGE if refusal.why.code in TOO_LARGE else REFUSED_BY_KAFKA
+            sentence = f"Kafka refuses what this command leads to: {refusal.why}"
+            envelope = {"id": command.id, "type": command.type, "correlationid": command.correlation_id}
+            self._refuse(record, at, BadMessage(code, sentence, envelope), decided, refusal)
+            return
+        self.parking.make_room(record.partition, changes, decided)
+        letter = failed(letter_of(record, command.id, command.type), refusal.why)
+        self.parking.park(letter, command.key, changes, decided)
+        decided.commands[command.type, PARKED] += 1
 
     def _pass(self, record: Unreadable, decided: Decided) -> None:
         """Raise `CannotRead`, unless an operator said to skip this batch: nobody knows how many commands it holds."""
@@ -176,9 +211,15 @@ class Deciding:
             self.parking.park(letter, aggregate_id, changes, decided)
             decided.commands[UNREAD, PARKED] += 1
 
-    def _refuse(self, record: ConsumerRecord, at: At, bad: BadMessage, decided: Decided) -> None:
+    def _refuse(
+        self, record: ConsumerRecord, at: At, bad: BadMessage, decided: Decided, refusal: Refusal | None = None
+    ) -> None:
+        """Refuse what is no command; with as few words as can be where Kafka would not take more."""
         command_id, command_type = given_id(bad.envelope, at), given_type(bad.envelope)
         letter = letter_of(record, command_id, command_type, bad.code, bad.message)
+        if refusal is not None and refusal.resort is not Resort.SINGLY:
+            bad.details = {}
+            letter = without_value(letter)
         decided.writes.append(self.answering.refusal(at, bad))
         self.parking.record(decided, "invalid", letter, None, instant_of(at.timestamp))
         known = command_type if command_type is not None and command_type in self.types else UNREAD

@@ -22,6 +22,7 @@ from tables.positions import positions_table
 
 from .deciding import PROCESS_MANAGER, Decided
 from .metrics import timed
+from .portions import Refusal, Resort
 from .skips import Event
 from .traces import managing
 from .worker import ProcessingWorker
@@ -30,8 +31,13 @@ from .worker import ProcessingWorker
 class Managing:
     """Turns a fetch of events into the commands they cause."""
 
-    def __init__(self, worker: ProcessingWorker, skipped: Mapping[Event, str] = MappingProxyType({})) -> None:
-        self.worker, self.skipped = worker, skipped
+    def __init__(
+        self,
+        worker: ProcessingWorker,
+        skipped: Mapping[Event, str] = MappingProxyType({}),
+        refusals: Mapping[Event, Refusal] = MappingProxyType({}),
+    ) -> None:
+        self.worker, self.skipped, self.refusals = worker, skipped, refusals
         self.table = positions_table(worker.app)
         self.changelog: str = self.table.changelog_topic.get_topic_name()
         named = worker.settings.named
@@ -58,6 +64,7 @@ class Managing:
         for record in part.records:
             if record.offset > handled:
                 try:
+                    self._raise_refusal(record)
                     self._answer(record, open_envelope(record.value), decided)
                 except Exception as bug:  # a bug of ours or a newer event: both are mended by a deploy
                     if self._skips(record, changes):
@@ -72,6 +79,12 @@ class Managing:
             decided.offsets[tp] = part.ended
         if position is None or handled > position.offset:
             changes.put(position_key(tp.topic), Position(handled, self.worker.topic_ids[tp.topic]))
+
+    def _raise_refusal(self, record: ConsumerRecord) -> None:
+        """Raise why Kafka refuses what an event leads to, where it was refused alone: then the partition stops."""
+        refusal = self.refusals.get((record.topic, record.partition, record.offset)) if self.refusals else None
+        if refusal is not None and refusal.resort is not Resort.SINGLY:
+            raise refusal.why
 
     def _skips(self, record: ConsumerRecord, changes: Any) -> bool:
         """Whether an operator said to go on behind an event; that is kept."""
@@ -111,7 +124,7 @@ class Managing:
 def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     """Give the fulfilment role its table and its agent."""
     worker = ProcessingWorker(app, role, settings)
-    managing = Managing(worker, worker.skips.reasons)
+    managing = Managing(worker, worker.skips.reasons, worker.refusals)
     worker.keeps(managing.table)
     manage = timed(managing.manage)
 
@@ -119,4 +132,4 @@ def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     async def fulfilment_agent(stream: Any) -> None:
         """Answer events with the commands they cause: one fetch, one transaction."""
         async for fetch in worker.fetches(stream):
-            await worker.commit(fetch, manage(fetch))
+            await worker.handle(fetch, manage)

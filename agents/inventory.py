@@ -71,4 +71,4 @@ def inventory_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     async def inventory_agent(stream: Any) -> None:
         """Decide stock commands: what one fetch brought is one transaction, whole or not at all."""
         async for fetch in worker.fetches(stream):
-            await worker.commit(fetch, decide(fetch))
+            await worker.handle(fetch, decide)

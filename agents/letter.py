@@ -33,6 +33,13 @@ def letter_of(
     )
 
 
+def without_value(letter: Letter) -> Letter:
+    """Return `letter` with nothing of the message but where it is."""
+    place = f"{letter.topic}/{letter.partition}@{letter.offset}"
+    message = f"{letter.message[:MESSAGE]}; the message of {len(letter.value or b'')} bytes is only at {place}"
+    return replace(letter, key=None, value=None, headers=(), message=message)
+
+
 def failed(letter: Letter, bug: Exception) -> Letter:
     """Return `letter` after another attempt that failed."""
     log.error("%s %s failed", letter.command_type, letter.command_id, exc_info=bug)

@@ -59,4 +59,4 @@ def order_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     async def order_agent(stream: Any) -> None:
         """Decide order commands: what one fetch brought is one transaction, whole or not at all."""
         async for fetch in worker.fetches(stream):
-            await worker.commit(fetch, decide(fetch))
+            await worker.handle(fetch, decide)

@@ -16,7 +16,9 @@ from tables.store import Changes
 
 from .answering import Answering
 from .decided import Decided
-from .letters import Parking
+from .letter import failed
+from .letters import Drained, Parking
+from .portions import Refusal, Resort
 
 DISCARDED = "DISCARDED"
 AT_ONCE = 500  # letters a transaction retries of one aggregate; the rest is left to the next
@@ -33,19 +35,38 @@ class Retrying:
     def __init__(self, settings: Settings, answering: Answering, parking: Parking) -> None:
         self.settings, self.answering, self.parking, self.kind = settings, answering, parking, answering.kind
 
-    def obey(self, command: CommandMessage, partition: int, changes: Changes[Any], decided: Decided) -> None:
-        """Handle a command about letters, and answer it."""
+    def obey(
+        self,
+        command: CommandMessage,
+        partition: int,
+        changes: Changes[Any],
+        decided: Decided,
+        refusal: Refusal | None = None,
+    ) -> None:
+        """Handle a command about letters, and answer it; `refusal`: what it led to before was refused by Kafka."""
         match command.command:
             case RetryLetters():
-                self._retry(command, command.command, partition, changes, decided)
+                self._retry(command, command.command, partition, changes, decided, refusal)
             case DiscardLetter():
                 self._discard(command, command.command, changes, decided)
 
     def _retry(
-        self, command: CommandMessage, retry: RetryLetters, partition: int, changes: Changes[Any], decided: Decided
+        self,
+        command: CommandMessage,
+        retry: RetryLetters,
+        partition: int,
+        changes: Changes[Any],
+        decided: Decided,
+        refusal: Refusal | None,
     ) -> None:
-        drained = self.parking.drain(command.key, partition, changes, decided, AT_ONCE, command.time)
-        handled, letters = retry.handled + drained.handled, Letters(changes, command.key)
+        letters = Letters(changes, command.key)
+        first = letters.first()
+        if first is not None and refusal is not None and refusal.resort is Resort.REJECTED:
+            drained = Drained(0, failed(first, refusal.why))
+        else:
+            at_once = AT_ONCE if refusal is None else 1
+            drained = self.parking.drain(command.key, partition, changes, decided, at_once, command.time)
+        handled = retry.handled + drained.handled
         if drained.failed is not None:
             letters.replace(drained.failed)
             self.parking.record(decided, "parked", drained.failed, command.key, command.time)
@@ -55,8 +76,8 @@ class Retrying:
             decided.writes.append(Write(topic, partition, command.key.encode(), rest.encode(), CONTENT_TYPE))
             return
         result: dict[str, Any] = {"retried": handled, "left": len(letters)}
-        if (failed := drained.failed) is not None:
-            result["failed"] = {"commandId": failed.command_id, "code": failed.code, "message": failed.message}
+        if (again := drained.failed) is not None:
+            result["failed"] = {"commandId": again.command_id, "code": again.code, "message": again.message}
         self._answer(command, changes, decided, result)
 
     def _discard(

@@ -54,6 +54,11 @@ class Skips:
             before.cancel()
         self._tasks[tp] = asyncio.create_task(self._wait_for(tp, record))
 
+    def wait_no_longer(self, tp: TP) -> None:
+        """Stop looking: a partition is tried again without being told to skip anything."""
+        if (task := self._tasks.pop(tp, None)) is not None:
+            task.cancel()
+
     async def _wait_for(self, tp: TP, record: Any) -> None:
         progress = self.app.consumer.progress
         while True:

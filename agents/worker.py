@@ -1,7 +1,8 @@
 """What the transactional roles share: a table, a transactional producer, and how their partitions are prepared."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from streams.faults import fault
 from streams.process import EX_CONFIG, end_process
 from streams.settings import Role, Settings
 from streams.topics import Topic, describe_topics
-from streams.transactions import Aborted, Transactions, Unclear, committed_offsets
+from streams.transactions import NOT_ALLOWED, Aborted, RefusedByKafka, Transactions, Unclear, committed_offsets
 from streams.transport import Fetch, fetches
 from streams.unreadable import CannotRead, Unreadable
 from tables.entries import Position, position_key
@@ -24,10 +25,27 @@ from tables.store import Entries, PartitionedTable
 
 from .deciding import AggregateKind, Decided, Deciding
 from .metrics import RECOVERED_ENTRIES, RECOVERY_SECONDS, TRANSACTION_SECONDS, observe_handled, timed
+from .portions import Event, Portions, Refusal
 from .skips import Skips
 from .traces import committed
 
 log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0  # before a partition is tried again that Kafka refused
+
+
+class Pauses:
+    """How long to wait before a partition is tried again at the same record: longer each time."""
+
+    def __init__(self) -> None:
+        self._last: dict[TP, tuple[int, float]] = {}  # offset, seconds
+
+    def after(self, tp: TP, offset: int) -> float:
+        """Return the seconds to wait."""
+        at, last = self._last.get(tp, (-1, 0.0))
+        pause = min(last * 2, LONGEST_PAUSE_SECONDS) if at == offset else FIRST_PAUSE_SECONDS
+        self._last[tp] = offset, pause
+        return pause
 
 
 class ProcessingWorker:
@@ -40,6 +58,9 @@ class ProcessingWorker:
         self.topic_ids: dict[str, str] = {}
         self.skips = Skips(app, role, settings)
         self.table: PartitionedTable | None = None
+        self.refusals: dict[Event, Refusal] = {}  # records that Kafka refuses alone, while they are decided
+        self.portions = Portions(self)
+        self._pauses, self._trying = Pauses(), dict[TP, asyncio.Task[None]]()
         app.prepare = self._prepare
         app.starting = self._start
 
@@ -52,7 +73,7 @@ class ProcessingWorker:
     def deciding(self, kind: AggregateKind, table: PartitionedTable) -> Callable[[Fetch], Decided]:
         """Return the function that decides a fetch of an aggregate's commands."""
         self.keeps(table)
-        return timed(Deciding(self.settings, kind, table, self.topic_ids, self.skips.reasons).decide)
+        return timed(Deciding(self.settings, kind, table, self.topic_ids, self.skips.reasons, self.refusals).decide)
 
     def agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
         """Make a function the Faust agent of `inputs`; whatever escapes it ends the process."""
@@ -64,12 +85,31 @@ class ProcessingWorker:
         """Yield the fetches that are to be handled."""
         return fetches(stream)
 
-    async def commit(self, fetch: Fetch, decided: Decided) -> None:
-        """Write what a fetch led to in one transaction; merge it into the table only when that is committed."""
+    async def handle(self, fetch: Fetch, decide: Callable[[Fetch], Decided]) -> None:
+        """Decide a fetch and commit it: as one, or in portions where Kafka refuses what some record of it leads to."""
+        records = {tp: part.records for tp, part in fetch.parts.items()}  # `decide` leaves out those it stops at
+        decided = decide(fetch)
+        try:
+            await self.commit(fetch, decided)
+        except RefusedByKafka as refused:
+            log.warning("%d records are handled in portions, Kafka refuses what they lead to: %s", len(fetch), refused)
+            records |= {tp: part.records for tp, part in fetch.parts.items() if self.is_stopped(tp)}
+            await self.portions.commit(fetch, [(tp, one) for tp, some in records.items() for one in some], decide)
+        else:
+            self.portions.taken(decided)
+
+    async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> None:
+        """Write what a fetch led to in one transaction; merge it into the table only when that is committed.
+
+        `RefusedByKafka` when it will never be; `singly`: each message in a batch of its own.
+        """
         fault("decided")
         began = perf_counter()
         try:
-            await self.transactions.commit(decided.writes, decided.offsets, fetch.member)
+            await self.transactions.commit(decided.writes, decided.offsets, fetch.member, singly=singly)
+        except RefusedByKafka:
+            TRANSACTION_SECONDS.labels("aborted").observe(perf_counter() - began)
+            raise
         except Aborted as aborted:
             TRANSACTION_SECONDS.labels("aborted").observe(perf_counter() - began)
             log.warning("%d records are decided again, their transaction was aborted: %s", len(fetch), aborted)
@@ -95,26 +135,60 @@ class ProcessingWorker:
         if isinstance(record, Unreadable):
             reason = self.skips.blocked_by(record)
             log.error("%s", reason)
+        elif isinstance(bug, RefusedByKafka):
+            reason = (
+                f"{tp.topic}/{tp.partition} is blocked at offset {record.offset}: Kafka refuses what that record leads "
+                f"to: {bug}; it is tried again every {LONGEST_PAUSE_SECONDS:.0f} s"
+            )
+            log.error("%s", reason)
+            self._trying[tp] = asyncio.create_task(self._try_again(tp, self._pauses.after(tp, record.offset)))
         else:
             reason = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {type(bug).__name__}: {bug}"
             log.error("%s", reason, exc_info=bug)
         self.app.consumer.stop_partition(tp, reason)
         self.skips.wait_for(record)
 
+    @property
+    def skipped(self) -> Mapping[Event, str]:
+        """The records that an operator said to skip, and why."""
+        return self.skips.reasons
+
+    def is_stopped(self, tp: TP) -> bool:
+        """Return whether a partition goes no further."""
+        return tp in self.app.consumer.progress.stopped
+
+    async def _try_again(self, tp: TP, pause: float) -> None:
+        consumer, progress = self.app.consumer, self.app.consumer.progress
+        await asyncio.sleep(pause)
+        if consumer.progress is progress:  # otherwise it was assigned since, and tried then
+            self.skips.wait_no_longer(tp)
+            await consumer.go_on(tp)
+
     # --- how it begins
 
     async def _start(self) -> None:
         fault("starting")
-        try:
-            await self.transactions.start()
-        except (Refused, TooOld) as no:
-            end_process(f"the transactional id cannot be claimed: {no}", EX_CONFIG)
+        await self._claim()
         fault("claimed")
         wanted = {self.settings.named(topic.name) for topic in self.app.input_topics}
         found = {topic.name: topic.id for topic in await describe_topics(self.settings)}
         if missing := wanted - found.keys():
             end_process(f"topics are missing: {', '.join(sorted(missing))}; run `fulfillment topics create`", EX_CONFIG)
         self.topic_ids.update({name: found[name] for name in wanted})
+
+    async def _claim(self) -> None:
+        """Claim the transactional id; where that is not allowed, wait until it is."""
+        while True:
+            try:
+                await self.transactions.start()
+                return
+            except (Refused, TooOld) as no:
+                reason = f"the transactional id cannot be claimed: {no}"
+                if isinstance(no, TooOld) or no.code not in NOT_ALLOWED:
+                    end_process(reason, EX_CONFIG)
+                log.error("%s", reason)
+                self.app.say_waiting(reason)
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def _prepare(self, inputs: set[TP]) -> dict[TP, int]:
         """Restore the table and return where each input goes on: once no earlier owner's transaction is pending."""

@@ -37,9 +37,14 @@ class Producer(NamedTuple):
 Request = dict[TP, bytearray]  # one Produce request: a record batch a partition
 
 
-def requests(writes: Iterable[Write], partitions: Mapping[str, int], producer: Producer) -> Iterator[Request]:
-    """Yield what is to be sent, one request after the other; `partitions`: topic → how many."""
-    batches = _Batches(producer)
+def requests(
+    writes: Iterable[Write], partitions: Mapping[str, int], producer: Producer, *, singly: bool = False
+) -> Iterator[Request]:
+    """Yield what is to be sent, one request after the other; `partitions`: topic → how many.
+
+    `singly`: a batch for each message, since the broker's limit is of a batch.
+    """
+    batches = _Batches(producer, 1 if singly else BATCH_BYTES)
     for write in writes:
         partition = write.partition
         if partition == ANY_PARTITION:
@@ -59,8 +64,8 @@ def requests(writes: Iterable[Write], partitions: Mapping[str, int], producer: P
 class _Batches:
     """The record batches of one transaction: sequences begin at 0 in each, since each has an epoch of its own."""
 
-    def __init__(self, producer: Producer) -> None:
-        self._producer, self._now_ms = producer, int(time.time() * 1000)
+    def __init__(self, producer: Producer, batch_bytes: int) -> None:
+        self._producer, self._batch_bytes, self._now_ms = producer, batch_bytes, int(time.time() * 1000)
         self._open: dict[TP, Any] = {}
         self._records: dict[TP, int] = {}  # in the open batch
         self._sequences: dict[TP, int] = {}  # of the open batch's first record
@@ -83,7 +88,7 @@ class _Batches:
         return self._begin(tp, self._sequences[tp] + self._records[tp], kind)
 
     def _begin(self, tp: TP, sequence: int, kind: Any = DefaultRecordBatchBuilder) -> Any:
-        builder = kind(_MAGIC, _UNCOMPRESSED, _TRANSACTIONAL, *self._producer, sequence, BATCH_BYTES)
+        builder = kind(_MAGIC, _UNCOMPRESSED, _TRANSACTIONAL, *self._producer, sequence, self._batch_bytes)
         self._open[tp], self._records[tp], self._sequences[tp] = builder, 0, sequence
         return builder
 

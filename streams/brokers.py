@@ -43,6 +43,12 @@ MEANINGS = {
     Code.INVALID_PRODUCER_EPOCH: "another process has claimed this transactional id, or the transaction took too long",
     Code.PRODUCER_FENCED: "another process has claimed this transactional id",
     Code.MESSAGE_TOO_LARGE: "raise the topic's max.message.bytes",
+    Code.RECORD_LIST_TOO_LARGE: "raise the topic's segment.bytes",
+    Code.INVALID_TIMESTAMP: "compare this machine's clock with the broker's",
+    Code.TOPIC_AUTHORIZATION_FAILED: "allow this service to write to the topic and to describe it",
+    Code.GROUP_AUTHORIZATION_FAILED: "allow this service to read as its consumer group",
+    Code.CLUSTER_AUTHORIZATION_FAILED: "allow this service idempotent writes",
+    Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "allow this service to write with its transactional id",
 }
 
 
@@ -53,9 +59,9 @@ class Again(Exception):
 class Refused(Exception):
     """The broker will not have it, however often it is asked."""
 
-    def __init__(self, code: Code, about: str | None = None) -> None:
+    def __init__(self, code: Code, about: str | None = None, topic: str | None = None) -> None:
         super().__init__(": ".join(filter(None, (code.name, about, MEANINGS.get(code)))))
-        self.code = code
+        self.code, self.topic = code, topic
 
 
 class TooOld(Exception):
@@ -117,6 +123,8 @@ class Brokers:
     async def _learn(self, topic: str) -> None:
         self._connected.add_topic(topic)
         await self.refresh()
+        if topic in self._connected.cluster.unauthorized_topics:
+            raise Refused(Code.TOPIC_AUTHORIZATION_FAILED, topic)
         if not self._connected.cluster.partitions_for_topic(topic):
             raise Again(f"Kafka has no topic {topic}")
 
@@ -143,7 +151,7 @@ class Brokers:
         """Raise `Again` or `Refused`, as a partition's error code has it."""
         where = f"{tp.topic}/{tp.partition}"
         if code not in ASK_AGAIN:
-            raise Refused(Code(code), f"{where}: {about}" if about else where)
+            raise Refused(Code(code), f"{where}: {about}" if about else where, tp.topic)
         if code not in BUSY:
             await self.refresh()
         raise Again(f"{where}: {Code(code).name}")

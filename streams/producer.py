@@ -34,11 +34,11 @@ class TransactionalProducer:
         await self.brokers.until_clear(self.brokers.connect)
         await self._renew(InitProducerId(self.transactional_id, self._timeout_ms, *NOBODY, NO_TAGS))
 
-    async def produce(self, writes: Iterable[Write]) -> None:
-        """Send messages, in as few requests as it takes."""
+    async def produce(self, writes: Iterable[Write], *, singly: bool = False) -> None:
+        """Send messages, in as few requests as it takes; `singly`: each in a batch of its own."""
         writes = list(writes)
         counts = {topic: await self.brokers.partitions(topic) for topic in {write.topic for write in writes}}
-        for request in requests(writes, counts, self._me):
+        for request in requests(writes, counts, self._me, singly=singly):
             await self.brokers.until_clear(partial(self._send, request))
 
     async def send_offsets(

@@ -66,6 +66,8 @@ def status_of(code: str) -> int:
         return 409
     if code == "STALE_VERSION":
         return 412
+    if code == "MESSAGE_TOO_LARGE":
+        return 413
     if code in MALFORMED or (code.startswith("INVALID_") and code != "INVALID_STATUS_TRANSITION"):
         return 400
     return 422

@@ -26,12 +26,14 @@ from streams.transactions import (
     ANY_PARTITION,
     PATIENCE_SECONDS,
     Aborted,
+    RefusedByKafka,
     Transactions,
     Unclear,
     Write,
     committed_offsets,
 )
 from streams.transport import Member
+from streams.wire import Code
 
 GROUP = "readers"
 NOBODY = Member(-1, "")
@@ -214,11 +216,45 @@ async def test_what_does_not_fit_one_batch_is_still_one_transaction(settings: Se
     values = [bytes([number]) * 300_000 for number in range(8)]
     async with transactions(settings) as mine:
         await mine.commit([Write(topic, number % 2, b"k", v) for number, v in enumerate(values)], {}, NOBODY)
-        with pytest.raises(Unclear, match="MESSAGE_TOO_LARGE"):
-            await mine.commit([Write(topic, 0, b"k", b"v"), Write(topic, 0, b"k", b"v" * 5_000_000)], {}, NOBODY)
-        with pytest.raises(Unclear, match="MESSAGE_TOO_LARGE"):
-            await mine.commit([Write(topic, 0, b"k", b"next")], {}, NOBODY)
     assert set(await visible(settings, topic)) == set(values)
+
+
+# --- what the broker does not take
+
+
+@pytest.mark.parametrize("innocent", [True, False])
+async def test_what_the_broker_will_not_take_is_aborted_and_the_next_transaction_works(
+    settings: Settings, innocent: bool
+) -> None:
+    """Also where it was the very first thing ever sent: then no partition is part of the transaction yet."""
+    topic = create(settings, "in", 2, {"max.message.bytes": "1000"})
+    first = [Write(topic, 1, b"k", b"v")] if innocent else []
+    async with transactions(settings) as mine:
+        for _ in range(3):
+            with pytest.raises(RefusedByKafka, match=r"MESSAGE_TOO_LARGE.*in/0.*raise the topic's max") as refused:
+                await mine.commit([*first, Write(topic, 0, b"k", b"v" * 5_000)], {}, NOBODY)
+            assert (refused.value.code, refused.value.topic) == (Code.MESSAGE_TOO_LARGE, topic)
+            await mine.commit([Write(topic, number, b"k", b"next") for number in (0, 1)], {}, NOBODY)
+    assert await visible(settings, topic) == [b"next"] * 6
+
+
+async def test_messages_too_large_together_are_taken_singly(settings: Settings) -> None:
+    topic = create(settings, "in", 1, {"max.message.bytes": "1000"})
+    writes = [Write(topic, 0, b"k", b"%d" % number * 600) for number in range(5)]
+    async with transactions(settings) as mine:
+        with pytest.raises(RefusedByKafka):
+            await mine.commit(writes, {}, NOBODY)
+        await mine.commit(writes, {}, NOBODY, singly=True)
+    assert await visible(settings, topic) == [write.value for write in writes]
+
+
+async def test_a_record_without_a_key_in_a_compacted_topic_is_refused_for_good(settings: Settings) -> None:
+    topic = create(settings, "in", 1, {"cleanup.policy": "compact"})
+    async with transactions(settings) as mine:
+        with pytest.raises(RefusedByKafka, match="INVALID_RECORD"):
+            await mine.commit([Write(topic, 0, None, b"v")], {}, NOBODY)
+        await mine.commit([Write(topic, 0, b"k", b"v")], {}, NOBODY)
+    assert await visible(settings, topic) == [b"v"]
 
 
 # --- what is left open
@@ -316,6 +352,7 @@ from faust.types import TP
 from streams.settings import Settings
 from streams.transactions import Aborted, Transactions, Unclear, Write
 from streams.transport import Member
+from streams.wire import Code
 
 async def main():
     settings = Settings()

@@ -1,0 +1,179 @@
+"""What Kafka refuses for good stops nobody else, and is retried once it is taken."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from kafka import await_message, messages, produce
+from system import Api, System, eventually
+
+from streams.partitions import partition_of
+
+LIMIT = "max.message.bytes"
+
+
+def configure(system: System, topic: str, limit: int | None) -> None:
+    """Set the largest batch of a topic, or leave it to the broker again."""
+    operation = AlterConfigOpType.DELETE if limit is None else AlterConfigOpType.SET
+    entry = ConfigEntry(LIMIT, None if limit is None else str(limit), incremental_operation=operation)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    client = AdminClient({"bootstrap.servers": system.settings.kafka})
+    for future in client.incremental_alter_configs([resource]).values():
+        future.result(20)
+
+
+@contextmanager
+def limited(system: System, topic: str, limit: int) -> Iterator[None]:
+    configure(system, topic, limit)
+    try:
+        yield
+    finally:
+        configure(system, topic, None)
+
+
+async def reasons(system: System, role: str) -> list[str]:
+    """Return why a worker is not ready."""
+    port = next(each["port"] for each in system.status()["processes"] if each["role"] == role)
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+        return list((await answer.json())["reasons"])
+
+
+def lines(count: int) -> list[dict[str, Any]]:
+    return [
+        {"productId": f"refused-{number}", "quantity": 1, "price": {"amount": 1, "currency": "EUR"}}
+        for number in range(count)
+    ]
+
+
+def place(count: int) -> dict[str, Any]:
+    address = {"street": "1 High St", "city": "Bath", "zipCode": "BA1", "country": "GB"}
+    data = {"customerId": "refused", "lines": lines(count), "shippingAddress": address, "billingAddress": address}
+    return {"type": "PlaceOrder", "data": data}
+
+
+def keys(system: System, partition: int, name: str, count: int) -> list[str]:
+    """Return order ids that belong to a partition."""
+    names = (f"{name}-{number}" for number in range(10_000))
+    found = (each for each in names if partition_of(each.encode(), system.settings.partitions) == partition)
+    return [next(found) for _ in range(count)]
+
+
+async def test_a_command_whose_event_is_refused_is_parked_and_all_others_are_committed(
+    system: System, api: Api
+) -> None:
+    pids = {name: system.pid(f"{name}-0") for name in ("orders", "inventory", "fulfilment")}
+    orders = keys(system, 3, "refused", 40)
+    with limited(system, "order-events", 8_000):
+        for number, order in enumerate(orders):
+            produce(
+                system.settings, "order-commands", order, {**place(150 if number == 17 else 1), "id": f"c-{order}"}, 3
+            )
+        for order in (*orders[:17], *orders[18:]):
+            await api.order(order, seconds=60)
+        letter = await asyncio.to_thread(
+            await_message, system.settings, "dead-letters", lambda m: m["data"]["commandId"] == f"c-{orders[17]}", 60
+        )
+        data = letter["data"]
+        assert (data["kind"], data["code"], data["aggregateId"]) == ("parked", "PROCESSING_FAILED", orders[17])
+        assert "MESSAGE_TOO_LARGE" in data["message"]
+        assert "max.message.bytes" in data["message"]
+        assert await reasons(system, "orders") == []
+        status, still, _ = await api("POST", f"/letters/order/{orders[17]}/retry")
+        assert (status, still["data"]["retried"], still["data"]["left"]) == (200, 0, 1), still
+        assert "MESSAGE_TOO_LARGE" in still["data"]["failed"]["message"]
+    status, retried, _ = await api("POST", f"/letters/order/{orders[17]}/retry")
+    assert (status, retried["data"]["retried"], retried["data"]["left"]) == (200, 1, 0), retried
+    assert len((await api.order(orders[17], seconds=60))["items"]) == 150
+    assert {name: system.pid(f"{name}-0") for name in pids} == pids, "no worker was restarted"
+
+
+async def test_a_stock_command_whose_event_is_refused_is_parked_and_all_others_are_committed(
+    system: System, api: Api
+) -> None:
+    await api.stock("refused-adjusted", 5)
+    with limited(system, "inventory-events", 1_500):
+        reason = "x" * 1_000
+        one = asyncio.create_task(api("POST", "/inventory/refused-adjusted/adjust", {"delta": 1, "reason": reason}))
+        for number in range(10):
+            await api.stock(f"refused-other-{number}", number)
+        await one
+        assert await reasons(system, "inventory") == []
+        adjusted = await api("POST", "/inventory/refused-other-1/adjust", {"delta": 1, "reason": "x" * 100})
+        assert adjusted[0] == 200
+    status, retried, _ = await api("POST", "/letters/inventory/refused-adjusted/retry")
+    assert (status, retried["data"]["retried"]) == (200, 1), retried
+    _, product, _ = await eventually(
+        lambda: api("GET", "/inventory/refused-adjusted"), lambda found: found[1]["data"]["availableQuantity"] == 6
+    )
+    assert product["data"]["version"] == 2
+
+
+async def test_a_command_that_cannot_even_be_parked_is_rejected(system: System, api: Api) -> None:
+    """Parked commands are in the same changelog as the orders."""
+    order, other = keys(system, 2, "refused-entry", 2)
+    with limited(system, "orders-states-changelog", 5_000):
+        produce(system.settings, "order-commands", order, {**place(150), "id": f"c-{order}"}, 2)
+        produce(system.settings, "order-commands", other, {**place(1), "id": f"c-{other}"}, 2)
+        await api.order(other, seconds=60)
+        status, outcome, _ = await api("GET", f"/commands/c-{order}")
+        assert (status, outcome["data"]["status"], outcome["data"]["code"]) == (200, "rejected", "MESSAGE_TOO_LARGE")
+        assert "orders-states-changelog/2" in outcome["data"]["message"]
+        assert await reasons(system, "orders") == []
+    (letter,) = messages(system.settings, "dead-letters", lambda m: m["data"].get("commandId") == f"c-{order}")
+    assert (letter["data"]["kind"], letter["data"]["value"]) == ("invalid", None)
+    produce(system.settings, "order-commands", order, {**place(150), "id": f"again-{order}"}, 2)
+    assert len((await api.order(order, seconds=60))["items"]) == 150
+
+
+async def test_a_letter_that_is_refused_says_where_the_message_is(system: System, api: Api) -> None:
+    with limited(system, "dead-letters", 3_000):
+        produce(
+            system.settings,
+            "order-commands",
+            "refused-letter",
+            {"type": "Nonsense", "id": "c-letter", "data": {"x": "y" * 5_000}},
+        )
+        outcome = await asyncio.to_thread(
+            await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "c-letter", 60
+        )
+    assert outcome["data"]["code"] == "UNKNOWN_TYPE"
+    (letter,) = messages(system.settings, "dead-letters", lambda m: m["data"].get("commandId") == "c-letter")
+    assert letter["data"]["value"] is None
+    assert "order-commands/" in letter["data"]["message"]
+
+
+async def test_an_event_whose_commands_are_refused_stops_its_partition_until_they_are_taken(
+    system: System, api: Api
+) -> None:
+    long = "\U0001d11e" * 128
+    await api.stock("refused-short", 5)
+    with limited(system, "inventory-commands", 1_200):
+        stuck, *_ = keys(system, 5, "refused-stuck", 1)
+        behind, *_ = keys(system, 5, "refused-behind", 1)
+        (free,) = keys(system, 6, "refused-free", 1)
+        await api.place((long, 1), orderId=stuck)
+        await api.place(("refused-short", 1), orderId=behind)
+        await api.place(("refused-short", 1), orderId=free)
+        await api.order(free, lambda order: order["allocationStatus"] == "ALLOCATED", 60)
+        (reason,) = await eventually(lambda: reasons(system, "fulfilment"), bool, 60)
+        assert "order-events/5 is blocked at offset" in reason
+        assert "MESSAGE_TOO_LARGE: inventory-commands/" in reason
+    await api.order(behind, lambda order: order["allocationStatus"] == "ALLOCATED", 90)
+    await api.order(stuck, lambda order: order["status"] == "CANCELLED", 60)  # there is no such product
+    await eventually(lambda: reasons(system, "fulfilment"), lambda found: found == [], 60)
+
+
+async def test_a_topic_that_refuses_everything_stops_partitions_and_parks_nothing(system: System, api: Api) -> None:
+    before = len(messages(system.settings, "dead-letters"))
+    order, *_ = keys(system, 1, "refused-all", 1)
+    with limited(system, "order-events", 100):
+        produce(system.settings, "order-commands", order, {**place(1), "id": f"c-{order}"}, 1)
+        (reason,) = await eventually(lambda: reasons(system, "orders"), bool, 60)
+        assert "order-commands/1 is blocked at offset" in reason
+        assert "MESSAGE_TOO_LARGE: order-events/1" in reason
+    await api.order(order, seconds=90)
+    await eventually(lambda: reasons(system, "orders"), lambda found: found == [], 60)
+    assert len(messages(system.settings, "dead-letters")) == before
