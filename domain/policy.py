@@ -7,7 +7,7 @@ MANUAL: Final = "manual"  # the line of reservations made outside any order line
 
 
 class AllocationPolicy(StrEnum):
-    """What to do when stock is short."""
+    """What to do when stock is short. A line of a product that does not exist is cancelled under each of them."""
 
     BACKORDER = "BACKORDER"  # wait for stock, first come first served
     PARTIAL = "PARTIAL"  # allocate what there is, cancel the rest

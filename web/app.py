@@ -17,7 +17,7 @@ from .decided import PREFIX
 from .errors import Problem, problem_of
 from .events import live_events
 from .metrics import observe
-from .openapi import openapi
+from .openapi import openapi, openapi_yaml
 from .outcomes import command_outcome
 from .projections import show_projections
 from .queries import QUERY_ROUTES
@@ -51,8 +51,10 @@ def install(application: web.Application, services: Services) -> None:
     show(f"{PREFIX}/projections", show_projections)
     show("/livez", operations.livez)
     show("/readyz", operations.readyz)
+    show("/health", operations.health)
     show("/metrics", operations.metrics)
     show("/openapi.json", openapi)
+    show("/openapi.yaml", openapi_yaml)
     show("/asyncapi.json", asyncapi)
     show("/", operations.index)
     pages.install(application)

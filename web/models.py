@@ -41,7 +41,11 @@ class OrderRequest(Value):
     billing_address: Address | None = Field(None, description="missing: the shipping address")
     total_cost: Sent | None = Field(None, description="checked against the sum of the items")
     currency: Currency | None = Field(None, description="of amounts that name none; default EUR")
-    policy: AllocationPolicy = AllocationPolicy.BACKORDER
+    policy: AllocationPolicy = Field(
+        AllocationPolicy.BACKORDER,
+        description="when stock is short: wait for it, cancel what is short, or cancel the order. A product must exist "
+        "before an order can wait for it: a line of an unknown product is cancelled",
+    )
     issued_at: Instant | None = None
 
     def command(self) -> PlaceOrder:

@@ -52,6 +52,12 @@ async def openapi(request: web.Request) -> web.Response:
     return raw_response(_encoded())
 
 
+async def openapi_yaml(request: web.Request) -> web.Response:
+    """Answer the document to clients that expect YAML: JSON is YAML."""
+    body = orjson.dumps(document(), option=orjson.OPT_INDENT_2)
+    return web.Response(body=body, content_type="application/yaml", charset="utf-8")
+
+
 @lru_cache(maxsize=1)
 def _encoded() -> bytes:
     return orjson.dumps(document())
@@ -71,7 +77,8 @@ def document() -> Schema:
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     paths[f"{PREFIX}/projections"] = {"get": _projections()}
-    for path, summary in {"/livez": "Does it live", "/readyz": "Is it ready"}.items():
+    checks = {"/livez": "Does it live", "/readyz": "Is it ready", "/health": "Is it ready, `UP` or `DOWN`"}
+    for path, summary in checks.items():
         paths[path] = {"get": _health(path, summary)}
     return {
         "openapi": "3.1.0",

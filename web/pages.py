@@ -33,7 +33,9 @@ PAGES = {
     "/redoc/": ("redoc.html", OF_OTHERS),
     "/asyncapi": ("asyncapi.html", STRICT),
 }
-OPEN = frozenset({*PAGES, "/redoc", "/openapi.json", "/asyncapi.json", "/favicon.ico"})  # they hold no data
+OPEN = frozenset(
+    {*PAGES, "/redoc", "/openapi.json", "/openapi.yaml", "/asyncapi.json", "/favicon.ico"}
+)  # they hold no data
 
 
 @dataclass(frozen=True, slots=True)

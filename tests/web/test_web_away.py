@@ -44,6 +44,8 @@ async def test_it_lives_but_is_not_ready(away: TestClient[Any, Any]) -> None:
     answer = await away.get("/readyz")
     assert answer.status == 503
     assert set((await answer.json())["reasons"]) == {"kafka", "outcomes", "mongodb"}
+    answer = await away.get("/health")
+    assert (answer.status, await answer.json()) == (503, {"status": "DOWN"})
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,8 @@ async def test_without_the_token_it_is_401(guarded: TestClient[Any, Any], sent: 
 async def test_with_the_token_or_for_health_it_is_not(guarded: TestClient[Any, Any]) -> None:
     assert (await guarded.get("/livez")).status == 200
     assert (await guarded.get("/readyz")).status == 503
+    assert (await guarded.get("/health")).status == 503
+    assert (await guarded.get("/openapi.yaml")).status == 200
     assert (await guarded.get("/openapi.json", headers={"Authorization": "Bearer secret"})).status == 200
 
 

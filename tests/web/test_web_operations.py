@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import yaml
 from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import validate
 from system import Api
@@ -16,6 +17,11 @@ async def test_it_lives_and_is_ready(api: Api) -> None:
         assert (response.status, await response.json()) == (200, {"ready": True, "reasons": {}})
 
 
+async def test_it_answers_the_health_check_of_the_system_it_replaces(api: Api) -> None:
+    async with api.session.get("/health") as response:
+        assert (response.status, await response.json()) == (200, {"status": "UP"})
+
+
 async def test_requests_are_counted_by_route(api: Api, unique: Callable[[str], str]) -> None:
     nobody = unique("nobody")
     await api("GET", f"/orders/{nobody}")
@@ -28,7 +34,11 @@ async def test_requests_are_counted_by_route(api: Api, unique: Callable[[str], s
 
 async def test_the_openapi_document_is_served(api: Api) -> None:
     async with api.session.get("/openapi.json") as response:
-        validate(await response.json())
+        served = await response.json()
+    validate(served)
+    async with api.session.get("/openapi.yaml") as response:
+        assert response.content_type == "application/yaml"
+        assert yaml.safe_load(await response.text()) == served
 
 
 async def test_the_index_leads_somewhere(api: Api) -> None:
