@@ -5,6 +5,8 @@ TopicsNotShown                 topics were created, and the broker does not show
 """
 
 import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from .settings import Settings
 
+LARGEST = "max.message.bytes"
+CONFIG_SECONDS = 2.0  # to say how topics are configured
 DAY = 86_400_000  # milliseconds
 FOREVER = -1
 LARGEST_LETTER = 32 << 20  # bytes: JSON escapes make a message of the broker's limit (4 MiB here) six times as large
@@ -39,7 +43,7 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """Return the broker's settings of the topic."""
-        largest = {} if self.largest is None else {"max.message.bytes": str(self.largest)}
+        largest = {} if self.largest is None else {LARGEST: str(self.largest)}
         return {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)} | largest
 
 
@@ -77,6 +81,16 @@ async def ensure_topics(settings: Settings) -> list[str]:
 async def describe_topics(settings: Settings) -> list[TopicDescription]:
     """Return those of our topics that exist."""
     return await asyncio.to_thread(lambda: list(_describe(admin(settings), settings).values()))
+
+
+def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]:
+    """Return `max.message.bytes` of topics (full names), as far as the broker says it."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    found, client = {}, admin(settings)
+    for resource, future in client.describe_configs(resources, request_timeout=CONFIG_SECONDS).items():
+        with suppress(KafkaException, TimeoutError):  # it may be unreachable, or we may not be allowed to ask
+            found[resource.name] = int(future.result(CONFIG_SECONDS)[LARGEST].value)
+    return found
 
 
 def admin(settings: Settings) -> AdminClient:

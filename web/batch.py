@@ -16,7 +16,7 @@ from .answers import answer
 from .decided import PREFIX
 from .errors import Problem, problem_of
 from .requests import CORRELATION, JSON_TYPES, parse, require_type
-from .services import SERVICES
+from .services import SERVICES, Services
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
 TYPES = (*JSON_TYPES, *LINES)
@@ -34,17 +34,24 @@ async def send_commands(request: web.Request) -> web.Response:
         envelopes, single = [_binary(await request.read(), request)], True
     else:
         envelopes, single = _envelopes(await request.read(), request.content_type in LINES)
-    read = [_read(envelope, request) for envelope in envelopes]
+    services = request.app[SERVICES]
+    read = [await _sendable(services, _read(envelope, request)) for envelope in envelopes]
     messages = [each for each in read if isinstance(each, CommandMessage)]
     if not messages:
         raise _all_refused([each for each in read if isinstance(each, BadMessage)], single)
-    services = request.app[SERVICES]
     await services.gateway.send(messages)
     for message in messages:
         services.accepted.add(message.id)
     data = [_taken(each) if isinstance(each, CommandMessage) else _refused(each) for each in read]
     headers = {"Location": _location(messages[0])} if single else None
     return answer(data[0] if single else data, 202, headers)
+
+
+async def _sendable(services: Services, read: CommandMessage | BadMessage) -> CommandMessage | BadMessage:
+    """Return what was read; refused where it is known to be larger than Kafka takes."""
+    if isinstance(read, CommandMessage) and (refusal := await services.gateway.too_large(read)) is not None:
+        return BadMessage("MESSAGE_TOO_LARGE", str(refusal))
+    return read
 
 
 def _envelopes(body: bytes, lines: bool) -> tuple[list[Any], bool]:

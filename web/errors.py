@@ -12,7 +12,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
 from projections.mongo.queries import NotDeployed
 from streams.codec import BadMessage
-from streams.gateway import GatewayUnavailable
+from streams.gateway import CommandTooLarge, GatewayUnavailable
 from streams.messages import Outcome
 from streams.strict import field_errors
 
@@ -112,6 +112,9 @@ def problem_of(error: Exception) -> Problem | None:
             return error
         case BadMessage():
             return Problem(status_of(error.code), error.code, error.message, error.details)
+        case CommandTooLarge():
+            details = {"topic": error.topic, "bytes": error.size, "limit": error.limit}
+            return Problem(413, "MESSAGE_TOO_LARGE", str(error), details)
         case GatewayUnavailable():
             ids = list(error.on_their_way)
             return unavailable("KAFKA_UNAVAILABLE", str(error), {"commandIds": ids} if ids else None)

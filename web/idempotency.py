@@ -95,7 +95,7 @@ async def _executed(execute: Execute, claim: Claim, tries: Tries) -> Executed:
     except Exception as error:
         if (problem := problem_of(error)) is None:
             raise
-        return Executed(problem.response(), again=problem.status >= 500)
+        return Executed(problem.response(), again=problem.status >= 500 or problem.code == "MESSAGE_TOO_LARGE")
 
 
 def _address(request: web.Request) -> str:

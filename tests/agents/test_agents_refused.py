@@ -177,3 +177,30 @@ async def test_a_topic_that_refuses_everything_stops_partitions_and_parks_nothin
     await api.order(order, seconds=90)
     await eventually(lambda: reasons(system, "orders"), lambda found: found == [], 60)
     assert len(messages(system.settings, "dead-letters")) == before
+
+
+async def test_a_command_too_large_for_kafka_is_the_clients_and_nobody_elses(system: System, api: Api) -> None:
+    """It takes the producer's place in the sequence of its partition: what comes behind it must not fail for that."""
+    (key, *others) = keys(system, 4, "refused-sent", 12)
+    body = {"customerId": "c", "items": [{"productId": f"p-{n}", "quantity": 1, "price": 1} for n in range(200)]}
+    body |= {"shippingAddress": place(1)["data"]["shippingAddress"]}
+    pid = system.pid("api-0")
+    with limited(system, "order-commands", 3_000):
+        large = asyncio.create_task(api("POST", "/orders", {**body, "orderId": key}, headers={"Idempotency-Key": key}))
+        small = [asyncio.create_task(api.place(("refused-p", 1), orderId=order)) for order in others]
+        status, refused, _ = await large
+        assert (status, refused["error"]) == (413, "MESSAGE_TOO_LARGE"), refused
+        assert (refused["details"]["topic"], refused["details"]["limit"]) == ("order-commands", 3_000)
+        await asyncio.gather(*small)
+        status, mixed, _ = await api(
+            "POST", "/commands", [{**place(200), "subject": key}, {**place(1), "subject": f"{key}-b"}]
+        )
+        assert status == 202
+        assert [each.get("code", each["status"]) for each in mixed["data"]] == ["MESSAGE_TOO_LARGE", "pending"]
+        async with api.session.get(str(api.session._base_url).replace("/api/v1/", "/readyz")) as ready:
+            assert ready.status == 200, await ready.text()
+    await eventually(  # the same key: nothing was sent before
+        lambda: api("POST", "/orders", {**body, "orderId": key}, headers={"Idempotency-Key": key}),
+        lambda found: found[0] == 201,
+    )
+    assert system.pid("api-0") == pid
