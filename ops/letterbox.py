@@ -4,7 +4,7 @@ NoLetters                      nothing waits there
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -13,10 +13,12 @@ from rich.table import Table
 
 from ops.errors import CannotGoOn, Misconfigured
 from ops.show import whole
-from streams.letterbook import COMMANDS, Key, Letterbook, described
+from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described
 from streams.letters import DeadLetter, letter_in
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
+
+SHOWN = 10_000  # characters of a value that a person gets to see
 
 
 class NoLetters(CannotGoOn):
@@ -34,14 +36,29 @@ def read(settings: Settings) -> Letterbook:
     begins = records.begins(settings, DEAD_LETTERS.name)
     with records.Log(settings, DEAD_LETTERS.name, begins) as log, records.kafka(settings):
         for batch in log.upto(ends):
-            for letter in decoded(batch):
-                book.add(letter)
+            for record, letter in decoded(batch):
+                book.add(letter, record.partition, record.offset, record.timestamp)
     return book
 
 
-def decoded(records: Any) -> Iterator[DeadLetter]:
-    """Yield the dead letters in records of the topic."""
-    return filter(None, (letter_in(record.value) for record in records))
+def decoded(records: Any) -> Iterator[tuple[Any, DeadLetter]]:
+    """Yield the dead letters in records of the topic, each with its record."""
+    for record in records:
+        if (letter := letter_in(record.value)) is not None:
+            yield record, letter
+
+
+def read_whole(settings: Settings, entries: Sequence[Entry]) -> Iterator[DeadLetter]:
+    """Yield letters as they are on the topic, one in memory at a time: partition by partition, in their order there."""
+    from ops import records
+
+    wanted = {(each.partition, each.offset) for each in entries}
+    for number in sorted({partition for partition, _ in wanted}):
+        offsets = [offset for partition, offset in wanted if partition == number]
+        with records.Log(settings, DEAD_LETTERS.name, {number: min(offsets)}) as log, records.kafka(settings):
+            for batch in log.upto({number: max(offsets) + 1}):
+                found = (each for each in batch if (number, each.offset) in wanted)
+                yield from (letter for _, letter in decoded(found))
 
 
 def asked(book: Letterbook, topic: str | None) -> list[Key]:
@@ -51,7 +68,7 @@ def asked(book: Letterbook, topic: str | None) -> list[Key]:
     return [key for key in book.keys if topic in (None, COMMANDS[key[0]].name)]
 
 
-def found(book: Letterbook, aggregate_id: str | None, topic: str | None) -> list[tuple[Key, list[DeadLetter]]]:
+def found(book: Letterbook, aggregate_id: str | None, topic: str | None) -> list[tuple[Key, list[Entry]]]:
     """Return the letters of the order or the product, or of both, with an id; NoLetters when there are none."""
     keys = [key for key in asked(book, topic) if key[1] == aggregate_id]
     if not keys:
@@ -59,10 +76,10 @@ def found(book: Letterbook, aggregate_id: str | None, topic: str | None) -> list
     return [(key, book.letters(key)) for key in keys]
 
 
-def about(book: Letterbook, key: str, topic: str | None) -> list[DeadLetter]:
+def about(book: Letterbook, key: str, topic: str | None) -> list[Entry]:
     """Return the parked letters of an order or product, and those that were refused under its key."""
     parked = [letter for each in asked(book, topic) if each[1] == key for letter in book.letters(each)]
-    refused = [each for each in book.others if each.kind == "invalid" and each.key == key.encode()]
+    refused = [each for each in book.others if each.letter.kind == "invalid" and each.letter.key == key.encode()]
     if not parked and not refused:
         raise NoLetters(f"There are no letters of {key}.")
     return [*refused, *parked]
@@ -122,4 +139,7 @@ def in_full(letter: DeadLetter) -> str:
     """Return all of a letter: the message as it came, and the stack trace."""
     data = described(letter)
     trace = data.pop("traceback", "")
+    for name in ("value", "valueBase64"):
+        if len(said := data.get(name) or "") > SHOWN:
+            data[name] = f"{said[:SHOWN]} … ({len(said):,} characters; all of them with --json)"
     return orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + (f"\n{trace}" if trace else "")

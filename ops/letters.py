@@ -33,7 +33,8 @@ def list_letters(
     settings = load_settings()
     book = letterbox.read(settings)
     if others:
-        rows = [letterbox.in_short(each) for each in book.others if not topic or each.topic == settings.named(topic)]
+        named = None if topic is None else settings.named(topic)
+        rows = [letterbox.in_short(each.letter) for each in book.others if named in (None, each.letter.topic)]
     else:
         rows = [book.summary(key) for key in letterbox.asked(book, topic)]
     if json:
@@ -50,7 +51,8 @@ def show(
     key: Annotated[str, typer.Argument(help="the order's or product's id")], topic: Topic = None, json: Json = False
 ) -> None:
     """Show the parked and refused messages of an order or product: as they came, with errors and stack traces."""
-    for letter in letterbox.about(letterbox.read(load_settings()), key, topic):
+    settings = load_settings()
+    for letter in letterbox.read_whole(settings, letterbox.about(letterbox.read(settings), key, topic)):
         typer.echo(orjson.dumps(described(letter)) if json else letterbox.in_full(letter))
 
 
@@ -63,7 +65,7 @@ def follow(json: Json = False) -> None:
     ends = records.ends(settings, DEAD_LETTERS.name)
     with suppress(KeyboardInterrupt), records.Log(settings, DEAD_LETTERS.name, ends) as log, records.kafka(settings):
         while True:
-            for letter in letterbox.decoded(log.batch()):
+            for _, letter in letterbox.decoded(log.batch()):
                 typer.echo(orjson.dumps(described(letter)) if json else letterbox.sentence(letter))
 
 
@@ -110,7 +112,7 @@ def discard(
     if len(parked) > 1:
         raise Misconfigured(f"{key} is an order and a product: say which with --topic.")
     each, queue = parked[0]
-    ids = [str(letter.command_id) for letter in queue]
+    ids = [str(each.letter.command_id) for each in queue]
     chosen = ids if all_ else [command] if command else ids[:1]
     if not set(chosen) <= set(ids):
         raise letterbox.NoLetters(f"No letter of {key} is of command {command}.")

@@ -59,7 +59,7 @@ async def _parked(services: Services, order_id: str, products: Sequence[str]) ->
             book = await services.letters.book()
     except (GatewayUnavailable, TimeoutError):
         return "whether commands are parked, because the dead letters cannot be read"
-    return [book.summary(key) for key in keys if book.letters(key)]
+    return [book.summary(key) for key in keys if key in book]
 
 
 async def _behind(services: Services, order_id: str, products: Sequence[str]) -> list[Behind] | str:

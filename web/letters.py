@@ -1,14 +1,17 @@
 """Parked letters over HTTP: which there are, and what is to become of them."""
 
 import asyncio
+import re
 from typing import Any
 
+import orjson
 from aiohttp import web
+from multidict import MultiMapping
 
 from domain.message import Command
 from streams.gateway import GatewayUnavailable
-from streams.letterbook import COMMANDS, Key, Letterbook, described
-from streams.letters import DiscardLetter, RetryLetters
+from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described, listed, previewed
+from streams.letters import DeadLetter, DiscardLetter, RetryLetters
 from streams.messages import CommandMessage, new_id, now
 from streams.spelling import unknown
 
@@ -24,12 +27,18 @@ from .submit import submit
 AGED_SECONDS = 1.0  # how old the letters may be that a command is looked up in
 LOOKUP_SECONDS = 2.0  # and how long that may take
 MOST_NAMED = 10  # unknown fields
+PAGE_LETTERS, PAGE_BYTES = 100, 1 << 20  # of one order or product that are shown at once
+READ_LETTERS = 20  # read between two looks at the page's size
+ITEM_BYTES = 4_096  # of a value, of headers and of a stack trace; what is larger is at `href`
+PLACE = re.compile(r"\d{1,9}-\d{1,18}", re.ASCII)  # a letter's id
+NO_CURSOR = "must be nextCursor of an earlier answer"
 
 
 def install(application: web.Application) -> None:
     """Give `application` the paths below `/letters`."""
     one = f"{PREFIX}/letters/{{aggregate}}/{{key}}"
     application.router.add_get(f"{PREFIX}/letters", list_letters)
+    application.router.add_get(f"{PREFIX}/letters/{{letterId}}", show_letter)
     application.router.add_get(one, show_letters)
     application.router.add_post(f"{one}/retry", retry_letters)
     application.router.add_post(f"{one}/discard", discard_letter)
@@ -40,26 +49,92 @@ async def list_letters(request: web.Request) -> web.Response:
     book, query = await request.app[SERVICES].letters.book(), request.query
     most, kinds, aggregates = limit(query.get("limit")), query.getall("kind", []), query.getall("aggregate", COMMANDS)
     if kinds:
-        if not_for_kinds := [name for name in ("cursor", "aggregate") if name in query]:
-            raise invalid(dict.fromkeys(not_for_kinds, "is for parked letters; leave it out, or leave out kind"))
-        return page([described(each) for each in reversed(book.others) if each.kind in kinds][:most], None)
+        return _newest(book, kinds, query, most)
     after = _cursor(query.get("cursor"))
     keys = [key for key in book.keys if key > after and key[0] in aggregates]
     shown = keys[:most]
     return page([book.summary(key) for key in shown], "/".join(shown[-1]) if len(keys) > most else None)
 
 
+def _newest(book: Letterbook, kinds: list[str], query: MultiMapping[str], most: int) -> web.Response:
+    before, aggregates = _numbers(query.get("cursor"), 3), query.getall("aggregate", [])
+    found = [each for each in book.others if each.letter.kind in kinds and (not before or each.order < before)]
+    if aggregates:
+        found = [each for each in found if each.letter.aggregate in aggregates]
+    shown = [{**listed(each), "href": _href(each)} for each in found[:most]]
+    return page(shown, ".".join(map(str, found[most - 1].order)) if len(found) > most else None)
+
+
+def _href(entry: Entry) -> str:
+    return f"{PREFIX}/letters/{entry.id}"
+
+
 def _cursor(sent: str | None) -> tuple[str, str]:
     aggregate, slash, key = (sent or "/").partition("/")
     if not slash:
-        raise invalid({"cursor": "must be nextCursor of an earlier answer"})
+        raise invalid({"cursor": NO_CURSOR})
     return aggregate, key
 
 
+def _numbers(sent: str | None, count: int) -> tuple[int, ...]:
+    """Return the numbers of a cursor; none without one."""
+    if sent is None:
+        return ()
+    if re.fullmatch(r"-?\d{1,18}" + r"\.\d{1,18}" * (count - 1), sent, re.ASCII) is None:
+        raise invalid({"cursor": NO_CURSOR})
+    return tuple(map(int, sent.split(".")))
+
+
 async def show_letters(request: web.Request) -> web.Response:
-    """Answer the letters of one order or product whole, in their order."""
-    key, book = _key(request), await request.app[SERVICES].letters.book()
-    return answer({**_parked(book, key), "items": [described(letter) for letter in book.letters(key)]})
+    """Answer the letters of one order or product, in their order; large values by reference.
+
+    A page ends early when it has `PAGE_BYTES`.
+    """
+    key, reader = _key(request), request.app[SERVICES].letters
+    book, most = await reader.book(), limit(request.query.get("limit", str(PAGE_LETTERS)))
+    summary, after = _parked(book, key), _numbers(request.query.get("cursor"), 1)
+    queue = [each for each in book.letters(key) if not after or each.letter.offset > after[0]]
+    items, size = list[dict[str, Any]](), 0
+    for start in range(0, min(len(queue), most), READ_LETTERS):
+        part = queue[start : min(start + READ_LETTERS, most)]
+        found = await reader.whole([(each.partition, each.offset) for each in part], by_reference)
+        items += [_item(*each) for each in zip(part, found, strict=True)]
+        size += sum(len(orjson.dumps(item)) for item in items[start:])
+        if size > PAGE_BYTES:
+            break
+    more = len(items) < len(queue)
+    cursor = str(queue[len(items) - 1].letter.offset) if more and items else None
+    return answer({**summary, "items": items, "nextCursor": cursor})
+
+
+def _item(entry: Entry, found: dict[str, Any] | None) -> dict[str, Any]:
+    """Return an item of `show_letters`: as much as the book knows where the topic has forgotten the rest."""
+    return {"id": entry.id, **(found or listed(entry)), "valueBytes": entry.value_bytes, "href": _href(entry)}
+
+
+def by_reference(letter: DeadLetter) -> dict[str, Any]:
+    """Return a letter for a list: what is large of it is left out, or only begins."""
+    data = described(letter)
+    if letter.value is not None and len(letter.value) > ITEM_BYTES:
+        data = previewed(data, letter.value)
+    if len(orjson.dumps(data["headers"])) > ITEM_BYTES:
+        del data["headers"]
+    for name in ("message", "traceback"):
+        if len(data.get(name) or "") > ITEM_BYTES:
+            data[name] = f"{data[name][: ITEM_BYTES // 2]} … {data[name][-ITEM_BYTES // 2 :]}"
+    return data
+
+
+async def show_letter(request: web.Request) -> web.Response:
+    """Answer one letter whole: the message as it came, with its headers, and the stack trace."""
+    letter_id = request.match_info["letterId"]
+    if PLACE.fullmatch(letter_id) is None:
+        raise missing("Letter", identifier(letter_id, "letterId"))
+    partition, offset = map(int, letter_id.split("-"))
+    (found,) = await request.app[SERVICES].letters.whole([(partition, offset)], described)
+    if found is None:
+        raise missing("Letter", letter_id)
+    return answer({"id": letter_id, **found})
 
 
 async def parked_command(request: web.Request, command_id: str) -> dict[str, Any] | None:
@@ -102,7 +177,7 @@ def _key(request: web.Request) -> Key:
 
 
 def _parked(book: Letterbook, key: Key) -> dict[str, Any]:
-    if key not in book.keys:
+    if key not in book:
         raise missing("Letter", "/".join(key))
     return book.summary(key)
 

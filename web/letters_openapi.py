@@ -10,6 +10,7 @@ from .refusals import refusals
 from .schemas import Schema, listing, ref, success
 
 ONE = "/letters/{aggregate}/{key}"
+LETTER = "/letters/{letterId}"
 SAYS_NO = (400, 401, 404, 500, 503)
 CHANGES = (400, 401, 404, 413, 415, 422, 500, 503)
 FILTERS = [
@@ -45,10 +46,17 @@ def letter_paths() -> dict[str, dict[str, Any]]:
                 },
             }
         },
+        LETTER: {
+            "get": {
+                **_operation("get", LETTER, "One letter whole: the message as it came, and why it was not handled"),
+                "parameters": in_path(LETTER),
+                "responses": {"200": _answer("Found.", success(ref("Letter"))), **refusals(SAYS_NO)},
+            }
+        },
         ONE: {
             "get": {
-                **_operation("get", ONE, "The parked commands of one, whole, in their order"),
-                "parameters": in_path(ONE),
+                **_operation("get", ONE, "The parked commands of one, in their order; large values by reference"),
+                "parameters": [*in_path(ONE), *LISTING],
                 "responses": {"200": _answer("Found.", success(ref("ParkedLetters"))), **refusals(SAYS_NO)},
             }
         },

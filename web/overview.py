@@ -106,4 +106,4 @@ async def _parked(services: Services) -> dict[str, int] | None:
             book = await services.letters.book(ASK_SECONDS)
     except (GatewayUnavailable, TimeoutError):
         return None
-    return {"aggregates": len(book.keys), "letters": sum(len(book.letters(key)) for key in book.keys)}
+    return {"aggregates": len(book.keys), "letters": book.parked}

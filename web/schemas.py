@@ -67,6 +67,18 @@ def listing(data: Schema) -> Schema:
 _PARKED = {"aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT, "topic": TEXT, "letters": COUNT,
            "since": TIME, "commandId": TEXT, "commandType": TEXT, "code": TEXT, "message": TEXT,
            "attempts": COUNT}  # fmt: skip
+_LETTER = {
+    "id": {**TEXT, "description": "Of its record on `dead-letters`; one that is recorded again has another."},
+    "kind": TEXT, "topic": TEXT, "partition": COUNT, "offset": COUNT, "code": TEXT, "message": TEXT, "time": TIME,
+    "key": TEXT, "value": {**TEXT, "description": "The message as it came; in lists only if it is small."},
+    "valueBase64": {**TEXT, "description": "Instead of `value`, of bytes that are no text."},
+    "valuePreview": {**TEXT, "description": "In lists: how a large value begins."},
+    "valueBytes": {"type": ["integer", "null"], "description": "In lists: the size of the value."},
+    "href": {**TEXT, "description": "In lists: where the letter is whole."},
+    "headers": list_of({"type": "object"}), "aggregate": TEXT, "aggregateId": TEXT, "commandId": TEXT,
+    "commandType": {**TEXT, "description": "Left out where the message says none."}, "attempts": COUNT,
+    "traceback": TEXT, "reason": TEXT, "role": TEXT,
+}  # fmt: skip
 _UNITS = ("pending", "backordered", "allocated", "shipped", "delivered", "cancelled", "returned")
 _QUANTITIES = dict.fromkeys(_UNITS, COUNT)
 _STOCK = {f"{name}Quantity": COUNT for name in "available allocated onHand damaged backordered".split()}
@@ -123,11 +135,9 @@ SCHEMAS: dict[str, Schema] = {
     "WorkItem": record(("orderId", "lines"), orderId=TEXT, customerId=TEXT, since=TIME,
                        lines=list_of({"type": "object"})),
     "ParkedKey": record(tuple(_PARKED), **_PARKED),
-    "ParkedLetters": record((*_PARKED, "items"), **_PARKED, items=list_of({"type": "object"})),
-    "Letter": record(("kind", "topic", "partition", "offset", "code", "message", "time"), kind=TEXT, topic=TEXT,
-                     partition=COUNT, offset=COUNT, code=TEXT, message=TEXT, time=TIME, key=TEXT, value=TEXT,
-                     headers=list_of({"type": "object"}), aggregate=TEXT, aggregateId=TEXT, commandId=TEXT,
-                     commandType=TEXT, attempts=COUNT, traceback=TEXT, reason=TEXT, role=TEXT),
+    "ParkedLetters": record((*_PARKED, "items", "nextCursor"), **_PARKED, items=list_of(ref("Letter")),
+                            nextCursor={"type": ["string", "null"]}),
+    "Letter": record(("id", "kind", "topic", "partition", "offset", "code", "message", "time"), **_LETTER),
     "LettersHandled": record(("aggregate", "aggregateId", "commandId", "left"), aggregate=TEXT, aggregateId=TEXT,
                              commandId=TEXT, retried=COUNT, discarded=COUNT, left=COUNT, failed={"type": "object"}),
     "Outcome": record(("id", "status"), id=TEXT, status={"enum": ["accepted", "rejected", "pending"]}, type=TEXT,

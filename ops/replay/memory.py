@@ -8,13 +8,14 @@ enough to answer it again, its type guessed from what it did. What was refused l
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
 from ops import records
+from ops.letterbox import read_whole
 from streams.cloudevents import glimpse
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter, letter_in
@@ -140,28 +141,31 @@ def every(settings: Settings, topic: Topic) -> Iterable[Any]:
 class DeadLetters:
     """What `dead-letters` says is parked, and skipped."""
 
+    settings: Settings
     book: Letterbook = field(default_factory=Letterbook)
     skipped: list[DeadLetter] = field(default_factory=list)
 
     @classmethod
     def read(cls, settings: Settings) -> "DeadLetters":
         """Read the topic. Blocks."""
-        found = cls()
+        found = cls(settings)
         for record in every(settings, DEAD_LETTERS):
             if (letter := letter_in(record.value)) is None:
                 continue
-            found.book.add(letter)
+            found.book.add(letter, record.partition, record.offset, record.timestamp)
             if letter.kind == "skipped":
-                found.skipped.append(letter)
+                found.skipped.append(replace(letter, value=None, headers=()))
         return found
 
     def entries(self, aggregate: str, partition: int, codec: Codec[Any]) -> dict[bytes, bytes]:
         """Return the parked letters of a table's partition, as its entries."""
         changes: Changes[Any] = Changes(Entries(codec, {}))
-        for key in self.book.keys:
-            for letter in self.book.letters(key):
-                if key[0] == aggregate and letter.partition == partition:
-                    Letters(changes, key[1]).append(_parked(letter))
+        queues = [self.book.letters(key) for key in self.book.keys if key[0] == aggregate]
+        wanted = [each for queue in queues for each in queue if each.letter.partition == partition]
+        letters = {(each.aggregate_id, each.command_id): each for each in read_whole(self.settings, wanted)}
+        for each in wanted:
+            if (letter := letters.get((each.letter.aggregate_id, each.letter.command_id))) is not None:
+                Letters(changes, letter.aggregate_id or "").append(_parked(letter))
         return {key: value for key, value in changes.encode() if value is not None}
 
     def skips(self, role: str, partition: int, handled: Mapping[str, int], codec: Codec[Any]) -> dict[bytes, bytes]:

@@ -235,9 +235,9 @@ def test_the_topic_is_told_again_of_letters_it_would_forget(desk: Desk, days: in
         due = at in (now, now + 11 * DAY)
         assert kinds(desk) == ([("parked", "a"), ("parked", "b"), ("parked", "c")] if due else [])
     book = Letterbook()
-    for message in desk.messages("dead-letters"):
-        book.add(DeadLetter.decode(json.dumps(message).encode()))
-    assert [letter.command_id for letter in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]
+    for offset, message in enumerate(desk.messages("dead-letters")):
+        book.add(DeadLetter.decode(json.dumps(message).encode()), 1, offset, 0)
+    assert [each.letter.command_id for each in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]
     assert book.summary(("inventory", BOOTS))["commandId"] == "a"
     desk.tell(("RetryLetters", BOOTS, {}), id="retry")
     assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
@@ -260,6 +260,6 @@ def test_many_letters_are_told_again_some_at_a_time(desk: Desk, monkeypatch: pyt
 def test_a_book_that_has_lost_old_letters_keeps_the_order(desk: Desk) -> None:
     letters = [DeadLetter.decode(json.dumps(message).encode()) for message in desk.messages("dead-letters")]
     book = Letterbook()
-    for letter in (*letters[1:], *letters):
-        book.add(letter)
-    assert [letter.command_id for letter in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]
+    for offset, letter in enumerate((*letters[1:], *letters)):
+        book.add(letter, 1, offset, 0)
+    assert [each.letter.command_id for each in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]

@@ -34,6 +34,13 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         ]
         assert "Traceback" in shown["items"][0]["traceback"]
         assert held in shown["items"][0]["value"]
+        page = (await api("GET", "/letters/order/http-b?limit=1"))[1]["data"]
+        assert [item["commandId"] for item in page["items"]] == [held]
+        rest = (await api("GET", f"/letters/order/http-b?limit=1&cursor={page['nextCursor']}"))[1]["data"]
+        assert ([item["commandType"] for item in rest["items"]], rest["nextCursor"]) == (["Release"], None)
+        whole = (await api("GET", page["items"][0]["href"].removeprefix("/api/v1")))[1]["data"]
+        assert (whole["value"], whole["traceback"]) == (shown["items"][0]["value"], shown["items"][0]["traceback"])
+
         status, answer, _ = await api("GET", f"/commands/{held}")
         assert (status, answer["data"]["status"], answer["data"]["reason"]) == (200, "pending", "parked")
 

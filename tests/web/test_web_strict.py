@@ -152,7 +152,7 @@ async def test_pages_and_probes_take_what_browsers_and_tools_send(api: Api, path
         ("/orders?page=2", "unknown parameter `page`: did you mean `cursor`?"),
         ("/orders?limit=5&limit=6", "limit: is given 2 times; give it once"),
         ("/orders/o?version=1&version=2", "version: is given 2 times; give it once"),
-        ("/letters?kind=invalid&cursor=order/x", "cursor: is for parked letters"),
+        ("/letters?kind=invalid&cursor=order/x", "cursor: must be nextCursor"),
         ("/events?types=OrderPlaced&types=Nope", "types: there is no Nope"),
         ("/events?aggregate=orders", "aggregate: must be one of order, inventory, not 'orders'"),
     ],

@@ -56,7 +56,10 @@ function letters(found) {
       act("Look", async () => show("Parked commands", h("pre", { tabindex: "0" }, JSON.stringify(await get(`/letters/${key.aggregate}/${encodeURIComponent(key.aggregateId)}`), null, 2)), true), "small"))]), "No command is parked.");
 }
 
+/** Return what a page can show of a text: a message may have megabytes. */
+const beginning = (text) => (text.length > 50000 ? `${text.slice(0, 50000)}\n… ${count(text.length)} characters in all` : text);
+
 function refused(found) {
   return table("Refused messages", [["topic"], ["where"], ["why"], ["when"], [""]], found.map((letter) => [letter.topic, h("span.mono.small", {}, `${letter.partition}@${letter.offset}`), [h("div", {}, letter.message), h("code.small.quiet", {}, letter.code)], when(letter.time),
-    h("div.acts", {}, act("Look", () => show("Refused message", h("pre", { tabindex: "0" }, JSON.stringify(letter, null, 2)), true), "small"))]), "Every message could be read.");
+    h("div.acts", {}, act("Look", async () => show("Refused message", h("pre", { tabindex: "0" }, beginning(JSON.stringify(await get(`/letters/${letter.id}`), null, 2))), true), "small"))]), "Every message could be read.");
 }
