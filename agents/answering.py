@@ -107,7 +107,7 @@ class Answering:
         command_id = given_id(envelope, at)
         outcome = Outcome(
             command_id=command_id,
-            command_type=given_type(envelope),
+            command_type=given_type(envelope) or "",
             aggregate=self.kind.aggregate,
             aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
             status="rejected",

@@ -14,7 +14,7 @@ from streams.messages import CONTENT_TYPE, instant_of
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.transactions import ANY_PARTITION, Write
-from tables.letters import Letters, aggregates, parked
+from tables.letters import Letters, aggregates, parked, parked_bytes
 from tables.parked import PARKED, Letter
 from tables.store import Changes
 
@@ -25,6 +25,7 @@ from .letter import failed
 REMIND_SECONDS = 10 * 86_400.0  # a third of what `dead-letters` keeps
 REMINDED = 500  # letters a transaction tells again of, and the rest of the last aggregate
 RELIEF = 10_000  # letters a full partition tries in one transaction
+AT_ONCE_BYTES = 32 << 20  # of letters that a transaction handles, or tells of, again: each is written whole
 
 
 class QueueFull(Exception):
@@ -32,9 +33,10 @@ class QueueFull(Exception):
 
 
 class Drained(NamedTuple):
-    """What a retry came to: how many letters were handled, and which failed again."""
+    """What a retry came to: how many letters were handled, of how many bytes, and which failed again."""
 
     handled: int
+    size: int
     failed: Letter | None = None
 
 
@@ -64,17 +66,28 @@ class Parking:
         A partition that is full does not get to the commands that would retry its letters: so, once after a process has
         started, with code that may be better, all of them are tried.
         """
-        limit = self.settings.parked_limit
-        if parked(changes) >= limit and partition not in self._relieved:
-            self._relieved.add(partition)
-            left = RELIEF
+        if self._full(changes) and partition not in self._relieved:
+            left, room = RELIEF, AT_ONCE_BYTES
             for aggregate_id in aggregates(changes.entries):
-                left -= self.drain(aggregate_id, partition, changes, decided, left).handled
-        if parked(changes) >= limit:
+                drained = self.drain(aggregate_id, partition, changes, decided, left)
+                left, room = left - drained.handled, room - drained.size
+                if room <= 0:
+                    break
+            else:
+                self._relieved.add(partition)
+        if full := self._full(changes):
             raise QueueFull(
-                f"{parked(changes)} letters are parked, as many as may be (FULFILLMENT_PARKED_LIMIT). Mend the code "
-                "and restart the worker, which tries them all; or raise the limit, restart, and discard some"
+                f"{full}. Mend the code and restart the worker, which tries them all; or raise the limit, restart, and "
+                "discard some"
             )
+
+    def _full(self, changes: Changes[Any]) -> str | None:
+        """Return why a partition takes no more letters; None while it does."""
+        if parked(changes) >= self.settings.parked_limit:
+            return f"{parked(changes)} letters are parked, as many as may be (FULFILLMENT_PARKED_LIMIT)"
+        if (size := parked_bytes(changes)) >= self.settings.parked_bytes:
+            return f"letters of {size:,} bytes are parked, as many as may be (FULFILLMENT_PARKED_BYTES)"
+        return None
 
     def drain(
         self,
@@ -85,11 +98,11 @@ class Parking:
         limit: int,
         time: str | None = None,
     ) -> Drained:
-        """Handle an aggregate's letters, `limit` of them at most, up to the first that fails again."""
-        letters = Letters(changes, aggregate_id)
+        """Handle an aggregate's letters, up to the first that fails again, `limit` and `AT_ONCE_BYTES` at most."""
+        letters, size = Letters(changes, aggregate_id), 0
         for handled in range(limit):
-            if (letter := letters.first()) is None:
-                return Drained(handled)
+            if size >= AT_ONCE_BYTES or (letter := letters.first()) is None:
+                return Drained(handled, size)
             written = len(decided.writes)
             changes.begin()
             try:
@@ -98,9 +111,10 @@ class Parking:
             except Exception as bug:  # still not mended
                 changes.rollback()
                 del decided.writes[written:]
-                return Drained(handled, failed(letter, bug))
+                return Drained(handled, size, failed(letter, bug))
             self.record(decided, "retried", letter, aggregate_id, time or instant_of(letter.timestamp))
-        return Drained(limit)
+            size += letter.size
+        return Drained(limit, size)
 
     def _handle(self, letter: Letter, partition: int, changes: Changes[Any], writes: list[Write]) -> None:
         types: Any = self.kind.types
@@ -129,16 +143,17 @@ class Parking:
         now, count = self._now(), changes.get(PARKED)
         if count is None or not _long_ago(count.said, now):
             return
-        told = 0
+        told = size = 0
         for aggregate_id in aggregates(changes.entries):
             letters = Letters(changes, aggregate_id)
             if (queue := letters.queue) is None or not _long_ago(queue.said, now):
                 continue
-            if told >= REMINDED:
+            if told >= REMINDED or size >= AT_ONCE_BYTES:
                 return
             for letter in letters:
                 self._tell(decided, "parked", letter, aggregate_id, instant_of(letter.timestamp))
                 told += 1
+                size += letter.size
             letters.said(now)
         changes.put(PARKED, replace(count, said=now))
 

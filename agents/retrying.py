@@ -62,7 +62,7 @@ class Retrying:
         letters = Letters(changes, command.key)
         first = letters.first()
         if first is not None and refusal is not None and refusal.resort is Resort.REJECTED:
-            drained = Drained(0, failed(first, refusal.why))
+            drained = Drained(0, 0, failed(first, refusal.why))
         else:
             at_once = AT_ONCE if refusal is None else 1
             drained = self.parking.drain(command.key, partition, changes, decided, at_once, command.time)
@@ -95,7 +95,7 @@ class Retrying:
         self, letter: Letter, command: CommandMessage, reason: str, changes: Changes[Any], decided: Decided
     ) -> None:
         """Tell who sent a discarded command, and remember to tell again."""
-        answer = Answer(letter.command_id, letter.command_type, 0, (), DISCARDED, f"discarded: {reason}")
+        answer = Answer(letter.command_id, letter.command_type or "", 0, (), DISCARDED, f"discarded: {reason}")
         key = self.kind.key(command.key)
         with suppress(Exception):  # an entry nobody can read may be why the command is discarded
             if (entry := changes.get(key)) is not None:

@@ -156,7 +156,7 @@ class Outcome:
     """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
 
     command_id: str
-    command_type: str | None  # None: it said none
+    command_type: str  # empty: a message that was refused says none
     aggregate: Aggregate
     aggregate_id: str
     status: Literal["accepted", "rejected"]

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     restart_pause: float = Field(10.0, gt=0, description="longest wait before `up` starts an ended process again")
     recent_commands: int = Field(32, ge=0, description="command ids with outcomes an aggregate remembers")
     parked_limit: int = Field(10_000, gt=0, description="letters a partition parks before its processor stops")
+    parked_bytes: int = Field(64 << 20, gt=0, description="bytes of such letters before its processor stops")
 
     # HTTP
     command_timeout: float = Field(5.0, gt=0, description="how long a command waits for its outcome before a 202")

@@ -33,7 +33,7 @@ class Answer:
     """A command that was answered, so that the same command gets the same answer again."""
 
     command_id: str
-    command_type: str | None
+    command_type: str
     version: int
     events: tuple[str, ...] = ()  # their types; the sequence of the last one is the version
     code: str | None = None

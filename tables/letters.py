@@ -53,7 +53,7 @@ class Letters:
         self._changes.put(self._letter(queue.next), letter)
         self._changes.put(self._place(letter.command_id), Place(queue.next))
         self._changes.put(self._key, replace(queue, next=queue.next + 1))
-        self._count(1, now)
+        self._count(1, letter.size, now)
 
     def replace(self, letter: Letter) -> None:
         """Write what has become of a letter that is here."""
@@ -64,23 +64,25 @@ class Letters:
         """Take a letter out; the queue begins with the next one, and ends with the last."""
         place: Place = self._changes.get(self._place(command_id))  # type: ignore[assignment]
         queue: Queue = self.queue  # type: ignore[assignment]
+        letter: Letter = self._changes.get(self._letter(place.number))  # type: ignore[assignment]
         self._changes.put(self._letter(place.number), None)
         self._changes.put(self._place(command_id), None)
         first = queue.first
         while first < queue.next and self._letter(first) not in self._changes:
             first += 1
         self._changes.put(self._key, replace(queue, first=first) if first < queue.next else None)
-        self._count(-1)
+        self._count(-1, -letter.size)
 
     def said(self, at: float) -> None:
         """Remember when the topic was last told of these letters."""
         if (queue := self.queue) is not None:
             self._changes.put(self._key, replace(queue, said=at))
 
-    def _count(self, more: int, at: float = 0.0) -> None:
+    def _count(self, more: int, size: int, at: float = 0.0) -> None:
         before: Parked = self._changes.get(PARKED) or Parked(0, at)
         letters = before.letters + more
-        self._changes.put(PARKED, replace(before, letters=letters) if letters else None)
+        after = replace(before, letters=letters, bytes=max(before.bytes + size, 0))
+        self._changes.put(PARKED, after if letters else None)
 
     def _letter(self, number: int) -> bytes:
         return b"%b/%d" % (self._key, number)
@@ -93,6 +95,12 @@ def parked(entries: Changes[Any] | Entries[Any]) -> int:
     """Return how many letters a partition has."""
     count: Parked | None = entries.get(PARKED)
     return 0 if count is None else count.letters
+
+
+def parked_bytes(entries: Changes[Any] | Entries[Any]) -> int:
+    """Return how many bytes a partition's letters have."""
+    count: Parked | None = entries.get(PARKED)
+    return 0 if count is None else count.bytes
 
 
 def aggregates(entries: Entries[Any]) -> list[str]:

@@ -45,10 +45,14 @@ HeaderName = Annotated[str, PlainSerializer(_written), AfterValidator(_read)]
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """How many letters a partition has, and when `dead-letters` was last told of all of them (Unix seconds)."""
+    """How many letters a partition has, and when `dead-letters` was last told of all of them (Unix seconds).
+
+    `bytes`: of the letters, but for those that were parked by code that did not count them.
+    """
 
     letters: int
     said: float = 0.0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,12 @@ class Letter:
     message: str
     attempts: int = 0
     traceback: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the command as it came, which another attempt does not change."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
 
     @property
     def at(self) -> Position:

@@ -12,6 +12,7 @@ from faust.tables import Table
 
 V = TypeVar("V")
 CACHED_VALUES = 2_000  # decoded values of a generation, of which a partition keeps two
+CACHED_BYTES = 1 << 20  # a larger value is decoded each time: it is a letter, and rarely looked at
 
 
 class Codec(Protocol[V]):
@@ -45,18 +46,25 @@ class Entries(Generic[V]):
             value = self._older.get(key)
             if value is None:
                 value = self._codec.decode(key, raw)
-            self._remember(key, value)
+            if len(raw) <= CACHED_BYTES:
+                self._remember(key, value)
         return value
 
     def put(self, key: bytes, value: V | None, raw: bytes | None) -> None:
         """Set an entry that is in the changelog already, or drop it."""
         if raw is None or value is None:
             self.raw.pop(key, None)
-            self._recent.pop(key, None)
-            self._older.pop(key, None)
+            self._forget(key)
         else:
             self.raw[key] = raw
-            self._remember(key, value)
+            if len(raw) <= CACHED_BYTES:
+                self._remember(key, value)
+            else:
+                self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        self._recent.pop(key, None)
+        self._older.pop(key, None)
 
     def _remember(self, key: bytes, value: V) -> None:
         """Remember a value, and forget whole generations: one by one, a dict gets slower with each that has gone."""

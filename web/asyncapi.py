@@ -15,7 +15,7 @@ from streams.topics import TOPICS, Topic
 
 from .answers import raw_response
 from .asyncapi_examples import examples
-from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, envelope, outcome_example
+from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, binary_headers, envelope, outcome_example
 from .openapi import service_version
 from .parameters import IDENTIFIER
 from .schemas import Schema, with_ignored
@@ -24,7 +24,12 @@ from .services import SERVICES
 BY_PROCESS = frozenset({"RecordAllocation", "ShipStock", "UnshipStock", "RestockReturn", "FillBackorders"})
 DESCRIPTION = """One JSON object a message: CloudEvents 1.0, structured mode, header `content-type:
 application/cloudevents+json`. A hand-made command needs `type` and `data` only, and the aggregate's id as its Kafka
-key. Readers of events should use `isolation.level=read_committed`: what an aborted transaction wrote is not there."""
+key; where `subject` or `data` give that id, too, all are the same. Commands may also come in binary mode: the
+attributes as headers (`ce_type`, `ce_id`, `ce_source`, `ce_subject`, `ce_time`, `ce_correlationid`, `ce_causationid`,
+`ce_expectedversion`), `content-type: application/json`, and the data as the value. Batches and other formats are
+refused.
+
+Readers of events should use `isolation.level=read_committed`: what an aborted transaction wrote is not there."""
 PURPOSES = {
     "order-commands": ("receive", "What orders are asked to do. Key: the order's id. Anybody may send."),
     "inventory-commands": ("receive", "What a product's stock is asked to do. Key: the product's id."),
@@ -130,7 +135,8 @@ def _message(name: str, model: type[Command] | type[Event], is_event: bool) -> S
     example: Schema = {"type": name, "data": data if name != "RetryLetters" else {}}
     if is_event:
         example = {**_EVENT, "type": name, "source": _source(model), "schemaversion": version, "data": data}
-    return _entry(name, sentence, payload, example)
+    entry = _entry(name, sentence, payload, example)
+    return entry if is_event else {**entry, "headers": binary_headers(name)}
 
 
 _EVENT = {

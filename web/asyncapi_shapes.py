@@ -31,8 +31,25 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
     return {"type": "object", "required": required, "properties": properties}
 
 
+def binary_headers(name: str) -> Schema:
+    """Return the schema of a command's headers in CloudEvents' binary mode, in which its value is the data alone."""
+    attributes = envelope(name, {})["properties"]
+    del attributes["data"]
+    count = {"type": "string", "pattern": "^[0-9]+$", "description": attributes["expectedversion"]["description"]}
+    return {
+        "type": "object",
+        "description": "In binary mode, when the value is the data alone; in structured mode only content-type.",
+        "properties": {
+            "content-type": {"enum": ["application/cloudevents+json", "application/json"]},
+            **{f"ce_{attribute}": schema for attribute, schema in attributes.items()},
+            "ce_expectedversion": count,
+        },
+    }
+
+
 _OUTCOME = {
-    "commandId": TEXT, "commandType": TEXT, "aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT,
+    "commandId": TEXT, "commandType": {**TEXT, "description": "Empty where a refused message has no type."},
+    "aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT,
     "version": {**COUNT, "description": "The aggregate's, afterwards."},
     "events": list_of(record(("id", "type", "sequence"), id=TEXT, type=TEXT, sequence=COUNT)),
 }  # fmt: skip

@@ -1,13 +1,15 @@
 """Parking, retrying and discarding, as decisions: in order, once, up to the limit, and nothing dropped."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from letters_desk import Broken, Desk, keys
+from letters_desk import TOPIC, Broken, Desk, keys
 
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter
+from tables.letters import parked_bytes
 
 BOOTS, OTHER, THIRD = keys(3)
 
@@ -263,3 +265,77 @@ def test_a_book_that_has_lost_old_letters_keeps_the_order(desk: Desk) -> None:
     for offset, letter in enumerate((*letters[1:], *letters)):
         book.add(letter, 1, offset, 0)
     assert [each.letter.command_id for each in book.letters(("inventory", BOOTS))] == ["a", "b", "c"]
+
+
+def padded(key: str, command_id: str, size: int = 400_000) -> bytes:
+    """Return a command that is valid, and large."""
+    envelope = {"type": "SetStock", "id": command_id, "subject": key, "data": {"quantity": 7}}
+    return json.dumps(envelope).encode() + b" " * size
+
+
+def test_a_partition_parks_so_many_bytes_and_then_stops() -> None:
+    desk = Desk(parked_bytes=1_000_000)
+    desk.tell(receive(), receive(OTHER))
+    with Broken("SetStock"):
+        decided = desk.decide([desk.record(BOOTS, padded(BOOTS, f"large-{n}")) for n in range(5)])
+        assert desk.letters(BOOTS) == ["large-0", "large-1", "large-2"]
+        ((tp, reason),) = decided.stops.items()
+        assert "letters of 1,200,2" in reason
+        assert "FULFILLMENT_PARKED_BYTES" in reason
+        assert [record.offset for record in desk.part.records] == [3, 4, 5]
+        assert desk.tell(receive(OTHER)).stops == {}  # what need not be parked is handled
+        desk.restart()
+        assert list(desk.decide([desk.record(BOOTS, padded(BOOTS, "large-3"))], merge=False).stops) == [tp]
+    desk.restart()  # with code that is better
+    assert desk.decide([desk.record(BOOTS, padded(BOOTS, "large-3"))]).stops == {}
+    assert [name for _, name in desk.events(BOOTS)] == ["StockReceived", "StockAdjusted"]
+    assert parked_bytes(desk.entries) == desk.parked == 0
+
+
+def test_large_letters_are_retried_some_in_each_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.letters.AT_ONCE_BYTES", 1_000_000)
+    desk = Desk()
+    with Broken("SetStock"):
+        desk.decide([desk.record(BOOTS, padded(BOOTS, f"large-{n}")) for n in range(5)])
+    decided = desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert desk.letters(BOOTS) == ["large-3", "large-4"]
+    (rest,) = desk.messages(TOPIC, decided)
+    assert (rest["type"], rest["data"]) == ("RetryLetters", {"handled": 3})
+    desk.decide([desk.record(BOOTS, rest)])
+    assert outcome(desk, "retry")["result"] == {"retried": 5, "left": 0}
+
+
+def test_letters_that_older_code_parked_are_not_counted_in_bytes(desk: Desk) -> None:
+    assert parked_bytes(desk.entries) > 0
+    desk.entries.raw[b"/parked"] = b'{"letters":3,"said":1763000000.0}'
+    desk.restart()
+    assert parked_bytes(desk.entries) == 0
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
+    assert b"/parked" not in desk.entries.raw
+
+
+def test_a_parked_command_of_the_binary_mode_is_retried_as_it_came() -> None:
+    desk = Desk()
+    desk.tell(receive())
+    headers = (("content-type", b"application/json"), ("ce_type", b"SetStock"), ("ce_id", b"binary"),
+               ("ce_correlationid", b"flow"), ("ce_expectedversion", b"1"))  # fmt: skip
+    with Broken("SetStock"):
+        desk.decide([replace(desk.record(BOOTS, {"quantity": 9}), headers=headers)])
+        desk.tell(("RetryLetters", BOOTS, {}), id="in-vain")
+    *_, again = desk.messages("dead-letters")
+    assert DeadLetter.decode(json.dumps(again).encode()).headers == headers
+    assert (again["data"]["commandType"], again["data"]["value"]) == ("SetStock", '{"quantity": 9}')
+    desk.restart()
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    (event,) = (each for each in desk.messages("inventory-events") if each["causationid"] == "binary")
+    assert (event["type"], event["correlationid"], event["sequence"]) == ("StockAdjusted", "flow", 2)
+
+
+def test_a_command_of_the_binary_mode_is_forwarded_whole() -> None:
+    desk, (elsewhere,) = Desk(), keys(1, partition=2)
+    headers = (("ce_type", b"SetStock"), ("ce_id", b"binary"), ("ce_expectedversion", b"0"))
+    decided = desk.decide([replace(desk.record(elsewhere, {"quantity": 9}), headers=headers)])
+    (moved,) = (write for write in decided.writes if write.topic == TOPIC)
+    sent = json.loads(moved.value or b"")
+    assert (moved.partition, sent["id"], sent["expectedversion"], sent["data"]) == (2, "binary", 0, {"quantity": 9})

@@ -97,7 +97,7 @@ async def test_what_the_earlier_system_showed_may_be_sent_back(api: Api, order: 
 # --- query parameters
 
 IDS = {"orderId": "o", "shipmentId": "s", "returnId": "r", "productId": "p", "customerId": "c", "commandId": "c",
-       "aggregate": "order", "key": "k", "topic": "order-events", "messageId": "m"}  # fmt: skip
+       "aggregate": "order", "key": "k", "topic": "order-events", "messageId": "m", "letterId": "0-0"}  # fmt: skip
 OPERATIONS = [
     (method.upper(), path.removeprefix("/api/v1").format_map(IDS), operation)
     for path, operations in document()["paths"].items()

@@ -95,7 +95,7 @@ function slider(now, shown, travel) {
 function timeline(now, shown, history, refusals, parked, travel, key) {
   const steps = [
     ...history.map((event) => ({ time: event.time, version: event.sequence, title: sentence(event.type), event, topic: "order-events", message: event.id })),
-    ...refusals.map((refusal) => ({ time: refusal.time, bad: true, title: `${sentence(refusal.type ?? "A message")} was refused`, text: refusal.message, code: refusal.code, topic: "order-commands", message: refusal.id })),
+    ...refusals.map((refusal) => ({ time: refusal.time, bad: true, title: `${sentence(refusal.type || "A message")} was refused`, text: refusal.message, code: refusal.code, topic: "order-commands", message: refusal.id })),
     ...(parked?.items ?? []).map((letter) => ({ time: letter.time, bad: true, title: `${sentence(letter.commandType ?? "A command")} is parked`, text: letter.message, letter })),
   ].sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : (b.version ?? 0) - (a.version ?? 0)));
   return h("ol.timeline", {}, steps.map((step) => {
