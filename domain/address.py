@@ -1,8 +1,9 @@
 """Postal addresses."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
-from pydantic import AliasChoices, AliasGenerator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, AliasGenerator, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .message import READABLE, Value
@@ -12,15 +13,79 @@ Line = Annotated[str, Field(min_length=1, max_length=MAX_PART, strict=True), REA
 Region = Annotated[str, Field(max_length=MAX_PART, strict=True), READABLE]
 
 
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+Detail = Annotated[Region | None, BeforeValidator(_none_if_empty)]
+
+
 class Address(Value):
-    """Where an order goes; the seed system's clients write `zipcode`, ours answers `zipCode`."""
+    """Where an order goes, or its invoice; people write some of the names otherwise (`spellings`)."""
 
     model_config = ConfigDict(alias_generator=AliasGenerator(serialization_alias=to_camel))
+    spellings: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("recipient", "recipientName", "fullName"), "name"),
+        **dict.fromkeys(("companyName", "organization", "organisation"), "company"),
+        **dict.fromkeys(("street1", "address1", "addressLine1", "line1", "streetAddress"), "street"),
+        **dict.fromkeys(("address2", "addressLine2", "line2"), "street2"),
+        **dict.fromkeys(("address3", "addressLine3", "line3"), "street3"),
+        **dict.fromkeys(("province", "region", "county", "stateOrProvince"), "state"),
+        **dict.fromkeys(("zipcode", "zip_code", "zip", "postalCode", "postcode", "postCode"), "zipCode"),
+        **dict.fromkeys(("countryCode",), "country"),
+        **dict.fromkeys(("phoneNumber", "telephone"), "phone"),
+        **dict.fromkeys(("emailAddress",), "email"),
+        **dict.fromkeys(("deliveryInstructions",), "instructions"),
+    }
 
     street: Line
     city: Line
     state: Region = ""
-    zip_code: Line = Field(
-        validation_alias=AliasChoices("zipCode", "zipcode", "zip_code"), serialization_alias="zipCode"
+    zip_code: Region = Field(
+        "", validation_alias=AliasChoices("zipCode", "zipcode", "zip_code"), serialization_alias="zipCode"
     )
     country: Line
+    name: Detail = None
+    company: Detail = None
+    street2: Detail = None
+    street3: Detail = None
+    phone: Detail = None
+    email: Detail = None
+    instructions: Detail = None
+
+
+def _with_postal_code(address: Address) -> Address:
+    if not address.zip_code and address.country.strip().casefold() not in WITHOUT_POSTAL_CODES:
+        raise ValidationError.from_exception_data(
+            "Address", [{"type": "missing", "loc": ("zipCode",), "input": address.country}]
+        )
+    return address
+
+
+# An address of a new order. Whether it needs a postal code is asked of new orders alone: the list may change.
+NewAddress = Annotated[Address, AfterValidator(_with_postal_code)]
+
+# Countries and territories without postal codes, or where hardly anybody uses them (Eircodes in Ireland, the codes of
+# Ghana, Panama, Tanzania …): by ISO 3166 code of two and three letters, and by name. Source: "Postal addressing systems
+# in member countries" of the Universal Postal Union, https://www.upu.int
+_TABLE = """
+AE ARE United Arab Emirates|UAE; AG ATG Antigua and Barbuda; AO AGO Angola; AW ABW Aruba; BF BFA Burkina Faso;
+BI BDI Burundi; BJ BEN Benin; BO BOL Bolivia; BQ BES Bonaire; BS BHS Bahamas|The Bahamas; BW BWA Botswana;
+BZ BLZ Belize; CD COD Democratic Republic of the Congo|DR Congo;
+CF CAF Central African Republic; CG COG Congo|Republic of the Congo;
+CI CIV Côte d'Ivoire|Ivory Coast; CK COK Cook Islands; CM CMR Cameroon; CW CUW Curaçao|Curacao; DJ DJI Djibouti;
+DM DMA Dominica; ER ERI Eritrea; FJ FJI Fiji; GA GAB Gabon; GD GRD Grenada; GH GHA Ghana; GM GMB Gambia|The Gambia;
+GN GIN Guinea; GQ GNQ Equatorial Guinea; GY GUY Guyana; HK HKG Hong Kong|Hong Kong SAR; IE IRL Ireland; JM JAM Jamaica;
+KI KIR Kiribati; KM COM Comoros; KN KNA Saint Kitts and Nevis; KP PRK North Korea; LC LCA Saint Lucia; ML MLI Mali;
+MO MAC Macao|Macau; MR MRT Mauritania; MW MWI Malawi; NR NRU Nauru; NU NIU Niue; PA PAN Panama; QA QAT Qatar;
+RW RWA Rwanda; SB SLB Solomon Islands; SC SYC Seychelles; SL SLE Sierra Leone; SO SOM Somalia; SR SUR Suriname;
+ST STP São Tomé and Príncipe|Sao Tome and Principe; SX SXM Sint Maarten; SY SYR Syria; TD TCD Chad; TG TGO Togo;
+TK TKL Tokelau; TL TLS Timor-Leste|East Timor; TO TON Tonga; TT TTO Trinidad and Tobago; TV TUV Tuvalu;
+TZ TZA Tanzania; UG UGA Uganda; VU VUT Vanuatu; YE YEM Yemen; ZW ZWE Zimbabwe
+"""
+WITHOUT_POSTAL_CODES = frozenset(
+    word.casefold()
+    for row in _TABLE.split(";")
+    for two, three, names in [row.split(maxsplit=2)]
+    for word in (two, three, *names.strip().split("|"))
+)

@@ -1,7 +1,7 @@
 """What every command and event is made of: frozen models, camelCase on the wire, and the values they share."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
@@ -87,13 +87,17 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    spellings: ClassVar[Mapping[str, str]] = {}  # how others write a field's name → its name on the wire
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Say of what is sent to us (only commands and HTTP bodies are validated) that it has no other fields."""
-        found = handler(schema)
+        found = handler(core)
         if handler.mode == "validation":
-            handler.resolve_ref_schema(found)["additionalProperties"] = False
+            schema = handler.resolve_ref_schema(found)
+            schema["additionalProperties"] = False
+            for other, name in cls.spellings.items():
+                schema["properties"][other] = {**schema["properties"][name], "description": f"The same as `{name}`."}
         return found
 
 

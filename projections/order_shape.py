@@ -1,5 +1,7 @@
 """The shape orders have over HTTP and in MongoDB, and the way back."""
 
+from collections.abc import Callable
+
 from domain.address import Address
 from domain.orders.commands import Price
 from domain.orders.state import Line, Order, Return, ReturnLineState, Shipment, ShipmentLine, ShipmentStatus
@@ -48,14 +50,20 @@ def order_of(document: Document) -> Order:
     )
 
 
+_USUAL = {"street", "city", "state", "zip_code", "country"}  # fields every address shows; others only if it has them
+
+
 def _address(address: Address) -> Document:
-    return {
+    shown = {
         "street": address.street,
         "city": address.city,
         "state": address.state,
         "zipCode": address.zip_code,
         "country": address.country,
     }
+    if address.model_fields_set <= _USUAL:
+        return shown
+    return shown | {name: value for name, value in address.__dict__.items() if value is not None and name not in _USUAL}
 
 
 def _item(line: Line) -> Document:
@@ -100,10 +108,7 @@ def _return(returned: Return) -> Document:
     }
 
 
-def _address_of(document: Document) -> Address:
-    """Return an address as it was accepted; today's rules for new ones are no matter."""
-    fields = {name: value for name, value in document.items() if name != "zipCode"}
-    return Address.model_construct(**fields, zip_code=document["zipCode"])
+_address_of: Callable[[Document], Address] = Address.__pydantic_validator__.validate_python  # as events are read
 
 
 def _line(item: Document, stock_version: int) -> Line:

@@ -48,11 +48,14 @@ SAME = (
 )
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Return the sentence that refuses a `what` called `name`: the closest known one, or all of them."""
+def unknown(what: str, name: str, known: Iterable[str], spellings: Iterable[str] = ()) -> str:
+    """Return the sentence that refuses a `what` called `name`: the closest known one, or all of them.
+
+    `spellings`: other names that are understood, too.
+    """
     names = list(known)
     said = f"unknown {what} `{name:.{LONGEST}}`"
-    if (meant := closest(name, names)) is not None:
+    if (meant := closest(name, names) or closest(name, spellings)) is not None:
         return f"{said}: did you mean `{meant}`?"
     listed = ", ".join(f"`{each}`" for each in names)
     return f"{said}: known are {listed}" if names else f"{said}: none is known here"

@@ -3,7 +3,7 @@
 Events, changelogs and documents are read tolerantly by the same models, because newer code may have written them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, reduce
 from operator import getitem
 from typing import Any, TypeVar, get_args
@@ -32,39 +32,53 @@ def read(model: type[Model], data: Any) -> Model:
     try:
         return validate(data, extra="forbid", by_alias=True, by_name=False)  # type: ignore[no-any-return]
     except ValidationError as error:
-        if error.error_count() > MOST_ERRORS or not (harmless := list(_harmless(model, error, data))):
+        if error.error_count() > MOST_ERRORS or (understood := _understood(model, error, data)) is data:
             raise
-    for path in harmless:
-        data = _without(data, path)
+        data = understood
     return validate(data, extra="forbid", by_alias=True, by_name=False)  # type: ignore[no-any-return]
 
 
-def _harmless(model: type[BaseModel], error: ValidationError, data: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths of fields that change nothing: ignored ones, and second spellings with the same value."""
+def _understood(model: type[BaseModel], error: ValidationError, data: Any) -> Any:
+    """Return `data` without ignored fields and with the usual names for other spellings; itself if it has neither."""
     ignored = IGNORED.get(model.__name__, ())
     for item in error.errors(include_url=False, include_context=False):
-        path = item["loc"]
-        if item["type"] == "extra_forbidden" and (
-            (len(path) == 1 and path[0] in ignored) or _repeats(_spellings(model, path), path, data)
-        ):
-            yield path
+        if item["type"] == "extra_forbidden":
+            *around, name = path = item["loc"]
+            if len(path) == 1 and name in ignored:
+                data = _without(data, path)
+            elif (meant := _spelled(model, path)) is not None:
+                beside = reduce(getitem, around, data)
+                if meant not in beside:
+                    data = _with(_without(data, path), (*around, meant), beside[name])
+                elif beside[meant] == beside[name]:
+                    data = _without(data, path)
+    return data
 
 
-def _repeats(spellings: list[str], path: tuple[Any, ...], data: Any) -> bool:
-    """Whether the field at `path` has the value that was read under another of its spellings."""
-    around = reduce(getitem, path[:-1], data)
-    read_under = next((name for name in spellings if name in around), path[-1])
-    return bool(read_under != path[-1] and around[read_under] == around[path[-1]])
+def _spelled(model: type[BaseModel], path: tuple[Any, ...]) -> str | None:
+    """Return the name of the field that `path` spells otherwise."""
+    inner = _model_at(model, path[:-1])
+    return inner.spellings.get(path[-1]) if inner else None
 
 
-def _without(data: Any, path: tuple[Any, ...]) -> Any:
+def _without(data: Any, path: Sequence[Any]) -> Any:
     """Return a copy of `data` without the field at `path`; what is beside the path is shared."""
+    return _changed(data, path, lambda fields, name: fields.pop(name))
+
+
+def _with(data: Any, path: Sequence[Any], value: Any) -> Any:
+    """Return a copy of `data` with a field at `path`; what is beside the path is shared."""
+    return _changed(data, path, lambda fields, name: fields.update({name: value}))
+
+
+def _changed(data: Any, path: Sequence[Any], change: Callable[[dict[str, Any], str], Any]) -> Any:
     first, *rest = path
-    if not rest:
-        return {name: value for name, value in data.items() if name != first}
-    changed = list(data) if isinstance(data, list) else dict(data)
-    changed[first] = _without(changed[first], tuple(rest))
-    return changed
+    copy: Any = list(data) if isinstance(data, list) else dict(data)
+    if rest:
+        copy[first] = _changed(copy[first], rest, change)
+    else:
+        change(copy, first)
+    return copy
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
@@ -84,47 +98,40 @@ def _sentence(item: Any, model: type[BaseModel]) -> str:
     if item["type"] != "extra_forbidden":
         return str(item["msg"].removeprefix("Value error, "))
     path = item["loc"]
-    if spellings := _spellings(model, path):
-        others = ", ".join(f"`{each}`" for each in spellings if each != path[-1])
-        return f"is given twice with different values: it is the same field as {others}"
-    return unknown("field", str(path[-1]), fields_at(model, path[:-1]))
-
-
-def _spellings(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Return the spellings of the field at `path`, in the order they are looked for; none when no field is there."""
+    if (meant := _spelled(model, path)) is not None:
+        return f"is given twice with different values: it is the same field as `{meant}`"
     inner = _model_at(model, path[:-1])
-    found = (_names(*field) for field in inner.model_fields.items()) if inner else ()
-    return next((names for names in found if path[-1] in names), [])
+    return unknown("field", str(path[-1]), fields_at(model, path[:-1]), inner.spellings if inner else ())
 
 
 @cache
 def fields_at(model: type[BaseModel], path: tuple[Any, ...] = ()) -> tuple[str, ...]:
     """Return the names of the fields that an object at `path` of a model may have."""
     inner = _model_at(model, path)
-    return tuple(_names(*field)[0] for field in inner.model_fields.items()) if inner else ()
+    return tuple(_name(*field) for field in inner.model_fields.items()) if inner else ()
 
 
-def _names(name: str, field: FieldInfo) -> list[str]:
+def _name(name: str, field: FieldInfo) -> str:
     match field.validation_alias:
-        case AliasChoices(choices=choices):
-            return [str(each) for each in choices]
+        case AliasChoices(choices=[first, *_]):
+            return str(first)
         case str(alias):
-            return [alias]
-    return [name]
+            return alias
+    return name
 
 
 @cache
-def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel] | None:
-    found: type[BaseModel] | None = model
+def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[Value] | None:
+    found = _model_in(model)
     for part in path:
         if isinstance(part, int) or found is None:
             continue  # an item of a list is what the list is of
-        fields = (field for name, field in found.model_fields.items() if part in _names(name, field))
+        fields = (field for name, field in found.model_fields.items() if part == _name(name, field))
         found = next((_model_in(field.annotation) for field in fields), None)
     return found
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: Any) -> type[Value] | None:
     """Return the model an annotation is about: `Address` of `Address | None`, `NewLine` of `tuple[NewLine, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, Value):
         return annotation

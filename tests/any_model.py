@@ -3,7 +3,7 @@
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -24,6 +24,8 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.fixed_dictionaries(any_fields(kind)).map(lambda values: kind(**values))
     if get_origin(kind) in (Union, UnionType):
         return st.one_of([any_of(each) for each in arguments])
+    if get_origin(kind) is Annotated:
+        return any_of(arguments[0])
     if get_origin(kind) is tuple:
         return st.lists(any_of(arguments[0]), min_size=1, max_size=3).map(tuple)
     if get_origin(kind) is dict:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from domain.address import Address
+from domain.address import NewAddress
 from domain.inventory.commands import Positive
 from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL, Id, Instant, Quantity, Value
 from domain.money import Currency
@@ -37,8 +37,8 @@ class OrderRequest(Value):
     order_id: Id | None = Field(None, description="yours, else a new UUIDv7")
     customer_id: Id
     items: Annotated[tuple[OrderItem, ...], FEW] = Field(min_length=1, max_length=MAX_LINES)
-    shipping_address: Address
-    billing_address: Address | None = Field(None, description="missing: the shipping address")
+    shipping_address: NewAddress
+    billing_address: NewAddress | None = Field(None, description="missing: the shipping address")
     total_cost: Sent | None = Field(None, description="checked against the sum of the items")
     currency: Currency | None = Field(None, description="of amounts that name none; default EUR")
     policy: AllocationPolicy = Field(

@@ -84,7 +84,8 @@ _QUANTITIES = dict.fromkeys(_UNITS, COUNT)
 _STOCK = {f"{name}Quantity": COUNT for name in "available allocated onHand damaged backordered".split()}
 _WHY = {"commandId": TEXT, "commandType": TEXT, "causationId": TEXT, "correlationId": TEXT}
 _TIMES = {"createdAt": TIME, "updatedAt": TIME}
-ADDRESS = record(street=TEXT, city=TEXT, state=TEXT, zipCode=TEXT, country=TEXT)
+ADDRESS = record(street=TEXT, city=TEXT, state=TEXT, zipCode=TEXT, country=TEXT, name=TEXT, company=TEXT, street2=TEXT,
+                 street3=TEXT, phone=TEXT, email=TEXT, instructions=TEXT)  # fmt: skip
 ITEM = record(("lineId", "productId", "quantity", "price"), lineId=TEXT, productId=TEXT, quantity=COUNT, price=MONEY,
               **_QUANTITIES)  # fmt: skip
 

@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BeforeValidator, Field
 
-from domain.address import Address
+from domain.address import NewAddress
 from domain.message import MAX_AMOUNT, MAX_LINES, MAX_VERSION, Command, Id, Instant, Quantity, Text, Units, Value
 from domain.money import Currency, Money
 from domain.policy import AllocationPolicy as AllocationPolicy
@@ -61,8 +61,8 @@ class PlaceOrder(Command):
 
     customer_id: Id
     lines: NewLines
-    shipping_address: Address
-    billing_address: Address
+    shipping_address: NewAddress
+    billing_address: NewAddress
     total_cost: Money | None = None
     policy: AllocationPolicy = AllocationPolicy.BACKORDER
     issued_at: Instant | None = None

@@ -95,7 +95,7 @@ def some(units: int) -> tuple[LineQuantity, ...]:
 
 def history() -> Iterator[list[Command]]:
     """Yield rounds of commands that make an order as large as it may be, until no more are taken."""
-    address = Address(street=PART, city=PART, state=PART, zip_code=PART, country=PART)
+    address = Address(**dict.fromkeys(Address.model_fields, PART))
     price = Price(amount=1, currency="EUR")
     lines = tuple(
         NewLine(line_id=line, product_id=long(f"product {line[:3]}"), quantity=EACH, price=price) for line in LINES

@@ -15,9 +15,10 @@ import agents.metrics as agents
 import projections.metrics as projections
 import streams.metrics as streams
 import web.metrics as web
+from domain.address import Address
 from ops.cli import cli
 from streams.settings import Settings
-from streams.strict import IGNORED
+from streams.strict import IGNORED, fields_at
 from web.decided import PREFIX
 from web.queries import QUERY_ROUTES
 from web.routes import COMMAND_ROUTES
@@ -71,6 +72,17 @@ def queries_table() -> str:
     return "\n".join([f"| below `{PREFIX}` | what it answers | filters and order |", "|---|---|---|", *rows])
 
 
+def addresses_table() -> str:
+    """Return a row a field of an address, and its other spellings."""
+    rows = []
+    for name, field in zip(fields_at(Address), Address.model_fields.values(), strict=True):
+        others = ", ".join(f"`{other}`" for other, meant in Address.spellings.items() if meant == name)
+        rows.append(
+            f"| `{name}` | {'yes' if field.is_required() else 'see above' if name == 'zipCode' else ''} | {others} |"
+        )
+    return "\n".join(["| field | needed | other spellings that are understood |", "|---|---|---|", *rows])
+
+
 def ignored_table() -> str:
     """Return a row a command with fields that are accepted and ignored."""
     rows = [f"| {name} | {', '.join(f'`{field}`' for field in sorted(fields))} |" for name, fields in said()]
@@ -114,7 +126,8 @@ def metrics_table() -> str:
     return "\n".join(["| metric | type | labels | of | meaning |", "|---|---|---|---|---|", *rows])
 
 
-CONTRACT = {"settings": settings_table, "commands": commands_table, "queries": queries_table, "ignored": ignored_table}
+CONTRACT = {"settings": settings_table, "commands": commands_table, "queries": queries_table, "ignored": ignored_table,
+            "addresses": addresses_table}  # fmt: skip
 TABLES = {**CONTRACT, "cli": cli_table}
 FILES = {README: TABLES, OPERATIONS: {"metrics": metrics_table}}
 

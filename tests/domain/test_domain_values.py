@@ -7,10 +7,10 @@ import pytest
 from any_model import any_fields
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from domain import errors, inventory, orders
-from domain.address import Address
+from domain.address import WITHOUT_POSTAL_CODES, Address, NewAddress
 from domain.frozen import replace
 from domain.inventory.commands import ReleaseStock
 from domain.message import MAX_TOTAL, Fact, instant
@@ -90,11 +90,52 @@ def test_zip_codes_are_read_as_people_write_them(name: str) -> None:
     assert address.state == ""
 
 
-@pytest.mark.parametrize("field", ["street", "city", "zipCode", "country"])
-def test_addresses_need_all_but_the_state(field: str) -> None:
-    whole = {"street": "s", "city": "c", "zipCode": "1", "country": "US"}
-    with pytest.raises(ValidationError):
-        Address.model_validate(whole | {field: ""})
+HOME = {"street": "s", "city": "c", "zipCode": "1", "country": "US"}
+NEW: TypeAdapter[Address] = TypeAdapter(NewAddress)
+
+
+@pytest.mark.parametrize("field", HOME)
+def test_new_addresses_need_all_but_the_state(field: str) -> None:
+    for without in (HOME | {field: ""}, {name: value for name, value in HOME.items() if name != field}):
+        with pytest.raises(ValidationError) as error:
+            NEW.validate_python(without)
+        assert error.value.errors()[0]["loc"] == (field,)
+
+
+@pytest.mark.parametrize(
+    "country", ["AE", "ae", "ARE", "United Arab Emirates", "UAE", "HK", "Hong Kong", "IE", "Ireland", "QA", "AO", "BS",
+                "Côte d'Ivoire", "Trinidad and Tobago", "ZW", " AE "],
+)  # fmt: skip
+def test_a_postal_code_may_be_missing_where_the_country_has_none(country: str) -> None:
+    for code in ({}, {"zipCode": ""}, {"zipCode": "00000"}):
+        address = NEW.validate_python({"street": "s", "city": "c", "country": country, **code})
+        assert address.zip_code == code.get("zipCode", "")
+
+
+@pytest.mark.parametrize("country", ["US", "GB", "DE", "Germany", "Guinea-Bissau", "A", "X", "the moon"])
+def test_a_postal_code_is_needed_everywhere_else(country: str) -> None:
+    with pytest.raises(ValidationError, match="zipCode"):
+        NEW.validate_python({"street": "s", "city": "c", "country": country})
+
+
+def test_an_address_of_an_event_is_read_whatever_is_asked_of_new_ones() -> None:
+    assert Address.model_validate({"street": "s", "city": "c", "country": "US"}).zip_code == ""
+    assert "ae" in WITHOUT_POSTAL_CODES
+    assert all(code == code.casefold() for code in WITHOUT_POSTAL_CODES)
+
+
+@pytest.mark.parametrize("field", ["name", "company", "street2", "street3", "phone", "email", "instructions"])
+def test_what_an_address_may_have_besides_is_kept_whole(field: str) -> None:
+    address = NEW.validate_python({**HOME, field: "Zoë & Co.\n"})
+    assert address.model_dump(by_alias=True, exclude_none=True) == {**HOME, "state": "", field: "Zoë & Co.\n"}
+    assert (
+        NEW.validate_python({**HOME, field: ""})
+        == NEW.validate_python({**HOME, field: None})
+        == NEW.validate_python(HOME)
+    )
+    for wrong in ("x" * 201, 7, "a\x00", ["x"], 0, False):
+        with pytest.raises(ValidationError):
+            NEW.validate_python({**HOME, field: wrong})
 
 
 @pytest.mark.parametrize("line_id", ["", "x" * 129, "a\nb", "a\x00", "a\u2028b", 7])

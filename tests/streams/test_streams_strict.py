@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from domain.address import Address
 from domain.orders import Order
+from domain.orders.commands import PlaceOrder
 from streams.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, decode_event
 from streams.messages import CommandMessage
 from streams.spelling import closest
@@ -113,6 +115,44 @@ def test_another_spelling_of_a_field_may_repeat_its_value_but_not_differ() -> No
     assert same.command == decoded("PlaceOrder", PLACE).command
     error = refused("PlaceOrder", PLACE | {"shippingAddress": ADDRESS | {"zipcode": "2"}})
     assert "given twice with different values" in error.details["shippingAddress.zipcode"]
+
+
+@pytest.mark.parametrize(("other", "name"), Address.spellings.items())
+def test_a_name_people_spell_otherwise_is_the_same_field(other: str, name: str) -> None:
+    usual = {"street": "1 High St", "city": "Bath", "state": "", "zipCode": "BA1", "country": "GB", name: "X"}
+    spelled = {each: value for each, value in usual.items() if each != name} | {other: "X"}
+    assert decoded("PlaceOrder", PLACE | {"shippingAddress": spelled}).command == (
+        decoded("PlaceOrder", PLACE | {"shippingAddress": usual}).command
+    )
+    both = decoded("PlaceOrder", PLACE | {"shippingAddress": usual | {other: "X"}})
+    assert both.command == decoded("PlaceOrder", PLACE | {"shippingAddress": usual}).command
+    error = refused("PlaceOrder", PLACE | {"shippingAddress": usual | {other: "Y"}})
+    said = error.details[f"shippingAddress.{other}"]
+    assert said == f"is given twice with different values: it is the same field as `{name}`"
+
+
+def test_two_other_spellings_must_agree_too() -> None:
+    address = ADDRESS | {"address2": "Flat 1", "line2": "Flat 2"}
+    error = refused("PlaceOrder", PLACE | {"shippingAddress": address})
+    assert list(error.details) == ["shippingAddress.line2"]
+    same = decoded("PlaceOrder", PLACE | {"shippingAddress": address | {"line2": "Flat 1"}}).command
+    assert isinstance(same, PlaceOrder)
+    assert same.shipping_address.street2 == "Flat 1"
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("firstName", "name"),
+        ("address_line_2", "addressLine2"),
+        ("Phone", "phone"),
+        ("e-mail", "email"),
+        ("tel", "phone"),
+    ],
+)
+def test_a_name_nearly_understood_is_named(field: str, meant: str) -> None:
+    error = refused("PlaceOrder", PLACE | {"shippingAddress": ADDRESS | {field: "x"}})
+    assert error.details[f"shippingAddress.{field}"] == f"unknown field `{field}`: did you mean `{meant}`?"
 
 
 @pytest.mark.parametrize(("name", "fields"), [(n, f) for n, f in IGNORED.items() if n in COMMANDS])

@@ -94,6 +94,30 @@ async def test_what_the_earlier_system_showed_may_be_sent_back(api: Api, order: 
     assert (status, answer["data"]["status"]) == (200, "CANCELLED")
 
 
+async def test_the_whole_address_is_kept_and_shown_everywhere(api: Api, order: Body, unique: Unique) -> None:
+    sent = {"recipient": "Zoë Ó Súilleabháin", "company": "Acme Ltd", "addressLine1": "1 High St", "street2": "Flat 2",
+            "city": "Dubai", "country": "AE", "phoneNumber": "+971 4 000 0000", "email": "zoe@example.com"}  # fmt: skip
+    kept = {"name": "Zoë Ó Súilleabháin", "company": "Acme Ltd", "street": "1 High St", "street2": "Flat 2",
+            "city": "Dubai", "state": "", "zipCode": "", "country": "AE", "phone": "+971 4 000 0000",
+            "email": "zoe@example.com"}  # fmt: skip
+    product = unique("boots")
+    await api.stock(product, 1)
+    status, answer, _ = await api("POST", "/orders", order(product, shippingAddress=sent, billingAddress=None))
+    assert status == 201, answer
+    order_id = answer["data"]["id"]
+    shown = await api.order(order_id, lambda found: found["version"] >= 2)
+    assert shown["shippingAddress"] == shown["billingAddress"] == kept
+    _, past, _ = await api("GET", f"/orders/{order_id}?version=1")
+    assert past["data"]["shippingAddress"] == kept
+    _, history, _ = await api("GET", f"/orders/{order_id}/events")
+    assert history["data"][0]["data"]["shippingAddress"] == kept
+    assert (await api("POST", "/orders", order(product, shippingAddress=sent, orderId=order_id)))[0] == 409
+    whole = order(product, shippingAddress=kept, billingAddress=kept, orderId=order_id)
+    assert (await api("POST", "/orders", whole))[0] == 201
+    errors = await errors_of(api, "POST", "/orders", order(shippingAddress=sent | {"country": "GB"}), "INVALID_ORDER")
+    assert errors == {"shippingAddress.zipCode": "Field required"}
+
+
 # --- query parameters
 
 IDS = {"orderId": "o", "shipmentId": "s", "returnId": "r", "productId": "p", "customerId": "c", "commandId": "c",

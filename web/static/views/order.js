@@ -81,7 +81,8 @@ function shipments(order, key, now) {
 
 function address(order) {
   const where = order.shippingAddress;
-  const facts = [["customer", customerLink(order.customerId)], ["ships to", [where.street, where.city, where.state, where.zipCode, where.country].filter(Boolean).join(", ")], ["when short", words(order.policy)], ["placed", when(order.createdAt)], ["changed", when(order.updatedAt)]];
+  const reach = [where.phone, where.email].filter(Boolean);
+  const facts = [["customer", customerLink(order.customerId)], ["ships to", [where.name, where.company, where.street, where.street2, where.street3, where.city, where.state, where.zipCode, where.country].filter(Boolean).join(", ")], ...(reach.length ? [["reach", reach.join(", ")]] : []), ...(where.instructions ? [["instructions", where.instructions]] : []), ["when short", words(order.policy)], ["placed", when(order.createdAt)], ["changed", when(order.updatedAt)]];
   return h("section.card", { "aria-label": "About it" }, h("header", {}, h("h2", {}, "About it")), h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
 }
 
