@@ -51,11 +51,28 @@ faults-points: setup
 outages: setup
 	$(BIN)/pytest -m slow tests/outages
 
+# A .venv of another interpreter than the one that is asked for by name, or whose interpreter is gone, is rebuilt.
+WHICH := import sys; print(sys.base_prefix, sys.version)
+MADE_BY = $(shell .venv/bin/python -c '$(WHICH)' 2>/dev/null)
+ifneq ($(wildcard $(STAMPS)/venv),)
+  ifeq ($(MADE_BY),)
+    REBUILD := the Python it was made with does not run
+  else ifneq ($(origin PYTHON),file)
+    ifneq ($(MADE_BY),$(shell $(PYTHON) -c '$(WHICH)' 2>/dev/null))
+      REBUILD := it was made with Python $(word 2,$(MADE_BY)) in $(word 1,$(MADE_BY))
+    endif
+  endif
+endif
+
+.PHONY: rebuild
+rebuild:
+
 # Stamps rather than .venv itself: a directory's time says nothing about whether its installation was finished.
-$(STAMPS)/venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is not: install one and run make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv .venv
+$(STAMPS)/venv: $(if $(REBUILD),rebuild)
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is not that: install one and run make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(if $(REBUILD),echo "rebuilding .venv with $(PYTHON): $(REBUILD)")
+	$(PYTHON) -m venv $(if $(REBUILD),--clear) .venv
 	mkdir -p $(STAMPS)
 	touch $@
 
