@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams import disk
 from streams.app import RoleApp
+from streams.metrics import tell_open
 
 from .entries import authorized, entries_page
 from .metrics import letters, update
@@ -22,7 +23,7 @@ LAG_SECONDS = 2.0  # Kafka may take to say the lag: Prometheus waits 5 s for all
 async def reasons(app: RoleApp) -> list[str]:
     """Return why the worker is not ready; an empty list when it is."""
     consumer = app.consumer
-    found = list(consumer.progress.stopped.values())
+    found = [*consumer.progress.stopped.values(), *app.open_transactions.sentences]
     if app.waiting_for:
         found.append(app.waiting_for)
     elif not await consumer.answered():
@@ -70,6 +71,8 @@ def pages(app: RoleApp) -> None:
         for tp in sorted(app.consumer.progress.handed if app.consumer.prepared else ()):
             partitions.setdefault(tp.topic, []).append(tp.partition)
         answer = {"ready": not found, "reasons": found, "partitions": partitions, "parked": letters(app)}
+        if held := app.open_transactions.open:
+            answer["openTransactions"] = [one.as_json() for one in held]
         return self.json(answer, status=503 if found else 200)
 
     async def lag(self: Any, request: Any) -> Any:
@@ -81,6 +84,7 @@ def pages(app: RoleApp) -> None:
     async def metrics(self: Any, request: Any) -> Any:
         ready, lag = not await reasons(app), await known_lag(app)
         update(app, ready, lag)
+        tell_open(app.open_transactions.open)
         app.telling(lag)
         return self.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])
 

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from pymongo.errors import PyMongoError
 
 from ops import groups
-from ops.errors import Unavailable
+from ops.errors import Unavailable, mongo_trouble
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.mongo.registry import Registry
@@ -146,6 +146,6 @@ async def _mongo(settings: Settings) -> AsyncIterator[Mongo]:
     try:
         yield mongo
     except PyMongoError as error:
-        raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}. Nothing was adopted.") from error
+        raise mongo_trouble(settings.mongo, error, "Nothing was adopted.") from error
     finally:
         await mongo.close()

@@ -27,6 +27,7 @@ from streams.letterreader import LetterReader  # noqa: E402
 from streams.logs import configure  # noqa: E402
 from streams.running import run_until_stopped  # noqa: E402
 from streams.settings import Settings  # noqa: E402
+from streams.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
 from streams.waiting import Waiting  # noqa: E402
 from web.app import install  # noqa: E402
 from web.live.hub import Hub  # noqa: E402
@@ -77,6 +78,9 @@ class Api:
         self.mongo = Mongo(settings)
         queries = Queries(self.mongo)
         self.versions = LiveVersions(Registry(self.mongo), queries)
+        everything = all_partitions(settings)
+        self.open_transactions = TransactionWatch(settings, lambda: everything)
+        self._watching: asyncio.Task[None] | None = None
         self.services = Services(
             settings,
             self.gateway,
@@ -87,6 +91,7 @@ class Api:
             Hub(settings, queries),
             self.versions,
             self.reasons,
+            open_transactions=lambda: self.open_transactions.open,
         )
 
     async def start(self, _: Application) -> None:
@@ -94,6 +99,7 @@ class Api:
         await self.gateway.start()
         await self.outcomes.start()
         self.versions.start()
+        self._watching = asyncio.create_task(self.open_transactions.watch())
 
     async def hang_up(self, _: Application) -> None:
         """End the answers that would go on for ever."""
@@ -101,6 +107,9 @@ class Api:
 
     async def stop(self, _: Application) -> None:
         """Let go of Kafka and MongoDB."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self.versions.stop()
         await self.outcomes.stop()
         await self.gateway.stop()

@@ -1,5 +1,6 @@
 """The command line: the list of commands. What each does is elsewhere."""
 
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +10,13 @@ from typer.core import TyperGroup
 from ops import explain, outcomes, produce, seed, trace
 from ops.audit.command import audit
 from ops.doctor.command import doctor
-from ops.errors import CannotGoOn
+from ops.errors import CannotGoOn, trouble_outside
 from ops.letters import letters
 from ops.options import Json, load_settings
 from ops.replay.command import replay
 from ops.skip import skip
 from ops.tail import tail
+from ops.transactions import transactions
 from ops.versions.command import projections
 from streams.settings import ROLES
 
@@ -23,12 +25,18 @@ class Sentences(TyperGroup):
     """Commands whose expected failures are a sentence on stderr and an exit code, not a stack trace."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; turn what it raises on purpose into its sentence."""
+        """Run the command; turn what it raises on purpose, and what failed outside, into a sentence."""
+        logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what it meets is in our sentence
         try:
             return super().invoke(ctx)
         except CannotGoOn as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(error.exit_code) from None
+            expected = error
+        except Exception as error:
+            if (outside := trouble_outside(error)) is None:
+                raise
+            expected = outside
+        typer.echo(str(expected), err=True)
+        raise typer.Exit(expected.exit_code) from None
 
 
 cli = typer.Typer(
@@ -41,6 +49,7 @@ topics = typer.Typer(no_args_is_help=True, help="The Kafka topics.")
 cli.add_typer(topics, name="topics")
 cli.add_typer(letters, name="letters")
 cli.add_typer(projections, name="projections")
+cli.add_typer(transactions, name="transactions")
 
 
 @cli.command()
@@ -65,6 +74,20 @@ def down() -> None:
 
 
 @cli.command()
+def restart(
+    roles: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]...", help=", ".join(ROLES))] = None,
+    wait: Annotated[float, typer.Option(min=1, help="seconds each worker may take until it is ready")] = 60.0,
+) -> None:
+    """Restart the workers of some roles, or all, one after the other; exits 1 when one is not ready in time."""
+    import asyncio
+
+    from ops.restart import restart
+
+    count = asyncio.run(restart(load_settings(), roles or [], wait, typer.echo))
+    typer.echo(f"restarted {count} workers")
+
+
+@cli.command()
 def status(
     json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="again and again, until Ctrl-C")] = False,
@@ -74,6 +97,7 @@ def status(
     import asyncio
 
     from ops.show import status_tables
+    from ops.state import refuse_strays
     from ops.status import collect
     from ops.watch import watch_status
 
@@ -86,6 +110,7 @@ def status(
     elif found.processes:
         Console().print(status_tables(found, settings))
     else:
+        refuse_strays(settings.data)
         typer.echo("nothing is running here; start it with `fulfillment up`")
     raise typer.Exit(0 if found.ready else 1)
 

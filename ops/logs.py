@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 KEEP_BYTES = 16 << 20
+JAVA_CAUSE = re.compile(r"^(?:Caused by: )?((?:\w+\.)+\w+(?:Exception|Error)): (.+)$", re.MULTILINE)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -18,6 +19,13 @@ def last_lines(path: Path, count: int = 8) -> str:
         return ""
     lines = [line.rstrip() for line in ESCAPES.sub("", text).splitlines() if line.strip()]
     return "\n".join(lines[-count:])
+
+
+def java_cause(path: Path) -> str:
+    """Return why the Java program whose log ends in an exception stopped; nothing when it does not."""
+    causes = JAVA_CAUSE.findall(last_lines(path, 200))
+    kafkas = [each for each in causes if each[0].startswith("org.apache.kafka.")]  # they name the address or the folder
+    return str((kafkas or causes)[-1][1]).strip().rstrip(".") if causes else ""
 
 
 def rotated(path: Path) -> Path:

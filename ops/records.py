@@ -119,7 +119,10 @@ class Log:
             yield self.batch(ends)
             heard = time.monotonic() if before != self.positions else heard
             if time.monotonic() - heard > SILENT_SECONDS:
-                raise Unavailable(f"{self.topic} cannot be read on: nothing came for {SILENT_SECONDS:.0f} s.")
+                raise Unavailable(
+                    f"{self.topic} cannot be read on: nothing came for {SILENT_SECONDS:.0f} s. "
+                    "If a transaction is open there, `fulfillment transactions list` names it."
+                )
 
     def batch(self, ends: Offsets | None = None, seconds: float = POLL_SECONDS) -> list[Record]:
         """Return the next records, of those before `ends`; none when there are none for some time."""

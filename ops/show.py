@@ -7,16 +7,17 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from ops import state
+from ops.errors import without_credentials
 from ops.status import Status
 from streams import disk
 from streams.settings import Settings
 from streams.topics import TopicDescription
 
 SECRET = re.compile(r"token|password|secret", re.IGNORECASE)
-CREDENTIALS = re.compile(r"//[^@/]*@")
 COLOURS = {"ready": "green", "external": "green", "restarting": "red", "stopped": "red"}
 
 
@@ -30,21 +31,21 @@ def whole(*headers: str) -> Table:
 
 def status_tables(status: Status, settings: Settings) -> Group:
     """Return what `fulfillment status` shows a person."""
-    processes = whole("name", "role", "pid", "state", "port", "restarts", "up for", "why")
-    for process, condition, reason in status.processes:
+    processes = whole("name", "role", "pid", "state", "port", "restarts", "up for")
+    for process, condition, *_ in status.processes:
         found = state.running(process)
         uptime = str(timedelta(seconds=int(time.time() - found.create_time()))) if found else ""
         colour = COLOURS.get(condition, "yellow")
         cells = (process.name, process.role, process.pid or "", f"[{colour}]{condition}[/]", process.port or "")
-        processes.add_row(*map(str, cells), str(process.restarts), uptime, reason.replace("[", r"\["))
+        processes.add_row(*map(str, cells), str(process.restarts), uptime)
     lag = whole("group", "topic", "not handled yet")
     for group, topics in sorted(status.lag.items()):
         for topic, messages in sorted(topics.items()):
             lag.add_row(group, topic, str(messages))
     full = disk.full(settings.data)
-    return Group(
-        processes, *([lag] if status.lag else []), f"logs: {settings.data / 'logs'}", *([full] if full else [])
-    )
+    reasons = [f"{each.process.name}: {escape(each.reason)}" for each in status.processes if each.reason]
+    tables = [processes, *([lag] if status.lag else [])]
+    return Group(*tables, *reasons, f"logs: {settings.data / 'logs'}", *([full] if full else []))
 
 
 def settings_table(settings: Settings) -> Table:
@@ -65,7 +66,7 @@ def masked(name: str, value: Any) -> str:
         return ""
     if SECRET.search(name):
         return "********"
-    return CREDENTIALS.sub("//********@", ",".join(value) if isinstance(value, tuple) else str(value))
+    return without_credentials(",".join(value) if isinstance(value, tuple) else str(value))
 
 
 def _default(field: FieldInfo) -> str:

@@ -49,7 +49,8 @@ async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
                 task.cancel()
             await asyncio.gather(starting, watching, return_exceptions=True)
             await supervisor.stop(STAGES, STOP_SECONDS)
-            state.state_file(settings.data).unlink(missing_ok=True)
+            with suppress(OSError):
+                state.state_file(settings.data).unlink(missing_ok=True)
 
 
 async def _watch_disk(settings: Settings, say: Say) -> None:
@@ -103,11 +104,14 @@ async def until_ready(settings: Settings, say: Say, remind_seconds: float = 5.0)
 
 def down(settings: Settings, within: float = 10.0) -> int:
     """Stop the stack of `settings.data` and return how many processes were ended; 0 when none ran."""
-    stack, ended = state.read(settings.data), 0
-    if pid := state.supervisor(settings.data):
-        ended += 1 + sum(state.running(process) is not None for process in (stack.processes if stack else ()))
+    ended = 0
+    for pid in state.supervisors(settings.data):
         with suppress(psutil.NoSuchProcess):
-            _end([psutil.Process(pid)], within)
+            supervisor = psutil.Process(pid)
+            children = supervisor.children()
+            ended += 1 + len(children)
+            _end([supervisor], within)
+            _end([child for child in children if child.is_running()], 5.0)
     return ended + end_leftovers(settings)
 
 
@@ -116,19 +120,32 @@ def end_leftovers(settings: Settings) -> int:
     stack = state.read(settings.data)
     left = [found for process in (stack.processes if stack else ()) if (found := state.running(process))]
     _end(left, 5.0)
-    state.state_file(settings.data).unlink(missing_ok=True)
+    with suppress(OSError):  # where nothing may be written, it says what no longer runs
+        state.state_file(settings.data).unlink(missing_ok=True)
     return len(left)
 
 
 def _end(processes: list[psutil.Process], within: float) -> None:
     for process in processes:
-        with suppress(psutil.NoSuchProcess):
+        try:
             process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied as error:
+            raise Unavailable(
+                f"Process {process.pid} is another user's ({_owner(process)}): stop it as that user."
+            ) from error
     left = psutil.wait_procs(processes, timeout=within)[1]
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=2)  # whose parent does not look after it stays a zombie, and runs no more
+
+
+def _owner(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return str(process.username())
+    return "unknown"
 
 
 def _prepare(settings: Settings) -> None:

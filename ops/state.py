@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ops.errors import Unavailable, sentence_for
+from ops.holders import holders, lock_file
+from ops.holders import strays as strays
 
 # starting: processes are still missing; complete: all have been started; ready: all have been ready once
 SAME_SECONDS = 0.005  # the kernel counts hundredths
@@ -61,7 +63,7 @@ def read(data: Path) -> Stack | None:
     """Return the recorded state; None when there is none that can be read."""
     try:
         return Stack.model_validate_json(state_file(data).read_text())
-    except (OSError, ValidationError):
+    except (OSError, ValueError):  # a power cut may leave anything there
         return None
 
 
@@ -90,41 +92,80 @@ def locked(data: Path) -> Iterator[None]:
     """Hold `data` for this process alone; Unavailable when another supervisor has it."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        handle = os.open(data / "stack.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(lock_file(data), os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise sentence_for(error, data) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise Unavailable(
-            f"{data} is in use: `fulfillment up` runs there already (pid {_pid_in(data)}). "
-            "See `fulfillment status`, stop it with `fulfillment down`, or set FULFILLMENT_DATA to another directory."
-        ) from error
+        raise _in_use(data, _holder(data)) from error
     try:
-        os.truncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        refuse_strays(data)
+        _note_pid(handle, data)
         yield
     finally:
         os.close(handle)
 
 
+def refuse_running(data: Path) -> None:
+    """Raise Unavailable when a supervisor runs for `data`."""
+    if pid := supervisor(data):
+        raise _in_use(data, pid)
+    refuse_strays(data)
+
+
+def refuse_strays(data: Path) -> None:
+    """Raise Unavailable when a supervisor runs for `data` whose files are no longer there."""
+    if found := strays(data):
+        raise Unavailable(
+            f"`fulfillment up` runs already for {data} (pid {found[0]}), and its files there were deleted or moved "
+            "while it ran. Stop it with `fulfillment down`, then start again."
+        )
+
+
+def _in_use(data: Path, pid: int | None) -> Unavailable:
+    return Unavailable(
+        f"{data} is in use: `fulfillment up` runs there already (pid {pid}). "
+        "See `fulfillment status`, stop it with `fulfillment down`, or set FULFILLMENT_DATA to another directory."
+    )
+
+
+def supervisors(data: Path) -> list[int]:
+    """Return the pids of the supervisors that run for `data`; one, unless its files were deleted or moved."""
+    return [*([pid] if (pid := supervisor(data)) else []), *strays(data)]
+
+
 def supervisor(data: Path) -> int | None:
-    """Return the pid of the supervisor that holds `data`, None when nobody does."""
+    """Return the pid of the supervisor that holds `data`, None when there is none."""
     try:
-        handle = os.open(data / "stack.lock", os.O_RDWR)
+        handle = os.open(lock_file(data), os.O_RDONLY)  # also where nothing may be written
     except OSError:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _pid_in(data)
+        return _holder(data)
     finally:
         os.close(handle)
     return None
 
 
+def _note_pid(handle: int, data: Path) -> None:
+    try:
+        os.truncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        raise sentence_for(error, data) from error
+
+
+def _holder(data: Path) -> int | None:
+    """Return who holds the lock: the pid written in it, if that process has it open, else one that has."""
+    written, found = _pid_in(data), [pid for pid in holders(data) if pid != os.getpid()]
+    return written if written in found or not found else found[0]
+
+
 def _pid_in(data: Path) -> int | None:
     with suppress(OSError, ValueError):
-        return int((data / "stack.lock").read_text())
+        return int(lock_file(data).read_text())
     return None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -22,6 +23,7 @@ class Condition(NamedTuple):
     process: state.Process
     state: str
     reason: str = ""
+    open_transactions: Sequence[dict[str, Any]] = ()  # that hold back what it reads, as its /readyz says them
 
     @property
     def ready(self) -> bool:
@@ -50,9 +52,22 @@ class Status(NamedTuple):
         """Return what `fulfillment status --json` promises."""
         rows = [
             {"name": p.name, "role": p.role, "pid": p.pid, "state": condition, "port": p.port}
-            for p, condition, _ in self.processes
+            for p, condition, *_ in self.processes
         ]
-        return json.dumps({"ready": self.ready, "processes": rows, "lag": self.lag})
+        found: dict[str, Any] = {"ready": self.ready, "processes": rows, "lag": self.lag}
+        if held := self.open_transactions:
+            found["openTransactions"] = held
+        return json.dumps(found)
+
+    @property
+    def open_transactions(self) -> list[dict[str, Any]]:
+        """The transactions that hold back a partition; several processes may have seen each."""
+        found = {
+            (one.get("topic"), one.get("partition"), one.get("producerId"), one.get("offset")): one
+            for each in self.processes
+            for one in each.open_transactions
+        }
+        return list(found.values())
 
 
 async def collect(settings: Settings) -> Status:
@@ -99,11 +114,22 @@ async def _condition(
 async def _ask(process: state.Process, host: str, session: aiohttp.ClientSession) -> Condition:
     try:
         async with session.get(_url(process, host, "readyz")) as answer:
-            text = await answer.text()
-            return Condition(process, "ready") if answer.status == 200 else Condition(process, "unready", text[:200])
+            condition = "ready" if answer.status == 200 else "unready"
+            return Condition(process, condition, *_said(await answer.text(), condition))
     except (aiohttp.ClientError, TimeoutError) as error:
         starting = isinstance(error, aiohttp.ClientConnectorError)
         return Condition(process, "unready", "starting" if starting else "its web server does not answer")
+
+
+def _said(text: str, condition: str) -> tuple[str, Sequence[dict[str, Any]]]:
+    """Return why a process is not ready, or what it warns of, and the open transactions it has seen."""
+    try:
+        answer = json.loads(text)
+        reasons = answer["reasons"]
+        why = [*(reasons.values() if isinstance(reasons, dict) else reasons), *answer.get("warnings", ())]
+        return "; ".join(map(str, why)), answer.get("openTransactions", ())
+    except (ValueError, TypeError, KeyError, AttributeError):  # it is not one of our processes that answers
+        return ("" if condition == "ready" else text[:200]), ()
 
 
 async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from ops import kafka, mongod, ports
 from ops.errors import Unavailable
-from ops.logs import last_lines, log_of
+from ops.logs import java_cause, last_lines, log_of
 from ops.state import Process
 from ops.supervisor import Child, Program, Supervisor
 from ops.workers import reserved
@@ -78,5 +78,7 @@ async def _until(child: Child, place: tuple[str, int], answers: Callable[[], boo
     while not (ports.is_listening(*place) and await asyncio.to_thread(answers)):
         if child.record.restarts:
             log = child.program.log
+            if cause := java_cause(log):
+                raise Unavailable(f"{child.program.name} stopped at once: {cause}. See {log}.")
             raise Unavailable(f"{child.program.name} stopped at once. The end of {log}:\n{last_lines(log)}")
         await asyncio.sleep(0.05)

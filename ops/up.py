@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,11 +11,17 @@ from pathlib import Path
 from rich.console import Console
 
 from ops import stack, state
-from ops.errors import Unavailable, sentence_for
+from ops.errors import CannotGoOn, Unavailable, sentence_for
 from ops.logs import log_of
 from ops.status import collect
 from ops.workers import count_workers, environment
 from streams.settings import Settings
+
+
+class Interrupted(CannotGoOn):
+    """Ctrl-C, or SIGTERM, while the stack was being started."""
+
+    exit_code = 130
 
 
 def foreground(settings: Settings, workers: str) -> None:
@@ -34,6 +41,7 @@ def foreground(settings: Settings, workers: str) -> None:
 def detached(settings: Settings, workers: str, wait: float) -> None:
     """Start the supervisor in the background and return when everything is ready."""
     count_workers(workers, settings.roles)
+    state.refuse_running(settings.data)  # before its log is written over
     log = log_of(settings.data, "supervisor")
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +49,19 @@ def detached(settings: Settings, workers: str, wait: float) -> None:
         raise sentence_for(error, log.parent) from error
     stack.refuse_full_disk(settings)  # the supervisor could not even write down why it stops
     supervisor = _launch(settings, workers, log)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _await_ready(settings, supervisor, log, wait)
+    except KeyboardInterrupt:  # it would go on starting in the background
+        supervisor.terminate()
+        supervisor.wait()
+        raise Interrupted("interrupted: what had been started was stopped again") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    Console(highlight=False, soft_wrap=True).print(_where(settings), markup=False)
+
+
+def _await_ready(settings: Settings, supervisor: "subprocess.Popen[bytes]", log: Path, wait: float) -> None:
     deadline = time.monotonic() + wait
     while not ((current := state.read(settings.data)) and (current.pid, current.phase) == (supervisor.pid, "ready")):
         if supervisor.poll() is not None:
@@ -54,7 +75,6 @@ def detached(settings: Settings, workers: str, wait: float) -> None:
                 "with `fulfillment down`."
             )
         time.sleep(0.1)
-    Console(highlight=False, soft_wrap=True).print(_where(settings), markup=False)
 
 
 def _launch(settings: Settings, workers: str, log: Path) -> "subprocess.Popen[bytes]":

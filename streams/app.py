@@ -17,6 +17,7 @@ from .pulse import until_kafka_answers
 from .recovery import PreparedTables
 from .settings import Role, Settings
 from .topics import Topic
+from .transaction_watch import TransactionWatch
 from .transport import FetchTransport, Prepare, Untouched
 from .watchdog import Watchdog
 
@@ -72,6 +73,7 @@ class RoleApp(faust.App):
     turns: Turns  # that its fetches take
     waiting_for: str | None = None  # what is away, said on /readyz
     telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
+    open_transactions: TransactionWatch  # that hold back what it reads
 
     def _new_transport(self) -> Any:
         return FetchTransport(self.conf.broker_consumer, self)
@@ -86,9 +88,18 @@ class RoleApp(faust.App):
     async def begin(self) -> None:
         """Do what the role needs before its consumer joins the group."""
         await until_kafka_answers(self.settings, self.say_waiting)
+        self.add_future(self.open_transactions.watch())
         await self.starting()
         self.say_waiting(None)
         self.add_future(Watchdog(self, self.settings.watchdog).watch())  # not a Faust task: those wait for recovery
+
+    def maybe_held_back(self) -> set[TP]:
+        """Return the partitions that an open transaction may hold back: what is restored, or what fetches have seen."""
+        if self.consumer.prepared:
+            return self.consumer.held_back()  # type: ignore[no-any-return]
+        names = {self.settings.named(topic.name) for topic in self.input_topics}
+        names |= {table.changelog_topic.get_topic_name() for table in self.tables.values()}
+        return {TP(name, number) for name in names for number in range(self.settings.partitions)}
 
     def fetch_agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
         """Make a function the agent of `inputs`, fetch by fetch and undecoded; what escapes it ends the process."""
@@ -155,4 +166,5 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
     )
     app.settings = settings
     app.turns = turns_of(role, settings)
+    app.open_transactions = TransactionWatch(settings, app.maybe_held_back)
     return app

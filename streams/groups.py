@@ -1,7 +1,8 @@
 """How far consumer groups are, as somebody who is no member of them can see it.
 
-A committed offset and the end of a partition are not enough: there are transaction markers between them, which are no
-messages. So where the distance is short, the messages are counted.
+A committed offset and the end of a partition are not enough, because transaction markers between them are not messages.
+Where the distance is short, the messages are counted. Offsets behind the last stable one count as they are: an open
+transaction holds them back, and its markers are not written yet.
 """
 
 import asyncio
@@ -16,8 +17,10 @@ from confluent_kafka import KafkaError as ConfluentError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from .ends import Ends, ends_of
 from .gateway import GatewayUnavailable
 from .library_patches import AIOKafkaConsumer
+from .open_transactions import connected
 from .settings import Settings
 
 PATIENCE_SECONDS = 10.0
@@ -51,9 +54,14 @@ class Groups:
     async def left(self, places: Sequence[Place]) -> dict[Place, Left]:
         """Return those places where something is left; `GatewayUnavailable` when Kafka does not say in time."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._clients() as (admin, consumer):
+            async with (
+                asyncio.timeout(PATIENCE_SECONDS),
+                self._clients() as (admin, consumer),
+                connected(self._settings) as client,
+            ):
                 positions = await _positions(admin, places)
-                messages = await _messages(consumer, positions)
+                ends = await ends_of(client, {(place.topic, place.partition) for place in places})
+                messages = await _messages(consumer, positions, ends)
                 behind = {place: count for place, count in messages.items() if count}
                 members = await asyncio.to_thread(_members, self._settings, {place.group for place in behind})
         except (KafkaError, KafkaException, OSError, TimeoutError) as error:
@@ -105,8 +113,17 @@ async def _positions(admin: AIOKafkaAdminClient, places: Iterable[Place]) -> dic
     }
 
 
-async def _messages(consumer: AIOKafkaConsumer, positions: Mapping[Place, int]) -> dict[Place, int]:
-    ends = await consumer.end_offsets(sorted({TopicPartition(place.topic, place.partition) for place in positions}))
+async def _messages(
+    consumer: AIOKafkaConsumer, positions: Mapping[Place, int], ends: Mapping[tuple[str, int], Ends]
+) -> dict[Place, int]:
+    """Return how many messages lie behind each position, those included that an open transaction holds back."""
+    readable = await _readable(consumer, positions, {at: end.stable for at, end in ends.items()})
+    return {place: count + ends[place.topic, place.partition].held for place, count in readable.items()}
+
+
+async def _readable(
+    consumer: AIOKafkaConsumer, positions: Mapping[Place, int], ends: Mapping[tuple[str, int], int]
+) -> dict[Place, int]:
     apart = {place: ends[place.topic, place.partition] - position for place, position in positions.items()}
     near = {place: positions[place] for place, count in apart.items() if 0 < count <= COUNTED}
     offsets = await _offsets(consumer, near, ends)

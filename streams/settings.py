@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     worker_port: int = Field(0, ge=0, lt=65536, description="port of this worker's web server; 0: by its role")
     api_token: str | None = Field(None, description="bearer token every API request must carry; needed off loopback")
     prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="before every topic, group and database name")
-    database: str = Field("fulfillment", description="MongoDB database of the read models")
+    database: str = Field(
+        "fulfillment", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="MongoDB database of the read models"
+    )
 
     # topics
     partitions: int = Field(8, gt=0, le=512, description="of every topic; fixed once created")
@@ -38,6 +40,11 @@ class Settings(BaseSettings):
     session_timeout: float = Field(6.0, gt=0, description="a silent worker's partitions are handed on after this")
     heartbeat_interval: float = Field(2.0, gt=0, description="between two heartbeats")
     transaction_timeout: float = Field(10.0, gt=0, description="an abandoned transaction is aborted after this")
+    open_transaction: float = Field(
+        5.0,
+        gt=0,
+        description="a transaction of any producer that holds back a topic of ours for longer is reported",
+    )
     fetch_bytes: int = Field(
         256 << 10,
         gt=0,
@@ -59,7 +66,9 @@ class Settings(BaseSettings):
     )
     body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
     kafdrop: str | None = Field(None, description="address of a Kafdrop the dashboard links messages to")
-    log_level: str = Field("INFO", description="of our own loggers; DEBUG: a line a batch")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="of our own loggers; DEBUG: a line a batch"
+    )
     log_format: Literal["text", "json"] = Field("text", description="`json`: an object a line, for who collects logs")
     otlp_endpoint: str = Field(
         "",

@@ -19,6 +19,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from . import garbage
+from .ends import ends_of
 from .faults import fault
 from .pulse import Pulse
 from .taking import ConsumerThread
@@ -291,20 +292,26 @@ class FetchConsumer(driver.Consumer):
         """Await `question` on the consumer's thread; not in its queue, where one that is given up would stay."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._thread.thread_loop))
 
-    async def lag(self) -> dict[TP, int]:
-        """Return per partition how many committed offsets are not handled yet, transaction markers left out.
+    async def lag(self, *, readable: bool = False) -> dict[TP, int]:
+        """Return per partition how many offsets up to the high watermark are not handled yet, markers left out.
 
-        Asks the broker, not the fetcher: one that silently stopped would not know. `TimeoutError`, `KafkaError` when
-        the broker does not answer.
+        `readable`: only those before the last stable offset; an open transaction holds back the others. Asks the
+        broker, not the fetcher, which would not know that it has stopped. `TimeoutError`, `KafkaError` when the broker
+        does not answer.
         """
         handled = self.progress.handled
         if not handled:
             return {}
-        consumer = self._thread._consumer
         async with asyncio.timeout(LAG_SECONDS):
-            ends = await self._ask(consumer.end_offsets([TopicPartition(*tp) for tp in handled]))
+            ends = await self._ask(ends_of(self._thread._consumer._client, list(handled)))
         ours = handled.keys() & self.progress.handled.keys()  # a rebalance may have come in between
-        return {tp: max(ends[TopicPartition(*tp)] - self._position(tp), 0) for tp in ours}
+        return {tp: max((ends[tp].stable if readable else ends[tp].high) - self._position(tp), 0) for tp in ours}
+
+    def held_back(self) -> set[TP]:
+        """Return the partitions whose last fetch saw records of a transaction that was still open."""
+        assignment = self._thread._consumer._subscription.subscription.assignment
+        states = {tp: assignment.state_value(TopicPartition(*tp)) for tp in self.progress.handled}
+        return {tp for tp, state in states.items() if state and state.lso is not None and state.highwater > state.lso}
 
     def _position(self, tp: TP) -> int:
         """Return where `tp` is handled up to: behind the markers too, once nothing of it waits."""

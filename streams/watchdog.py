@@ -14,7 +14,7 @@ class Watchdog:
     """Looks at a worker's progress; a worker with work and none, or with no place in its group, is ended.
 
     Waiting for something that is known to be away (`waiting_for`) is no standing still, nor are partitions that were
-    stopped for a reason: both are said on `/readyz`.
+    stopped for a reason, nor records that an open transaction holds back: `/readyz` says so.
     """
 
     def __init__(self, app: Any, seconds: float) -> None:
@@ -41,7 +41,7 @@ class Watchdog:
             return "it waits for its consumer group to give it partitions"
         moved, self._seen = consumer.progress.handled != self._seen, dict(consumer.progress.handled)
         try:
-            lag = await consumer.lag()
+            lag = await consumer.lag(readable=True)
         except (TimeoutError, KafkaError) as error:
             return f"Kafka does not answer: {error!r}"
         behind = sum(count for tp, count in lag.items() if tp not in consumer.progress.stopped)

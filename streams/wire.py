@@ -77,13 +77,13 @@ class Code(IntEnum):
         return unknown
 
 
-class _Request(RequestStruct):
+class WireRequest(RequestStruct):
     """A request in the one version we speak; aiokafka's connection asks it which one to send."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE, SCHEMA = -1, -1, Response, Schema()
     FLEXIBLE_VERSION = True
 
-    def prepare(self, versions: dict[int, tuple[int, int]]) -> "_Request":
+    def prepare(self, versions: dict[int, tuple[int, int]]) -> "WireRequest":
         """Return itself: that the cluster speaks this version is known from its `transaction.version`."""
         return self
 
@@ -95,7 +95,7 @@ class InitProducerIdResponse(Response):
     SCHEMA = Schema(*_ERROR, *_PRODUCER, _TAGS)
 
 
-class InitProducerId(_Request):
+class InitProducerId(WireRequest):
     """Claims a transactional id."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 22, 5, InitProducerIdResponse
@@ -118,7 +118,7 @@ class ProduceResponse(Response):
     )
 
 
-class Produce(_Request):
+class Produce(WireRequest):
     """Appends one record batch to each partition."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 0, 12, ProduceResponse
@@ -144,7 +144,7 @@ class TxnOffsetCommitResponse(Response):
     )
 
 
-class TxnOffsetCommit(_Request):
+class TxnOffsetCommit(WireRequest):
     """Commits offsets with the transaction, if the member is still who it was (KIP-447)."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 28, 5, TxnOffsetCommitResponse
@@ -170,7 +170,7 @@ class EndTxnResponse(Response):
     SCHEMA = Schema(*_ERROR, *_PRODUCER, _TAGS)
 
 
-class EndTxn(_Request):
+class EndTxn(WireRequest):
     """Commits or aborts."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 26, 5, EndTxnResponse
@@ -196,7 +196,7 @@ class ApiVersionsResponse(Response):
         return next((level for name, level, *_ in features if name == feature), 0)
 
 
-class ApiVersions(_Request):
+class ApiVersions(WireRequest):
     """Asks what the cluster speaks."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 18, 3, ApiVersionsResponse

@@ -1,10 +1,12 @@
 """What operators ask: does it live, is it ready, how does it do; and what there is."""
 
+from typing import Any
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from projections.mongo.overview import measure
-from streams.metrics import READY
+from streams.metrics import READY, tell_open
 
 from .answers import json_response
 from .decided import PREFIX
@@ -39,8 +41,15 @@ async def livez(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Answer whether the process can do its work, and why not."""
-    reasons = await request.app[SERVICES].reasons()
-    return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    services = request.app[SERVICES]
+    reasons = await services.reasons()
+    answer: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
+    if held := services.open_transactions():
+        answer |= {
+            "warnings": [one.sentence for one in held],
+            "openTransactions": [one.as_json() for one in held],
+        }
+    return json_response(answer, 503 if reasons else 200)
 
 
 async def health(request: web.Request) -> web.Response:
@@ -53,6 +62,7 @@ async def metrics(request: web.Request) -> web.Response:
     """Answer Prometheus."""
     services = request.app[SERVICES]
     READY.set(not await services.reasons())
+    tell_open(services.open_transactions())
     LISTENERS.set(len(services.live.listeners))
     await measure(services.versions.registry)
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

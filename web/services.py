@@ -1,7 +1,7 @@
 """What the handlers work with; made by `ops`, found in the application."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from projections.mongo.live import LiveVersions
 from projections.mongo.queries import Queries
 from streams.gateway import Gateway
 from streams.letterreader import LetterReader
+from streams.open_transactions import OpenTransaction
 from streams.settings import Settings
 from streams.waiting import Waiting
 
@@ -37,7 +38,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one API process has; `reasons` says why it is not ready."""
+    """What one API process has; `reasons` says why it is not ready.
+
+    `open_transactions`: those that hold back a topic. They leave the API ready: it answers for all other partitions.
+    """
 
     settings: Settings
     gateway: Gateway
@@ -49,6 +53,7 @@ class Services:
     versions: LiveVersions
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)
+    open_transactions: Callable[[], Sequence[OpenTransaction]] = tuple
 
 
 SERVICES = web.AppKey("services", Services)

@@ -20,7 +20,7 @@ from ops.audit.report import Kind, Report
 from ops.audit.settled import wait_until_settled
 from ops.audit.strangers import Strangers
 from ops.audit.tables import Workers
-from ops.errors import Unavailable
+from ops.errors import mongo_trouble
 from ops.progress import Advance, progress
 from projections.mongo.client import Mongo
 from projections.mongo.registry import live_version
@@ -39,7 +39,7 @@ async def run(settings: Settings, repair: bool) -> Report:
             session = await stack.enter_async_context(aiohttp.ClientSession(headers=_authorization(settings)))
             await Audit(settings, mongo, Workers(settings, session), report, repair).run()
     except PyMongoError as error:
-        raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}") from error
+        raise mongo_trouble(settings.mongo, error) from error
     finally:
         await mongo.close()
     report.seconds = time.monotonic() - began

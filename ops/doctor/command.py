@@ -33,7 +33,8 @@ async def examine(settings: Settings) -> list[Finding]:
     if "Kafka" not in away:
         found += await stores.topics(settings)
         if all(each.well for each in found if each.what == "topics"):
-            found += [*await stores.groups(settings), *await stores.letters(settings)]
+            found += [*await stores.groups(settings), *await stores.transactions(settings)]
+            found += await stores.letters(settings)
     if "MongoDB" not in away:
         mongo = Mongo(settings)
         try:

@@ -12,9 +12,9 @@ from pathlib import Path
 import confluent_kafka
 from pymongo.errors import PyMongoError
 
-from ops import kafka, mongod, ports
+from ops import kafka, mongod, ports, state
 from ops.doctor.finding import Finding
-from ops.errors import Misconfigured
+from ops.errors import Misconfigured, mongo_cause
 from ops.http import WILDCARDS
 from ops.status import collect
 from projections.mongo.client import Mongo
@@ -70,6 +70,9 @@ async def _api(settings: Settings) -> Finding:
 
 async def processes(settings: Settings) -> list[Finding]:
     """Look at the processes of `fulfillment up` on this machine, if it runs here."""
+    if pids := state.strays(settings.data):
+        found = f"`fulfillment up` (pid {pids[0]}) runs without its files, which were deleted or moved"
+        return [Finding("supervisor", found, "`fulfillment down`, then `fulfillment up`")]
     return [
         Finding(
             each.process.name,
@@ -103,7 +106,7 @@ async def clocks(mongo: Mongo) -> list[Finding]:
         told = (await mongo.database.command("hello"))["localTime"].replace(tzinfo=UTC)
         after = datetime.now(UTC)
     except PyMongoError as error:
-        return [Finding("clocks", f"MongoDB does not say its time: {error}", "see MongoDB above")]
+        return [Finding("clocks", f"MongoDB does not say its time: {mongo_cause(error)}", "see MongoDB above")]
     skew = max((before - told).total_seconds(), (told - after).total_seconds(), 0.0)
     remedy = "" if skew <= SKEW_SECONDS else "let both machines follow a time server (chrony, systemd-timesyncd)"
     return [Finding("clocks", f"MongoDB's and this machine's are {skew:.1f} s apart", remedy)]

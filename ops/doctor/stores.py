@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from pymongo.errors import PyMongoError
 
 from ops.doctor.finding import Finding
 from ops.doctor.machine import OLDEST_MONGODB
+from ops.errors import mongo_cause
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import READ_MODELS
 from projections.mongo.live import projections_of
@@ -29,6 +31,9 @@ from streams.topics import (
     describe_topics,
     refuse_mismatch,
 )
+from streams.transaction_watch import all_partitions, find_open_transactions
+
+ASK_SECONDS = 20.0
 
 READ: dict[Role, Sequence[Topic]] = {
     "orders": (ORDER_COMMANDS,),
@@ -81,6 +86,17 @@ async def groups(settings: Settings) -> list[Finding]:
     return found
 
 
+async def transactions(settings: Settings) -> list[Finding]:
+    """Look for transactions that hold back a topic of ours."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            found = await find_open_transactions(settings, all_partitions(settings))
+    except (KafkaError, OSError, TimeoutError) as error:
+        return [Finding("transactions", f"Kafka does not say: {error!r}", "see Kafka above")]
+    blocked = [Finding("transactions", one.sentence.partition("; ")[0], f"end it: `{one.command}`") for one in found]
+    return blocked or [Finding("transactions", "none blocks a partition")]
+
+
 async def letters(settings: Settings) -> list[Finding]:
     """Look for parked commands."""
     try:
@@ -102,7 +118,7 @@ async def database(mongo: Mongo) -> list[Finding]:
         names = [(name, projection.collection(name)) for projection in live for name in projection.collections]
         there = await asyncio.gather(*(mongo.collection(name).index_information() for _, name in names))
     except PyMongoError as error:
-        return [Finding("indexes", f"MongoDB does not say: {error}", "see MongoDB above")]
+        return [Finding("indexes", f"MongoDB does not say: {mongo_cause(error)}", "see MongoDB above")]
     missing = [
         f"{collection}.{index.document['name']}"
         for (name, collection), indexes in zip(names, there, strict=True)

@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from ops import records
 from ops.audit.settled import last_records
-from ops.errors import CannotGoOn, Unavailable
+from ops.errors import CannotGoOn, Unavailable, mongo_trouble
 from projections.mongo.client import Mongo
 from projections.mongo.progress import AnotherTopic, TopicPartition, offsets_of
 from projections.mongo.skips import read_skips
@@ -169,7 +169,7 @@ async def _build(share: Share, say: Say) -> None:
     except AnotherTopic as error:
         raise CannotBuild(f"{projection.id} cannot be built: {error}.") from error
     except PyMongoError as error:
-        raise Unavailable(f"MongoDB at {share.settings.mongo} does not answer: {error}. Run it again.") from error
+        raise mongo_trouble(share.settings.mongo, error, "Run it again.") from error
     finally:
         await mongo.close()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pymongo.errors import PyMongoError
 
 from ops import records
-from ops.errors import CannotGoOn, Misconfigured, Unavailable
+from ops.errors import CannotGoOn, Misconfigured, mongo_trouble
 from projections.mongo.client import Mongo
 from projections.mongo.leases import Leased, lease
 from projections.mongo.registry import Registry
@@ -50,7 +50,7 @@ async def work(settings: Settings, name: str | None = None) -> AsyncIterator[Wor
     except Refused as error:
         raise CannotGoOn(str(error)) from error
     except PyMongoError as error:
-        raise Unavailable(f"MongoDB at {settings.mongo} does not answer: {error}.") from error
+        raise mongo_trouble(settings.mongo, error) from error
     finally:
         await mongo.close()
 

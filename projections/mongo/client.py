@@ -45,7 +45,7 @@ class Mongo:
             event_listeners=_listeners(),
         )
         self.database: AsyncDatabase[Document] = self.client.get_database(
-            settings.named(settings.database),
+            settings.named(settings.database).replace(".", "_"),  # a prefix may have dots, a database's name may not
             codec_options=CodecOptions(tz_aware=True),
             write_concern=REPLICATED,
         )

@@ -1,0 +1,68 @@
+"""Which supervisors hold a data directory, as the kernel knows it: by the lock file each of them has open.
+
+That file may have been deleted or moved under a running supervisor, and what is written in it may be garbage.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+LOCK = "stack.lock"
+DELETED = " (deleted)"  # the kernel's mark on the name of an open file that was deleted
+OPEN_FILES = Path("/proc")  # only Linux has it; elsewhere the lock file itself must do
+
+
+class Open(NamedTuple):
+    """A lock file that a process has open: where it is, or was, and which file it is."""
+
+    pid: int
+    path: Path
+    file: tuple[int, int]  # device, inode
+
+
+def lock_file(data: Path) -> Path:
+    """Return the lock file of a data directory."""
+    return data / LOCK
+
+
+def holders(data: Path) -> list[int]:
+    """Return the processes that have the lock file that is in `data` now open."""
+    with suppress(OSError):
+        found = lock_file(data).stat()
+        return [each.pid for each in _open_locks() if each.file == (found.st_dev, found.st_ino)]
+    return []
+
+
+def strays(data: Path) -> list[int]:
+    """Return this user's supervisors that were started for `data` and hold a lock file that is no longer in it."""
+    there = holders(data)
+    wanted = lock_file(data).resolve()
+    return sorted(
+        each.pid
+        for each in _open_locks()
+        if each.pid not in there and (each.path == wanted or _data_of(each.pid) == data.resolve())
+    )
+
+
+def _open_locks() -> Iterator[Open]:
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            for link in os.scandir(OPEN_FILES / str(process.pid) / "fd"):
+                name = os.readlink(link.path).removesuffix(DELETED)
+                if name.endswith(f"/{LOCK}"):
+                    found = os.stat(link.path)
+                    yield Open(process.pid, Path(name), (found.st_dev, found.st_ino))
+
+
+def _data_of(pid: int) -> Path | None:
+    """Return the data directory a supervisor was started for, as its environment has it."""
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        environment = {name.upper(): value for name, value in process.environ().items()}
+        folder = environment.get("FULFILLMENT_DATA", ".fulfillment")
+        return Path(process.cwd(), folder).resolve()
+    return None

@@ -1,0 +1,153 @@
+"""A supervisor whose files were deleted or moved under it is found, named and stopped."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from ops import state
+from ops.cli import cli
+from ops.errors import CannotGoOn
+from ops.stack import down
+from ops.state import Process, Stack
+from streams.settings import Settings
+
+SUPERVISES = """
+import signal, subprocess, sys
+from pathlib import Path
+from ops import state
+with state.locked(Path(sys.argv[1])):
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    print(child.pid, flush=True)
+    signal.pause()
+"""
+
+
+@contextmanager
+def supervising(data: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run a supervisor of `data` that leaves its child to whoever ends it."""
+    command = [sys.executable, "-c", SUPERVISES, str(data)]
+    environment = os.environ | {"FULFILLMENT_DATA": str(data)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        child = psutil.Process(int(process.stdout.readline()))
+        try:
+            yield process
+        finally:
+            process.kill()
+            if child.is_running():
+                child.kill()
+
+
+def refused(data: Path) -> str:
+    with pytest.raises(CannotGoOn) as error, state.locked(data):
+        pass
+    return str(error.value)
+
+
+def test_a_deleted_directory_does_not_hide_its_supervisor(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with supervising(data) as process:
+        (child,) = psutil.Process(process.pid).children()
+        shutil.rmtree(data)
+        assert state.supervisors(data) == [process.pid]
+        said = refused(data)
+        assert all(part in said for part in (f"pid {process.pid}", "deleted or moved", "`fulfillment down`"))
+        assert "\n" not in said
+        shown = CliRunner().invoke(cli, ["status"], env={"FULFILLMENT_DATA": str(data), "COLUMNS": "200"})
+        assert (shown.exit_code, f"pid {process.pid}" in shown.stderr) == (os.EX_UNAVAILABLE, True)
+        assert down(Settings(data=data)) == 2
+        assert process.wait(10) == 0
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert state.supervisors(data) == []
+    with state.locked(data):
+        assert state.supervisors(data) == [os.getpid()]
+
+
+def test_a_moved_directory_does_not_either(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    with supervising(data) as process:
+        data.rename(elsewhere)
+        assert state.supervisors(data) == state.supervisors(elsewhere) == [process.pid]
+        assert f"pid {process.pid}" in refused(data)
+        assert f"pid {process.pid}" in refused(elsewhere)
+        assert down(Settings(data=elsewhere)) == 2
+
+
+@pytest.mark.parametrize("written", ["", "no pid", "{1}", "\x00\x00\x00"])
+def test_what_is_written_in_the_files_is_not_trusted(tmp_path: Path, written: str) -> None:
+    bystander = psutil.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        with supervising(tmp_path) as process:
+            (tmp_path / "stack.lock").write_text(written.format(0, bystander.pid))
+            state.state_file(tmp_path).write_bytes(b'{"pid": 1, \xff' + written.encode())
+            assert state.supervisors(tmp_path) == [process.pid]
+            assert f"pid {process.pid}" in refused(tmp_path)
+            assert down(Settings(data=tmp_path)) == 2
+            assert process.wait(10) == 0
+        assert bystander.is_running()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_where_nothing_may_be_written_it_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def read_only(path: object, flags: int, *more: int) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(30, "Read-only file system")
+        return opened(path, flags, *more)  # type: ignore[arg-type]
+
+    with supervising(tmp_path) as process:
+        monkeypatch.setattr(os, "open", read_only)
+        assert state.supervisors(tmp_path) == [process.pid]
+        assert "is not writable" in refused(tmp_path)
+        monkeypatch.undo()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
+    with supervising(tmp_path) as process:
+        command = [sys.executable, "-m", "ops.cli", "down"]
+        environment = os.environ | {"FULFILLMENT_DATA": str(tmp_path)}
+        both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [each.communicate(timeout=60)[0] for each in both]
+        assert [each.returncode for each in both] == [0, 0]
+        assert "stopped 2 processes\n" in said
+        assert process.wait(10) == 0
+    assert down(Settings(data=tmp_path)) == 0
+
+
+# --- restart
+
+
+def restart(data: Path, *roles: str) -> tuple[int, str]:
+    shown = CliRunner().invoke(cli, ["restart", *roles], env={"FULFILLMENT_DATA": str(data)})
+    return shown.exit_code, shown.stderr
+
+
+def test_only_what_runs_can_be_restarted(tmp_path: Path) -> None:
+    code, said = restart(tmp_path, "stock")
+    assert (code, "no role 'stock': choose from orders, inventory" in said) == (os.EX_CONFIG, True)
+    code, said = restart(tmp_path, "orders")
+    assert (code, "Nothing runs in" in said, "`fulfillment up`" in said) == (os.EX_UNAVAILABLE, True, True)
+    with supervising(tmp_path) as process:
+        code, said = restart(tmp_path)
+        assert (code, f"does not say what pid {process.pid} runs" in said) == (os.EX_UNAVAILABLE, True)
+        stack = Stack(pid=process.pid, host="127.0.0.1", processes=[Process(name="api-0", role="api")])
+        state.write(stack, tmp_path)
+        assert "is still starting" in restart(tmp_path)[1]
+        state.write(stack.model_copy(update={"phase": "ready"}), tmp_path)
+        code, said = restart(tmp_path, "orders")
+        assert (code, said) == (os.EX_CONFIG, "No orders runs here, only api.\n")
