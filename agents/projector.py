@@ -14,6 +14,7 @@ from projections.metrics import update
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
 from projections.mongo.progress import AnotherTopic, TopicPartition
+from projections.mongo.readers import Presence
 from projections.mongo.registry import Registry
 from projections.mongo.skips import read_skips, write_skip
 from projections.projection import Projection
@@ -52,6 +53,7 @@ class Projecting:
         self.topic_ids: dict[str, str] = {}
         self.runner = Runner(self.mongo, settings, topic_ids=self.topic_ids)
         self.registry = Registry(self.mongo)
+        self.presence = Presence(self.mongo, "projector", settings)
         self.following: Following = frozenset()
         self.skips = Skips(app, "projector", settings, self._learnt)
         self.skipped: dict[TopicPartition, dict[int, str]] = {}
@@ -105,6 +107,8 @@ class Projecting:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self._say_failed()
+                if self.app.consumer.prepared:
+                    await self.presence.tell([one.id for one in self.runner.followed])
                 known = await self.registry.read()
             except PyMongoError as error:
                 log.warning("versions cannot be read, trying again: %s", error)

@@ -20,6 +20,7 @@ from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.live import LiveVersions  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
+from projections.mongo.readers import Presence  # noqa: E402
 from projections.mongo.registry import Registry  # noqa: E402
 from streams import disk  # noqa: E402
 from streams.gateway import Gateway  # noqa: E402
@@ -77,7 +78,7 @@ class Api:
         self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
         self.mongo = Mongo(settings)
         queries = Queries(self.mongo)
-        self.versions = LiveVersions(Registry(self.mongo), queries)
+        self.versions = LiveVersions(Registry(self.mongo), queries, Presence(self.mongo, "api", settings))
         everything = all_partitions(settings)
         self.open_transactions = TransactionWatch(settings, lambda: everything)
         self._watching: asyncio.Task[None] | None = None

@@ -38,7 +38,7 @@ async def examine(settings: Settings) -> list[Finding]:
     if "MongoDB" not in away:
         mongo = Mongo(settings)
         try:
-            found += [*await stores.database(mongo), *await machine.clocks(mongo)]
+            found += [*await stores.database(mongo), *await stores.readers(mongo), *await machine.clocks(mongo)]
         finally:
             await mongo.close()
     return found

@@ -13,7 +13,9 @@ from ops.errors import mongo_cause
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import READ_MODELS
 from projections.mongo.live import projections_of
+from projections.mongo.readers import running_readers
 from projections.mongo.registry import Registry
+from projections.readers import absent, idle, unread
 from projections.table import PROJECTIONS
 from streams.app import group_of
 from streams.gateway import GatewayUnavailable
@@ -107,6 +109,27 @@ async def letters(settings: Settings) -> list[Finding]:
         return [Finding("dead letters", "no command is parked")]
     what = f"commands of {len(keys)} orders and products are parked, the first of {' '.join(keys[0])}"
     return [Finding("dead letters", what, "see `fulfillment letters list`; mend the code, then `letters retry`")]
+
+
+async def readers(mongo: Mongo) -> list[Finding]:
+    """Look whether running projectors keep the live versions up to date, and running APIs answer from them."""
+    try:
+        known, running = await Registry(mongo).read(), await running_readers(mongo)
+    except PyMongoError as error:
+        return [Finding("read models", f"MongoDB does not say: {mongo_cause(error)}", "see MongoDB above")]
+    live = [f"{name}/v{versions.live}" for name, versions in known.items() if versions.live is not None]
+    if (missing := absent(running, "the read models")) is not None:
+        troubles = [missing]
+    else:
+        troubles = [trouble for version in live if (trouble := idle(running, version)) is not None]
+    troubles += [unanswered] if (unanswered := unread(running, live)) is not None else []
+    found = [_sentence("read models", trouble) for trouble in troubles]
+    return found or [Finding("read models", f"{len(live)} live versions, kept up to date by every projector")]
+
+
+def _sentence(what: str, trouble: str) -> Finding:
+    found, _, remedy = trouble.partition(": ")
+    return Finding(what, found, remedy.rstrip("."))
 
 
 async def database(mongo: Mongo) -> list[Finding]:

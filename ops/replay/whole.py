@@ -3,6 +3,7 @@
 from ops.errors import Misconfigured
 from ops.replay.aggregates import replay_aggregates
 from ops.versions.deploy import deploy, wait_until_caught_up
+from ops.versions.readers import refuse_unaware
 from ops.versions.work import newest, work
 from projections.mongo.registry import live_version
 from projections.versions import Versions, promoted
@@ -15,7 +16,9 @@ async def replay_whole(settings: Settings, name: str) -> str:
     async with work(settings, name) as here:
         versions = await here.registry.get(name)
         live = versions.get(versions.live)
-        built = await deploy(here, name, live.shape if live else newest(name).shape)
+        shape = live.shape if live else newest(name).shape
+        await refuse_unaware(here, name, shape)
+        built = await deploy(here, name, shape)
         await wait_until_caught_up(here, versions.live_projection, built)
 
         def switched(found: Versions) -> Versions:

@@ -14,7 +14,9 @@ from streams.settings import Settings
 
 projections = typer.Typer(no_args_is_help=True, help="Versions of the read models: built, compared, switched, retired.")
 Name = Annotated[str, typer.Argument(help="of a projection, as `list` shows it")]
-Force = Annotated[bool, typer.Option("--force", help="also when it lags or was not verified")]
+Force = Annotated[
+    bool, typer.Option("--force", help="also when it lags, was not verified or is not known to running processes")
+]
 LISTED = 50  # differences
 
 
@@ -47,14 +49,21 @@ def _verified(verified: dict[str, Any] | None) -> str:
 
 
 @projections.command("deploy")
-def deploy_version(name: Name) -> None:
+def deploy_version(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="also when running processes do not know it")] = False,
+) -> None:
     """Build a new version beside the live one, and keep it up to date; interrupted, it goes on where it was."""
     from ops.versions.deploy import deploy
+    from ops.versions.readers import refuse_unattended
     from ops.versions.work import newest, work
 
     async def run(settings: Settings) -> str:
         async with work(settings, name) as here:
-            return (await deploy(here, name, newest(name).shape)).id
+            shape = newest(name).shape
+            if not force:
+                await refuse_unattended(here, name, shape)
+            return (await deploy(here, name, shape)).id
 
     built = _interruptible(run)
     typer.echo(

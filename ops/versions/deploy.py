@@ -20,7 +20,10 @@ CAUGHT_UP_SECONDS = 60.0
 
 
 async def deploy(work: Work, name: str, shape: int) -> Projection:
-    """Build a version of `name`, or go on where that was interrupted; return it once it follows its topic."""
+    """Build a version of `name`, or go on where that was interrupted; return it once it follows its topic.
+
+    The caller has asked whether the running processes know that shape (`ops/versions/readers.py`).
+    """
     version = await _begin(work, name, shape)
     projection = (await work.registry.get(name)).projection(version.number)
     assert projection is not None, "a shape that was chosen is known"

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 
 from ops.versions.deploy import wait_until_caught_up
+from ops.versions.readers import refuse_unfollowed
 from ops.versions.work import Work
 from projections.mongo.live import RETIRED_AFTER_SECONDS
 from projections.mongo.progress import forget_progress
@@ -24,6 +25,7 @@ async def promote(work: Work, name: str, force: bool = False) -> Versions:
     candidate = promotable(versions, force)
     projection = _known(versions, candidate.number)
     if not force:
+        await refuse_unfollowed(work, projection)
         await wait_until_caught_up(work, versions.live_projection, projection, LAG_SECONDS)
     return await work.registry.change(
         name, lambda found: promoted(found, promotable(found, force).number, now()), versions.revision
@@ -36,7 +38,9 @@ async def roll_back(work: Work, name: str, force: bool = False) -> Versions:
     before = rolled_back(versions, now())
     assert before.live is not None
     if not force:
-        await wait_until_caught_up(work, versions.live_projection, _known(versions, before.live), LAG_SECONDS)
+        projection = _known(versions, before.live)
+        await refuse_unfollowed(work, projection)
+        await wait_until_caught_up(work, versions.live_projection, projection, LAG_SECONDS)
     return await work.registry.change(name, lambda found: rolled_back(found, now()), versions.revision)
 
 

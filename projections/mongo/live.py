@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from pymongo.errors import PyMongoError
 
 from projections.metrics import LIVE
 from projections.mongo.queries import Queries
+from projections.mongo.readers import Presence
 from projections.mongo.registry import Registry
 from projections.projection import Projection
 from projections.versions import Versions
@@ -19,8 +21,8 @@ RETIRED_AFTER_SECONDS = 5.0  # so long after a switch nobody reads the version b
 class LiveVersions:
     """Keeps queries reading the live versions."""
 
-    def __init__(self, registry: Registry, queries: Queries) -> None:
-        self.registry, self._queries = registry, queries
+    def __init__(self, registry: Registry, queries: Queries, presence: Presence | None = None) -> None:
+        self.registry, self._queries, self._presence = registry, queries, presence
         self._read: dict[str, int | None] | None = None
         self.versions: dict[str, Versions] = {}  # as they were last looked up
         self._task: asyncio.Task[None] | None = None
@@ -34,6 +36,9 @@ class LiveVersions:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._presence is not None:
+            with suppress(PyMongoError):
+                await self._presence.forget()
 
     async def refresh(self) -> None:
         """Look which versions are live, and read those."""
@@ -47,6 +52,8 @@ class LiveVersions:
             for name, number in live.items():
                 LIVE.labels(name).set(number or 0)
             log.info("reading %s", ", ".join(f"{name} v{number}" for name, number in live.items() if number))
+        if self._presence is not None:
+            await self._presence.tell([one.id for one in projections_of(self.versions)])
 
     async def _look(self) -> None:
         away = False

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -210,3 +212,69 @@ async def test_metrics_name_the_live_versions(system: System, api: Api) -> None:
     live = (await versions(api, "orders"))["live"]
     assert f'fulfillment_projection_live_version{{projection="orders"}} {live}.0' in text
     assert f'fulfillment_projection_version_info{{projection="orders",state="following",version="{live}"}} 1.0' in text
+
+
+NEWER = """
+from dataclasses import replace
+import projections.table as table
+newest = replace(table.CUSTOMER_SUMMARY, shape=table.CUSTOMER_SUMMARY.shape + 1)
+table.OLDER_SHAPES += (table.CUSTOMER_SUMMARY,)
+table.PROJECTIONS = tuple(newest if one is table.CUSTOMER_SUMMARY else one for one in table.PROJECTIONS)
+from ops.cli import cli
+cli()
+"""
+
+
+async def newer_cli(system: System, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """Run the command line of code that is newer than the running processes'."""
+    command = [sys.executable, "-c", NEWER, *arguments]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=system.env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+async def test_a_read_model_that_running_processes_do_not_know_is_refused_and_seen_by_doctor(
+    system: System, api: Api
+) -> None:
+    await asyncio.to_thread(system.quiet)
+    before = await versions(api, "customer_summary")
+    deploy, promote = ("projections", "deploy", "customer_summary"), ("projections", "promote", "customer_summary")
+    refused = await newer_cli(system, *deploy, check=False)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1), refused.stderr
+    assert refused.stderr.startswith("api-0 and projector-0 run code that does not know shape 2 of customer_summary")
+    assert "`fulfillment restart projector api`" in refused.stderr
+    assert await versions(api, "customer_summary") == before, "nothing was begun"
+    try:
+        await newer_cli(system, *deploy, "--force")
+        refused = await newer_cli(system, *promote, check=False)
+        assert (refused.returncode, "was not verified" in refused.stderr) == (1, True)
+        await newer_cli(system, "projections", "verify", "customer_summary")
+        refused = await newer_cli(system, *promote, check=False)
+        assert (refused.returncode, "does not know shape 2" in refused.stderr) == (1, True)
+        await newer_cli(system, *promote, "--force")
+        version = f"customer_summary/v{before['live'] + 1}"
+        done = await asyncio.to_thread(system.run, "doctor", "--json", check=False)
+        found = {each["found"]: each for each in json.loads(done.stdout) if each["what"] == "read models"}
+        assert found[f"projector-0 does not keep {version} up to date"]["remedy"] == "`fulfillment restart projector`"
+        assert found[f"api-0 does not answer from {version}"]["remedy"] == "`fulfillment restart api`"
+        assert done.returncode == 1
+    finally:
+        await newer_cli(system, "projections", "rollback", "customer_summary", "--force", check=False)
+        await newer_cli(system, "projections", "retire", "customer_summary")
+    assert (await versions(api, "customer_summary"))["live"] == before["live"]
+
+
+async def test_roles_are_restarted_one_after_the_other_and_ready_again(system: System, api: Api) -> None:
+    before = {each["name"]: each["pid"] for each in system.status()["processes"]}
+    done = await cli(system, "restart", "projector", "api")
+    lines = done.stdout.splitlines()
+    assert [line.split(" after ")[0] for line in lines] == [
+        "api-0: stopping (1 of 2)", "api-0: ready", "projector-0: stopping (2 of 2)", "projector-0: ready",
+        "restarted 2 workers",
+    ]  # fmt: skip
+    after = {each["name"]: each["pid"] for each in system.status()["processes"]}
+    assert {name for name in before if before[name] != after[name]} == {"api-0", "projector-0"}
+    placed = await api.place((f"{MINE}-restarted", 1))
+    await api.order(placed["id"])
