@@ -89,7 +89,7 @@ def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "delivery.timeout.ms": int(SEND_SECONDS * 1000),
-            "message.max.bytes": 2 << 20,
+            "message.max.bytes": 64 << 20,  # what a topic takes, the broker says
             "log_level": 0,
         }
     )
