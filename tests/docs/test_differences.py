@@ -34,6 +34,23 @@ async def test_an_order_is_answered_and_shown_as_the_page_says(api: Api) -> None
     assert (status, answer["error"]) == (422, "INVALID_STATUS_TRANSITION")
 
 
+async def test_the_previous_seeder_works_but_for_its_test_for_200(api: Api) -> None:
+    """Go's `big.Float` and `time.Time`, as its `encoding/json` writes them."""
+    await api.stock("seeded", 10)
+    body = ORDER | {
+        "items": [{"productId": "seeded", "quantity": 2, "price": "55.27"}],
+        "totalCost": "110.53999999999999",
+        "issuedAt": "2025-04-01T16:30:00.123456789+02:00",
+    }
+    status, answer, _ = await api("POST", "/orders", body)
+    assert (status, answer["success"]) == (201, True)
+    order = await api.order(answer["data"]["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
+    assert (order["totalCost"]["value"], order["issuedAt"]) == ("110.54", "2025-04-01T14:30:00.123Z")
+    for wanted in ("SHIPPED", "DELIVERED"):
+        status, answer, _ = await api("PUT", f"/orders/{order['id']}/status", {"status": wanted})
+        assert (status, answer["data"]["status"]) == (200, wanted)
+
+
 async def test_what_is_wrong_has_the_codes_the_page_names(api: Api) -> None:
     await api.stock("differs-little", 1)
     allocate = {"orderId": "by-phone", "quantity": 2}
