@@ -1,6 +1,6 @@
 """Money: integer minor units and an ISO 4217 currency."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -58,7 +58,7 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
         if not amount.is_finite() or abs(amount) > MAX_TOTAL:
             raise ValueError(f"{value!r} is not an amount of money")
         return int(amount.scaleb(exponent(currency)).to_integral_value("ROUND_HALF_UP"))
-    except InvalidOperation:
+    except ArithmeticError:  # decimal's: not a number, or one with an exponent of many digits
         raise ValueError(f"{value!r} is not an amount of money") from None
 
 

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from inspect import getdoc
 from typing import Any
 
 import orjson
@@ -120,6 +121,7 @@ def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
 
 def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
     operation = _operation(route.method, route.path, route.summary, tag_of(route.path))
+    operation["description"] = getdoc(route.command)
     reason = [REASON] if route.method == "DELETE" and "reason" in route.command.model_fields else []
     operation["parameters"] = [*in_path(route.path), *reason, *COMMAND_HEADERS]
     if route.example is not None:

@@ -11,14 +11,18 @@ from system import ADDRESS
 
 from agents.deciding import Decided
 from agents.fulfilment import Managing
+from agents.portions import Event as Place
+from agents.portions import Refusal, Resort
 from domain.inventory.events import Balance, StockReserved
 from domain.message import Event
 from domain.orders.events import OrderPlaced
 from streams.app import create_app
+from streams.brokers import Refused
 from streams.messages import EventMessage
 from streams.settings import Settings
-from streams.transactions import ANY_PARTITION
+from streams.transactions import ANY_PARTITION, RefusedByKafka
 from streams.transport import Fetch, Member, Part
+from streams.wire import Code
 from tables.entries import Position, position_key
 from tables.store import Entries
 
@@ -31,6 +35,8 @@ class Desk:
     """The fulfilment role's managing, without its worker."""
 
     def __init__(self) -> None:
+        self.skipped: dict[Place, str] = {}
+        self.refusals: dict[Place, Refusal] = {}
         self.stopped: list[tuple[TP, int, Exception]] = []
         worker = SimpleNamespace(
             app=create_app("fulfilment", SETTINGS),
@@ -38,7 +44,7 @@ class Desk:
             topic_ids={ORDERS: "orders id", STOCK: "stock id"},
             stop_partition=lambda tp, record, bug: self.stopped.append((tp, record.offset, bug)),
         )
-        self.managing = Managing(worker)  # type: ignore[arg-type]
+        self.managing = Managing(worker, self.skipped, self.refusals)  # type: ignore[arg-type]
         table = self.managing.table
         table.data.replace({partition: Entries(table.codec, {}) for partition in range(4)})
 
@@ -167,3 +173,18 @@ def test_a_partition_that_begins_with_what_cannot_be_read_stands_there(desk: Des
     assert fetch.parts[TP(ORDERS, 1)].ended == 5
     again, _ = desk.manage(record(placed("mended"), 5))
     assert [command["data"]["orderId"] for _, command in commands(again)] == ["mended"]
+
+
+def test_an_event_whose_commands_kafka_refuses_stops_its_partition_until_it_is_skipped(desk: Desk) -> None:
+    why = RefusedByKafka(Refused(Code.MESSAGE_TOO_LARGE, "p-inventory-commands/0"))
+    at = ORDERS, 1, 1
+    desk.refusals[at] = Refusal(Resort.SINGLY, why)
+    assert len(commands(desk.manage(record(placed(), 0))[0])) == 1
+    desk.refusals[at] = Refusal(Resort.ASIDE, why)
+    decided, _ = desk.manage(record(placed("refused"), 1), record(placed("behind"), 2))
+    assert (commands(decided), decided.offsets) == ([], {TP(ORDERS, 1): 1})
+    assert [(offset, bug) for _, offset, bug in desk.stopped] == [(1, why)]
+    desk.skipped[at] = "never mind"
+    decided, _ = desk.manage(record(placed("refused"), 1), record(placed("behind"), 2))
+    assert [command["data"]["orderId"] for _, command in commands(decided)] == ["behind"]
+    assert decided.offsets == {TP(ORDERS, 1): 3}

@@ -36,6 +36,18 @@ async def test_the_answers_carry_the_quantities(api: Api, unique: Unique) -> Non
     assert [(each["orderId"], each["held"]) for each in held["data"]] == [("o-1", 1)]
 
 
+async def test_the_same_put_again_changes_nothing_while_lines_wait(api: Api, unique: Unique) -> None:
+    product = unique("waited-for")
+    await api.stock(product, 0)
+    order = (await api.place((product, 30)))["id"]
+    await api.order(order, lambda found: found["allocationStatus"] == "BACKORDERED")
+    answers = [await api("PUT", f"/inventory/{product}", {"quantity": 100}) for _ in range(3)]
+    for status, answer, _ in answers:
+        data = answer["data"]
+        assert (status, data["onHandQuantity"], data["availableQuantity"]) == (200, 100, 70), data
+    assert len({answer["data"]["version"] for _, answer, _ in answers}) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [

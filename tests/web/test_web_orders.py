@@ -61,6 +61,34 @@ async def test_a_shipment_is_delivered_in_parts_returned_and_counted_in(api: Api
     assert found["items"][0]["returned"] == 1
 
 
+async def test_an_id_belongs_to_one_shipment_and_to_one_return(api: Api, unique: Unique) -> None:
+    product = unique("p")
+    await api.stock(product, 10)
+    order = (await api.place((product, 3)))["id"]
+    one, two = ({"lines": [{"lineId": "1", "quantity": units}]} for units in (1, 2))
+    for content, wanted in ((one, 201), (one, 201), (two, 409), ({}, 409), ({**one, "carrier": "DHL"}, 409)):
+        status, answer, _ = await api("POST", f"/orders/{order}/shipments", {**content, "shipmentId": "s"})
+        assert status == wanted, answer
+    assert answer["error"] == "SHIPMENT_EXISTS"
+    assert answer["details"]["lines"] == [{"lineId": "1", "quantity": 1}]
+    assert (answer["details"]["status"], answer["details"]["carrier"]) == ("SHIPPED", None)
+    for content, wanted in ((one, 200), ({}, 200), (two, 422)):
+        status, answer, _ = await api("POST", f"/orders/{order}/shipments/s/deliver", content)
+        assert status == wanted, answer
+    for content, wanted in ((one, 201), (one, 201), ({**one, "reason": "late"}, 409), (two, 409)):
+        status, answer, _ = await api("POST", f"/orders/{order}/returns", {**content, "returnId": "r"})
+        assert status == wanted, answer
+    assert (answer["error"], answer["details"]["status"]) == ("RETURN_EXISTS", "OPEN")
+    whole, none = ({"lines": [{"lineId": "1", "received": units}]} for units in (1, 0))
+    for counted, wanted in ((whole, 200), (whole, 200), ({}, 200), (none, 409)):
+        status, answer, _ = await api("POST", f"/orders/{order}/returns/r/receive", counted)
+        assert status == wanted, answer
+    assert answer["error"] == "RETURN_ALREADY_RECEIVED"
+    assert answer["details"]["lines"] == [{"lineId": "1", "received": 1, "damaged": 0}]
+    version = (await api.order(order))["version"]
+    assert (await api("PUT", f"/orders/{order}/status", {"status": "SHIPPED"}))[1]["data"]["version"] == version + 1
+
+
 async def test_a_cancelled_shipment_goes_back_to_the_shelf(api: Api, unique: Unique) -> None:
     order, shipment = await shipped(api, unique)
     status, answer, _ = await api("DELETE", f"/orders/{order}/shipments/{shipment}")
