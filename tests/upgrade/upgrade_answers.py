@@ -1,4 +1,4 @@
-"""Everything the API says of what was recorded, by path."""
+"""The API's answers about everything in an installation, by path."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +14,11 @@ KINDS = ("invalid", "retried", "discarded", "skipped")
 
 def answers(it: Installation, commands: list[str]) -> dict[str, Any]:
     """Return path → status and data of every document, its history and its past, and of `commands`."""
-    return {path: _answer(it, path) for path in _paths(it, commands)}
+    return {path: answered(it, path) for path in _paths(it, commands)}
 
 
-def _answer(it: Installation, path: str) -> dict[str, Any]:
+def answered(it: Installation, path: str) -> dict[str, Any]:
+    """Return status and data, or the error code, of a GET."""
     status, answer = it.ask("GET", path)
     return {"status": status, "data": answer.get("data", answer.get("error"))}
 

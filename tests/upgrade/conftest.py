@@ -1,0 +1,66 @@
+"""The recorded installation, with today's code running on it."""
+
+import gzip
+import json
+import signal
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system import free_ports
+from upgrade_installation import Installation
+
+from ops import kafka, mongod
+
+sys.path.append(str(Path(__file__).parents[1] / "outages"))
+
+from servers import Server  # needs the line above
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+# By default the servers delete what is older than a week: the recorded commands, outcomes, keys and offsets.
+KEEP = """
+log.retention.check.interval.ms=86400000
+offsets.retention.check.interval.ms=86400000
+"""
+
+
+@pytest.fixture(scope="package")
+def recorded() -> dict[str, Any]:
+    """The record of the older code: its `answers` by path, its `audit`, and its `commit`."""
+    with gzip.open(HERE / "recorded/answers.json.gz") as file:
+        return dict(json.load(file))
+
+
+@pytest.fixture(scope="package")
+def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The recorded installation under today's code, with nothing left to handle."""
+    folder, port = tmp_path_factory.mktemp("upgrade"), free_ports(20)
+    with tarfile.open(HERE / "recorded/installation.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    it = Installation(ROOT, Path(sys.executable), folder, port)
+    servers = _servers(it, port)
+    try:
+        for server in servers:
+            server.start()
+        it.run("up", "--detach")
+        it.quiet()
+        yield it
+    finally:
+        it.run("down", check=False)
+        for server in servers:
+            server.stop(signal.SIGKILL)
+
+
+def _servers(it: Installation, port: int) -> tuple[Server, Server]:
+    broker = kafka.command(it.data / "kafka", it.kafka, port + 19)
+    with (it.data / "kafka/server.properties").open("a") as properties:
+        properties.write(KEEP)
+    store = (*mongod.command(it.data / "mongo", "127.0.0.1", port + 1), "--setParameter", "ttlMonitorEnabled=false")
+    return (
+        Server("Kafka", broker, lambda: kafka.answers(it.kafka), it.data / "kafka.log"),
+        Server("MongoDB", store, lambda: mongod.answers(it.mongo), it.data / "mongod.log"),
+    )
