@@ -37,7 +37,10 @@ def refuse_running(settings: Settings, roles: Iterable[Role]) -> None:
             ConsumerGroupState.DEAD,
         ):
             if time.monotonic() > until:
-                raise WorkersRun(f"Workers of {role} run (their group is {state.name.lower()}): stop them first.")
+                raise WorkersRun(
+                    f"Workers of {role} run (their group is {state.name.lower()}): stop them first. On one machine: "
+                    "`fulfillment down`, then `FULFILLMENT_ROLES= fulfillment up --detach` starts only the servers."
+                )
             time.sleep(0.2)
 
 

@@ -64,6 +64,9 @@ async def _restart(settings: Settings, name: str, within: float) -> None:
         await asyncio.to_thread(_stop, before)
     until = time.monotonic() + within
     while not (condition := await _condition(settings, name)).ready or _is(before, condition):
+        if condition.process.hopeless and not _is(before, condition):
+            why = condition.process.hopeless.rstrip(".")
+            raise NotReady(f"{name} cannot start: {why}. The others were not restarted.")
         if time.monotonic() > until:
             raise NotReady(
                 f"{name} is not ready {within:.0f} s after its restart ({condition.reason or condition.state}): "

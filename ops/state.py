@@ -18,9 +18,11 @@ from pydantic import BaseModel
 from ops.errors import Unavailable, sentence_for
 from ops.holders import holders, lock_file
 from ops.holders import strays as strays
+from streams.process import reason_in
 
-# starting: processes are still missing; complete: all have been started; ready: all have been ready once
 SAME_SECONDS = 0.005  # the kernel counts hundredths
+HOPELESS_RESTARTS = 2
+# starting: processes are still missing; complete: all have been started; ready: all have been ready once
 Phase = Literal["starting", "complete", "ready"]
 
 
@@ -35,6 +37,13 @@ class Process(BaseModel):
     state: str = "starting"
     restarts: int = 0
     said: str = ""  # the last line of its log when it last stopped by itself
+    code: int | None = None  # that it last exited with
+
+    @property
+    def hopeless(self) -> str:
+        """Why starting it again does not help, as it has said repeatedly itself; empty when it may."""
+        hopeless = self.restarts >= HOPELESS_RESTARTS and self.code == os.EX_CONFIG
+        return reason_in(self.said) if hopeless else ""
 
 
 class Stack(BaseModel):

@@ -118,7 +118,8 @@ async def _ask(process: state.Process, host: str, session: aiohttp.ClientSession
             return Condition(process, condition, *_said(await answer.text(), condition))
     except (aiohttp.ClientError, TimeoutError) as error:
         starting = isinstance(error, aiohttp.ClientConnectorError)
-        return Condition(process, "unready", "starting" if starting else "its web server does not answer")
+        before = f" again; it stopped before with: {process.said}" if process.said else ""
+        return Condition(process, "unready", f"starting{before}" if starting else "its web server does not answer")
 
 
 def _said(text: str, condition: str) -> tuple[str, Sequence[dict[str, Any]]]:

@@ -77,11 +77,11 @@ class Child:
         if self._stopping.is_set():  # asked while it was being forked
             self._signal(signal.SIGTERM)
         self._note(state="running", pid=process.pid, started=_started(process.pid))
-        await process.wait()
+        code = await process.wait()
         with suppress(ProcessLookupError):  # what it started itself and left behind
             os.killpg(process.pid, signal.SIGKILL)
         self._process = None
-        self._note(pid=None, started=None)
+        self._note(pid=None, started=None, code=code)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with rotated(self.program.log).open("ab") as log:

@@ -66,6 +66,10 @@ def _await_ready(settings: Settings, supervisor: "subprocess.Popen[bytes]", log:
     while not ((current := state.read(settings.data)) and (current.pid, current.phase) == (supervisor.pid, "ready")):
         if supervisor.poll() is not None:
             raise Unavailable(log.read_text().strip() or f"The supervisor stopped; see {log}.")
+        for process in current.processes if current else ():
+            if process.hopeless:
+                why = process.hopeless.rstrip(".")
+                raise Unavailable(f"{process.name} cannot start: {why}. `fulfillment down` stops the others.")
         if time.monotonic() > deadline:
             status = asyncio.run(collect(settings))
             waiting = "; ".join(each.complaint for each in status.processes if not each.ready)

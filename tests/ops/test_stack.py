@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,6 +104,22 @@ async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings
     os.kill(everyone[0].pid, signal.SIGKILL)  # the supervisor: nobody is left to stop the others
     await until(lambda: not any(map(is_alive, everyone)), within=10)
     assert down(settings) == 0
+
+
+async def test_a_stack_whose_data_was_deleted_is_named_stopped_and_started_again(stack_settings: Settings) -> None:
+    settings = stack_settings
+    assert fulfillment(settings, "up", "--detach").returncode == 0
+    everyone = processes(settings)
+    shutil.rmtree(settings.data)
+    for arguments in (("up",), ("up", "--detach"), ("restart",)):
+        refused = fulfillment(settings, *arguments)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (os.EX_UNAVAILABLE, 1), refused.stderr
+        assert f"(pid {everyone[0].pid}), and its files there were deleted or moved" in refused.stderr
+    family = [*everyone, *everyone[0].children(recursive=True)]  # some have been started again since
+    assert "stopped" in fulfillment(settings, "down").stdout
+    await until(lambda: not any(map(is_alive, family)))
+    assert "nothing was running" in fulfillment(settings, "down").stdout
+    assert fulfillment(settings, "up", "--detach").returncode == 0
 
 
 def test_servers_that_run_already_are_used_and_left_alone(stack_settings: Settings, tmp_path) -> None:

@@ -52,6 +52,7 @@ async def test_a_killed_process_is_back_at_once(tmp_path: Path) -> None:
         await until(lambda: log(child).count("up") == 2, within=2)
         assert child.record.pid != killed
         assert (child.record.restarts, child.record.state) == (1, "running")
+        assert not child.record.hopeless
 
 
 async def test_a_crash_loop_pauses_longer_each_time_and_keeps_the_last_words(tmp_path: Path) -> None:
@@ -64,6 +65,7 @@ async def test_a_crash_loop_pauses_longer_each_time_and_keeps_the_last_words(tmp
         assert pauses[2] >= 0.8
         assert child.record.said == "FULFILLMENT_X: is wrong"
         assert (child.record.state, child.record.pid) == ("restarting", None)
+        assert child.record.hopeless == "FULFILLMENT_X: is wrong", "exit code 78: starting it again does not help"
 
 
 async def test_no_pause_is_longer_than_is_set(tmp_path: Path) -> None:

@@ -278,6 +278,26 @@ def test_a_worker_that_waits_or_has_nothing_to_do_is_not_ended(
         assert reasons == (["something is away"] if behaviour else [])
 
 
+def test_what_an_open_transaction_holds_back_is_lag_and_ends_no_worker(settings: Settings, tmp_path: Path) -> None:
+    topic = create(settings, "in", 4)
+    with worker(settings, tmp_path, "0", WATCHDOG="1.5", OPEN_TRANSACTION="0.5") as waiting:
+        wait_until(lambda: waiting.partitions() == 4, 30, "the worker")
+        foreign = transactional(settings, "foreign", 300)
+        foreign.begin_transaction()
+        foreign.produce(topic, b"never committed", partition=2)
+        foreign.flush(20)
+        sent = produce(settings, 0, 40)
+        wait_until(lambda: waiting.lag() == 11, 20, "what is held back to be counted, and nothing else")
+        wait_until(lambda: waiting.ask("readyz")["reasons"], 20, "the transaction to be named")
+        (reason,) = waiting.ask("readyz")["reasons"]
+        assert reason.startswith(f"{topic}/2 is blocked at offset 0 by a transaction of '{settings.named('foreign')}'")
+        time.sleep(4)
+        assert waiting.process.poll() is None, "to be held back by others is not to hang"
+        foreign.abort_transaction(20)
+        wait_until(lambda: set(waiting.values()) == set(sent) and waiting.lag() == 0, 20, "all to be handled")
+        wait_until(lambda: not waiting.ask("readyz")["reasons"], 20, "it to be ready again")
+
+
 def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings, tmp_path: Path) -> None:
     """A spare one has no partition and no work: that is no trouble."""
     create(settings, "in", 1)
