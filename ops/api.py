@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import resource
-from typing import Any
 
 import mode.loop
 
 mode.loop.use("uvloop")  # before Faust is imported: https://faust-streaming.github.io/faust (Event loops)
 
 import faust  # noqa: E402
-from aiohttp.web import Application, AppRunner  # noqa: E402
+from aiohttp.web import Application  # noqa: E402
 from faust.app.base import BootStrategy  # noqa: E402
-from faust.web.drivers.aiohttp import Web  # noqa: E402
 from pymongo.errors import PyMongoError  # noqa: E402
 
 from agents.outcomes import Outcomes  # noqa: E402
@@ -30,6 +28,7 @@ from streams.running import run_until_stopped  # noqa: E402
 from streams.settings import Settings  # noqa: E402
 from streams.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
 from streams.waiting import Waiting  # noqa: E402
+from streams.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
 from web.live.hub import Hub  # noqa: E402
 from web.services import Services  # noqa: E402
@@ -47,14 +46,10 @@ class HttpOnly(BootStrategy):  # type: ignore[misc]  # Faust is not typed
     enable_sensors = False
 
 
-class Server(Web):  # type: ignore[misc]
-    """Faust's web server with our routes only, and a shutdown that does not take a minute."""
+class OurRoutes(Server):
+    """A web server with our routes only."""
 
     default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
-
-    def __init__(self, app: Any, **options: Any) -> None:
-        super().__init__(app, **options)
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
 
 class ApiApp(faust.App):  # type: ignore[misc]
@@ -64,7 +59,7 @@ class ApiApp(faust.App):  # type: ignore[misc]
     producer_only = True
 
     def _new_web(self) -> Server:
-        return Server(self)
+        return OurRoutes(self, shutdown_seconds=SHUTDOWN_SECONDS)
 
     def _create_directories(self) -> None:
         """Keep nothing on disk."""

@@ -20,6 +20,7 @@ from .topics import Topic
 from .transaction_watch import TransactionWatch
 from .transport import FetchTransport, Prepare, Untouched
 from .watchdog import Watchdog
+from .webserver import Server
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,9 @@ class RoleApp(faust.App):
 
     def _new_transport(self) -> Any:
         return FetchTransport(self.conf.broker_consumer, self)
+
+    def _new_web(self) -> Server:
+        return Server(self)
 
     def _create_directories(self) -> None:
         """Keep nothing on disk: tables are restored from their changelogs."""

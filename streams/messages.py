@@ -39,6 +39,13 @@ def event_id(aggregate: Aggregate, aggregate_id: str, sequence: int) -> str:
     return str(uuid_utils.uuid5(EVENT_IDS, f"{aggregate}/{sequence}/{aggregate_id}"))
 
 
+def sibling_id(identifier: str, number: int) -> str:
+    """Return the UUIDv7 of the same time as the UUIDv7 `identifier` that the two arguments determine."""
+    time = uuid_utils.UUID(identifier).int >> 80 << 80
+    rest = uuid_utils.UUID(derived_id(identifier, "sibling", number)).int & ((1 << 76) - 1) & ~(3 << 62)
+    return str(uuid_utils.UUID(int=time | 7 << 76 | rest | 2 << 62))
+
+
 def instant_of(seconds: float) -> str:
     """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
     kept = min(max(seconds, 0), LAST_SECOND)  # a producer may stamp its records as it likes

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import Gauge, disable_created_metrics
+from prometheus_client import Counter, Gauge, disable_created_metrics
 
 from .open_transactions import OpenTransaction
 
@@ -13,6 +13,7 @@ OPEN_TRANSACTION = Gauge(
     "How long a transaction of any producer has held back a partition; left out where none does.",
     ("topic", "partition"),
 )
+MALFORMED = Counter("fulfillment_http_malformed_total", "Requests that are not valid HTTP, by status.", ["status"])
 READY = Gauge("fulfillment_ready", "1 when the process can do its work, else 0; /readyz says why.")
 
 

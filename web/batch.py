@@ -1,21 +1,26 @@
 """`POST /commands`: envelopes as they would be sent to Kafka, one, an array, or a line each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import orjson
 from aiohttp import web
 
-from domain.message import Command
+from domain.message import MAX_ID, Command
 from streams.cloudevents import by_headers, decoded
 from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
-from streams.messages import CommandMessage, new_id, now
+from streams.expected import Expected, expected_of
+from streams.messages import CommandMessage, now, sibling_id
 
 from .answers import answer
+from .conditions import expected_version
 from .decided import PREFIX
-from .errors import Problem, problem_of
-from .requests import CORRELATION, JSON_TYPES, parse, require_type
+from .earlier import Tries, undecided
+from .errors import Problem, invalid, problem_of
+from .idempotency import Executed, keyed
+from .requests import CORRELATION, JSON_TYPES, body_of, parse, require_type
 from .services import SERVICES, Services
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
@@ -30,16 +35,32 @@ NOWHERE = Position("http", 0, 0, 0.0, None)  # what came over HTTP has an id and
 async def send_commands(request: web.Request) -> web.Response:
     """Make every valid command durable; answer an id for each, or the reason it was refused. Nothing is waited for."""
     require_type(request, TYPES)
+    body = await body_of(request)
     if any(name.lower().startswith("ce-") for name in request.headers):
-        envelopes, single = [_binary(await request.read(), request)], True
+        envelopes, single = [_binary(body, request)], True
     else:
-        envelopes, single = _envelopes(await request.read(), request.content_type in LINES)
-    services = request.app[SERVICES]
-    read = [await _sendable(services, _read(envelope, request)) for envelope in envelopes]
+        envelopes, single = _envelopes(body, request.content_type in LINES)
+    expected = expected_version(request.headers)
+    if expected is not None and len(envelopes) > 1:
+        raise invalid({"If-Match": "is for one command; of several, each envelope has an expectedversion of its own"})
+
+    async def execute(command_id: str, order_id: str, tries: Tries) -> Executed:
+        ids = partial(_ids, command_id, order_id)
+        services = request.app[SERVICES]
+        read = [_read(envelope, ids(number), request, expected) for number, envelope in enumerate(envelopes)]
+        return Executed(await _sent(services, [await _sendable(services, each) for each in read], single, tries))
+
+    return await keyed(request, body, None, execute)
+
+
+async def _sent(
+    services: Services, read: Sequence[CommandMessage | BadMessage], single: bool, tries: Tries
+) -> web.Response:
+    """Send what is a command, unless an earlier try did and it is decided; return the answer."""
     messages = [each for each in read if isinstance(each, CommandMessage)]
     if not messages:
         raise _all_refused([each for each in read if isinstance(each, BadMessage)], single)
-    await services.gateway.send(messages)
+    await services.gateway.send(await undecided(services, messages) if tries.possible else messages)
     for message in messages:
         services.accepted.add(message.id)
     data = [_taken(each) if isinstance(each, CommandMessage) else _refused(each) for each in read]
@@ -52,6 +73,11 @@ async def _sendable(services: Services, read: CommandMessage | BadMessage) -> Co
     if isinstance(read, CommandMessage) and (refusal := await services.gateway.too_large(read)) is not None:
         return BadMessage("MESSAGE_TOO_LARGE", str(refusal))
     return read
+
+
+def _ids(command_id: str, order_id: str, number: int) -> tuple[str, str]:
+    """Return the ids for the `number`-th command of a request, and for an order that it places."""
+    return (sibling_id(command_id, number), sibling_id(order_id, number)) if number else (command_id, order_id)
 
 
 def _envelopes(body: bytes, lines: bool) -> tuple[list[Any], bool]:
@@ -87,28 +113,44 @@ def _line(line: bytes) -> Any:
         return BadMessage("INVALID_MESSAGE", f"not JSON: {error}")
 
 
-def _read(envelope: Any, request: web.Request) -> CommandMessage | BadMessage:
+def _read(
+    envelope: Any, ids: tuple[str, str], request: web.Request, expected: Expected | None
+) -> CommandMessage | BadMessage:
     if isinstance(envelope, BadMessage):
         return envelope
     if not isinstance(envelope, dict):
         return BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
     name = envelope.get("type")
     if not isinstance(name, str) or name not in TAKEN:
-        return BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r}: known are {', '.join(TAKEN)}")
+        known = ", ".join(TAKEN)
+        return BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}: known are {known}")
     types, field = TAKEN[name]
     try:
-        return decode_command(orjson.dumps(_completed(envelope, request)), NOWHERE, types, field)
+        completed = _completed(envelope, ids, request)
+        if expected is not None:
+            _expect(completed, expected)
+        return decode_command(orjson.dumps(completed), NOWHERE, types, field)
     except BadMessage as error:
         return error
+    except (orjson.JSONEncodeError, RecursionError):  # orjson reads what is nested 1,024 deep, and writes 254
+        return BadMessage("INVALID_MESSAGE", "its data is nested too deep")
 
 
-def _completed(envelope: dict[str, Any], request: web.Request) -> dict[str, Any]:
+def _expect(envelope: dict[str, Any], expected: Expected) -> None:
+    """Add the versions that the request's preconditions allow to an envelope, which may say no others."""
+    said = envelope.setdefault("expectedversion", expected)
+    if expected_of(said) != expected:
+        sentence = f"expectedversion is {said!r:.40} in the envelope and {expected!r} by If-Match or If-None-Match"
+        raise BadMessage("INVALID_MESSAGE", sentence, envelope, expectedversion=sentence)
+
+
+def _completed(envelope: dict[str, Any], ids: tuple[str, str], request: web.Request) -> dict[str, Any]:
     """Return the envelope with what a Kafka producer would leave to the position, and a new order's id."""
     envelope = decoded(envelope)
-    identifier = new_id() if envelope.get("id") is None else envelope["id"]
+    identifier = ids[0] if envelope.get("id") is None else envelope["id"]
     filled = {"time": now(), "source": "web", "correlationid": request.get(CORRELATION, identifier)}
     if envelope["type"] == "PlaceOrder" and not names_order(envelope):
-        filled["subject"] = new_id()
+        filled["subject"] = ids[1]
     return {**filled, **{name: value for name, value in envelope.items() if value is not None}, "id": identifier}
 
 

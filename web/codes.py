@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from domain.errors import Rejection
 
-from .errors import OF_HTTP, status_of
+from .errors import MISSING, OF_HTTP, status_of
 
 OURS: Mapping[int, tuple[str, ...]] = {
     400: ("VALIDATION_FAILED", "NOT_JSON", "UNKNOWN_TYPE", "MISSING_KEY", "INVALID_MESSAGE", "INVALID_COMMAND"),
     401: ("UNAUTHORIZED",),
-    404: ("COMMAND_NOT_FOUND", "LETTER_NOT_FOUND", "MESSAGE_NOT_FOUND", "VERSION_NOT_FOUND"),
+    404: (*MISSING.values(), "VERSION_NOT_FOUND"),
     409: ("IDEMPOTENCY_KEY_IN_FLIGHT",),
     413: ("MESSAGE_TOO_LARGE",),
     422: ("IDEMPOTENCY_KEY_REUSED", "DISCARDED", "REFUSED_BY_KAFKA"),

@@ -5,6 +5,7 @@ before the lease of a process that died is over. The read model of commands reme
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -68,6 +69,13 @@ async def earlier(services: Services, message: CommandMessage, first: int = 0) -
             if not continues(message, outcome):
                 return number, None
             number += 1
+
+
+async def undecided(services: Services, messages: Sequence[CommandMessage]) -> list[CommandMessage]:
+    """Return those of `messages` that no earlier try of their request got decided; a 503 when it cannot be told."""
+    await _caught_up(services)
+    known = {each["id"] for each in await services.queries.find_many("commands", [each.id for each in messages])}
+    return [each for each in messages if each.id not in known]
 
 
 async def awaited(services: Services, command_id: str, deadline: float) -> Outcome | None:

@@ -15,6 +15,7 @@ from streams.codec import BadMessage
 from streams.gateway import CommandTooLarge, GatewayUnavailable
 from streams.messages import Outcome
 from streams.strict import field_errors
+from streams.webserver import NOT_UNDERSTOOD
 
 from .answers import json_response
 
@@ -25,12 +26,12 @@ CONFLICTS = frozenset({
 })  # fmt: skip
 MALFORMED = frozenset({"UNKNOWN_TYPE", "MISSING_KEY", "VALIDATION_FAILED", "NOT_JSON"})
 OF_HTTP = {
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
+    **{status: code for status, (code, _) in NOT_UNDERSTOOD.items() if status < 500},
+    408: "REQUEST_TIMEOUT",
     413: "BODY_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    431: "HEADERS_TOO_LARGE",
 }
+_KINDS = ("Order", "Product", "Customer", "Command", "Letter", "Message")
+MISSING = {kind: f"{kind.upper()}_NOT_FOUND" for kind in _KINDS}  # the codes of `missing`
 
 
 class Problem(Exception):
@@ -97,7 +98,7 @@ def invalid_model(error: ValidationError, model: type[BaseModel], code: str = "V
 def missing(kind: str, identifier: str) -> Problem:
     """Return a 404."""
     name = kind.lower()
-    return Problem(404, f"{kind.upper()}_NOT_FOUND", f"there is no {name} {identifier}", {f"{name}Id": identifier})
+    return Problem(404, MISSING[kind], f"there is no {name} {identifier}", {f"{name}Id": identifier})
 
 
 def unavailable(code: str, message: str, details: Mapping[str, Any] | None = None) -> Problem:
@@ -126,6 +127,8 @@ def problem_of(error: Exception) -> Problem | None:
             return unavailable("MONGODB_UNAVAILABLE", "the read models do not answer, try again in a moment")
         case web.HTTPException():
             return _of_http(error)
+        case RecursionError():  # what JSON reads may be nested deeper than Python shows
+            return Problem(400, "NOT_JSON", "the body is nested too deep")
     return None
 
 

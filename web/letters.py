@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,13 +13,16 @@ from domain.message import Command
 from streams.gateway import GatewayUnavailable
 from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described, listed, previewed
 from streams.letters import DeadLetter, DiscardLetter, RetryLetters
-from streams.messages import CommandMessage, new_id, now
+from streams.messages import CommandMessage, Outcome, now
 from streams.spelling import unknown
 
 from .answers import answer, page
 from .commands import validated
+from .conditions import expected_version
 from .decided import PREFIX
+from .earlier import Tries
 from .errors import invalid, missing, rejected
+from .idempotency import Executed, executed, keyed
 from .queries import limit
 from .requests import CORRELATION, Preference, identifier, json_body
 from .services import SERVICES
@@ -152,21 +156,27 @@ async def parked_command(request: web.Request, command_id: str) -> dict[str, Any
 
 async def retry_letters(request: web.Request) -> web.Response:
     """Let an aggregate handle its parked commands again, from the first to the first that fails."""
-    key, (_, data) = _key(request), await json_body(request)
+    key, (body, data) = _key(request), await json_body(request)
     if data:
         raise invalid({name: unknown("field", name, ()) for name in list(data)[:MOST_NAMED]})
-    return await _ask(request, key, RetryLetters())
+    return await _ask(request, key, body, None, lambda _, __: RetryLetters())
 
 
 async def discard_letter(request: web.Request) -> web.Response:
-    """Give up one parked command, the first if none is named."""
-    key, (_, data) = _key(request), await json_body(request)
-    if "commandId" not in data:
-        data["commandId"] = _parked(await request.app[SERVICES].letters.book(), key)["commandId"]
-    command: DiscardLetter = validated(DiscardLetter, data)
-    if not command.reason.strip():
+    """Give up one parked command, the first if none is named; an Idempotency-Key remembers which that was."""
+    key, (body, data) = _key(request), await json_body(request)
+    book = await request.app[SERVICES].letters.book() if "commandId" not in data else None
+    first = book.summary(key)["commandId"] if book is not None and key in book.keys else None
+    asked: DiscardLetter = validated(DiscardLetter, {"commandId": first or "none", **data})
+    if not asked.reason.strip():
         raise invalid({"reason": "must say why"})
-    return await _ask(request, key, command)
+
+    def discard(command_id: str, tries: Tries) -> DiscardLetter:
+        if book is not None and first is None and not tries.possible:
+            raise missing("Letter", "/".join(key))
+        return asked.model_copy(update={"command_id": command_id})
+
+    return await _ask(request, key, body, asked.command_id if book is None else first, discard)
 
 
 def _key(request: web.Request) -> Key:
@@ -182,15 +192,28 @@ def _parked(book: Letterbook, key: Key) -> dict[str, Any]:
     return book.summary(key)
 
 
-async def _ask(request: web.Request, key: Key, command: Command) -> web.Response:
-    services, command_id = request.app[SERVICES], new_id()
-    correlation = request.setdefault(CORRELATION, command_id)
-    message = CommandMessage(command_id, key[1], command, now(), "web", correlation)
+async def _ask(
+    request: web.Request, key: Key, body: bytes, letter: str | None, command: Callable[[str, Tries], Command]
+) -> web.Response:
+    """Send the command that `command` makes, once an Idempotency-Key; `letter`: the id of the one it is about."""
+    services = request.app[SERVICES]
     preference = Preference.of(request.headers, services.settings.command_timeout)
-    _, outcome = await submit(services, message, preference, COMMANDS[key[0]])
+    if expected_version(request.headers) is not None:
+        raise invalid({"If-Match": "letters have no version"})
+
+    async def execute(command_id: str, letter_id: str, tries: Tries) -> Executed:
+        correlation = request.setdefault(CORRELATION, command_id)
+        message = CommandMessage(command_id, key[1], command(letter_id, tries), now(), "web", correlation)
+        attempt, outcome = await submit(services, message, preference, COMMANDS[key[0]], tries)
+        return executed(_answered(key, command_id, outcome), attempt, outcome)
+
+    return await keyed(request, body, letter, execute)
+
+
+def _answered(key: Key, command_id: str, outcome: Outcome | None) -> web.Response:
     data = {"aggregate": key[0], "aggregateId": key[1], "commandId": command_id}
     if outcome is None:
         return answer({**data, "status": "pending"}, 202, {"Location": f"{PREFIX}/commands/{command_id}"})
     if outcome.status == "rejected":
-        raise rejected(outcome, command_id)
+        return rejected(outcome, command_id).response()
     return answer({**data, **(outcome.result or {})})

@@ -5,14 +5,14 @@ from typing import Any
 
 from streams.letters import KINDS
 
-from .parameters import AGGREGATE, LISTING, any_of, in_path
-from .refusals import refusals
+from .parameters import AGGREGATE, LISTING, ONCE, any_of, in_path
+from .refusals import OF_ALL, OF_BODIES, refusals
 from .schemas import Schema, listing, ref, success
 
 ONE = "/letters/{aggregate}/{key}"
 LETTER = "/letters/{letterId}"
-SAYS_NO = (400, 401, 404, 500, 503)
-CHANGES = (400, 401, 404, 413, 415, 422, 500, 503)
+SAYS_NO = (*OF_ALL, 404, 503)
+CHANGES = (*OF_BODIES, 404, 409, 422)
 FILTERS = [
     any_of("aggregate", "`order` or `inventory`", AGGREGATE["enum"]),
     any_of("kind", "instead: the newest of those that do not wait", [kind for kind in KINDS if kind != "parked"]),
@@ -79,7 +79,7 @@ def _change(verb: str, summary: str) -> Schema:
     pending = _answer("Durable, not handled yet; Location says where.", success(ref("Pending")))
     return {
         **_operation("post", path, summary),
-        "parameters": in_path(path),
+        "parameters": [*in_path(path), *ONCE],
         "responses": {"200": done, "202": pending, **refusals(CHANGES)},
     }
 

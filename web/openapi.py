@@ -30,7 +30,7 @@ from .parameters import (
     in_query,
 )
 from .queries import QUERY_ROUTES, QueryRoute
-from .refusals import OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
+from .refusals import OF_ALL, OF_BODIES, OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
 from .routes import COMMAND_ROUTES, ENVELOPE
 from .schemas import SCHEMAS, TEXT, Schema, listing, ref, success, with_ignored
 
@@ -171,14 +171,15 @@ def _batch() -> Schema:
             "application/x-ndjson": {"schema": {"type": "string"}},
         },
     }
-    operation["responses"] = {"202": _answer("Durable.", success({})), **refusals((400, 401, 413, 415, 500, 503))}
+    operation["responses"] = {"202": _answer("Durable.", success({})), **refusals((*OF_BODIES, 409, 422))}
+    operation["parameters"] = [each for each in COMMAND_HEADERS if each["name"] != "Prefer"]
     return operation
 
 
 def _outcome() -> Schema:
     operation = _operation("GET", "/commands/{commandId}", "What became of a command", "commands")
     operation["parameters"] = in_path("/commands/{commandId}")
-    operation["responses"] = {"200": _answer("Known.", success(ref("Outcome"))), **refusals((400, 401, 404, 500, 503))}
+    operation["responses"] = {"200": _answer("Known.", success(ref("Outcome"))), **refusals((*OF_ALL, 404, 503))}
     return operation
 
 
@@ -193,13 +194,13 @@ def _live_events() -> Schema:
     operation["parameters"] = [*LIVE_FILTERS, last]
     stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
     operation["responses"] = {"200": {"description": "It goes on until somebody hangs up.", "content": stream}}
-    operation["responses"] |= refusals((400, 401, 500, 503))
+    operation["responses"] |= refusals((*OF_ALL, 503))
     return operation
 
 
 def _projections() -> Schema:
     operation = _operation("GET", "/projections", "The versions of the read models", "operations")
-    operation["responses"] = {"200": _answer("Found.", listing(ref("Projection"))), **refusals((401, 500, 503))}
+    operation["responses"] = {"200": _answer("Found.", listing(ref("Projection"))), **refusals((*OF_ALL, 503))}
     return operation
 
 

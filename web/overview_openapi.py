@@ -3,7 +3,7 @@
 from typing import Any
 
 from .parameters import IDENTIFIER, in_path, in_query
-from .refusals import refusals
+from .refusals import OF_ALL, refusals
 from .schemas import COUNT, TEXT, Schema, list_of, record, ref, success
 
 MESSAGE = "/messages/{topic}/{messageId}"
@@ -47,14 +47,14 @@ def overview_paths() -> dict[str, dict[str, Any]]:
         "/pipeline": {"get": _get("pipeline", "Roles, their workers and lag by partition", _PIPELINE)},
         MESSAGE: {
             "get": {
-                **_get("message", "A message as it is on Kafka", _MESSAGE, (400, 401, 404, 500, 503)),
+                **_get("message", "A message as it is on Kafka", _MESSAGE, (*OF_ALL, 404, 503)),
                 "parameters": [*in_path(MESSAGE), *asked],
             }
         },
     }
 
 
-def _get(name: str, summary: str, schema: Schema, says_no: tuple[int, ...] = (400, 401, 500, 503)) -> Schema:
+def _get(name: str, summary: str, schema: Schema, says_no: tuple[int, ...] = (*OF_ALL, 503)) -> Schema:
     found = {"description": "Found.", "content": {"application/json": {"schema": success(schema)}}}
     return {
         "summary": summary,

@@ -52,6 +52,7 @@ COMMAND_HEADERS = [
     in_header("Prefer", "`respond-async`: 202 at once. `wait=2`: wait no longer than so many seconds."),
     in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id.", MAYBE_EMPTY),
 ]  # fmt: skip
+ONCE = [each for each in COMMAND_HEADERS if not each["name"].startswith("If-")]  # of what has no version
 CONSISTENCY = [
     in_header("Consistency-Token", "From a command's answer: wait until the read model has got there."),
     in_query(

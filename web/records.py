@@ -18,7 +18,7 @@ from streams.settings import Settings
 from streams.topics import TOPICS
 
 from .answers import answer
-from .errors import Problem, invalid
+from .errors import MISSING, Problem, invalid
 from .requests import identifier
 from .requests import time as time_of
 from .services import SERVICES
@@ -44,7 +44,7 @@ async def show_message(request: web.Request) -> web.Response:
         raise GatewayUnavailable(f"{topic} cannot be read: {error!r}") from error
     if found is None:
         sentence = f"{wanted} is not among the {MOST_RECORDS} messages of {topic} from {since or 'the beginning'} on"
-        raise Problem(404, "MESSAGE_NOT_FOUND", sentence)
+        raise Problem(404, MISSING["Message"], sentence)
     return answer(found)
 
 

@@ -1,5 +1,6 @@
 """What a request says: its body, its ids and its wishes."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +17,42 @@ from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 NUMBER = re.compile(r"[0-9]{1,19}")  # any of 64 bits; more digits are not even converted
+# Codings that are read, by header; the first is what no header means.
+READ = {"Content-Encoding": ("identity", "gzip", "deflate"), "Transfer-Encoding": ("identity", "chunked")}
+UTF8 = ("utf-8", "utf8", "us-ascii")
+BODY_SECONDS = 30.0  # may pass until the whole body is there
 WAIT = re.compile(r"wait=([0-9]{1,6})")
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
 
 
+async def body_of(request: web.Request) -> bytes:
+    """Return the body without its compression; a 4xx when the client sends none that can be read, or leaves."""
+    for header, known in READ.items():
+        sent = ", ".join(request.headers.getall(header, [known[0]])).strip().lower()
+        if sent not in known:
+            sentence = f"{header} {sent!r:.80} is not supported; send {' or '.join(known)}"
+            raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", sentence)
+    try:
+        async with asyncio.timeout(None if request.content.is_eof() else BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        sentence = f"the body did not arrive within {BODY_SECONDS:.0f} seconds"
+        raise Problem(408, "REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
+    except web.RequestPayloadError as error:
+        raise Problem(400, "BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None
+    except ConnectionError:
+        raise Problem(400, "BAD_REQUEST", "the client closed the connection before the body had arrived") from None
+
+
+def _first_line(error: web.RequestPayloadError) -> str:
+    """Return what was wrong with a body: aiohttp's own sentence is in the cause."""
+    return str(getattr(error.__cause__, "message", "") or error).strip().partition("\n")[0].rstrip(":")
+
+
 async def json_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
     """Return the body, as sent and as an object; no body is an empty object."""
-    body = await request.read()
+    body = await body_of(request)
     if not body:
         return body, {}
     require_type(request, JSON_TYPES)
@@ -38,6 +67,8 @@ def require_type(request: web.Request, types: tuple[str, ...]) -> None:
     sent = request.content_type
     if sent not in types and not sent.endswith("+json"):
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"the body is {sent}; send {' or '.join(types)}")
+    if (charset := request.charset) is not None and charset.lower() not in UTF8:
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"the body's charset is {charset!r:.40}; send UTF-8")
 
 
 def parse(body: bytes) -> Any:

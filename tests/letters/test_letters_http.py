@@ -50,8 +50,11 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         assert ([key["aggregateId"] for key in rest["data"]], rest["nextCursor"]) == (["http-b"], None)
         assert (await api("GET", "/letters?aggregate=inventory"))[1]["data"] == []
 
-        status, answer, _ = await api("POST", "/letters/order/http-b/discard", {"reason": "a double"})
+        key = {"headers": {"Idempotency-Key": "discard-http-b"}}
+        status, answer, _ = await api("POST", "/letters/order/http-b/discard", {"reason": "a double"}, **key)
         assert (status, answer["data"]["discarded"], answer["data"]["left"]) == (200, 1, 1)
+        again = await api("POST", "/letters/order/http-b/discard", {"reason": "a double"}, **key)
+        assert (again[:2], again[2]["Idempotency-Replayed"]) == ((200, answer), "true")  # and not the next one, too
         status, answer, _ = await api("POST", "/letters/order/http-b/retry")
         assert (status, answer["data"]["retried"], answer["data"]["left"]) == (200, 1, 0)
         status, answer, _ = await api("POST", "/letters/order/http-a/retry")
@@ -69,6 +72,8 @@ async def test_what_cannot_be_asked_is_refused(api: Api) -> None:
     assert (await api("GET", "/letters/shipment/unknown"))[0] == 400
     assert (await api("POST", "/letters/order/unknown/discard", {"reason": "r"}))[0] == 404
     assert (await api("POST", "/letters/order/unknown/discard", {"reason": " ", "commandId": "c"}))[0] == 400
+    conditional = await api("POST", "/letters/order/unknown/retry", headers={"If-Match": "*"})
+    assert (conditional[0], list(conditional[1]["errors"])) == (400, ["If-Match"])
     assert (await api("GET", "/letters?kind=parked"))[0] == 400
     assert (await api("GET", "/letters?cursor=nonsense"))[0] == 400
 

@@ -1,14 +1,17 @@
 """POST /commands: what would be sent to Kafka, over HTTP."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
 import pytest
-from system import ADDRESS, Api, eventually
+from kafka import messages
+from system import ADDRESS, Api, System, eventually
 
+from projections.mongo.client import Mongo
 from streams.messages import new_id
 
 Unique = Callable[[str], str]
@@ -123,3 +126,75 @@ async def test_one_that_is_none_is_400(api: Api, sent: Any, code: str) -> None:
 async def test_nothing_is_400(api: Api, body: bytes) -> None:
     async with api.session.post("commands", data=body, headers={"Content-Type": "application/json"}) as response:
         assert response.status == 400
+
+
+# --- Idempotency-Key and preconditions
+
+
+async def test_a_batch_sent_again_under_its_key_is_done_once(system: System, api: Api, unique: Unique) -> None:
+    product, headers = unique("p"), {"Idempotency-Key": unique("key")}
+    receive = {"type": "ReceiveStock", "data": {"productId": product, "quantity": 2}}
+    sent = [receive, {"type": "Nonsense"}, receive]
+    first = await api("POST", "/commands", sent, headers=headers)
+    again = await api("POST", "/commands", sent, headers=headers)
+    assert (first[0], again[:2], again[2]["Idempotency-Replayed"]) == (202, first[:2], "true")
+    ids = [each["commandId"] for each in first[1]["data"] if each["status"] == "pending"]
+    assert len(set(ids)) == 2
+    for command in ids:
+        assert (await outcome(api, command))["status"] == "accepted"
+    records = messages(system.settings, "inventory-commands", lambda each: each["subject"] == product)
+    assert [each["id"] for each in records] == ids
+    other = await api("POST", "/commands", sent[:2], headers=headers)
+    assert (other[0], other[1]["error"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_after_a_crash_a_batch_goes_on_under_its_ids(
+    system: System, api: Api, mongo: Mongo, unique: Unique
+) -> None:
+    product, customer, key = unique("p"), unique("customer"), unique("key")
+    line = {"productId": product, "quantity": 1, "price": {"amount": 100, "currency": "EUR"}}
+    addresses = {"shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    order = {"customerId": customer, "lines": [line], **addresses}
+    sent = [stock(product), {"type": "PlaceOrder", "data": order}]
+    first = await api("POST", "/commands", sent, headers={"Idempotency-Key": key})
+    assert first[0] == 202
+    for each in first[1]["data"]:
+        await outcome(api, each["commandId"])
+    forgotten = {"$set": {"answer": None, "leasedUntil": datetime.fromtimestamp(0, UTC)}}
+    await mongo.collection("idempotency").update_one({"_id": key}, forgotten)  # as if it died before it answered
+    again = await api("POST", "/commands", sent, headers={"Idempotency-Key": key})
+    assert again[:2] == first[:2]
+    placed = messages(system.settings, "order-commands", lambda each: each["data"].get("customerId") == customer)
+    assert [each["subject"] for each in placed] == [first[1]["data"][1]["aggregateId"]]  # decided: not sent again
+
+
+async def test_the_key_of_one_command_is_its_id(api: Api, unique: Unique) -> None:
+    headers = {"Idempotency-Key": unique("key")}
+    first, again = [await api("POST", "/commands", stock(unique("p")), headers=headers) for _ in range(2)]
+    assert again[1]["error"] == "IDEMPOTENCY_KEY_REUSED"  # another product
+    assert first[2]["Location"] == f"/api/v1/commands/{first[1]['data']['commandId']}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [({"If-Match": '"1"'}, True), ({"If-Match": '"7", "1"'}, True), ({"If-Match": "*"}, True),
+     ({"If-Match": '"2"'}, False), ({"If-None-Match": "*"}, False)],
+)  # fmt: skip
+async def test_a_precondition_is_that_of_its_one_command(
+    api: Api, unique: Unique, headers: dict[str, str], accepted: bool
+) -> None:
+    product = unique("p")
+    await api.stock(product, 1)
+    status, answer, _ = await api("POST", "/commands", [stock(product, 9)], headers=headers)
+    found = await outcome(api, answer["data"][0]["commandId"])
+    assert (status, found["status"]) == (202, "accepted" if accepted else "rejected")
+    assert accepted or found["code"] == "STALE_VERSION"
+
+
+async def test_a_precondition_for_several_commands_or_against_the_envelope_is_400(api: Api, unique: Unique) -> None:
+    seen = {"If-Match": '"1"'}
+    several = await api("POST", "/commands", [stock(unique("p")), stock(unique("p"))], headers=seen)
+    assert (several[0], list(several[1]["errors"])) == (400, ["If-Match"])
+    against = await api("POST", "/commands", {"expectedversion": 2, **stock(unique("p"))}, headers=seen)
+    assert (against[0], "expectedversion is 2" in against[1]["message"]) == (400, True)
+    assert (await api("POST", "/commands", {"expectedversion": "1", **stock(unique("p"))}, headers=seen))[0] == 202

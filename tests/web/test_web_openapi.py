@@ -12,7 +12,9 @@ import web
 from streams import codec
 from web.codes import codes, every_code
 from web.commands import validated
+from web.errors import MISSING
 from web.openapi import document
+from web.queries import QUERY_ROUTES
 from web.refusals import REFUSALS
 from web.routes import COMMAND_ROUTES, CommandRoute
 
@@ -52,6 +54,9 @@ def test_every_code_an_answer_can_carry_is_listed_with_its_status() -> None:
     sources = [*Path(web.__path__[0]).glob("*.py"), Path(codec.__file__)]
     found = {code for source in sources for code in written.findall(source.read_text())}
     found.remove("UNKNOWN_EVENT")  # of the log, never of an answer
+    found |= {MISSING[kind] for source in sources for kind in re.findall(r'missing\("(\w+)"', source.read_text())}
+    found |= {MISSING[route.schema] for route in QUERY_ROUTES if not route.many and route.ask is None}
+    assert "CUSTOMER_NOT_FOUND" in found
     assert {"NOT_JSON", "UNAUTHORIZED", "UNKNOWN_TYPE", "INVALID_ORDER", "KAFKA_UNAVAILABLE"} <= found <= listed
     for status, (name, _, _) in REFUSALS.items():
         sentence = DOCUMENT["components"]["responses"][name]["description"]
