@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain import fulfilment
-from domain.errors import Rejection, StaleVersion
+from domain.errors import CommandIdReused, Rejection, StaleVersion
+from domain.frozen import replace
 from domain.message import MAX_ID, Event
+from domain.orders.commands import PlaceOrder
 from streams import faults
-from streams.codec import BadMessage
+from streams.codec import BadMessage, source_of
 from streams.codec import Position as At
 from streams.expected import holds, shown
 from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, Outcome, derived_id, event_id, instant_of
@@ -29,6 +31,14 @@ def nobody_waits(command: CommandMessage) -> bool:
     )
 
 
+def places_order(command: CommandMessage) -> bool:
+    """Return whether the order that `command` places is all of its content.
+
+    The order is kept, and a repeat is compared with it: a digest would take a tenth of the time of the whole decision.
+    """
+    return command.expected_version is None and type(command.command) is PlaceOrder
+
+
 class Answering:
     """Answers commands of one kind of aggregate."""
 
@@ -48,22 +58,57 @@ class Answering:
             faults.fault(command.type)
         key = self.kind.key(command.key)
         entry = changes.get(key)
-        if entry is not None and (known := recall(entry.recent, command.id)):
-            writes.append(self.outcome(known.outcome(command, self.kind.aggregate, self.kind.result(entry))))
-            return None
+        quiet = nobody_waits(command)
+        if entry is not None and not quiet and (known := recall(entry.recent, command)):
+            return self._known(command, known, entry, changes, writes)
         try:
-            entry, answer = self._decided(command, entry, partition, changes, writes)
+            entry, answer = self._decided(command, entry, partition, changes, writes, quiet)
         except Rejection as no:
-            entry, answer = self._rejected(command, entry, no)
+            entry, answer = self._rejected(command, entry, no, quiet)
         if entry is not None:
             changes.put(key, entry)
-        if answer.code or not nobody_waits(command):
+        if answer.code or not quiet:
             result = self.kind.result(entry) if entry is not None else None
             writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, result)))
         return answer
 
+    def _known(
+        self, command: CommandMessage, known: Answer, entry: Any, changes: Changes[Any], writes: list[Write]
+    ) -> Answer | None:
+        """Answer a command whose identity was used before; return None when it is the same command again."""
+        answer, same = known, self._is_same(command, known, entry, changes)
+        if not same:
+            no = CommandIdReused(commandId=command.id, source=command.source, commandType=known.command_type)
+            answer = Answer(command.id, command.type, entry.version, (), no.code, no.message, no.details)
+        writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, self.kind.result(entry))))
+        return None if same else answer
+
+    def _is_same(self, command: CommandMessage, known: Answer, entry: Any, changes: Changes[Any]) -> bool:
+        """Return whether `command` has the content of the one that was answered."""
+        if known.digest is not None:
+            return known.digest == command.digest()
+        if known.source is None:  # older code did not remember the content
+            return True
+        if command.type != known.command_type:
+            return False
+        if known.command_type != PlaceOrder.__name__:
+            return True
+        if not places_order(command):
+            return False
+        try:
+            self.kind.decide(command.command, entry, changes, command.key)
+        except Rejection:
+            return False
+        return True
+
     def _decided(
-        self, command: CommandMessage, entry: Any, partition: int, changes: Changes[Any], writes: list[Write]
+        self,
+        command: CommandMessage,
+        entry: Any,
+        partition: int,
+        changes: Changes[Any],
+        writes: list[Write],
+        quiet: bool,
     ) -> tuple[Any, Answer]:
         version = entry.version if entry is not None else 0
         if (expected := command.expected_version) is not None and not holds(expected, version):
@@ -72,19 +117,33 @@ class Answering:
         for sequence, event in enumerate(events, version + 1):
             writes.append(self._event(command, event, sequence, partition))
         types = tuple([type(event).__name__ for event in events])
-        answer = Answer(command.id, command.type, version + len(events), types, by_sequence=bool(types))
-        return self.kind.entry(state, answer.version, self._remembered(command, entry, answer)), answer
+        answer = Answer(  # by position: names cost as much again
+            command.id,
+            command.type,
+            version + len(events),
+            types,
+            None,
+            None,
+            None,
+            False,
+            bool(types),
+            None if quiet else command.source,
+            None if quiet or (places_order(command) and types) else command.digest(),
+        )
+        return self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet)), answer
 
-    def _rejected(self, command: CommandMessage, entry: Any, no: Rejection) -> tuple[Any, Answer]:
+    def _rejected(self, command: CommandMessage, entry: Any, no: Rejection, quiet: bool) -> tuple[Any, Answer]:
         version = entry.version if entry is not None else 0
         answer = Answer(command.id, command.type, version, (), no.code, no.message, no.details, no.retryable)
         if entry is None or no.retryable:  # nothing to remember it by, or the same question may be asked again
             return entry, answer
-        return self.kind.entry(entry.state, version, self._remembered(command, entry, answer)), answer
+        if not quiet:
+            answer = replace(answer, source=command.source, digest=command.digest())
+        return self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet)), answer
 
-    def _remembered(self, command: CommandMessage, entry: Any, answer: Answer) -> Recent:
+    def _remembered(self, entry: Any, answer: Answer, quiet: bool) -> Recent:
         recent: Recent = entry.recent if entry is not None else ()
-        if nobody_waits(command):  # it never asks twice, and its commands are totals: a repeat is quiet
+        if quiet:  # the process manager never asks twice, and its commands are totals: a repeat is quiet
             return recent
         return remember(recent, answer, self.settings.recent_commands)
 
@@ -116,12 +175,20 @@ class Answering:
             code=bad.code,
             message=bad.message,
             details=bad.details,
+            command_source=source_of(envelope),
         )
         return self.outcome(outcome)
 
     def outcome(self, outcome: Outcome) -> Write:
         """Return the record that answers who waits for a command."""
         return Write(self.outcomes, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
+
+
+def _answer(command: CommandMessage, version: int, **said: Any) -> Answer:
+    """Return the answer to `command`, with its identity and content unless it is the process manager's."""
+    if not nobody_waits(command):
+        said |= {"source": command.source, "digest": command.digest()}
+    return Answer(command.id, command.type, version, **said)
 
 
 def given_id(envelope: Mapping[str, Any], at: At) -> str:

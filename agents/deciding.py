@@ -29,7 +29,7 @@ from .answering import PROCESS_MANAGER as PROCESS_MANAGER
 from .answering import Answering, given_id, given_type
 from .decided import Decided as Decided
 from .kind import AggregateKind as AggregateKind
-from .letter import BEHIND, FAILED, failed, letter_of, without_value
+from .letter import BEHIND, FAILED, failed, letter_of, letter_with, without_value
 from .letters import Parking, QueueFull
 from .portions import Event, Refusal, Resort
 from .retrying import Retrying, is_about_letters
@@ -133,11 +133,12 @@ class Deciding:
         if elsewhere or refusal.resort is Resort.REJECTED:
             code = MESSAGE_TOO_LARGE if refusal.why.code in TOO_LARGE else REFUSED_BY_KAFKA
             sentence = f"Kafka refuses what this command leads to: {refusal.why}"
-            envelope = {"id": command.id, "type": command.type, "correlationid": command.correlation_id}
+            envelope = {"id": command.id, "type": command.type, "source": command.source}
+            envelope["correlationid"] = command.correlation_id
             self._refuse(record, at, BadMessage(code, sentence, envelope), decided, refusal)
             return
         self.parking.make_room(record.partition, changes, decided)
-        letter = failed(letter_of(record, command.id, command.type), refusal.why)
+        letter = failed(letter_with(record, command), refusal.why)
         self.parking.park(letter, command.key, changes, decided)
         decided.commands[command.type, PARKED] += 1
 
@@ -170,7 +171,7 @@ class Deciding:
         self.parking.make_room(record.partition, changes, decided)
         if not self.parking.waits(command.key, changes):
             return False
-        letter = letter_of(record, command.id, command.type, BEHIND, "it waits behind a command that failed")
+        letter = letter_with(record, command, BEHIND, "it waits behind a command that failed")
         self.parking.park(letter, command.key, changes, decided)
         return True
 
@@ -187,7 +188,7 @@ class Deciding:
             changes.rollback()
             del decided.writes[written:]
             self.parking.make_room(record.partition, changes, decided)
-            letter = failed(letter_of(record, command.id, command.type), bug)
+            letter = failed(letter_with(record, command), bug)
             self.parking.park(letter, command.key, changes, decided)
             outcome = PARKED
         return outcome

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from aiokafka import ConsumerRecord
 
+from streams.messages import CommandMessage
 from tables.parked import Letter
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,12 @@ def without_value(letter: Letter) -> Letter:
     place = f"{letter.topic}/{letter.partition}@{letter.offset}"
     message = f"{letter.message[:MESSAGE]}; the message of {len(letter.value or b'')} bytes is only at {place}"
     return replace(letter, key=None, value=None, headers=(), message=message)
+
+
+def letter_with(record: ConsumerRecord, command: CommandMessage, code: str = "", message: str = "") -> Letter:
+    """Return a record as a letter with the identity and the content of the command in it."""
+    letter = letter_of(record, command.id, command.type, code, message)
+    return replace(letter, source=command.source, digest=command.digest())
 
 
 def failed(letter: Letter, bug: Exception) -> Letter:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from streams.codec import BadMessage, decode_command
 from streams.letters import DeadLetter, LetterKind
-from streams.messages import CONTENT_TYPE, instant_of
+from streams.messages import CONTENT_TYPE, CommandMessage, instant_of
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.transactions import ANY_PARTITION, Write
@@ -56,7 +56,7 @@ class Parking:
     def park(self, letter: Letter, aggregate_id: str, changes: Changes[Any], decided: Decided) -> None:
         """Park `letter`; once, however often it comes."""
         letters = Letters(changes, aggregate_id)
-        if letter.command_id not in letters:
+        if letter not in letters:
             letters.append(letter, self._now())
             self.record(decided, "parked", letter, aggregate_id, instant_of(letter.timestamp))
 
@@ -107,7 +107,7 @@ class Parking:
             changes.begin()
             try:
                 self._handle(letter, partition, changes, decided.writes)
-                letters.remove(letter.command_id)
+                letters.remove(letter)
             except Exception as bug:  # still not mended
                 changes.rollback()
                 del decided.writes[written:]
@@ -117,13 +117,17 @@ class Parking:
         return Drained(limit, size)
 
     def _handle(self, letter: Letter, partition: int, changes: Changes[Any], writes: list[Write]) -> None:
-        types: Any = self.kind.types
         try:
-            command = decode_command(letter.value, letter.at, types, self.kind.id_field, letter.headers)
+            command = self.command_in(letter)
         except BadMessage as bad:  # other code than it was parked by: that says it is no command
             writes.append(self.answering.refusal(letter.at, bad))
             return
         self.answering.answer(command, partition, changes, writes)
+
+    def command_in(self, letter: Letter) -> CommandMessage:
+        """Return the command in `letter`; `BadMessage`, or whatever else keeps it from being read."""
+        types: Any = self.kind.types
+        return decode_command(letter.value, letter.at, types, self.kind.id_field, letter.headers)
 
     def record(
         self,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from domain.message import Command
+from streams.codec import source_of
 from streams.letters import DiscardLetter, RetryLetters
 from streams.messages import CONTENT_TYPE, CommandMessage, Outcome
 from streams.settings import Settings
@@ -86,7 +87,7 @@ class Retrying:
         letters = Letters(changes, command.key)
         letter = letters.get(discard.command_id)
         if letter is not None:
-            letters.remove(letter.command_id)
+            letters.remove(letter)
             self.parking.record(decided, "discarded", letter, command.key, command.time, discard.reason)
             self._reject(letter, command, discard.reason, changes, decided)
         self._answer(command, changes, decided, {"discarded": int(letter is not None), "left": len(letters)})
@@ -96,13 +97,17 @@ class Retrying:
     ) -> None:
         """Tell who sent a discarded command, and remember to tell again."""
         answer = Answer(letter.command_id, letter.command_type or "", 0, (), DISCARDED, f"discarded: {reason}")
+        sender = replace(command, id=letter.command_id, source=source_of({}))
+        with suppress(Exception):  # what keeps it from being read may be why the command is discarded
+            sent = self.parking.command_in(letter)
+            sender = replace(sender, source=sent.source)
+            answer = replace(answer, source=sent.source, digest=sent.digest())
         key = self.kind.key(command.key)
-        with suppress(Exception):  # an entry nobody can read may be why the command is discarded
+        with suppress(Exception):  # an entry that cannot be read may be why, too
             if (entry := changes.get(key)) is not None:
                 answer = replace(answer, version=entry.version)
                 recent = remember(entry.recent, answer, self.settings.recent_commands)
                 changes.put(key, self.kind.entry(entry.state, entry.version, recent))
-        sender = replace(command, id=letter.command_id)
         decided.writes.append(self.answering.outcome(answer.outcome(sender, self.kind.aggregate, None)))
 
     def _answer(self, command: CommandMessage, changes: Changes[Any], decided: Decided, result: dict[str, Any]) -> None:
@@ -119,5 +124,6 @@ class Retrying:
             correlation_id=command.correlation_id,
             version=version,
             result=result,
+            command_source=command.source,
         )
         decided.writes.append(self.answering.outcome(outcome))

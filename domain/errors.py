@@ -20,6 +20,7 @@ Rejection                          code, and the data that explains it
 │   ├── AllocationPending          lines; retryable
 │   ├── StaleQuantity              expected, onHand
 │   └── StaleVersion               expected, version
+├── CommandIdReused                commandId, source, commandType
 ├── TotalMismatch                  given, computed
 ├── OrderCannotBeCancelled         status
 ├── CancelledOrderModification
@@ -188,6 +189,15 @@ class StaleVersion(Conflict):
         if self.details["expected"] == 0:
             return f"it exists already, at version {self.details['version']}"
         return super().message
+
+
+class CommandIdReused(Rejection):
+    """The id belongs to another command of the same source."""
+
+    sentence = (
+        "the command id {commandId} of source {source} was used for another {commandType}; "
+        "send this command under a new id"
+    )
 
 
 class TotalMismatch(Rejection):

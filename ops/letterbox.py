@@ -94,13 +94,15 @@ def ask(
     if not asks:
         return []
     ends = records.ends(settings, outcomes.TOPIC)
-    ids = sending.send(settings, [_parcel(*each) for each in asks])
-    answers = sending.wait_for(settings, ids, ends, timeout)
-    if missing := len(ids) - len(answers):
+    parcels = [_parcel(*each) for each in asks]
+    ids = sending.send(settings, parcels)
+    answers = sending.wait_for(settings, parcels, ids, ends, timeout)
+    if missing := answers.count(None):
         raise outcomes.NoOutcome(
             f"No outcome of {missing} commands within {timeout:g} s: does the worker run, all partitions of it?"
         )
-    return [(key, answers[each].result or {}) for (key, _, _), each in zip(asks, ids, strict=True)]
+    results = [each.result or {} for each in answers if each is not None]
+    return [(key, result) for (key, _, _), result in zip(asks, results, strict=True)]
 
 
 def _parcel(key: Key, name: str, data: dict[str, str]) -> Any:

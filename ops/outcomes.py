@@ -110,4 +110,5 @@ def as_line(outcome: Outcome) -> str:
     what = f"{outcome.time}  {outcome.status}  {name:<16}  {outcome.aggregate} {outcome.aggregate_id}"
     events = ", ".join(event["type"] for event in outcome.events) or "nothing new"
     result = f"version {outcome.version}: {events}" if outcome.code is None else f"{outcome.code}: {outcome.message}"
-    return f"{what}  {result}  ({outcome.command_id})"
+    source = f" of {outcome.command_source}" if outcome.command_source else ""
+    return f"{what}  {result}  ({outcome.command_id}{source})"

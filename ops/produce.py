@@ -43,11 +43,11 @@ def produce(
     if not wait:
         typer.echo("\n".join(ids), nl=bool(ids))
         return
-    found = sending.wait_for(settings, ids, ends, timeout)
+    found = sending.wait_for(settings, parcels, ids, ends, timeout)
     say = outcomes.as_json if json else outcomes.as_line
-    for command_id in ids:
-        if command_id in found:
-            typer.echo(say(found[command_id]))
+    for command_id, outcome in zip(ids, found, strict=True):
+        if outcome is not None:
+            typer.echo(say(outcome))
         else:
             typer.echo(f"no outcome within {timeout:g} s of command {command_id}", err=True)
-    raise typer.Exit(sending.exit_code(ids, found))
+    raise typer.Exit(sending.exit_code(found))

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from ops import records
 from ops.errors import Misconfigured, Unavailable
 from ops.outcomes import TOPIC, decoded
 from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
-from streams.messages import CONTENT_TYPE, Outcome, derived_id, new_id, now
+from streams.messages import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
 from streams.settings import Settings
 from streams.topics import INVENTORY_COMMANDS as INVENTORY_TOPIC
 from streams.topics import ORDER_COMMANDS as ORDER_TOPIC
@@ -32,6 +32,11 @@ class Parcel:
     value: bytes
     id: str | None  # None: it will be derived from the position
     refused: BadMessage | None = None
+    message: CommandMessage | None = None  # None: it cannot be read, or was not
+
+    def answered_by(self, outcome: Outcome) -> bool:
+        """Return whether `outcome`, of its id, is its own; several commands may have the same id."""
+        return self.message is None or outcome.answers(self.message)
 
 
 def envelope(name: str, data: str) -> bytes:
@@ -72,7 +77,7 @@ def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | No
         message = decode_command(value, Position(HERE, 0, 0, time.time(), raw), *TYPES[goes_to])
     except BadMessage as refused:
         return Parcel(_topic(topic or goes_to), raw, value, known_id, refused)
-    return Parcel(goes_to, message.key.encode(), message.encode(), message.id)
+    return Parcel(goes_to, message.key.encode(), message.encode(), message.id, message=message)
 
 
 def _topic(name: str | None) -> str:
@@ -121,19 +126,28 @@ def _produce(producer: Producer, topic: str, each: Parcel, delivered: Any) -> No
             producer.poll(0.1)  # librdkafka's queue is full: let it send
 
 
-def wait_for(settings: Settings, ids: Sequence[str], since: records.Offsets, seconds: float) -> dict[str, Outcome]:
-    """Return the outcomes of `ids` that come within `seconds`; `since`: the topic's ends before they were sent."""
-    missing, found, until = set(ids), dict[str, Outcome](), time.monotonic() + seconds
+def wait_for(
+    settings: Settings, parcels: Sequence[Parcel], ids: Sequence[str], since: records.Offsets, seconds: float
+) -> list[Outcome | None]:
+    """Return the outcomes of `parcels`, sent under `ids`, that come within `seconds`, in the order of the parcels.
+
+    `since`: the topic's ends before they were sent.
+    """
+    found: list[Outcome | None] = [None] * len(parcels)
+    missing, wanted, until = dict(enumerate(parcels)), set(ids), time.monotonic() + seconds
     with records.Log(settings, TOPIC, since) as log, records.kafka(settings):
         while missing and time.monotonic() < until:
-            came = [record for record in log.batch() if (record.key or b"").decode(errors="replace") in missing]
-            found |= {outcome.command_id: outcome for outcome in decoded(came)}
-            missing -= found.keys()
+            came = [record for record in log.batch() if (record.key or b"").decode(errors="replace") in wanted]
+            for outcome in decoded(came):
+                mine = (n for n, each in missing.items() if ids[n] == outcome.command_id and each.answered_by(outcome))
+                if (number := next(mine, None)) is not None:
+                    found[number] = outcome
+                    del missing[number]
     return found
 
 
-def exit_code(ids: Sequence[str], found: Mapping[str, Outcome]) -> int:
+def exit_code(found: Sequence[Outcome | None]) -> int:
     """Return 0 when all were accepted, 1 when one was rejected, else EX_TEMPFAIL: outcomes are missing."""
-    if any(outcome.status == "rejected" for outcome in found.values()):
+    if any(outcome is not None and outcome.status == "rejected" for outcome in found):
         return 1
-    return 0 if len(found) == len(set(ids)) else os.EX_TEMPFAIL
+    return 0 if all(found) else os.EX_TEMPFAIL

@@ -1,13 +1,23 @@
-"""The `commands` read model: what became of a command, kept for a week."""
+"""The `commands` read model: the outcomes of commands, kept for a week.
 
+    id⏎source⏎aggregate⏎aggregate id                   an outcome
+    id⏎source⏎aggregate⏎aggregate id⏎COMMAND_ID_REUSED   the refusal of another command with the same identity
+    id                                                   an outcome written by older code, which did not say the source
+
+(⏎ is a line feed, which no id contains), so that the outcomes of one id are neighbours.
+"""
+
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from domain.errors import CommandIdReused
 from domain.frozen import frozen
 from projections.document import Document
-from streams.messages import Outcome
+from streams.messages import Aggregate, CommandMessage, Outcome
 
 KEPT = timedelta(days=7)
-PROVISIONAL: Document = {"retryable": True}  # no answer yet: who asks again under the same id may get another
+# Refusals that no aggregate remembers: sent again under the same id, the command is decided, and may be accepted.
+PROVISIONAL: Document = {"$or": [{"retryable": True}, {"status": "rejected", "version": 0}]}
 
 
 @frozen
@@ -18,15 +28,36 @@ class Recorded:
     at: float
 
 
+SEPARATOR, AFTER_SEPARATOR = "\n", "\x0b"
+
+
+def document_id(command_id: str, source: str | None, aggregate: Aggregate, aggregate_id: str) -> str:
+    """Return the `_id` of the outcome of a command."""
+    return command_id if source is None else SEPARATOR.join((command_id, source, aggregate, aggregate_id))
+
+
+def document_ids(command: CommandMessage, aggregate: Aggregate) -> tuple[str, str]:
+    """Return the `_id`s that the outcome of `command` may have: one of today's code, or one of older code."""
+    return document_id(command.id, command.source, aggregate, command.key), command.id
+
+
+def with_ids(command_ids: Sequence[str]) -> Document:
+    """Return the query for all outcomes of some ids."""
+    neighbours = [{"_id": {"$gte": each + SEPARATOR, "$lt": each + AFTER_SEPARATOR}} for each in command_ids]
+    return {"$or": [{"_id": {"$in": list(command_ids)}}, *neighbours]}
+
+
 def entry(recorded: Recorded) -> Document:
     """Return the command's document.
 
-    The first outcome stays, for a repeat that was forgotten may be answered otherwise; a retryable one does not.
+    The first outcome stays, for a repeat that was forgotten may be answered otherwise; a provisional one does not.
     """
-    outcome = recorded.outcome
+    outcome, source = recorded.outcome, recorded.outcome.command_source
+    identifier = document_id(outcome.command_id, source, outcome.aggregate, outcome.aggregate_id)
     return {
-        "_id": outcome.command_id,
+        "_id": identifier + SEPARATOR + outcome.code if outcome.code == CommandIdReused.code else identifier,
         "id": outcome.command_id,
+        **({} if source is None else {"source": source}),
         "type": outcome.command_type,
         "status": outcome.status,
         "code": outcome.code,
@@ -61,4 +92,5 @@ def outcome_of(document: Document) -> Outcome:
         details=document["details"],
         retryable=document["retryable"],
         result=document["result"],
+        command_source=document.get("source"),
     )

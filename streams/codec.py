@@ -13,7 +13,7 @@ from domain.message import MAX_ID, MAX_VERSION, Command, Event, Id, instant
 from .cloudevents import USUAL, Headers, checked, envelope_of, json_object
 from .cloudevents import BadMessage as BadMessage
 from .expected import Expected, expected_of
-from .messages import CommandMessage, EventMessage, derived_id, instant_of
+from .messages import Aggregate, CommandMessage, EventMessage, derived_id, instant_of
 from .strict import field_errors, fields_at, read
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -64,11 +64,21 @@ def decode_command(
         _key(at.key, data, id_field, envelope),
         orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
         _time(envelope, at.timestamp),
-        str(envelope.get("source") or "kafka")[:MAX_ID],
+        source_of(envelope),
         identifier if correlation == identifier else _identifier(correlation, envelope) or identifier,
         _identifier(envelope.get("causationid"), envelope),
         None if (version := envelope.get("expectedversion")) is None else _version(version, envelope),
     )
+
+
+def aggregate_of(command: Command) -> Aggregate:
+    """Return the kind of aggregate that takes `command`."""
+    return "order" if type(command).__name__ in ORDER_COMMANDS else "inventory"
+
+
+def source_of(envelope: Mapping[str, Any]) -> str:
+    """Return the source of a command: with its id, its identity. Commands without one share a source."""
+    return str(envelope.get("source") or "kafka")[:MAX_ID]
 
 
 def _no_data(model: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ class Letterbook:
     """The parked letters, aggregate by aggregate in their order, and the newest of all others."""
 
     def __init__(self) -> None:
-        self._queues: dict[Key, dict[str, Entry]] = {}
-        self._commands: dict[str, Entry] = {}
+        self._queues: dict[Key, dict[int, Entry]] = {}  # by offset: an aggregate's are of one partition
+        self._commands: dict[str, list[Entry]] = {}  # by id: several commands may have the same one
         self._others: list[Entry] = []  # the newest last
 
     def add(self, letter: DeadLetter, partition: int, offset: int, recorded_ms: int) -> None:
@@ -60,25 +60,31 @@ class Letterbook:
         if letter.aggregate is None or letter.aggregate_id is None or letter.command_id is None:
             self._keep(entry)
             return
-        key, command_id = (letter.aggregate, letter.aggregate_id), letter.command_id
+        key = letter.aggregate, letter.aggregate_id
+        if letter.kind != "parked":
+            self._keep(entry)
+        if letter.kind in ("parked", "retried", "discarded"):
+            self._remove(key, letter)
         if letter.kind == "parked":
-            self._queues.setdefault(key, {})[command_id] = self._commands[command_id] = entry
-            return
-        self._keep(entry)
-        if letter.kind in ("retried", "discarded"):
-            self._remove(key, command_id)
+            self._queues.setdefault(key, {})[letter.offset] = entry
+            self._commands.setdefault(letter.command_id, []).append(entry)
 
     def _keep(self, entry: Entry) -> None:
         insort(self._others, entry, key=lambda each: each.order)
         if len(self._others) > KEPT:
             del self._others[0]
 
-    def _remove(self, key: Key, command_id: str) -> None:
+    def _remove(self, key: Key, letter: DeadLetter) -> None:
+        """Forget the letter of the same record."""
         queue = self._queues.get(key, {})
-        queue.pop(command_id, None)
-        self._commands.pop(command_id, None)
+        before = queue.pop(letter.offset, None)
         if not queue:
             self._queues.pop(key, None)
+        if before is not None and (command_id := before.letter.command_id) is not None:
+            same = self._commands[command_id]
+            same.remove(before)
+            if not same:
+                del self._commands[command_id]
 
     @property
     def keys(self) -> list[Key]:
@@ -103,9 +109,8 @@ class Letterbook:
         return sorted(self._queues.get(key, {}).values(), key=lambda each: each.letter.offset)  # all of one partition
 
     def of_command(self, command_id: str) -> DeadLetter | None:
-        """Return the letter a command is parked in, without its value."""
-        entry = self._commands.get(command_id)
-        return None if entry is None else entry.letter
+        """Return the first letter that a command with this id is parked in, without its value."""
+        return next((entry.letter for entry in self._commands.get(command_id, ())), None)
 
     def summary(self, key: Key) -> dict[str, Any]:
         """Return what is to be known of an aggregate whose commands wait: how many, and why the first does."""

@@ -3,6 +3,7 @@
 from dataclasses import field
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Literal
 
 import orjson
@@ -16,6 +17,7 @@ from .expected import Expected
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
 NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of ids derived from parts
 EVENT_IDS = uuid_utils.UUID("b1b5f2a4-2f0e-5d7c-9c39-6d1a1f7f2e60")
+OUTCOME_IDS = uuid_utils.UUID("d08a6a0c-6f5b-5f0b-8a43-0f6e1cf2b7a4")
 Aggregate = Literal["order", "inventory"]
 LAST_SECOND = 253_402_300_799  # of the year 9999, in Unix time
 
@@ -84,6 +86,17 @@ class CommandMessage:
     def type(self) -> str:
         """The command's name on the wire."""
         return type(self.command).__name__
+
+    def digest(self) -> str:
+        """Return a hash of what the command asks for: its type, its data without defaults, and the version it expects.
+
+        It is stored with the answer, so it must stay the same for ever: a field that is added later, with a default,
+        changes no digest, and the order of the fields must not change.
+        """
+        command = self.command
+        data = command.__pydantic_serializer__.to_json(command, by_alias=True, exclude_defaults=True)
+        asked = b"%b %b %b" % (self.type.encode(), str(self.expected_version).encode(), data)
+        return blake2b(asked, digest_size=8).hexdigest()
 
     def encode(self) -> bytes:
         """Return the Kafka value."""
@@ -176,6 +189,23 @@ class Outcome:
     details: dict[str, Any] | None = None
     retryable: bool = False
     result: dict[str, Any] | None = None
+    command_source: str | None = None  # with the command's id, its identity; None: written by older code
+
+    @property
+    def id(self) -> str:
+        """Its own id: the same for an answer that is given again, another one for every other answer."""
+        whose = [self.aggregate, self.aggregate_id, self.command_source, self.command_id]
+        said = orjson.dumps([*whose, self.command_type, self.version, self.code])
+        return str(uuid_utils.uuid5(OUTCOME_IDS, said.decode()))
+
+    def answers(self, command: CommandMessage) -> bool:
+        """Return whether it is the answer to `command`: other sources may use the same id, for other aggregates too."""
+        return (
+            self.command_id == command.id
+            and self.aggregate_id == command.key
+            and self.command_type == command.type
+            and self.command_source in (None, command.source)
+        )
 
     def encode(self) -> bytes:
         """Return the Kafka value."""
@@ -188,6 +218,8 @@ class Outcome:
             "version": self.version,
             "events": self.events,
         }
+        if self.command_source is not None:
+            data["commandSource"] = self.command_source
         if self.result is not None:
             data["result"] = self.result
         if self.status == "rejected":
@@ -196,7 +228,7 @@ class Outcome:
         return orjson.dumps(
             {
                 "specversion": "1.0",
-                "id": derived_id(self.command_id, "outcome"),
+                "id": self.id,
                 "type": "CommandAccepted" if self.status == "accepted" else "CommandRejected",
                 "source": self.aggregate,
                 "subject": self.aggregate_id,
@@ -227,4 +259,5 @@ class Outcome:
             details=data.get("details"),
             retryable=data.get("retryable", False),
             result=data.get("result"),
+            command_source=data.get("commandSource"),
         )

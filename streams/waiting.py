@@ -1,52 +1,53 @@
-"""Who waits for which command's outcome, in this process."""
+"""The requests of this process that wait for a command's outcome."""
 
 from asyncio import Future, get_running_loop
 from types import TracebackType
 
-from .messages import Outcome
+from .messages import CommandMessage, Outcome
 
 
 class Waiting:
-    """Futures by command id; several may wait for the same command."""
+    """Waiting requests by command id; several may wait for the same command, or for others with the same id."""
 
     def __init__(self) -> None:
-        self._futures: dict[bytes, list[Future[Outcome]]] = {}
+        self._waiters: dict[bytes, list[Waiter]] = {}
         self.read: dict[int, int] = {}  # partition of the outcomes → behind the last one that this process has read
 
     def __len__(self) -> int:
-        return len(self._futures)
+        return len(self._waiters)
 
     def __contains__(self, key: bytes | None) -> bool:
-        """Whether somebody waits for the command whose id is `key`, as it is on Kafka."""
-        return key in self._futures
+        """Whether a request waits for a command whose id is `key`, as it is on Kafka."""
+        return key in self._waiters
 
-    def of(self, command_id: str) -> "Waiter":
-        """Return a context in which the outcome of `command_id` can be awaited; begin it before sending."""
-        return Waiter(self._futures, command_id.encode())
+    def of(self, command: CommandMessage) -> "Waiter":
+        """Return a context in which the outcome of `command` can be awaited; begin it before sending."""
+        return Waiter(self._waiters, command)
 
     def resolve(self, outcome: Outcome) -> None:
-        """Wake whoever waits for `outcome`."""
-        for future in self._futures.get(outcome.command_id.encode(), ()):
-            if not future.done():
-                future.set_result(outcome)
+        """Wake the requests that `outcome` answers."""
+        for waiter in self._waiters.get(outcome.command_id.encode(), ()):
+            if not waiter.future.done() and outcome.answers(waiter.command):
+                waiter.future.set_result(outcome)
 
 
 class Waiter:
-    """One who waits; leaving the context, however it ends, forgets him."""
+    """A waiting request; leaving the context, however it ends, removes it."""
 
-    __slots__ = ("_futures", "_key", "future")
+    __slots__ = ("_waiters", "command", "future")
 
-    def __init__(self, futures: dict[bytes, list[Future[Outcome]]], key: bytes) -> None:
-        self._futures, self._key = futures, key
+    def __init__(self, waiters: dict[bytes, list["Waiter"]], command: CommandMessage) -> None:
+        self._waiters, self.command = waiters, command
         self.future: Future[Outcome] = get_running_loop().create_future()
 
     async def __aenter__(self) -> Future[Outcome]:
-        self._futures.setdefault(self._key, []).append(self.future)
+        self._waiters.setdefault(self.command.id.encode(), []).append(self)
         return self.future
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        others = self._futures[self._key]
-        others.remove(self.future)
+        key = self.command.id.encode()
+        others = self._waiters[key]
+        others.remove(self)
         if not others:
-            del self._futures[self._key]
+            del self._waiters[key]
         self.future.cancel()

@@ -41,6 +41,8 @@ class Answer:
     details: dict[str, Any] | None = None
     retryable: bool = False
     by_sequence: bool = False  # the ids of the events are `event_id`s; older answers named `older_event_id`s
+    source: str | None = None  # of the command; None: of any, as older answers did not say
+    digest: str | None = None  # of the command's content; None: not known, or that of the order it placed
 
     def brief(self) -> "Answer":
         """Return the answer as it is remembered: an aggregate keeps dozens, so a rejection keeps little data."""
@@ -65,6 +67,7 @@ class Answer:
             self.details,
             self.retryable,
             result,
+            command.source,
         )
 
     def _events(self, aggregate: Aggregate, aggregate_id: str) -> tuple[dict[str, Any], ...]:
@@ -94,10 +97,10 @@ def remember(recent: Recent, answer: Answer, limit: int) -> Recent:
     return (*recent, answer.brief())[-limit:] if limit else ()
 
 
-def recall(recent: Recent, command_id: str) -> Answer | None:
-    """Return the answer `command_id` was given, where it is still kept."""
+def recall(recent: Recent, command: CommandMessage) -> Answer | None:
+    """Return the answer that a command of the same source and id was given, where it is still kept."""
     for answer in recent:
-        if answer.command_id == command_id:
+        if answer.command_id == command.id and answer.source in (None, command.source):
             return answer
     return None
 

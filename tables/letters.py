@@ -34,13 +34,15 @@ class Letters:
                 if (letter := self._changes.get(self._letter(number))) is not None:
                     yield letter
 
-    def __contains__(self, command_id: str) -> bool:
-        return self._place(command_id) in self._changes
+    def __contains__(self, letter: Letter) -> bool:
+        """Return whether the command in `letter` is parked: the same content under the same source and id."""
+        other = self._at(self._place(letter.command_id))
+        return (other is not None and _same(other, letter)) or self._own_place(letter) in self._changes
 
     def get(self, command_id: str) -> Letter | None:
-        """Return the letter of a command."""
-        place: Place | None = self._changes.get(self._place(command_id))
-        return None if place is None else self._changes.get(self._letter(place.number))
+        """Return the first letter of a command with this id."""
+        first = self._at(self._place(command_id))
+        return first or next((letter for letter in self if letter.command_id == command_id), None)
 
     def first(self) -> Letter | None:
         """Return the letter that must be handled before the others."""
@@ -49,24 +51,24 @@ class Letters:
 
     def append(self, letter: Letter, now: float = 0.0) -> None:
         """Park `letter` behind the others; `now` (Unix seconds) the topic is told of it."""
-        queue = self.queue or Queue(0, 0, now)
+        queue, place = self.queue or Queue(0, 0, now), self._place(letter.command_id)
         self._changes.put(self._letter(queue.next), letter)
-        self._changes.put(self._place(letter.command_id), Place(queue.next))
+        self._changes.put(self._own_place(letter) if place in self._changes else place, Place(queue.next))
         self._changes.put(self._key, replace(queue, next=queue.next + 1))
         self._count(1, letter.size, now)
 
     def replace(self, letter: Letter) -> None:
         """Write what has become of a letter that is here."""
-        place: Place = self._changes.get(self._place(letter.command_id))  # type: ignore[assignment]
+        place: Place = self._changes.get(self._place_of(letter))  # type: ignore[assignment]
         self._changes.put(self._letter(place.number), letter)
 
-    def remove(self, command_id: str) -> None:
+    def remove(self, letter: Letter) -> None:
         """Take a letter out; the queue begins with the next one, and ends with the last."""
-        place: Place = self._changes.get(self._place(command_id))  # type: ignore[assignment]
+        key = self._place_of(letter)
+        place: Place = self._changes.get(key)  # type: ignore[assignment]
         queue: Queue = self.queue  # type: ignore[assignment]
-        letter: Letter = self._changes.get(self._letter(place.number))  # type: ignore[assignment]
         self._changes.put(self._letter(place.number), None)
-        self._changes.put(self._place(command_id), None)
+        self._changes.put(key, None)
         first = queue.first
         while first < queue.next and self._letter(first) not in self._changes:
             first += 1
@@ -89,6 +91,27 @@ class Letters:
 
     def _place(self, command_id: str) -> bytes:
         return b"%b//%b" % (self._key, segment(command_id))
+
+    def _own_place(self, letter: Letter) -> bytes:
+        """Return the place of a letter whose command's id another letter has."""
+        what = letter.offset if letter.source is None else f"{letter.source}\n{letter.digest}"
+        return self._place(f"{letter.command_id}\n{what}")
+
+    def _place_of(self, letter: Letter) -> bytes:
+        """Return the place a letter has."""
+        place = self._place(letter.command_id)
+        first = self._at(place)
+        return place if first is not None and first.offset == letter.offset else self._own_place(letter)
+
+    def _at(self, place: bytes) -> Letter | None:
+        at: Place | None = self._changes.get(place)
+        return None if at is None else self._changes.get(self._letter(at.number))
+
+
+def _same(one: Letter, other: Letter) -> bool:
+    """Return whether two letters with the same command id are of the same command; older ones are told by the id."""
+    known = one.source is not None and other.source is not None
+    return not known or (one.source, one.digest) == (other.source, other.digest)
 
 
 def parked(entries: Changes[Any] | Entries[Any]) -> int:

@@ -3,7 +3,8 @@
     /parked                        Parked: how many letters the partition has
     /parked/aggregate              Queue: the first letter of the aggregate, and the number of the next
     /parked/aggregate/number       Letter: the command as it came, and why it is here
-    /parked/aggregate//command     Place: the number of the letter that command is in
+    /parked/aggregate//command     Place: the number of the letter that command is in; of several commands with the
+                                   same id, all but the first have their source and digest behind the id
 
 and, of the process manager,
 
@@ -93,6 +94,8 @@ class Letter:
     message: str
     attempts: int = 0
     traceback: str | None = None
+    source: str | None = None  # of the command; None: parked by older code, or unread
+    digest: str | None = None  # of its content; None: as above
 
     @property
     def size(self) -> int:

@@ -13,7 +13,7 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
         "specversion": {"const": "1.0"},
         "id": {**_WHO, "description": "Missing in a command: derived from topic, partition and offset."},
         "type": {"const": name},
-        "source": {**TEXT, "description": "Who wrote it."},
+        "source": {**TEXT, "description": "The program it is of. Source and id together identify a command."},
         "subject": {**_WHO, "description": "The aggregate's id."},
         "time": {**TIME, "description": "Missing in a command: when Kafka got it. Of an event: its command's."},
         "correlationid": {**_WHO, "description": "The same along everything one command leads to."},
@@ -53,9 +53,13 @@ _OUTCOME = {
     "version": {**COUNT, "description": "The aggregate's, afterwards."},
     "events": list_of(record(("id", "type", "sequence"), id=TEXT, type=TEXT, sequence=COUNT)),
 }  # fmt: skip
-_ACCEPTED = record((*_OUTCOME, "status"), **_OUTCOME, status={"const": "accepted"}, result={"type": "object"})
+_SOURCE: Schema = {**TEXT, "description": "The command's; with its id, its identity. Older outcomes do not name it."}
+_ACCEPTED = record(
+    (*_OUTCOME, "status"), **_OUTCOME, commandSource=_SOURCE, status={"const": "accepted"}, result={"type": "object"},
+)  # fmt: skip
 _REJECTED = record(
-    (*_OUTCOME, "status", "code", "message", "details", "retryable"), **_OUTCOME, status={"const": "rejected"},
+    (*_OUTCOME, "status", "code", "message", "details", "retryable"), **_OUTCOME, commandSource=_SOURCE,
+    status={"const": "rejected"},
     code=TEXT, message=TEXT, details={"type": "object"}, retryable={"type": "boolean"}, result={"type": "object"},
 )  # fmt: skip
 
@@ -94,8 +98,9 @@ LETTER_EXAMPLE: dict[str, Any] = {
 def outcome_example(name: str) -> dict[str, Any]:
     """Return an example of an outcome."""
     data: dict[str, Any] = {
-        "commandId": _ID, "commandType": "CancelOrder", "aggregate": "order", "aggregateId": "order-1001",
-        "status": "accepted", "version": 4, "events": [{"id": _ID, "type": "OrderCancelled", "sequence": 4}],
+        "commandId": _ID, "commandSource": "web", "commandType": "CancelOrder", "aggregate": "order",
+        "aggregateId": "order-1001", "status": "accepted", "version": 4,
+        "events": [{"id": _ID, "type": "OrderCancelled", "sequence": 4}],
     }  # fmt: skip
     if name == "CommandRejected":
         no = {"code": "ORDER_CANNOT_BE_CANCELLED", "message": "an order that is DELIVERED cannot be cancelled"}

@@ -1,5 +1,6 @@
 """`POST /commands`: envelopes as they would be sent to Kafka, one, an array, or a line each."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from streams.messages import CommandMessage, now, sibling_id
 
 from .answers import answer
 from .conditions import expected_version
-from .decided import PREFIX
+from .decided import outcome_path
 from .earlier import Tries, undecided
 from .errors import Problem, invalid, problem_of
 from .idempotency import Executed, keyed
@@ -63,8 +64,11 @@ async def _sent(
     await services.gateway.send(await undecided(services, messages) if tries.possible else messages)
     for message in messages:
         services.accepted.add(message.id)
-    data = [_taken(each) if isinstance(each, CommandMessage) else _refused(each) for each in read]
-    headers = {"Location": _location(messages[0])} if single else None
+    ids = Counter(message.id for message in messages)
+    data = [
+        _taken(each, whole=ids[each.id] > 1) if isinstance(each, CommandMessage) else _refused(each) for each in read
+    ]
+    headers = {"Location": outcome_path(messages[0])} if single else None
     return answer(data[0] if single else data, 202, headers)
 
 
@@ -162,13 +166,9 @@ def _all_refused(refused: list[BadMessage], single: bool) -> Problem:
     return problem
 
 
-def _location(message: CommandMessage) -> str:
-    return f"{PREFIX}/commands/{message.id}"
-
-
-def _taken(message: CommandMessage) -> dict[str, Any]:
+def _taken(message: CommandMessage, *, whole: bool) -> dict[str, Any]:
     taken = {"id": message.id, "commandId": message.id, "type": message.type, "aggregateId": message.key}
-    return {**taken, "status": "pending", "location": _location(message)}
+    return {**taken, "status": "pending", "location": outcome_path(message, whole=whole)}
 
 
 def _refused(error: BadMessage) -> dict[str, Any]:

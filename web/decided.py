@@ -1,7 +1,7 @@
 """What is answered to a command: what it did, why not, or where its outcome will be."""
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
@@ -20,9 +20,7 @@ def decided(aggregate: Aggregate, status: int, message: CommandMessage, outcome:
     """Return the answer to a command; `status` when it was accepted, 202 while nobody knows."""
     data: dict[str, Any] = {"id": message.key, "commandId": message.id, **made(message.command)}
     if outcome is None:
-        return answer(
-            {**data, "status": "pending"}, 202, {"Location": f"{PREFIX}/commands/{quote(message.id, safe='')}"}
-        )
+        return answer({**data, "status": "pending"}, 202, {"Location": outcome_path(message)})
     headers = {HEADER: token(aggregate, message.key, outcome.version)}
     if outcome.status == "rejected":
         return rejected(outcome, message.id, headers).response()
@@ -31,6 +29,12 @@ def decided(aggregate: Aggregate, status: int, message: CommandMessage, outcome:
     if status == 201:
         headers["Location"] = f"{PREFIX}/orders/{quote(message.key, safe='')}"
     return answer({**data, "version": outcome.version, **(outcome.result or {})}, status, headers)
+
+
+def outcome_path(message: CommandMessage, *, whole: bool = False) -> str:
+    """Return where the outcome of `message` will be; `whole`: its id alone does not tell it from another command."""
+    path = f"{PREFIX}/commands/{quote(message.id, safe='')}"
+    return f"{path}?{urlencode({'source': message.source, 'aggregateId': message.key})}" if whole else path
 
 
 def made(command: Command) -> dict[str, str]:

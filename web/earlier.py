@@ -5,11 +5,14 @@ before the lease of a process that died is over. The read model of commands reme
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from projections.commands import outcome_of
+from domain.frozen import replace
+from projections.commands import document_ids, outcome_of
+from streams.codec import aggregate_of
 from streams.expected import EXISTS
 from streams.messages import CommandMessage, Outcome, derived_id
 from streams.topics import COMMAND_OUTCOMES
@@ -62,7 +65,7 @@ async def earlier(services: Services, message: CommandMessage, first: int = 0) -
     number = first
     while True:
         ids = [attempt_id(message.id, each) for each in range(number, number + TOGETHER)]
-        known = {each["id"]: outcome_of(each) for each in await services.queries.find_many("commands", ids)}
+        known = await _known(services, [replace(message, id=each) for each in ids])
         for outcome in map(known.get, ids):
             if outcome is None or not outcome.retryable:
                 return number, outcome
@@ -74,20 +77,23 @@ async def earlier(services: Services, message: CommandMessage, first: int = 0) -
 async def undecided(services: Services, messages: Sequence[CommandMessage]) -> list[CommandMessage]:
     """Return those of `messages` that no earlier try of their request got decided; a 503 when it cannot be told."""
     await _caught_up(services)
-    known = {each["id"] for each in await services.queries.find_many("commands", [each.id for each in messages])}
-    return [each for each in messages if each.id not in known]
+    ids = [each for message in messages for each in document_ids(message, aggregate_of(message.command))]
+    known: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in map(outcome_of, await services.queries.find_many("commands", ids)):
+        known[outcome.command_id].append(outcome)
+    return [each for each in messages if not any(outcome.answers(each) for outcome in known[each.id])]
 
 
-async def awaited(services: Services, command_id: str, deadline: float) -> Outcome | None:
+async def awaited(services: Services, message: CommandMessage, deadline: float) -> Outcome | None:
     """Return the outcome of a command that is in Kafka already; None when it does not come until `deadline`.
 
     It may have been decided before this process began to read outcomes, so the read model is asked too.
     """
-    async with services.waiting.of(command_id) as future:
+    async with services.waiting.of(message) as future:
         pause = FIRST_PAUSE
         while True:
-            if found := await services.queries.find_many("commands", [command_id]):
-                return outcome_of(found[0])
+            if found := await _known(services, [message]):
+                return found[message.id]
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait([future], timeout=max(0.0, min(pause, left)))
             if future.done():
@@ -95,6 +101,15 @@ async def awaited(services: Services, command_id: str, deadline: float) -> Outco
             if left <= 0:
                 return None
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _known(services: Services, attempts: Sequence[CommandMessage]) -> dict[str, Outcome]:
+    """Return id → outcome of those of `attempts` that have one; the last one counts."""
+    aggregate = aggregate_of(attempts[0].command)
+    ids = [each for attempt in attempts for each in document_ids(attempt, aggregate)]
+    found = map(outcome_of, await services.queries.find_many("commands", ids))
+    ours = [one for one in found if (one.aggregate, one.aggregate_id) == (aggregate, attempts[0].key)]
+    return {one.command_id: one for one in sorted(ours, key=lambda one: not one.retryable)}
 
 
 async def _caught_up(services: Services) -> None:

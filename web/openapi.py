@@ -16,6 +16,7 @@ from .answers import raw_response
 from .commands import CommandRoute
 from .decided import PREFIX
 from .letters_openapi import letter_paths
+from .outcomes import CHOICES
 from .overview_openapi import overview_paths
 from .parameters import (
     AGGREGATE,
@@ -178,8 +179,9 @@ def _batch() -> Schema:
 
 def _outcome() -> Schema:
     operation = _operation("GET", "/commands/{commandId}", "What became of a command", "commands")
-    operation["parameters"] = in_path("/commands/{commandId}")
-    operation["responses"] = {"200": _answer("Known.", success(ref("Outcome"))), **refusals((*OF_ALL, 404, 503))}
+    operation["parameters"] = [*in_path("/commands/{commandId}"), *CHOICES]
+    known = _answer("Known.", success(ref("Outcome")))
+    operation["responses"] = {"200": known, **refusals((*OF_ALL, 404, 409, 503))}
     return operation
 
 

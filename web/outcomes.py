@@ -1,17 +1,28 @@
 """`GET /commands/{commandId}`: what became of a command."""
 
+from collections.abc import Mapping
 from time import time
 from uuid import UUID
 
 from aiohttp import web
 
+from domain.errors import CommandIdReused
+from projections.document import Document
+
 from .answers import answer
-from .errors import missing
+from .errors import Problem, missing
 from .letters import parked_command
+from .parameters import AGGREGATE, IDENTIFIER, in_query
 from .requests import path_ids
 from .services import SERVICES
 
 YOUNG_SECONDS, SKEW_SECONDS = 60.0, 5.0
+CHOICES = [
+    in_query("source", "The command's source, where several have used the id; `web` is this API's.", IDENTIFIER),
+    in_query("aggregate", "Where commands for an order and for a product have the id.", AGGREGATE),
+    in_query("aggregateId", "The order or product, where commands for several have the id.", IDENTIFIER),
+]
+NAMES = tuple(choice["name"] for choice in CHOICES)
 
 
 async def command_outcome(request: web.Request) -> web.Response:
@@ -22,13 +33,43 @@ async def command_outcome(request: web.Request) -> web.Response:
     """
     services = request.app[SERVICES]
     (_, command_id), *_ = path_ids(request)
-    if documents := await services.queries.find_many("commands", [command_id]):
-        return answer({"commandId": command_id, **documents[0]})
+    wanted = {name: request.query[name] for name in NAMES if name in request.query}
+    found = [each for each in await services.queries.outcomes([command_id]) if _matches(each, wanted)]
+    if found:
+        return answer({"commandId": command_id, **chosen(command_id, found)})
     if (parked := await parked_command(request, command_id)) is not None:
         return answer({"id": command_id, "commandId": command_id, **parked})
     if command_id in services.accepted or command_id.encode() in services.waiting or made_lately(command_id):
         return answer({"id": command_id, "commandId": command_id, "status": "pending"})
     raise missing("Command", command_id)
+
+
+def _matches(outcome: Document, wanted: Mapping[str, str]) -> bool:
+    return all(outcome.get(name) == value for name, value in wanted.items())
+
+
+def chosen(command_id: str, outcomes: list[Document]) -> Document:
+    """Return the outcome to show of those an id has, newest first, with the `others`; 409 when none comes first.
+
+    An id belongs to the first command of a source that an order or a product decided under it: what was refused as
+    COMMAND_ID_REUSED comes behind. An id alone is one that this API has given, or that was sent through it, if there is
+    such a command.
+    """
+    named = {_aggregate(each) for each in outcomes if "source" in each}
+    over = [each for each in outcomes if "source" not in each and each["retryable"] and _aggregate(each) in named]
+    outcomes = [each for each in outcomes if each not in over]  # older code refused an attempt, today's decided it
+    first = [each for each in outcomes if each["code"] != CommandIdReused.code] or outcomes
+    if len(first) > 1:
+        first = [each for each in first if each.get("source") == "web"]
+    if len(first) != 1:
+        sentence = f"several commands have the id {command_id}: say which with {', '.join(NAMES)}"
+        raise Problem(409, "AMBIGUOUS_COMMAND_ID", sentence, {"outcomes": outcomes})
+    others = [each for each in outcomes if each is not first[0]]
+    return {**first[0], "others": others} if others else first[0]
+
+
+def _aggregate(outcome: Document) -> tuple[str, str]:
+    return outcome["aggregate"], outcome["aggregateId"]
 
 
 def made_lately(command_id: str) -> bool:

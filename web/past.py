@@ -58,5 +58,6 @@ async def with_commands(services: Services, entries: Sequence[Any]) -> list[Any]
     It is null where no outcome is kept: after a week, and of commands that nobody waits for (the process manager's).
     """
     ids = sorted({entry["commandId"] for entry in entries})
-    types = {command["id"]: command["type"] for command in await services.queries.find_many("commands", ids)}
-    return [{**entry, "commandType": types.get(entry["commandId"])} for entry in entries]
+    outcomes = await services.queries.outcomes(ids)
+    types = {event["id"]: outcome["type"] for outcome in outcomes for event in outcome["events"]}
+    return [{**entry, "commandType": types.get(entry["id"])} for entry in entries]

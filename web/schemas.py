@@ -143,6 +143,7 @@ SCHEMAS: dict[str, Schema] = {
                              commandId=TEXT, retried=COUNT, discarded=COUNT, left=COUNT, failed={"type": "object"}),
     "Outcome": record(("id", "status"), id=TEXT, status={"enum": ["accepted", "rejected", "pending"]}, type=TEXT,
                       reason={"const": "parked"},
-                      code=TEXT, message=TEXT, aggregate=TEXT, aggregateId=TEXT, version=COUNT,
-                      events=list_of({"type": "object"})),
+                      code=TEXT, message=TEXT, source=TEXT, aggregate=TEXT, aggregateId=TEXT, version=COUNT,
+                      events=list_of({"type": "object"}),
+                      others={**list_of(ref("Outcome")), "description": "of other commands with the same id"}),
 }  # fmt: skip

@@ -53,7 +53,7 @@ async def _next(services: Services, message: CommandMessage, tries: Tries, deadl
     first = 0
     if tries.sent is not None and (sent := number_of(message.id, tries.sent)) is not None:
         attempt = _attempt(message, sent)
-        outcome = await awaited(services, attempt.id, deadline)
+        outcome = await awaited(services, attempt, deadline)
         if outcome is None:
             services.accepted.add(attempt.id)
         if outcome is None or not continues(message, outcome):
@@ -72,7 +72,7 @@ def _attempt(message: CommandMessage, number: int) -> CommandMessage:
 async def _ask(
     services: Services, message: CommandMessage, deadline: float, asynchronous: bool, topic: Topic | None
 ) -> Outcome | None:
-    async with services.waiting.of(message.id) as future:
+    async with services.waiting.of(message) as future:
         fault("sending")
         await services.gateway.send([message], *([topic] if topic else []))
         fault("sent")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from domain.errors import CommandIdReused
 from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
 from ops import records
@@ -38,6 +39,9 @@ COMMANDS = {
 }  # fmt: skip
 
 
+Identity = tuple[str, str | None]  # a command's id and source; None: not known
+
+
 class Remembered(NamedTuple):
     """An answer, and what puts it in its place among those of its aggregate."""
 
@@ -50,16 +54,18 @@ class Answers:
     """The answers to recent commands, aggregate by aggregate."""
 
     limit: int
-    _told: dict[tuple[str, str], dict[str, Remembered]] = field(default_factory=lambda: defaultdict(dict))
+    _told: dict[tuple[str, str], dict[Identity, Remembered]] = field(default_factory=lambda: defaultdict(dict))
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Take in an outcome; of what was refused without being decided nothing is remembered."""
         if outcome.status == "rejected" and (outcome.retryable or not outcome.version):
             return
+        if outcome.code == CommandIdReused.code:
+            return
         types = tuple(event["type"] for event in outcome.events)
         answer = Answer(
             outcome.command_id, outcome.command_type, outcome.version, types, outcome.code, outcome.message,
-            outcome.details, outcome.retryable, _by_sequence(outcome),
+            outcome.details, outcome.retryable, _by_sequence(outcome), outcome.command_source,
         )  # fmt: skip
         self._remember(outcome.aggregate, outcome.aggregate_id, answer, outcome.time)
 
@@ -87,10 +93,18 @@ class Answers:
     def _remember(self, aggregate: Aggregate, aggregate_id: str, answer: Answer, time: str) -> None:
         """Remember the last decision under an id: the aggregate forgets an id, and may decide it a second time."""
         told = self._told[aggregate, aggregate_id]
-        before = told.get(answer.command_id)
+        if answer.source is None and self._tells(told, answer):
+            return
+        before = told.get((answer.command_id, answer.source))
         if before is None or answer.version > before.answer.version:
-            told[answer.command_id] = Remembered((answer.version, not answer.events, time), answer)
+            told[answer.command_id, answer.source] = Remembered((answer.version, not answer.events, time), answer)
             self._trim(told)
+
+    @staticmethod
+    def _tells(told: Mapping[Identity, Remembered], answer: Answer) -> bool:
+        """Return whether an outcome told of the decision that `answer`, made of events, is about."""
+        same = (each.answer for each in told.values() if each.answer.command_id == answer.command_id)
+        return any(each.version == answer.version and each.events for each in same)
 
     def recent(self, aggregate: str, aggregate_id: str) -> Recent:
         """Return what an aggregate remembers, oldest first."""
@@ -98,11 +112,11 @@ class Answers:
         ordered = sorted(told, key=lambda each: each.order)
         return tuple(each.answer for each in ordered[-self.limit :]) if self.limit else ()
 
-    def _trim(self, told: dict[str, Remembered]) -> None:
+    def _trim(self, told: dict[Identity, Remembered]) -> None:
         if len(told) > 4 * self.limit + 16:
-            oldest = sorted(told, key=lambda command_id: told[command_id].order)
-            for command_id in oldest[: -2 * self.limit or None]:
-                del told[command_id]
+            oldest = sorted(told, key=lambda identity: told[identity].order)
+            for identity in oldest[: -2 * self.limit or None]:
+                del told[identity]
 
 
 def _by_sequence(outcome: Outcome) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from projections import commands
 from projections.document import Document, public
 from projections.mongo import cursors
 from projections.mongo.asking import Asking
@@ -99,6 +100,12 @@ class Queries:
         """Return those documents of `identifiers` that exist, in no order."""
         found = self.collection(name).find({"_id": {"$in": list(identifiers)}}, batch_size=len(identifiers) + 1)
         return [public(document) async for document in found]
+
+    async def outcomes(self, command_ids: Sequence[str]) -> list[Document]:
+        """Return the outcomes of all commands with some ids, newest first."""
+        found, wanted = self.collection("commands").find(commands.with_ids(command_ids)), set(command_ids)
+        documents = [public(document) async for document in found if document["id"] in wanted]
+        return sorted(documents, key=lambda document: str(document["time"]), reverse=True)
 
     async def version(self, name: str, identifier: str) -> int:
         """Return the sequence a document includes, 0 when there is none yet: has a write got here?"""

@@ -111,3 +111,110 @@ def test_new_answers_beside_older_ones_name_their_own_ids(older: tuple[Desk, Any
     assert first == second
     assert first["data"]["events"] == [{"id": event["id"], "type": event["type"], "sequence": 3}]
     assert event["id"] == event_id(desk.kind.aggregate, BOOTS, 3)
+
+
+# --- the identity of a command
+
+
+def stocked(*commands: dict[str, Any]) -> tuple[Desk, list[dict[str, Any]]]:
+    """Return a desk that has decided commands for one product, and their outcomes."""
+    desk = Desk()
+    return desk, [messages(desk.decide(desk.record(each)), "command-outcomes")[0]["data"] for each in commands]
+
+
+def test_two_sources_may_use_the_same_id() -> None:
+    desk, outcomes = stocked(
+        receive(5, id="1", source="shop"), receive(5, id="1", source="warehouse"), receive(5, id="1", source="shop"),
+        receive(5, id="1"), receive(5, id="1", source=None), receive(5, id="1", source=""),
+    )  # fmt: skip
+    assert [outcome["status"] for outcome in outcomes] == ["accepted"] * 6
+    assert [outcome["version"] for outcome in outcomes] == [1, 2, 1, 3, 3, 3]  # without a source, all are of one
+    assert [outcome["commandSource"] for outcome in outcomes] == ["shop", "warehouse", "shop", *["kafka"] * 3]
+    assert desk.entry().state.balance.available == 15
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        receive(6, id="1"),
+        receive(5, id="1", expectedversion=1),
+        {"type": "AdjustStock", "id": "1", "data": {"delta": 5}},
+        {"type": "DiscontinueProduct", "id": "1", "data": {}},
+    ],
+)
+def test_another_command_under_a_known_identity_is_refused_and_changes_nothing(other: dict[str, Any]) -> None:
+    desk, (first, refused, again) = stocked(receive(5, id="1"), other, receive(5, id="1"))
+    assert (refused["status"], refused["code"], refused["events"]) == ("rejected", "COMMAND_ID_REUSED", [])
+    assert refused["commandType"] == other["type"]
+    assert refused["details"] == {"commandId": "1", "source": "kafka", "commandType": "ReceiveStock"}
+    assert again == first
+    assert (desk.entry().version, len(desk.entry().recent)) == (1, 1)
+
+
+def test_the_same_content_written_otherwise_is_the_same_command() -> None:
+    _, (first, again) = stocked(
+        receive(5, id="1"),
+        {
+            "data": {"quantity": 5},
+            "id": "1",
+            "type": "ReceiveStock",
+            "correlationid": "other",
+            "time": "2020-01-01T00:00:00Z",
+        },
+    )
+    assert again == first
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"policy": "BACKORDER"}, True),  # the default
+        ({"customerId": "another"}, False),
+        ({"policy": "PARTIAL"}, False),
+    ],
+)
+def test_an_order_placed_again_under_its_id_must_be_the_same_order(change: dict[str, Any], same: bool) -> None:
+    desk = Desk(OrderKind())
+    first = desk.tell("PlaceOrder", written_order(), id="1", source="shop")["data"]
+    desk.tell("Hold", {"reason": "check"})
+    again = desk.tell("PlaceOrder", written_order() | change, id="1", source="shop")["data"]
+    if same:
+        assert again == {**first, "result": again["result"]}
+    else:
+        assert (again["status"], again["code"]) == ("rejected", "COMMAND_ID_REUSED")
+    assert desk.entry().version == 2
+
+
+def test_an_order_placed_again_with_a_precondition_is_another_command() -> None:
+    desk = Desk(OrderKind())
+    desk.tell("PlaceOrder", written_order(), id="1")
+    assert desk.tell("PlaceOrder", written_order(), id="1", expectedversion=0)["data"]["code"] == "COMMAND_ID_REUSED"
+
+
+def test_a_refusal_is_remembered_with_its_content_too() -> None:
+    adjust = {"type": "AdjustStock", "id": "no", "data": {"delta": -9}}
+    other = {"type": "AdjustStock", "id": "no", "data": {"delta": -1}}
+    _, (_, first, again, reused) = stocked(receive(5), adjust, adjust, other)
+    assert first == again
+    assert (first["code"], reused["code"]) == ("INSUFFICIENT_STOCK", "COMMAND_ID_REUSED")
+
+
+def test_an_answer_of_older_code_is_given_to_any_source_and_content(older: tuple[Desk, Any]) -> None:
+    """It says neither whose it was nor what was asked, so the id alone counts, as it did then."""
+    desk, _ = older
+    name, data = (
+        ("ReceiveStock", {"quantity": 77}) if isinstance(desk.kind, InventoryKind) else ("Hold", {"reason": "x"})
+    )
+    known = "c-2" if name == "ReceiveStock" else "p-2"
+    assert desk.tell(name, data, id=known, source="another")["data"]["version"] == 2
+    assert desk.entry().version == 2
+
+
+def test_digests_stay_as_they_are() -> None:
+    """They are stored with the answers: another digest for the same content would refuse a repeat."""
+    desk = Desk()
+    desk.decide(desk.record(receive(5, id="1", source="shop")), desk.record(receive(5, id="2", expectedversion=1)))
+    assert [answer.digest for answer in desk.entry().recent] == ["a5eec4cae484240c", "bed9998df1aba2d4"]
+    raw = desk.table.data.partitions[1].raw[desk.kind.key(BOOTS)]
+    assert [answer["source"] for answer in json.loads(raw)["recent"]] == ["shop", "kafka"]

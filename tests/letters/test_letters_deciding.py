@@ -108,6 +108,34 @@ def test_a_discarded_command_is_told_to_its_sender_and_the_rest_waits(desk: Desk
     assert len(desk.events(BOOTS)) == 3
 
 
+def test_commands_of_other_sources_and_contents_with_a_parked_id_are_parked_too(desk: Desk) -> None:
+    """None is lost because of its id: `a` of shop counts, and another `a` is refused when it is its turn."""
+    for source, quantity in [("shop", 1), ("kafka", 9), ("shop", 1), ("kafka", 1)]:  # the last two are repeats
+        desk.tell(set_stock(quantity), id="a", source=source)
+    assert desk.letters(BOOTS) == ["a", "b", "c", "a", "a"]
+    book = Letterbook()
+    parked = desk.messages("dead-letters")
+    for number, message in enumerate(parked):
+        book.add(DeadLetter.decode(json.dumps(message).encode()), 0, number, 0)
+    waiting = [entry.letter.command_id for entry in book.letters(("inventory", BOOTS))]
+    assert waiting == ["a", "b", "c", "a", "a"]
+    desk.restart()
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "the first"}), id="discard")
+    assert desk.letters(BOOTS) == ["b", "c", "a", "a"]
+    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    told = [o["data"] for o in desk.messages("command-outcomes") if o["data"]["commandId"] == "a"]
+    assert [(each["commandSource"], each["status"], each.get("code")) for each in told] == [
+        ("kafka", "rejected", "DISCARDED"),
+        ("shop", "accepted", None),
+        ("kafka", "rejected", "COMMAND_ID_REUSED"),
+    ]
+    assert desk.parked == 0
+    assert not [key for key in desk.entries.raw if key.startswith(b"/parked")]
+    for number, message in enumerate(desk.messages("dead-letters")[len(parked) :], len(parked)):
+        book.add(DeadLetter.decode(json.dumps(message).encode()), 0, number, 0)
+    assert (book.keys, book.of_command("a")) == ([], None)
+
+
 def test_one_in_the_middle_can_be_discarded_and_twice_is_once(desk: Desk) -> None:
     for name in ("discard", "again"):
         desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}), id=name)

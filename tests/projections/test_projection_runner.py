@@ -1,7 +1,10 @@
 """The runner on a real MongoDB: whatever is repeated, cut off or missing, the documents are those of the log."""
 
 import asyncio
+import json
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,15 +23,17 @@ from pymongo.errors import PyMongoError
 
 from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
 from domain.orders.commands import CreateShipment
-from projections import pipeline
+from projections import commands, pipeline
 from projections.batch import Folding
+from projections.commands import Recorded
 from projections.mongo.client import Mongo
 from projections.mongo.progress import write_progress
+from projections.mongo.queries import Queries
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS
 from streams import faults
-from streams.messages import EventMessage
+from streams.messages import EventMessage, Outcome
 from streams.settings import Settings
 
 ORDER = order_history("o-1", place(("boot", 3), ("hat", 1)), allocate("1", 3), allocate("2", 1), CreateShipment())
@@ -295,3 +300,42 @@ async def test_a_retryable_rejection_gives_way_to_what_the_command_came_to(mongo
             await runner.apply({(OUTCOMES, 0): records(*said[first : first + size], first=first)})
     (document,) = await mongo.collection("commands_v1").find().to_list(None)
     assert (document["status"], document["retryable"]) == ("accepted", False)
+
+
+async def test_a_refusal_that_no_aggregate_remembers_gives_way_to_a_later_decision(mongo: Mongo, runner: Runner):
+    refused = {"status": "rejected", "code": "ORDER_NOT_FOUND", "version": 0, "command_source": "shop"}
+    said = [outcome("c-1", **refused), outcome("c-1", command_source="shop"), outcome("c-1", **refused)]
+    await runner.apply({(OUTCOMES, 0): records(*said)})
+    (document,) = await mongo.collection("commands_v1").find().to_list(None)
+    assert (document["status"], document["code"]) == ("accepted", None)
+
+
+async def test_every_outcome_of_an_id_is_kept_and_found(mongo: Mongo, runner: Runner, settings: Settings):
+    reused = {"status": "rejected", "code": "COMMAND_ID_REUSED", "details": {}}
+    said = [
+        outcome("c-1"),  # of older code
+        outcome("c-1", command_source="shop"),
+        outcome("c-1", command_source="shop", aggregate_id="o-2"),
+        outcome("c-1", command_source="web"),
+        outcome("c-1", command_source="web", aggregate="inventory"),
+        outcome("c-1", command_source="web", **reused),
+    ]
+    neighbours = [outcome(each, command_source="web") for each in ("c-", "c-1a", "c-1/web", "c-10", "c", "c-1 ")]
+    for _ in range(2):  # and read again from the beginning
+        await runner.apply({(OUTCOMES, 0): records(*said, *neighbours)})
+        found = await Queries(mongo).outcomes(["c-1"])
+        assert sorted((each.get("source", ""), each["aggregate"], each["aggregateId"], each["code"]) for each in found
+                      if each["code"] is None) == [
+            ("", "order", "o-1", None), ("shop", "order", "o-1", None), ("shop", "order", "o-2", None),
+            ("web", "inventory", "o-1", None), ("web", "order", "o-1", None),
+        ]  # fmt: skip
+        assert [each["code"] for each in found if each["code"]] == ["COMMAND_ID_REUSED"]
+
+
+def test_outcomes_of_older_code_have_the_documents_they_had():
+    written = json.loads((Path(__file__).parents[1] / "agents/written/0.1-one-product-one-order.json").read_text())
+    for aggregate in written.values():
+        for value, document in zip(aggregate["outcomes"], aggregate["commands"], strict=True):
+            made = commands.entry(Recorded(Outcome.decode(value.encode()), 1_763_000_000.123))
+            assert made == {**document, "_expiresAt": datetime.fromisoformat(document["_expiresAt"])}
+            assert commands.outcome_of(made) == Outcome.decode(value.encode())

@@ -22,8 +22,9 @@ from agents.decided import Decided
 from agents.outcomes import Outcomes
 from agents.projector import Projecting
 from agents.worker import ProcessingWorker
+from domain.orders.commands import Hold
 from streams.app import create_app
-from streams.messages import Outcome
+from streams.messages import CommandMessage, Outcome
 from streams.process import EX_SOFTWARE
 from streams.settings import Settings
 from streams.taking import Taken
@@ -238,7 +239,8 @@ async def test_nobody_is_told_an_outcome_that_was_aborted(settings: Settings) ->
         time.sleep(0.5)  # longer than its reader's fetch: it would see it
         producer.commit_transaction(20) if commit else producer.abort_transaction(20)
 
-    async with waiting.of("c") as future:
+    command = CommandMessage("c", "o", Hold(reason="?"), "2026-11-23T10:00:00.000Z", "web", "c")
+    async with waiting.of(command) as future:
         await asyncio.to_thread(tell, 1, False)
         await asyncio.to_thread(tell, 2, True)
         assert (await asyncio.wait_for(future, 30)).version == 2

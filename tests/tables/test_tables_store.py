@@ -13,6 +13,7 @@ from system import ADDRESS
 from agents.inventory import InventoryKind
 from agents.orders import OrderKind
 from domain.errors import InsufficientStock, Rejection
+from domain.frozen import replace
 from domain.inventory import Reservation, Stock
 from domain.inventory.commands import ReceiveStock, ReserveStock
 from domain.inventory.events import Balance
@@ -356,8 +357,12 @@ def test_recent_answers_are_bounded_and_the_oldest_goes_first() -> None:
     for number in range(10):
         recent = remember(recent, Answer(str(number), "Hold", number), 4)
     assert [answer.command_id for answer in recent] == ["6", "7", "8", "9"]
-    assert recall(recent, "7") == Answer("7", "Hold", 7)
-    assert recall(recent, "5") is None
+    command = CommandMessage("7", "o", Hold(reason="?"), "2026-11-23T10:00:00.000Z", "shop", "c")
+    assert recall(recent, command) == Answer("7", "Hold", 7)
+    assert recall(recent, replace(command, id="5")) is None
+    ours = remember(recent, Answer("7", "Hold", 8, source="shop"), 1)
+    assert recall(ours, command) is ours[0]
+    assert recall(ours, replace(command, source="web")) is None
     assert remember(recent, Answer("x", "Hold", 1), 0) == ()
 
 

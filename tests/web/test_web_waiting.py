@@ -4,18 +4,25 @@ import asyncio
 
 import pytest
 
-from streams.messages import Outcome
+from domain.orders.commands import Hold
+from streams.messages import CommandMessage, Outcome
 from streams.partitions import partition_of
 from streams.waiting import Waiting
 
+TIME = "2026-11-23T10:00:00.000Z"
 
-def outcome(command_id: str) -> Outcome:
-    return Outcome(command_id, "Hold", "order", "o-1", "accepted", "2026-11-23T10:00:00.000Z", "c-1", version=2)
+
+def command(command_id: str, source: str = "web") -> CommandMessage:
+    return CommandMessage(command_id, "o-1", Hold(reason="?"), TIME, source, "c-1")
+
+
+def outcome(command_id: str, key: str = "o-1", name: str = "Hold", source: str | None = "web") -> Outcome:
+    return Outcome(command_id, name, "order", key, "accepted", TIME, "c-1", version=2, command_source=source)
 
 
 async def test_all_who_wait_for_a_command_are_woken() -> None:
     waiting = Waiting()
-    async with waiting.of("a") as first, waiting.of("a") as second, waiting.of("b") as other:
+    async with waiting.of(command("a")) as first, waiting.of(command("a")) as second, waiting.of(command("b")) as other:
         assert b"a" in waiting
         waiting.resolve(outcome("a"))
         waiting.resolve(outcome("a"))
@@ -24,10 +31,27 @@ async def test_all_who_wait_for_a_command_are_woken() -> None:
     assert len(waiting) == 0
 
 
+@pytest.mark.parametrize("other", [outcome("a", source="shop"), outcome("a", key="o-2"), outcome("a", name="Release")])
+async def test_the_outcome_of_another_command_with_the_same_id_is_no_answer(other: Outcome) -> None:
+    waiting = Waiting()
+    async with waiting.of(command("a")) as future, waiting.of(command("a", "crm")) as stranger:
+        waiting.resolve(other)
+        waiting.resolve(outcome("a"))
+        assert await future == outcome("a")
+        assert not stranger.done()
+
+
+async def test_an_outcome_of_older_code_names_no_source_and_is_an_answer() -> None:
+    waiting, older = Waiting(), outcome("a", source=None)
+    async with waiting.of(command("a")) as future:
+        waiting.resolve(older)
+        assert await future == older
+
+
 async def test_who_gives_up_is_forgotten() -> None:
     waiting = Waiting()
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01), waiting.of("a") as future:
+        async with asyncio.timeout(0.01), waiting.of(command("a")) as future:
             await future
     assert len(waiting) == 0
     assert b"a" not in waiting
