@@ -68,8 +68,7 @@ class Answering:
         if entry is not None:
             changes.put(key, entry)
         if answer.code or not quiet:
-            result = self.kind.result(entry) if entry is not None else None
-            writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, result)))
+            writes.append(self._told(answer, command, entry))
         return answer
 
     def _known(
@@ -80,8 +79,14 @@ class Answering:
         if not same:
             no = CommandIdReused(commandId=command.id, source=command.source, commandType=known.command_type)
             answer = Answer(command.id, command.type, entry.version, (), no.code, no.message, no.details)
-        writes.append(self.outcome(answer.outcome(command, self.kind.aggregate, self.kind.result(entry))))
+        writes.append(self._told(answer, command, entry))
         return None if same else answer
+
+    def _told(self, answer: Answer, command: CommandMessage, entry: Any) -> Write:
+        """Return the outcome that tells of `answer`."""
+        if entry is None:
+            return self.outcome(answer.outcome(command, self.kind.aggregate, None))
+        return self.outcome(answer.outcome(command, self.kind.aggregate, self.kind.result(entry), entry.time))
 
     def _is_same(self, command: CommandMessage, known: Answer, entry: Any, changes: Changes[Any]) -> bool:
         """Return whether `command` has the content of the one that was answered."""
@@ -114,8 +119,11 @@ class Answering:
         if (expected := command.expected_version) is not None and not holds(expected, version):
             raise StaleVersion(expected=shown(expected), version=version)
         events, state = self.kind.decide(command.command, entry, changes, command.key)
+        last: str = entry.time if entry is not None else ""
+        time = max(command.moment, last) if events else last  # the broker's clock may be set back
+        said = None if quiet else command.producer_time
         for sequence, event in enumerate(events, version + 1):
-            writes.append(self._event(command, event, sequence, partition))
+            writes.append(self._event(command, event, sequence, partition, time, said))
         types = tuple([type(event).__name__ for event in events])
         answer = Answer(  # by position: names cost as much again
             command.id,
@@ -130,7 +138,7 @@ class Answering:
             None if quiet else command.source,
             None if quiet or (places_order(command) and types) else command.digest(),
         )
-        return self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet)), answer
+        return self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet), time), answer
 
     def _rejected(self, command: CommandMessage, entry: Any, no: Rejection, quiet: bool) -> tuple[Any, Answer]:
         version = entry.version if entry is not None else 0
@@ -139,7 +147,7 @@ class Answering:
             return entry, answer
         if not quiet:
             answer = replace(answer, source=command.source, digest=command.digest())
-        return self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet)), answer
+        return self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet), entry.time), answer
 
     def _remembered(self, entry: Any, answer: Answer, quiet: bool) -> Recent:
         recent: Recent = entry.recent if entry is not None else ()
@@ -147,16 +155,20 @@ class Answering:
             return recent
         return remember(recent, answer, self.settings.recent_commands)
 
-    def _event(self, command: CommandMessage, event: Event, sequence: int, partition: int) -> Write:
+    def _event(
+        self, command: CommandMessage, event: Event, sequence: int, partition: int, time: str, said: str | None
+    ) -> Write:
         message = EventMessage(  # by position: names cost as much again
             event_id(self.kind.aggregate, command.key, sequence),
             command.key,
             event,
             sequence,
-            command.time,
+            time,
             self.kind.aggregate,
             command.correlation_id,
             command.id,
+            None,
+            said,
         )
         return Write(self.events, partition, command.key.encode(), message.encode(), CONTENT_TYPE)
 
@@ -182,13 +194,6 @@ class Answering:
     def outcome(self, outcome: Outcome) -> Write:
         """Return the record that answers who waits for a command."""
         return Write(self.outcomes, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
-
-
-def _answer(command: CommandMessage, version: int, **said: Any) -> Answer:
-    """Return the answer to `command`, with its identity and content unless it is the process manager's."""
-    if not nobody_waits(command):
-        said |= {"source": command.source, "digest": command.digest()}
-    return Answer(command.id, command.type, version, **said)
 
 
 def given_id(envelope: Mapping[str, Any], at: At) -> str:

@@ -18,6 +18,7 @@ from streams.codec import Position as At
 from streams.letters import LETTER_COMMANDS
 from streams.messages import CONTENT_TYPE, CommandMessage, instant_of
 from streams.partitions import partition_of
+from streams.received import received_at
 from streams.settings import Settings
 from streams.transactions import TOO_LARGE, Write
 from streams.transport import Fetch, Part
@@ -92,7 +93,7 @@ class Deciding:
         decided.changes.append(changes)
 
     def _handle(self, record: ConsumerRecord, changes: Changes[Any], decided: Decided) -> None:
-        at = At(record.topic, record.partition, record.offset, record.timestamp / 1000, record.key)
+        at = At(record.topic, record.partition, record.offset, received_at(record), record.key)
         refusal = self.refusals.get((record.topic, record.partition, record.offset)) if self.refusals else None
         try:
             command = decode_command(record.value, at, self.types, self.kind.id_field, record.headers)
@@ -183,7 +184,7 @@ class Deciding:
             outcome = REPEATED if answer is None else answer.code or ACCEPTED
             if answer is not None and answer.code in NONSENSE:
                 letter = letter_of(record, command.id, command.type, answer.code, answer.message or "")
-                self.parking.record(decided, "invalid", letter, None, instant_of(record.timestamp / 1000))
+                self.parking.record(decided, "invalid", letter, None, instant_of(letter.timestamp))
         except Exception as bug:  # whatever a handler raises must not stop the other aggregates of its partition
             changes.rollback()
             del decided.writes[written:]

@@ -45,9 +45,9 @@ class InventoryKind:
                 reservations.put(before, inventory.evolve_reservation(before, event))
         return events, stock
 
-    def entry(self, state: Stock, version: int, recent: Recent) -> StockEntry:
+    def entry(self, state: Stock, version: int, recent: Recent, time: str) -> StockEntry:
         """Return the product's entry."""
-        return StockEntry(state, version, recent)
+        return StockEntry(state, version, recent, time)
 
     def result(self, entry: StockEntry) -> dict[str, Any]:
         """Return the product's quantities and status."""

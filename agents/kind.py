@@ -21,6 +21,10 @@ class Entry(Protocol):
     def recent(self) -> Recent:
         """The commands it answered lately."""
 
+    @property
+    def time(self) -> str:
+        """When its last event happened."""
+
 
 class AggregateKind(Protocol):
     """What differs between orders and stock."""
@@ -39,7 +43,7 @@ class AggregateKind(Protocol):
     ) -> tuple[Sequence[Event], Any]:
         """Return the events, and the state after them; entries beside the aggregate's own are changed here."""
 
-    def entry(self, state: Any, version: int, recent: Recent) -> Any:
+    def entry(self, state: Any, version: int, recent: Recent, time: str) -> Any:
         """Return the aggregate's entry."""
 
     def result(self, entry: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from aiokafka import ConsumerRecord
 
 from streams.messages import CommandMessage
+from streams.received import received_at
 from tables.parked import Letter
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def letter_of(
         record.topic,
         record.partition,
         record.offset,
-        record.timestamp / 1000,
+        received_at(record),
         record.key,
         record.value,
         tuple(record.headers),

@@ -40,9 +40,9 @@ class OrderKind:
             order = orders.evolve(order, event)
         return events, order
 
-    def entry(self, state: Order, version: int, recent: Recent) -> OrderEntry:
+    def entry(self, state: Order, version: int, recent: Recent, time: str) -> OrderEntry:
         """Return the order's entry."""
-        return OrderEntry(state, version, recent)
+        return OrderEntry(state, version, recent, time)
 
     def result(self, entry: OrderEntry) -> dict[str, Any]:
         """Return the order's statuses."""

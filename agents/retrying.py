@@ -66,11 +66,11 @@ class Retrying:
             drained = Drained(0, 0, failed(first, refusal.why))
         else:
             at_once = AT_ONCE if refusal is None else 1
-            drained = self.parking.drain(command.key, partition, changes, decided, at_once, command.time)
+            drained = self.parking.drain(command.key, partition, changes, decided, at_once, command.moment)
         handled = retry.handled + drained.handled
         if drained.failed is not None:
             letters.replace(drained.failed)
-            self.parking.record(decided, "parked", drained.failed, command.key, command.time)
+            self.parking.record(decided, "parked", drained.failed, command.key, command.moment)
         elif letters.queue is not None:  # the rest in the next transaction, whose outcome answers this command
             rest = replace(command, command=RetryLetters(handled=handled))
             topic = self.settings.named(self.kind.commands.name)
@@ -88,7 +88,7 @@ class Retrying:
         letter = letters.get(discard.command_id)
         if letter is not None:
             letters.remove(letter)
-            self.parking.record(decided, "discarded", letter, command.key, command.time, discard.reason)
+            self.parking.record(decided, "discarded", letter, command.key, command.moment, discard.reason)
             self._reject(letter, command, discard.reason, changes, decided)
         self._answer(command, changes, decided, {"discarded": int(letter is not None), "left": len(letters)})
 
@@ -107,7 +107,7 @@ class Retrying:
             if (entry := changes.get(key)) is not None:
                 answer = replace(answer, version=entry.version)
                 recent = remember(entry.recent, answer, self.settings.recent_commands)
-                changes.put(key, self.kind.entry(entry.state, entry.version, recent))
+                changes.put(key, self.kind.entry(entry.state, entry.version, recent, entry.time))
         decided.writes.append(self.answering.outcome(answer.outcome(sender, self.kind.aggregate, None)))
 
     def _answer(self, command: CommandMessage, changes: Changes[Any], decided: Decided, result: dict[str, Any]) -> None:
@@ -120,10 +120,11 @@ class Retrying:
             aggregate=self.kind.aggregate,
             aggregate_id=command.key,
             status="accepted",
-            time=command.time,
+            time=command.moment,
             correlation_id=command.correlation_id,
             version=version,
             result=result,
             command_source=command.source,
+            producer_time=command.producer_time,
         )
         decided.writes.append(self.answering.outcome(outcome))

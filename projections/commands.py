@@ -71,6 +71,7 @@ def entry(recorded: Recorded) -> Document:
         "result": outcome.result,
         "time": outcome.time,
         "correlationId": outcome.correlation_id,
+        **({} if outcome.producer_time is None else {"producerTime": outcome.producer_time}),
         "_expiresAt": datetime.fromtimestamp(recorded.at, UTC) + KEPT,
     }
 
@@ -93,4 +94,5 @@ def outcome_of(document: Document) -> Outcome:
         retryable=document["retryable"],
         result=document["result"],
         command_source=document.get("source"),
+        producer_time=document.get("producerTime"),
     )

@@ -18,6 +18,7 @@ def entry(message: EventMessage) -> Document:
         "source": message.source,
         "causationId": message.causation_id,
         "correlationId": message.correlation_id,
+        **({} if message.producer_time is None else {"producerTime": message.producer_time}),
     }
 
 
@@ -47,4 +48,5 @@ def message_of(document: Document) -> EventMessage:
         source=document["source"],
         correlation_id=document["correlationId"],
         causation_id=document["causationId"],
+        producer_time=document.get("producerTime"),
     )

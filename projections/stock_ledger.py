@@ -42,6 +42,7 @@ def entry(message: EventMessage) -> Document:
         "balance": message.document()["balance"],
         "commandId": message.causation_id,
         "correlationId": message.correlation_id,
+        **({} if message.producer_time is None else {"producerTime": message.producer_time}),
     }
 
 
@@ -62,6 +63,7 @@ def message_of(document: Document) -> EventMessage:
         source="inventory",
         correlation_id=document["correlationId"],
         causation_id=document["commandId"],
+        producer_time=document.get("producerTime"),
     )
 
 

@@ -58,16 +58,17 @@ def decode_command(
         command = read(model, _without(id_field, data) if id_field in data else data)
     except ValidationError as error:
         raise invalid(model, error, envelope) from error
-    correlation = envelope.get("correlationid")
+    correlation, received = envelope.get("correlationid"), instant_of(at.timestamp)
     return CommandMessage(  # by position: names cost as much again
         identifier,
         _key(at.key, data, id_field, envelope),
         orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
-        _time(envelope, at.timestamp),
+        received if envelope.get("time") is None else _time(envelope),
         source_of(envelope),
         identifier if correlation == identifier else _identifier(correlation, envelope) or identifier,
         _identifier(envelope.get("causationid"), envelope),
         None if (version := envelope.get("expectedversion")) is None else _version(version, envelope),
+        received,
     )
 
 
@@ -148,12 +149,9 @@ def _key(key: bytes | None, data: Mapping[str, Any], id_field: str, envelope: Ma
     return said.popitem()[1] or ""
 
 
-def _time(envelope: Mapping[str, Any], timestamp: float) -> str:
-    time = envelope.get("time")
-    if time is None:
-        return instant_of(timestamp)
+def _time(envelope: Mapping[str, Any]) -> str:
     try:
-        return instant(time)
+        return instant(envelope["time"])
     except ValueError as error:
         raise BadMessage("INVALID_MESSAGE", f"time: {error}", envelope) from error
 
@@ -259,6 +257,7 @@ def _message(fields: dict[str, Any], kind: type[Event], data: dict[str, Any]) ->
         fields["correlationid"],
         fields["causationid"],
         data,
+        fields.get("producertime"),
     )
 
 

@@ -48,6 +48,7 @@ def sibling_id(identifier: str, number: int) -> str:
     return str(uuid_utils.UUID(int=time | 7 << 76 | rest | 2 << 62))
 
 
+@lru_cache(maxsize=1_000)  # the broker gives all records of a batch one time
 def instant_of(seconds: float) -> str:
     """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
     kept = min(max(seconds, 0), LAST_SECOND)  # a producer may stamp its records as it likes
@@ -76,11 +77,22 @@ class CommandMessage:
     id: str
     key: str  # the aggregate's id
     command: Command
-    time: str
+    time: str  # by its producer's clock, which may be any
     source: str
     correlation_id: str
     causation_id: str | None = None
     expected_version: Expected | None = None
+    received: str | None = None  # when Kafka got it, by the broker's clock; None: it has not been read from Kafka
+
+    @property
+    def moment(self) -> str:
+        """When it came, by a clock of ours."""
+        return self.received or self.time
+
+    @property
+    def producer_time(self) -> str | None:
+        """The time its producer gave; None when that is the broker's."""
+        return None if self.time == self.received else self.time
 
     @property
     def type(self) -> str:
@@ -125,11 +137,12 @@ class EventMessage:
     key: str  # the aggregate's id
     event: Event
     sequence: int
-    time: str  # of the command that caused it
+    time: str  # when Kafka got the command that caused it, and never before the aggregate's last event
     source: str
     correlation_id: str
     causation_id: str  # the command's id
     data: dict[str, Any] | None = field(default=None, compare=False, repr=False)  # the event, as it was read
+    producer_time: str | None = None  # what the command's producer said; None: nothing, or an event of older code
 
     @property
     def type(self) -> str:
@@ -142,21 +155,22 @@ class EventMessage:
 
     def encode(self) -> bytes:
         """Return the Kafka value."""
-        return orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": self.id,
-                "type": self.type,
-                "source": self.source,
-                "subject": self.key,
-                "time": self.time,
-                "correlationid": self.correlation_id,
-                "causationid": self.causation_id,
-                "sequence": self.sequence,
-                "schemaversion": self.event.schema_version,
-                "data": json_of(self.event),
-            }
-        )
+        envelope: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "subject": self.key,
+            "time": self.time,
+            "correlationid": self.correlation_id,
+            "causationid": self.causation_id,
+            "sequence": self.sequence,
+            "schemaversion": self.event.schema_version,
+        }
+        if self.producer_time is not None:
+            envelope["producertime"] = self.producer_time
+        envelope["data"] = json_of(self.event)
+        return orjson.dumps(envelope)
 
 
 _TYPE_FOLLOWS = b'","type":"'
@@ -190,6 +204,7 @@ class Outcome:
     retryable: bool = False
     result: dict[str, Any] | None = None
     command_source: str | None = None  # with the command's id, its identity; None: written by older code
+    producer_time: str | None = None  # what the command's producer said; None: nothing
 
     @property
     def id(self) -> str:
@@ -225,6 +240,7 @@ class Outcome:
         if self.status == "rejected":
             data |= {"code": self.code, "message": self.message, "details": self.details or {}}
             data["retryable"] = self.retryable
+        said = {} if self.producer_time is None else {"producertime": self.producer_time}
         return orjson.dumps(
             {
                 "specversion": "1.0",
@@ -235,6 +251,7 @@ class Outcome:
                 "time": self.time,
                 "correlationid": self.correlation_id,
                 "causationid": self.command_id,
+                **said,
                 "data": data,
             }
         )
@@ -260,4 +277,5 @@ class Outcome:
             retryable=data.get("retryable", False),
             result=data.get("result"),
             command_source=data.get("commandSource"),
+            producer_time=envelope.get("producertime"),
         )

@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from .settings import Settings
 
 LARGEST = "max.message.bytes"
+TIMESTAMPS, BROKERS_CLOCK = "message.timestamp.type", "LogAppendTime"
 CONFIG_SECONDS = 2.0  # to say how topics are configured
 DAY = 86_400_000  # milliseconds
 FOREVER = -1
@@ -44,7 +45,8 @@ class Topic:
     def config(self) -> dict[str, str]:
         """Return the broker's settings of the topic."""
         largest = {} if self.largest is None else {LARGEST: str(self.largest)}
-        return {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)} | largest
+        kept = {"cleanup.policy": self.cleanup, "retention.ms": str(self.retention_ms)}
+        return kept | {TIMESTAMPS: BROKERS_CLOCK} | largest
 
 
 ORDER_COMMANDS = Topic("order-commands", "order id", retention_ms=7 * DAY)
@@ -71,6 +73,12 @@ class TopicDescription:
     cleanup_policy: str
     retention_ms: int
     id: str
+    timestamps: str = BROKERS_CLOCK
+
+    @property
+    def has_producers_times(self) -> bool:
+        """Whether its records have the times that their producers say, which may be any."""
+        return self.timestamps != BROKERS_CLOCK
 
 
 async def ensure_topics(settings: Settings) -> list[str]:
@@ -104,6 +112,7 @@ def _ensure(settings: Settings) -> list[str]:
     for topic in TOPICS:
         if found := there.get(settings.named(topic.name)):
             refuse_mismatch(topic, found, settings)
+    _use_brokers_clock(client, [each.name for each in there.values() if each.has_producers_times])
     missing = [
         NewTopic(settings.named(t.name), settings.partitions, settings.replication, config=t.config())
         for t in TOPICS
@@ -115,6 +124,22 @@ def _ensure(settings: Settings) -> list[str]:
     ours = sorted(name for name, future in created.items() if _created(future))
     wait_for_topics(client, set(created))
     return ours
+
+
+def _use_brokers_clock(client: AdminClient, names: list[str]) -> None:
+    """Let the broker stamp the records of topics that older code has created; those they have stay as they are."""
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
+
+    entry = ConfigEntry(TIMESTAMPS, BROKERS_CLOCK, incremental_operation=AlterConfigOpType.SET)
+    wanted = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in names]
+    for resource, future in (client.incremental_alter_configs(wanted) if wanted else {}).items():
+        try:
+            future.result(30)
+        except KafkaException as error:
+            raise TopicMismatch(
+                f"topic {resource.name} has {TIMESTAMPS} CreateTime, and Kafka refuses to change it "
+                f"({error.args[0].str()}): set it to {BROKERS_CLOCK}"
+            ) from error
 
 
 def wait_for_topics(client: AdminClient, names: set[str]) -> None:
@@ -178,4 +203,5 @@ def _description(topic: Any, config: dict[str, Any]) -> TopicDescription:
         cleanup_policy=config["cleanup.policy"].value,
         retention_ms=int(config["retention.ms"].value),
         id=str(topic.topic_id),
+        timestamps=config[TIMESTAMPS].value,
     )

@@ -50,15 +50,17 @@ class Answer:
             return self
         return replace(self, message=(self.message or "")[:BRIEF], details=None)
 
-    def outcome(self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None) -> Outcome:
-        """Return the outcome as it was given the first time."""
+    def outcome(
+        self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None, last: str = ""
+    ) -> Outcome:
+        """Return the outcome as it was given the first time; `last`: when the aggregate's last event happened."""
         return Outcome(  # by position: names cost as much again
             self.command_id,
             self.command_type,
             aggregate,
             command.key,
             "rejected" if self.code else "accepted",
-            command.time,
+            max(command.moment, last),
             command.correlation_id,
             self.version,
             self._events(aggregate, command.key),
@@ -68,6 +70,7 @@ class Answer:
             self.retryable,
             result,
             command.source,
+            command.producer_time,
         )
 
     def _events(self, aggregate: Aggregate, aggregate_id: str) -> tuple[dict[str, Any], ...]:

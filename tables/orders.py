@@ -17,6 +17,7 @@ class OrderEntry:
     state: Order
     version: int
     recent: Recent = ()
+    time: str = ""  # of its last event; "": older code wrote that, with its producer's time
 
 
 class OrdersCodec(Adapted):

@@ -25,6 +25,7 @@ class StockEntry:
     state: Stock
     version: int
     recent: Recent = ()
+    time: str = ""  # of its last event; "": older code wrote that, with its producer's time
 
 
 @frozen

@@ -4,6 +4,11 @@ from typing import Any
 
 from .schemas import COUNT, TEXT, TIME, Schema, list_of, record
 
+_TIME = (
+    "Of a command: by its producer's clock; missing: when Kafka got it. Of an event: when Kafka got its command, by "
+    "the broker's clock, and never before the aggregate's last event."
+)
+PRODUCER_TIME: Schema = {**TIME, "description": "The time that the command's producer gave; missing: none."}
 _WHO: Schema = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
@@ -15,7 +20,7 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
         "type": {"const": name},
         "source": {**TEXT, "description": "The program it is of. Source and id together identify a command."},
         "subject": {**_WHO, "description": "The aggregate's id."},
-        "time": {**TIME, "description": "Missing in a command: when Kafka got it. Of an event: its command's."},
+        "time": {**TIME, "description": _TIME},
         "correlationid": {**_WHO, "description": "The same along everything one command leads to."},
         "causationid": {**_WHO, "description": "The message that caused this one."},
     }
@@ -28,6 +33,8 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
         properties["schemaversion"] = {"const": schema_version}
     properties["data"] = data
     required = ["type", "data"] if schema_version is None else list(properties)
+    if schema_version is not None:
+        properties["producertime"] = PRODUCER_TIME
     return {"type": "object", "required": required, "properties": properties}
 
 
@@ -67,6 +74,8 @@ _REJECTED = record(
 def _written(name: str, sentence: str, data: Schema) -> Schema:
     schema = envelope(name, data)
     schema["properties"].pop("expectedversion")
+    if name != "DeadLetter":
+        schema["properties"]["producertime"] = PRODUCER_TIME
     return {**schema, "description": sentence}
 
 

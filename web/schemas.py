@@ -122,10 +122,11 @@ SCHEMAS: dict[str, Schema] = {
             verified={"type": "object"}))),
     "Product": record(("id", "productId", "availableQuantity", "status", "version"), id=TEXT, productId=TEXT,
                       status=TEXT, version=COUNT, **_STOCK, **_TIMES),
-    "Movement": record(("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME,
+    "Movement": record(("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME, producerTime=TIME,
                        delta={"type": "integer"}, orderId=TEXT, lineId=TEXT, reason=TEXT, **_WHY),
     "Reservation": record(("orderId", "lineId"), productId=TEXT, orderId=TEXT, lineId=TEXT, held=COUNT, waiting=COUNT),
-    "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, data={"type": "object"},
+    "OrderEvent": record(("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, producerTime=TIME,
+                         data={"type": "object"},
                          source=TEXT, schemaVersion=COUNT, **_WHY),
     "Explanation": record(
         ("id", "reasons"), id=TEXT, version=COUNT, status=TEXT, allocationStatus=TEXT,
@@ -144,6 +145,7 @@ SCHEMAS: dict[str, Schema] = {
     "Outcome": record(("id", "status"), id=TEXT, status={"enum": ["accepted", "rejected", "pending"]}, type=TEXT,
                       reason={"const": "parked"},
                       code=TEXT, message=TEXT, source=TEXT, aggregate=TEXT, aggregateId=TEXT, version=COUNT,
+                      time=TIME, producerTime=TIME,
                       events=list_of({"type": "object"}),
                       others={**list_of(ref("Outcome")), "description": "of other commands with the same id"}),
 }  # fmt: skip

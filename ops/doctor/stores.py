@@ -59,6 +59,9 @@ async def topics(settings: Settings) -> list[Finding]:
             except TopicMismatch as error:
                 sentence, _, remedy = str(error).partition(": ")
                 found.append(Finding("topics", sentence, remedy))
+    if stamped := sorted(topic.name for topic in there.values() if topic.has_producers_times):
+        what = f"their records have the times of their producers' clocks: {', '.join(stamped)}"
+        found.append(Finding("topics", what, "run `fulfillment topics create`, which sets LogAppendTime"))
     return found or [Finding("topics", f"{len(there)} there, as they must be")]
 
 

@@ -29,7 +29,7 @@ from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
 from streams.messages import Aggregate as Kind
-from streams.messages import EventMessage
+from streams.messages import EventMessage, instant_of
 from streams.settings import Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
@@ -75,6 +75,7 @@ class Rebuilding:
     settings: Settings
     answers: Answers = field(init=False)
     letters: DeadLetters = field(init=False)
+    times: dict[tuple[Kind, str], str] = field(default_factory=dict)  # aggregate → when its last event happened
 
     def __post_init__(self) -> None:
         self.answers = Answers(self.settings.recent_commands)
@@ -219,6 +220,8 @@ class Rebuilding:
                         continue  # none of an aggregate's: its events would not follow on one another
                     histories.apply(message, record.offset)
                     events[message.key].append(message)
+                    # older events have the times of their producers' clocks, but none was written before it happened
+                    self.times[aggregate, message.key] = min(message.time, instant_of(record.timestamp / 1000))
         if broken := [drift for drift in report.drifts if histories.aggregates[drift.key].broken]:
             raise Unfoldable(
                 f"The events of {broken[0].key} do not follow on one another ({broken[0].what}): see audit."
@@ -235,13 +238,14 @@ class Rebuilding:
 
     def _put_order(self, changes: Changes[Any], order: Aggregate) -> None:
         view = cast(OrderView, order.view("orders", order.key))
-        entry = OrderEntry(view.order, order.version, self.answers.recent("order", order.key))
+        recent, time = self.answers.recent("order", order.key), self.times["order", order.key]
+        entry = OrderEntry(view.order, order.version, recent, time)
         changes.put(segment(order.key), entry)
 
     def _put_product(self, changes: Changes[Any], product: Aggregate) -> None:
         view = cast(ProductView, product.view("inventory", product.key))
         name, recent = segment(product.key), self.answers.recent("inventory", product.key)
-        changes.put(name, StockEntry(view.stock, product.version, recent))
+        changes.put(name, StockEntry(view.stock, product.version, recent, self.times["inventory", product.key]))
         for each in cast(dict[str, ReservationView], product.views.get("reservations", {})).values():
             line = each.reservation
             changes.put(b"%b/%b/%b" % (name, segment(line.order_id), segment(line.line_id)), line)

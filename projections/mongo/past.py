@@ -2,10 +2,12 @@
 
 NotThen                     there is a history, but nothing of it at the moment that was asked for
 
-An event counts from its time on, or from the latest time before it in the history if that is later: commands bring
-their own times, and what was decided later was never true earlier.
+Times of one aggregate's events never run backwards, so what happened up to a moment is the beginning of its history.
+Events of older code have the times that producers gave, which may be any. Such an event counts from its time on, or
+from the latest time before it in the history if that is later, but at the latest when a newer event does.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from itertools import takewhile
 from typing import NamedTuple, cast
@@ -15,7 +17,7 @@ from projections.document import Document, public
 from projections.mongo.client import Collection
 from projections.mongo.indexes import TURNED
 from projections.mongo.queries import Queries
-from streams.messages import EventMessage
+from streams.messages import Aggregate, EventMessage, event_id
 
 PATIENCE_MS = 10_000  # of a product with millions of movements, all of them may have to be looked at
 _CREATED = [event.__name__ for event in stock_ledger.CREATED]
@@ -53,7 +55,7 @@ class Past:
         history = await self._queries.history(order_id)
         if not history:
             return None
-        upto = list(takewhile(lambda message: _is_upto(message, moment), history))
+        upto = _upto(history, moment)
         if not upto or (moment.version or 0) > upto[-1].sequence:
             raise NotThen(history[0].time, history[-1].sequence, history[-1].time)
         view = cast(orders.OrderView, reduce(orders.fold, upto, cast(orders.OrderView | None, None)))
@@ -79,15 +81,29 @@ class Past:
         """Return the last entry of the moment."""
         version = moment.version
         if version is None:
+            then = await _newest(ledger, {"productId": product_id, "time": {"$lte": moment.as_of}})
+            if then is None or _is_ours("inventory", product_id, then["_id"], then["sequence"]):
+                return then
             later = await _first(ledger, {"productId": product_id, "time": {"$gt": moment.as_of}})
             version = later["sequence"] - 1 if later else last["sequence"]
         return await ledger.find_one({"productId": product_id, "sequence": version})
 
 
-def _is_upto(message: EventMessage, moment: Moment) -> bool:
+def _upto(history: Sequence[EventMessage], moment: Moment) -> list[EventMessage]:
+    """Return the events that count."""
     if moment.version is not None:
-        return message.sequence <= moment.version
-    return message.time <= cast(str, moment.as_of)
+        return [message for message in history if message.sequence <= moment.version]
+    as_of = cast(str, moment.as_of)
+    for number in range(len(history), 0, -1):
+        last = history[number - 1]
+        if last.time <= as_of and _is_ours("order", last.key, last.id, last.sequence):
+            return list(history[:number])
+    return list(takewhile(lambda message: message.time <= as_of, history))
+
+
+def _is_ours(aggregate: Aggregate, aggregate_id: str, identifier: str, sequence: int) -> bool:
+    """Return whether an event has a time of the broker's: those of older code have ids of another kind, too."""
+    return identifier == event_id(aggregate, aggregate_id, sequence)
 
 
 async def _first(ledger: Collection, where: Document) -> Document | None:

@@ -29,7 +29,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.past import Moment, NotThen, Past
 from projections.mongo.queries import Queries
 from projections.runner import Runner
-from streams.messages import EventMessage
+from streams.messages import EventMessage, event_id
 
 TWO = (LineQuantity(line_id="1", quantity=2),)
 ORDER = order_history(
@@ -128,3 +128,23 @@ async def test_what_was_decided_later_was_never_true_earlier(
     found = await Past(queries).show(model, "x", Moment(as_of=at(10)))
     assert found is not None
     assert found[1] == 2
+
+
+@pytest.mark.parametrize(("topic", "model"), [(ORDERS, "orders"), (STOCK, "inventory")])
+async def test_an_older_event_of_the_year_9999_hides_nothing_that_happened_after_it(
+    runner: Runner, mongo: Mongo, topic: str, model: str
+) -> None:
+    """Older code gave events their producers' times; today's have the broker's, and ids made of their sequence."""
+    queries, kind = Queries(mongo), "order" if topic == ORDERS else "inventory"
+    if topic == ORDERS:
+        history = order_history("y", place(("boot", 1)), Hold(reason="late"), Release(), minute=10)
+    else:
+        history = stock_history("y", *[ReceiveStock(quantity=1)] * 3, minute=10)
+    last = replace(history[2], id=event_id(kind, "y", 3))  # type: ignore[arg-type]
+    await shown(runner, queries, topic, [history[0], replace(history[1], time="9999-12-31T23:59:59.000Z"), last])
+    (document, version) = await queries.show(model, "y") or ({}, 0)
+    assert (version, plain(document)["updatedAt"]) == (3, last.time)
+    for minute, expected in [(10, 1), (11, 1), (12, 3), (59, 3)]:
+        found = await Past(queries).show(model, "y", Moment(as_of=at(minute)))
+        assert found is not None
+        assert found[1] == expected

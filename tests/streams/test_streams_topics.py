@@ -1,5 +1,6 @@
 """Topics are created as the design says, once, and refused when they are not so."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,10 +8,13 @@ import time
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from real_kafka import create, environment
 
+from ops.doctor.stores import topics
+from streams.received import received_at
 from streams.settings import Settings
 from streams.topics import TOPICS, TopicMismatch, describe_topics, ensure_topics
 
@@ -114,3 +118,33 @@ def test_a_record_of_a_machine_whose_clock_is_ahead_is_taken(settings: Settings)
     producer.produce(topic, b"value", timestamp=ahead, on_delivery=lambda error, _: errors.append(error))
     assert producer.flush(60) == 0
     assert errors == [None]
+
+
+async def test_the_broker_stamps_the_records_of_all_topics_also_of_those_that_older_code_created(
+    settings: Settings,
+) -> None:
+    """A record of 2020 would be deleted before it is read, and one of the year 9999 never."""
+    create(settings, "order-commands", 4, {"retention.ms": str(7 * DAYS), "message.timestamp.type": "CreateTime"})
+    older = settings.named("order-commands")
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer.produce(older, b"before", partition=0, timestamp=1_577_836_800_000)
+    assert producer.flush(60) == 0
+    (stamped,) = [topic for topic in await describe_topics(settings) if topic.has_producers_times]
+    assert stamped.name == older
+    (finding,) = [each for each in await topics(settings) if "clocks" in each.found]
+    assert (older in finding.found, "topics create" in finding.remedy) == (True, True)
+    await ensure_topics(settings)
+    assert not [topic for topic in await describe_topics(settings) if topic.has_producers_times]
+    before = int(time.time() * 1000)
+    for stamp in (1_577_836_800_000, 253_402_300_799_000):
+        producer.produce(older, b"after", partition=0, timestamp=stamp)
+    assert producer.flush(60) == 0
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    consumer.assign([TopicPartition(older, 0)])
+    first, second, third = [await asyncio.wait_for(consumer.getone(), 30) for _ in range(3)]
+    await consumer.stop()
+    assert (first.timestamp, first.timestamp_type, received_at(first)) == (1_577_836_800_000, 0, 1_577_836_800)
+    for record in (second, third):
+        assert (record.timestamp_type, received_at(record)) == (1, record.timestamp / 1000)
+        assert before <= record.timestamp <= time.time() * 1000 + 60_000

@@ -266,7 +266,7 @@ def order_with(odd: str) -> OrderEntry:
             Answer(odd, "PlaceOrder", 1, ("OrderPlaced", "OrderHeld")),
             Answer(odd + "2", "Hold", 2, (), "ORDER_ON_HOLD", odd, {"reason": odd, "lines": [odd], "n": 3}, True),
         )
-        entry = kind.entry(state, 7, answers)
+        entry = kind.entry(state, 7, answers, "2026-11-23T10:00:00.000Z")
     assert entry is not None
     return entry
 
