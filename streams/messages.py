@@ -118,9 +118,10 @@ class CommandMessage:
             "type": self.type,
             "source": self.source,
             "subject": self.key,
-            "time": self.time,
             "correlationid": self.correlation_id,
         }
+        if (time := self.producer_time) is not None:
+            envelope["time"] = time
         if self.causation_id is not None:
             envelope["causationid"] = self.causation_id
         if self.expected_version is not None:

@@ -14,7 +14,7 @@ from projections import order_events
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.progress import progress_id, read_progress
-from projections.mongo.writes import load
+from projections.mongo.writes import is_namesake, load, namesake_id
 from projections.projection import Projection
 from streams.messages import EventMessage
 
@@ -84,21 +84,32 @@ class Documents:
         """Return the messages whose entries are not in the logs; entries that differ are drift at once."""
         batch, missing = list(messages), dict[str, EventMessage]()
         for name, entry in self.projection.logs.items():
-            expected = {message.id: (message, entry(message)) for message in batch}
-            found = {document["_id"]: document for document in await load(self.of(name), list(expected))}
-            for identifier, (message, document) in expected.items():
-                if identifier not in found:
-                    missing[identifier] = message
-                elif TODAY.get(name, _as_it_is)(found[identifier]) != document:
-                    await self.drifted(name, document, found[identifier])
+            pairs = await self._entries(name, [entry(message) for message in batch])
+            for message, (expected, found) in zip(batch, pairs, strict=True):
+                if found is None:
+                    missing[message.id] = message
+                elif TODAY.get(name, _as_it_is)(found) != expected:
+                    await self.drifted(name, expected, found)
         return list(missing.values())
+
+    async def _entries(self, name: str, expected: Sequence[Document]) -> list[tuple[Document, Document | None]]:
+        """Return log entries as they should be, each with the one that is there."""
+        found = {each["_id"]: each for each in await load(self.of(name), [each["_id"] for each in expected])}
+        renamed = [
+            {**each, "_id": namesake_id(each)} if is_namesake(each, found.get(each["_id"])) else each
+            for each in expected
+        ]
+        if others := [each["_id"] for each in renamed if each["_id"] not in found]:
+            found |= {each["_id"]: each for each in await load(self.of(name), others)}
+        return [(each, found.get(each["_id"])) for each in renamed]
 
     async def lost_entries(self, messages: Iterable[EventMessage]) -> None:
         """Say that the entries of `messages` are missing for good."""
         for message in messages:
             for name, entry in self.projection.logs.items():
-                if await self.of(name).find_one({"_id": message.id}, {"_id": 1}) is None:
-                    await self.drifted(name, entry(message), None)
+                [(expected, found)] = await self._entries(name, [entry(message)])
+                if found is None:
+                    await self.drifted(name, expected, None)
 
     async def drifted(self, name: str, expected: Document, found: Document | None) -> None:
         """Say that a document is not what the events make, and write that one if asked to."""

@@ -20,7 +20,7 @@ from ops.progress import progress
 from ops.versions.work import Work
 from projections.document import Document
 from projections.mongo.skips import read_skips
-from projections.mongo.writes import load
+from projections.mongo.writes import is_namesake, load, namesake_id
 from projections.projection import Projection
 from streams.messages import EventMessage
 from streams.partitions import partition_of
@@ -57,8 +57,10 @@ class Folded:
                 views = self.views.setdefault(model.collection, {})
                 views[key] = model.fold(views.get(key), message)
         for name, entry in self.projection.logs.items():
-            document = entry(message)
-            self.entries.setdefault(name, {})[document["_id"]] = document
+            document, entries = entry(message), self.entries.setdefault(name, {})
+            if is_namesake(document, entries.get(document["_id"])):
+                document = {**document, "_id": namesake_id(document)}
+            entries[document["_id"]] = document
 
     def documents(self) -> dict[str, dict[str, Document]]:
         """Return what should be: collection → id → document."""

@@ -15,6 +15,7 @@ from pymongo.errors import AutoReconnect, DocumentTooLarge, OperationFailure, Py
 
 from projections.document import Document
 from projections.mongo.client import Collection
+from streams.messages import event_id
 
 DUPLICATE_KEY = 11000
 TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge; of an update's result
@@ -80,10 +81,43 @@ async def insert(
 ) -> None:
     """Insert documents that never change; those that are there stay as they are, unless they are `provisional`."""
     _, there = await _write(collection, "insert", documents)
-    if there and provisional is not None:
-        later = [documents[index] for index in there]
+    later = [documents[index] for index in there]
+    if provisional is None:
+        await _insert_namesakes(collection, later)
+    elif later:
         updates = [{"q": {"_id": each["_id"], **provisional}, "u": each} for each in later]
         await _write(collection, "update", updates, ordered=True)
+
+
+async def _insert_namesakes(collection: Collection, documents: Sequence[Document]) -> None:
+    """Insert those of `documents` whose `_id` is that of another event, as ids of older code could be."""
+    if not (suspects := [each for each in documents if may_share_its_id(each)]):
+        return
+    known = {each["_id"]: each for each in await load(collection, [each["_id"] for each in suspects])}
+    others = [each for each in suspects if is_namesake(each, known.get(each["_id"]))]
+    await _write(collection, "insert", [{**each, "_id": namesake_id(each)} for each in others])
+
+
+def may_share_its_id(entry: Document) -> bool:
+    """Return whether a log entry is of an event of older code, whose id another event may have."""
+    product = entry.get("productId")
+    ours = event_id("inventory", product, entry["sequence"]) if product else event_id("order", *_of(entry))
+    return bool(entry["_id"] != ours)
+
+
+def is_namesake(entry: Document, found: Document | None) -> bool:
+    """Return whether the log entry that was `found` under the id of `entry` is of another event."""
+    return found is not None and may_share_its_id(entry) and _of(entry) != _of(found)
+
+
+def namesake_id(entry: Document) -> str:
+    """Return the `_id` of a log entry of which another event has the id."""
+    return "/".join(map(str, (entry["_id"], *_of(entry))))
+
+
+def _of(entry: Document) -> tuple[str, int]:
+    """Return the aggregate and the sequence of a log entry's event."""
+    return entry.get("productId") or entry["orderId"], entry["sequence"]
 
 
 def _guarded(document: Document) -> Document:

@@ -22,8 +22,8 @@ from projection_histories import (
 from pymongo.errors import PyMongoError
 
 from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
-from domain.orders.commands import CreateShipment
-from projections import commands, pipeline
+from domain.orders.commands import CreateShipment, Hold, Release
+from projections import commands, orders, pipeline
 from projections.batch import Folding
 from projections.commands import Recorded
 from projections.mongo.client import Mongo
@@ -339,3 +339,25 @@ def test_outcomes_of_older_code_have_the_documents_they_had():
             made = commands.entry(Recorded(Outcome.decode(value.encode()), 1_763_000_000.123))
             assert made == {**document, "_expiresAt": datetime.fromisoformat(document["_expiresAt"])}
             assert commands.outcome_of(made) == Outcome.decode(value.encode())
+
+
+async def test_events_of_older_code_that_share_an_id_are_both_in_the_history(mongo: Mongo, runner: Runner):
+    history = order_history("o-1", place(("boot", 1)), Hold(reason="a"), Release(), Hold(reason="b"))
+    history[3] = replace(history[3], id=history[1].id)
+    for _ in range(2):  # and read again from the beginning
+        await runner.apply({(ORDERS, 0): records(*history[:3])})
+        await runner.apply({(ORDERS, 0): records(*history)})
+        runner.forget_all()
+    entries = await mongo.collection("order_events_v1").find().sort("sequence").to_list(None)
+    assert [(each["sequence"], each["type"], each["_id"][:36]) for each in entries] == [
+        (message.sequence, message.type, message.id) for message in history
+    ]
+    assert [each.version for version in (2, 3, 4) if (each := await version_of(mongo, version))] == [2, 3, 4]
+
+
+async def version_of(mongo: Mongo, version: int) -> orders.OrderView:
+    view = None
+    for message in await Queries(mongo).history("o-1", version):
+        view = orders.fold(view, message)
+    assert view is not None
+    return view

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from confluent_kafka import Producer
 from kafka import messages
 from system import ADDRESS, Api, System, eventually
@@ -43,7 +44,7 @@ async def test_a_record_stamped_by_its_producer_gets_the_brokers_time(system: Sy
 
     def produce(milliseconds: int) -> None:
         producer = Producer({"bootstrap.servers": system.settings.kafka})
-        value = b'{"type":"ReceiveStock","data":{"quantity":1}}'
+        value = orjson.dumps({"type": "ReceiveStock", "subject": product, "data": {"quantity": 1}})
         producer.produce(topic, key=product, value=value, timestamp=milliseconds)
         assert producer.flush(20) == 0
 

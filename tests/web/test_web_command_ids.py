@@ -12,7 +12,12 @@ Unique = Callable[[str], str]
 
 
 def receive(product: str, command_id: str, quantity: int = 5, **more: Any) -> dict[str, Any]:
-    return {"type": "ReceiveStock", "id": command_id, "data": {"productId": product, "quantity": quantity}, **more}
+    return {
+        "type": "ReceiveStock",
+        "id": command_id,
+        "data": {"productId": product, "quantity": quantity},
+        "subject": product,
+    } | more
 
 
 async def found(api: Api, path: str, count: int) -> Any:
