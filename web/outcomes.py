@@ -37,7 +37,7 @@ async def command_outcome(request: web.Request) -> web.Response:
     found = [each for each in await services.queries.outcomes([command_id]) if _matches(each, wanted)]
     if found:
         return answer({"commandId": command_id, **chosen(command_id, found)})
-    if (parked := await parked_command(request, command_id)) is not None:
+    if (parked := await parked_command(request, command_id)) is not None and _matches(parked, wanted):
         return answer({"id": command_id, "commandId": command_id, **parked})
     if command_id in services.accepted or command_id.encode() in services.waiting or made_lately(command_id):
         return answer({"id": command_id, "commandId": command_id, "status": "pending"})
@@ -45,7 +45,8 @@ async def command_outcome(request: web.Request) -> web.Response:
 
 
 def _matches(outcome: Document, wanted: Mapping[str, str]) -> bool:
-    return all(outcome.get(name) == value for name, value in wanted.items())
+    """Return whether an outcome is of a wanted command; those of older code, and letters, do not say the source."""
+    return all(outcome.get(name, value) == value for name, value in wanted.items())
 
 
 def chosen(command_id: str, outcomes: list[Document]) -> Document:

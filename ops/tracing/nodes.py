@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from domain.errors import CommandIdReused
+
 Kind = Literal["command", "event"]
 
 
@@ -36,51 +38,75 @@ class Node:
 
 
 class Flow:
-    """The messages of one flow, added in any order."""
+    """The messages of one flow, added in any order. Commands for several aggregates may have the same id."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
-        self._causes: dict[str, str | None] = {}
+        self._events: dict[str, Node] = {}
+        self._commands: dict[str, dict[str, Node]] = {}  # id → aggregate's id → node
+        self._causes: dict[int, str | None] = {}  # by the identity of the node
 
     def add(self, kind: Kind, aggregate: str, envelope: Mapping[str, Any], key: str, at: str) -> None:
         """Add a command or an event; a command that was forwarded, or came twice, is one."""
-        node = self._node(envelope["id"], kind)
-        node.type, node.aggregate, node.aggregate_id = envelope["type"], aggregate, key
+        identifier, name = envelope["id"], envelope["type"]
+        if kind == "event":
+            node = self._events.setdefault(identifier, Node(kind, identifier))
+        else:
+            node = self._command(identifier, key)
+            if node.type not in (None, name):
+                return  # another command under the same identity: it is refused
+        node.type, node.aggregate, node.aggregate_id = name, aggregate, key
         node.time, node.source = envelope.get("time"), envelope.get("source")
         node.sequence, node.at = envelope.get("sequence"), at
-        self._causes[node.id] = envelope.get("causationid")
+        self._causes[id(node)] = envelope.get("causationid")
 
     def outcome(self, envelope: Mapping[str, Any]) -> None:
         """Say what became of a command."""
         data = envelope["data"]
-        node = self._node(data["commandId"], "command")
+        node = self._command(data["commandId"], data["aggregateId"])
+        if node.status is not None and data.get("code") == CommandIdReused.code:
+            return
         node.type, node.status = node.type or data["commandType"], data["status"]
         node.aggregate, node.aggregate_id = data["aggregate"], data["aggregateId"]
         node.code, node.message = data.get("code"), data.get("message")
 
     def letter(self, data: Mapping[str, Any]) -> None:
         """Say that a command is parked, or what became of it then."""
-        node = self._node(data["commandId"], "command")
+        node = self._command(data["commandId"], data.get("aggregateId"))
         node.type = node.type or data.get("commandType")
         if node.status is None or data["kind"] != "parked":
             node.status = "parked" if data["kind"] == "parked" else node.status
             node.code, node.message = data["code"], data["message"]
 
-    def _node(self, identifier: str, kind: Kind) -> Node:
-        return self._nodes.setdefault(identifier, Node(kind, identifier))
+    def _command(self, identifier: str, aggregate_id: str | None) -> Node:
+        """Return the node of a command; the first one with its id where the aggregate is not known."""
+        same = self._commands.setdefault(identifier, {})
+        if aggregate_id is None and same:
+            return next(iter(same.values()))
+        return same.setdefault(aggregate_id or "", Node("command", identifier))
+
+    def _cause(self, node: Node) -> Node | None:
+        """Return the message that caused `node`: of an event, a command of its own aggregate."""
+        if (cause := self._causes.get(id(node))) is None or cause == node.id:
+            return None
+        if node.kind == "event":  # events are kept for ever, their commands for a week
+            return self._command(cause, node.aggregate_id)
+        commands = self._commands.get(cause, {})
+        return self._events.get(cause) or next(iter(commands.values()), None)
 
     def roots(self) -> list[Node]:
         """Return the messages that nothing in the flow caused, with all others below them."""
-        for identifier, cause in list(self._causes.items()):
-            if cause and cause not in self._nodes and self._nodes[identifier].kind == "event":
-                self._node(cause, "command")  # events are kept for ever, their commands for a week
-        for node in self._nodes.values():
-            if (cause := self._causes.get(node.id)) in self._nodes and cause != node.id:
-                self._nodes[str(cause)].caused.append(node)
-        for node in self._nodes.values():
+        caused = [(node, self._cause(node)) for node in [*self._events.values(), *self._all_commands()]]
+        below = {id(node) for node, cause in caused if cause is not None}
+        for node, cause in caused:
+            if cause is not None:
+                cause.caused.append(node)
+        every = [*self._events.values(), *self._all_commands()]
+        for node in every:
             node.caused.sort(key=_order)
-        below = {id(node) for parent in self._nodes.values() for node in parent.caused}
-        return sorted((node for node in self._nodes.values() if id(node) not in below), key=_order)
+        return sorted((node for node in every if id(node) not in below), key=_order)
+
+    def _all_commands(self) -> list[Node]:
+        return [node for same in self._commands.values() for node in same.values()]
 
 
 def _order(node: Node) -> tuple[str, str, str, int]:

@@ -55,6 +55,25 @@ def test_events_outlive_their_commands() -> None:
     )  # fmt: skip
 
 
+def test_commands_that_share_an_id_have_their_own_events_and_outcomes() -> None:
+    flow = Flow()
+    for order, name in (("o", "OrderPlaced"), ("p", "OrderHeld")):
+        flow.add("command", "order", envelope("c1", "PlaceOrder"), order, "t/0@1")
+        flow.add("event", "order", envelope(f"e-{order}", name, "c1", sequence=1), order, "t/0@1")
+    flow.add("command", "order", envelope("c1", "Hold"), "o", "t/0@2")  # the same identity: refused
+    told = {"commandId": "c1", "commandType": "PlaceOrder", "aggregate": "order"}
+    flow.outcome({"data": {**told, "aggregateId": "o", "status": "accepted"}})
+    flow.outcome({"data": {**told, "aggregateId": "o", "status": "rejected", "code": "COMMAND_ID_REUSED"}})
+    flow.outcome({"data": {**told, "aggregateId": "p", "status": "rejected", "code": "ORDER_ON_HOLD"}})
+    found = [
+        (node.aggregate_id, node.type, node.status, [event.type for event in node.caused]) for node in flow.roots()
+    ]
+    assert found == [
+        ("o", "PlaceOrder", "accepted", ["OrderPlaced"]),
+        ("p", "PlaceOrder", "rejected", ["OrderHeld"]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("kinds", "status"), [(["parked"], "parked"), (["parked", "discarded"], "rejected"), (["invalid"], "rejected")]
 )

@@ -1,6 +1,7 @@
 """Who waits is woken, and forgotten whatever happens; keys go where Kafka's Java client sends them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,8 @@ from domain.orders.commands import Hold
 from streams.messages import CommandMessage, Outcome
 from streams.partitions import partition_of
 from streams.waiting import Waiting
+from web.errors import Problem
+from web.outcomes import chosen
 
 TIME = "2026-11-23T10:00:00.000Z"
 
@@ -66,3 +69,40 @@ async def test_who_gives_up_is_forgotten() -> None:
 )  # fmt: skip
 def test_a_key_goes_where_the_java_client_sends_it(key: bytes, murmur2: int) -> None:
     assert partition_of(key, 8) == (murmur2 & 0x7FFFFFFF) % 8
+
+
+def document(**more: Any) -> dict[str, Any]:
+    said = {"source": "shop", "aggregate": "order", "aggregateId": "o-1", "code": None, "retryable": False}
+    return {name: value for name, value in (said | more).items() if value is not None or name == "code"}
+
+
+@pytest.mark.parametrize(
+    ("found", "first"),
+    [
+        ([document()], 0),
+        ([document(), document(code="COMMAND_ID_REUSED")], 0),
+        ([document(code="COMMAND_ID_REUSED")], 0),
+        ([document(), document(source="web")], 1),
+        ([document(aggregateId="o-2"), document(source="web", code="ORDER_ON_HOLD")], 1),
+        ([document(source=None, retryable=True), document(source="web")], 1),
+        ([document(source=None), document(source="web")], 1),
+    ],
+)
+def test_the_outcome_of_an_id_is_the_one_of_this_api_or_the_only_one(found: list[Any], first: int) -> None:
+    shown = chosen("c", found)
+    assert {name: value for name, value in shown.items() if name != "others"} == found[first]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [document(), document(source="crm")],
+        [document(), document(aggregateId="o-2")],
+        [document(source="web"), document(source="web", aggregate="inventory")],
+    ],
+)
+def test_between_commands_of_the_same_right_to_an_id_nothing_is_guessed(found: list[Any]) -> None:
+    with pytest.raises(Problem) as problem:
+        chosen("c", found)
+    assert (problem.value.status, problem.value.code) == (409, "AMBIGUOUS_COMMAND_ID")
+    assert problem.value.details == {"outcomes": found}
