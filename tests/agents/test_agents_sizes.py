@@ -12,6 +12,9 @@ from agents.answering import Answering
 from agents.letter import failed, letter_of
 from agents.orders import OrderKind
 from domain.address import MAX_PART, Address
+from domain.inventory import Stock
+from domain.inventory.commands import FILL_LIMIT
+from domain.inventory.events import Balance
 from domain.message import MAX_ID, MAX_LINES, MAX_TEXT, MAX_VERSION, Command
 from domain.orders.commands import (
     CancelShipment,
@@ -34,7 +37,10 @@ from streams.messages import CommandMessage, Outcome
 from streams.settings import Settings
 from streams.topics import LARGEST_LETTER
 from streams.transactions import Write
+from tables.entries import Answer, Recent, remember
 from tables.orders import CODEC, OrderEntry
+from tables.stock import CODEC as STOCK_CODEC
+from tables.stock import StockEntry
 from tables.store import Changes, Entries
 
 KAFKA, MONGODB = 1_048_588, 16 << 20  # bytes: max.message.bytes by default, with a batch's header; a document
@@ -142,6 +148,18 @@ def test_all_that_is_written_of_the_largest_order_fits() -> None:
         assert clerk.largest[what] + OVERHEAD < KAFKA, what
     for what in ("orders", "commands"):
         assert clerk.largest[what] < MONGODB / 4, what
+
+
+def test_a_product_remembers_little_of_the_largest_decisions() -> None:
+    """Each turned away as many waiting lines as one decision does; a product has nothing else that grows."""
+    types = ("ProductDiscontinued", *["ReservationRejected"] * FILL_LIMIT)
+    recent: Recent = ()
+    for number in range(100):
+        answer = Answer(long(str(number)), "DiscontinueProduct", number * len(types), types)
+        recent = remember(recent, answer, Settings().recent_commands)
+    figures = dict.fromkeys(Balance.model_fields, 2**52)
+    stock = Stock(True, True, Balance(**figures), 2**52, 2**52, 2**52, 2**52)
+    assert len(STOCK_CODEC.encode(StockEntry(stock, 2**52, recent))) + OVERHEAD < KAFKA
 
 
 @pytest.mark.parametrize("value", [b"\x00", b'"', "\U0001d11e".encode(), b"\xff"])
