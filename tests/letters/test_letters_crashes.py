@@ -44,7 +44,7 @@ def test_a_huge_command_is_parked_and_retried_as_any_other(system: System, worke
     junk = "\u0001" * 600_000  # six bytes each in JSON
     with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
         send(system, "huge", {"type": "PlaceOrder", "data": ORDER})
-        send(system, "huge", {"type": "Hold", "id": "huge-1", "data": {"reason": "r", "junk": junk}})
+        send(system, "huge", {"type": "Hold", "id": "huge-1", "data": {"reason": "r"}, "junk": junk})
         send(system, "well", {"type": "PlaceOrder", "data": ORDER})
         wait_until(lambda: bool(events(system, "well")), 20, "the others to go on")
         wait_until(lambda: broken.ask("readyz")[1]["parked"] == {"order-commands": 1}, 20, "it to be parked")
