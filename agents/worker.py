@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams import traces
@@ -160,9 +161,14 @@ class ProcessingWorker:
     async def _try_again(self, tp: TP, pause: float) -> None:
         consumer, progress = self.app.consumer, self.app.consumer.progress
         await asyncio.sleep(pause)
-        if consumer.progress is progress:  # otherwise it was assigned since, and tried then
-            self.skips.wait_no_longer(tp)
+        if consumer.progress is not progress:
+            return  # it was assigned since, and tried then
+        self.skips.wait_no_longer(tp)
+        try:
             await consumer.go_on(tp)
+        except KafkaError as error:
+            log.warning("%s/%d cannot be read, trying again: %r", *tp, error)
+            self._trying[tp] = asyncio.create_task(self._try_again(tp, LONGEST_PAUSE_SECONDS))
 
     # --- how it begins
 

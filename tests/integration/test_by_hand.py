@@ -70,7 +70,7 @@ async def test_the_aggregates_id_may_be_in_the_data(system: System, api: Api) ->
         ({"type": "PlaceOrder", "data": placed("x", 10**30)}, "INVALID_ORDER"),
         ({"type": "PlaceOrder", "data": placed("nul\x00")}, "INVALID_ORDER"),
         ({"type": "PlaceOrder", "data": placed("x"), "time": "yesterday"}, "INVALID_MESSAGE"),
-        ({"type": "PlaceOrder", "data": placed("x"), "expectedversion": "1"}, "INVALID_MESSAGE"),
+        ({"type": "PlaceOrder", "data": placed("x"), "expectedversion": "one"}, "INVALID_MESSAGE"),
         ({"type": "PlaceOrder", "data": placed("x"), "id": "\n"}, "INVALID_MESSAGE"),
         ({"type": "Hold", "data": {"reason": "x" * 900_000}}, "INVALID_COMMAND"),
         ({"type": "CancelOrder", "data": {"orderId": "another"}}, "INVALID_MESSAGE"),
