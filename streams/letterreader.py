@@ -20,6 +20,7 @@ from .topics import DEAD_LETTERS
 log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 20.0  # the first time, 30 days are read
 RETRY_MS = 10  # between two looks who leads the partitions: a new consumer does not know
+FETCH_BYTES = 4 << 20  # of all partitions; a larger batch comes alone
 AT_ONCE = 100  # records taken of what was fetched: each may have megabytes
 NEAR = 200  # records read through instead of asking the broker for a place behind them
 
@@ -55,7 +56,6 @@ class LetterReader:
             tps = [TopicPartition(self._topic, partition) for partition, _ in places]
             known = [tp for tp in dict.fromkeys(tps) if tp in self._positions]
             begins, ends = await consumer.beginning_offsets(known), await consumer.end_offsets(known)
-            consumer.assign(known)
             said: list[T | None] = []
             for tp, (_, offset) in zip(tps, places, strict=True):
                 there = tp in ends and begins[tp] <= offset < ends[tp]
@@ -65,7 +65,10 @@ class LetterReader:
 
     async def _at(self, consumer: Any, tp: TopicPartition, offset: int) -> DeadLetter | None:
         """Return the letter at an offset that is on the topic; None when it is another's, or was never committed."""
-        if not 0 <= offset - await consumer.position(tp) < NEAR:
+        if consumer.assignment() != {tp}:  # one at a time: of all that are assigned, records are fetched ahead
+            consumer.assign([tp])
+            consumer.seek(tp, offset)
+        elif not 0 <= offset - await consumer.position(tp) < NEAR:
             consumer.seek(tp, offset)
         while await consumer.position(tp) <= offset:
             for record in (await consumer.getmany(tp, timeout_ms=100, max_records=1)).get(tp, ()):
@@ -82,6 +85,7 @@ class LetterReader:
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
+            fetch_max_bytes=FETCH_BYTES,
             retry_backoff_ms=RETRY_MS,
         )
         try:

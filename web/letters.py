@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -32,7 +32,7 @@ AGED_SECONDS = 1.0  # how old the letters may be that a command is looked up in
 LOOKUP_SECONDS = 2.0  # and how long that may take
 MOST_NAMED = 10  # unknown fields
 PAGE_LETTERS, PAGE_BYTES = 100, 1 << 20  # of one order or product that are shown at once
-READ_LETTERS = 20  # read between two looks at the page's size
+READ_LETTERS, READ_BYTES = 20, 16 << 20  # read between two looks at the page's size
 ITEM_BYTES = 4_096  # of a value, of headers and of a stack trace; what is larger is at `href`
 PLACE = re.compile(r"\d{1,9}-\d{1,18}", re.ASCII)  # a letter's id
 NO_CURSOR = "must be nextCursor of an earlier answer"
@@ -99,16 +99,28 @@ async def show_letters(request: web.Request) -> web.Response:
     summary, after = _parked(book, key), _numbers(request.query.get("cursor"), 1)
     queue = [each for each in book.letters(key) if not after or each.letter.offset > after[0]]
     items, size = list[dict[str, Any]](), 0
-    for start in range(0, min(len(queue), most), READ_LETTERS):
-        part = queue[start : min(start + READ_LETTERS, most)]
+    for part in _parts(queue[:most]):
         found = await reader.whole([(each.partition, each.offset) for each in part], by_reference)
         items += [_item(*each) for each in zip(part, found, strict=True)]
-        size += sum(len(orjson.dumps(item)) for item in items[start:])
+        size += sum(len(orjson.dumps(item)) for item in items[-len(part) :])
         if size > PAGE_BYTES:
             break
     more = len(items) < len(queue)
     cursor = str(queue[len(items) - 1].letter.offset) if more and items else None
     return answer({**summary, "items": items, "nextCursor": cursor})
+
+
+def _parts(queue: list[Entry]) -> Iterator[list[Entry]]:
+    """Yield letters as they are read together: each is in memory whole for a moment."""
+    part, size = list[Entry](), 0
+    for entry in queue:
+        part.append(entry)
+        size += entry.value_bytes or 0
+        if len(part) == READ_LETTERS or size > READ_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _item(entry: Entry, found: dict[str, Any] | None) -> dict[str, Any]:
