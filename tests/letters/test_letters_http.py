@@ -26,7 +26,8 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
             status, answer, _ = await api("POST", f"/orders/{key}/hold", {"reason": "r"}, **options)
             assert (status, answer["data"]["status"]) == (202, "pending")
         held = answer["data"]["commandId"]
-        produce(system.settings, "order-commands", "http-b", {"type": "Release", "data": {}})
+        large = b'{"type": "Release", "data": {}}' + b" " * 10_000
+        produce(system.settings, "order-commands", "http-b", large)
         shown = await parked(api, "http-b", 2)
         assert [(item["commandType"], item["code"]) for item in shown["items"]] == [
             ("Hold", "PROCESSING_FAILED"),
@@ -34,6 +35,9 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         ]
         assert "Traceback" in shown["items"][0]["traceback"]
         assert held in shown["items"][0]["value"]
+        assert "value" not in shown["items"][1]
+        assert shown["items"][1]["valuePreview"].startswith('{"type": "Release"')
+        assert shown["items"][1]["valueBytes"] == len(large)
         page = (await api("GET", "/letters/order/http-b?limit=1"))[1]["data"]
         assert [item["commandId"] for item in page["items"]] == [held]
         rest = (await api("GET", f"/letters/order/http-b?limit=1&cursor={page['nextCursor']}"))[1]["data"]

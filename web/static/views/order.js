@@ -119,7 +119,8 @@ function details({ data, commandType }) {
 async function raw({ topic, message, time }, key) {
   const [found, { kafdrop }] = await Promise.all([get(`/messages/${topic}/${id(message)}?key=${id(key)}&time=${id(time)}`), get("/pipeline")]);
   const link = kafdrop && `${kafdrop.replace(/\/$/, "")}/topic/${id(found.topic)}/messages?partition=${found.partition}&offset=${found.offset}&count=1&keyFormat=DEFAULT&format=DEFAULT`;
-  const facts = [["topic", found.topic], ["partition", found.partition], ["offset", found.offset], ["key", found.key], ["got by Kafka", when(new Date(found.timestamp).toISOString())]];
+  const facts = [["topic", found.topic], ["partition", found.partition], ["offset", found.offset], ["key", found.key], ["got by Kafka", when(new Date(found.timestamp).toISOString())],
+    ...found.headers.filter(({ name }) => name.startsWith("ce_")).map(({ name, value, valueBase64 }) => [name, value ?? valueBase64 ?? ""])]; // CloudEvents' binary mode
   let value = found.value ?? found.valueBase64;
   try { value = JSON.stringify(JSON.parse(value), null, 2); } catch { /* shown as it is: it is no JSON */ }
   show("Message", [h("dl.facts", {}, facts.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd.mono", {}, text)))), h("pre", { tabindex: "0" }, value), link && h("p", {}, h("a", { href: link, rel: "noreferrer" }, "Open in Kafdrop"))], true);
