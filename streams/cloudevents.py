@@ -171,9 +171,6 @@ def _attributes(headers: Headers) -> tuple[dict[str, Any], str | None]:
             if attribute in ("data", "data_base64"):
                 raise refused(f"{attribute} is no attribute; data is the value, not a header", found)
             found[attribute] = _text(name, raw, found)
-    version = found.get("expectedversion")
-    if version is not None and version.isascii() and version.isdigit() and len(version) < 19:
-        found["expectedversion"] = int(version)
     return found, content_type
 
 

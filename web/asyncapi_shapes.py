@@ -42,14 +42,14 @@ def binary_headers(name: str) -> Schema:
     """Return the schema of a command's headers in CloudEvents' binary mode, in which its value is the data alone."""
     attributes = envelope(name, {})["properties"]
     del attributes["data"]
-    count = {"type": "string", "pattern": "^[0-9]+$", "description": attributes["expectedversion"]["description"]}
+    expected = {**TEXT, "description": attributes["expectedversion"]["description"]}
     return {
         "type": "object",
         "description": "In binary mode, when the value is the data alone; in structured mode only content-type.",
         "properties": {
             "content-type": {"enum": ["application/cloudevents+json", "application/json"]},
             **{f"ce_{attribute}": schema for attribute, schema in attributes.items()},
-            "ce_expectedversion": count,
+            "ce_expectedversion": expected,
         },
     }
 

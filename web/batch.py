@@ -37,7 +37,8 @@ async def send_commands(request: web.Request) -> web.Response:
     """Make every valid command durable; answer an id for each, or the reason it was refused. Nothing is waited for."""
     require_type(request, TYPES)
     body = await body_of(request)
-    if any(name.lower().startswith("ce-") for name in request.headers):
+    attributes = [(name.lower(), value) for name, value in request.headers.items() if name.lower().startswith("ce-")]
+    if attributes:
         envelopes, single = [_binary(body, request)], True
     else:
         envelopes, single = _envelopes(body, request.content_type in LINES)
@@ -51,7 +52,10 @@ async def send_commands(request: web.Request) -> web.Response:
         read = [_read(envelope, ids(number), request, expected) for number, envelope in enumerate(envelopes)]
         return Executed(await _sent(services, [await _sendable(services, each) for each in read], single, tries))
 
-    return await keyed(request, body, None, execute)
+    sent = (
+        b"%b\n%b" % (ascii(sorted(attributes)).encode(), body) if attributes else body
+    )  # another type, another request
+    return await keyed(request, sent, None, execute)
 
 
 async def _sent(

@@ -56,6 +56,13 @@ async def test_a_command_in_binary_mode(api: Api, unique: Unique) -> None:
     status, answer, _ = await api("POST", "/commands", {"quantity": 3}, headers=headers)
     assert (status, answer["data"]["id"], answer["data"]["aggregateId"]) == (202, command, product)
     assert (await outcome(api, command))["result"]["availableQuantity"] == 3
+    key = {"Idempotency-Key": unique("key")}
+    del headers["ce-id"]
+    _, first, _ = await api("POST", "/commands", {"quantity": 4}, headers=headers | key)
+    _, again, _ = await api("POST", "/commands", {"quantity": 4}, headers=headers | key)
+    assert first["data"]["id"] == again["data"]["id"]
+    _, other, _ = await api("POST", "/commands", {"quantity": 4}, headers=headers | key | {"ce-type": "ReceiveStock"})
+    assert other["error"] == "IDEMPOTENCY_KEY_REUSED"
     status, answer, _ = await api("POST", "/commands", stock(product), headers=headers | {"ce-type": "AdjustStock"})
     assert (status, answer["error"]) == (400, "INVALID_MESSAGE")
     assert "'AdjustStock'" in answer["message"]
