@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -55,8 +56,9 @@ def messages(settings: Settings, topic: str, holds: Callable[[Any], bool] = bool
             message = orjson.loads(record.value())
         except orjson.JSONDecodeError:
             continue
-        if holds(message):
-            found.append(message)
+        with suppress(KeyError, TypeError, AttributeError):  # of another shape: other tests send what they like
+            if holds(message):
+                found.append(message)
     return found
 
 
