@@ -176,9 +176,9 @@ class DeadLetters:
         changes: Changes[Any] = Changes(Entries(codec, {}))
         queues = [self.book.letters(key) for key in self.book.keys if key[0] == aggregate]
         wanted = [each for queue in queues for each in queue if each.letter.partition == partition]
-        letters = {(each.aggregate_id, each.command_id): each for each in read_whole(self.settings, wanted)}
+        letters = {each.offset: each for each in read_whole(self.settings, wanted)}
         for each in wanted:
-            if (letter := letters.get((each.letter.aggregate_id, each.letter.command_id))) is not None:
+            if (letter := letters.get(each.letter.offset)) is not None:
                 Letters(changes, letter.aggregate_id or "").append(_parked(letter))
         return {key: value for key, value in changes.encode() if value is not None}
 

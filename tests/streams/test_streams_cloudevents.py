@@ -26,7 +26,15 @@ ATTRIBUTES = {
 }
 DATA = {"quantity": 5}
 SENT = CommandMessage(
-    "c-1", "boots", SetStock(quantity=5), "2026-11-23T10:00:00.000Z", "/erp/é", "flow-1", "cause-1", 3
+    "c-1",
+    "boots",
+    SetStock(quantity=5),
+    "2026-11-23T10:00:00.000Z",
+    "/erp/é",
+    "flow-1",
+    "cause-1",
+    3,
+    "2025-11-13T02:13:20.123Z",
 )
 STRUCTURED: Headers = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 
