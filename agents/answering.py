@@ -183,7 +183,7 @@ class Answering:
             aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
             status="rejected",
             time=instant_of(at.timestamp),
-            correlation_id=str(envelope.get("correlationid") or command_id)[:MAX_ID],
+            correlation_id=given_text(envelope, "correlationid") or command_id,
             code=bad.code,
             message=bad.message,
             details=bad.details,
@@ -205,5 +205,10 @@ def given_id(envelope: Mapping[str, Any], at: At) -> str:
 
 def given_type(envelope: Mapping[str, Any]) -> str | None:
     """Return the type a message came with; None when it has none, or one that is no text."""
-    given = envelope.get("type")
+    return given_text(envelope, "type")
+
+
+def given_text(envelope: Mapping[str, Any], name: str) -> str | None:
+    """Return the beginning of an attribute; None where it is no text, which may be nested deeper than `str` goes."""
+    given = envelope.get(name)
     return given[:MAX_ID] if isinstance(given, str) and given else None

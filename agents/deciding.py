@@ -103,6 +103,9 @@ class Deciding:
             else:
                 self._refuse(record, at, bad, decided, refusal)
             return
+        except RecursionError:  # JSON may be nested 1,024 deep, which Python cannot show
+            self._refuse(record, at, BadMessage("INVALID_MESSAGE", "the message is nested too deep"), decided)
+            return
         except Exception as bug:  # ours: the message may be as good as any
             self._park_unread(record, at, bug, changes, decided)
             return

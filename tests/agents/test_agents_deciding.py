@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -474,3 +474,24 @@ def test_a_record_may_be_stamped_with_any_time(desk: Desk, timestamp: int) -> No
         fields[3] = timestamp
         (outcome,) = messages(desk.decide(ConsumerRecord(*fields)), "command-outcomes")
         assert outcome["time"] == "1970-01-01T00:00:00.000Z" if timestamp == 0 else before <= outcome["time"] <= now()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["type", "id", "source", "subject", "time", "correlationid", "causationid", "specversion", "expectedversion",
+     "datacontenttype", "dataschema", "data", "data_base64", "extension"],
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["by hand", "binary"])
+def test_an_attribute_nested_deeper_than_python_shows_is_refused(desk: Desk, name: str, how: str) -> None:
+    attributes = {"type": b'"ReceiveStock"', "data": b'{"quantity":1}'} | {name: b"[" * 1_000 + b"]" * 1_000}
+    if name == "data_base64":
+        del attributes["data"]
+    value = b"{" + b",".join(b'"%b":%b' % (each.encode(), said) for each, said in attributes.items()) + b"}"
+    record = desk.record(value)
+    if how == "binary":
+        record = replace(record, headers=(("ce_id", b"mine"),))
+    decided = desk.decide(record)
+    (outcome,) = messages(decided, "command-outcomes")
+    assert outcome["data"]["status"] == "rejected"
+    assert len(written(decided, "dead-letters")) == 1
+    assert desk.tell("ReceiveStock", {"quantity": 1})["data"]["status"] == "accepted"  # nothing is parked
