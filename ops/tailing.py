@@ -9,11 +9,11 @@ import typer
 
 from ops import records
 from streams.cloudevents import glimpse
-from streams.messages import instant_of
 from streams.settings import Settings
 from streams.unreadable import Unreadable
 
 BUSY_SECONDS = 0.05  # a look at one of several topics
+DEEP = 250  # brackets that a message must have before it can be nested too deep to write
 
 
 class Wanted(NamedTuple):
@@ -78,7 +78,7 @@ def _between(
 ) -> Iterator[Message]:
     with records.Log(settings, topic, starts) as log:
         for batch in log.upto(ends):
-            yield from _of(batch, wanted)
+            yield from shown(batch, wanted)
 
 
 def _coming(settings: Settings, wanted: Wanted, ends: dict[str, dict[int, int]]) -> Iterator[Message]:
@@ -87,10 +87,11 @@ def _coming(settings: Settings, wanted: Wanted, ends: dict[str, dict[int, int]])
         seconds = records.POLL_SECONDS if len(logs) == 1 else BUSY_SECONDS
         while True:
             for log in logs:
-                yield from _of(log.batch(seconds=seconds), wanted)
+                yield from shown(log.batch(seconds=seconds), wanted)
 
 
-def _of(batch: list[Any], wanted: Wanted) -> Iterator[Message]:
+def shown(batch: list[Any], wanted: Wanted) -> Iterator[Message]:
+    """Return those records of a batch that are wanted, read as far as they can be."""
     return (message for record in batch if wanted.takes(message := _message(record)))
 
 
@@ -99,9 +100,21 @@ def _message(record: Any) -> Message:
     read: Any = glimpse(value, record.headers)
     if "type" not in read:  # no CloudEvent: as it is
         read = str(record) if isinstance(record, Unreadable) else _json(value)
+    if not _can_be_written(read, value):
+        read = (value or b"").decode(errors="replace")
     name = None if key is None else key.decode(errors="replace")
     time = instant_of(record.timestamp / 1000)
     return Message(record.topic, record.partition, record.offset, time, name, read)
+
+
+def _can_be_written(read: Any, value: bytes | None) -> bool:
+    """Return whether a message can be shown as JSON: orjson reads what is nested 1,024 deep, and writes 254."""
+    if value is None or value.count(b"[") + value.count(b"{") < DEEP:
+        return True
+    try:
+        return bool(orjson.dumps(read))
+    except orjson.JSONEncodeError:
+        return False
 
 
 def _json(value: bytes | None) -> Any:

@@ -83,6 +83,8 @@ def glimpse(value: bytes | None, headers: Headers | None = ()) -> dict[str, Any]
         return by_headers(value, headers or ())
     except BadMessage as bad:
         return dict(bad.envelope)
+    except RecursionError:  # nested deeper than Python shows
+        return {}
 
 
 def json_object(value: bytes | None) -> dict[str, Any]:

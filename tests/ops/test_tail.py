@@ -5,11 +5,13 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 from uuid import uuid4
 
+import pytest
 from system import FULFILLMENT, Api, System, eventually
 
-from ops.tailing import Message, Wanted, as_json, as_text, messages
+from ops.tailing import Message, Wanted, as_json, as_text, messages, shown
 
 
 def there(system: System, wanted: Wanted, last: int = 0) -> list[Message]:
@@ -82,3 +84,14 @@ def test_the_status_is_shown_again_and_again(system: System) -> None:
         assert process.wait(60) == 0
     assert all({"ready", "processes", "lag"} <= look.keys() for look in looks)
     assert looks[-1]["ready"]
+
+
+@pytest.mark.parametrize("depth", [300, 1_000, 2_000])
+def test_a_message_nested_too_deep_to_write_is_shown_as_text(depth: int) -> None:
+    value = b'{"type":"Hold","source":' + b"[" * depth + b"]" * depth + b"}"
+    record = SimpleNamespace(topic="order-commands", partition=0, offset=7, key=b"o-1", timestamp=0, value=value)
+    for headers in ([], [("ce_source", b"x")]):
+        record.headers = headers
+        (message,) = shown([record], Wanted(("order-commands",), frozenset(), None))
+        assert "[[[[" in as_json(message)
+        assert "[[[[" in as_text(message)

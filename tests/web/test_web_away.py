@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from raw import exchange, parsed
 
 from ops.api import create_app
 from streams.settings import Settings
+from web import requests
 
 NOWHERE = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}
 
@@ -92,3 +94,12 @@ async def test_a_fault_of_ours_shows_no_trace(away: TestClient[Any, Any], caplog
     assert "secret of the house" not in str(body)
     assert "secret of the house" in caplog.text
     assert answer.headers["Correlation-Id"] in caplog.text
+
+
+async def test_a_body_that_does_not_arrive_is_408(away: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
+    server = away.server
+    assert isinstance(server, TestServer)
+    head = b"POST /api/v1/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    status, headers, answer = parsed(await exchange(server.host, server.port or 0, head))
+    assert (status, answer["error"], headers["connection"]) == (408, "REQUEST_TIMEOUT", "close")

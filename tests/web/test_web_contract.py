@@ -1,12 +1,23 @@
-"""Schemathesis against the running API: no fault, and no answer the OpenAPI document does not describe."""
+"""The running API against its OpenAPI document: no fault, and no answer that the document does not describe.
+
+Schemathesis makes up requests; ids that cannot exist are asked for on every path, because it hardly ever gets there.
+"""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from jsonschema import Draft202012Validator
+from system import Api
 
 from streams.settings import Settings
+from web.codes import codes
+from web.openapi import document
 
 SECONDS = 900  # on a machine with much else to do; it takes half a minute
 # Not asked: that what is well formed is accepted (the rules may refuse it), and that what is not is refused (parameters
@@ -36,3 +47,46 @@ def test_no_request_meets_a_fault_or_an_answer_nobody_described(
     )
     assert done.returncode == 0, f"{done.stdout[-8_000:]}\n{done.stderr}"
     assert re.search(r"[1-9]\d\d+ generated, \d+ passed", done.stdout), done.stdout
+
+
+DOCUMENT = document()
+CREATE = {"PUT /inventory/{productId}", "POST /inventory/{productId}/receive"}  # a product, by the first of these
+WITH_IDS = [
+    (path.removeprefix("/api/v1"), method.upper())
+    for path, operations in DOCUMENT["paths"].items()
+    for method in operations
+    if "{" in path and path.startswith("/api/v1")
+]
+
+
+@pytest.mark.parametrize(("path", "method"), WITH_IDS, ids=lambda each: str(each))
+async def test_what_does_not_exist_is_a_404_that_is_described(api: Api, path: str, method: str) -> None:
+    operation = DOCUMENT["paths"]["/api/v1" + path][method.lower()]
+    named = {"aggregate": "order", "topic": "order-events"}
+    address = re.sub(r"{(\w+)}", lambda found: named.get(found[1], f"none-{uuid4()}"), path)
+    status, answer, _ = await api(method, address, _body_of(operation))
+    described = {int(each) for each in operation["responses"]}
+    assert status in described, (status, answer)
+    empty = answer["success"] and answer["data"] == []
+    assert status == (operation_status(operation) if f"{method} {path}" in CREATE or empty else 404), answer
+    if status == 404:
+        assert answer["error"] in codes()[404]
+        assert answer["error"].endswith("_NOT_FOUND")
+    schema = _schema_of(operation["responses"][str(status)])
+    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer)
+
+
+def operation_status(operation: Any) -> int:
+    return min(int(each) for each in operation["responses"])
+
+
+def _body_of(operation: Any) -> Any:
+    if (body := operation.get("requestBody")) is None:
+        return None
+    return body["content"]["application/json"].get("example", {})
+
+
+def _schema_of(response: Any) -> dict[str, Any]:
+    if reference := response.get("$ref"):
+        response = DOCUMENT["components"]["responses"][reference.rpartition("/")[2]]
+    return dict(response["content"]["application/json"]["schema"])
