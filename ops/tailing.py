@@ -9,6 +9,7 @@ import typer
 
 from ops import records
 from streams.cloudevents import glimpse
+from streams.messages import instant_of
 from streams.settings import Settings
 from streams.unreadable import Unreadable
 

@@ -64,7 +64,7 @@ def decode_command(
         _key(at.key, data, id_field, envelope),
         orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
         received if envelope.get("time") is None else _time(envelope),
-        source_of(envelope),
+        _source(envelope),
         identifier if correlation == identifier else _identifier(correlation, envelope) or identifier,
         _identifier(envelope.get("causationid"), envelope),
         None if (version := envelope.get("expectedversion")) is None else _version(version, envelope),
@@ -77,9 +77,16 @@ def aggregate_of(command: Command) -> Aggregate:
     return "order" if type(command).__name__ in ORDER_COMMANDS else "inventory"
 
 
+def _source(envelope: Mapping[str, Any]) -> str:
+    if isinstance(envelope.get("source", ""), str | None):
+        return source_of(envelope)
+    raise BadMessage("INVALID_MESSAGE", "source must be a string", envelope, source="must be a string")
+
+
 def source_of(envelope: Mapping[str, Any]) -> str:
     """Return the source of a command: with its id, its identity. Commands without one share a source."""
-    return str(envelope.get("source") or "kafka")[:MAX_ID]
+    given = envelope.get("source")
+    return given[:MAX_ID] if isinstance(given, str) and given else "kafka"
 
 
 def _no_data(model: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:

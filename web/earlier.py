@@ -9,18 +9,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 from domain.frozen import replace
 from projections.commands import document_ids, outcome_of
 from streams.codec import aggregate_of
 from streams.expected import EXISTS
-from streams.messages import CommandMessage, Outcome, derived_id
+from streams.letters import LETTER_COMMANDS
+from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
 from streams.topics import COMMAND_OUTCOMES
 
 from .consistency import until
 from .errors import Problem
 from .services import Services
 
+AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 TOGETHER = 100  # attempts looked up at once: some ten seconds of a client's waiting
 MOST_ATTEMPTS = 100_000  # of a request: a client that repeats it for hours
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds, between two looks into the read model
@@ -105,10 +108,11 @@ async def awaited(services: Services, message: CommandMessage, deadline: float) 
 
 async def _known(services: Services, attempts: Sequence[CommandMessage]) -> dict[str, Outcome]:
     """Return id → outcome of those of `attempts` that have one; the last one counts."""
-    aggregate = aggregate_of(attempts[0].command)
-    ids = [each for attempt in attempts for each in document_ids(attempt, aggregate)]
+    first = attempts[0]
+    aggregates: tuple[Aggregate, ...] = AGGREGATES if first.type in LETTER_COMMANDS else (aggregate_of(first.command),)
+    ids = [each for attempt in attempts for kind in aggregates for each in document_ids(attempt, kind)]
     found = map(outcome_of, await services.queries.find_many("commands", ids))
-    ours = [one for one in found if (one.aggregate, one.aggregate_id) == (aggregate, attempts[0].key)]
+    ours = [one for one in found if one.aggregate in aggregates and one.aggregate_id == first.key]
     return {one.command_id: one for one in sorted(ours, key=lambda one: not one.retryable)}
 
 

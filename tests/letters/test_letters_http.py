@@ -61,7 +61,9 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         assert (again[:2], again[2]["Idempotency-Replayed"]) == ((200, answer), "true")  # and not the next one, too
         status, answer, _ = await api("POST", "/letters/order/http-b/retry")
         assert (status, answer["data"]["retried"], answer["data"]["left"]) == (200, 1, 0)
-        status, answer, _ = await api("POST", "/letters/order/http-a/retry")
+        key = {"Idempotency-Key": "retry-http-a"}
+        assert (await api("POST", "/letters/order/http-a/retry", headers=key | {"Prefer": "respond-async"}))[0] == 202
+        status, answer, _ = await api("POST", "/letters/order/http-a/retry", headers=key)  # its outcome, after the 202
         assert (answer["data"]["retried"], answer["data"]["left"]) == (0, 1)
         assert answer["data"]["failed"]["message"] == "Injected: a fault was asked for: Hold"
         discarded = (await api("GET", "/letters?kind=discarded"))[1]["data"]
