@@ -87,4 +87,5 @@ def check_version(request: web.Request, version: int) -> bool:
 
 def condition_of(headers: CIMultiDictProxy[str]) -> str:
     """Return the preconditions of a request, to compare it with another one."""
-    return "\n".join(f"{name}: {each}" for name in CONDITIONS for each in headers.getall(name, []))
+    said = "\n".join(f"{name}: {each}" for name in CONDITIONS for each in headers.getall(name, []))
+    return said.encode(errors="backslashreplace").decode()  # a header may be no UTF-8, and MongoDB keeps nothing else

@@ -3,9 +3,11 @@
 Problem                        status, code, message, details, errors (by field), headers
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
@@ -17,7 +19,7 @@ from streams.messages import Outcome
 from streams.strict import field_errors
 from streams.webserver import NOT_UNDERSTOOD
 
-from .answers import json_response
+from .answers import json_response, raw_response
 
 RETRY_AFTER = {"Retry-After": "2"}  # seconds
 CONFLICTS = frozenset({
@@ -56,7 +58,11 @@ class Problem(Exception):
         body["details"] = self.details
         if self.errors is not None:
             body["errors"] = self.errors
-        return json_response(body, self.status, self.headers)
+        try:
+            return json_response(body, self.status, self.headers)
+        except orjson.JSONEncodeError:  # it quotes a header that is no UTF-8
+            text = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+            return raw_response(text, self.status, self.headers)
 
 
 def status_of(code: str) -> int:

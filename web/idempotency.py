@@ -100,7 +100,8 @@ async def _executed(execute: Execute, claim: Claim, tries: Tries) -> Executed:
 
 def _address(request: web.Request) -> str:
     """Return path and query; the order of the parameters means nothing."""
-    return str(request.rel_url.with_query(sorted(request.query.items()))) if request.query else request.path_qs
+    address = request.rel_url.with_query(sorted(request.query.items())) if request.query else request.rel_url
+    return str(address).encode(errors="backslashreplace").decode()
 
 
 def _replayed(request: web.Request, wanted: Claim, claim: Claim) -> web.Response:

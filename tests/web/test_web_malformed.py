@@ -6,6 +6,7 @@ import gzip
 import re
 import zlib
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import psutil
@@ -57,6 +58,7 @@ NO_HTTP = {
     "brotli": (post(b"{}", "Content-Encoding: br"), 415),
     "zstd": (post(b"{}", "Content-Encoding: zstd"), 415),
 }
+HOLD = "/api/v1/orders/a/hold"
 BODIES = {
     "no gzip": (post(b"{}", "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
     "gzip and more": (post(gzip.compress(b"{}") + b"xx", "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
@@ -75,6 +77,11 @@ BODIES = {
     "a lone surrogate": (post(b'{"customerId":"\\ud800"}'), 400, "NOT_JSON"),
     "brackets 2,000 deep": (post(b"[" * 2_000 + b"]" * 2_000, path="/api/v1/commands"), 400, "NOT_JSON"),
     "brackets 300 deep": (post(b'{"a":' * 300 + b"1" + b"}" * 300, path="/api/v1/commands"), 400, "UNKNOWN_TYPE"),
+    "a type of bytes": (post(b"{}", "Content-Type: text/\xff"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    "a coding of bytes": (post(b"{}", "Content-Encoding: \xff"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    "a tag of bytes": (
+        post(b"", 'If-Match: "\xff"', f"Idempotency-Key: {uuid4()}", path=HOLD), 400, "VALIDATION_FAILED"),
+    "a query of bytes": (post(b"", f"Idempotency-Key: {uuid4()}", path=f"{HOLD}?\xff=\xff"), 400, "BAD_REQUEST"),
     "multipart": (post(b"--x--", "Content-Type: multipart/form-data; boundary=x"), 415, "UNSUPPORTED_MEDIA_TYPE"),
 }  # fmt: skip
 CURSOR = base64.urlsafe_b64encode(b'["-createdAt",18446744073709551615,"a"]').rstrip(b"=")
