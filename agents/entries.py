@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from streams.app import RoleApp
+from streams.webserver import refusal
 from tables.store import Entries
 
 CHUNK = 500  # entries written before others get their turn
@@ -20,9 +21,9 @@ def entries_page(app: RoleApp) -> None:
     @app.page("/entries")
     async def entries(self: Any, request: Any) -> Any:
         if not authorized(app, request):
-            return self.json({"error": "UNAUTHORIZED"}, status=401)
+            return refusal(401)
         owned, asked = _owned(app), request.query.get("partition", "")
-        if not asked.isdecimal() or int(asked) not in owned:
+        if not (asked.isascii() and asked.isdecimal()) or len(asked) > 9 or int(asked) not in owned:
             return self.json({"partitions": sorted(owned)}, status=404)
         return await _stream(request, owned[int(asked)])
 

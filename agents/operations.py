@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streams import disk
 from streams.app import RoleApp
 from streams.metrics import tell_open
+from streams.webserver import refusal
 
 from .entries import authorized, entries_page
 from .metrics import letters, update
@@ -50,7 +51,7 @@ def guarded(app: RoleApp, page: Page) -> Page:
     @wraps(page)
     async def answer(self: Any, request: Any) -> Any:
         if not authorized(app, request):
-            return self.json({"error": "UNAUTHORIZED"}, status=401)
+            return refusal(401)
         return await page(self, request)
 
     return answer

@@ -21,6 +21,7 @@ from .metrics import MALFORMED
 URL_BYTES, HEADER_BYTES = 8_190, 8_192  # at most; they differ, so that an error says which of the two was too long
 NOT_UNDERSTOOD = {  # status → code and sentence
     400: ("BAD_REQUEST", "the request is not valid HTTP"),
+    401: ("UNAUTHORIZED", "send Authorization: Bearer <token>"),
     404: ("NOT_FOUND", "there is nothing at this path"),
     405: ("METHOD_NOT_ALLOWED", "this path takes other methods"),
     414: ("URI_TOO_LONG", f"the address is longer than {URL_BYTES} bytes"),
