@@ -25,6 +25,7 @@ async def reasons(app: RoleApp) -> list[str]:
     """Return why the worker is not ready; an empty list when it is."""
     consumer = app.consumer
     found = [*consumer.progress.stopped.values(), *app.open_transactions.sentences]
+    found += [f"Kafka cannot read {tp.topic}/{tp.partition}, {error}: see its log" for tp, error in _refused(consumer)]
     if app.waiting_for:
         found.append(app.waiting_for)
     elif not await consumer.answered():
@@ -34,6 +35,11 @@ async def reasons(app: RoleApp) -> list[str]:
     if found and (full := disk.full(app.settings.data)):  # why what it waits for is away
         found.append(full)
     return found
+
+
+def _refused(consumer: Any) -> list[tuple[TP, str]]:
+    """Return the partitions of ours that the broker cannot read, and its error."""
+    return [(tp, error) for tp, error in sorted(dict(consumer.refused).items()) if tp in consumer.progress.handed]
 
 
 async def known_lag(app: RoleApp) -> Mapping[TP, int]:

@@ -203,9 +203,18 @@ class ProcessingWorker:
         offsets = await committed_offsets(self.settings, self.group, inputs, self.app.say_waiting)
         fault("offsets-read")
         changelog = self.table.changelog_topic.get_topic_name()
-        restored = await restore(self.settings, changelog, {tp.partition for tp in inputs}, self.table.codec)
+        lost: dict[int, str] = {}
+        restored = await restore(self.settings, changelog, {tp.partition for tp in inputs}, self.table.codec, lost)
         fault("restored")
-        for tp in inputs:
+        self.app.withheld = {
+            tp: f"{tp.topic}/{tp.partition} is blocked, its table is lost: {lost[tp.partition]}; stop the workers and "
+            "rebuild it with `fulfillment replay tables --rebuild`"
+            for tp in inputs
+            if tp.partition in lost
+        }
+        for reason in self.app.withheld.values():
+            log.error("%s", reason)
+        for tp in inputs - self.app.withheld.keys():
             self._refuse_another_topic(tp, restored[tp.partition])
             self._refuse_lost_table(tp, offsets[tp], restored[tp.partition])
         self.table.data.replace(restored)

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from pymongo.errors import PyMongoError
 
 from ops import groups
+from ops.changelogs import restored
 from ops.errors import Unavailable, mongo_trouble
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
@@ -33,7 +34,6 @@ from streams.topics import (
 )
 from tables import orders, positions, stock
 from tables.entries import Adapted, Position, position_key
-from tables.restore import restore
 
 ASK_SECONDS = 20.0
 PROJECTOR: Role = "projector"
@@ -94,7 +94,7 @@ async def _adopt_all(settings: Settings) -> list[str]:
 async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
     """Return the partitions of each input that were read when it was another topic."""
     changelog, numbers = settings.named(reader.changelog.name), range(settings.partitions)
-    tables = await restore(settings, changelog, numbers, reader.codec)
+    tables = await restored(settings, changelog, numbers, reader.codec)
     found: dict[Topic, Found] = {}
     for topic in reader.inputs:
         name = settings.named(topic.name)

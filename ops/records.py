@@ -16,9 +16,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as Asked
 
 from ops.errors import Unavailable
-from streams.codec import decode_event
 from streams.library_patches import AIOKafkaConsumer
-from streams.messages import EventMessage
 from streams.settings import Settings
 
 T = TypeVar("T")
@@ -70,16 +68,21 @@ def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
     try:
         with kafka(settings):
             partitions = [Asked(settings.named(topic), number) for number in range(settings.partitions)]
-            return {tp.partition: consumer.get_watermark_offsets(tp, timeout=ASK_SECONDS) for tp in partitions}
+            return {tp.partition: _watermarks(consumer, tp) for tp in partitions}
     finally:
         consumer.close()
 
 
-def event_of(record: Record) -> EventMessage | None:
-    """Return the event in a record; None of what is no event: the audit names it, and the projector stops at it."""
-    with suppress(Exception):  # whatever is wrong with it
-        return decode_event(record.value or b"")
-    return None
+def _watermarks(consumer: Consumer, at: Asked) -> tuple[int, int]:
+    until = time.monotonic() + ASK_SECONDS
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(at, timeout=ASK_SECONDS)
+            return low, high
+        except KafkaException as error:  # a new topic's leader has just been elected
+            if error.args[0].code() != Code.NOT_LEADER_FOR_PARTITION or time.monotonic() > until:
+                raise
+        time.sleep(RETRY_MS / 1000)
 
 
 class Log:

@@ -52,7 +52,8 @@ class Status(NamedTuple):
         """Return what `fulfillment status --json` promises."""
         rows = [
             {"name": p.name, "role": p.role, "pid": p.pid, "state": condition, "port": p.port}
-            for p, condition, *_ in self.processes
+            | ({"reason": reason} if reason else {})
+            for p, condition, reason, *_ in self.processes
         ]
         found: dict[str, Any] = {"ready": self.ready, "processes": rows, "lag": self.lag}
         if held := self.open_transactions:

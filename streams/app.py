@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 import faust
@@ -73,6 +74,7 @@ class RoleApp(faust.App):
     input_topics: tuple[Topic, ...] = ()
     turns: Turns  # that its fetches take
     waiting_for: str | None = None  # what is away, said on /readyz
+    withheld: Mapping[TP, str] = MappingProxyType({})  # partitions that were prepared, and yet are not read, and why
     telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
     open_transactions: TransactionWatch  # that hold back what it reads
 

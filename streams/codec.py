@@ -1,6 +1,7 @@
 """Bytes to models: what a message must look like, and how older events are read."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,6 +233,13 @@ class Envelope:
 def decode_event(value: bytes) -> EventMessage:
     """Return the event in a Kafka value of ours; `BadMessage` when it is of a newer version or another's."""
     return _message(*_opened(value))
+
+
+def event_in(value: bytes | None) -> EventMessage | None:
+    """Return the event in a Kafka value; None of what is no event: the projector stops at it."""
+    with suppress(Exception):  # whatever is wrong with it
+        return decode_event(value or b"")
+    return None
 
 
 def open_envelope(value: bytes) -> Envelope:

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from aiokafka.protocol.fetch import FetchRequest
+from faust.types import TP
 
 from .library_patches import AIOKafkaConsumer
 from .settings import Role, Settings
@@ -24,6 +25,8 @@ FORGET_SECONDS = 0.5  # what came before counts less and less
 # then waits until it is answered: 1.5 s, where nothing else comes. Its default of 0.1 s is shorter than a transaction
 # under load; what a stopped partition has buffered keeps the others waiting once for as long.
 UNTAKEN_SECONDS = 1.0
+# The broker's errors that asking again hardly helps against. aiokafka logs them, and asks again at once.
+REFUSED = {-1: "UNKNOWN_SERVER_ERROR", 2: "CORRUPT_MESSAGE", 56: "KAFKA_STORAGE_ERROR"}
 FETCHES = "fetches"  # what aiokafka's client calls the connection
 
 
@@ -75,8 +78,8 @@ class Fetches:
     know whether Kafka answers, waited for as long as a fetch does: up to 1.5 s.
     """
 
-    def __init__(self, client: Any, turns: Turns) -> None:
-        self._client, self._turns = client, turns
+    def __init__(self, client: Any, turns: Turns, refused: dict[TP, str]) -> None:
+        self._client, self._turns, self._refused = client, turns, refused
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -87,11 +90,23 @@ class Fetches:
             return await self._client.send(node_id, request, **options)
         answer = await self._client.send(node_id, request, **options, group=FETCHES)
         self._turns.came(sum(len(records or b"") for _, partitions in answer.topics for *_, records in partitions))
+        self._note_refused(answer)
         return answer
 
+    def _note_refused(self, answer: Any) -> None:
+        for topic, partitions in answer.topics:
+            for number, code, *_ in partitions:
+                if code in REFUSED:
+                    self._refused[TP(topic, number)] = REFUSED[code]
+                elif self._refused:
+                    self._refused.pop(TP(topic, number), None)
 
-def pace_fetches(consumer: AIOKafkaConsumer, turns: Turns) -> None:
-    """Make a started consumer's fetch requests take turns, on a connection of their own."""
+
+def pace_fetches(consumer: AIOKafkaConsumer, turns: Turns, refused: dict[TP, str] | None = None) -> None:
+    """Make a started consumer's fetch requests take turns, on a connection of their own.
+
+    `refused`: is told of partitions that the broker cannot read, and its error.
+    """
     fetcher = consumer._fetcher
     send = fetcher._proc_fetch_request
 
@@ -104,4 +119,4 @@ def pace_fetches(consumer: AIOKafkaConsumer, turns: Turns) -> None:
 
     fetcher._proc_fetch_request = send_in_turn
     fetcher._prefetch_backoff = UNTAKEN_SECONDS
-    fetcher._client = Fetches(fetcher._client, turns)
+    fetcher._client = Fetches(fetcher._client, turns, {} if refused is None else refused)

@@ -49,7 +49,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer, its fetches taking turns."""
         await super().on_start()
-        pace_fetches(self._consumer, self.app.turns)
+        pace_fetches(self._consumer, self.app.turns, self.consumer.refused)
 
     async def take(self, expected: Mapping[TP, int], seconds: float) -> Taken:
         """Return what was fetched of partitions, once there is something; nothing if one is astray."""

@@ -104,6 +104,7 @@ class FetchConsumer(driver.Consumer):
         self._sought = False
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
+        self.refused: dict[TP, str] = {}  # what the broker itself cannot read, and its error
         self._pulse = Pulse(lambda: self._ask(self._thread._consumer._client.fetch_all_metadata()))
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -149,6 +150,7 @@ class FetchConsumer(driver.Consumer):
                 return  # a rebalance is under way: it will prepare again
             self._read_offset.clear()
             self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets), dict(offsets))
+            self.progress.stopped.update(self.app.withheld)
             self._sought = True
             fault("sought")
 

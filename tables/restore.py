@@ -1,4 +1,7 @@
-"""Bulk restore: a changelog partition, read whole, in batches, as far as it was committed."""
+"""Bulk restore: a changelog partition, read whole, in batches, as far as it was committed.
+
+LostChangelog                  a changelog cannot be read: `fulfillment replay tables --rebuild` writes it again
+"""
 
 import asyncio
 import logging
@@ -12,11 +15,16 @@ from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_rand
 
 from streams.library_patches import AIOKafkaConsumer
 from streams.settings import Settings
+from streams.unreadable import Unreadable
 
 from .store import Codec, Entries
 
 log = logging.getLogger(__name__)
 FETCH_BYTES = 4 << 20  # of one partition in one fetch
+
+
+class LostChangelog(Exception):
+    """A changelog cannot be read any more."""
 
 
 @retry(
@@ -25,9 +33,11 @@ FETCH_BYTES = 4 << 20  # of one partition in one fetch
     before_sleep=before_sleep_log(log, logging.WARNING),
 )
 async def restore(
-    settings: Settings, topic: str, partitions: Iterable[int], codec: Codec[Any]
+    settings: Settings, topic: str, partitions: Iterable[int], codec: Codec[Any], lost: dict[int, str] | None = None
 ) -> dict[int, Entries[Any]]:
     """Return the entries of `partitions` of the changelog `topic` (its full name).
+
+    `lost`: takes in which partitions cannot be read, and why; they have no entries then. Without it, `LostChangelog`.
 
     Reads to the high watermark, not to the last stable offset: a killed worker's open transaction can hold that back
     behind what a later owner has committed. Reading on waits until what is open there is resolved. Waits, and starts
@@ -38,7 +48,11 @@ async def restore(
     raw: dict[int, dict[bytes, bytes]] = {tp.partition: {} for tp in mine}
     if mine:
         ends = await _high_watermarks(settings, mine)
-        await _read(settings, {tp: end for tp, end in ends.items() if end}, raw)
+        gone = await _read(settings, {tp: end for tp, end in ends.items() if end}, raw)
+        if gone and lost is None:
+            raise LostChangelog("; ".join(gone.values()))
+        if lost is not None:
+            lost |= gone
     count = sum(map(len, raw.values()))
     log.info("restored %d entries of %s, %d partitions, in %.2f s", count, topic, len(mine), time.monotonic() - started)
     return {partition: Entries(codec, entries) for partition, entries in raw.items()}
@@ -49,9 +63,13 @@ async def _high_watermarks(settings: Settings, mine: list[TopicPartition]) -> di
         return dict(await uncommitted.end_offsets(mine))
 
 
-async def _read(settings: Settings, ends: dict[TopicPartition, int], into: dict[int, dict[bytes, bytes]]) -> None:
+async def _read(
+    settings: Settings, ends: dict[TopicPartition, int], into: dict[int, dict[bytes, bytes]]
+) -> dict[int, str]:
+    """Read changelogs into tables; return the partitions that cannot be read, and why."""
+    gone: dict[int, str] = {}
     if not ends:
-        return
+        return gone
     async with AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         enable_auto_commit=False,
@@ -64,14 +82,21 @@ async def _read(settings: Settings, ends: dict[TopicPartition, int], into: dict[
         left = set(ends)
         while left:
             for tp, records in (await reader.getmany(*left, timeout_ms=100)).items():
-                _apply(into[tp.partition], records)
+                if (unreadable := _apply(into[tp.partition], records)) is not None:
+                    into[tp.partition].clear()  # half a table is none
+                    gone[tp.partition] = f"{tp.topic}/{tp.partition}, {unreadable}"
                 await asyncio.sleep(0)  # the worker's web server answers between two batches
-            left = {tp for tp in left if await reader.position(tp) < ends[tp]}
+            left = {tp for tp in left if tp.partition not in gone and await reader.position(tp) < ends[tp]}
+    return gone
 
 
-def _apply(entries: dict[bytes, bytes], records: Iterable[Any]) -> None:
+def _apply(entries: dict[bytes, bytes], records: Iterable[Any]) -> Unreadable | None:
+    """Apply records up to one that cannot be read; return that."""
     for record in records:
+        if type(record) is Unreadable:
+            return record
         if record.value is None:
             entries.pop(record.key, None)
         else:
             entries[record.key] = record.value
+    return None

@@ -12,6 +12,7 @@ from streams.settings import Settings
 from streams.wire import NO_TAGS, Code, Produce
 
 MUNICH = b"M\xfcnchen"  # what a client sends as a header's name when it takes Latin-1 for UTF-8
+HEADER = 21  # bytes at the beginning of a batch that the broker changes
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 
 Raw = tuple[bytes | None, bytes | None, Sequence[tuple[bytes, bytes | None]]]  # key, value, headers
@@ -54,13 +55,11 @@ async def append(settings: Settings, topic: str, partition: int, batch: bytes) -
         await brokers.close()
 
 
-def damage(data: Path, topic: str, partition: int, batch: bytes, within: int = -1) -> None:
-    """Change a byte of a batch (`within`: which) in the log of a running broker, as a failing disk would."""
-    body = batch[21:]  # the broker has set what is before that
+def damage(data: Path, topic: str, partition: int, part: bytes, within: int = -1) -> None:
+    """Change a byte (`within`: which) of a part of a running broker's log, as a failing disk would."""
     (log,) = data.rglob(f"{topic}-{partition}/*.log")
     whole = log.read_bytes()
-    begin = whole.index(body) - 21
-    position = begin + (within % len(batch))
+    position = whole.index(part) + within % len(part)
     with log.open("r+b") as file:
         file.seek(position)
         file.write(bytes([whole[position] ^ 0xFF]))

@@ -26,6 +26,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.registry import live_version
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
+from streams.codec import event_in
 from streams.settings import Settings
 
 SETTLE_SECONDS = 30.0  # for orders and stock to agree
@@ -139,6 +140,6 @@ class Audit:
             for batch in log.upto(ends):
                 for record in batch:
                     self.lasts[topic][record.partition] = record.offset + 1
-                    if (event := records.event_of(record)) is not None and lines.wants(event.key):
+                    if (event := event_in(record.value)) is not None and lines.wants(event.key):
                         lines.apply(event)
             self.positions[topic] = log.positions

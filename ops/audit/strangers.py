@@ -11,6 +11,7 @@ from ops.audit.history import Aggregate
 from ops.audit.report import Kind
 from projections.document import Document
 from projections.mongo.writes import load
+from streams.codec import event_in
 from streams.settings import Settings
 
 AT_MOST = 10_000  # that are looked at; they stay where they are: an audit against the wrong Kafka finds nothing else
@@ -53,7 +54,7 @@ class Strangers:
         topic = self.documents.projection.topic.name
         with records.Log(self.settings, topic, positions) as log:
             for batch in log.upto(records.ends(self.settings, topic)):
-                for message in filter(None, map(records.event_of, batch)):
+                for message in filter(None, (event_in(record.value) for record in batch)):
                     for model in self.documents.projection.models:
                         if (key := model.key(message)) is not None:
                             self._known[model.collection].add(key)

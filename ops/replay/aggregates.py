@@ -22,6 +22,7 @@ from projections.document import Document
 from projections.mongo.skips import read_skips
 from projections.mongo.writes import is_namesake, load, namesake_id
 from projections.projection import Projection
+from streams.codec import event_in
 from streams.messages import EventMessage
 from streams.partitions import partition_of
 from streams.settings import Settings
@@ -144,7 +145,7 @@ class _Partition:
 
     async def _apply(self, record: records.Record) -> None:
         """Fold an event; what is none must have been skipped by the projector, as here."""
-        if (event := records.event_of(record)) is not None:
+        if (event := event_in(record.value)) is not None:
             self.folded.apply(event)
         elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):
             place = f"{record.topic}/{self.number}@{record.offset}"

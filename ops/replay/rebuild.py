@@ -28,6 +28,7 @@ from projections.orders import OrderView
 from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
+from streams.codec import event_in
 from streams.messages import Aggregate as Kind
 from streams.messages import EventMessage, instant_of
 from streams.settings import Settings
@@ -118,7 +119,8 @@ class Rebuilding:
         changelog = self._name(reader.changelog)
         if changelog not in ids:
             return {}
-        return await restore(self.settings, changelog, range(self.settings.partitions), reader.codec)
+        lost: dict[int, str] = {}  # what cannot be read is why it is rebuilt
+        return await restore(self.settings, changelog, range(self.settings.partitions), reader.codec, lost)
 
     def _traces(self, reader: Reader, topic: Topic, reached: Mapping[int, int]) -> dict[int, int]:
         """Return the highest offsets, behind what is committed, of messages that events, outcomes or commands name."""
@@ -216,7 +218,7 @@ class Rebuilding:
         with records.Log(self.settings, projection.topic.name, {number: begin}) as log:
             for batch in log.upto({number: end}):
                 for record in batch:
-                    if (message := records.event_of(record)) is None:
+                    if (message := event_in(record.value)) is None:
                         continue  # none of an aggregate's: its events would not follow on one another
                     histories.apply(message, record.offset)
                     events[message.key].append(message)

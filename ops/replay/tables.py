@@ -16,15 +16,16 @@ from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
 from ops.audit.show import report_tables
 from ops.audit.tables import SNAPSHOTS, Snapshot
+from ops.changelogs import restored
 from ops.errors import Unavailable
 from ops.progress import progress
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
+from streams.codec import event_in
 from streams.settings import Settings
 from streams.topics import describe_topics
 from streams.transactions import committed_offsets
 from tables.entries import position_key
-from tables.restore import restore
 
 FOLDED: dict[str, Projection] = {"orders": ORDERS, "inventory": INVENTORY}  # role → what its table is made of
 Say = Callable[[str], None]
@@ -73,7 +74,7 @@ async def _positions(settings: Settings, reader: Reader, topics: dict[str, str],
     inputs = {TP(settings.named(topic.name), n) for topic in reader.inputs for n in range(settings.partitions)}
     committed = await committed_offsets(settings, settings.named(reader.role), inputs)
     changelog = settings.named(reader.changelog.name)
-    found = await restore(settings, changelog, range(settings.partitions), reader.codec)
+    found = await restored(settings, changelog, range(settings.partitions), reader.codec)
     for tp, offset in sorted(committed.items()):
         position: Any = found[tp.partition].get(position_key(tp.topic))
         where = f"{reader.role}, partition {tp.partition}"
@@ -98,8 +99,8 @@ class Changelogs:
         """Return what a partition of a role's table holds."""
         reader = next(reader for reader in READERS if reader.role == role)
         changelog = self.settings.named(reader.changelog.name)
-        restored = await restore(self.settings, changelog, [partition], reader.codec)
-        return SNAPSHOTS[role](restored[partition].raw)
+        entries = await restored(self.settings, changelog, [partition], reader.codec)
+        return SNAPSHOTS[role](entries[partition].raw)
 
 
 @dataclass
@@ -138,8 +139,8 @@ class PartitionCheck:
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
             self.report.events += len(batch)
             for record in batch:
-                if (event := records.event_of(record)) is not None:
+                if (event := event_in(record.value)) is not None:
                     self.histories.apply(event, record.offset)
                 else:
-                    what = f"offset {record.offset} of partition {self.partition} holds no event that can be read"
+                    what = f"no event can be read at offset {record.offset} of partition {self.partition}"
                     self.report.drift(Kind.HISTORY, record.topic, (record.key or b"").decode(errors="replace"), what)

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.record.memory_records import MemoryRecords
-from raw_kafka import GZIP, LZ4, MUNICH, NONE, SNAPPY, ZSTD, Raw, append, damage, raw_batch
+from raw_kafka import GZIP, HEADER, LZ4, MUNICH, NONE, SNAPPY, ZSTD, Raw, append, damage, raw_batch
 from real_kafka import Broker, create
 
 from streams.batches import Write
@@ -82,7 +82,7 @@ async def test_a_damaged_batch_costs_only_its_own_records(settings: Settings, br
     for batch in (first, damaged, last):
         for partition in (0, 1):
             await append(settings, topic, partition, batch)
-    damage(broker.folder, topic, 0, damaged)
+    damage(broker.folder, topic, 0, damaged[HEADER:])
     found = await read(settings, topic, {0: 12, 1: 12})
     blocked = "offsets 4 to 7 cannot be read: the checksum is wrong"
     assert shown(found[0]) == [*READ, (b"k", b"first", ()), blocked, *READ, (b"k", b"last", ())]
@@ -96,7 +96,7 @@ async def test_without_checksums_what_a_decompressor_raises_is_the_reason(settin
     batch = raw_batch([(b"k", b"value" * 100, [])], LZ4)
     for _ in range(2):
         await append(settings, topic, 0, batch)
-    damage(broker.folder, topic, 0, batch, within=61)
+    damage(broker.folder, topic, 0, batch[HEADER:], within=40)
     (unreadable, good) = (await read(settings, topic, {0: 2}, check_crcs=False))[0]
     assert str(unreadable).startswith("offset 0 cannot be read: DecompressionError")
     assert good.offset == 1

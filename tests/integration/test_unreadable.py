@@ -1,0 +1,280 @@
+"""Records that client libraries cannot read, on every topic: one costs itself, a batch of them its partition."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+
+import aiohttp
+import orjson
+import pytest
+from kafka import await_message, messages, produce, records
+from raw_kafka import GZIP, LZ4, MUNICH, ZSTD, damage, raw_batch, send_raw
+from system import Api, System, wait_until
+
+from streams.batches import Write
+from streams.partitions import partition_of
+from streams.producer import TransactionalProducer
+from streams.topics import TOPICS
+
+PARTITIONS = 2
+READABLE = [topic.name for topic in TOPICS if topic.cleanup == "delete"]
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system of its own: what is written here stays on its topics."""
+    system = System(tmp_path_factory.mktemp("unreadable"), FULFILLMENT_PARTITIONS=str(PARTITIONS))
+    system.settings = system.settings.model_copy(update={"partitions": PARTITIONS})
+    system.up()
+    try:
+        yield system
+    finally:
+        system.down()
+
+
+@pytest.fixture
+async def api(system: System) -> AsyncIterator[Api]:
+    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
+        yield Api(session)
+
+
+def key_on(partition: int, name: str) -> str:
+    return next(key for n in range(99) if partition_of((key := f"{name}-{n}").encode(), PARTITIONS) == partition)
+
+
+def partition_key(name: str) -> tuple[int, bytes]:
+    return partition_of(name.encode(), PARTITIONS), name.encode()
+
+
+def receive(identifier: str) -> bytes:
+    return orjson.dumps({"type": "ReceiveStock", "id": identifier, "data": {"quantity": 5}})
+
+
+# --- header names that are not UTF-8
+
+
+def test_a_record_on_inventory_commands_is_refused_as_it_was_and_the_next_is_handled(system: System) -> None:
+    partition, key = partition_key("munich-boots")
+    garbage = b"\xffnot json"
+    send_raw(system.settings, "inventory-commands", partition, raw_batch([(key, garbage, [(MUNICH, b"\xfe")])]))
+    produce(system.settings, "inventory-commands", key.decode(), receive("behind-munich"), partition)
+    await_message(system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "behind-munich")
+    letter = await_message(system.settings, "dead-letters", lambda m: m["data"]["key"] == "munich-boots")["data"]
+    assert base64.b64decode(letter["valueBase64"]) == garbage
+    ((header),) = letter["headers"]
+    assert base64.b64decode(header["nameBase64"]) == MUNICH
+    assert base64.b64decode(header["valueBase64"]) == b"\xfe"
+    assert system.status()["ready"]
+
+
+@pytest.mark.parametrize("codec", [GZIP, LZ4, ZSTD])
+def test_one_in_the_middle_of_a_compressed_batch_is_a_command_like_the_others(system: System, codec: int) -> None:
+    """Its header is nobody's business, so it is decided; order-commands, as a Go client would send them."""
+    partition, key = partition_key(f"compressed-{codec}")
+    ids = [f"{key.decode()}-{number}" for number in range(5)]
+    cancel = [orjson.dumps({"type": "CancelOrder", "id": each, "data": {"reason": "test"}}) for each in ids]
+    headers = [[], [], [(MUNICH, b"x"), (b"", None)], [], []]
+    batch = [(key, value, each) for value, each in zip(cancel, headers, strict=True)]
+    send_raw(system.settings, "order-commands", partition, raw_batch(batch, codec))
+    for each in ids:
+        told = await_message(system.settings, "command-outcomes", lambda m, i=each: m["data"]["commandId"] == i)
+        assert told["data"]["code"] == "ORDER_NOT_FOUND"
+
+
+async def test_a_command_with_such_a_header_and_a_garbled_attribute_is_refused(system: System) -> None:
+    partition, key = partition_key("garbled-boots")
+    headers = [(MUNICH, b""), (b"ce_type", b"\xff\xfe"), (b"ce_id", None)]
+    await asyncio.to_thread(
+        send_raw, system.settings, "inventory-commands", partition, raw_batch([(key, b"{}", headers)])
+    )
+    letter = await asyncio.to_thread(
+        await_message, system.settings, "dead-letters", lambda m: m["data"]["key"] == "garbled-boots"
+    )
+    sent = [
+        (base64.b64decode(h["nameBase64"]) if "nameBase64" in h else h["name"].encode())
+        for h in letter["data"]["headers"]
+    ]
+    assert sent == [name for name, _ in headers]
+
+
+async def test_every_reader_of_every_topic_survives_them(system: System, api: Api) -> None:
+    await api.stock("survivor-boots", 10)
+    order = await api.place(("survivor-boots", 1))
+    await api.order(order["id"], lambda found: found["allocationStatus"] == "ALLOCATED")
+    await asyncio.to_thread(_repeat_with_munich, system)
+    other = await api.place(("survivor-boots", 1))  # every role has gone past them
+    await api.order(other["id"], lambda found: found["allocationStatus"] == "ALLOCATED")
+    await asyncio.to_thread(system.quiet)
+    placed = messages(system.settings, "order-events", lambda m: m["subject"] == order["id"])[0]
+    for arguments in (
+        ("tail", "--from-beginning", "--no-follow"),
+        ("trace", placed["correlationid"]),
+        ("outcomes", "--last", "1000"),
+        ("outcomes", order["commandId"]),
+        ("letters", "list"),
+        ("replay", "orders", "--id", order["id"]),
+        ("doctor",),
+    ):
+        said = await asyncio.to_thread(system.run, *arguments, check=False)
+        assert "Traceback" not in said.stdout + said.stderr, (arguments, said)
+    audit = await asyncio.to_thread(system.run, "audit", check=False)
+    assert "Traceback" not in audit.stdout + audit.stderr
+    status, answer, _ = await api("GET", f"/messages/order-events/{placed['id']}?key={order['id']}")
+    assert (status, answer["data"]["key"]) == (200, order["id"])
+    assert (await api("GET", "/letters?kind=invalid"))[0] == 200
+    assert await _live(api, order["id"])
+
+
+def _repeat_with_munich(system: System) -> None:
+    """Write what is on the topics of ours once more, with a header that cannot be read: known to all who read it."""
+    for topic in ("order-events", "inventory-events", "command-outcomes", "dead-letters"):
+        last = records(system.settings, topic)[-1]
+        batch = raw_batch([(last.key(), last.value(), [(MUNICH, None), (b"content-type", b"\xff")])], GZIP)
+        send_raw(system.settings, topic, last.partition(), batch)
+
+
+async def _live(api: Api, order_id: str) -> bool:
+    """Return whether the stream of events tells the order's, from the beginning on."""
+    zero = ".".join(["0"] * 2 * PARTITIONS)
+    options = {"params": {"orderId": order_id}, "timeout": aiohttp.ClientTimeout(total=60)}
+    async with api.session.get("events", **options) as stream:
+        assert stream.status == 200, (zero, await stream.text())
+        produced = asyncio.create_task(api("POST", f"/orders/{order_id}/hold", {"reason": "look"}))
+        async for line in stream.content:
+            if line.startswith(b"event: OrderHeld"):
+                await produced
+                return True
+    return False
+
+
+# --- batches that nothing can read
+
+
+async def _damaged(system: System, topic: str, partition: int, values: list[tuple[bytes, bytes]]) -> int:
+    """Append records that are damaged on the broker's disk before anybody may read them; return the first's offset."""
+    producer = TransactionalProducer(system.settings.kafka, f"damaging-{topic}-{partition}", 60)
+    await producer.claim()
+    await producer.produce([Write(topic, partition, key, value) for key, value in values])
+    damage(system.settings.data, topic, partition, values[1][1])
+    await producer.end(commit=True)
+    await producer.close()
+    return await asyncio.to_thread(_ends, system, topic, partition) - len(values) - 1  # a marker follows
+
+
+def _ends(system: System, topic: str, partition: int) -> int:
+    from ops.records import ends
+
+    return ends(system.settings, topic)[partition]
+
+
+def _reason(system: System, role: str) -> str:
+    return next((p.get("reason", "") for p in system.status()["processes"] if p["name"] == f"{role}-0"), "")
+
+
+async def _blocked(system: System, role: str, place: str, first: int, last: int) -> None:
+    expected = f"{place} is blocked, offsets {first} to {last} cannot be read: the checksum is wrong"
+    await asyncio.to_thread(
+        wait_until, lambda: expected in _reason(system, role), 60, f"{role} to say why it is blocked"
+    )
+    assert f"`fulfillment skip {role} {place}@{last}` gets past it" in _reason(system, role)
+
+
+async def _skip(system: System, role: str, place: str, first: int, last: int) -> None:
+    said = await asyncio.to_thread(system.run, "skip", role, f"{place}@{last}", "--reason", "a damaged disk")
+    assert f"recorded: {role} skips offsets {first} to {last} of {place}" in said.stdout
+
+
+async def test_a_damaged_batch_of_commands_blocks_its_partition_only_until_it_is_skipped(
+    system: System, api: Api
+) -> None:
+    blocked, free = key_on(0, "blocked"), key_on(1, "free")
+    values = [(blocked.encode(), receive(f"lost-{number}")) for number in range(3)]
+    first = await _damaged(system, "inventory-commands", 0, values)
+    place, last = "inventory-commands/0", first + 2
+    produce(system.settings, "inventory-commands", blocked, receive("behind-the-damage"), 0)
+    await _blocked(system, "inventory", place, first, last)
+    await api.stock(free, 3)  # the other partition goes on
+    before = system.process("inventory-0").pid
+    doctor = await asyncio.to_thread(system.run, "doctor", check=False)
+    assert doctor.returncode == 1
+    assert "offsets" in doctor.stdout
+    assert system.process("inventory-0").pid == before  # it is not restarted for that
+    system.kill("inventory-0")  # and where it is, it is blocked there again
+    await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), 60, "a restart")
+    await _blocked(system, "inventory", place, first, last)
+    for arguments in (
+        ("tail", "inventory-commands", "--from-beginning", "--no-follow"),
+        ("trace", "behind-the-damage"),
+    ):
+        said = await asyncio.to_thread(system.run, *arguments)
+        assert "Traceback" not in said.stderr
+    await _skip(system, "inventory", place, first, last)
+    system.kill("inventory-0")  # before it is told, or after: the record is what counts
+    await asyncio.to_thread(
+        await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "behind-the-damage", 60
+    )
+    await asyncio.to_thread(system.quiet)
+    system.kill("inventory-0")
+    await asyncio.to_thread(system.quiet)
+    assert not messages(system.settings, "command-outcomes", lambda m: m["data"]["commandId"].startswith("lost-"))
+    (letter,) = messages(system.settings, "dead-letters", lambda m: m["data"].get("role") == "inventory")
+    assert values[0][1] in base64.b64decode(letter["data"]["valueBase64"])  # all of the batch is kept
+    readable = await asyncio.to_thread(
+        system.run, "skip", "inventory", f"{place}@{first - 1}", "--reason", "r", check=False
+    )
+    assert readable.returncode != 0
+
+
+async def test_a_damaged_batch_of_events_blocks_who_reads_it_until_each_is_told(system: System, api: Api) -> None:
+    events = [(b"nobody", orjson.dumps({"type": f"Never{number}"})) for number in range(2)]
+    first = await _damaged(system, "order-events", 1, events)
+    place, last = "order-events/1", first + 1
+    for role in ("fulfilment", "projector"):
+        await _blocked(system, role, place, first, last)
+    stands, goes_on = key_on(1, "stands"), key_on(0, "goes-on")
+    await api.stock("damaged-boots", 5)
+    await api.place(("damaged-boots", 1), orderId=stands)
+    await api.place(("damaged-boots", 1), orderId=goes_on)
+    await api.order(goes_on, lambda order: order["allocationStatus"] == "ALLOCATED")
+    assert (await api("GET", f"/orders/{stands}"))[0] == 404
+    for arguments in (("audit",), ("replay", "orders", "--id", stands)):
+        said = await asyncio.to_thread(system.run, *arguments, check=False)
+        assert "Traceback" not in said.stdout + said.stderr, said
+        assert said.returncode != 0
+    for role in ("fulfilment", "projector"):
+        await _skip(system, role, place, first, last)
+    await api.order(stands, lambda order: order["allocationStatus"] == "ALLOCATED", 60)
+    await asyncio.to_thread(system.quiet)
+    assert await _live(api, stands)
+
+
+async def test_a_damaged_changelog_blocks_its_partition_and_says_how_to_rebuild_it(system: System, api: Api) -> None:
+    table = "inventory-stock-changelog"
+    product, other = key_on(0, "table"), key_on(1, "table")
+    await api.stock(product, 3)
+    await api.stock(other, 3)
+    entry = next(r for r in records(system.settings, table) if r.key() == product.encode())
+    await asyncio.to_thread(damage, system.settings.data, table, entry.partition(), entry.value())
+    before = system.kill("inventory-0")
+    await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), 60, "a restart")
+    said = "its table is lost: inventory-stock-changelog/0"
+    await asyncio.to_thread(wait_until, lambda: said in _reason(system, "inventory"), 60, "the reason")
+    assert "fulfillment replay tables --rebuild" in _reason(system, "inventory")
+    await api.stock(other, 7)  # the other partition goes on
+    with suppress(AssertionError):
+        system.down()
+    rebuilt = await asyncio.to_thread(_rebuild, system)
+    assert "entries written" in rebuilt
+    await api.stock(product, 9)
+
+
+def _rebuild(system: System) -> str:
+    """Rebuild the tables while only Kafka and MongoDB run, and start the system again."""
+    system.env["FULFILLMENT_ROLES"] = "projector"
+    system.up()
+    rebuilt = system.run("replay", "tables", "--rebuild", check=False)  # the tests before left drift
+    system.down()
+    del system.env["FULFILLMENT_ROLES"]
+    system.up()
+    return rebuilt.stdout + rebuilt.stderr
