@@ -29,7 +29,6 @@ INPUTS = {
     "projector": (ORDER_EVENTS, INVENTORY_EVENTS, COMMAND_OUTCOMES),
 }
 PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})@(?P<offset>[0-9]{1,18})")
-DECIDING = ("orders", "inventory")  # they park or reject every command that can be read
 SEND_SECONDS = READ_SECONDS = 15.0
 
 
@@ -44,7 +43,7 @@ def skip(
     place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION@OFFSET", help="where the role is blocked")],
     reason: Annotated[str, typer.Option(help="why; recorded with the record")],
 ) -> None:
-    """Skip an event that blocks the process manager or a projector, or a batch that no role can read."""
+    """Skip the record that blocks a partition, or the batch that no role can read."""
     if role not in INPUTS:
         raise Misconfigured(f"ROLE is {', '.join(INPUTS)}, not {role}.")
     if not reason.strip():
@@ -56,8 +55,6 @@ def skip(
     if name not in (topic.name for topic in INPUTS[role]):
         raise Misconfigured(f"{role} reads {', '.join(topic.name for topic in INPUTS[role])}, not {name}.")
     record = _record(settings, name, int(found["partition"]), int(found["offset"]))
-    if role in DECIDING and not isinstance(record, Unreadable):
-        raise Misconfigured(f"{place} can be read: {role} rejects or parks what it cannot handle, see `letters`.")
     _send(settings, _letter(record, role, reason))
     span = record.span if isinstance(record, Unreadable) else f"offset {record.offset}"
     at = f"{record.topic}/{record.partition}"

@@ -11,6 +11,9 @@ as an `Unreadable`. Batches that can be read never leave aiokafka's own path.
 as UTF-8, so that a name which came as other bytes could not be sent on as it was. The builder in Python asks the name
 itself to do that: a `HeaderName` becomes the bytes it came as.
 
+**aiokafka 0.14: decompression without end** (the same test). Its parser decompresses whatever it is given; patched, no
+more than `decompression.LARGEST` bytes a batch.
+
 Whoever reads with aiokafka takes `AIOKafkaConsumer` from here, so that the patch is in force.
 """
 
@@ -21,9 +24,11 @@ from aiokafka import AIOKafkaConsumer as AIOKafkaConsumer
 from aiokafka import ConsumerRecord
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record._crecords import default_records
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as RawBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
+from . import decompression
 from .letters import RAW
 from .unreadable import Batch, Unreadable, batch_at, records_of
 
@@ -114,4 +119,6 @@ class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         )  # fmt: skip
 
 
+for _codec in ("gzip_decode", "lz4_decode", "snappy_decode", "zstd_decode"):
+    setattr(default_records, _codec, getattr(decompression, _codec))
 fetcher.MemoryRecords, fetcher.PartitionRecords = Fetched, TolerantRecords

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.util import calc_crc32c, decode_varint
 
+from .decompression import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from .letters import RAW
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")  # of a batch of version 2; the records follow

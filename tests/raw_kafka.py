@@ -18,9 +18,9 @@ NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 Raw = tuple[bytes | None, bytes | None, Sequence[tuple[bytes, bytes | None]]]  # key, value, headers
 
 
-def raw_batch(records: Iterable[Raw], codec: int = NONE, timestamp: int = 1_763_000_000_000) -> bytes:
-    """Return a record batch; header names are bytes."""
-    builder = RawBatchBuilder(2, codec, 0, -1, -1, -1, 8 << 20)
+def raw_batch(records: Iterable[Raw], codec: int = NONE, timestamp: int | None = None) -> bytes:
+    """Return a record batch, of now unless a timestamp (milliseconds) says otherwise; header names are bytes."""
+    builder = RawBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 30)
     for number, (key, value, headers) in enumerate(records):
         named = [(HeaderName(name.decode("utf-8", "surrogateescape")), text) for name, text in headers]
         builder.append(number, timestamp, key, value, named)
@@ -57,7 +57,7 @@ async def append(settings: Settings, topic: str, partition: int, batch: bytes) -
 
 def damage(data: Path, topic: str, partition: int, part: bytes, within: int = -1) -> None:
     """Change a byte (`within`: which) of a part of a running broker's log, as a failing disk would."""
-    (log,) = data.rglob(f"{topic}-{partition}/*.log")
+    (log,) = [log for log in data.rglob(f"{topic}-{partition}/*.log") if part in log.read_bytes()]
     whole = log.read_bytes()
     position = whole.index(part) + within % len(part)
     with log.open("r+b") as file:

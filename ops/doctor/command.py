@@ -25,6 +25,7 @@ def doctor(json: Json = False) -> None:
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything; what needs a server that is away is not looked at."""
     from ops.doctor import machine, stores
+    from ops.doctor.unreadable import unreadable
     from projections.mongo.client import Mongo
 
     found = [*machine.versions(), *machine.disk(settings), *await machine.listening(settings)]
@@ -34,7 +35,7 @@ async def examine(settings: Settings) -> list[Finding]:
         found += await stores.topics(settings)
         if all(each.well for each in found if each.what == "topics"):
             found += [*await stores.groups(settings), *await stores.transactions(settings)]
-            found += await stores.letters(settings)
+            found += [*await unreadable(settings), *await stores.letters(settings)]
     if "MongoDB" not in away:
         mongo = Mongo(settings)
         try:

@@ -13,6 +13,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from raw_kafka import GZIP, HEADER, LZ4, MUNICH, NONE, SNAPPY, ZSTD, Raw, append, damage, raw_batch
 from real_kafka import Broker, create
 
+from streams import decompression
 from streams.batches import Write
 from streams.letters import RAW
 from streams.library_patches import AIOKafkaConsumer, Fetched, TolerantRecords
@@ -57,7 +58,7 @@ def shown(records: list[Any]) -> list[Any]:
 async def test_header_names_of_any_bytes_are_read(settings: Settings, codec: int) -> None:
     topic = create(settings, f"names-{codec}")
     for _ in range(3):
-        await append(settings, topic, 0, raw_batch(RECORDS, codec))
+        await append(settings, topic, 0, raw_batch(RECORDS, codec, 1_763_000_000_000))
     found = (await read(settings, topic, {0: 9}))[0]
     assert shown(found) == READ * 3
     assert [record.offset for record in found] == list(range(9))
@@ -155,6 +156,17 @@ def test_it_reads_what_aiokafka_reads() -> None:
         ours = [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in records_of(batch, "t", 0)]
         theirs = [(r.offset, r.timestamp, r.key, r.value, r.headers) for r in MemoryRecords(raw).next_batch()]
         assert ours == theirs
+
+
+@pytest.mark.parametrize("codec", [GZIP, LZ4, ZSTD])
+def test_a_batch_that_grows_without_end_is_unreadable(codec: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decompression, "LARGEST", limit := 4 << 20)
+    bomb = raw_batch([(b"k", bytes(2 * limit), [])], codec)
+    assert len(bomb) < limit // 100
+    (reason,), behind = unpacked(bomb)
+    assert (reason, behind) == ("offset 0 cannot be read: uncompressed, it is larger than 4 MiB", 1)
+    large = raw_batch([(b"k", bytes(limit - 100), [])], codec)
+    assert [len(value) for _, value, _ in unpacked(large)[0]] == [limit - 100]
 
 
 # --- the patch
