@@ -163,6 +163,10 @@ def _query(route: QueryRoute) -> Schema:
 
 def _batch() -> Schema:
     operation = _operation("POST", "/commands", "Send commands as to Kafka: one, an array, or a line each", "commands")
+    operation["description"] = (
+        "CloudEvents in structured mode; or one in binary mode, with its attributes in headers (`ce-type`, `ce-id`, "
+        "`ce-source`, `ce-subject` …, percent-encoded) and its data as the body."
+    )
     envelope: Schema = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
     either = {"oneOf": [envelope, {"type": "array", "items": envelope}]}
     operation["requestBody"] = {
