@@ -22,6 +22,7 @@ CHOICES = [
     in_query("aggregate", "Where commands for an order and for a product have the id.", AGGREGATE),
     in_query("aggregateId", "The order or product, where commands for several have the id.", IDENTIFIER),
 ]
+SAME = ("aggregate", "aggregateId", "type", "status", "code", "version", "events")  # as in a repeated answer
 NAMES = tuple(choice["name"] for choice in CHOICES)
 
 
@@ -56,9 +57,8 @@ def chosen(command_id: str, outcomes: list[Document]) -> Document:
     COMMAND_ID_REUSED comes behind. An id alone is one that this API has given, or that was sent through it, if there is
     such a command.
     """
-    named = {_aggregate(each) for each in outcomes if "source" in each}
-    over = [each for each in outcomes if "source" not in each and each["retryable"] and _aggregate(each) in named]
-    outcomes = [each for each in outcomes if each not in over]  # older code refused an attempt, today's decided it
+    named = [each for each in outcomes if "source" in each]
+    outcomes = [each for each in outcomes if "source" in each or not _is_over(each, named)]
     first = [each for each in outcomes if each["code"] != CommandIdReused.code] or outcomes
     if len(first) > 1:
         first = [each for each in first if each.get("source") == "web"]
@@ -69,8 +69,10 @@ def chosen(command_id: str, outcomes: list[Document]) -> Document:
     return {**first[0], "others": others} if others else first[0]
 
 
-def _aggregate(outcome: Document) -> tuple[str, str]:
-    return outcome["aggregate"], outcome["aggregateId"]
+def _is_over(older: Document, named: list[Document]) -> bool:
+    """Return whether an outcome of older code was given again, or refused an attempt before the one named."""
+    compared = ("aggregate", "aggregateId") if older["retryable"] else SAME
+    return any(all(older[name] == each[name] for name in compared) for each in named)
 
 
 def made_lately(command_id: str) -> bool:
