@@ -93,13 +93,14 @@ async def _adopt_all(settings: Settings) -> list[str]:
 
 async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
     """Return the partitions of each input that were read when it was another topic."""
+    for name in (settings.named(topic.name) for topic in (*reader.inputs, reader.changelog)):
+        if name not in ids:
+            raise Unavailable(f"Topic {name} is missing: run `fulfillment topics create` first.")
     changelog, numbers = settings.named(reader.changelog.name), range(settings.partitions)
     tables = await restored(settings, changelog, numbers, reader.codec)
     found: dict[Topic, Found] = {}
     for topic in reader.inputs:
         name = settings.named(topic.name)
-        if name not in ids:
-            raise Unavailable(f"Topic {name} is missing: run `fulfillment topics create` first.")
         read = {number: table.get(position_key(name)) for number, table in tables.items()}
         found[topic] = {number: each for number, each in read.items() if each and each.topic_id != ids[name]}
     return found

@@ -311,8 +311,11 @@ class FetchConsumer(driver.Consumer):
 
     def held_back(self) -> set[TP]:
         """Return the partitions whose last fetch saw records of a transaction that was still open."""
-        assignment = self._thread._consumer._subscription.subscription.assignment
-        states = {tp: assignment.state_value(TopicPartition(*tp)) for tp in self.progress.handled}
+        consumer = self._thread._consumer
+        subscription = None if consumer is None else consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return set()  # a rebalance is under way, or the end
+        states = {tp: subscription.assignment.state_value(TopicPartition(*tp)) for tp in self.progress.handled}
         return {tp for tp, state in states.items() if state and state.lso is not None and state.highwater > state.lso}
 
     def _position(self, tp: TP) -> int:

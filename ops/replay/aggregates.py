@@ -99,8 +99,8 @@ async def replay_aggregates(work: Work, projection: Projection, keys: set[bytes]
 def _touched_since(settings: Settings, topic: str, since: str) -> set[bytes]:
     try:
         milliseconds = int(datetime.fromisoformat(instant(since)).timestamp() * 1000)
-    except ValueError as error:
-        raise Misconfigured(f"--since {error}") from None
+    except (ValueError, OverflowError):
+        raise Misconfigured(f"--since is a time such as 2026-11-23 or 2026-11-23T10:00:00Z, not {since!r}.") from None
     ends, keys = records.ends(settings, topic), set[bytes]()
     with records.kafka(settings), records.Log(settings, topic, _offsets_at(settings, topic, milliseconds)) as log:
         for batch in log.upto({number: end for number, end in ends.items() if number in log.positions}):
