@@ -1,4 +1,4 @@
-"""What happens in the recorded installation: every command and event, and the odd things producers really send."""
+"""The history of the recorded installation: every command and event, and odd input that real producers send."""
 
 import signal
 from collections.abc import Sequence
