@@ -138,7 +138,7 @@ def worker(
 
 @topics.command("create")
 def create_topics() -> None:
-    """Create the topics that are missing; refuse those that are not as needed."""
+    """Create the topics that are missing and let Kafka stamp all records; refuse topics that are not as needed."""
     import asyncio
 
     from ops.stack import ensure_topics
