@@ -206,6 +206,7 @@ class Outcome:
     result: dict[str, Any] | None = None
     command_source: str | None = None  # with the command's id, its identity; None: written by older code
     producer_time: str | None = None  # what the command's producer said; None: nothing
+    command_digest: str | None = None  # of the command's content, where the aggregate keeps one
 
     @property
     def id(self) -> str:
@@ -236,6 +237,8 @@ class Outcome:
         }
         if self.command_source is not None:
             data["commandSource"] = self.command_source
+        if self.command_digest is not None:
+            data["commandDigest"] = self.command_digest
         if self.result is not None:
             data["result"] = self.result
         if self.status == "rejected":
@@ -279,4 +282,5 @@ class Outcome:
             result=data.get("result"),
             command_source=data.get("commandSource"),
             producer_time=envelope.get("producertime"),
+            command_digest=data.get("commandDigest"),
         )

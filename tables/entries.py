@@ -71,6 +71,7 @@ class Answer:
             result,
             command.source,
             command.producer_time,
+            self.digest,
         )
 
     def _events(self, aggregate: Aggregate, aggregate_id: str) -> tuple[dict[str, Any], ...]:

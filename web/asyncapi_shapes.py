@@ -61,11 +61,13 @@ _OUTCOME = {
     "events": list_of(record(("id", "type", "sequence"), id=TEXT, type=TEXT, sequence=COUNT)),
 }  # fmt: skip
 _SOURCE: Schema = {**TEXT, "description": "The command's; with its id, its identity. Older outcomes do not name it."}
+_DIGEST: Schema = {**TEXT, "description": "Of its content: another one under the same identity is refused."}
+_IDENTITY = {"commandSource": _SOURCE, "commandDigest": _DIGEST}
 _ACCEPTED = record(
-    (*_OUTCOME, "status"), **_OUTCOME, commandSource=_SOURCE, status={"const": "accepted"}, result={"type": "object"},
+    (*_OUTCOME, "status"), **_OUTCOME, **_IDENTITY, status={"const": "accepted"}, result={"type": "object"},
 )  # fmt: skip
 _REJECTED = record(
-    (*_OUTCOME, "status", "code", "message", "details", "retryable"), **_OUTCOME, commandSource=_SOURCE,
+    (*_OUTCOME, "status", "code", "message", "details", "retryable"), **_OUTCOME, **_IDENTITY,
     status={"const": "rejected"},
     code=TEXT, message=TEXT, details={"type": "object"}, retryable={"type": "boolean"}, result={"type": "object"},
 )  # fmt: skip

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 from domain.errors import CommandIdReused
 from domain.inventory.events import ReservationEvent
+from domain.message import Command
 from domain.policy import MANUAL
 from ops import records
 from ops.letterbox import read_whole
 from streams.cloudevents import glimpse
+from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, decode_command
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter, letter_in
 from streams.messages import Aggregate, EventMessage, Outcome, derived_id, event_id
@@ -39,6 +41,10 @@ COMMANDS = {
 }  # fmt: skip
 
 
+TAKEN: Mapping[Aggregate, tuple[Mapping[str, type[Command]], str]] = {
+    "order": (ORDER_COMMANDS, "orderId"),
+    "inventory": (INVENTORY_COMMANDS, "productId"),
+}
 Identity = tuple[str, str | None]  # a command's id and source; None: not known
 
 
@@ -66,6 +72,7 @@ class Answers:
         answer = Answer(
             outcome.command_id, outcome.command_type, outcome.version, types, outcome.code, outcome.message,
             outcome.details, outcome.retryable, _by_sequence(outcome), outcome.command_source,
+            outcome.command_digest,
         )  # fmt: skip
         self._remember(outcome.aggregate, outcome.aggregate_id, answer, outcome.time)
 
@@ -192,7 +199,7 @@ class DeadLetters:
 
 
 def _parked(letter: DeadLetter) -> Letter:
-    return Letter(
+    parked = Letter(
         command_id=letter.command_id or "",
         command_type=letter.command_type or "",
         topic=letter.topic,
@@ -207,6 +214,12 @@ def _parked(letter: DeadLetter) -> Letter:
         attempts=letter.attempts,
         traceback=letter.traceback,
     )
+    types, id_field = TAKEN[letter.aggregate or "order"]
+    if parked.command_type in types:
+        with suppress(Exception):  # what was parked unread stays so
+            command = decode_command(parked.value, parked.at, types, id_field, parked.headers)
+            return replace(parked, source=command.source, digest=command.digest())
+    return parked
 
 
 # --- positions
