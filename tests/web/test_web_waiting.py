@@ -72,7 +72,8 @@ def test_a_key_goes_where_the_java_client_sends_it(key: bytes, murmur2: int) -> 
 
 
 def document(**more: Any) -> dict[str, Any]:
-    said = {"source": "shop", "aggregate": "order", "aggregateId": "o-1", "code": None, "retryable": False}
+    said = {"source": "shop", "aggregate": "order", "aggregateId": "o-1", "type": "Hold", "status": "accepted",
+            "code": None, "retryable": False, "version": 1, "events": []}  # fmt: skip
     return {name: value for name, value in (said | more).items() if value is not None or name == "code"}
 
 
