@@ -1,6 +1,6 @@
 """Money: integer minor units and an ISO 4217 currency."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -30,7 +30,7 @@ def exponent(currency: str) -> int:
     try:
         return _EXPONENTS[currency]
     except KeyError:
-        raise ValueError(f"unknown currency {currency!r}: use an ISO 4217 code such as EUR") from None
+        raise ValueError(f"unknown currency {currency!r:.20}: use an ISO 4217 code such as EUR") from None
 
 
 def _known(currency: str) -> str:
@@ -48,18 +48,30 @@ class Money(Value):
     currency: Currency
 
 
-def minor_units(value: Decimal | str | int | float, currency: str) -> int:
-    """Return `value` of `currency` in minor units, rounded half up; ValueError when it is no amount of money.
+# What adding and multiplying binary floats leaves, such as 110.53999999999999: an error of 2**-53 for each operation,
+# of which a total has some hundreds.
+NOISE = Decimal("1e-12")  # of the amount
+MOST_NOISE = Decimal("0.01")  # minor units
 
-    Floats are read by their shortest decimal form, so that 19.99 is 19.99.
+
+def minor_units(value: Decimal | str | int | float, currency: str) -> int:
+    """Return `value` of `currency` in minor units; ValueError when it is no amount of money, or is finer than those.
+
+    Floats are read by their shortest decimal form, so that 19.99 is 19.99. The noise of binary floats beside a whole
+    number of minor units is dropped.
     """
     try:
         amount = value if isinstance(value, Decimal) else Decimal(str(value))
         if not amount.is_finite() or abs(amount) > MAX_TOTAL:
             raise ValueError(f"{value!r} is not an amount of money")
-        return int(amount.scaleb(exponent(currency)).to_integral_value("ROUND_HALF_UP"))
+        exact = amount.scaleb(exponent(currency))
     except ArithmeticError:  # decimal's: not a number, or one with an exponent of many digits
         raise ValueError(f"{value!r} is not an amount of money") from None
+    whole = exact.to_integral_value(ROUND_HALF_EVEN)
+    if abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):
+        decimals = exponent(currency) or "no"
+        raise ValueError(f"{value!s:.40} is finer than {currency}, which has {decimals} decimals")
+    return int(whole)
 
 
 def decimal_string(amount: int, currency: str) -> str:

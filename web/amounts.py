@@ -8,6 +8,7 @@ from pydantic import PlainValidator
 
 from domain.message import MAX_TOTAL, Value
 from domain.money import Currency, exponent, minor_units
+from streams.spelling import unknown
 
 from .errors import invalid
 
@@ -16,7 +17,7 @@ NO_AMOUNT = 'must be an amount of money such as 19.99, "19.99" or {"currency": "
 
 
 class Amount(NamedTuple):
-    """An amount as sent: not yet rounded, and perhaps without its currency."""
+    """An amount as sent, perhaps without its currency."""
 
     value: Decimal
     currency: str | None
@@ -36,6 +37,8 @@ def amount(sent: Any) -> Amount:
         if not isinstance(currency, str):
             raise ValueError("currency must be an ISO 4217 code such as EUR")
         exponent(currency)
+        if other := [name for name in sent if name not in MoneyObject.model_fields]:
+            raise ValueError(unknown("field", str(other[0]), MoneyObject.model_fields))
         return Amount(_decimal(sent.get("value")), currency)
     return Amount(_decimal(sent), None)
 
@@ -59,7 +62,7 @@ Sent = Annotated[Amount, PlainValidator(amount, json_schema_input_type=float | s
 
 
 def units_of(sent: Amount, currency: str, limit: int, field: str) -> int:
-    """Return an amount in minor units, rounded half up; a 400 that names `field` when it is beyond `limit`."""
+    """Return an amount in minor units; a 400 that names `field` when it is finer than those, or beyond `limit`."""
     try:
         units = minor_units(sent.value, currency)
     except ValueError as error:

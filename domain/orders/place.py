@@ -65,11 +65,8 @@ def _total(lines: tuple[PlacedLine, ...]) -> Money:
 
 
 def _agrees(command: PlaceOrder, total: Money) -> bool:
-    """Return whether the total given, if any, is the computed one but for a minor unit of rounding a line."""
-    given = command.total_cost
-    return given is None or (
-        given.currency == total.currency and abs(given.amount - total.amount) <= len(command.lines)
-    )
+    """Return whether the total given, if any, is the computed one: both are whole minor units, nothing was rounded."""
+    return command.total_cost is None or command.total_cost == total
 
 
 def _words(money: Money) -> str:

@@ -24,8 +24,16 @@ from domain.orders.state import Line
     [
         ("12.50", "EUR", 1250),
         (19.99, "EUR", 1999),
-        (Decimal("0.005"), "EUR", 1),
-        ("0.004", "EUR", 0),
+        ("12.500000", "EUR", 1250),
+        ("110.53999999999999", "EUR", 11054),
+        (110.53999999999999, "EUR", 11054),
+        (19.990000000000002, "EUR", 1999),
+        (0.1 + 0.2, "EUR", 30),
+        (sum([19.99] * 200), "EUR", 399800),
+        (1_234_567.89 * 3, "EUR", 370370367),
+        ("0.9999999999999999", "JPY", 1),
+        (-0.0, "EUR", 0),
+        ("1e-2", "EUR", 1),
         (7, "JPY", 7),
         ("1.234", "KWD", 1234),
         ("0.0001", "CLF", 1),
@@ -33,6 +41,18 @@ from domain.orders.state import Line
 )
 def test_amounts_become_minor_units(value: Decimal | str | int | float, currency: str, minor: int) -> None:
     assert minor_units(value, currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("value", "currency"),
+    [("0.004", "EUR"), (0.004, "EUR"), ("0.005", "EUR"), ("100.5", "JPY"), (100.5, "JPY"), ("12.345", "EUR"),
+     ("1.2345", "KWD"),
+     ("0.00001", "CLF"), ("12.500000001", "EUR"), ("0.0000000000001", "EUR"), ("10000000000.005", "EUR"),
+     ("9999999999999.004", "EUR"), ("19.989999771118164", "EUR"), ("0.5", "JPY"), ("1e-3", "EUR")],
+)  # fmt: skip
+def test_amounts_finer_than_their_currency_are_refused(value: str | float, currency: str) -> None:
+    with pytest.raises(ValueError, match=f"is finer than {currency}, which has (no|2|3|4) decimals"):
+        minor_units(value, currency)
 
 
 @pytest.mark.parametrize("value", ["", "twelve", "NaN", "Infinity", "1e30", float("inf")])

@@ -58,6 +58,9 @@ async def test_a_megabyte_is_413(api: Api) -> None:
         ({"quantity": 1.5}, "items.0.quantity"),
         ({"quantity": True}, "items.0.quantity"),
         ({"price": -1}, "items.0.price"),
+        ({"price": 0.004, "quantity": 1000}, "items.0.price"),
+        ({"price": 100.5, "currency": "JPY"}, "items.0.price"),
+        ({"totalCost": "10.001"}, "totalCost"),
         ({"price": {"currency": "XXX", "value": 1}}, "items.0.price"),
     ],
 )
