@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from domain.errors import InvalidOrder, InvalidQuantity
+from domain.errors import InvalidId, InvalidOrder, InvalidQuantity
 from domain.message import Command
 from streams import faults, traces
 from streams.codec import BadMessage, decode_command
@@ -41,7 +41,7 @@ UNREAD = "unread"  # the type of a command that could not be read
 ACCEPTED, REPEATED, PARKED, FORWARDED = "accepted", "repeated", "parked", "forwarded"  # outcomes, as they are counted
 
 # Rejections of what makes no sense whatever the state is: kept as dead letters, like what cannot be read.
-NONSENSE = frozenset({InvalidOrder.code, InvalidQuantity.code})
+NONSENSE = frozenset({InvalidId.code, InvalidOrder.code, InvalidQuantity.code})
 
 
 class Deciding:

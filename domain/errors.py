@@ -8,6 +8,7 @@ Rejection                          code, and the data that explains it
 │   ├── ReturnNotFound             returnId
 │   └── ProductNotFound            productId
 ├── Invalid
+│   ├── InvalidId                  field, id, reason
 │   ├── InvalidOrder               reason
 │   ├── InvalidQuantity            reason
 │   └── InvalidStatusTransition    status, asked
@@ -110,6 +111,12 @@ class ProductNotFound(NotFound):
     """Nobody ever stocked the product."""
 
     sentence = "there is no product {productId}"
+
+
+class InvalidId(Invalid):
+    """Something new must not be called so."""
+
+    sentence = "{field}: {reason}"
 
 
 class InvalidOrder(Invalid):

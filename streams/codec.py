@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain import inventory, orders
 from domain.frozen import frozen
+from domain.ids import confusable
 from domain.message import MAX_ID, MAX_VERSION, Command, Event, Id, instant
 
 from .cloudevents import USUAL, Headers, checked, envelope_of, json_object
@@ -55,6 +56,8 @@ def decode_command(
     if not isinstance(data, dict):
         raise BadMessage("INVALID_MESSAGE", "data must be a JSON object", envelope, data="must be an object")
     identifier = _identifier(envelope.get("id"), envelope) or derived_id(at.topic, at.partition, at.offset)
+    if not (identifier.isascii() and identifier[0].isalnum() and identifier[-1] != " "):
+        _refuse_confusable(identifier, envelope)
     try:
         command = read(model, _without(id_field, data) if id_field in data else data)
     except ValidationError as error:
@@ -120,6 +123,12 @@ def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
     except ValidationError:
         sentence = f"ids are strings of 1 to {MAX_ID} characters without control characters"
         raise BadMessage("INVALID_MESSAGE", sentence, envelope) from None
+
+
+def _refuse_confusable(identifier: str, envelope: Mapping[str, Any]) -> None:
+    """Refuse a command whose outcome nobody could find under its id."""
+    if (reason := confusable(identifier)) is not None:
+        raise BadMessage("INVALID_MESSAGE", f"id: {reason}", envelope, id=reason)
 
 
 def names_order(envelope: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
+from domain.errors import InvalidId
 from projections.mongo.queries import NotDeployed
 from streams.codec import BadMessage
 from streams.gateway import CommandTooLarge, GatewayUnavailable
@@ -84,7 +85,8 @@ def rejected(outcome: Outcome, command_id: str, headers: Mapping[str, str] | Non
     """Return the aggregate's no."""
     code = outcome.code or "REJECTED"
     details = {**(outcome.details or {}), "commandId": command_id, "retryable": outcome.retryable}
-    return Problem(status_of(code), code, outcome.message or "the command was rejected", details, headers=headers)
+    errors = {details["field"]: details["reason"]} if code == InvalidId.code else None
+    return Problem(status_of(code), code, outcome.message or "the command was rejected", details, errors, headers)
 
 
 def invalid(fields: Mapping[str, str], code: str = "VALIDATION_FAILED") -> Problem:

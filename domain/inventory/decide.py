@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from domain.errors import OrderLineByHand, ProductNotFound
+from domain.ids import refuse_confusable
 
 from . import count, queue, reserve, ship
 from .commands import (
@@ -36,6 +37,8 @@ def decide(
     """
     if not stock.exists and not isinstance(command, ReceiveStock | SetStock | ReserveStock):
         raise ProductNotFound(productId=product_id)
+    if not stock.exists and isinstance(command, ReceiveStock | SetStock):
+        refuse_confusable("productId", product_id)
     _refuse_order_line_by_hand(command, reservations)
     events = _DECIDE[type(command)](command, stock, reservations, product_id)
     if events and events[0].balance.available > stock.balance.available and not stock.discontinued:

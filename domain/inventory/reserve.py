@@ -8,6 +8,7 @@ from domain.errors import (
     ProductNotFound,
     ReservationExists,
 )
+from domain.ids import refuse_confusable
 from domain.message import MAX_MOVED
 from domain.policy import MANUAL, AllocationPolicy
 
@@ -21,6 +22,9 @@ from .state import Reservation, Reservations, Stock
 def reserve(command: ReserveStock, stock: Stock, reservations: Reservations, product_id: str) -> list[InventoryEvent]:
     """Hold units for a line; what is short waits or is rejected, as its policy says. Asked twice it is quiet."""
     line = reservations.get(command.order_id, command.line_id)
+    if line is None and not command.order_version:  # of an order, these were new before
+        refuse_confusable("orderId", command.order_id)
+        refuse_confusable("lineId", command.line_id)
     if command.line_id == MANUAL:
         return [_by_hand(command, stock, line, product_id)]
     if line is not None:

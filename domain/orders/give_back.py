@@ -8,6 +8,7 @@ from domain.errors import (
     ReturnExists,
     ReturnNotFound,
 )
+from domain.ids import refuse_confusable
 
 from .cancel import each_line, summed
 from .commands import CountedLine, ReceiveReturn, RequestReturn
@@ -22,6 +23,7 @@ def request_return(command: RequestReturn, order: Order, order_id: str) -> list[
     if (back := order.return_(command.return_id)) is not None:
         _refuse_another(back, command)
         return []
+    refuse_confusable("returnId", command.return_id)
     refuse_more_returns(order)
     announced = _announced(order)
     lines = []

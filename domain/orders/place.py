@@ -1,6 +1,7 @@
 """Placing an order."""
 
 from domain.errors import InvalidOrder, OrderExists, TotalMismatch
+from domain.ids import refuse_confusable
 from domain.message import MAX_TOTAL
 from domain.money import Money, decimal_string
 from domain.policy import MANUAL
@@ -16,6 +17,7 @@ def place(command: PlaceOrder, order: Order | None, order_id: str) -> list[Order
         if differs := _differences(command, order):
             raise OrderExists(orderId=order_id, differs=differs)
         return []
+    _refuse_confusable_ids(command, order_id)
     lines = _lines(command)
     total = _total(lines)
     if not _agrees(command, total):
@@ -31,6 +33,15 @@ def place(command: PlaceOrder, order: Order | None, order_id: str) -> list[Order
             issued_at=command.issued_at,
         )
     ]
+
+
+def _refuse_confusable_ids(command: PlaceOrder, order_id: str) -> None:
+    refuse_confusable("orderId", order_id)
+    refuse_confusable("customerId", command.customer_id)
+    for number, line in enumerate(command.lines):
+        refuse_confusable(f"lines.{number}.productId", line.product_id)
+        if line.line_id is not None:
+            refuse_confusable(f"lines.{number}.lineId", line.line_id)
 
 
 def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:

@@ -11,6 +11,7 @@ from domain.errors import (
     ShipmentIsCancelled,
     ShipmentNotFound,
 )
+from domain.ids import refuse_confusable
 from domain.policy import AllocationPolicy
 
 from .cancel import each_line, summed
@@ -27,6 +28,7 @@ def create_shipment(command: CreateShipment, order: Order, order_id: str) -> lis
     if (shipment := order.shipment(command.shipment_id)) is not None:
         refuse_another(shipment, command)
         return []
+    refuse_confusable("shipmentId", command.shipment_id)
     refuse_more_shipments(order)
     refuse_held(order)
     if command.lines is None or order.policy is AllocationPolicy.ALL_OR_NOTHING:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from domain.errors import InvalidStatusTransition
+from domain.ids import refuse_confusable
 from domain.policy import AllocationPolicy
 
 from .cancel import cancel_all
@@ -61,6 +62,7 @@ def _known(command: UpdateStatus, order: Order) -> bool:
 
 def _ship(command: UpdateStatus, order: Order) -> list[OrderEvent]:
     assert command.shipment_id is not None, "identified() comes first"
+    refuse_confusable("shipmentId", command.shipment_id)
     return [ship_allocated(order, command.shipment_id)]
 
 

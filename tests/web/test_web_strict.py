@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from system import Api
@@ -116,6 +117,39 @@ async def test_the_whole_address_is_kept_and_shown_everywhere(api: Api, order: B
     assert (await api("POST", "/orders", whole))[0] == 201
     errors = await errors_of(api, "POST", "/orders", order(shippingAddress=sent | {"country": "GB"}), "INVALID_ORDER")
     assert errors == {"shippingAddress.zipCode": "Field required"}
+
+
+# --- ids
+
+
+@pytest.mark.parametrize("odd", ["..", " ", "a\u200bb", "a\u00a0b", "cafe\u0301", "\u202ea"])
+async def test_ids_that_can_be_mistaken_for_others_are_refused_by_name(
+    api: Api, order: Body, unique: Unique, odd: str
+) -> None:
+    for changes, field in (({"orderId": odd}, "orderId"), ({"customerId": odd}, "customerId"),
+                           ({"product": odd}, "items.0.productId")):  # fmt: skip
+        errors = await errors_of(api, "POST", "/orders", order(**changes), "INVALID_ID")
+        assert list(errors) == [field]
+    if odd != "..":  # which no client sends in a path
+        errors = await errors_of(api, "PUT", f"/inventory/{quote(odd)}", {"quantity": 1}, "INVALID_ID")
+        assert list(errors) == ["productId"]
+        assert (await api("GET", f"/inventory/{quote(odd)}"))[0] == 404
+    product = unique("boots")
+    await api.stock(product, 1)
+    placed = await api.place((product, 1))
+    await api.order(placed["id"], lambda found: found["allocationStatus"] == "ALLOCATED")
+    errors = await errors_of(api, "POST", f"/orders/{placed['id']}/shipments", {"shipmentId": odd}, "INVALID_ID")
+    assert list(errors) == ["shipmentId"]
+    by_hand = {"orderId": odd, "quantity": 1}
+    assert list(await errors_of(api, "POST", f"/inventory/{product}/allocate", by_hand, "INVALID_ID")) == ["orderId"]
+
+
+async def test_ids_with_slashes_and_of_any_script_are_fine(api: Api, order: Body, unique: Unique) -> None:
+    for name in ("a/b?c#d%20", "été 漢🧦", "..."):
+        name = f"{name}-{unique('id')}"
+        status, answer, _ = await api("POST", "/orders", order(name, orderId=name, customerId=name))
+        assert (status, answer["data"]["id"]) == (201, name)
+        assert (await api.order(quote(name, safe="")))["customerId"] == name
 
 
 # --- query parameters

@@ -1,0 +1,42 @@
+"""Ids of new things: such that nobody mistakes one for another, in a URL, in a terminal or on a page.
+
+Only what creates something is asked for this. Orders and products that have other ids already are used by them.
+"""
+
+import re
+import unicodedata
+
+from .errors import InvalidId
+
+_PLAIN = re.compile(r"[A-Za-z0-9][!-.0-~]*(?: [!-.0-~]+)*")  # nearly all: printable ASCII without a slash
+_DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
+_BLANKS = re.compile(r"^ | $|  ")
+# What leaves no mark and is neither a space nor a format character: joiners, fillers and variation selectors (Unicode's
+# Default_Ignorable_Code_Point), and the empty Braille pattern.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def refuse_confusable(field: str, identifier: str) -> None:
+    """Raise InvalidId if something new, which `field` names, must not be called `identifier`."""
+    if not _PLAIN.fullmatch(identifier) and (reason := confusable(identifier)) is not None:
+        raise InvalidId(field=field, id=identifier, reason=reason)
+
+
+def confusable(identifier: str) -> str | None:
+    """Return why an id can be mistaken for another one; None when it cannot."""
+    if _DOTS.search(identifier):
+        return "must not be . or .. between slashes: URLs drop them"
+    if _BLANKS.search(identifier):
+        return "must not begin or end with a blank, nor have two in a row"
+    for character in identifier:
+        kind = unicodedata.category(character)
+        if (kind[0] in "CZ" and character != " ") or _UNSEEN.match(character):
+            name = unicodedata.name(character, "no character that everybody knows")
+            return f"must not contain U+{ord(character):04X} ({name}): it cannot be seen, or not be told from others"
+    if not unicodedata.is_normalized("NFC", identifier):
+        return "must be in Unicode's normalization form NFC: the same letters can be written in several ways"
+    if unicodedata.category(identifier[0])[0] == "M":
+        return "must not begin with a combining mark"
+    return None
