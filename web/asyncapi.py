@@ -29,7 +29,8 @@ attributes as headers (`ce_type`, `ce_id`, `ce_source`, `ce_subject`, `ce_time`,
 `ce_expectedversion`), `content-type: application/json`, and the data as the value. Batches and other formats are
 refused.
 
-Readers of events should use `isolation.level=read_committed`: what an aborted transaction wrote is not there."""
+Commands with unknown fields are refused. Readers of events should ignore fields they do not know, and use
+`isolation.level=read_committed`: what an aborted transaction wrote is not there."""
 PURPOSES = {
     "order-commands": ("receive", "What orders are asked to do. Key: the order's id. Anybody may send."),
     "inventory-commands": ("receive", "What a product's stock is asked to do. Key: the product's id."),

@@ -35,6 +35,12 @@ from .refusals import OF_ALL, OF_BODIES, OF_COMMANDS, OF_QUERIES, REFUSALS, refu
 from .routes import COMMAND_ROUTES, ENVELOPE
 from .schemas import SCHEMAS, TEXT, Schema, listing, ref, success, with_ignored
 
+DESCRIPTION = """Commands in, read models out.
+
+Unknown fields and query parameters are refused with a 400 that names the closest known one; fields marked as accepted
+and ignored are for clients of the previous system. Amounts are whole minor units of their currency, and `totalCost` is
+the exact sum. An id of something new must not be mistaken for another one (`INVALID_ID`): it is not `.` or `..`, has no
+blanks at its ends, no characters that cannot be seen, and is in Unicode's form NFC."""
 LIVE_FILTERS = [
     any_of("types", "only these, also separated by commas: OrderPlaced,StockReserved …"),
     any_of("aggregate", "`order` or `inventory`", AGGREGATE["enum"]),
@@ -87,7 +93,7 @@ def document() -> Schema:
         "info": {
             "title": "Order fulfilment",
             "version": service_version(),
-            "description": "Commands in, read models out.",
+            "description": DESCRIPTION,
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
