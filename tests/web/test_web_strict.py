@@ -223,6 +223,7 @@ async def test_what_is_wrong_with_a_query_is_said(api: Api, path: str, sentence:
 
 async def test_a_repeated_filter_means_any_of_its_values(api: Api, unique: Unique) -> None:
     product, ada, bob, eve = unique("boots"), unique("ada"), unique("bob"), unique("eve")
+    await api.stock(product, 9)
     orders = {customer: (await api.place((product, 1), customerId=customer))["id"] for customer in (ada, bob, eve)}
     await api("DELETE", f"/orders/{orders[bob]}")
     await api.order(orders[bob], lambda found: found["status"] == "CANCELLED")
