@@ -174,13 +174,21 @@ class ProcessingWorker:
 
     async def _start(self) -> None:
         fault("starting")
-        await self._claim()
-        fault("claimed")
         wanted = {self.settings.named(topic.name) for topic in self.app.input_topics}
-        found = {topic.name: topic.id for topic in await describe_topics(self.settings)}
+        described = await describe_topics(self.settings)
+        for topic in described:
+            if topic.name in wanted and topic.partitions != self.settings.partitions:
+                end_process(
+                    f"topic {topic.name} has {topic.partitions} partitions: set FULFILLMENT_PARTITIONS to that, it is "
+                    f"{self.settings.partitions}",
+                    EX_CONFIG,
+                )
+        found = {topic.name: topic.id for topic in described}
         if missing := wanted - found.keys():
             end_process(f"topics are missing: {', '.join(sorted(missing))}; run `fulfillment topics create`", EX_CONFIG)
         self.topic_ids.update({name: found[name] for name in wanted})
+        await self._claim()  # last: it fences another worker of the same name
+        fault("claimed")
 
     async def _claim(self) -> None:
         """Claim the transactional id; where that is not allowed, wait until it is."""

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as Asked
 
-from ops.errors import Unavailable
+from ops.errors import Misconfigured, Unavailable
 from streams.library_patches import AIOKafkaConsumer
 from streams.settings import Settings
 
@@ -67,7 +67,11 @@ def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
     )
     try:
         with kafka(settings):
-            partitions = [Asked(settings.named(topic), number) for number in range(settings.partitions)]
+            name = settings.named(topic)
+            there = len(consumer.list_topics(name, timeout=ASK_SECONDS).topics[name].partitions)
+            if there and there != settings.partitions:
+                raise Misconfigured(f"FULFILLMENT_PARTITIONS is {settings.partitions}, and topic {name} has {there}.")
+            partitions = [Asked(name, number) for number in range(settings.partitions)]
             return {tp.partition: _watermarks(consumer, tp) for tp in partitions}
     finally:
         consumer.close()

@@ -56,3 +56,30 @@ def test_a_full_disk_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert named(machine.disk(settings), "disk").well
     monkeypatch.setattr(machine, "LEAST_FREE", 1 << 60)
     assert "make room" in named(machine.disk(settings), "disk").remedy
+
+
+def test_a_wrong_number_of_partitions_or_prefix_is_one_sentence(system: System) -> None:
+    """With too few partitions, `audit` would look at half of everything and find it clean."""
+    for variable, value, command, says in (
+        ("PARTITIONS", "4", "audit", "FULFILLMENT_PARTITIONS is 4, and topic "),
+        (
+            "PARTITIONS",
+            "16",
+            "tail order-events --last 1",
+            "FULFILLMENT_PARTITIONS is 16, and topic order-events has 8.",
+        ),
+        ("PARTITIONS", "4", "worker orders", "has 8 partitions: set FULFILLMENT_PARTITIONS to that, it is 4"),
+        ("PREFIX", "other.", "topics adopt", "Topic other.order-commands is missing: run `fulfillment topics create`"),
+        ("LOG_LEVEL", "LOUD", "doctor", "FULFILLMENT_LOG_LEVEL: Input should be 'DEBUG', 'INFO'"),
+        ("DATABASE", "a b", "projections list", "FULFILLMENT_DATABASE: String should match pattern"),
+        ("HTTP_PORT", "8000", "replay orders --since noon", "--since is a time such as 2026-11-23"),
+    ):
+        before = dict(system.env)
+        system.env |= {f"FULFILLMENT_{variable}": value, "FULFILLMENT_WORKER_PORT": str(free_ports(1))}
+        try:
+            done = system.run(*command.split(), check=False)
+        finally:
+            system.env.clear()
+            system.env.update(before)
+        assert says in done.stderr, (command, done.stderr)
+        assert (done.returncode in (69, 78), "Traceback" in done.stderr) == (True, False), done.stderr
