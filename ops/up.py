@@ -65,7 +65,8 @@ def _await_ready(settings: Settings, supervisor: "subprocess.Popen[bytes]", log:
     deadline = time.monotonic() + wait
     while not ((current := state.read(settings.data)) and (current.pid, current.phase) == (supervisor.pid, "ready")):
         if supervisor.poll() is not None:
-            raise Unavailable(log.read_text().strip() or f"The supervisor stopped; see {log}.")
+            state.refuse_running(settings.data)  # another `up` was quicker, and writes to the same log
+            raise Unavailable(log.read_text(errors="replace").strip() or f"The supervisor stopped; see {log}.")
         for process in current.processes if current else ():
             if process.hopeless:
                 why = process.hopeless.rstrip(".")

@@ -119,7 +119,11 @@ async def test_a_stack_whose_data_was_deleted_is_named_stopped_and_started_again
     assert "stopped" in fulfillment(settings, "down").stdout
     await until(lambda: not any(map(is_alive, family)))
     assert "nothing was running" in fulfillment(settings, "down").stdout
-    assert fulfillment(settings, "up", "--detach").returncode == 0
+    twice = await asyncio.gather(*(asyncio.to_thread(fulfillment, settings, "up", "--detach") for _ in range(2)))
+    assert sorted(each.returncode for each in twice) == [0, os.EX_UNAVAILABLE]
+    (second,) = [each for each in twice if each.returncode]
+    assert second.stderr.startswith(f"{settings.data} is in use: `fulfillment up` runs there already (pid ")
+    assert len(second.stderr.splitlines()) == 1
 
 
 def test_servers_that_run_already_are_used_and_left_alone(stack_settings: Settings, tmp_path) -> None:
