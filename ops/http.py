@@ -112,8 +112,9 @@ async def http_api(settings: Settings, connections: int) -> AsyncIterator[HttpAp
             async with session.get(f"{root}/livez"):
                 pass
             yield HttpApi(session, f"{root}/api/v1")
-        except (aiohttp.ClientConnectorError, NotYet) as error:
-            raise Unavailable(f"The API at {root} does not answer ({error}): is `fulfillment up` running?") from error
+        except (aiohttp.ClientError, TimeoutError, NotYet) as error:
+            why = str(error) or type(error).__name__
+            raise Unavailable(f"The API at {root} does not answer ({why}): is `fulfillment up` running?") from error
 
 
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], at_once: int) -> None:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,7 +108,10 @@ async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, stat
         await runner.cleanup()
     assert json.loads(status.as_json()) == {
         "ready": ready,
-        "processes": [{"name": "orders-0", "role": "orders", "pid": me.pid, "state": state_shown, "port": port}],
+        "processes": [
+            {"name": "orders-0", "role": "orders", "pid": me.pid, "state": state_shown, "port": port}
+            | ({} if ready else {"reason": "restoring"})
+        ],
         "lag": {"orders": {"order-commands": 5}},
     }
     assert status.processes[0].reason == ("" if ready else "restoring")
@@ -139,3 +145,26 @@ def test_workers_started_by_hand_do_not_meet_on_a_port() -> None:
     ports = [default_port(role, Settings()) for role in ROLES]
     assert len(set(ports)) == len(ROLES)
     assert default_port("api", Settings()) == Settings().http_port
+
+
+def test_a_port_that_speaks_something_else_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    other.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        shown = invoke("explain", "o-1", FULFILLMENT_HTTP_PORT=str(other.getsockname()[1]))
+    assert shown.exit_code == os.EX_UNAVAILABLE
+    assert "does not answer (Server disconnected): is `fulfillment up` running?" in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
+def test_credentials_are_in_no_sentence() -> None:
+    shown = invoke("projections", "list", FULFILLMENT_MONGO="mongodb://me:hunter2@127.0.0.1:1")
+    assert shown.exit_code == os.EX_UNAVAILABLE
+    assert shown.stderr.startswith("MongoDB at mongodb://********@127.0.0.1:1 does not answer: 127.0.0.1:1: ")
+    assert "hunter2" not in shown.stderr
+    assert "Topology" not in shown.stderr
