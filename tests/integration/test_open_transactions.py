@@ -110,7 +110,7 @@ async def test_open_transactions_are_named_counted_and_ended(system: System, api
     await eventually(stock, lambda units: units == 5, 30)
     await asyncio.to_thread(system.quiet)
     assert {name: system.pid(name) for name in pids} == pids, "nothing was restarted for it"
-    assert "openTransactions" not in system.status()
+    await eventually(ask, lambda now: "openTransactions" not in now, 30)
     nothing = await asyncio.to_thread(system.run, "transactions", "abort", at, check=False)
     assert (nothing.returncode, "No transaction has blocked" in nothing.stderr) == (1, True)
 
