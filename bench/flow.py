@@ -92,8 +92,8 @@ class Watch:
     def __init__(self, install: Install, commands: Sequence[Message]) -> None:
         self._install, self._count = install, len(commands)
         self._ids = [orjson.loads(value)["id"] for _, value in commands]
-        times = [orjson.loads(value)["time"] for _, value in (commands[0], commands[-1])]
-        self._ours = {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": times[0], "$lte": times[1]}}
+        since = orjson.loads(commands[0][1])["time"]  # before the broker's clock dates any of them
+        self._ours = {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": since}}
 
     async def all_visible(self) -> None:
         """Return when every order is allocated and the projector has nothing left to do."""
@@ -103,7 +103,7 @@ class Watch:
         """Make sure that every read model has what it must have, and that nothing was rejected."""
         ours = {"$gte": f"{run}-", "$lt": f"{run}."}
         wanted: dict[str, tuple[dict[str, Any], int]] = {
-            "commands_v1": ({"_id": {"$in": self._ids}, "status": "accepted"}, self._count),
+            "commands_v1": ({"id": {"$in": self._ids}, "status": "accepted"}, self._count),
             "order_events_v1": ({"orderId": ours, "type": "OrderPlaced"}, self._count),
             "reservations_v1": ({"orderId": ours, "open": True}, 2 * self._count),
             "stock_ledger_v1": ({"orderId": ours, "type": "StockReserved"}, 2 * self._count),
