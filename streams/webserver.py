@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
-from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
+from aiohttp.http_exceptions import LineTooLong
 from faust.web.drivers.aiohttp import Web
 
 from .metrics import MALFORMED
@@ -25,7 +25,6 @@ NOT_UNDERSTOOD = {  # status → code and sentence
     404: ("NOT_FOUND", "there is nothing at this path"),
     405: ("METHOD_NOT_ALLOWED", "this path takes other methods"),
     414: ("URI_TOO_LONG", f"the address is longer than {URL_BYTES} bytes"),
-    415: ("UNSUPPORTED_MEDIA_TYPE", "the body is compressed in a way this service does not read; send gzip or deflate"),
     417: ("EXPECTATION_FAILED", "of Expect, only 100-continue is known"),
     431: ("HEADERS_TOO_LARGE", f"a header is longer than {HEADER_BYTES} bytes"),
     500: ("INTERNAL_ERROR", "something went wrong here; it is logged"),
@@ -45,8 +44,6 @@ def status_of(error: BaseException | None) -> int:
     match error:
         case LineTooLong(args=args):
             return 414 if str(URL_BYTES) in map(str, args) else 431
-        case ContentEncodingError(message=said) if "install" in said:  # a decompressor that we do not have
-            return 415
     return 400
 
 
@@ -118,8 +115,13 @@ class Runner(web.AppRunner):
 def _connections(manager: web.Server) -> Callable[[], Connection]:
     """Return what makes a connection that `manager` looks after, as it looks after aiohttp's own."""
     loop = asyncio.get_running_loop()
-    limits = {"max_line_size": URL_BYTES, "max_field_size": HEADER_BYTES}
-    return lambda: Connection(manager, loop=loop, access_log=None, **limits)  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "max_line_size": URL_BYTES,
+        "max_field_size": HEADER_BYTES,
+        "access_log": None,
+        "auto_decompress": False,  # `web.requests.body_of` does it, and sees whether the whole body is there
+    }
+    return lambda: Connection(manager, loop=loop, **options)
 
 
 class Server(Web):  # type: ignore[misc]  # Faust is not typed

@@ -32,6 +32,7 @@ OF_HTTP = {
     **{status: code for status, (code, _) in NOT_UNDERSTOOD.items() if status < 500},
     408: "REQUEST_TIMEOUT",
     413: "BODY_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
 }
 _KINDS = ("Order", "Product", "Customer", "Command", "Letter", "Message")
 MISSING = {kind: f"{kind.upper()}_NOT_FOUND" for kind in _KINDS}  # the codes of `missing`

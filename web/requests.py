@@ -13,12 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.message import MAX_ID, Id, instant
 
+from .decompression import CODINGS, NotCompressed, TooLarge, decompressed
 from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 NUMBER = re.compile(r"[0-9]{1,19}")  # any of 64 bits; more digits are not even converted
 # Codings that are read, by header; the first is what no header means.
-READ = {"Content-Encoding": ("identity", "gzip", "deflate"), "Transfer-Encoding": ("identity", "chunked")}
+READ = {"Content-Encoding": ("identity", *CODINGS), "Transfer-Encoding": ("identity", "chunked")}
 UTF8 = ("utf-8", "utf8", "us-ascii")
 BODY_SECONDS = 30.0  # may pass until the whole body is there
 WAIT = re.compile(r"wait=([0-9]{1,6})")
@@ -35,7 +36,7 @@ async def body_of(request: web.Request) -> bytes:
             raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", sentence)
     try:
         async with asyncio.timeout(None if request.content.is_eof() else BODY_SECONDS):
-            return await request.read()
+            body = await request.read()
     except TimeoutError:
         sentence = f"the body did not arrive within {BODY_SECONDS:.0f} seconds"
         raise Problem(408, "REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
@@ -43,6 +44,17 @@ async def body_of(request: web.Request) -> bytes:
         raise Problem(400, "BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None
     except ConnectionError:
         raise Problem(400, "BAD_REQUEST", "the client closed the connection before the body had arrived") from None
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    return body if coding == "identity" else _decompressed(request, body, coding)
+
+
+def _decompressed(request: web.Request, body: bytes, coding: str) -> bytes:
+    try:
+        return decompressed(body, coding, request.client_max_size)
+    except NotCompressed as error:
+        raise Problem(400, "BAD_REQUEST", f"the body cannot be read: {error}") from None
+    except TooLarge:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.client_max_size + 1) from None
 
 
 def _first_line(error: web.RequestPayloadError) -> str:

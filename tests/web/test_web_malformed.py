@@ -62,7 +62,12 @@ HOLD = "/api/v1/orders/a/hold"
 BODIES = {
     "no gzip": (post(b"{}", "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
     "gzip and more": (post(gzip.compress(b"{}") + b"xx", "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
-    "half a gzip": (post(gzip.compress(b"{" * 500)[:20], "Content-Encoding: gzip"), 400, "NOT_JSON"),
+    "half a gzip": (post(gzip.compress(b"{" * 500)[:20], "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
+    "a gzip without its end": (post(gzip.compress(b"{}")[:-1], "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
+    "a gzip with another checksum": (
+        post(gzip.compress(b"{}")[:-8] + b"\0" * 8, "Content-Encoding: gzip"), 400, "BAD_REQUEST"),
+    "half a deflate": (post(zlib.compress(b"{}")[:-5], "Content-Encoding: deflate"), 400, "BAD_REQUEST"),
+    "deflate and more": (post(zlib.compress(b"{}") + b"x", "Content-Encoding: deflate"), 400, "BAD_REQUEST"),
     "no deflate": (post(b"{}\x01\x02", "Content-Encoding: deflate"), 400, "BAD_REQUEST"),
     "a bomb": (post(BOMB, "Content-Encoding: gzip"), 413, "BODY_TOO_LARGE"),
     "a deflated bomb": (post(zlib.compress(b"\0" * (1 << 26)), "Content-Encoding: deflate"), 413, "BODY_TOO_LARGE"),
