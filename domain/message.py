@@ -15,6 +15,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     TypeAdapter,
+    ValidationError,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
@@ -67,6 +68,8 @@ def instant(value: object) -> str:
         value += "Z"
     try:
         moment = _DATETIME.validate_strings(value).astimezone(UTC)
+    except ValidationError:
+        raise ValueError("must be a time like 2026-11-23T10:00:00.000Z") from None
     except OverflowError:
         raise ValueError("must be a time between the years 1 and 9999") from None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

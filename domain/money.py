@@ -63,10 +63,10 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
     try:
         amount = value if isinstance(value, Decimal) else Decimal(str(value))
         if not amount.is_finite() or abs(amount) > MAX_TOTAL:
-            raise ValueError(f"{value!r} is not an amount of money")
+            raise ValueError(f"{str(value)!r} is not an amount of money")
         exact = amount.scaleb(exponent(currency))
     except ArithmeticError:  # decimal's: not a number, or one with an exponent of many digits
-        raise ValueError(f"{value!r} is not an amount of money") from None
+        raise ValueError(f"{str(value)!r} is not an amount of money") from None
     whole = exact.to_integral_value(ROUND_HALF_EVEN)
     if abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):
         decimals = exponent(currency) or "no"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -88,9 +89,17 @@ def _source(envelope: Mapping[str, Any]) -> str:
 
 
 def source_of(envelope: Mapping[str, Any]) -> str:
-    """Return the source of a command: with its id, its identity. Commands without one share a source."""
+    """Return the source of a command: with its id, its identity. Commands without one share a source.
+
+    A long one ends in a digest, because URIs that begin alike are different sources.
+    """
     given = envelope.get("source")
-    return given[:MAX_ID] if isinstance(given, str) and given else "kafka"
+    if not isinstance(given, str) or not given:
+        return "kafka"
+    if len(given) <= MAX_ID:
+        return given
+    digest = blake2b(given.encode(), digest_size=16).hexdigest()
+    return f"{given[: MAX_ID - len(digest) - 1]}~{digest}"
 
 
 def _no_data(model: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from streams.codec import (
     Upcasters,
     decode_command,
     decode_event,
+    source_of,
 )
 from streams.messages import CommandMessage, EventMessage, derived_id
 
@@ -154,11 +155,18 @@ def test_a_key_that_is_no_id_is_refused(key: str) -> None:
     assert refused(receive(), at(key=key.encode())).code == "INVALID_MESSAGE"
 
 
-@pytest.mark.parametrize("time", ["yesterday", 5, "2026-13-01T00:00:00Z", "2026-02-30", ""])
+@pytest.mark.parametrize("time", ["yesterday", 5, "2026-13-01T00:00:00Z", "2026-02-30", "", "0000-01-01T00:00:00Z"])
 def test_a_time_that_is_none_is_refused(time: Any) -> None:
     bad = refused(receive(time=time))
-    assert bad.code == "INVALID_MESSAGE"
-    assert bad.message.startswith("time: ")
+    assert (bad.code, bad.message) == ("INVALID_MESSAGE", "time: must be a time like 2026-11-23T10:00:00.000Z")
+
+
+def test_long_sources_that_begin_alike_are_different() -> None:
+    one, other = (source_of({"source": "https://shop.example/" + "s" * 200 + end}) for end in "ab")
+    assert one != other
+    assert one == source_of({"source": "https://shop.example/" + "s" * 200 + "a"})
+    assert (len(one), one[:21]) == (128, "https://shop.example/")
+    assert source_of({"source": "x" * 128}) == "x" * 128
 
 
 @pytest.mark.parametrize("version", [-1, 1.0, "one", "1 2", "", True, [], [1], {}])
