@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from aiohttp import web
@@ -105,7 +106,12 @@ def whole_number(sent: str, least: int, most: int) -> int | None:
 
 
 def path_ids(request: web.Request) -> list[tuple[str, str]]:
-    """Return the ids in the path, the aggregate's first."""
+    """Return the ids in the path, the aggregate's first; a 400 when it is no UTF-8, for it could mean other ids."""
+    if "%" in (path := request.rel_url.raw_path):
+        try:
+            unquote_to_bytes(path).decode()
+        except UnicodeDecodeError:
+            raise Problem(400, "BAD_REQUEST", "the path is not UTF-8") from None
     return [(name, identifier(value, name)) for name, value in request.match_info.items()]
 
 

@@ -91,7 +91,8 @@ BODIES = {
 }  # fmt: skip
 CURSOR = base64.urlsafe_b64encode(b'["-createdAt",18446744073709551615,"a"]').rstrip(b"=")
 ADDRESSES = {
-    "a path that is no UTF-8": (get(b"/api/v1/orders/%ff%fe"), 404),
+    "a path that is no UTF-8": (get(b"/api/v1/orders/%ff%fe"), 400),
+    "a path that is UTF-8 in capitals": (get(b"/api/v1/orders/caf%C3%A9"), 404),
     "bytes in a path": (get(b"/api/v1/orders/\xff\xfe"), (400, 404)),
     "half an escape": (get(b"/api/v1/orders/%zz"), (400, 404)),
     "NUL in a path": (get(b"/api/v1/orders/%00"), 400),
