@@ -82,7 +82,7 @@ class Deciding:
                     self._handle(record, changes, decided)
                 except (QueueFull, CannotRead) as stop:
                     if isinstance(stop, QueueFull):
-                        decided.stops[tp] = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {stop}"
+                        decided.stops[tp] = f"{tp.topic}/{tp.partition} is blocked at offset {record.offset}: {stop}"
                     part.records = [each for each in part.records if each.offset < record.offset]
                     break
         if not self.refusals:  # a reminder is nothing that the record leads to
@@ -147,7 +147,7 @@ class Deciding:
         decided.commands[command.type, PARKED] += 1
 
     def _pass(self, record: Unreadable, decided: Decided) -> None:
-        """Raise `CannotRead`, unless an operator said to skip this batch: nobody knows how many commands it holds."""
+        """Raise `CannotRead`, unless an operator skips this batch: the number of commands in it is unknown."""
         if (record.topic, record.partition, record.offset) not in self.skipped:
             decided.unreadable.append(record)
             raise CannotRead(str(record))

@@ -84,9 +84,9 @@ class Parking:
     def _full(self, changes: Changes[Any]) -> str | None:
         """Return why a partition takes no more letters; None while it does."""
         if parked(changes) >= self.settings.parked_limit:
-            return f"{parked(changes)} letters are parked, as many as may be (FULFILLMENT_PARKED_LIMIT)"
+            return f"{parked(changes)} letters are parked, which is the limit (FULFILLMENT_PARKED_LIMIT)"
         if (size := parked_bytes(changes)) >= self.settings.parked_bytes:
-            return f"letters of {size:,} bytes are parked, as many as may be (FULFILLMENT_PARKED_BYTES)"
+            return f"letters of {size:,} bytes are parked, which is the limit (FULFILLMENT_PARKED_BYTES)"
         return None
 
     def drain(

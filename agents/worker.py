@@ -144,7 +144,7 @@ class ProcessingWorker:
             log.error("%s", reason)
             self._trying[tp] = asyncio.create_task(self._try_again(tp, self._pauses.after(tp, record.offset)))
         else:
-            reason = f"{tp.topic}/{tp.partition} stands at offset {record.offset}: {type(bug).__name__}: {bug}"
+            reason = f"{tp.topic}/{tp.partition} is blocked at offset {record.offset}: {type(bug).__name__}: {bug}"
             log.error("%s", reason, exc_info=bug)
         self.app.consumer.stop_partition(tp, reason)
         self.skips.wait_for(record)

@@ -1,4 +1,4 @@
-"""Ids of new things: such that nobody mistakes one for another, in a URL, in a terminal or on a page.
+"""Ids of new things must be distinguishable from each other in a URL, in a terminal and on a page.
 
 Only what creates something is asked for this. Orders and products that have other ids already are used by them.
 """

@@ -84,7 +84,7 @@ def one(settings: Settings, ends: dict[int, int], command_id: str) -> list[Outco
 
 
 def decoded(records: Iterable[Any]) -> Iterator[Outcome]:
-    """Yield the outcomes in records of the topic; what is none of ours is left out."""
+    """Yield the outcomes in records of the topic; records that are not outcomes are left out."""
     for record in records:
         with suppress(ValueError, KeyError, TypeError):
             yield _ours(Outcome.decode(record.value))

@@ -50,7 +50,7 @@ def refused(message: str, envelope: Mapping[str, Any] | None = None, **details: 
 
 
 def envelope_of(value: bytes | None, headers: Headers = ()) -> dict[str, Any]:
-    """Return the envelope of a record; raise `BadMessage` when there is none, or two that differ.
+    """Return the envelope of a record; raise `BadMessage` when it has no envelope, or two that differ.
 
     Attributes that our own commands do not have (`USUAL`) are left to `checked`.
     """
@@ -147,7 +147,7 @@ def _is_envelope(value: Mapping[str, Any]) -> bool:
 
 
 def _json(value: bytes | None) -> Any:
-    """Return what JSON says; the error when it is none."""
+    """Return the parsed JSON, or the error if it cannot be parsed."""
     try:
         return orjson.loads(value or b"")
     except orjson.JSONDecodeError as error:

@@ -40,7 +40,7 @@ class Position:
 def decode_command(
     value: bytes | None, at: Position, types: Mapping[str, type[Command]], id_field: str, headers: Headers = ()
 ) -> CommandMessage:
-    """Return the command of a record; raise `BadMessage` when it is none.
+    """Return the command of a record; raise `BadMessage` when it is not a valid command.
 
     Only `type` and `data` are needed. A missing id is derived from the position, a missing time is Kafka's; the
     aggregate's id is the Kafka key, or `data[id_field]`, or the subject: where there are several, they are the same.
@@ -135,7 +135,7 @@ def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
 
 
 def _refuse_confusable(identifier: str, envelope: Mapping[str, Any]) -> None:
-    """Refuse a command whose outcome nobody could find under its id."""
+    """Refuse a command whose outcome could not be found under its id."""
     if (reason := confusable(identifier)) is not None:
         raise BadMessage("INVALID_MESSAGE", f"id: {reason}", envelope, id=reason)
 
@@ -147,7 +147,7 @@ def names_order(envelope: Mapping[str, Any]) -> bool:
     return in_data is not None or envelope.get("subject") is not None
 
 
-# What a producer may have keyed a command by instead: nobody gives an order its customer's id.
+# What a producer may have keyed a command by instead: an order never has its customer's id.
 MISTAKEN = {"orderId": "customerId", "productId": "orderId"}
 
 

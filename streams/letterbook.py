@@ -3,7 +3,7 @@
 The workers' tables are the truth; the topic is told again of letters that wait long, before it forgets them.
 
 A book keeps what lists say of a letter, some hundred bytes. Values, headers and stack traces may have megabytes each:
-they stay on the topic, and are read from there, letter by letter, for whoever asks for them.
+they stay on the topic, and are read from there, letter by letter, on request.
 """
 
 from bisect import insort

@@ -117,5 +117,5 @@ class LetterReader:
 
 def _letter(value: bytes | None) -> DeadLetter | None:
     if (letter := letter_in(value)) is None:
-        log.warning("a dead letter that is none of ours was skipped: %.200r", value)
+        log.warning("skipped a record that is not a dead letter: %.200r", value)
     return letter

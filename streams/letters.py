@@ -143,7 +143,7 @@ class DeadLetter:
 
 
 def letter_in(value: bytes | None) -> DeadLetter | None:
-    """Return the dead letter in a Kafka value; None of what is none of ours."""
+    """Return the dead letter in a Kafka value; None if it is not one of ours."""
     try:
         return DeadLetter.decode(value or b"")
     except (ValueError, KeyError, TypeError):

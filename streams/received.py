@@ -21,7 +21,7 @@ class Timestamped(Protocol):
 def received_at(record: Timestamped) -> float:
     """Return when Kafka got a record (Unix seconds); a producer's own time counts up to now.
 
-    Read again after an aborted transaction, such a record may get another time: nobody has seen the first one.
+    Read again after an aborted transaction, such a record may get another time: the first one was never visible.
     """
     if record.timestamp_type == LOG_APPEND_TIME:
         return record.timestamp / 1000

@@ -72,7 +72,7 @@ class Batch(NamedTuple):
         return self.attributes & (_TRANSACTIONAL | _CONTROL) == _TRANSACTIONAL
 
     def check(self, *, crc: bool) -> None:
-        """Raise `CorruptRecordException` where the records cannot be trusted, or are none."""
+        """Raise `CorruptRecordException` if the records cannot be trusted."""
         if self.magic < 0 or (self.magic == 2 and len(self.raw) < _HEADER.size):
             raise CorruptRecordException("the batch is cut off")
         if self.magic != 2:
@@ -144,7 +144,7 @@ class _Reading:
         """Return the next record."""
         length = self._number()
         end = self.position + length
-        self._number()  # attributes, of which there are none
+        self._number()  # attributes: none are defined
         delta = self._number()
         offset = batch.base_offset + self._number()
         append_time = batch.attributes & _LOG_APPEND_TIME

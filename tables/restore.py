@@ -83,7 +83,7 @@ async def _read(
         while left:
             for tp, records in (await reader.getmany(*left, timeout_ms=100)).items():
                 if (unreadable := _apply(into[tp.partition], records)) is not None:
-                    into[tp.partition].clear()  # half a table is none
+                    into[tp.partition].clear()  # half a table must not be used
                     gone[tp.partition] = f"{tp.topic}/{tp.partition}, {unreadable}"
                 await asyncio.sleep(0)  # the worker's web server answers between two batches
             left = {tp for tp in left if tp.partition not in gone and await reader.position(tp) < ends[tp]}

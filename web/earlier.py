@@ -49,7 +49,7 @@ FIRST_TRY = Tries()
 
 
 def number_of(command_id: str, attempt: str) -> int | None:
-    """Return which attempt of the command `attempt` is the id of; None when it is none of them."""
+    """Return which attempt of the command `attempt` is the id of; None when it belongs to another command."""
     return next((number for number in range(MOST_ATTEMPTS) if attempt_id(command_id, number) == attempt), None)
 
 

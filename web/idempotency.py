@@ -1,10 +1,11 @@
 """`Idempotency-Key`: the same request again gets the same answer, and nothing is done twice.
 
 The key is claimed in MongoDB before anything goes to Kafka, with the command's id and a new order's. Three answers are
-not kept. A 202 is none yet: the key remembers that the command is in Kafka, and a repeat waits for its outcome without
-sending it again. After a 5xx, and after an answer that says "try again" (`retryable`), the same request may be sent
-again at once, and continues under the same command id. The same holds when the process dies before it answers, as soon
-as its lease is over: if the command was decided, the read model of commands or the aggregate knows its outcome.
+not kept. A 202 is not an outcome yet: the key remembers that the command is in Kafka, and a repeat waits for its
+outcome without sending it again. After a 5xx, and after an answer that says "try again" (`retryable`), the same request
+may be sent again at once, and continues under the same command id. The same holds when the process dies before it
+answers, as soon as its lease is over: if the command was decided, the read model of commands or the aggregate knows its
+outcome.
 """
 
 from collections.abc import Awaitable, Callable

@@ -122,7 +122,7 @@ def correlation_of(headers: Mapping[str, str]) -> str | None:
 
 
 def single(headers: CIMultiDictProxy[str], name: str) -> str | None:
-    """Return a header that may come once; a 400 when it comes twice, for nobody can tell which is meant."""
+    """Return a header that may come once; a 400 when it comes twice, because it is unclear which one is meant."""
     sent = headers.getall(name, [])
     if len(sent) > 1:
         raise invalid({name: "was sent more than once"})

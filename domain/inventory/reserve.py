@@ -39,7 +39,7 @@ def reserve(command: ReserveStock, stock: Stock, reservations: Reservations, pro
 
 
 def _refuse_another(command: ReserveStock, line: Reservation) -> None:
-    """Raise where somebody, other than the order itself, asks for another quantity than the line has asked for."""
+    """Raise ReservationExists if a command by hand asks for another quantity than the line already has."""
     asked = line.held + line.waiting + line.shipped + line.rejected
     if command.order_version or command.quantity == asked:
         return
@@ -95,7 +95,7 @@ def _held(command: ReserveStock, balance: Balance, line: Reservation, units: int
 def _short(
     command: ReserveStock, stock: Stock, balance: Balance, line: Reservation, units: int
 ) -> StockBackordered | ReservationRejected:
-    full = balance.backordered + units > MAX_MOVED  # nobody could count any more who waits
+    full = balance.backordered + units > MAX_MOVED  # the number of waiting units could no longer be counted
     if full or command.policy is not AllocationPolicy.BACKORDER:
         return _rejected(command, balance, line, units, InsufficientStock.code)
     after = totals(line, waiting=units, version=command.order_version)

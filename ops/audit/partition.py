@@ -103,7 +103,7 @@ class PartitionAudit:
         try:
             message = decode_event(record.value or b"")
             if not isinstance(message.sequence, int) or not isinstance(message.id, str):
-                raise TypeError("its id or sequence is none")
+                raise TypeError("it has no valid id or sequence")
         except Exception as error:  # whatever is wrong with it
             at = f"offset {record.offset} of partition {self.partition}"
             what = str(record) if isinstance(record, Unreadable) else f"{at}: {type(error).__name__}: {error}"

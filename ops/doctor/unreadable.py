@@ -1,4 +1,4 @@
-"""Partitions whose next record nobody can read: found where their groups are, whoever runs the workers."""
+"""Find partitions whose next record cannot be read, by the committed offsets of their groups."""
 
 import asyncio
 import time

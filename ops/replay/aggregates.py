@@ -144,7 +144,7 @@ class _Partition:
                     await self._apply(record)
 
     async def _apply(self, record: records.Record) -> None:
-        """Fold an event; what is none must have been skipped by the projector, as here."""
+        """Fold an event; a record that is not one was skipped by the projector and is skipped here."""
         if (event := event_in(record.value)) is not None:
             self.folded.apply(event)
         elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):

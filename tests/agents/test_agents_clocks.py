@@ -73,7 +73,7 @@ def test_records_that_have_their_producers_stamp_are_not_of_the_future() -> None
 
 @pytest.mark.parametrize("kind", ["inventory", "order"])
 def test_an_aggregate_of_older_code_continues_at_the_brokers_time(kind: str) -> None:
-    """Its last event may have a producer's time of the year 9999; nobody shall wait for that."""
+    """Its last event may have a producer's time of the year 9999; new events must not wait for that."""
     desk = Desk(KINDS[kind]())
     entries = {key.encode(): value.encode() for key, value in WRITTEN[kind]["changelog"].items()}
     desk.table.data.replace({1: Entries(desk.table.codec, entries)})

@@ -1,4 +1,4 @@
-"""What Kafka refuses for good stops nobody else, and is retried once it is taken."""
+"""A message that Kafka refuses for good stops no other command, and is retried once Kafka takes it."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Ids of new things are such that nobody mistakes one for another; those of old things keep working."""
+"""Ids of new things must be distinguishable; ids that exist keep working."""
 
 import pytest
 from domain_scenarios import OrderScenario, StockScenario, new, place
@@ -76,7 +76,7 @@ def test_the_character_is_named() -> None:
     assert "NFC" in (confusable("cafe\u0301") or "")
 
 
-# --- who is asked for it
+# --- which commands are checked
 
 ODD = "zero\u200bwidth"
 GRANTED = RecordAllocation(line_id="1", reserved=2, backordered=0, rejected=0, stock_version=1)

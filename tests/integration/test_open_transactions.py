@@ -1,4 +1,4 @@
-"""Transactions that other producers leave open: seen by whoever asks how the system is, and ended with one command."""
+"""Transactions that other producers leave open: shown by every health check, and ended with one command."""
 
 import asyncio
 import json

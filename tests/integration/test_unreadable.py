@@ -70,7 +70,7 @@ def test_a_record_on_inventory_commands_is_refused_as_it_was_and_the_next_is_han
 
 @pytest.mark.parametrize("codec", [GZIP, LZ4, ZSTD])
 def test_one_in_the_middle_of_a_compressed_batch_is_a_command_like_the_others(system: System, codec: int) -> None:
-    """Its header is nobody's business, so it is decided; order-commands, as a Go client would send them."""
+    """Its header means nothing to us, so the command is decided; sent to order-commands as a Go client would."""
     partition, key = partition_key(f"compressed-{codec}")
     ids = [f"{key.decode()}-{number}" for number in range(5)]
     cancel = [orjson.dumps({"type": "CancelOrder", "id": each, "data": {"reason": "test"}}) for each in ids]

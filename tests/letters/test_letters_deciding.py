@@ -185,7 +185,7 @@ def test_a_full_queue_stops_the_partition_and_drops_nothing() -> None:
         decided = desk.tell(receive(THIRD), set_stock(4), receive(THIRD))
     ((tp, reason),) = decided.stops.items()
     assert (tp.topic, tp.partition) == ("inventory-commands", 1)
-    assert "stands at offset 5: 3 letters are parked" in reason
+    assert "is blocked at offset 5: 3 letters are parked" in reason
     assert decided.offsets[tp] == 5  # the first of the three was handled
     assert desk.events(THIRD) == [(1, "StockReceived")]
     assert desk.parked == 3

@@ -94,7 +94,7 @@ async def test_a_full_queue_stops_its_partition_until_the_code_is_mended(system:
             send(f"full-{number}", "Hold", reason=str(number))
         wait_until(lambda: broken.ask("readyz")[0] == 503, 20, "the partition to stop")
         said = broken.ask("readyz")[1]
-        assert "2 letters are parked, as many as may be (FULFILLMENT_PARKED_LIMIT)" in said["reasons"][0]
+        assert "2 letters are parked, which is the limit (FULFILLMENT_PARKED_LIMIT)" in said["reasons"][0]
         assert said["parked"] == {"order-commands": 2}
         broken.stop()
     with worker("orders", FULFILLMENT_PARKED_LIMIT="2") as mended:

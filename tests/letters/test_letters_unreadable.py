@@ -1,4 +1,4 @@
-"""Commands that a client library cannot read, or only in part: refused with what they were, or in nobody's way."""
+"""Commands that a client library cannot read, or only in part: refused with their bytes, and blocking nothing else."""
 
 from dataclasses import replace
 from typing import Any

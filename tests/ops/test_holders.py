@@ -34,7 +34,7 @@ with state.locked(Path(sys.argv[1])):
 
 @contextmanager
 def supervising(data: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run a supervisor of `data` that leaves its child to whoever ends it."""
+    """Run a supervisor of `data` that leaves its child running."""
     command = [sys.executable, "-c", SUPERVISES, str(data)]
     environment = os.environ | {"FULFILLMENT_DATA": str(data)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

@@ -27,7 +27,7 @@ class LiveEvent:
 
 
 def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
-    """Return the event in a Kafka record; raise whatever one that is none of ours leads to."""
+    """Return the event in a Kafka record; raise if it is not one of ours."""
     value: bytes = record.value
     envelope: dict[str, Any] = orjson.loads(value)
     data: Mapping[str, Any] = envelope["data"]
