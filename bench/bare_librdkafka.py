@@ -16,12 +16,15 @@ PATIENCE_SECONDS = 30
 class Record:
     """A record as our decisions want it; librdkafka's messages have methods."""
 
-    __slots__ = ("headers", "key", "offset", "partition", "timestamp", "topic", "value")
+    __slots__ = ("headers", "key", "offset", "partition", "timestamp", "timestamp_type", "topic", "value")
 
     def __init__(self, message: Any) -> None:
         self.topic, self.partition, self.offset = message.topic(), message.partition(), message.offset()
         self.key, self.value, self.headers = message.key(), message.value(), message.headers() or ()
-        self.timestamp = message.timestamp()[1]
+        self.timestamp_type, self.timestamp = (
+            message.timestamp()[0] - 1,
+            message.timestamp()[1],
+        )  # librdkafka counts from 1
 
 
 def run(loop: Loop, settings: Settings) -> None:

@@ -22,7 +22,7 @@ def stand(system: System, *workers: Any) -> int:
         wait_until(lambda each=each: each.ask("readyz")[0] == 503, 20, "the worker to stop")
         (reason,) = each.ask("readyz")[1]["reasons"]
         assert "OrderExploded" in reason
-        assert re.match(rf"order-events/0 (stands )?at offset {offset}: ", reason)
+        assert re.match(rf"order-events/0 (is blocked )?at offset {offset}: ", reason)
     return offset
 
 
