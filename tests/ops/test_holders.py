@@ -125,7 +125,8 @@ def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
         said = [each.communicate(timeout=60)[0] for each in both]
         assert [each.returncode for each in both] == [0, 0]
         assert "stopped 2 processes\n" in said
-        assert process.wait(10) == 0
+        # the second signal may find it at its very end, when Python no longer handles signals
+        assert process.wait(10) in (0, -signal.SIGTERM)
     assert down(Settings(data=tmp_path)) == 0
 
 

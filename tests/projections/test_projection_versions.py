@@ -194,7 +194,12 @@ async def test_a_document_that_is_too_large_stops_its_partition_at_its_event(mon
     large = replace(
         ORDERS_V1,
         logs={
-            "order_events": lambda message: {"_id": message.id, "x": "x" * (17 << 20 if message.sequence == 3 else 1)}
+            "order_events": lambda message: {
+                "_id": message.id,
+                "orderId": message.key,
+                "sequence": message.sequence,
+                "x": "x" * (17 << 20 if message.sequence == 3 else 1),
+            }
         },
     )
     history = order_history("o-1", place(("boot", 1)), *(Hold(reason=str(n)) for n in range(5)))
