@@ -15,6 +15,7 @@ from bench.client import Connection
 from bench.figure import Figure, Found, Profile
 from bench.stacks import Install, Spent
 from bench.suite import Bench
+from projections.commands import document_id
 from streams.topics import ORDER_COMMANDS
 from tests.system import eventually
 
@@ -91,7 +92,8 @@ class Watch:
 
     def __init__(self, install: Install, commands: Sequence[Message]) -> None:
         self._install, self._count = install, len(commands)
-        self._ids = [orjson.loads(value)["id"] for _, value in commands]
+        envelopes = [(key, orjson.loads(value)) for key, value in commands]
+        self._ids = [document_id(each["id"], each["source"], "order", key) for key, each in envelopes]
         since = orjson.loads(commands[0][1])["time"]  # before the broker's clock dates any of them
         self._ours = {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": since}}
 
@@ -103,7 +105,7 @@ class Watch:
         """Make sure that every read model has what it must have, and that nothing was rejected."""
         ours = {"$gte": f"{run}-", "$lt": f"{run}."}
         wanted: dict[str, tuple[dict[str, Any], int]] = {
-            "commands_v1": ({"id": {"$in": self._ids}, "status": "accepted"}, self._count),
+            "commands_v1": ({"_id": {"$in": self._ids}, "status": "accepted"}, self._count),
             "order_events_v1": ({"orderId": ours, "type": "OrderPlaced"}, self._count),
             "reservations_v1": ({"orderId": ours, "open": True}, 2 * self._count),
             "stock_ledger_v1": ({"orderId": ours, "type": "StockReserved"}, 2 * self._count),

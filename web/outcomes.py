@@ -1,4 +1,4 @@
-"""`GET /commands/{commandId}`: what became of a command."""
+"""`GET /commands/{commandId}`: the outcome of a command."""
 
 from collections.abc import Mapping
 from time import time
@@ -27,7 +27,7 @@ NAMES = tuple(choice["name"] for choice in CHOICES)
 
 
 async def command_outcome(request: web.Request) -> web.Response:
-    """Answer what became of a command.
+    """Answer the outcome of a command.
 
     Without an outcome it is pending: parked, as its aggregate's letters say; or on its way, if this process accepted
     it, or if the id is one of ours (UUIDv7) and so young that another process may just have. Others are unknown.
