@@ -124,13 +124,14 @@ class _Pair:
         cursor = collection.find({}, self.fields or None, batch_size=CHUNK).sort("_id", 1)
         while chunk := await cursor.to_list(CHUNK):
             for document in chunk:
-                yield _id_of(document.raw), document.raw
+                raw = bytes(document.raw)
+                yield _id_of(raw), raw
 
     async def _sample(self, size: int) -> list[bytes]:
         found: set[bytes] = set()
         for collection in (self.live, self.version):
             cursor = await collection.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
-            found |= {_id_of(document.raw) async for document in cursor}
+            found |= {_id_of(bytes(document.raw)) async for document in cursor}
         return sorted(found)
 
     async def _judge(self, suspects: list[bytes]) -> None:
@@ -165,7 +166,8 @@ class _Pair:
     async def _load(self, collection: Any, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         wanted = [each.decode() for each in ids]
         cursor = collection.find({"_id": {"$in": wanted}}, self.fields or None, batch_size=len(wanted) + 1)
-        return {_id_of(document.raw): document.raw for document in await cursor.to_list(None)}
+        loaded = [bytes(document.raw) for document in await cursor.to_list(None)]  # large ones are views until here
+        return {_id_of(raw): raw for raw in loaded}
 
     def _say(self, identifier: str, one: bytes | None, other: bytes | None) -> None:
         live = f"v{self.comparison.live.version}"

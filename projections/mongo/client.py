@@ -46,7 +46,8 @@ class Mongo:
         )
         self.database: AsyncDatabase[Document] = self.client.get_database(
             settings.named(settings.database).replace(".", "_"),  # a prefix may have dots, a database's name may not
-            codec_options=CodecOptions(tz_aware=True),
+            # MongoDB shortens long ids in its error messages, in the middle of a letter of several bytes.
+            codec_options=CodecOptions(tz_aware=True, unicode_decode_error_handler="replace"),
             write_concern=REPLICATED,
         )
 

@@ -108,6 +108,7 @@ async def test_one_document_that_differs_is_found_and_keeps_a_version_from_going
     system: System, api: Api, mongo: Mongo
 ) -> None:
     order = (await api.place((f"{MINE}-boots", 1), orderId=f"{MINE}-differs"))["id"]
+    await api.place(*((f"{MINE}-boots-{size}", 1) for size in range(80)))  # a document of many kilobytes
     await asyncio.to_thread(system.quiet)
     await cli(system, "projections", "deploy", "orders")
     found = await versions(api, "orders")

@@ -86,3 +86,12 @@ def test_a_write_that_may_be_taken_back_is_to_be_done_again():
     election = {"code": 11602, "errmsg": "operation was interrupted"}
     with pytest.raises(AutoReconnect, match="things: written, but not as safe as was asked for: operation was interr"):
         judged("things", "insert", {"n": 2, "writeConcernError": election})
+
+
+@pytest.mark.parametrize("fill", ["", "x", "xx", "xxx"])
+@pytest.mark.parametrize("letter", ["ä", "編", "😀"])
+async def test_a_long_id_in_any_script_is_written_again_like_any_other(things: Collection, letter: str, fill: str):
+    name = fill + letter * 128  # MongoDB's message that it exists is cut within a letter
+    assert await put(things, [Put(thing(name, 1), fresh=True)])
+    assert await put(things, [Put(thing(name, 2), fresh=True)])
+    assert await found(things) == [thing(name, 2)]
