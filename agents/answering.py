@@ -8,14 +8,22 @@ from domain.errors import CommandIdReused, Rejection, StaleVersion
 from domain.frozen import replace
 from domain.message import MAX_ID, Event
 from domain.orders.commands import PlaceOrder
-from streams import faults
-from streams.codec import BadMessage, source_of
-from streams.codec import Position as At
-from streams.expected import holds, shown
-from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, Outcome, derived_id, event_id, instant_of
-from streams.settings import Settings
+from streams.kafka.transactions import ANY_PARTITION, Write
+from streams.messages.codec import BadMessage, source_of
+from streams.messages.codec import Position as At
+from streams.messages.envelope import (
+    CONTENT_TYPE,
+    CommandMessage,
+    EventMessage,
+    Outcome,
+    derived_id,
+    event_id,
+    instant_of,
+)
+from streams.messages.expected import holds, shown
+from streams.runtime import faults
+from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
-from streams.transactions import ANY_PARTITION, Write
 from tables.entries import Answer, Recent, recall, remember
 from tables.store import Changes
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from faust.types import TP
 
-from streams.spans import Span
-from streams.transactions import Write
-from streams.unreadable import Unreadable
+from streams.kafka.transactions import Write
+from streams.kafka.unreadable import Unreadable
+from streams.tracing.spans import Span
 from tables.store import Changes
 
 from .metrics import COMMANDS, LETTERS

@@ -12,17 +12,18 @@ from faust.types import TP
 
 from domain.errors import InvalidId, InvalidOrder, InvalidQuantity
 from domain.message import Command
-from streams import faults, traces
-from streams.codec import BadMessage, decode_command
-from streams.codec import Position as At
+from streams.kafka.partitions import partition_of
+from streams.kafka.received import received_at
+from streams.kafka.transactions import TOO_LARGE, Write
+from streams.kafka.transport import Fetch, Part
+from streams.kafka.unreadable import CannotRead, Unreadable
 from streams.letters import LETTER_COMMANDS
-from streams.messages import CONTENT_TYPE, CommandMessage, instant_of
-from streams.partitions import partition_of
-from streams.received import received_at
-from streams.settings import Settings
-from streams.transactions import TOO_LARGE, Write
-from streams.transport import Fetch, Part
-from streams.unreadable import CannotRead, Unreadable
+from streams.messages.codec import BadMessage, decode_command
+from streams.messages.codec import Position as At
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, instant_of
+from streams.runtime import faults
+from streams.runtime.settings import Settings
+from streams.tracing import traces
 from tables.entries import Position, position_key
 from tables.store import Changes, PartitionedTable
 

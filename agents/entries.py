@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from streams.app import RoleApp
-from streams.webserver import refusal
+from streams.runtime.app import RoleApp
+from streams.runtime.webserver import refusal
 from tables.store import Entries
 
 CHUNK = 500  # entries written before others get their turn

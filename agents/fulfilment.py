@@ -8,14 +8,16 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain import fulfilment
-from streams import faults, topics, traces
-from streams.app import RoleApp
-from streams.codec import Envelope, open_envelope
-from streams.messages import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
-from streams.settings import Role, Settings
-from streams.transactions import ANY_PARTITION, Write
-from streams.transport import Fetch, Part
-from streams.unreadable import first_of
+from streams import topics
+from streams.kafka.transactions import ANY_PARTITION, Write
+from streams.kafka.transport import Fetch, Part
+from streams.kafka.unreadable import first_of
+from streams.messages.codec import Envelope, open_envelope
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
+from streams.runtime import faults
+from streams.runtime.app import RoleApp
+from streams.runtime.settings import Role, Settings
+from streams.tracing import traces
 from tables.entries import Position, position_key
 from tables.parked import Skipped, skipped_key
 from tables.positions import positions_table

@@ -8,9 +8,9 @@ from domain.inventory import Stock
 from domain.inventory.events import ReservationEvent
 from domain.message import Command, Event
 from streams import topics
-from streams.app import RoleApp
-from streams.messages import Aggregate
-from streams.settings import Role, Settings
+from streams.messages.envelope import Aggregate
+from streams.runtime.app import RoleApp
+from streams.runtime.settings import Role, Settings
 from tables.entries import Recent, segment
 from tables.stock import ProductReservations, StockEntry, stock_table
 from tables.store import Changes

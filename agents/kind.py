@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from domain.message import Command, Event
-from streams.messages import Aggregate
+from streams.messages.envelope import Aggregate
 from streams.topics import Topic
 from tables.entries import Recent
 from tables.store import Changes

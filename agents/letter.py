@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from aiokafka import ConsumerRecord
 
-from streams.messages import CommandMessage
-from streams.received import received_at
+from streams.kafka.received import received_at
+from streams.messages.envelope import CommandMessage
 from tables.parked import Letter
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from streams.codec import BadMessage, decode_command
+from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.letters import DeadLetter, LetterKind
-from streams.messages import CONTENT_TYPE, CommandMessage, instant_of
-from streams.settings import Settings
+from streams.messages.codec import BadMessage, decode_command
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, instant_of
+from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
-from streams.transactions import ANY_PARTITION, Write
 from tables.letters import Letters, aggregates, parked, parked_bytes
 from tables.parked import PARKED, Letter
 from tables.store import Changes

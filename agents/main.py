@@ -2,10 +2,10 @@
 
 from importlib import import_module
 
-from streams.app import RoleApp, create_app
-from streams.logs import configure
-from streams.running import run_until_stopped
-from streams.settings import Role, Settings
+from streams.runtime.app import RoleApp, create_app
+from streams.runtime.logs import configure
+from streams.runtime.running import run_until_stopped
+from streams.runtime.settings import Role, Settings
 
 from .operations import pages
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 from faust.types import TP
 from prometheus_client import Counter, Gauge, Histogram
 
-from streams.app import RoleApp
-from streams.metrics import READY
-from streams.transport import Fetch
+from streams.kafka.transport import Fetch
+from streams.runtime.app import RoleApp
+from streams.runtime.metrics import READY
 from tables.letters import parked
 
 D = TypeVar("D")

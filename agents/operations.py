@@ -9,10 +9,10 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from streams import disk
-from streams.app import RoleApp
-from streams.metrics import tell_open
-from streams.webserver import refusal
+from streams.runtime import disk
+from streams.runtime.app import RoleApp
+from streams.runtime.metrics import tell_open
+from streams.runtime.webserver import refusal
 
 from .entries import authorized, entries_page
 from .metrics import letters, update

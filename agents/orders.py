@@ -7,9 +7,9 @@ from domain import orders
 from domain.message import Command, Event
 from domain.orders import Order
 from streams import topics
-from streams.app import RoleApp
-from streams.messages import Aggregate
-from streams.settings import Role, Settings
+from streams.messages.envelope import Aggregate
+from streams.runtime.app import RoleApp
+from streams.runtime.settings import Role, Settings
 from tables.entries import Recent, segment
 from tables.orders import OrderEntry, orders_table
 from tables.store import Changes

@@ -8,12 +8,12 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.library_patches import AIOKafkaConsumer
-from streams.messages import Outcome
-from streams.pace import pace_fetches, turns_of
-from streams.settings import Settings
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.kafka.pace import pace_fetches, turns_of
+from streams.messages.envelope import Outcome
+from streams.runtime.settings import Settings
+from streams.runtime.waiting import Waiting
 from streams.topics import COMMAND_OUTCOMES
-from streams.waiting import Waiting
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 
-from streams.transactions import NOT_ALLOWED, TOO_LARGE, RefusedByKafka
-from streams.transport import Fetch, Part
+from streams.kafka.transactions import NOT_ALLOWED, TOO_LARGE, RefusedByKafka
+from streams.kafka.transport import Fetch, Part
 
 from .decided import Decided
 

@@ -21,15 +21,16 @@ from projections.projection import Projection
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.versions import Refused, Versions, in_state
-from streams import topics, traces
-from streams.app import RoleApp
-from streams.faults import fault
+from streams import topics
+from streams.kafka.transport import Fetch, FetchConsumer, fetches
+from streams.kafka.unreadable import Unreadable
 from streams.letters import DeadLetter
-from streams.process import EX_CONFIG, end_process
-from streams.settings import Role, Settings
+from streams.runtime.app import RoleApp
+from streams.runtime.faults import fault
+from streams.runtime.process import EX_CONFIG, end_process
+from streams.runtime.settings import Role, Settings
 from streams.topics import describe_topics
-from streams.transport import Fetch, FetchConsumer, fetches
-from streams.unreadable import Unreadable
+from streams.tracing import traces
 
 from .metrics import FETCH_RECORDS
 from .skips import Skips

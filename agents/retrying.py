@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from domain.message import Command
-from streams.codec import source_of
+from streams.kafka.transactions import Write
 from streams.letters import DiscardLetter, RetryLetters
-from streams.messages import CONTENT_TYPE, CommandMessage, Outcome
-from streams.settings import Settings
-from streams.transactions import Write
+from streams.messages.codec import source_of
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome
+from streams.runtime.settings import Settings
 from tables.entries import Answer, remember
 from tables.letters import Letters
 from tables.parked import Letter

@@ -13,13 +13,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams.app import RoleApp
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.kafka.partitions import partition_of
+from streams.kafka.unreadable import Unreadable
 from streams.letters import DeadLetter, letter_in, skip_key
-from streams.library_patches import AIOKafkaConsumer
-from streams.partitions import partition_of
-from streams.settings import Role, Settings
+from streams.runtime.app import RoleApp
+from streams.runtime.settings import Role, Settings
 from streams.topics import DEAD_LETTERS
-from streams.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 AGAIN_SECONDS = 2.0  # after an error

@@ -12,10 +12,10 @@ import orjson
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from streams.messages import CommandMessage, EventMessage
-from streams.spans import Span, about, new_span, new_trace, scope, span_of, trace_of
-from streams.traces import Recorder
-from streams.transport import Fetch
+from streams.kafka.transport import Fetch
+from streams.messages.envelope import CommandMessage, EventMessage
+from streams.tracing.spans import Span, about, new_span, new_trace, scope, span_of, trace_of
+from streams.tracing.traces import Recorder
 
 MOST_LINKS = 128  # of one span: what receivers take by default
 ONCE_MORE = frozenset({"repeated", "forwarded"})  # outcomes a command may have besides that of its decision

@@ -10,16 +10,16 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams import traces
-from streams.app import RoleApp, group_of, instance_of
-from streams.brokers import Refused, TooOld
-from streams.faults import fault
-from streams.process import EX_CONFIG, end_process
-from streams.settings import Role, Settings
+from streams.kafka.brokers import Refused, TooOld
+from streams.kafka.transactions import NOT_ALLOWED, Aborted, RefusedByKafka, Transactions, Unclear, committed_offsets
+from streams.kafka.transport import Fetch, fetches
+from streams.kafka.unreadable import CannotRead, Unreadable
+from streams.runtime.app import RoleApp, group_of, instance_of
+from streams.runtime.faults import fault
+from streams.runtime.process import EX_CONFIG, end_process
+from streams.runtime.settings import Role, Settings
 from streams.topics import Topic, describe_topics
-from streams.transactions import NOT_ALLOWED, Aborted, RefusedByKafka, Transactions, Unclear, committed_offsets
-from streams.transport import Fetch, fetches
-from streams.unreadable import CannotRead, Unreadable
+from streams.tracing import traces
 from tables.entries import Position, position_key
 from tables.restore import restore
 from tables.store import Entries, PartitionedTable

@@ -17,7 +17,7 @@ from bench import bare
 from bench.backlog import Handled, Message, Rate, Sender, stored, work_off
 from bench.stacks import Servers, cpu_seconds, partitions_at
 from ops.stack import ensure_topics
-from streams.settings import Role
+from streams.runtime.settings import Role
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS, TOPICS
 from tests.system import free_ports, wait_until
 

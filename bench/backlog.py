@@ -9,8 +9,8 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from streams.messages import CONTENT_TYPE, new_id, now
-from streams.settings import Settings
+from streams.messages.envelope import CONTENT_TYPE, new_id, now
+from streams.runtime.settings import Settings
 from tests.system import ADDRESS
 
 PRICE = {"amount": 1999, "currency": "EUR"}

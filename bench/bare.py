@@ -16,11 +16,11 @@ from faust.types import TP
 from agents.decided import Decided
 from agents.deciding import Deciding
 from agents.orders import OrderKind
-from streams import garbage
-from streams.app import create_app
-from streams.settings import Settings
+from streams.kafka.transport import Fetch, Member, Part
+from streams.runtime import garbage
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from streams.topics import ORDER_COMMANDS
-from streams.transport import Fetch, Member, Part
 from tables.orders import CODEC, orders_table
 from tables.store import Entries
 

@@ -8,9 +8,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
-from streams.partitions import partition_of
-from streams.settings import Settings
-from streams.transactions import Write
+from streams.kafka.partitions import partition_of
+from streams.kafka.transactions import Write
+from streams.runtime.settings import Settings
 
 BATCH_BYTES = 1 << 20
 

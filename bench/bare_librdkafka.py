@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 MOST = 2_000  # records consumed at once
 PATIENCE_SECONDS = 30

@@ -27,10 +27,11 @@ from projections.batch import Folding, Part
 from projections.pipeline import _rendered
 from projections.projection import Projection
 from projections.table import PROJECTIONS
-from streams import garbage, topics
-from streams.app import create_app
-from streams.settings import Settings
-from streams.transport import Fetch
+from streams import topics
+from streams.kafka.transport import Fetch
+from streams.runtime import garbage
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from tables.orders import orders_table
 from tables.stock import stock_table
 

@@ -18,9 +18,9 @@ from domain.orders.commands import CancelOrder, CreateShipment, DeliverShipment,
 from domain.orders.state import OrderStatus
 from ops.seeding.data import Seed
 from ops.seeding.orders import WINDOW
-from streams.messages import CONTENT_TYPE, EventMessage, derived_id, instant_of
-from streams.partitions import partition_of
-from streams.settings import Settings
+from streams.kafka.partitions import partition_of
+from streams.messages.envelope import CONTENT_TYPE, EventMessage, derived_id, instant_of
+from streams.runtime.settings import Settings
 from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
 
 TEMPLATES, RESERVATIONS = 200, 40  # orders, and reservations a product

@@ -13,8 +13,8 @@ from bench.events import having, histories
 from bench.memory import Log
 from projections.projection import Projection
 from projections.table import CUSTOMER_SUMMARY, INVENTORY, ORDERS
-from streams.settings import Settings
-from streams.transactions import Write
+from streams.kafka.transactions import Write
+from streams.runtime.settings import Settings
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import time
 from ops.audit.settled import last_records
 from ops.versions.deploy import deploy
 from ops.versions.work import newest, work
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 async def build(name: str) -> dict[str, float]:

@@ -13,7 +13,7 @@ from bench.figure import Figure, Found, Profile
 from bench.flow import PRODUCTS, stock_up, wait_visible
 from bench.stacks import CLIENT, Install, Spent
 from bench.suite import Bench
-from streams.messages import now
+from streams.messages.envelope import now
 from tests.system import ADDRESS
 
 CONNECTIONS = (32, 128)

@@ -13,7 +13,7 @@ from bench.flow import PRODUCTS, stock_up, wait_visible
 from bench.http import order, place_orders
 from bench.stacks import Install, Spent
 from bench.suite import Bench
-from streams.messages import now
+from streams.messages.envelope import now
 
 PAUSE_SECONDS = 0.01  # between two orders of an idle system
 # Between two looks whether an order is visible: who looks all the time takes a core from those that work.

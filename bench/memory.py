@@ -9,11 +9,11 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from bench.backlog import command, place_order
-from streams.app import create_app
-from streams.partitions import partition_of
-from streams.settings import Settings
-from streams.transactions import Write
-from streams.transport import Fetch, Member, Part
+from streams.kafka.partitions import partition_of
+from streams.kafka.transactions import Write
+from streams.kafka.transport import Fetch, Member, Part
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from tables.store import Entries, PartitionedTable
 
 NOBODY = Member(0, "")

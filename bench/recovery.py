@@ -22,7 +22,7 @@ from bench.stacks import Install, partitions_at
 from bench.suite import Bench
 from ops import state
 from ops.logs import log_of
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 from tests.system import free_ports, wait_until
 
 ROLES = ("orders", "inventory")

@@ -18,8 +18,8 @@ from bench.stacks import Stacks
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.writes import Put, put
-from streams import garbage
-from streams.settings import Settings
+from streams.runtime import garbage
+from streams.runtime.settings import Settings
 
 COUNT = 500  # documents of a write
 

@@ -86,7 +86,7 @@ class Value(BaseModel):
     """A frozen value that crosses the wire in camelCase.
 
     In what we wrote ourselves, unknown fields are ignored, because newer code may have written it. In commands they are
-    refused (`streams.strict` reads them), because what they ask for would be ignored.
+    refused (`streams.messages.strict` reads them), because what they ask for would be ignored.
     """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")

@@ -19,8 +19,8 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.mongo.registry import Registry
 from projections.mongo.skips import SKIPS
-from streams.app import group_of
-from streams.settings import Role, Settings
+from streams.runtime.app import group_of
+from streams.runtime.settings import Role, Settings
 from streams.topics import (
     FULFILMENT_STATES,
     INVENTORY_COMMANDS,

@@ -20,15 +20,15 @@ from projections.mongo.live import LiveVersions  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
 from projections.mongo.readers import Presence  # noqa: E402
 from projections.mongo.registry import Registry  # noqa: E402
-from streams import disk  # noqa: E402
-from streams.gateway import Gateway  # noqa: E402
+from streams.kafka.gateway import Gateway  # noqa: E402
+from streams.kafka.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
 from streams.letterreader import LetterReader  # noqa: E402
-from streams.logs import configure  # noqa: E402
-from streams.running import run_until_stopped  # noqa: E402
-from streams.settings import Settings  # noqa: E402
-from streams.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
-from streams.waiting import Waiting  # noqa: E402
-from streams.webserver import Server  # noqa: E402
+from streams.runtime import disk  # noqa: E402
+from streams.runtime.logs import configure  # noqa: E402
+from streams.runtime.running import run_until_stopped  # noqa: E402
+from streams.runtime.settings import Settings  # noqa: E402
+from streams.runtime.waiting import Waiting  # noqa: E402
+from streams.runtime.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
 from web.live.hub import Hub  # noqa: E402
 from web.services import Services  # noqa: E402

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ops.errors import CannotGoOn
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from tables.restore import LostChangelog, restore
 from tables.store import Codec, Entries
 

@@ -18,7 +18,7 @@ from ops.skip import skip
 from ops.tail import tail
 from ops.transactions import transactions
 from ops.versions.command import projections
-from streams.settings import ROLES
+from streams.runtime.settings import ROLES
 
 
 class Sentences(TyperGroup):

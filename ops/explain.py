@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from ops.options import Json, load_settings
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def explain(

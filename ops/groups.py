@@ -17,8 +17,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from ops.errors import CannotGoOn
-from streams.app import group_of
-from streams.settings import Role, Settings
+from streams.runtime.app import group_of
+from streams.runtime.settings import Role, Settings
 from streams.topics import admin
 
 ASK_SECONDS = 20.0

@@ -13,7 +13,7 @@ import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ops.errors import CannotGoOn, Misconfigured, Unavailable
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 T = TypeVar("T")
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}

@@ -15,7 +15,7 @@ from ops.errors import CannotGoOn, Misconfigured
 from ops.show import whole
 from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described
 from streams.letters import DeadLetter, letter_in
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
 
 SHOWN = 10_000  # characters of a value that a person gets to see
@@ -107,7 +107,7 @@ def ask(
 
 def _parcel(key: Key, name: str, data: dict[str, str]) -> Any:
     from ops.sending import HERE, Parcel
-    from streams.messages import new_id, now
+    from streams.messages.envelope import new_id, now
 
     command_id = new_id()
     envelope = {"specversion": "1.0", "id": command_id, "type": name, "source": HERE, "subject": key[1], "time": now()}

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ops.errors import Misconfigured, sentences
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -10,8 +10,8 @@ import typer
 
 from ops.errors import CannotGoOn
 from ops.options import Json, load_settings
-from streams.messages import Outcome
-from streams.settings import Settings
+from streams.messages.envelope import Outcome
+from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
 
 TOPIC = COMMAND_OUTCOMES.name
@@ -74,7 +74,7 @@ def newest(settings: Settings, ends: dict[int, int], count: int) -> list[Outcome
 def one(settings: Settings, ends: dict[int, int], command_id: str) -> list[Outcome]:
     """Return the outcomes of one command: one, or the same again for each time it came; all are on one partition."""
     from ops import records
-    from streams.partitions import partition_of
+    from streams.kafka.partitions import partition_of
 
     key = command_id.encode()
     number = partition_of(key, settings.partitions)

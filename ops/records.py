@@ -16,8 +16,8 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as Asked
 
 from ops.errors import Misconfigured, Unavailable
-from streams.library_patches import AIOKafkaConsumer
-from streams.settings import Settings
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.runtime.settings import Settings
 
 T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"

@@ -15,7 +15,7 @@ from ops import state
 from ops.errors import CannotGoOn, Misconfigured, Unavailable
 from ops.status import Condition, collect
 from ops.stores import Say
-from streams.settings import ROLES, Settings
+from streams.runtime.settings import ROLES, Settings
 
 STOP_SECONDS = 12.0  # a worker that is asked to stop ends itself within eight
 LOOK_SECONDS = 0.2

@@ -12,9 +12,9 @@ from confluent_kafka import Producer
 from ops import records
 from ops.errors import Misconfigured, Unavailable
 from ops.outcomes import TOPIC, decoded
-from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
-from streams.messages import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
-from streams.settings import Settings
+from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
+from streams.runtime.settings import Settings
 from streams.topics import INVENTORY_COMMANDS as INVENTORY_TOPIC
 from streams.topics import ORDER_COMMANDS as ORDER_TOPIC
 

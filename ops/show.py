@@ -13,8 +13,8 @@ from rich.table import Table
 from ops import state
 from ops.errors import without_credentials
 from ops.status import Status
-from streams import disk
-from streams.settings import Settings
+from streams.runtime import disk
+from streams.runtime.settings import Settings
 from streams.topics import TopicDescription
 
 SECRET = re.compile(r"token|password|secret", re.IGNORECASE)

@@ -9,9 +9,10 @@ import typer
 
 from ops.errors import CannotGoOn, Misconfigured, Unavailable
 from ops.options import load_settings
+from streams.kafka.unreadable import Unreadable, whole
 from streams.letters import DeadLetter, skip_key
-from streams.messages import CONTENT_TYPE, now
-from streams.settings import Settings
+from streams.messages.envelope import CONTENT_TYPE, now
+from streams.runtime.settings import Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
     DEAD_LETTERS,
@@ -20,7 +21,6 @@ from streams.topics import (
     ORDER_COMMANDS,
     ORDER_EVENTS,
 )
-from streams.unreadable import Unreadable, whole
 
 INPUTS = {
     "orders": (ORDER_COMMANDS,),

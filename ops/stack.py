@@ -16,8 +16,8 @@ from ops.status import collect
 from ops.stores import STORES, Say, start_kafka, start_mongod
 from ops.supervisor import Program, Supervisor
 from ops.workers import workers
-from streams import disk
-from streams.settings import Settings
+from streams.runtime import disk
+from streams.runtime.settings import Settings
 
 LEAST_FREE_BYTES = 256 << 20
 STOP_SECONDS = 9.0

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from ops.errors import Unavailable, sentence_for
 from ops.holders import holders, lock_file
 from ops.holders import strays as strays
-from streams.process import reason_in
+from streams.runtime.process import reason_in
 
 SAME_SECONDS = 0.005  # the kernel counts hundredths
 HOPELESS_RESTARTS = 2

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from ops import kafka, mongod, state
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 TIMEOUT = aiohttp.ClientTimeout(total=2)

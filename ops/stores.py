@@ -13,7 +13,7 @@ from ops.logs import java_cause, last_lines, log_of
 from ops.state import Process
 from ops.supervisor import Child, Program, Supervisor
 from ops.workers import reserved
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 STORES = ("kafka", "mongod")
 Say = Callable[[str], None]

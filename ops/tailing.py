@@ -8,10 +8,10 @@ import orjson
 import typer
 
 from ops import records
-from streams.cloudevents import glimpse
-from streams.messages import instant_of
-from streams.settings import Settings
-from streams.unreadable import Unreadable
+from streams.kafka.unreadable import Unreadable
+from streams.messages.cloudevents import glimpse
+from streams.messages.envelope import instant_of
+from streams.runtime.settings import Settings
 
 BUSY_SECONDS = 0.05  # a look at one of several topics
 DEEP = 250  # brackets that a message must have before it can be nested too deep to write

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ops.errors import CannotGoOn, Misconfigured, Unavailable
 from ops.options import Json, load_settings
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.topics import TOPICS
 
 transactions = typer.Typer(
@@ -52,8 +52,8 @@ def abort(
 
 
 async def _found(settings: Settings, topic: str | None = None, partition: int | None = None) -> list[Any]:
-    from streams.open_transactions import open_transactions
-    from streams.transaction_watch import all_partitions
+    from streams.kafka.open_transactions import open_transactions
+    from streams.kafka.transaction_watch import all_partitions
 
     asked = [(topic, partition)] if topic is not None and partition is not None else all_partitions(settings)
     async with _kafka(settings) as client:
@@ -61,7 +61,7 @@ async def _found(settings: Settings, topic: str | None = None, partition: int | 
 
 
 async def _abort(settings: Settings, topic: str, partition: int, producer: int | None) -> list[str]:
-    from streams.open_transactions import NotEnded, end_transaction
+    from streams.kafka.open_transactions import NotEnded, end_transaction
 
     found = await _found(settings, topic, partition)
     chosen = [one for one in found if producer in (None, one.producer_id)]
@@ -99,7 +99,7 @@ def _place(settings: Settings, place: str) -> tuple[str, int]:
 async def _kafka(settings: Settings) -> AsyncIterator[Any]:
     from aiokafka.errors import KafkaError
 
-    from streams.open_transactions import connected
+    from streams.kafka.open_transactions import connected
 
     try:
         async with asyncio.timeout(2 * ASK_SECONDS), connected(settings) as client:

@@ -15,7 +15,7 @@ from ops.errors import CannotGoOn, Unavailable, sentence_for
 from ops.logs import log_of
 from ops.status import collect
 from ops.workers import count_workers, environment
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 class Interrupted(CannotGoOn):

@@ -15,7 +15,7 @@ from rich.live import Live
 
 from ops.show import status_tables
 from ops.status import Status, collect
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def watch_status(settings: Settings, interval: float, json: bool) -> Status:

@@ -10,8 +10,9 @@ import sys
 
 from ops.errors import CannotGoOn, Misconfigured
 from ops.loading import load_settings
-from streams import faults, garbage, traces
-from streams.settings import ROLES, Role, Settings
+from streams.runtime import faults, garbage
+from streams.runtime.settings import ROLES, Role, Settings
+from streams.tracing import traces
 
 COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy api's time on collecting
 

@@ -7,7 +7,7 @@ from ops import mongod, ports
 from ops.errors import Misconfigured, Unavailable
 from ops.logs import log_of
 from ops.supervisor import Program
-from streams.settings import ROLES, Settings
+from streams.runtime.settings import ROLES, Settings
 
 
 def count_workers(text: str, roles: tuple[str, ...]) -> dict[str, int]:

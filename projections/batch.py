@@ -10,8 +10,8 @@ from typing import Any
 from projections.document import Document
 from projections.projection import Model, Projection, Record, View
 from projections.stopped import Gap, Stop
-from streams.messages import EventMessage
-from streams.unreadable import CannotRead, Unreadable
+from streams.kafka.unreadable import CannotRead, Unreadable
+from streams.messages.envelope import EventMessage
 
 Decode = Callable[[Record], Any]
 

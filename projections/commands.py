@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from domain.errors import CommandIdReused
 from domain.frozen import frozen
 from projections.document import Document
-from streams.messages import Aggregate, CommandMessage, Outcome
+from streams.messages.envelope import Aggregate, CommandMessage, Outcome
 
 KEPT = timedelta(days=7)
 # Refusals that no aggregate remembers: sent again under the same id, the command is decided, and may be accepted.

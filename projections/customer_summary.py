@@ -12,7 +12,7 @@ from domain.message import MAX_VERSION
 from domain.orders.events import OrderPlaced
 from projections.document import Document, money_document
 from projections.projection import Record
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 Spend = tuple[tuple[str, int], ...]  # (currency, minor units), sorted
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from domain.inventory import InventoryEvent, Stock, evolve
 from domain.inventory.events import Balance
 from projections.document import Document
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 
 class ProductView(NamedTuple):

@@ -1,8 +1,8 @@
 """The `order_events` read model: every event of an order as it was written, for its history and for time travel."""
 
 from projections.document import Document
-from streams.codec import EVENTS, UPCASTERS
-from streams.messages import EventMessage
+from streams.messages.codec import EVENTS, UPCASTERS
+from streams.messages.envelope import EventMessage
 
 
 def entry(message: EventMessage) -> Document:

@@ -12,7 +12,7 @@ from domain.orders import Order, OrderEvent, evolve
 from domain.policy import AllocationPolicy
 from projections.document import Document
 from projections.order_shape import order_of, render
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 
 class OrderView(NamedTuple):

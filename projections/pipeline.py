@@ -12,7 +12,7 @@ from projections.document import Document
 from projections.mongo.client import Mongo
 from projections.mongo.writes import Put, insert, load, put
 from projections.projection import Model, Projection, View
-from streams.faults import fault
+from streams.runtime.faults import fault
 
 ANY_TIME: AbstractAsyncContextManager[Any] = nullcontext()
 Known = dict[tuple[str, str], View]  # (collection, key) → view

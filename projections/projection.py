@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from projections.document import Document
-from streams.messages import type_of
+from streams.messages.envelope import type_of
 from streams.topics import Topic
 
 

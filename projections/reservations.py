@@ -10,7 +10,7 @@ from domain.inventory.events import ReservationEvent, ReservationRejected, Stock
 from domain.inventory.state import Reservation
 from domain.policy import MANUAL
 from projections.document import Document
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 
 class ReservationView(NamedTuple):

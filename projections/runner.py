@@ -18,8 +18,8 @@ from projections.pipeline import project, together
 from projections.projection import Projection, Record
 from projections.stopped import Stop, Stopped
 from projections.table import PROJECTIONS
-from streams.faults import fault
-from streams.settings import Settings
+from streams.runtime.faults import fault
+from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 SHARE = 256  # records: more than that are folded in several shares, so that MongoDB writes one while the next is folded

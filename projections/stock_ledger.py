@@ -15,7 +15,7 @@ from domain.inventory.events import (
 )
 from domain.message import Event
 from projections.document import Document
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 CREATED = (StockReceived, StockAdjusted)  # what a product exists from
 TURNED = (ProductDiscontinued, ProductReactivated)  # what ends and begins its reservations

@@ -13,8 +13,8 @@ from projections import (
 )
 from projections.commands import Recorded
 from projections.projection import Model, Projection, Record
-from streams.codec import decode_event
-from streams.messages import EventMessage, Outcome
+from streams.messages.codec import decode_event
+from streams.messages.envelope import EventMessage, Outcome
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_EVENTS, ORDER_EVENTS
 
 

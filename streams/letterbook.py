@@ -13,9 +13,9 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from .letters import DeadLetter
-from .messages import Aggregate
-from .topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic
+from streams.letters import DeadLetter
+from streams.messages.envelope import Aggregate
+from streams.topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic
 
 Key = tuple[Aggregate, str]  # an aggregate
 COMMANDS: Mapping[Aggregate, Topic] = {"order": ORDER_COMMANDS, "inventory": INVENTORY_COMMANDS}

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from .gateway import GatewayUnavailable
-from .letterbook import Letterbook
-from .letters import DeadLetter, letter_in
-from .library_patches import AIOKafkaConsumer
-from .settings import Settings
-from .topics import DEAD_LETTERS
+from streams.kafka.gateway import GatewayUnavailable
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.letterbook import Letterbook
+from streams.letters import DeadLetter, letter_in
+from streams.runtime.settings import Settings
+from streams.topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 20.0  # the first time, 30 days are read

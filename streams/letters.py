@@ -9,8 +9,7 @@ import orjson
 from pydantic import Field
 
 from domain.message import MAX_VERSION, Command, Id, Text
-
-from .messages import Aggregate, derived_id
+from streams.messages.envelope import Aggregate, derived_id
 
 # invalid: refused for good · parked: waits for a retry · retried, discarded: no longer parked · skipped: an event
 # that the process manager or a projector was told to go on behind

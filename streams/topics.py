@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from .settings import Settings
+from streams.runtime.settings import Settings
 
 LARGEST = "max.message.bytes"
 TIMESTAMPS, BROKERS_CLOCK = "message.timestamp.type", "LogAppendTime"

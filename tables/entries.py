@@ -6,7 +6,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from domain.frozen import frozen, replace
-from streams.messages import Aggregate, CommandMessage, Outcome, derived_id, event_id
+from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id, event_id
 
 from . import parked
 from .keys import position_key as position_key

@@ -19,8 +19,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, PlainSerializer
 
-from streams.codec import Position
 from streams.letters import RAW
+from streams.messages.codec import Position
 
 PARKED = b"/parked"
 BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a command may be of any bytes

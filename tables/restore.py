@@ -13,9 +13,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
-from streams.library_patches import AIOKafkaConsumer
-from streams.settings import Settings
-from streams.unreadable import Unreadable
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.kafka.unreadable import Unreadable
+from streams.runtime.settings import Settings
 
 from .store import Codec, Entries
 

@@ -9,7 +9,7 @@ import orjson
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def produce(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from faust.types import TP
 
-from streams.brokers import Again, Brokers
-from streams.library_patches import HeaderName, RawBatchBuilder
-from streams.settings import Settings
-from streams.wire import NO_TAGS, Code, Produce
+from streams.kafka.brokers import Again, Brokers
+from streams.kafka.library_patches import HeaderName, RawBatchBuilder
+from streams.kafka.wire import NO_TAGS, Code, Produce
+from streams.runtime.settings import Settings
 
 MUNICH = b"M\xfcnchen"  # what a client sends as a header's name when it takes Latin-1 for UTF-8
 HEADER = 21  # bytes at the beginning of a batch that the broker changes

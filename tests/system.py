@@ -18,7 +18,7 @@ import aiohttp
 import psutil
 
 from ops.status import collect
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 T = TypeVar("T")
 FULFILLMENT = [sys.executable, "-m", "ops.cli"]

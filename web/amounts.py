@@ -8,7 +8,7 @@ from pydantic import PlainValidator
 
 from domain.message import MAX_TOTAL, Value
 from domain.money import Currency, exponent, minor_units
-from streams.spelling import unknown
+from streams.messages.spelling import unknown
 
 from .errors import invalid
 

@@ -7,8 +7,8 @@ from time import perf_counter
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from streams import traces
-from streams.messages import new_id
+from streams.messages.envelope import new_id
+from streams.tracing import traces
 
 from . import letters, operations, overview, pages
 from .asyncapi import asyncapi

@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from domain.message import Command, Event
-from streams.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
 from streams.letters import KINDS, LETTER_COMMANDS
-from streams.settings import Settings
+from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
+from streams.runtime.settings import Settings
 from streams.topics import TOPICS, Topic
 
 from .answers import raw_response

@@ -10,10 +10,10 @@ import orjson
 from aiohttp import web
 
 from domain.message import MAX_ID, Command
-from streams.cloudevents import by_headers, decoded
-from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
-from streams.expected import Expected, expected_of
-from streams.messages import CommandMessage, now, sibling_id
+from streams.messages.cloudevents import by_headers, decoded
+from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
+from streams.messages.envelope import CommandMessage, now, sibling_id
+from streams.messages.expected import Expected, expected_of
 
 from .answers import answer
 from .conditions import expected_version

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from domain.message import Command
 from domain.orders import OrderCommand, identified
-from streams.messages import Aggregate, CommandMessage, now
-from streams.strict import read
+from streams.messages.envelope import Aggregate, CommandMessage, now
+from streams.messages.strict import read
 
 from .conditions import expected_version
 from .decided import decided

@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from domain.message import MAX_VERSION
-from streams.expected import EXISTS, Expected, one_of
+from streams.messages.expected import EXISTS, Expected, one_of
 
 from .errors import Problem, invalid
 from .requests import NUMBER

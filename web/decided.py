@@ -7,7 +7,7 @@ from aiohttp import web
 
 from domain.message import Command
 from domain.orders import commands as order
-from streams.messages import Aggregate, CommandMessage, Outcome
+from streams.messages.envelope import Aggregate, CommandMessage, Outcome
 
 from .answers import answer
 from .consistency import HEADER, token

@@ -13,10 +13,10 @@ from typing import get_args
 
 from domain.frozen import replace
 from projections.commands import document_ids, outcome_of
-from streams.codec import aggregate_of
-from streams.expected import EXISTS
 from streams.letters import LETTER_COMMANDS
-from streams.messages import Aggregate, CommandMessage, Outcome, derived_id
+from streams.messages.codec import aggregate_of
+from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id
+from streams.messages.expected import EXISTS
 from streams.topics import COMMAND_OUTCOMES
 
 from .consistency import until

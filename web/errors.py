@@ -14,11 +14,11 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
 from domain.errors import InvalidId
 from projections.mongo.queries import NotDeployed
-from streams.codec import BadMessage
-from streams.gateway import CommandTooLarge, GatewayUnavailable
-from streams.messages import Outcome
-from streams.strict import field_errors
-from streams.webserver import NOT_UNDERSTOOD
+from streams.kafka.gateway import CommandTooLarge, GatewayUnavailable
+from streams.messages.codec import BadMessage
+from streams.messages.envelope import Outcome
+from streams.messages.strict import field_errors
+from streams.runtime.webserver import NOT_UNDERSTOOD
 
 from .answers import json_response, raw_response
 

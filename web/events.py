@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 from multidict import MultiMapping
 
-from streams.codec import EVENTS
+from streams.messages.codec import EVENTS
 
 from .errors import invalid
 from .live.event import AGGREGATES

@@ -8,12 +8,12 @@ from typing import Any
 from projections.document import Document
 from projections.explanation import Behind, Facts, explain
 from projections.mongo.standing import standing
-from streams.app import group_of
-from streams.gateway import GatewayUnavailable
-from streams.groups import Groups, Place
+from streams.kafka.gateway import GatewayUnavailable
+from streams.kafka.groups import Groups, Place
+from streams.kafka.partitions import partition_of
 from streams.letterbook import Key
-from streams.partitions import partition_of
-from streams.settings import Role, Settings
+from streams.runtime.app import group_of
+from streams.runtime.settings import Role, Settings
 from streams.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS, Topic
 
 from .errors import missing

@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from projections.mongo.idempotency import Claim
-from streams.faults import fault
-from streams.messages import CommandMessage, Outcome, new_id
+from streams.messages.envelope import CommandMessage, Outcome, new_id
+from streams.runtime.faults import fault
 
 from .answers import raw_response
 from .conditions import condition_of

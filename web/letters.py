@@ -10,11 +10,11 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from domain.message import Command
-from streams.gateway import GatewayUnavailable
+from streams.kafka.gateway import GatewayUnavailable
 from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described, listed, previewed
 from streams.letters import DeadLetter, DiscardLetter, RetryLetters
-from streams.messages import CommandMessage, Outcome, now
-from streams.spelling import unknown
+from streams.messages.envelope import CommandMessage, Outcome, now
+from streams.messages.spelling import unknown
 
 from .answers import answer, page
 from .commands import validated

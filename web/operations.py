@@ -6,7 +6,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from projections.mongo.overview import measure
-from streams.metrics import READY, tell_open
+from streams.runtime.metrics import READY, tell_open
 
 from .answers import json_response
 from .decided import PREFIX

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from projections.mongo.counts import counts
 from projections.table import COMMANDS, INVENTORY, ORDERS
-from streams.app import group_of
-from streams.gateway import GatewayUnavailable
-from streams.groups import Groups, Left, Place
-from streams.settings import Role, Settings
+from streams.kafka.gateway import GatewayUnavailable
+from streams.kafka.groups import Groups, Left, Place
+from streams.runtime.app import group_of
+from streams.runtime.settings import Role, Settings
 from streams.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS, Topic
 
 from .aged import Aged

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from streams.spelling import LONGEST, unknown
+from streams.messages.spelling import LONGEST, unknown
 
 from .decided import PREFIX
 from .errors import invalid

@@ -9,12 +9,12 @@ from aiohttp import web
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.cloudevents import glimpse
-from streams.gateway import GatewayUnavailable
+from streams.kafka.gateway import GatewayUnavailable
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.kafka.partitions import partition_of
 from streams.letters import DeadLetter
-from streams.library_patches import AIOKafkaConsumer
-from streams.partitions import partition_of
-from streams.settings import Settings
+from streams.messages.cloudevents import glimpse
+from streams.runtime.settings import Settings
 from streams.topics import TOPICS
 
 from .answers import answer

@@ -3,7 +3,7 @@
 from typing import Any, get_args
 
 from projections.explanation import WaitsFor
-from streams.strict import IGNORED
+from streams.messages.strict import IGNORED
 
 from .codes import every_code
 

@@ -9,11 +9,11 @@ from aiohttp import web
 from projections.mongo.idempotency import IdempotencyKeys
 from projections.mongo.live import LiveVersions
 from projections.mongo.queries import Queries
-from streams.gateway import Gateway
+from streams.kafka.gateway import Gateway
+from streams.kafka.open_transactions import OpenTransaction
 from streams.letterreader import LetterReader
-from streams.open_transactions import OpenTransaction
-from streams.settings import Settings
-from streams.waiting import Waiting
+from streams.runtime.settings import Settings
+from streams.runtime.waiting import Waiting
 
 from .live.hub import Hub
 

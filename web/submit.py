@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from itertools import count
 
-from streams.faults import fault
-from streams.messages import CommandMessage, Outcome, now
+from streams.messages.envelope import CommandMessage, Outcome, now
+from streams.runtime.faults import fault
 from streams.topics import Topic
 
 from .earlier import FIRST_TRY, Tries, attempt_id, awaited, continues, earlier, number_of

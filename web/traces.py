@@ -5,8 +5,8 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from streams import traces
-from streams.spans import Scope, Span, caller_of, new_trace, scope, trace_of
+from streams.tracing import traces
+from streams.tracing.spans import Scope, Span, caller_of, new_trace, scope, trace_of
 
 from .decided import PREFIX
 from .requests import CORRELATION

@@ -16,7 +16,7 @@ from projections.mongo.client import Collection, Mongo
 from projections.mongo.progress import progress_id, read_progress
 from projections.mongo.writes import is_namesake, load, namesake_id
 from projections.projection import Projection
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 # entries of older event versions stay as they were written, and are read as today's
 TODAY: Mapping[str, Callable[[Document], Document]] = {"order_events": order_events.upcast}

@@ -13,7 +13,7 @@ import orjson
 
 from ops import records
 from ops.audit.report import Kind, Report
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 BUCKETS = 256  # sorted one by one, because a sorted list takes five times the memory
 UNSIGNED = (1 << 64) - 1

@@ -8,8 +8,8 @@ from domain.inventory.events import StockEvent
 from ops.audit.laws import moved
 from ops.audit.report import Kind, Report
 from projections.projection import Projection, View
-from streams.messages import EventMessage
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
+from streams.messages.envelope import EventMessage
 
 Views = dict[str, dict[str, Any]]  # collection → key → view
 

@@ -12,7 +12,7 @@ from ops.audit.report import Kind, Report
 from projections import orders, reservations
 from projections.orders import OrderView
 from projections.reservations import ReservationView, reservation_id
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 
 @dataclass(slots=True)

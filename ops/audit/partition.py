@@ -19,10 +19,10 @@ from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
 from ops.audit.tables import Workers
 from ops.progress import Advance
-from streams.codec import decode_event
-from streams.messages import EventMessage
-from streams.settings import Settings
-from streams.unreadable import Unreadable
+from streams.kafka.unreadable import Unreadable
+from streams.messages.codec import decode_event
+from streams.messages.envelope import EventMessage
+from streams.runtime.settings import Settings
 
 PAUSE_SECONDS = 0.2
 

@@ -26,8 +26,8 @@ from projections.mongo.client import Mongo
 from projections.mongo.registry import live_version
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
-from streams.codec import event_in
-from streams.settings import Settings
+from streams.messages.codec import event_in
+from streams.runtime.settings import Settings
 
 SETTLE_SECONDS = 30.0  # for orders and stock to agree
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, TopicPartition
 
 from ops import records
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.topics import INVENTORY_COMMANDS, ORDER_COMMANDS
 
 TAIL = 100  # records of a partition among which the last one is looked for first

@@ -11,8 +11,8 @@ from ops.audit.history import Aggregate
 from ops.audit.report import Kind
 from projections.document import Document
 from projections.mongo.writes import load
-from streams.codec import event_in
-from streams.settings import Settings
+from streams.messages.codec import event_in
+from streams.runtime.settings import Settings
 
 AT_MOST = 10_000  # that are looked at; they stay where they are: an audit against the wrong Kafka finds nothing else
 

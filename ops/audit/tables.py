@@ -14,7 +14,7 @@ from ops.audit.history import Aggregate
 from projections.inventory import ProductView
 from projections.orders import OrderView
 from projections.reservations import ReservationView
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from tables import orders, stock
 from tables.orders import OrderEntry
 from tables.stock import QueuePlace, StockEntry

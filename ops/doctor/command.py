@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from ops.doctor.finding import Finding
 from ops.options import Json, load_settings
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def doctor(json: Json = False) -> None:

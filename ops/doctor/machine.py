@@ -18,7 +18,7 @@ from ops.errors import Misconfigured, mongo_cause
 from ops.http import WILDCARDS
 from ops.status import collect
 from projections.mongo.client import Mongo
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 OLDEST_PYTHON, OLDEST_MONGODB = (3, 11), (5, 0)
 FAUST = "0.15.3"  # its transport and store are extended here

@@ -17,11 +17,12 @@ from projections.mongo.readers import running_readers
 from projections.mongo.registry import Registry
 from projections.readers import absent, idle, unread
 from projections.table import PROJECTIONS
-from streams.app import group_of
-from streams.gateway import GatewayUnavailable
-from streams.groups import Groups, Place
+from streams.kafka.gateway import GatewayUnavailable
+from streams.kafka.groups import Groups, Place
+from streams.kafka.transaction_watch import all_partitions, find_open_transactions
 from streams.letterreader import LetterReader
-from streams.settings import Role, Settings
+from streams.runtime.app import group_of
+from streams.runtime.settings import Role, Settings
 from streams.topics import (
     INVENTORY_COMMANDS,
     INVENTORY_EVENTS,
@@ -33,7 +34,6 @@ from streams.topics import (
     describe_topics,
     refuse_mismatch,
 )
-from streams.transaction_watch import all_partitions, find_open_transactions
 
 ASK_SECONDS = 20.0
 

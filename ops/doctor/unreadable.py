@@ -10,10 +10,10 @@ from ops import records
 from ops.doctor.finding import Finding
 from ops.doctor.stores import READ
 from ops.errors import CannotGoOn
-from streams.app import group_of
-from streams.settings import Role, Settings
+from streams.kafka.unreadable import Unreadable, whole
+from streams.runtime.app import group_of
+from streams.runtime.settings import Role, Settings
 from streams.topics import Topic
-from streams.unreadable import Unreadable, whole
 
 LOOK_SECONDS = 2.0  # at the next records of a topic
 

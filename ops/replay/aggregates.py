@@ -22,11 +22,11 @@ from projections.document import Document
 from projections.mongo.skips import read_skips
 from projections.mongo.writes import is_namesake, load, namesake_id
 from projections.projection import Projection
-from streams.codec import event_in
-from streams.messages import EventMessage
-from streams.partitions import partition_of
-from streams.settings import Settings
-from streams.unreadable import Unreadable
+from streams.kafka.partitions import partition_of
+from streams.kafka.unreadable import Unreadable
+from streams.messages.codec import event_in
+from streams.messages.envelope import EventMessage
+from streams.runtime.settings import Settings
 
 CHUNK, TRIES = 500, 20
 PAUSE_SECONDS = 0.2

@@ -28,8 +28,8 @@ from projections.projection import Projection, Record
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import shape_of
-from streams.settings import Settings
-from streams.unreadable import Unreadable
+from streams.kafka.unreadable import Unreadable
+from streams.runtime.settings import Settings
 
 TOGETHER = 100_000  # records all processes hold, 10 kB each: what is folded together is written once
 LEAST = 5_000  # records a process folds before it writes, however many processes there are

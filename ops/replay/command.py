@@ -8,7 +8,7 @@ import typer
 from ops.errors import Misconfigured
 from ops.options import load_settings
 from ops.worker import arm
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 TABLES, ALL = "tables", "all"
 

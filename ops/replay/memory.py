@@ -18,12 +18,12 @@ from domain.message import Command
 from domain.policy import MANUAL
 from ops import records
 from ops.letterbox import read_whole
-from streams.cloudevents import glimpse
-from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, decode_command
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter, letter_in
-from streams.messages import Aggregate, EventMessage, Outcome, derived_id, event_id
-from streams.settings import Settings
+from streams.messages.cloudevents import glimpse
+from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, decode_command
+from streams.messages.envelope import Aggregate, EventMessage, Outcome, derived_id, event_id
+from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, Topic
 from tables.entries import Answer, Recent
 from tables.letters import Letters

@@ -28,10 +28,11 @@ from projections.orders import OrderView
 from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
-from streams.codec import event_in
-from streams.messages import Aggregate as Kind
-from streams.messages import EventMessage, instant_of
-from streams.settings import Settings
+from streams.kafka.transactions import committed_offsets
+from streams.messages.codec import event_in
+from streams.messages.envelope import Aggregate as Kind
+from streams.messages.envelope import EventMessage, instant_of
+from streams.runtime.settings import Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
     INVENTORY_COMMANDS,
@@ -41,7 +42,6 @@ from streams.topics import (
     describe_topics,
     ensure_topics,
 )
-from streams.transactions import committed_offsets
 from tables.entries import Position, position_key, segment
 from tables.orders import OrderEntry
 from tables.restore import restore

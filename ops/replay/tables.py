@@ -21,10 +21,10 @@ from ops.errors import Unavailable
 from ops.progress import progress
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
-from streams.codec import event_in
-from streams.settings import Settings
+from streams.kafka.transactions import committed_offsets
+from streams.messages.codec import event_in
+from streams.runtime.settings import Settings
 from streams.topics import describe_topics
-from streams.transactions import committed_offsets
 from tables.entries import position_key
 
 FOLDED: dict[str, Projection] = {"orders": ORDERS, "inventory": INVENTORY}  # role → what its table is made of

@@ -7,8 +7,8 @@ from ops.versions.readers import refuse_unaware
 from ops.versions.work import newest, work
 from projections.mongo.registry import live_version
 from projections.versions import Versions, promoted
-from streams.messages import now
-from streams.settings import Settings
+from streams.messages.envelope import now
+from streams.runtime.settings import Settings
 
 
 async def replay_whole(settings: Settings, name: str) -> str:

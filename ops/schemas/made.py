@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from web.asyncapi import document
 
 Schema = dict[str, Any]

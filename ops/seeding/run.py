@@ -8,7 +8,7 @@ from ops.progress import progress
 from ops.seeding.data import Delivery, Seed
 from ops.seeding.orders import WINDOW, Seeding
 from ops.seeding.result import Seeded
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 WINDOWS_AT_ONCE = 4
 CONNECTIONS = 32

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from ops.options import Json, load_settings
 from ops.show import whole
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 projections = typer.Typer(no_args_is_help=True, help="Versions of the read models: built, compared, switched, retired.")
 Name = Annotated[str, typer.Argument(help="of a projection, as `list` shows it")]

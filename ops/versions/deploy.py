@@ -12,7 +12,7 @@ from projections.mongo.indexes import create_indexes
 from projections.mongo.progress import offsets_of
 from projections.projection import Projection
 from projections.versions import Refused, Version, Versions, begun, in_state
-from streams.messages import now
+from streams.messages.envelope import now
 
 FEW = 1_000  # offsets: so many the projector catches up with in no time
 ROUNDS = 20  # a topic that grows as fast as it is read is handed over in the end

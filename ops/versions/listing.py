@@ -8,7 +8,7 @@ from ops.audit.settled import last_records
 from ops.versions.work import work
 from projections.mongo.overview import overview
 from projections.table import PROJECTIONS
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 async def listing(settings: Settings) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from projections.mongo.progress import forget_progress
 from projections.projection import Projection
 from projections.table import OLDER_SHAPES, PROJECTIONS
 from projections.versions import Refused, Versions, promotable, promoted, retired, rolled_back
-from streams.messages import now
+from streams.messages.envelope import now
 
 LAG_SECONDS = 10.0  # how long a version that is to become live may need to catch up
 PROJECTORS_SECONDS = 2.0  # until no projector writes to a version that was retired

@@ -21,7 +21,7 @@ from ops.versions.work import Work
 from projections.document import Document
 from projections.projection import Projection
 from projections.versions import Refused, Verified, verified
-from streams.messages import now
+from streams.messages.envelope import now
 
 CHUNK = 1_000  # documents
 PATIENCE_SECONDS, PAUSE_SECONDS = 15.0, 0.3  # for a document to be of the same sequence in both

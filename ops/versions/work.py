@@ -14,7 +14,7 @@ from projections.mongo.registry import Registry
 from projections.projection import Projection
 from projections.table import PROJECTIONS
 from projections.versions import Refused
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.topics import describe_topics
 
 

@@ -8,8 +8,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from projections.document import Document
-from streams import traces
-from streams.settings import Settings
+from streams.runtime.settings import Settings
+from streams.tracing import traces
 
 Collection: TypeAlias = AsyncCollection[Document]
 SERVER_SELECTION_MS = 2_000  # without a server for so long, say so: the projector waits and tries again

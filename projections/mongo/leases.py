@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
-from streams.messages import new_id
+from streams.messages.envelope import new_id
 
 LEASES = "leases"
 LEASE_SECONDS = 30.0

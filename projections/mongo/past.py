@@ -17,7 +17,7 @@ from projections.document import Document, public
 from projections.mongo.client import Collection
 from projections.mongo.indexes import TURNED
 from projections.mongo.queries import Queries
-from streams.messages import Aggregate, EventMessage, event_id
+from streams.messages.envelope import Aggregate, EventMessage, event_id
 
 PATIENCE_MS = 10_000  # of a product with millions of movements, all of them may have to be looked at
 _CREATED = [event.__name__ for event in stock_ledger.CREATED]

@@ -14,7 +14,7 @@ from projections.mongo.sources import Shown, Source, sources
 from projections.order_events import message_of
 from projections.projection import Projection
 from projections.table import PROJECTIONS
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 Scalar = str | int | bool
 Range = tuple[str | None, str | None]  # from, and before; None: open

@@ -9,8 +9,8 @@ from pymongo import ASCENDING, IndexModel
 from projections.document import Document
 from projections.mongo.client import Mongo
 from projections.readers import KNOWN, Reader, Shape
-from streams.messages import new_id
-from streams.settings import Settings
+from streams.messages.envelope import new_id
+from streams.runtime.settings import Settings
 
 READERS = "readers"
 TELL_SECONDS = 3.0

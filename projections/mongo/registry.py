@@ -12,7 +12,7 @@ from projections.mongo.indexes import PROGRESS
 from projections.projection import Projection
 from projections.table import PROJECTIONS
 from projections.versions import Refused, Version, Versions
-from streams.messages import now
+from streams.messages.envelope import now
 
 _VERSIONS: TypeAdapter[Versions] = TypeAdapter(Versions)
 MINE = {"revision": {"$exists": True}}  # the collection has the progress of each version too

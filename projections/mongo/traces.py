@@ -5,7 +5,7 @@ from typing import Any
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from streams.spans import SCOPE, Scope, Span, new_span
+from streams.tracing.spans import SCOPE, Scope, Span, new_span
 
 SENT = ("documents", "updates", "deletes")  # fields of a command that say how much it writes
 

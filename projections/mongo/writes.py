@@ -15,7 +15,7 @@ from pymongo.errors import AutoReconnect, DocumentTooLarge, OperationFailure, Py
 
 from projections.document import Document
 from projections.mongo.client import Collection
-from streams.messages import event_id
+from streams.messages.envelope import event_id
 
 DUPLICATE_KEY = 11000
 TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge; of an update's result

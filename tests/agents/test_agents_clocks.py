@@ -10,8 +10,8 @@ from test_agents_deciding import BOOTS, Desk, messages, receive
 from test_agents_identity import KINDS, WRITTEN
 
 from projections import inventory
-from streams.codec import decode_event
-from streams.messages import instant_of, now
+from streams.messages.codec import decode_event
+from streams.messages.envelope import instant_of, now
 from tables.entries import Answer
 from tables.store import Entries
 

@@ -14,12 +14,12 @@ from system import ADDRESS
 from agents.deciding import AggregateKind, Decided, Deciding
 from agents.inventory import InventoryKind
 from agents.orders import OrderKind
-from streams.app import create_app
-from streams.messages import now
-from streams.partitions import partition_of
-from streams.settings import Settings
-from streams.transactions import Write
-from streams.transport import Fetch, Member, Part
+from streams.kafka.partitions import partition_of
+from streams.kafka.transactions import Write
+from streams.kafka.transport import Fetch, Member, Part
+from streams.messages.envelope import now
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from tables.entries import Position, position_key
 from tables.orders import orders_table
 from tables.stock import stock_table

@@ -16,13 +16,13 @@ from agents.portions import Refusal, Resort
 from domain.inventory.events import Balance, StockReserved
 from domain.message import Event
 from domain.orders.events import OrderPlaced
-from streams.app import create_app
-from streams.brokers import Refused
-from streams.messages import EventMessage
-from streams.settings import Settings
-from streams.transactions import ANY_PARTITION, RefusedByKafka
-from streams.transport import Fetch, Member, Part
-from streams.wire import Code
+from streams.kafka.brokers import Refused
+from streams.kafka.transactions import ANY_PARTITION, RefusedByKafka
+from streams.kafka.transport import Fetch, Member, Part
+from streams.kafka.wire import Code
+from streams.messages.envelope import EventMessage
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from tables.entries import Position, position_key
 from tables.store import Entries
 

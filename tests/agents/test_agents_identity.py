@@ -10,8 +10,8 @@ from test_agents_deciding import BOOTS, Desk, messages, receive
 
 from agents.inventory import InventoryKind
 from agents.orders import OrderKind
-from streams.messages import event_id
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
+from streams.messages.envelope import event_id
 from tables.store import Entries
 
 WRITTEN = json.loads((Path(__file__).parent / "written/0.1-one-product-one-order.json").read_text())

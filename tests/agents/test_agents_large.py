@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 from kafka import await_message
 from system import System
 
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 
 LIMIT = 4_194_304  # bytes: message.max.bytes of the local broker
 

@@ -8,10 +8,10 @@ from faust.types import TP
 
 from agents.decided import Decided
 from agents.portions import MOST_IN_A_ROW, Event, Portions, Refusal, Resort
-from streams.brokers import Refused
-from streams.transactions import RefusedByKafka, Write
-from streams.transport import Fetch, Member, Part
-from streams.wire import Code
+from streams.kafka.brokers import Refused
+from streams.kafka.transactions import RefusedByKafka, Write
+from streams.kafka.transport import Fetch, Member, Part
+from streams.kafka.wire import Code
 
 LARGE = b"x" * 2_000
 

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from kafka import await_message, messages, produce
 from system import Api, System, eventually
 
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 
 LIMIT = "max.message.bytes"
 

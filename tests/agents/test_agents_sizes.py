@@ -32,11 +32,11 @@ from domain.orders.commands import (
 )
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
+from streams.kafka.transactions import Write
 from streams.letters import DeadLetter
-from streams.messages import CommandMessage, Outcome
-from streams.settings import Settings
+from streams.messages.envelope import CommandMessage, Outcome
+from streams.runtime.settings import Settings
 from streams.topics import LARGEST_LETTER
-from streams.transactions import Write
 from tables.entries import Answer, Recent, remember
 from tables.orders import CODEC, OrderEntry
 from tables.stock import CODEC as STOCK_CODEC

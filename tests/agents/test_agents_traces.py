@@ -9,10 +9,10 @@ from faust.types import TP
 from test_agents_deciding import Desk, key_on, receive
 
 from agents.traces import Projected, committed
-from streams import traces
-from streams.spans import Span, span_of, trace_of
-from streams.traces import Recorder
-from streams.transport import Fetch, Member, Part
+from streams.kafka.transport import Fetch, Member, Part
+from streams.tracing import traces
+from streams.tracing.spans import Span, span_of, trace_of
+from streams.tracing.traces import Recorder
 
 
 class Kept:

@@ -13,12 +13,12 @@ from pydantic_core import PydanticUndefined
 
 import agents.metrics as agents
 import projections.metrics as projections
-import streams.metrics as streams
+import streams.runtime.metrics as streams
 import web.metrics as web
 from domain.address import Address
 from ops.cli import cli
-from streams.settings import Settings
-from streams.strict import IGNORED, fields_at
+from streams.messages.strict import IGNORED, fields_at
+from streams.runtime.settings import Settings
 from web.decided import PREFIX
 from web.queries import QUERY_ROUTES
 from web.routes import COMMAND_ROUTES

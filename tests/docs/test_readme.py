@@ -14,7 +14,7 @@ from aiohttp import web
 from readme_tables import CONTRACT, README, cli_table, rewritten
 from system import Api, System
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from web.app import install
 from web.decided import PREFIX
 from web.services import Services

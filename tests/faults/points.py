@@ -1,4 +1,4 @@
-"""Processes that kill or stop themselves at a named point (`streams/faults.py`), and are watched until they are back.
+"""Processes that kill or stop themselves at a named point (`streams/runtime/faults.py`); watched until they are back.
 
 A file asks a process for its fault; it deletes the file before it obeys, so that a missing file says: it is there.
 """
@@ -15,7 +15,7 @@ import psutil
 from system import System
 
 from ops import state
-from streams.faults import POINTS, Point
+from streams.runtime.faults import POINTS, Point
 
 STARTING = ("starting", "claimed", "assigned", "offsets-read", "restored", "prepared", "sought", "started")
 UNDER_WAY_MS = (1, 3, 6)  # after a commit was asked for: while it is on its way, and around its answer

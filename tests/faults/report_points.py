@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streams.faults import POINTS
+from streams.runtime.faults import POINTS
 
 BEGIN, END = "<!-- points: written by `make faults-points` -->", "<!-- end of points -->"
 ORDER = [point.name for point in POINTS]

@@ -20,7 +20,7 @@ from report_points import Row, write  # noqa: E402
 from system import System  # noqa: E402
 from verify import verdict  # noqa: E402
 
-from streams.faults import POINTS, Point  # noqa: E402
+from streams.runtime.faults import POINTS, Point  # noqa: E402
 
 ACTIONS = ("kill", "stop")
 TWO = "orders=2,inventory=2,fulfilment=2,projector=2"  # so that somebody takes over from who stands still

@@ -8,7 +8,7 @@ from points import Aim, Marksman, in_turn
 from system import System
 from verify import verdict
 
-from streams.faults import POINTS
+from streams.runtime.faults import POINTS
 
 SEED = 11
 DECIDING = ("orders", "inventory", "fulfilment")

@@ -9,7 +9,7 @@ import pytest
 from kafka import await_message, messages, produce
 from system import ADDRESS, Api, System
 
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 
 PRICE = {"amount": 1000, "currency": "EUR"}
 

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from system import Api, System, eventually
 
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 
 PRODUCT = "held-back"
 

@@ -12,9 +12,9 @@ from kafka import await_message, messages, produce, records
 from raw_kafka import GZIP, LZ4, MUNICH, ZSTD, damage, raw_batch, send_raw
 from system import Api, System, wait_until
 
-from streams.batches import Write
-from streams.partitions import partition_of
-from streams.producer import TransactionalProducer
+from streams.kafka.batches import Write
+from streams.kafka.partitions import partition_of
+from streams.kafka.producer import TransactionalProducer
 from streams.topics import TOPICS
 
 PARTITIONS = 2

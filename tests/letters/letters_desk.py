@@ -9,11 +9,11 @@ from faust.types import TP
 
 from agents.deciding import Decided, Deciding
 from agents.inventory import InventoryKind
-from streams import faults
-from streams.app import create_app
-from streams.partitions import partition_of
-from streams.settings import Settings
-from streams.transport import Fetch, Member, Part
+from streams.kafka.partitions import partition_of
+from streams.kafka.transport import Fetch, Member, Part
+from streams.runtime import faults
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from tables.letters import Letters, parked
 from tables.stock import stock_table
 from tables.store import Entries

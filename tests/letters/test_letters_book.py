@@ -6,7 +6,7 @@ from typing import Any
 
 from streams.letterbook import KEPT, PREVIEW_BYTES, Letterbook, listed
 from streams.letters import DeadLetter
-from streams.messages import instant_of
+from streams.messages.envelope import instant_of
 
 NOW = 1_763_000_000_000  # milliseconds
 LETTER = DeadLetter("invalid", "order-commands", 0, 0, b"o", b"{}", (), "INVALID_MESSAGE", "no", instant_of(NOW / 1000))

@@ -225,7 +225,7 @@ def test_a_bug_in_reading_a_command_parks_it_under_its_key(monkeypatch: pytest.M
         raise OverflowError("date value out of range")
 
     with monkeypatch.context() as patch:
-        patch.setattr("streams.codec.source_of", breaks)
+        patch.setattr("streams.messages.codec.source_of", breaks)
         desk.tell(receive())
         desk.decide([desk.record(None, {"type": "ReceiveStock", "data": {"quantity": 1, "productId": OTHER}})])
     assert desk.parked == 1

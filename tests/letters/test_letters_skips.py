@@ -9,7 +9,7 @@ from kafka import messages, produce, records
 from pymongo import MongoClient
 from system import Api, System, wait_until
 
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 
 EXPLODED = {"type": "OrderExploded", "subject": "nobody", "sequence": 1, "data": {}}
 

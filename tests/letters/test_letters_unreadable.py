@@ -7,8 +7,8 @@ import orjson
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
+from streams.kafka.unreadable import Unreadable
 from streams.letters import DeadLetter
-from streams.unreadable import Unreadable
 
 NAME = b"M\xfcnchen".decode("utf-8", "surrogateescape")
 HEADERS = ((NAME, b"\xff"), ("n", None), ("\0base64:", b""))

@@ -13,7 +13,7 @@ from ops.audit.history import Aggregate, Histories
 from ops.audit.lines import Lines
 from ops.audit.report import Report
 from projections.table import INVENTORY, ORDERS
-from streams.messages import EventMessage, derived_id
+from streams.messages.envelope import EventMessage, derived_id
 
 HOME = Address(street="1 High St", city="Bath", state="", zip_code="BA1", country="GB")
 TIME = "2026-11-23T10:00:00.000Z"

@@ -5,7 +5,7 @@ import pytest
 from helpers_ops import some_ports
 
 from ops.stack import down
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 @pytest.fixture

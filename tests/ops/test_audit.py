@@ -19,7 +19,7 @@ from ops.audit.run import run
 from projections.mongo.client import Mongo
 from projections.mongo.live import projections_of
 from projections.mongo.registry import Registry
-from streams.messages import event_id
+from streams.messages.envelope import event_id
 from streams.topics import ensure_topics
 from tables.entries import older_event_id
 

@@ -19,7 +19,7 @@ from domain.orders.commands import (
 )
 from ops.audit.laws import line_laws, order_laws, product_laws
 from ops.audit.report import Kind, Report
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ops.audit.compare_tables import TableComparison
 from ops.audit.report import Kind, Report
 from ops.audit.tables import Workers
 from ops.state import Process, Stack
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from tables import orders, stock
 from tables.entries import segment
 from tables.orders import OrderEntry

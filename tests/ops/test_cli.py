@@ -21,7 +21,7 @@ from ops.state import Process, Stack
 from ops.status import added, collect
 from ops.worker import default_port
 from ops.workers import count_workers, environment, workers
-from streams.settings import ROLES, Settings
+from streams.runtime.settings import ROLES, Settings
 
 WIDE = {"COLUMNS": "240"}
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from streams.settings import ROLES, Settings
+from streams.runtime.settings import ROLES, Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

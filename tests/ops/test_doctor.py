@@ -9,7 +9,7 @@ from system import System, free_ports
 from ops.doctor import machine
 from ops.doctor.command import examine
 from ops.doctor.finding import Finding
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def named(found: list[Finding], what: str) -> Finding:

@@ -201,6 +201,6 @@ async def test_live_events_arrive_one_by_one(tmp_path: Path) -> None:
 
 
 def test_the_limit_is_that_of_the_settings() -> None:
-    from streams.settings import Settings
+    from streams.runtime.settings import Settings
 
     assert f"client_max_body_size {Settings.model_fields['body_bytes'].default >> 10}k;" in CONF.read_text()

@@ -18,7 +18,7 @@ from ops.cli import cli
 from ops.errors import CannotGoOn
 from ops.stack import down
 from ops.state import Process, Stack
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 SUPERVISES = """
 import signal, subprocess, sys

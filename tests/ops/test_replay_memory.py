@@ -5,7 +5,7 @@ from typing import Any
 from domain.inventory.events import Balance, StockReceived, StockReserved
 from domain.orders.events import AllocationRecorded, OrderHeld
 from ops.replay.memory import Answers
-from streams.messages import EventMessage, Outcome, event_id
+from streams.messages.envelope import EventMessage, Outcome, event_id
 
 T = "2026-11-23T10:00:0{}.000Z"
 

@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from ops import state
 from ops.stack import down
 from ops.workers import environment
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 def fulfillment(settings: Settings, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -13,7 +13,7 @@ from ops import state
 from ops.errors import CannotGoOn
 from ops.stack import down
 from ops.state import Process, Stack
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 HOLDS = "import signal, sys; from pathlib import Path; from ops import state\nwith state.locked(Path(sys.argv[1])): print(); signal.pause()"  # noqa: E501
 SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")

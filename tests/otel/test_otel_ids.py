@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 
 from domain.orders.commands import Hold
-from streams.messages import CommandMessage
-from streams.spans import Span, caller_of, scope, span_of, trace_of
-from streams.traces import Recorder, sent
+from streams.messages.envelope import CommandMessage
+from streams.tracing.spans import Span, caller_of, scope, span_of, trace_of
+from streams.tracing.traces import Recorder, sent
 
 
 class Kept:

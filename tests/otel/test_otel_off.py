@@ -26,8 +26,8 @@ def test_a_worker_without_traces_loads_nothing_of_opentelemetry(role: str) -> No
     code = f"""
 import sys
 from ops import worker
-from streams import traces
-from streams.settings import Settings
+from streams.tracing import traces
+from streams.runtime.settings import Settings
 
 worker._serve = lambda role, settings: print(traces.ON)
 import {ROLES[role]}, agents.main

@@ -8,10 +8,10 @@ import time
 import pytest
 from receiver import receiving
 
-from streams import traces
-from streams.otlp import STOP_SECONDS, Otlp
-from streams.settings import Settings
-from streams.spans import Span
+from streams.runtime.settings import Settings
+from streams.tracing import traces
+from streams.tracing.otlp import STOP_SECONDS, Otlp
+from streams.tracing.spans import Span
 
 
 def span(number: int) -> Span:
@@ -47,6 +47,6 @@ def test_a_receiver_that_is_away_is_said_once_and_nothing_waits(silent: bool, ca
         sender.stop()
         assert time.monotonic() - began < 2 * STOP_SECONDS
     said = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    ours = [record for record in said if record.name == "streams.otlp"]
+    ours = [record for record in said if record.name == "streams.tracing.otlp"]
     theirs = [each for each in said if each not in ours and f"port={port}" in each.getMessage()]
     assert (len(ours), theirs) == (1, []), json.dumps([record.getMessage() for record in said])

@@ -8,7 +8,7 @@ import pytest
 from receiver import Received, Receiver, receiving
 from system import Api, System, patience, wait_until
 
-from streams.spans import trace_of
+from streams.tracing.spans import trace_of
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 

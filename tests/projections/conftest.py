@@ -12,7 +12,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
 from projections.runner import Runner
 from projections.table import PROJECTIONS
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 _numbers = count(1)
 

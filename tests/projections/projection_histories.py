@@ -10,7 +10,7 @@ from domain.inventory.commands import InventoryCommand
 from domain.inventory.state import Reservation
 from domain.money import Money
 from domain.orders.commands import NewLine, OrderCommand, PlaceOrder, Price, RecordAllocation
-from streams.messages import EventMessage, Outcome, derived_id
+from streams.messages.envelope import EventMessage, Outcome, derived_id
 
 HOME = Address(street="1 Main St", city="Berlin", state="BE", zip_code="10115", country="DE")
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)

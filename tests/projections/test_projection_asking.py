@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 
 from projections.mongo.asking import Asking
 from projections.mongo.client import Mongo
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 class Counted:

@@ -15,7 +15,7 @@ from ops import mongod, ports
 from ops.replay import bulk
 from projections.mongo.client import Mongo
 from projections.runner import Runner
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 class Database:

@@ -43,7 +43,7 @@ from projections import (
 )
 from projections.commands import Recorded
 from projections.document import Document, public
-from streams.messages import EventMessage
+from streams.messages.envelope import EventMessage
 
 WHOLE_LIFE: list[Command] = [
     place(("boot", 3), ("hat", 1)),

@@ -29,7 +29,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.past import Moment, NotThen, Past
 from projections.mongo.queries import Queries
 from projections.runner import Runner
-from streams.messages import EventMessage, event_id
+from streams.messages.envelope import EventMessage, event_id
 
 TWO = (LineQuantity(line_id="1", quantity=2),)
 ORDER = order_history(

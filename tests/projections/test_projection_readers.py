@@ -12,7 +12,7 @@ from projections.mongo.registry import Registry
 from projections.readers import KNOWN, Reader, absent, idle, unaware, unread
 from projections.table import CUSTOMER_SUMMARY
 from projections.versions import Refused
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 NOW = datetime.now(UTC)
 SUMMARY = (CUSTOMER_SUMMARY.name, CUSTOMER_SUMMARY.shape)

@@ -32,9 +32,9 @@ from projections.mongo.queries import Queries
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS
-from streams import faults
-from streams.messages import EventMessage, Outcome
-from streams.settings import Settings
+from streams.messages.envelope import EventMessage, Outcome
+from streams.runtime import faults
+from streams.runtime.settings import Settings
 
 ORDER = order_history("o-1", place(("boot", 3), ("hat", 1)), allocate("1", 3), allocate("2", 1), CreateShipment())
 BOOTS = stock_history(

@@ -31,7 +31,7 @@ from projections.versions import (
     rolled_back,
     verified,
 )
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 T = "2026-11-23T10:00:00.000Z"
 CLEAN = Verified(T, documents=9, differences=0)

@@ -15,7 +15,7 @@ from projections.mongo.queries import Queries
 from projections.mongo.standing import standing
 from projections.runner import Runner
 from projections.table import ORDERS as PROJECTION
-from streams.codec import decode_event
+from streams.messages.codec import decode_event
 
 OLD = (Path(__file__).parents[1] / "streams/events/OrderCancelled-1-by-request.json").read_bytes()
 ID = "old-by-request"

@@ -4,7 +4,7 @@ from itertools import count
 import pytest
 from real_kafka import Broker, running_broker
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 _numbers = count(1)
 

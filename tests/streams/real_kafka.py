@@ -15,7 +15,7 @@ from system import free_ports
 
 from ops import kafka
 from ops.lifeline import tied_to_parent
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.topics import wait_for_topics
 
 

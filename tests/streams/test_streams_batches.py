@@ -9,10 +9,10 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
 from faust.types import TP
 
-from streams.batches import ANY_PARTITION, BATCH_BYTES, REQUEST_BYTES, Producer, Request, Write, requests
-from streams.partitions import partition_of
-from streams.unreadable import batch_at, records_of
-from streams.wire import Code
+from streams.kafka.batches import ANY_PARTITION, BATCH_BYTES, REQUEST_BYTES, Producer, Request, Write, requests
+from streams.kafka.partitions import partition_of
+from streams.kafka.unreadable import batch_at, records_of
+from streams.kafka.wire import Code
 
 ME = Producer(4711, 3)
 PARTITIONS = {"a": 8, "b": 3}

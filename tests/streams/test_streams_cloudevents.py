@@ -8,9 +8,9 @@ import pytest
 
 from domain.inventory.commands import SetStock
 from domain.orders.commands import CreateShipment
-from streams.cloudevents import glimpse
-from streams.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command
-from streams.messages import CONTENT_TYPE, CommandMessage
+from streams.messages.cloudevents import glimpse
+from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 
 Headers = list[tuple[str, bytes | None]]
 ATTRIBUTES = {

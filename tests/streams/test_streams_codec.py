@@ -11,8 +11,8 @@ from domain.inventory.commands import ReceiveStock, ReserveStock
 from domain.message import Event
 from domain.orders.commands import CreateShipment, PlaceOrder
 from domain.orders.events import OrderHeld
-from streams import codec
-from streams.codec import (
+from streams.messages import codec
+from streams.messages.codec import (
     INVENTORY_COMMANDS,
     ORDER_COMMANDS,
     BadMessage,
@@ -22,7 +22,7 @@ from streams.codec import (
     decode_event,
     source_of,
 )
-from streams.messages import CommandMessage, EventMessage, derived_id
+from streams.messages.envelope import CommandMessage, EventMessage, derived_id
 
 LINE = {"productId": "p", "quantity": 1, "price": {"amount": 100, "currency": "EUR"}}
 ODD_IDS = ["no\u00a0break", "zero\u200bwidth", "a/b", "50%", "é漢🧦", " ", "x" * 128]

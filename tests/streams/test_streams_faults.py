@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from streams import faults
-from streams.faults import Injected, UnknownFault, arm, fault
+from streams.runtime import faults
+from streams.runtime.faults import Injected, UnknownFault, arm, fault
 
 ROOT = Path(__file__).parents[2]
 PASSING = """
 import sys
-from streams import faults
+from streams.runtime import faults
 faults.arm(sys.argv[1], "orders-0")
 for number in range(int(sys.argv[2])):
     faults.fault("decided")

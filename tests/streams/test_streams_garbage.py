@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams import garbage
+from streams.runtime import garbage
 
 
 class Cycle:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from streams.logs import JsonFormatter, NotAgain
+from streams.runtime.logs import JsonFormatter, NotAgain
 
 
 def said(record: logging.LogRecord) -> dict[str, str]:
@@ -43,8 +43,8 @@ def test_a_fault_carries_its_correlation_id_and_its_trace() -> None:
 
 SCRIPT = """
 import logging
-from streams.logs import configure
-from streams.settings import Settings
+from streams.runtime.logs import configure
+from streams.runtime.settings import Settings
 configure("api", Settings())
 logging.getLogger("web.app").warning("the first\\nand only")
 logging.getLogger("web.app").debug("not this")

@@ -11,13 +11,13 @@ from kafka import records
 from real_kafka import create, transactional
 from system import eventually
 
-from streams.batches import Write, requests
-from streams.ends import Ends, ends_of
-from streams.open_transactions import NotEnded, OpenTransaction, connected, end_transaction, open_transactions
-from streams.producer import TransactionalProducer
-from streams.settings import Settings
+from streams.kafka.batches import Write, requests
+from streams.kafka.ends import Ends, ends_of
+from streams.kafka.open_transactions import NotEnded, OpenTransaction, connected, end_transaction, open_transactions
+from streams.kafka.producer import TransactionalProducer
+from streams.kafka.wire import NO_TAGS, Produce, ProduceResponse
+from streams.runtime.settings import Settings
 from streams.topics import admin
-from streams.wire import NO_TAGS, Produce, ProduceResponse
 
 MINUTES = 300
 

@@ -10,8 +10,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from real_kafka import create
 from system import eventually
 
-from streams.pace import BUSY_BYTES, FORGET_SECONDS, MUCH_BYTES, UNPACED_FETCHES, UNTAKEN_SECONDS, Turns, pace_fetches
-from streams.settings import Settings
+from streams.kafka.pace import (
+    BUSY_BYTES,
+    FORGET_SECONDS,
+    MUCH_BYTES,
+    UNPACED_FETCHES,
+    UNTAKEN_SECONDS,
+    Turns,
+    pace_fetches,
+)
+from streams.runtime.settings import Settings
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import random
 import pytest
 from aiokafka.partitioner import murmur2
 
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
 
 
 @pytest.mark.parametrize("partitions", [1, 8, 512, 1_000_003])

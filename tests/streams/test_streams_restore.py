@@ -11,7 +11,7 @@ from kafka import records
 from real_kafka import Broker, create, transactional
 from system import wait_until
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from tables.restore import restore
 
 COMPACT = {"cleanup.policy": "compact"}

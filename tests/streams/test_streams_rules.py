@@ -23,14 +23,14 @@ from agents.outcomes import Outcomes
 from agents.projector import Projecting
 from agents.worker import ProcessingWorker
 from domain.orders.commands import Hold
-from streams.app import create_app
-from streams.messages import CommandMessage, Outcome
-from streams.process import EX_SOFTWARE
-from streams.settings import Settings
-from streams.taking import Taken
-from streams.transactions import Transactions, Write, committed_offsets
-from streams.transport import Fetch, Member, Part, Progress, fetches
-from streams.waiting import Waiting
+from streams.kafka.taking import Taken
+from streams.kafka.transactions import Transactions, Write, committed_offsets
+from streams.kafka.transport import Fetch, Member, Part, Progress, fetches
+from streams.messages.envelope import CommandMessage, Outcome
+from streams.runtime.app import create_app
+from streams.runtime.process import EX_SOFTWARE
+from streams.runtime.settings import Settings
+from streams.runtime.waiting import Waiting
 from tables.entries import Position
 from tables.orders import orders_table
 from tables.store import Entries
@@ -153,10 +153,10 @@ import asyncio, sys
 from faust.types import TP
 from agents.decided import Decided
 from agents.worker import ProcessingWorker
-from streams.app import create_app
-from streams.settings import Settings
-from streams.transactions import Write
-from streams.transport import Fetch, Member
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
+from streams.kafka.transactions import Write
+from streams.kafka.transport import Fetch, Member
 
 async def main():
     settings = Settings()

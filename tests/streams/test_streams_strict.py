@@ -11,10 +11,18 @@ from pydantic import ValidationError
 from domain.address import Address
 from domain.orders import Order
 from domain.orders.commands import PlaceOrder
-from streams.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, decode_event
-from streams.messages import CommandMessage
-from streams.spelling import closest
-from streams.strict import IGNORED, MOST_ERRORS, field_errors, fields_at, read
+from streams.messages.codec import (
+    EVENTS,
+    INVENTORY_COMMANDS,
+    ORDER_COMMANDS,
+    BadMessage,
+    Position,
+    decode_command,
+    decode_event,
+)
+from streams.messages.envelope import CommandMessage
+from streams.messages.spelling import closest
+from streams.messages.strict import IGNORED, MOST_ERRORS, field_errors, fields_at, read
 from tables.orders import CODEC, OrderEntry
 from web.asyncapi_examples import examples
 from web.models import OrderRequest

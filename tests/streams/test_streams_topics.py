@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from real_kafka import create, environment
 
 from ops.doctor.stores import topics
-from streams.received import received_at
-from streams.settings import Settings
+from streams.kafka.received import received_at
+from streams.runtime.settings import Settings
 from streams.topics import TOPICS, TopicMismatch, describe_topics, ensure_topics
 
 DAYS = 24 * 60 * 60 * 1000
@@ -97,7 +97,8 @@ async def test_installations_with_other_prefixes_are_left_alone(settings: Settin
 
 def test_processes_that_create_at_once_agree(settings: Settings) -> None:
     script = (
-        "import asyncio, json; from streams.settings import Settings; from streams.topics import ensure_topics; "
+        "import asyncio, json; from streams.runtime.settings import Settings; "
+        "from streams.topics import ensure_topics; "
         "print(json.dumps(asyncio.run(ensure_topics(Settings()))))"
     )
     racing = [

@@ -19,10 +19,9 @@ from kafka import records
 from real_kafka import Broker, create, environment, running_broker, transactional
 from system import eventually
 
-from streams.brokers import Refused, TooOld
-from streams.producer import TransactionalProducer
-from streams.settings import Settings
-from streams.transactions import (
+from streams.kafka.brokers import Refused, TooOld
+from streams.kafka.producer import TransactionalProducer
+from streams.kafka.transactions import (
     ANY_PARTITION,
     PATIENCE_SECONDS,
     Aborted,
@@ -32,8 +31,9 @@ from streams.transactions import (
     Write,
     committed_offsets,
 )
-from streams.transport import Member
-from streams.wire import Code
+from streams.kafka.transport import Member
+from streams.kafka.wire import Code
+from streams.runtime.settings import Settings
 
 GROUP = "readers"
 NOBODY = Member(-1, "")
@@ -282,8 +282,8 @@ async def test_committed_offsets_of_nothing_are_none(settings: Settings) -> None
 
 HALF_DONE = """
 import asyncio, sys
-from streams.settings import Settings
-from streams.transactions import Transactions, Write
+from streams.runtime.settings import Settings
+from streams.kafka.transactions import Transactions, Write
 
 async def main():
     settings = Settings()
@@ -349,10 +349,10 @@ async def test_a_broker_that_pauses_is_waited_for(broker: Broker, settings: Sett
 GIVING_UP = """
 import asyncio, os, sys, time
 from faust.types import TP
-from streams.settings import Settings
-from streams.transactions import Aborted, Transactions, Unclear, Write
-from streams.transport import Member
-from streams.wire import Code
+from streams.runtime.settings import Settings
+from streams.kafka.transactions import Aborted, Transactions, Unclear, Write
+from streams.kafka.transport import Member
+from streams.kafka.wire import Code
 
 async def main():
     settings = Settings()

@@ -20,8 +20,8 @@ from confluent_kafka import Producer
 from real_kafka import create, environment, transactional
 from system import free_ports, wait_until
 
-from streams.process import EX_SOFTWARE
-from streams.settings import Settings
+from streams.runtime.process import EX_SOFTWARE
+from streams.runtime.settings import Settings
 
 WORKER = Path(__file__).with_name("tiny_worker.py")
 

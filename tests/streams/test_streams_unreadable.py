@@ -13,13 +13,13 @@ from aiokafka.record.memory_records import MemoryRecords
 from raw_kafka import GZIP, HEADER, LZ4, MUNICH, NONE, SNAPPY, ZSTD, Raw, append, damage, raw_batch
 from real_kafka import Broker, create
 
-from streams import decompression
-from streams.batches import Write
+from streams.kafka import decompression
+from streams.kafka.batches import Write
+from streams.kafka.library_patches import AIOKafkaConsumer, Fetched, TolerantRecords
+from streams.kafka.producer import TransactionalProducer
+from streams.kafka.unreadable import Unreadable, batch_at, records_of
 from streams.letters import RAW
-from streams.library_patches import AIOKafkaConsumer, Fetched, TolerantRecords
-from streams.producer import TransactionalProducer
-from streams.settings import Settings
-from streams.unreadable import Unreadable, batch_at, records_of
+from streams.runtime.settings import Settings
 
 NAME = MUNICH.decode(*RAW)
 RECORDS: list[Raw] = [
@@ -173,7 +173,7 @@ def test_a_batch_that_grows_without_end_is_unreadable(codec: int, monkeypatch: p
 
 
 def test_the_patch_is_still_needed_and_still_fits() -> None:
-    """When this fails, aiokafka has changed: look at `streams/library_patches.py` again."""
+    """When this fails, aiokafka has changed: look at `streams/kafka/library_patches.py` again."""
     assert version("aiokafka").startswith("0.14.")
     with pytest.raises(UnicodeDecodeError):
         list(MemoryRecords(raw_batch(RECORDS)).next_batch())

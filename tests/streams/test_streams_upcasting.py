@@ -10,8 +10,8 @@ import pytest
 from domain import orders
 from domain.message import Event
 from domain.orders.events import CancellationCause, OrderCancelled
-from streams.codec import EVENTS, decode_event
-from streams.messages import EventMessage
+from streams.messages.codec import EVENTS, decode_event
+from streams.messages.envelope import EventMessage
 
 FOLDER = Path(__file__).parent / "events"
 KEPT = sorted(FOLDER.glob("*.json"))

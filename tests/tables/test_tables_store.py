@@ -21,9 +21,9 @@ from domain.inventory.commands import ReceiveStock, ReserveStock
 from domain.inventory.events import Balance
 from domain.message import Command
 from domain.orders.commands import CreateShipment, Hold, PlaceOrder, RecordAllocation
-from streams.app import create_app
-from streams.messages import CommandMessage
-from streams.settings import Settings
+from streams.messages.envelope import CommandMessage
+from streams.runtime.app import create_app
+from streams.runtime.settings import Settings
 from tables import orders as orders_module
 from tables import stock as stock_module
 from tables import store

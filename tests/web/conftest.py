@@ -12,7 +12,7 @@ import pytest
 from system import ADDRESS, Api
 
 from projections.mongo.client import Mongo
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 
 @pytest.fixture(scope="session")

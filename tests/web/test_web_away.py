@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from raw import exchange, parsed
 
 from ops.api import create_app
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from web import requests
 
 NOWHERE = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}

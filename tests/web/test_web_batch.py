@@ -12,7 +12,7 @@ from kafka import messages
 from system import ADDRESS, Api, System, eventually
 
 from projections.mongo.client import Mongo
-from streams.messages import new_id
+from streams.messages.envelope import new_id
 
 Unique = Callable[[str], str]
 

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from kafka import messages
 from system import ADDRESS, Api, System, eventually
 
-from streams.messages import now
+from streams.messages.envelope import now
 
 Unique = Callable[[str], str]
 PAST, FUTURE = "2020-01-01T00:00:00.000Z", "9999-12-31T23:59:59.000Z"

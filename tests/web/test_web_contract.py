@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from system import Api
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from web.codes import codes
 from web.openapi import document
 

@@ -4,7 +4,7 @@ import pytest
 from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from domain.errors import Rejection
-from streams.gateway import GatewayUnavailable
+from streams.kafka.gateway import GatewayUnavailable
 from web.errors import problem_of, status_of
 
 STATUSES = {

@@ -15,8 +15,8 @@ from system import Api, System, eventually
 
 from projections.mongo.client import Mongo
 from projections.mongo.idempotency import Claim, IdempotencyKeys
-from streams.messages import new_id
-from streams.settings import Settings
+from streams.messages.envelope import new_id
+from streams.runtime.settings import Settings
 
 Unique = Callable[[str], str]
 Body = Callable[..., dict[str, Any]]

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 import web
-from streams import codec
+from streams.messages import codec
 from web.codes import codes, every_code
 from web.commands import validated
 from web.errors import MISSING

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from web.app import install
 from web.pages import PAGES, STATIC, files
 from web.services import Services

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from domain.orders.commands import Hold
-from streams.messages import CommandMessage, Outcome
-from streams.partitions import partition_of
-from streams.waiting import Waiting
+from streams.kafka.partitions import partition_of
+from streams.messages.envelope import CommandMessage, Outcome
+from streams.runtime.waiting import Waiting
 from web.errors import Problem
 from web.outcomes import chosen
 

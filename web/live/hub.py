@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
 from projections.mongo.queries import Queries
-from streams.gateway import GatewayUnavailable
-from streams.settings import Settings
+from streams.kafka.gateway import GatewayUnavailable
+from streams.runtime.settings import Settings
 
 from .customers import Customers
 from .event import LiveEvent, live_event

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from streams.library_patches import AIOKafkaConsumer
-from streams.settings import Settings
+from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.runtime.settings import Settings
 
 from .position import TOPICS, Position
 

@@ -1,0 +1,189 @@
+"""Who to ask what, over aiokafka's connections, and asking until the answer is clear.
+
+Again                          not now: to be asked again
+Refused                        the broker will not have it, however often it is asked
+TooOld                         the cluster does not speak transactions of version 2
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from streams.kafka.batches import Request
+from streams.kafka.wire import NO_TAGS, ApiVersions, Code
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+REQUEST_SECONDS = 5.0  # for one answer; then it is asked again
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 1.0  # the markers of the last transaction take a millisecond or two
+
+# The one that was asked is the right one, but busy …
+BUSY = frozenset({Code.CONCURRENT_TRANSACTIONS, Code.COORDINATOR_LOAD_IN_PROGRESS})
+# … or perhaps it is not the right one any more.
+ASK_AGAIN = BUSY | {
+    Code.UNKNOWN_TOPIC_OR_PARTITION, Code.LEADER_NOT_AVAILABLE, Code.NOT_LEADER_OR_FOLLOWER, Code.REQUEST_TIMED_OUT,
+    Code.NETWORK_EXCEPTION, Code.COORDINATOR_NOT_AVAILABLE, Code.NOT_COORDINATOR, Code.NOT_ENOUGH_REPLICAS,
+    Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND, Code.KAFKA_STORAGE_ERROR,
+}  # fmt: skip
+
+MEANINGS = {
+    Code.ILLEGAL_GENERATION: "the group has a newer generation, its partitions may be another worker's",
+    Code.UNKNOWN_MEMBER_ID: "the group does not know this worker any more, its partitions are another's",
+    Code.FENCED_INSTANCE_ID: "another process has joined the group as this instance",
+    Code.INVALID_PRODUCER_EPOCH: "another process has claimed this transactional id, or the transaction took too long",
+    Code.PRODUCER_FENCED: "another process has claimed this transactional id",
+    Code.MESSAGE_TOO_LARGE: "raise the topic's max.message.bytes",
+    Code.RECORD_LIST_TOO_LARGE: "raise the topic's segment.bytes",
+    Code.INVALID_TIMESTAMP: "compare this machine's clock with the broker's",
+    Code.TOPIC_AUTHORIZATION_FAILED: "allow this service to write to the topic and to describe it",
+    Code.GROUP_AUTHORIZATION_FAILED: "allow this service to read as its consumer group",
+    Code.CLUSTER_AUTHORIZATION_FAILED: "allow this service idempotent writes",
+    Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "allow this service to write with its transactional id",
+}
+
+
+class Again(Exception):
+    """Not now: to be asked again."""
+
+
+class Refused(Exception):
+    """The broker will not have it, however often it is asked."""
+
+    def __init__(self, code: Code, about: str | None = None, topic: str | None = None) -> None:
+        super().__init__(": ".join(filter(None, (code.name, about, MEANINGS.get(code)))))
+        self.code, self.topic = code, topic
+
+
+class TooOld(Exception):
+    """The cluster does not speak transactions of version 2."""
+
+
+class Brokers:
+    """The connections of one producer."""
+
+    def __init__(self, kafka: str) -> None:
+        self.kafka, self.last_trouble = kafka, ""
+        self._client: AIOKafkaClient | None = None
+        self._coordinators: dict[tuple[CoordinationType, str], int] = {}
+
+    async def connect(self) -> None:
+        """Find the brokers; `TooOld`."""
+        if self._client is not None:
+            return
+        client = AIOKafkaClient(bootstrap_servers=self.kafka, request_timeout_ms=int(REQUEST_SECONDS * 1000))
+        try:
+            await client.bootstrap()
+            found = await client.send(client.get_random_node(), ApiVersions("order-fulfillment", "1", NO_TAGS))
+            if (level := found.level("transaction.version")) < 2:
+                raise TooOld(
+                    f"Kafka at {self.kafka} has transaction.version {level}, this needs 2: run Kafka 4.0 or newer, and "
+                    f"`kafka-features.sh --bootstrap-server {self.kafka} upgrade --feature transaction.version=2`"
+                )
+        except BaseException:
+            await client.close()
+            raise
+        self._client = client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def until_clear(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Return what `attempt` returns, once it does; the caller limits the time. Anything but `Again` escapes."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await attempt()
+            except (Again, KafkaError) as exc:
+                self.last_trouble = str(exc) or type(exc).__name__
+            if pause >= LONGEST_PAUSE_SECONDS:
+                log.warning("asking Kafka again: %s", self.last_trouble)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    # --- leaders
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has; waits until there is such a topic."""
+        if not self._connected.cluster.partitions_for_topic(topic):
+            await self.until_clear(partial(self._learn, topic))
+        return len(self._connected.cluster.partitions_for_topic(topic))
+
+    async def _learn(self, topic: str) -> None:
+        self._connected.add_topic(topic)
+        await self.refresh()
+        if topic in self._connected.cluster.unauthorized_topics:
+            raise Refused(Code.TOPIC_AUTHORIZATION_FAILED, topic)
+        if not self._connected.cluster.partitions_for_topic(topic):
+            raise Again(f"Kafka has no topic {topic}")
+
+    async def by_leader(self, request: Request) -> dict[int, Request]:
+        """Return what goes to which node; `Again` while a partition has no leader."""
+        nodes: dict[int, Request] = defaultdict(dict)
+        for tp, batch in request.items():
+            leader = self._connected.cluster.leader_for_partition(TopicPartition(*tp))
+            if leader is None or leader < 0:
+                await self.refresh()
+                raise Again(f"{tp.topic}/{tp.partition} has no leader")
+            nodes[leader][tp] = batch
+        return nodes
+
+    async def ask_node(self, node: int, request: Any) -> Any:
+        """Ask a node; `Again` when it does not answer."""
+        try:
+            return await self._connected.send(node, request)
+        except KafkaError as exc:
+            await self.refresh()
+            raise Again(f"{type(exc).__name__}: {exc}") from exc
+
+    async def judge(self, tp: TP, code: int, about: str | None) -> None:
+        """Raise `Again` or `Refused`, as a partition's error code has it."""
+        where = f"{tp.topic}/{tp.partition}"
+        if code not in ASK_AGAIN:
+            raise Refused(Code(code), f"{where}: {about}" if about else where, tp.topic)
+        if code not in BUSY:
+            await self.refresh()
+        raise Again(f"{where}: {Code(code).name}")
+
+    async def refresh(self) -> None:
+        """Ask anew who leads what."""
+        await self._connected.force_metadata_update()
+
+    # --- coordinators
+
+    async def ask_coordinator(self, kind: CoordinationType, key: str, request: Any) -> Any:
+        """Ask the coordinator of a transactional id or a group; `Again` when it does not answer."""
+        node = self._coordinators.get((kind, key))
+        if node is None:
+            node = self._coordinators[kind, key] = await self._connected.coordinator_lookup(kind, key)
+        try:
+            return await self._connected.send(node, request)
+        except KafkaError as exc:
+            self._coordinators.pop((kind, key), None)
+            raise Again(f"{type(exc).__name__}: {exc}") from exc
+
+    def judge_coordinator(self, kind: CoordinationType, key: str, code: int) -> None:
+        """Raise `Again` or `Refused`, as a coordinator's error code has it; return when it is none."""
+        if code == Code.NONE:
+            return
+        if code not in ASK_AGAIN:
+            raise Refused(Code(code))
+        if code not in BUSY:
+            self._coordinators.pop((kind, key), None)
+        raise Again(Code(code).name)
+
+    @property
+    def _connected(self) -> AIOKafkaClient:
+        assert self._client is not None, "connect() comes first"
+        return self._client

@@ -1,0 +1,263 @@
+"""Commands into Kafka: durable when `send` returns.
+
+GatewayUnavailable             Kafka did not take the commands in time; those `on_their_way` may be done all the same
+CommandTooLarge                a command is larger than its topic takes; nothing was sent of it
+"""
+
+import asyncio
+import logging
+import operator
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    RecordListTooLargeError,
+)
+from tenacity import AsyncRetrying, retry_if_result, wait_fixed
+
+from domain import inventory, orders
+from streams.kafka.partitions import partition_of
+from streams.kafka.pulse import Pulse, answers
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage
+from streams.runtime.settings import Settings
+from streams.topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic, largest_batches
+from streams.tracing import traces
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5  # between two attempts to reach Kafka for the first time
+STOP_SECONDS = 1.0
+BATCH_BYTES = 256 << 10
+REQUEST_BYTES = 64 << 20  # of one message: the topic's own limit is what counts
+OVERHEAD_BYTES = 160  # of a batch and a record with our header, besides key and value
+LIMIT_SECONDS = 1.0  # a limit is asked for again, before a command is refused by it, when it is older
+
+
+class GatewayUnavailable(Exception):
+    """Kafka did not take the commands in time; those whose ids are `on_their_way` may be done all the same."""
+
+    def __init__(self, message: str, on_their_way: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.on_their_way = tuple(on_their_way)
+
+
+class CommandTooLarge(Exception):
+    """A command is larger, as a message, than its topic takes."""
+
+    def __init__(self, topic: str, size: int, limit: int | None) -> None:
+        takes = "less" if limit is None else f"{limit} at most"
+        super().__init__(
+            f"the command takes {size} bytes as a message, and the topic {topic} takes {takes}: send a smaller one, "
+            "or raise the topic's max.message.bytes"
+        )
+        self.topic, self.size, self.limit = topic, size, limit
+
+
+class _Sending(NamedTuple):
+    """A command as it is sent."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+    @property
+    def size(self) -> int:
+        """The bytes it takes in the log, as a batch of its own."""
+        return len(self.key) + len(self.value) + OVERHEAD_BYTES
+
+
+def _partition(key: bytes, every: Sequence[int], available: Sequence[int]) -> int:
+    return every[partition_of(key, len(every))]
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """End a producer; it has a second to send what it still has."""
+    try:
+        await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+    except (TimeoutError, KafkaError):  # it would go on trying
+        with suppress(TimeoutError, KafkaError):  # a request under way to a broker that is gone may outlast this too
+            await asyncio.wait_for(producer._sender.close(), STOP_SECONDS)
+        await producer.client.close()
+
+
+class Gateway:
+    """An idempotent producer of commands. It starts when Kafka is there, and says whether it has (`ready`)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._pulse: Pulse | None = None
+        self._looking: asyncio.Task[None] | None = None  # for a broker that did not answer
+        self._limits: dict[str, int] = {}  # topic → bytes of its largest batch, as far as known
+        self._limits_asked = 0.0
+        self._renewing, self._ending = asyncio.Lock(), set[asyncio.Task[None]]()
+        order_commands, inventory_commands = map(settings.named, (ORDER_COMMANDS.name, INVENTORY_COMMANDS.name))
+        self._topics = dict.fromkeys(orders.COMMANDS, order_commands)
+        self._topics |= dict.fromkeys(inventory.COMMANDS, inventory_commands)
+
+    async def away(self) -> str | None:
+        """Return why commands cannot be sent now; None when they can."""
+        if self._producer is None:
+            return "Kafka has not been reached yet"
+        self._pulse = self._pulse or Pulse(self._producer.client.fetch_all_metadata)
+        return None if self._looking is None and await self._pulse.beats() else "Kafka does not answer"
+
+    async def start(self) -> None:
+        """Begin to look for Kafka; returns at once, so that the process answers while it is away."""
+        self._starting = asyncio.create_task(self._reach())
+
+    async def stop(self) -> None:
+        """Send what is under way and let go, within a second."""
+        for task in filter(None, (self._starting, self._looking)):
+            task.cancel()
+        if self._producer:
+            await _end(self._producer)
+
+    async def send(self, messages: Sequence[CommandMessage], topic: Topic | None = None) -> None:
+        """Return when every one of `messages` is durable; raise `GatewayUnavailable` when that takes too long.
+
+        `CommandTooLarge` where one of them alone would not be taken. `topic`: where to, for commands that both kinds of
+        aggregate take.
+        """
+        producer = self._producer
+        if producer is None:
+            raise GatewayUnavailable("Kafka has not been reached yet: nothing was sent")
+        if self._looking is not None:  # at once, and without leaving something behind that is done when it is back
+            raise GatewayUnavailable("Kafka does not answer: nothing was sent")
+        began = time.time_ns()
+        try:
+            async with asyncio.timeout(self._settings.command_timeout):
+                await self._send(producer, [self._encoded(message, topic) for message in messages])
+        except (TimeoutError, KafkaError) as error:
+            if producer is self._producer:
+                self._looking = self._looking or asyncio.create_task(self._look(producer))
+            reason = f"Kafka did not take it in time ({type(error).__name__}); it may be done all the same"
+            raise GatewayUnavailable(reason, [message.id for message in messages]) from error
+        if traces.ON is not None:
+            traces.sent(traces.ON, messages, began, time.time_ns())
+
+    def _encoded(self, message: CommandMessage, topic: Topic | None) -> _Sending:
+        name = self._settings.named(topic.name) if topic else self._topics[message.type]
+        return _Sending(name, message.key.encode(), message.encode())
+
+    async def _send(self, producer: AIOKafkaProducer, commands: Sequence[_Sending]) -> None:
+        for one in commands:
+            await self._refuse_too_large(one)
+        enqueued = [await self._enqueue(producer, one) for one in commands]
+        refused = []
+        for one, acknowledged in zip(commands, enqueued, strict=True):
+            try:
+                await asyncio.shield(acknowledged)
+            except (BrokerResponseError, ProducerClosed):
+                refused.append(one)
+        if refused:
+            await self._renew(producer)
+        for one in refused:  # one by one: it may have been a batch of several that was refused, or one behind another
+            await self._refuse_too_large(one)
+            await self._send_alone(one)
+
+    async def _send_alone(self, one: _Sending) -> None:
+        producer = self._producer
+        assert producer is not None, "there was one, and it was renewed"
+        try:
+            await asyncio.shield(await self._enqueue(producer, one))
+        except BrokerResponseError as refusal:
+            await self._ask_limits()
+            if isinstance(refusal, MessageSizeTooLargeError | RecordListTooLargeError):
+                raise CommandTooLarge(one.topic, one.size, self._limits.get(one.topic)) from refusal
+            sentence = f"Kafka refuses commands for {one.topic}: {type(refusal).__name__}; nothing was sent"
+            log.error("%s", sentence)
+            raise GatewayUnavailable(sentence) from refusal
+
+    async def too_large(self, message: CommandMessage) -> CommandTooLarge | None:
+        """Return why a command cannot be sent, where it is known that its topic does not take it."""
+        try:
+            if self._limits:
+                await self._refuse_too_large(self._encoded(message, None))
+        except CommandTooLarge as refusal:
+            return refusal
+        return None
+
+    async def _refuse_too_large(self, one: _Sending) -> None:
+        if one.size <= self._limits.get(one.topic, one.size):
+            return
+        if time.monotonic() - self._limits_asked > LIMIT_SECONDS:
+            await self._ask_limits()
+        if one.size > (limit := self._limits.get(one.topic, one.size)):
+            raise CommandTooLarge(one.topic, one.size, limit)
+
+    async def _ask_limits(self) -> None:
+        self._limits = await asyncio.to_thread(largest_batches, self._settings, set(self._topics.values()))
+        self._limits_asked = time.monotonic()
+
+    async def _renew(self, spent: AIOKafkaProducer) -> None:
+        """Go on with another producer: what was refused has used a sequence number, and nothing is taken behind it."""
+        async with self._renewing:
+            if self._producer is spent:
+                await self._ask_limits()
+                fresh = self._new_producer()
+                try:
+                    await fresh.start()
+                except BaseException:
+                    await fresh.stop()
+                    raise
+                self._producer, self._pulse = fresh, None
+                self._ending.add(task := asyncio.create_task(_end(spent)))
+                task.add_done_callback(self._ending.discard)
+
+    async def _look(self, failed: AIOKafkaProducer) -> None:
+        """Refuse commands until the broker answers; then go on with another producer.
+
+        What expires in aiokafka's has its sequence number already, and the broker takes nothing behind the gap: of such
+        a partition, ever again.
+        """
+        again = AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(RETRY_SECONDS))
+        await again(answers, failed.client.fetch_all_metadata)
+        await _end(failed)
+        await self._reach()
+        self._pulse = self._looking = None
+
+    async def _enqueue(self, producer: AIOKafkaProducer, one: _Sending) -> Any:
+        try:
+            return await producer.send(one.topic, one.value, key=one.key, headers=CONTENT_TYPE)
+        except (BrokerResponseError, ProducerClosed) as error:  # closed by another's `_renew`; or not even named to us
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+
+    async def _reach(self) -> None:
+        while True:
+            producer = self._new_producer()
+            try:
+                await producer.start()
+                for topic in set(self._topics.values()):
+                    await producer.partitions_for(topic)
+                self._producer = producer
+                return
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka at %s cannot be reached yet: %r", self._settings.kafka, error)
+                with suppress(Exception):
+                    await producer.stop()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id=self._settings.named("api"),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,  # what arrives while a request is under way goes with the next one
+            max_batch_size=min([BATCH_BYTES, *self._limits.values()]),
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=int(self._settings.command_timeout * 1000),
+            retry_backoff_ms=100,
+            partitioner=_partition,
+        )

@@ -1,0 +1,77 @@
+"""Whether Kafka answers: asked before a process begins, and by whoever asks whether it is ready."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+SILENT_SECONDS = 5.0  # without an answer: a busy broker may take a while, one that is gone refuses at once
+WAIT_SECONDS = 0.5  # for an answer that would be news
+PAUSE_SECONDS = 0.5  # between two attempts
+
+Ask = Callable[[], Awaitable[Any]]
+
+
+async def answers(ask: Ask, seconds: float = SILENT_SECONDS) -> bool:
+    """Return whether `ask`, which asks the broker for something, is answered in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await ask()
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    return True
+
+
+class Pulse:
+    """Whether a broker answers, for who cannot wait long: away is one that refuses, or is silent for a while."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._asking: asyncio.Task[None] | None = None
+        self._refused = False
+        self._silent_since: float | None = None
+
+    async def beats(self) -> bool:
+        """Ask, wait a moment, and return what is known."""
+        if self._asking is None:
+            self._silent_since = self._silent_since or time.monotonic()
+            self._asking = asyncio.create_task(self._listen())
+        await asyncio.wait({self._asking}, timeout=WAIT_SECONDS)
+        silent = self._silent_since is not None and time.monotonic() - self._silent_since > SILENT_SECONDS
+        return not (self._refused or silent)
+
+    async def _listen(self) -> None:
+        try:
+            async with asyncio.timeout(2 * SILENT_SECONDS):
+                await self._ask()
+            self._refused, self._silent_since = False, None
+        except TimeoutError:
+            self._refused = False
+        except (KafkaError, OSError):
+            self._refused = True
+        finally:
+            self._asking = None
+
+
+async def until_kafka_answers(settings: Settings, say: Callable[[str | None], None]) -> None:
+    """Return once a broker answers; `say` what is waited for until then, and None at last."""
+    while not await answers(lambda: _reach(settings.kafka), 2 * SILENT_SECONDS):
+        say(f"Kafka is away: {settings.kafka} does not answer")
+        log.warning("Kafka at %s does not answer, trying again", settings.kafka)
+        await asyncio.sleep(PAUSE_SECONDS)
+    say(None)
+
+
+async def _reach(servers: str) -> None:
+    client = AIOKafkaClient(bootstrap_servers=servers)
+    try:
+        await client.bootstrap()
+    finally:
+        await client.close()

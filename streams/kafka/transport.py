@@ -1,0 +1,366 @@
+"""Faust's transport, batch-native: what one fetch brought is one stream event, which says where it began.
+
+Faust hands an agent one message at a time (60 µs each before any work is done) and drops some under rebalances and
+flow control. Here an agent gets a `Fetch`: whole record batches of every partition that had any, with the group
+membership they were fetched under. Nothing is delivered before the assignment has been *prepared*: offsets read, tables
+restored, positions sought.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka import ConsumerRecord, TopicPartition
+from faust import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.kafka.ends import ends_of
+from streams.kafka.pulse import Pulse
+from streams.kafka.taking import ConsumerThread
+from streams.runtime import garbage
+from streams.runtime.faults import fault
+
+T = TypeVar("T")
+Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
+
+FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
+LAG_SECONDS = 5.0  # how long the broker may take to say where partitions end
+DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
+
+
+class Member(NamedTuple):
+    """Who we are in the consumer group: what a transaction is fenced with (KIP-447)."""
+
+    generation: int
+    member_id: str
+
+
+@dataclass(slots=True)
+class Part:
+    """What a fetch brought of one partition; `began`: where the part before it ended, or where a seek put it."""
+
+    began: int
+    records: Sequence[ConsumerRecord]
+
+    @property
+    def ended(self) -> int:
+        """The offset to go on from."""
+        return int(self.records[-1].offset) + 1 if self.records else self.began
+
+
+@dataclass(slots=True)
+class Fetch:
+    """What one fetch brought, of all partitions; it is handled whole or not at all."""
+
+    epoch: int  # of the preparation it belongs to
+    member: Member  # as it was *before* the fetch began: read at commit time, a paused worker that rejoined could
+    # commit old records under its new generation
+    parts: dict[TP, Part]
+    taken: bool = False
+    done: bool = False
+
+    def __len__(self) -> int:
+        return sum(len(part.records) for part in self.parts.values())
+
+
+class Untouched(Schema):
+    """Hands a fetch to the agent as it is: decoding is the agent's work."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """Return Faust's decoding function."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(message.key, message.value, message.headers, message)
+
+        return decode
+
+
+@dataclass
+class Progress:
+    """Where the consumer is: the current preparation, what was handed out and what was handled."""
+
+    epoch: int = 0
+    member: Member | None = None  # of the preparation that is current
+    handed: dict[TP, int] = field(default_factory=dict)  # where the next part of each input partition begins
+    handled: dict[TP, int] = field(default_factory=dict)  # what the agent has finished
+    positions: dict[TP, int] = field(default_factory=dict)  # where the consumer must be: behind transactions' markers
+    outstanding: Fetch | None = None
+    stopped: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on, and why
+
+
+class FetchConsumer(driver.Consumer):
+    """Delivers fetches, one at a time, and commits nothing: our transactions do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.progress = Progress()
+        self._prepared = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._sought = False
+        self._preparing = asyncio.Lock()
+        self._fetching = asyncio.Lock()
+        self.refused: dict[TP, str] = {}  # what the broker itself cannot read, and its error
+        self._pulse = Pulse(lambda: self._ask(self._thread._consumer._client.fetch_all_metadata()))
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def preparing(self) -> bool:
+        """Whether tables are being restored and positions sought."""
+        return self._preparing.locked()
+
+    @property
+    def prepared(self) -> bool:
+        """Whether fetches are being delivered."""
+        return self._prepared.is_set()
+
+    def member(self) -> Member:
+        """Return the group membership as it is now."""
+        coordinator = self._thread._consumer._coordinator
+        return Member(coordinator.generation, coordinator.member_id)
+
+    def inputs(self) -> set[TP]:
+        """Return the assigned partitions that carry our input, changelogs left out."""
+        return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+
+    # --- preparation: Faust's recovery calls perform_seek, then resume_flow
+
+    async def perform_seek(self) -> None:
+        """Prepare the assigned partitions: restore their tables and seek to where they are to be read from."""
+        self._withhold()
+        async with self._preparing:
+            await self._prepare()
+
+    async def _prepare(self) -> None:
+        member, inputs = self.member(), self.inputs()
+        fault("assigned")
+        offsets = await self.app.prepare(inputs)
+        fault("prepared")
+        self._thread._consumer.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
+        async with self._fetching:  # a fetch still under way would take what the seek has just made available
+            if offsets:
+                await self._thread.seek_wait({TopicPartition(*tp): offset for tp, offset in offsets.items()})
+            if member != self.member() or inputs != self.inputs():
+                return  # a rebalance is under way: it will prepare again
+            self._read_offset.clear()
+            self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets), dict(offsets))
+            self.progress.stopped.update(self.app.withheld)
+            self._sought = True
+            fault("sought")
+
+    def stop_flow(self) -> None:
+        """Withhold fetches until the next preparation."""
+        super().stop_flow()
+        self._withhold()
+
+    def resume_flow(self) -> None:
+        """Deliver fetches again, if the partitions are prepared: Faust clears its queues just before this."""
+        super().resume_flow()
+        if self._sought:
+            self._room.set()
+            self._prepared.set()
+            fault("started")
+
+    def _withhold(self) -> None:
+        self._sought = False
+        self._prepared.clear()
+
+    async def rewind(self) -> None:
+        """Throw away what was fetched and prepare again, unless a rebalance is about to do so."""
+        if self._preparing.locked() or not self.flow_active:
+            self._withhold()
+            return
+        await self.perform_seek()
+        if self.flow_active:
+            self.resume_flow()
+
+    # --- delivery
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  # Faust's
+        """Yield what the next fetch brought, as one message."""
+        if not await self._may_fetch(timeout):
+            return
+        garbage.collect()
+        member, epoch, generation = self.member(), self.progress.epoch, self.app.consumer_generation_id
+        if member != self.progress.member:
+            self._withhold()  # we were expelled or rejoin: the next assignment is prepared anew
+            return
+        active = self.progress.handed.keys() - self.progress.stopped.keys()
+        if not active:
+            await self.sleep(timeout)  # nothing is assigned to us, or all of it stands still
+            return
+        async with self._fetching:
+            positions = self.progress.positions
+            taken = await self._thread.take({tp: positions[tp] for tp in active}, FETCH_SECONDS)
+        if not self.prepared or self.progress.epoch != epoch or self.member() != member:
+            return  # what was fetched across a rejoin could carry old records under the new generation
+        if taken.astray:
+            await self._find_back(taken.astray)
+            return
+        self.progress.positions.update(taken.positions)
+        if fetch := self._hand_out(taken.records, member):
+            fault("handed-out")
+            tp, part = next(reversed(fetch.parts.items()))
+            last = part.records[-1]
+            yield tp, ConsumerMessage(
+                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, fetch, None,
+                0, 0, tp, generation_id=generation,
+            )  # fmt: skip
+            self._read_offset.clear()  # a rewind must not look like a message from the past to Faust
+
+    async def _may_fetch(self, seconds: float) -> bool:
+        if await self._within(self._prepared, seconds) and await self._within(self._room, seconds):
+            return True
+        if (fetch := self.progress.outstanding) and self.prepared and not fetch.taken:
+            await self._recover_dropped(fetch)
+        return False
+
+    async def _recover_dropped(self, fetch: Fetch) -> None:
+        if await self._within(self._room, DROPPED_SECONDS) or fetch.taken or self.progress.outstanding is not fetch:
+            return
+        self.log.warning("a fetch of %d records was dropped on its way to the agent: reading again", len(fetch))
+        await self.rewind()
+
+    @staticmethod
+    async def _within(event: asyncio.Event, seconds: float) -> bool:
+        if not event.is_set():  # the timer is only paid for when there is something to wait for
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+        return event.is_set()
+
+    async def _find_back(self, astray: Mapping[TP, int]) -> None:
+        """Read again from what is handled, where something was skipped; what Kafka has deleted is no more to be had."""
+        progress = self.progress
+        begins = await self._ask(self._thread._consumer.beginning_offsets([TopicPartition(*tp) for tp in astray]))
+        for tp, at in astray.items():
+            self.log.warning("%s/%d is read at %d instead of %d", *tp, at, progress.positions[tp])
+            if at == begins[TopicPartition(*tp)] > progress.positions[tp]:
+                progress.positions[tp] = at
+        if progress is self.progress and any(progress.positions[tp] != at for tp, at in astray.items()):
+            await self.rewind()
+
+    def _hand_out(self, records: Mapping[Any, Sequence[ConsumerRecord]], member: Member) -> Fetch | None:
+        parts = {}
+        for partition, batch in records.items():
+            tp = TP(partition.topic, partition.partition)
+            if batch and tp in self.progress.handed:
+                parts[tp] = part = Part(self.progress.handed[tp], batch)
+                self.progress.handed[tp] = part.ended
+        if not parts:
+            return None
+        self._room.clear()
+        self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
+        return fetch
+
+    def finish(self, fetch: Fetch) -> None:
+        """Make room for the next fetch; called by `fetches` when the agent is done with this one."""
+        if self.progress.outstanding is fetch:
+            self.progress.outstanding = None
+            if fetch.done:
+                self.progress.handled |= {tp: part.ended for tp, part in fetch.parts.items()}
+            self._room.set()
+
+    def is_current(self, fetch: Fetch) -> bool:
+        """Whether `fetch` may still be committed, as far as this process knows."""
+        return self.prepared and fetch.epoch == self.progress.epoch and fetch.member == self.member()
+
+    def stop_partition(self, tp: TP, reason: str) -> None:
+        """Deliver no more of `tp`, and say why on `/readyz`; the others go on."""
+        self.progress.stopped[tp] = reason
+
+    async def go_on(self, tp: TP) -> None:
+        """Deliver a stopped partition again, from where it stands; nothing to do where it was prepared anew since."""
+        progress = self.progress
+        while progress.outstanding is not None and tp in progress.outstanding.parts:
+            await self._room.wait()  # the agent has not finished what it stopped at
+            await asyncio.sleep(0)
+        async with self._fetching:
+            if progress is self.progress and tp in progress.stopped:
+                await self._thread.seek_wait({TopicPartition(*tp): progress.handled[tp]})
+                progress.handed[tp] = progress.positions[tp] = progress.handled[tp]
+                del progress.stopped[tp]
+
+    async def answered(self) -> bool:
+        """Return whether the broker answers, as far as is known: a consumer that has not started has not asked."""
+        return self._thread._consumer is None or await self._pulse.beats()
+
+    async def _ask(self, question: Coroutine[Any, Any, T]) -> T:
+        """Await `question` on the consumer's thread; not in its queue, where one that is given up would stay."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._thread.thread_loop))
+
+    async def lag(self, *, readable: bool = False) -> dict[TP, int]:
+        """Return per partition how many offsets up to the high watermark are not handled yet, markers left out.
+
+        `readable`: only those before the last stable offset; an open transaction holds back the others. Asks the
+        broker, not the fetcher, which would not know that it has stopped. `TimeoutError`, `KafkaError` when the broker
+        does not answer.
+        """
+        handled = self.progress.handled
+        if not handled:
+            return {}
+        async with asyncio.timeout(LAG_SECONDS):
+            ends = await self._ask(ends_of(self._thread._consumer._client, list(handled)))
+        ours = handled.keys() & self.progress.handled.keys()  # a rebalance may have come in between
+        return {tp: max((ends[tp].stable if readable else ends[tp].high) - self._position(tp), 0) for tp in ours}
+
+    def held_back(self) -> set[TP]:
+        """Return the partitions whose last fetch saw records of a transaction that was still open."""
+        consumer = self._thread._consumer
+        subscription = None if consumer is None else consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return set()  # a rebalance is under way, or the end
+        states = {tp: subscription.assignment.state_value(TopicPartition(*tp)) for tp in self.progress.handled}
+        return {tp for tp, state in states.items() if state and state.lso is not None and state.highwater > state.lso}
+
+    def _position(self, tp: TP) -> int:
+        """Return where `tp` is handled up to: behind the markers too, once nothing of it waits."""
+        handled = self.progress.handled[tp]
+        state = self._thread._consumer._subscription.subscription.assignment.state_value(TopicPartition(*tp))
+        waiting = self.progress.handed[tp] != handled or tp in self.progress.stopped
+        return handled if waiting or state is None or not state.has_valid_position else max(handled, state.position)
+
+    # --- Faust's own bookkeeping is out of the loop
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit nothing: offsets travel in our transactions, or live in MongoDB."""
+        return False
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no gaps: transaction markers make them all the time."""
+
+
+class FetchTransport(driver.Transport):
+    """Faust's aiokafka driver with our consumer."""
+
+    Consumer = FetchConsumer
+
+
+async def fetches(stream: Any) -> AsyncIterator[Fetch]:
+    """Yield each fetch that is still ours and continues where the one before it ended.
+
+    The body marks a fetch `done` once it is committed; one that is not done is read again from what is committed.
+    """
+    consumer: FetchConsumer = stream.app.consumer
+    async for event in stream.noack().events():
+        fetch: Fetch = event.value
+        fetch.taken = True
+        try:
+            if consumer.is_current(fetch) and _continues(fetch, consumer.progress.handled):
+                fault("taken")
+                yield fetch
+        finally:
+            consumer.finish(fetch)
+            await stream.ack(event)
+            fault("acknowledged")
+        if not fetch.done and fetch.epoch == consumer.progress.epoch:
+            await consumer.rewind()
+
+
+def _continues(fetch: Fetch, handled: dict[TP, int]) -> bool:
+    return all(part.began == handled.get(tp) for tp, part in fetch.parts.items())

@@ -1,0 +1,1 @@
+"""Messages: the envelope, the codec, and strict reading of commands."""

@@ -1,0 +1,285 @@
+"""The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
+
+from dataclasses import field
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Literal
+
+import orjson
+import uuid_utils
+
+from domain.frozen import frozen
+from domain.message import Command, Event
+from streams.messages.expected import Expected
+
+CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
+NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of ids derived from parts
+EVENT_IDS = uuid_utils.UUID("b1b5f2a4-2f0e-5d7c-9c39-6d1a1f7f2e60")
+OUTCOME_IDS = uuid_utils.UUID("d08a6a0c-6f5b-5f0b-8a43-0f6e1cf2b7a4")
+Aggregate = Literal["order", "inventory"]
+LAST_SECOND = 253_402_300_799  # of the year 9999, in Unix time
+
+
+def new_id() -> str:
+    """Return a new UUIDv7, so that ids sort by their time."""
+    return str(uuid_utils.uuid7())
+
+
+def derived_id(*parts: object) -> str:
+    """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine.
+
+    The parts are joined with `/`, so of several that share a prefix only the first may contain one.
+    """
+    return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
+
+
+@lru_cache(maxsize=1_000)  # asked for the event, and at once again for the outcome
+def event_id(aggregate: Aggregate, aggregate_id: str, sequence: int) -> str:
+    """Return the id of an aggregate's event: the id comes last, because it may contain any character."""
+    return str(uuid_utils.uuid5(EVENT_IDS, f"{aggregate}/{sequence}/{aggregate_id}"))
+
+
+def sibling_id(identifier: str, number: int) -> str:
+    """Return the UUIDv7 of the same time as the UUIDv7 `identifier` that the two arguments determine."""
+    time = uuid_utils.UUID(identifier).int >> 80 << 80
+    rest = uuid_utils.UUID(derived_id(identifier, "sibling", number)).int & ((1 << 76) - 1) & ~(3 << 62)
+    return str(uuid_utils.UUID(int=time | 7 << 76 | rest | 2 << 62))
+
+
+@lru_cache(maxsize=1_000)  # the broker gives all records of a batch one time
+def instant_of(seconds: float) -> str:
+    """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
+    kept = min(max(seconds, 0), LAST_SECOND)  # a producer may stamp its records as it likes
+    return datetime.fromtimestamp(kept, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def now() -> str:
+    """Return the time of the edge: the one place where messages get theirs."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def bytes_of(model: Command | Event) -> bytes:
+    """Return a model's camelCase JSON without what is not set."""
+    return model.__pydantic_serializer__.to_json(model, by_alias=True, exclude_none=True)
+
+
+def json_of(model: Command | Event) -> orjson.Fragment:
+    """Return a model's camelCase JSON without what is not set, ready to be put into an envelope."""
+    return orjson.Fragment(bytes_of(model))
+
+
+@frozen
+class CommandMessage:
+    """A command on its way: what its envelope says, and the command itself."""
+
+    id: str
+    key: str  # the aggregate's id
+    command: Command
+    time: str  # by its producer's clock, which may be any
+    source: str
+    correlation_id: str
+    causation_id: str | None = None
+    expected_version: Expected | None = None
+    received: str | None = None  # when Kafka got it, by the broker's clock; None: it has not been read from Kafka
+
+    @property
+    def moment(self) -> str:
+        """When it came, by a clock of ours."""
+        return self.received or self.time
+
+    @property
+    def producer_time(self) -> str | None:
+        """The time its producer gave; None when that is the broker's."""
+        return None if self.time == self.received else self.time
+
+    @property
+    def type(self) -> str:
+        """The command's name on the wire."""
+        return type(self.command).__name__
+
+    def digest(self) -> str:
+        """Return a hash of what the command asks for: its type, its data without defaults, and the version it expects.
+
+        It is stored with the answer, so it must stay the same for ever: a field that is added later, with a default,
+        changes no digest, and the order of the fields must not change.
+        """
+        command = self.command
+        data = command.__pydantic_serializer__.to_json(command, by_alias=True, exclude_defaults=True)
+        asked = b"%b %b %b" % (self.type.encode(), str(self.expected_version).encode(), data)
+        return blake2b(asked, digest_size=8).hexdigest()
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        envelope: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "subject": self.key,
+            "correlationid": self.correlation_id,
+        }
+        if (time := self.producer_time) is not None:
+            envelope["time"] = time
+        if self.causation_id is not None:
+            envelope["causationid"] = self.causation_id
+        if self.expected_version is not None:
+            envelope["expectedversion"] = self.expected_version
+        envelope["data"] = json_of(self.command)
+        return orjson.dumps(envelope)
+
+
+@frozen
+class EventMessage:
+    """An event as it stands in the log; `sequence` is the aggregate's version after it: 1, 2, 3 …"""
+
+    id: str
+    key: str  # the aggregate's id
+    event: Event
+    sequence: int
+    time: str  # when Kafka got the command that caused it, and never before the aggregate's last event
+    source: str
+    correlation_id: str
+    causation_id: str  # the command's id
+    data: dict[str, Any] | None = field(default=None, compare=False, repr=False)  # the event, as it was read
+    producer_time: str | None = None  # what the command's producer said; None: nothing, or an event of older code
+
+    @property
+    def type(self) -> str:
+        """The event's name on the wire."""
+        return type(self.event).__name__
+
+    def document(self) -> dict[str, Any]:
+        """Return the event's data as it is on the wire; nobody may change it."""
+        return self.data if self.data is not None else orjson.loads(bytes_of(self.event))  # type: ignore[no-any-return]
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        envelope: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "subject": self.key,
+            "time": self.time,
+            "correlationid": self.correlation_id,
+            "causationid": self.causation_id,
+            "sequence": self.sequence,
+            "schemaversion": self.event.schema_version,
+        }
+        if self.producer_time is not None:
+            envelope["producertime"] = self.producer_time
+        envelope["data"] = json_of(self.event)
+        return orjson.dumps(envelope)
+
+
+_TYPE_FOLLOWS = b'","type":"'
+_BEFORE_TYPE = len('{"specversion":"1.0","id":"') + 36  # an event's envelope, as we write it, up to the end of its UUID
+_TYPE = slice(_BEFORE_TYPE, _BEFORE_TYPE + len(_TYPE_FOLLOWS))
+
+
+def type_of(value: bytes) -> str | None:
+    """Return the type of an event as we encode it without decoding it; None when that cannot be told."""
+    if value[_TYPE] != _TYPE_FOLLOWS:
+        return None
+    return value[_TYPE.stop : value.find(b'"', _TYPE.stop)].decode(errors="replace")
+
+
+@frozen
+class Outcome:
+    """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
+
+    command_id: str
+    command_type: str  # empty: a message that was refused says none
+    aggregate: Aggregate
+    aggregate_id: str
+    status: Literal["accepted", "rejected"]
+    time: str
+    correlation_id: str
+    version: int = 0  # the aggregate's, afterwards
+    events: tuple[dict[str, Any], ...] = ()  # {"id", "type", "sequence"} of each event caused
+    code: str | None = None
+    message: str | None = None
+    details: dict[str, Any] | None = None
+    retryable: bool = False
+    result: dict[str, Any] | None = None
+    command_source: str | None = None  # with the command's id, its identity; None: written by older code
+    producer_time: str | None = None  # what the command's producer said; None: nothing
+    command_digest: str | None = None  # of the command's content, where the aggregate keeps one
+
+    @property
+    def id(self) -> str:
+        """Its own id: the same for an answer that is given again, another one for every other answer."""
+        whose = [self.aggregate, self.aggregate_id, self.command_source, self.command_id]
+        said = orjson.dumps([*whose, self.command_type, self.version, self.code])
+        return str(uuid_utils.uuid5(OUTCOME_IDS, said.decode()))
+
+    def answers(self, command: CommandMessage) -> bool:
+        """Return whether it is the answer to `command`: other sources may use the same id, for other aggregates too."""
+        return (
+            self.command_id == command.id
+            and self.aggregate_id == command.key
+            and self.command_type == command.type
+            and self.command_source in (None, command.source)
+        )
+
+    def encode(self) -> bytes:
+        """Return the Kafka value."""
+        data: dict[str, Any] = {
+            "commandId": self.command_id,
+            "commandType": self.command_type,
+            "aggregate": self.aggregate,
+            "aggregateId": self.aggregate_id,
+            "status": self.status,
+            "version": self.version,
+            "events": self.events,
+        }
+        if self.command_source is not None:
+            data["commandSource"] = self.command_source
+        if self.command_digest is not None:
+            data["commandDigest"] = self.command_digest
+        if self.result is not None:
+            data["result"] = self.result
+        if self.status == "rejected":
+            data |= {"code": self.code, "message": self.message, "details": self.details or {}}
+            data["retryable"] = self.retryable
+        said = {} if self.producer_time is None else {"producertime": self.producer_time}
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": self.id,
+                "type": "CommandAccepted" if self.status == "accepted" else "CommandRejected",
+                "source": self.aggregate,
+                "subject": self.aggregate_id,
+                "time": self.time,
+                "correlationid": self.correlation_id,
+                "causationid": self.command_id,
+                **said,
+                "data": data,
+            }
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Outcome":
+        """Return the outcome in a Kafka value of ours."""
+        envelope = orjson.loads(value)
+        data = envelope["data"]
+        return cls(
+            command_id=data["commandId"],
+            command_type=data["commandType"],
+            aggregate=data["aggregate"],
+            aggregate_id=data["aggregateId"],
+            status=data["status"],
+            time=envelope["time"],
+            correlation_id=envelope["correlationid"],
+            version=data["version"],
+            events=tuple(data["events"]),
+            code=data.get("code"),
+            message=data.get("message"),
+            details=data.get("details"),
+            retryable=data.get("retryable", False),
+            result=data.get("result"),
+            command_source=data.get("commandSource"),
+            producer_time=envelope.get("producertime"),
+            command_digest=data.get("commandDigest"),
+        )

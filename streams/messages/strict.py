@@ -1,0 +1,137 @@
+"""Data that others send, read strictly: what is not understood is refused, never guessed.
+
+Events, changelogs and documents are read tolerantly by the same models, because newer code may have written them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, reduce
+from operator import getitem
+from typing import Any, TypeVar, get_args
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from domain.message import Value
+from streams.messages.spelling import LONGEST, unknown
+
+Model = TypeVar("Model", bound=BaseModel)
+MOST_ERRORS = 200  # that are told one by one
+# Fields that the previous system's clients may send back as they were shown, and that only this service decides.
+# They are accepted and ignored; every other unknown field is refused. By the command's type, or its HTTP body's.
+IGNORED: Mapping[str, frozenset[str]] = {
+    "OrderRequest": frozenset({"status", "createdAt", "updatedAt"}),
+    "PlaceOrder": frozenset({"status", "createdAt", "updatedAt"}),
+    "SetStock": frozenset({"availableQuantity", "allocatedQuantity", "status", "createdAt", "updatedAt"}),
+}
+
+
+def read(model: type[Model], data: Any) -> Model:
+    """Return `data` as `model`, in camelCase and without unknown fields; raise `ValidationError` when it is not."""
+    validate = model.__pydantic_validator__.validate_python
+    try:
+        return validate(data, extra="forbid", by_alias=True, by_name=False)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        if error.error_count() > MOST_ERRORS or (understood := _understood(model, error, data)) is data:
+            raise
+        data = understood
+    return validate(data, extra="forbid", by_alias=True, by_name=False)  # type: ignore[no-any-return]
+
+
+def _understood(model: type[BaseModel], error: ValidationError, data: Any) -> Any:
+    """Return `data` without ignored fields and with the usual names for other spellings; itself if it has neither."""
+    ignored = IGNORED.get(model.__name__, ())
+    for item in error.errors(include_url=False, include_context=False):
+        if item["type"] == "extra_forbidden":
+            *around, name = path = item["loc"]
+            if len(path) == 1 and name in ignored:
+                data = _without(data, path)
+            elif (meant := _spelled(model, path)) is not None:
+                beside = reduce(getitem, around, data)
+                if meant not in beside:
+                    data = _with(_without(data, path), (*around, meant), beside[name])
+                elif beside[meant] == beside[name]:
+                    data = _without(data, path)
+    return data
+
+
+def _spelled(model: type[BaseModel], path: tuple[Any, ...]) -> str | None:
+    """Return the name of the field that `path` spells otherwise."""
+    inner = _model_at(model, path[:-1])
+    return inner.spellings.get(path[-1]) if inner else None
+
+
+def _without(data: Any, path: Sequence[Any]) -> Any:
+    """Return a copy of `data` without the field at `path`; what is beside the path is shared."""
+    return _changed(data, path, lambda fields, name: fields.pop(name))
+
+
+def _with(data: Any, path: Sequence[Any], value: Any) -> Any:
+    """Return a copy of `data` with a field at `path`; what is beside the path is shared."""
+    return _changed(data, path, lambda fields, name: fields.update({name: value}))
+
+
+def _changed(data: Any, path: Sequence[Any], change: Callable[[dict[str, Any], str], Any]) -> Any:
+    first, *rest = path
+    copy: Any = list(data) if isinstance(data, list) else dict(data)
+    if rest:
+        copy[first] = _changed(copy[first], rest, change)
+    else:
+        change(copy, first)
+    return copy
+
+
+def field_errors(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
+    """Return path → sentence of what is wrong, `items.0.quantity` → `Input should be …`."""
+    if (count := error.error_count()) > MOST_ERRORS:
+        return {"data": f"{count} things are wrong with it: unknown fields, or values that cannot be"}
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    within = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
+    return {
+        ".".join(str(part)[:LONGEST] for part in item["loc"]) or "data": _sentence(item, model)
+        for item in found
+        if not (item["type"] == "too_short" and item["loc"] in within)  # its items were refused, not left out
+    }
+
+
+def _sentence(item: Any, model: type[BaseModel]) -> str:
+    if item["type"] != "extra_forbidden":
+        return str(item["msg"].removeprefix("Value error, "))
+    path = item["loc"]
+    if (meant := _spelled(model, path)) is not None:
+        return f"is given twice with different values: it is the same field as `{meant}`"
+    inner = _model_at(model, path[:-1])
+    return unknown("field", str(path[-1]), fields_at(model, path[:-1]), inner.spellings if inner else ())
+
+
+@cache
+def fields_at(model: type[BaseModel], path: tuple[Any, ...] = ()) -> tuple[str, ...]:
+    """Return the names of the fields that an object at `path` of a model may have."""
+    inner = _model_at(model, path)
+    return tuple(_name(*field) for field in inner.model_fields.items()) if inner else ()
+
+
+def _name(name: str, field: FieldInfo) -> str:
+    match field.validation_alias:
+        case AliasChoices(choices=[first, *_]):
+            return str(first)
+        case str(alias):
+            return alias
+    return name
+
+
+@cache
+def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[Value] | None:
+    found = _model_in(model)
+    for part in path:
+        if isinstance(part, int) or found is None:
+            continue  # an item of a list is what the list is of
+        fields = (field for name, field in found.model_fields.items() if part == _name(name, field))
+        found = next((_model_in(field.annotation) for field in fields), None)
+    return found
+
+
+def _model_in(annotation: Any) -> type[Value] | None:
+    """Return the model an annotation is about: `Address` of `Address | None`, `NewLine` of `tuple[NewLine, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Value):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

@@ -1,0 +1,1 @@
+"""The process: settings, its Faust app, its web server, logs, faults."""

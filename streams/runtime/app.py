@@ -1,0 +1,176 @@
+"""One Faust app per role: its consumer group, its settings, its transport."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from types import MappingProxyType
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP
+from mode import Service
+from yarl import URL
+
+from streams.kafka.pace import Turns, turns_of
+from streams.kafka.pulse import until_kafka_answers
+from streams.kafka.recovery import PreparedTables
+from streams.kafka.transaction_watch import TransactionWatch
+from streams.kafka.transport import FetchTransport, Prepare, Untouched
+from streams.runtime.process import end_process
+from streams.runtime.settings import Role, Settings
+from streams.runtime.watchdog import Watchdog
+from streams.runtime.webserver import Server
+from streams.topics import Topic
+
+log = logging.getLogger(__name__)
+
+# A projector's fetches are no transactions. The more it folds together, the less often it writes the same document and
+# waits for MongoDB; and yet no more than takes a second or two.
+FOLDED_TOGETHER, MOST_FOLDED = 4, 10_000  # times `fetch_bytes`; records
+QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
+
+
+def tell_nothing(lag: Mapping[TP, int]) -> None:
+    """Have nothing to add to the metrics that all workers have."""
+
+
+class Beginning(Service):
+    """What a worker does before it talks to Kafka, its web server running already: it may take until Kafka is back."""
+
+    def __init__(self, app: "RoleApp", **options: Any) -> None:
+        super().__init__(**options)
+        self.app = app
+
+    async def on_start(self) -> None:
+        """Return when the consumer may join its group."""
+        await self.app.begin()
+
+
+class WebFirst(BootStrategy):
+    """Starts the web server first: it says what the worker waits for."""
+
+    def server(self) -> Any:
+        """Return Faust's services in our order."""
+        return self._chain(
+            self.sensors(),
+            self.web_server(),
+            [Beginning(self.app)],
+            self.kafka_producer(),
+            self.kafka_consumer(),
+            self.agents(),
+            self.kafka_conductor(),
+            self.tables(),
+        )
+
+
+class RoleApp(faust.App):
+    """A Faust app whose partitions are prepared by `prepare` before anything of them is delivered."""
+
+    BootStrategy = WebFirst
+    settings: Settings
+    prepare: Prepare  # input partitions → the offset each is to be read from
+    starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
+    input_topics: tuple[Topic, ...] = ()
+    turns: Turns  # that its fetches take
+    waiting_for: str | None = None  # what is away, said on /readyz
+    withheld: Mapping[TP, str] = MappingProxyType({})  # partitions that were prepared, and yet are not read, and why
+    telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
+    open_transactions: TransactionWatch  # that hold back what it reads
+
+    def _new_transport(self) -> Any:
+        return FetchTransport(self.conf.broker_consumer, self)
+
+    def _new_web(self) -> Server:
+        return Server(self)
+
+    def _create_directories(self) -> None:
+        """Keep nothing on disk: tables are restored from their changelogs."""
+
+    def say_waiting(self, what: str | None) -> None:
+        """Say on /readyz what is away; None: nothing any more."""
+        self.waiting_for = what
+
+    async def begin(self) -> None:
+        """Do what the role needs before its consumer joins the group."""
+        await until_kafka_answers(self.settings, self.say_waiting)
+        self.add_future(self.open_transactions.watch())
+        await self.starting()
+        self.say_waiting(None)
+        self.add_future(Watchdog(self, self.settings.watchdog).watch())  # not a Faust task: those wait for recovery
+
+    def maybe_held_back(self) -> set[TP]:
+        """Return the partitions that an open transaction may hold back: what is restored, or what fetches have seen."""
+        if self.consumer.prepared:
+            return self.consumer.held_back()  # type: ignore[no-any-return]
+        names = {self.settings.named(topic.name) for topic in self.input_topics}
+        names |= {table.changelog_topic.get_topic_name() for table in self.tables.values()}
+        return {TP(name, number) for name in names for number in range(self.settings.partitions)}
+
+    def fetch_agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
+        """Make a function the agent of `inputs`, fetch by fetch and undecoded; what escapes it ends the process."""
+        self.input_topics = inputs
+        channel = self.topic(*[self.settings.named(topic.name) for topic in inputs], schema=Untouched())
+
+        def declare(function: Callable[[Any], Any]) -> Any:
+            @wraps(function)
+            async def guarded(stream: Any) -> None:
+                try:
+                    await function(stream)
+                except Exception as exc:  # Faust would restart the agent and go on behind what failed
+                    log.critical("the %s agent failed", self.conf.id, exc_info=exc)
+                    end_process(f"{type(exc).__name__}: {exc}")
+
+            return self.agent(channel)(guarded)
+
+        return declare
+
+
+def group_of(role: Role, settings: Settings) -> str:
+    """Return the consumer group of a role."""
+    return settings.named(role)
+
+
+def instance_of(role: Role, settings: Settings) -> str:
+    """Return the static member id of this worker (`group.instance.id`)."""
+    return f"{group_of(role, settings)}-{settings.instance}"
+
+
+def create_app(role: Role, settings: Settings) -> RoleApp:
+    """Return the Faust app of `role`; the caller gives it agents and says how partitions are prepared."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    app = RoleApp(
+        group_of(role, settings),
+        broker=[URL(f"kafka://{server}") for server in settings.kafka.split(",")],
+        store="memory://",
+        TableManager=PreparedTables,
+        topic_partitions=settings.partitions,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_buffer_maxsize=8,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=settings.fetch_bytes * (FOLDED_TOGETHER if role == "projector" else 1),
+        broker_max_poll_records=MOST_FOLDED if role == "projector" else None,
+        consumer_group_instance_id=instance_of(role, settings),
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.heartbeat_interval,
+        broker_rebalance_timeout=settings.session_timeout + settings.transaction_timeout,
+        broker_request_timeout=settings.session_timeout + settings.transaction_timeout + 14,
+        broker_commit_interval=3600.0,
+        table_standby_replicas=0,
+        # The group remembers it for a static member, and Faust's assignor insists on it: it must outlive a port.
+        canonical_url=URL(f"http://{instance_of(role, settings)}"),
+        web_host=settings.http_host,
+        web_bind=settings.http_host,
+        web_port=settings.worker_port or settings.http_port,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    app.settings = settings
+    app.turns = turns_of(role, settings)
+    app.open_transactions = TransactionWatch(settings, app.maybe_held_back)
+    return app

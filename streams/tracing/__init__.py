@@ -1,0 +1,1 @@
+"""OpenTelemetry: spans from correlation and causation ids."""
