@@ -4,9 +4,8 @@ from typing import get_args
 
 from . import commands, events, state
 from .commands import OrderCommand, identified
-from .decide import decide
+from .decider import decide, evolve
 from .events import OrderEvent
-from .evolve import evolve
 from .state import Order
 
 COMMANDS: dict[str, type[OrderCommand]] = {kind.__name__: kind for kind in get_args(OrderCommand)}

@@ -1,17 +1,17 @@
-"""How lines change: every function returns another order or line."""
+"""Lines of an order: the ones a command names, and the ones an event changes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
-from domain.errors import CorruptHistory
+from domain.errors import CorruptHistory, LineNotFound
 from domain.frozen import replace
 
-from .events import AllocationRecorded, LinesCancelled, OrderCancelled
+from .commands import LineQuantity
 from .state import Line, Order
 
 
 class OfLine(Protocol):
-    """What an event says of one line."""
+    """The part of an event that is about one line."""
 
     @property
     def line_id(self) -> str:
@@ -21,52 +21,27 @@ class OfLine(Protocol):
 Item = TypeVar("Item", bound=OfLine)
 
 
-def changed(order: Order, about: Iterable[Item], change: Callable[[Line, Item], Line], **also: Any) -> Order:
-    """Return `order` with `change` made to each line that an item of `about` names, and `also` these fields."""
-    items = {item.line_id: item for item in about}
-    lines = [change(line, items.pop(line.line_id)) if line.line_id in items else line for line in order.lines]
-    if items:
-        raise CorruptHistory(f"no lines {', '.join(items)}")
-    return replace(order, lines=tuple(lines), **also)
+def named_lines(order: Order, asked: Iterable[LineQuantity]) -> list[tuple[Line, int]]:
+    """Return the lines a command names, each with its units; LineNotFound for a line the order does not have."""
+    quantities = summed(asked)
+    lines = {line.line_id: line for line in order.lines}
+    if unknown := quantities.keys() - lines.keys():
+        raise LineNotFound(lineId=min(unknown))
+    return [(lines[line_id], quantity) for line_id, quantity in quantities.items()]
 
 
-def recorded(order: Order, event: AllocationRecorded) -> Order:
-    """Return `order` with stock's figures for one line."""
-    return changed(order, (event,), _record)
+def summed(asked: Iterable[LineQuantity]) -> dict[str, int]:
+    """Return the units asked for by line; units of a line that is named twice are added up."""
+    quantities: dict[str, int] = {}
+    for item in asked:
+        quantities[item.line_id] = quantities.get(item.line_id, 0) + item.quantity
+    return quantities
 
 
-def _record(line: Line, event: AllocationRecorded) -> Line:
-    return Line(
-        line.line_id,
-        line.product_id,
-        line.price,
-        line.ordered,
-        event.pending,
-        event.backordered,
-        event.allocated,
-        line.shipped,
-        line.delivered,
-        event.cancelled,
-        event.rejected,
-        line.returned,
-        line.damaged,
-        event.stock_version,
-    )
-
-
-def cancelled(order: Order, event: LinesCancelled | OrderCancelled) -> Order:
-    """Return `order` with fewer units active."""
-    return changed(order, event.lines, lambda line, gone: cancel(line, gone.quantity))
-
-
-def cancel(line: Line, quantity: int) -> Line:
-    """Return `line` with `quantity` fewer units: pending ones go first, then backordered, then allocated ones."""
-    pending = min(quantity, line.pending)
-    backordered = min(quantity - pending, line.backordered)
-    return replace(
-        line,
-        pending=line.pending - pending,
-        backordered=line.backordered - backordered,
-        allocated=line.allocated - (quantity - pending - backordered),
-        cancelled=line.cancelled + quantity,
-    )
+def with_lines(order: Order, items: Iterable[Item], change: Callable[[Line, Item], Line], **fields: Any) -> Order:
+    """Return `order` with `change` applied to each line that `items` name, and with other values of `fields`."""
+    by_line = {item.line_id: item for item in items}
+    lines = [change(line, by_line.pop(line.line_id)) if line.line_id in by_line else line for line in order.lines]
+    if by_line:
+        raise CorruptHistory(f"no lines {', '.join(by_line)}")
+    return replace(order, lines=tuple(lines), **fields)

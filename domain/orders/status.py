@@ -70,10 +70,3 @@ def return_status(delivered: int, returned: int, any_open: bool) -> ReturnStatus
     if returned == 0:
         return ReturnStatus.NONE
     return ReturnStatus.RETURNED if returned == delivered else ReturnStatus.PARTIALLY_RETURNED
-
-
-def shipment_status(shipped: int, delivered: int) -> ShipmentStatus:
-    """Return where a shipment is that was not cancelled."""
-    if delivered == 0:
-        return ShipmentStatus.SHIPPED
-    return ShipmentStatus.DELIVERED if delivered == shipped else ShipmentStatus.PARTIALLY_DELIVERED

@@ -1,4 +1,4 @@
-"""The seed system's way to change an order: name the status it should have."""
+"""Updating: the previous system's way to ship, deliver and cancel, by naming the status an order should have."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,17 @@ from domain.errors import InvalidStatusTransition
 from domain.ids import refuse_confusable
 from domain.policy import AllocationPolicy
 
-from .cancel import cancel_all
+from .cancelling import cancel_all
 from .commands import CreateShipment, UpdateStatus
 from .events import OrderEvent
-from .evolve import evolve
-from .ship import deliver, refuse_another, refuse_held, refuse_pending, ship_allocated
+from .holding import refuse_held
+from .shipping import deliver, refuse_another, refuse_pending, ship_allocated, shipment_delivered
 from .state import Order
 from .status import OrderStatus, ShipmentStatus
 
 
-def update_status(command: UpdateStatus, order: Order, order_id: str) -> list[OrderEvent]:
-    """Do what brings the order to the status asked for, as far as the quantities allow it."""
+def update_status(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+    """Ship, deliver or cancel until the order has the status asked for, as far as its units allow it."""
     return _UPDATES[command.status](command, order)
 
 
@@ -53,7 +53,7 @@ def _ship_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
 
 
 def _known(command: UpdateStatus, order: Order) -> bool:
-    """Return whether the shipment asked for was made before; ShipmentExists if the id is another shipment's."""
+    """Return whether the shipment was created before; ShipmentExists if another shipment has its id."""
     shipment = None if command.shipment_id is None else order.shipment(command.shipment_id)
     if shipment is not None:
         refuse_another(shipment, CreateShipment(shipment_id=command.shipment_id))
@@ -79,12 +79,12 @@ def _deliver_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
 
 
 def _deliver(order: Order) -> list[OrderEvent]:
-    """Return one delivery per shipment under way; none if all has arrived."""
+    """Return one delivery per shipment that is under way."""
     events: list[OrderEvent] = []
     for shipment in order.shipments:
         if shipment.status not in (ShipmentStatus.DELIVERED, ShipmentStatus.CANCELLED):
             events.append(delivered := deliver(order, shipment))
-            order = evolve(order, delivered)  # totals of a line in two shipments build on each other
+            order = shipment_delivered(order, delivered)  # totals of a line in two shipments build on each other
     return events
 
 

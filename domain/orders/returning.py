@@ -1,6 +1,10 @@
-"""Returns: announced by the customer, then counted in by the warehouse."""
+"""Returning: the customer announces a return, then the warehouse counts it in.
+
+open → received; an order's returns are never removed
+"""
 
 from domain.errors import (
+    CorruptHistory,
     InvalidQuantity,
     LineNotFound,
     MoreThanDelivered,
@@ -8,17 +12,18 @@ from domain.errors import (
     ReturnExists,
     ReturnNotFound,
 )
+from domain.frozen import replace
 from domain.ids import refuse_confusable
 
-from .cancel import each_line, summed
 from .commands import CountedLine, ReceiveReturn, RequestReturn
 from .events import OrderEvent, ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
+from .lines import named_lines, summed, with_lines
 from .room import refuse_more_returns
-from .state import Order, Return
+from .state import Order, Return, ReturnLineState
 
 
-def request_return(command: RequestReturn, order: Order, order_id: str) -> list[OrderEvent]:
-    """Announce a return of units that are delivered, not returned yet and in no other open return."""
+def request_return(command: RequestReturn, order: Order) -> list[OrderEvent]:
+    """Announce a return of units that are delivered, not returned, and not part of another open return."""
     assert command.return_id is not None, "identified() comes first"
     if (back := order.return_(command.return_id)) is not None:
         _refuse_another(back, command)
@@ -27,7 +32,7 @@ def request_return(command: RequestReturn, order: Order, order_id: str) -> list[
     refuse_more_returns(order)
     announced = _announced(order)
     lines = []
-    for line, quantity in each_line(order, command.lines):
+    for line, quantity in named_lines(order, command.lines):
         returnable = line.delivered - line.returned - announced.get(line.line_id, 0)
         if quantity > returnable:
             raise MoreThanDelivered(lineId=line.line_id, asked=quantity, returnable=returnable)
@@ -36,7 +41,7 @@ def request_return(command: RequestReturn, order: Order, order_id: str) -> list[
 
 
 def _refuse_another(back: Return, command: RequestReturn) -> None:
-    """Raise ReturnExists unless `back` is what `command` asks for."""
+    """Raise ReturnExists if `back` differs from what `command` announces."""
     if command.reason != back.reason or summed(command.lines) != {line.line_id: line.quantity for line in back.lines}:
         raise ReturnExists(
             returnId=back.return_id,
@@ -54,8 +59,14 @@ def _announced(order: Order) -> dict[str, int]:
     return quantities
 
 
-def receive_return(command: ReceiveReturn, order: Order, order_id: str) -> list[OrderEvent]:
-    """Count a return in and close it; units that did not come can be announced again."""
+def return_requested(order: Order, event: ReturnRequested) -> Order:
+    """Return `order` with another open return."""
+    lines = tuple(ReturnLineState(line.line_id, line.quantity) for line in event.lines)
+    return replace(order, returns=(*order.returns, Return(event.return_id, True, lines, event.reason)))
+
+
+def receive_return(command: ReceiveReturn, order: Order) -> list[OrderEvent]:
+    """Count a return in and close it; units that did not arrive can be announced again."""
     back = order.return_(command.return_id)
     if back is None:
         raise ReturnNotFound(returnId=command.return_id)
@@ -80,7 +91,7 @@ def receive_return(command: ReceiveReturn, order: Order, order_id: str) -> list[
 
 
 def _refuse_another_count(back: Return, counted: dict[str, tuple[int, int]]) -> None:
-    """Raise ReturnAlreadyReceived unless `back` was counted in just so."""
+    """Raise ReturnAlreadyReceived if `back` was counted in with other figures."""
     if any((line.received, line.damaged) != counted.get(line.line_id, (0, 0)) for line in back.lines):
         raise ReturnAlreadyReceived(
             returnId=back.return_id,
@@ -93,7 +104,7 @@ def _as_announced(back: Return) -> dict[str, tuple[int, int]]:
 
 
 def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[int, int]]:
-    """Return (received, damaged) by line, as far as it fits what was announced."""
+    """Return (received, damaged) by line; refuse a count that does not fit the announcement."""
     counted: dict[str, tuple[int, int]] = {}
     for line in lines:
         received, damaged = counted.get(line.line_id, (0, 0))
@@ -107,3 +118,24 @@ def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[in
         if damaged > received:
             raise InvalidQuantity(reason=f"line {line_id}: {damaged} units damaged, {received} received")
     return counted
+
+
+def return_received(order: Order, event: ReturnReceived) -> Order:
+    """Return `order` with a return counted in and closed."""
+    back = order.return_(event.return_id)
+    if back is None:
+        raise CorruptHistory(f"no return {event.return_id}")
+    counted = {line.line_id: line for line in event.lines}
+    lines = tuple(
+        replace(line, received=counted[line.line_id].received, damaged=counted[line.line_id].damaged)
+        if line.line_id in counted
+        else line
+        for line in back.lines
+    )
+    closed = replace(back, open=False, lines=lines)
+    return with_lines(
+        order,
+        event.lines,
+        lambda line, item: replace(line, returned=item.total_received, damaged=item.total_damaged),
+        returns=tuple(closed if old is back else old for old in order.returns),
+    )

@@ -1,4 +1,4 @@
-"""Placing an order."""
+"""Placing: registering an order; nothing is allocated yet."""
 
 from domain.errors import InvalidOrder, OrderExists, TotalMismatch
 from domain.ids import refuse_confusable
@@ -8,11 +8,11 @@ from domain.policy import MANUAL
 
 from .commands import PlaceOrder
 from .events import OrderEvent, OrderPlaced, PlacedLine
-from .state import Order
+from .state import Line, Order
 
 
 def place(command: PlaceOrder, order: Order | None, order_id: str) -> list[OrderEvent]:
-    """Register the order; placed with the same contents before, it is quiet."""
+    """Register the order; no event if it was placed before with the same contents."""
     if order is not None:
         if differs := _differences(command, order):
             raise OrderExists(orderId=order_id, differs=differs)
@@ -76,7 +76,7 @@ def _total(lines: tuple[PlacedLine, ...]) -> Money:
 
 
 def _agrees(command: PlaceOrder, total: Money) -> bool:
-    """Return whether the total given, if any, is the computed one: both are whole minor units, nothing was rounded."""
+    """Return whether the given total, if any, equals the computed one; both are whole minor units."""
     return command.total_cost is None or command.total_cost == total
 
 
@@ -85,7 +85,7 @@ def _words(money: Money) -> str:
 
 
 def _differences(command: PlaceOrder, order: Order) -> list[str]:
-    """Return the fields in which `command` is not the order that was placed."""
+    """Return the fields in which `command` differs from the order that was placed."""
     asked = [
         (new.line_id or str(number), new.product_id, new.quantity, new.price)
         for number, new in enumerate(command.lines, start=1)
@@ -100,3 +100,16 @@ def _differences(command: PlaceOrder, order: Order) -> list[str]:
         "totalCost": _agrees(command, order.total_cost),
     }
     return [field for field, is_same in same.items() if not is_same]
+
+
+def placed(event: OrderPlaced) -> Order:
+    """Return the order as it was placed: all units of all lines are pending."""
+    return Order(
+        customer_id=event.customer_id,
+        lines=tuple([Line(new.line_id, new.product_id, new.price, new.quantity, new.quantity) for new in event.lines]),
+        policy=event.policy,
+        total_cost=event.total_cost,
+        shipping_address=event.shipping_address,
+        billing_address=event.billing_address,
+        issued_at=event.issued_at,
+    )

@@ -1,29 +1,37 @@
-"""Shipments: created of allocated units, delivered in one go or in parts, or taken back to the shelf."""
+"""Shipping: the life of a shipment, from allocated units to delivered ones.
+
+SHIPPED → PARTIALLY_DELIVERED → DELIVERED
+SHIPPED → CANCELLED, and its units are allocated again
+"""
 
 from domain.errors import (
     AllocationPending,
+    CorruptHistory,
     LineNotFound,
     MoreThanShipped,
     NotAllocated,
-    OrderOnHold,
     ShipmentAlreadyDelivered,
     ShipmentExists,
     ShipmentIsCancelled,
     ShipmentNotFound,
 )
+from domain.frozen import replace
 from domain.ids import refuse_confusable
 from domain.policy import AllocationPolicy
 
-from .cancel import each_line, summed
 from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity
 from .events import DeliveredLine, OrderEvent, ShipmentCancelled, ShipmentCreated, ShipmentDelivered, ShippedLine
+from .holding import refuse_held
+from .lines import named_lines, summed, with_lines
 from .room import refuse_more_shipments
-from .state import Line, Order, Shipment
+from .state import Line, Order, Shipment, ShipmentLine
 from .status import ShipmentStatus
 
+# --- create a shipment
 
-def create_shipment(command: CreateShipment, order: Order, order_id: str) -> list[OrderEvent]:
-    """Ship the lines asked for, or all that is allocated once no line is pending."""
+
+def create_shipment(command: CreateShipment, order: Order) -> list[OrderEvent]:
+    """Ship the lines the command names, or all allocated units once no line is pending."""
     assert command.shipment_id is not None, "identified() comes first"
     if (shipment := order.shipment(command.shipment_id)) is not None:
         refuse_another(shipment, command)
@@ -37,7 +45,7 @@ def create_shipment(command: CreateShipment, order: Order, order_id: str) -> lis
     return [
         ShipmentCreated(
             shipment_id=command.shipment_id,
-            lines=tuple(_shipped(line, quantity) for line, quantity in lines),
+            lines=tuple(_shipped_line(line, quantity) for line, quantity in lines),
             carrier=command.carrier,
             tracking_number=command.tracking_number,
             all_allocated=command.lines is None,
@@ -45,8 +53,15 @@ def create_shipment(command: CreateShipment, order: Order, order_id: str) -> lis
     ]
 
 
+def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
+    """Return the shipment of all allocated units."""
+    refuse_more_shipments(order)
+    lines = tuple(_shipped_line(line, line.allocated) for line in order.lines if line.allocated)
+    return ShipmentCreated(shipment_id=shipment_id, lines=lines, all_allocated=True)
+
+
 def refuse_another(shipment: Shipment, command: CreateShipment) -> None:
-    """Raise ShipmentExists unless `shipment` is what `command` asks for, and was not cancelled since."""
+    """Raise ShipmentExists if `shipment` was cancelled, or differs from what `command` asks for."""
     asked = (command.carrier, command.tracking_number)
     same = asked == (shipment.carrier, shipment.tracking_number) and _same_lines(shipment, command.lines)
     if not same or shipment.status is ShipmentStatus.CANCELLED:
@@ -65,19 +80,6 @@ def _same_lines(shipment: Shipment, asked: tuple[LineQuantity, ...] | None) -> b
     return summed(asked) == {line.line_id: line.quantity for line in shipment.lines}
 
 
-def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
-    """Return the shipment of all that is allocated."""
-    refuse_more_shipments(order)
-    lines = tuple(_shipped(line, line.allocated) for line in order.lines if line.allocated)
-    return ShipmentCreated(shipment_id=shipment_id, lines=lines, all_allocated=True)
-
-
-def refuse_held(order: Order) -> None:
-    """Raise OrderOnHold while the order is held."""
-    if order.hold is not None:
-        raise OrderOnHold(reason=order.hold)
-
-
 def refuse_pending(order: Order) -> None:
     """Raise AllocationPending while stock has not answered for every line."""
     if pending := [line.line_id for line in order.lines if line.pending]:
@@ -92,7 +94,7 @@ def _all_allocated(order: Order) -> list[tuple[Line, int]]:
 
 
 def _asked(order: Order, asked: tuple[LineQuantity, ...]) -> list[tuple[Line, int]]:
-    lines = each_line(order, asked)
+    lines = named_lines(order, asked)
     for line, quantity in lines:
         if quantity > line.allocated and line.pending:
             raise AllocationPending(lines=[line.line_id])
@@ -101,15 +103,31 @@ def _asked(order: Order, asked: tuple[LineQuantity, ...]) -> list[tuple[Line, in
     return lines
 
 
-def _shipped(line: Line, quantity: int) -> ShippedLine:
+def _shipped_line(line: Line, quantity: int) -> ShippedLine:
     return ShippedLine(
         line_id=line.line_id, product_id=line.product_id, quantity=quantity, shipped=line.shipped + quantity
     )
 
 
-def deliver_shipment(command: DeliverShipment, order: Order, order_id: str) -> list[OrderEvent]:
-    """Record the delivery of the lines asked for, or of all that is under way."""
-    shipment = _shipment(order, command.shipment_id)
+def shipment_created(order: Order, event: ShipmentCreated) -> Order:
+    """Return `order` with another shipment."""
+    lines = tuple(ShipmentLine(line.line_id, line.quantity) for line in event.lines)
+    status = ShipmentStatus.SHIPPED
+    shipment = Shipment(event.shipment_id, status, lines, event.carrier, event.tracking_number, event.all_allocated)
+    shipments = (*order.shipments, shipment)
+    return with_lines(order, event.lines, lambda line, item: _shipped(line, item.quantity), shipments=shipments)
+
+
+def _shipped(line: Line, quantity: int) -> Line:
+    return replace(line, allocated=line.allocated - quantity, shipped=line.shipped + quantity)
+
+
+# --- deliver it, in one go or in parts
+
+
+def deliver_shipment(command: DeliverShipment, order: Order) -> list[OrderEvent]:
+    """Record the delivery of the lines the command names, or of all units under way."""
+    shipment = _existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
         raise ShipmentIsCancelled(shipmentId=shipment.shipment_id)
     if shipment.status is ShipmentStatus.DELIVERED and _as_delivered(shipment, command.lines):
@@ -118,7 +136,7 @@ def deliver_shipment(command: DeliverShipment, order: Order, order_id: str) -> l
 
 
 def _as_delivered(shipment: Shipment, asked: tuple[LineQuantity, ...] | None) -> bool:
-    """Return whether `asked` is how a delivered shipment came: as a whole, or as its latest delivery says."""
+    """Return whether `asked` repeats how a delivered shipment arrived: as a whole, or its latest delivery."""
     if asked is None:
         return True
     quantities = summed(asked)
@@ -130,7 +148,7 @@ def _as_delivered(shipment: Shipment, asked: tuple[LineQuantity, ...] | None) ->
 
 
 def deliver(order: Order, shipment: Shipment, asked: tuple[LineQuantity, ...] | None = None) -> ShipmentDelivered:
-    """Return the delivery of what is asked of `shipment`, or of all of it that is under way."""
+    """Return the delivery of the lines asked for, or of all units of `shipment` that are under way."""
     under_way = {line.line_id: line.undelivered for line in shipment.lines if asked is not None or line.undelivered}
     quantities = under_way if asked is None else summed(asked)
     for line_id, quantity in quantities.items():
@@ -150,9 +168,36 @@ def deliver(order: Order, shipment: Shipment, asked: tuple[LineQuantity, ...] | 
     return ShipmentDelivered(shipment_id=shipment.shipment_id, lines=lines)
 
 
-def cancel_shipment(command: CancelShipment, order: Order, order_id: str) -> list[OrderEvent]:
-    """Take a shipment back of which nothing is delivered; its units are allocated again."""
-    shipment = _shipment(order, command.shipment_id)
+def shipment_delivered(order: Order, event: ShipmentDelivered) -> Order:
+    """Return `order` with more units of a shipment delivered."""
+    shipment = _known(order, event.shipment_id)
+    arrived = {line.line_id: line.quantity for line in event.lines}
+    lines = tuple(
+        [
+            ShipmentLine(line.line_id, line.quantity, line.delivered + latest, latest)
+            for line in shipment.lines
+            for latest in [arrived.get(line.line_id, 0)]
+        ]
+    )
+    status = _status(sum(line.quantity for line in lines), sum(line.delivered for line in lines))
+    shipments = _with_shipment(order, replace(shipment, lines=lines, status=status))
+    return with_lines(
+        order, event.lines, lambda line, item: replace(line, delivered=item.delivered), shipments=shipments
+    )
+
+
+def _status(shipped: int, delivered: int) -> ShipmentStatus:
+    if delivered == 0:
+        return ShipmentStatus.SHIPPED
+    return ShipmentStatus.DELIVERED if delivered == shipped else ShipmentStatus.PARTIALLY_DELIVERED
+
+
+# --- or take it back
+
+
+def cancel_shipment(command: CancelShipment, order: Order) -> list[OrderEvent]:
+    """Take back a shipment of which no unit is delivered; its units are allocated again."""
+    shipment = _existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
         return []
     if shipment.status is not ShipmentStatus.SHIPPED:
@@ -171,8 +216,28 @@ def cancel_shipment(command: CancelShipment, order: Order, order_id: str) -> lis
     return [ShipmentCancelled(shipment_id=shipment.shipment_id, lines=lines)]
 
 
-def _shipment(order: Order, shipment_id: str) -> Shipment:
+def shipment_cancelled(order: Order, event: ShipmentCancelled) -> Order:
+    """Return `order` with the units of a shipment allocated again."""
+    shipment = replace(_known(order, event.shipment_id), status=ShipmentStatus.CANCELLED)
+    shipments = _with_shipment(order, shipment)
+    return with_lines(order, event.lines, lambda line, item: _shipped(line, -item.quantity), shipments=shipments)
+
+
+def _existing(order: Order, shipment_id: str) -> Shipment:
+    """Return the shipment a command names."""
     shipment = order.shipment(shipment_id)
     if shipment is None:
         raise ShipmentNotFound(shipmentId=shipment_id)
     return shipment
+
+
+def _known(order: Order, shipment_id: str) -> Shipment:
+    """Return the shipment an event names."""
+    shipment = order.shipment(shipment_id)
+    if shipment is None:
+        raise CorruptHistory(f"no shipment {shipment_id}")
+    return shipment
+
+
+def _with_shipment(order: Order, shipment: Shipment) -> tuple[Shipment, ...]:
+    return tuple(shipment if old.shipment_id == shipment.shipment_id else old for old in order.shipments)

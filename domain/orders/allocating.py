@@ -1,38 +1,38 @@
-"""Recording what stock says of a line."""
+"""Allocating: stock reports how many units of a line it granted, keeps waiting or refused."""
 
 from domain.errors import InsufficientStock, LineNotFound
 from domain.policy import AllocationPolicy
 
-from .cancel import end_after
+from .cancelling import cancelled_by_stock
 from .commands import RecordAllocation
 from .events import AllocationRecorded, OrderEvent
-from .evolve import evolve
+from .lines import with_lines
 from .state import Line, Order
 
 OUT_OF_STOCK = "OUT_OF_STOCK"
 
 
-def record_allocation(command: RecordAllocation, order: Order, order_id: str) -> list[OrderEvent]:
-    """Clamp stock's figures to what is still active; refused units are cancelled, and with them perhaps the order.
+def record_allocation(command: RecordAllocation, order: Order) -> list[OrderEvent]:
+    """Clamp stock's figures to the line's active units; cancel refused units, and perhaps the order with them.
 
     Figures that change nothing leave no event, hence no `stock_version`. That is safe: a line's quantities are a
-    function of the newest figures that changed it and of its active units, which only ever fall, so whatever changed
-    nothing then changes nothing later either.
+    function of the newest figures that changed it and of its active units, which only ever fall, so figures that
+    changed nothing then change nothing later either.
     """
     line = order.line(command.line_id)
     if line is None:
         raise LineNotFound(lineId=command.line_id)
     if command.stock_version <= line.stock_version:
         return []
-    recorded = _recorded(command, line)
-    if recorded is None:
+    event = _recorded(command, line)
+    if event is None:
         return []
-    if recorded.rejected == line.rejected:
-        return [recorded]
-    after = evolve(order, recorded)
+    if event.rejected == line.rejected:
+        return [event]
+    after = allocation_recorded(order, event)
     if order.policy is AllocationPolicy.ALL_OR_NOTHING or after.cancelled:
-        return [recorded, *end_after(recorded, after)]
-    return [recorded]
+        return [event, *cancelled_by_stock(after, event.reason)]
+    return [event]
 
 
 def _recorded(command: RecordAllocation, line: Line) -> AllocationRecorded | None:
@@ -58,3 +58,27 @@ def _recorded(command: RecordAllocation, line: Line) -> AllocationRecorded | Non
 
 def _reason(reason: str | None) -> str | None:
     return OUT_OF_STOCK if reason == InsufficientStock.code else reason
+
+
+def allocation_recorded(order: Order, event: AllocationRecorded) -> Order:
+    """Return `order` with stock's figures for one line."""
+    return with_lines(order, (event,), _with_figures)
+
+
+def _with_figures(line: Line, event: AllocationRecorded) -> Line:
+    return Line(
+        line.line_id,
+        line.product_id,
+        line.price,
+        line.ordered,
+        event.pending,
+        event.backordered,
+        event.allocated,
+        line.shipped,
+        line.delivered,
+        event.cancelled,
+        event.rejected,
+        line.returned,
+        line.damaged,
+        event.stock_version,
+    )

@@ -1,0 +1,79 @@
+"""An order at a glance: each command and its decision, each event and the change it makes."""
+
+from collections.abc import Callable
+from typing import Any
+
+from domain.errors import CorruptHistory, OrderNotFound
+
+from . import commands, events
+from .allocating import allocation_recorded, record_allocation
+from .cancelling import cancel_lines, cancel_order, cancelled, decide_cancelled
+from .commands import OrderCommand
+from .events import OrderEvent
+from .holding import held, hold, release, released
+from .placing import place, placed
+from .returning import receive_return, request_return, return_received, return_requested
+from .shipping import (
+    cancel_shipment,
+    create_shipment,
+    deliver_shipment,
+    shipment_cancelled,
+    shipment_created,
+    shipment_delivered,
+)
+from .state import Order
+from .updating import update_status
+
+DECISIONS: dict[type[OrderCommand], Callable[[Any, Order], list[OrderEvent]]] = {
+    # PlaceOrder: `place`, which alone is decided without an order
+    commands.CancelOrder: cancel_order,
+    commands.CancelLines: cancel_lines,
+    commands.Hold: hold,
+    commands.Release: release,
+    commands.CreateShipment: create_shipment,
+    commands.DeliverShipment: deliver_shipment,
+    commands.CancelShipment: cancel_shipment,
+    commands.RequestReturn: request_return,
+    commands.ReceiveReturn: receive_return,
+    commands.UpdateStatus: update_status,
+    commands.RecordAllocation: record_allocation,
+}
+
+CHANGES: dict[type[OrderEvent], Callable[[Order, Any], Order]] = {
+    # OrderPlaced: `placed`, which makes the order
+    events.AllocationRecorded: allocation_recorded,
+    events.LinesCancelled: cancelled,
+    events.OrderCancelled: cancelled,
+    events.OrderHeld: held,
+    events.OrderReleased: released,
+    events.ShipmentCreated: shipment_created,
+    events.ShipmentDelivered: shipment_delivered,
+    events.ShipmentCancelled: shipment_cancelled,
+    events.ReturnRequested: return_requested,
+    events.ReturnReceived: return_received,
+}
+
+
+def decide(command: OrderCommand, order: Order | None, order_id: str) -> list[OrderEvent]:
+    """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
+
+    Commands that create shipments or returns must have been `identified`.
+    """
+    if isinstance(command, commands.PlaceOrder):
+        return place(command, order, order_id)
+    if order is None:
+        raise OrderNotFound(orderId=order_id)
+    if order.cancelled:
+        return decide_cancelled(command, order)
+    return DECISIONS[type(command)](command, order)
+
+
+def evolve(order: Order | None, event: OrderEvent) -> Order:
+    """Return `order` after `event`; raise CorruptHistory if the event cannot have followed."""
+    if isinstance(event, events.OrderPlaced):
+        if order is not None:
+            raise CorruptHistory("an order was placed twice")
+        return placed(event)
+    if order is None:
+        raise CorruptHistory(f"{type(event).__name__} before the order was placed")
+    return CHANGES[type(event)](order, event)
