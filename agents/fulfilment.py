@@ -130,7 +130,7 @@ def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     worker.keeps(managing.table)
     manage = timed(managing.manage)
 
-    @worker.agent(topics.ORDER_EVENTS, topics.INVENTORY_EVENTS)
+    @worker.agent()
     async def fulfilment_agent(stream: Any) -> None:
         """Answer events with the commands they cause: one fetch, one transaction."""
         async for fetch in worker.fetches(stream):

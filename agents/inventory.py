@@ -67,7 +67,7 @@ def inventory_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     worker = ProcessingWorker(app, role, settings)
     decide = worker.deciding(InventoryKind(), stock_table(worker.app))
 
-    @worker.agent(topics.INVENTORY_COMMANDS)
+    @worker.agent()
     async def inventory_agent(stream: Any) -> None:
         """Decide stock commands: what one fetch brought is one transaction, whole or not at all."""
         async for fetch in worker.fetches(stream):

@@ -88,7 +88,7 @@ def letters(app: RoleApp) -> dict[str, int]:
     """Return how many commands are parked, by topic; they make nothing unready: all others are handled."""
     tables = list(app.tables.values()) if app.consumer.prepared else []
     count = sum(parked(entries) for table in tables for entries in table.data.partitions.values())
-    return {app.settings.named(app.input_topics[0].name): count} if count else {}
+    return {app.settings.named(app.reads[0].name): count} if count else {}
 
 
 def update(app: RoleApp, ready: bool, lag: Mapping[TP, int]) -> None:

@@ -55,7 +55,7 @@ def order_worker(app: RoleApp, role: Role, settings: Settings) -> None:
     worker = ProcessingWorker(app, role, settings)
     decide = worker.deciding(OrderKind(), orders_table(worker.app))
 
-    @worker.agent(topics.ORDER_COMMANDS)
+    @worker.agent()
     async def order_agent(stream: Any) -> None:
         """Decide order commands: what one fetch brought is one transaction, whole or not at all."""
         async for fetch in worker.fetches(stream):

@@ -200,7 +200,7 @@ def projector(app: RoleApp, role: Role, settings: Settings) -> Projecting:
     if traces.ON is not None:
         apply = Projected(traces.ON, settings.named(topics.COMMAND_OUTCOMES.name)).around(apply)
 
-    @app.fetch_agent(topics.ORDER_EVENTS, topics.INVENTORY_EVENTS, topics.COMMAND_OUTCOMES)
+    @app.fetch_agent()
     async def projector_agent(stream: Any) -> None:
         """Fold what one fetch brought into the read models."""
         async for fetch in fetches(stream):

@@ -14,11 +14,12 @@ from streams.kafka.brokers import Refused, TooOld
 from streams.kafka.transactions import NOT_ALLOWED, Aborted, RefusedByKafka, Transactions, Unclear, committed_offsets
 from streams.kafka.transport import Fetch, fetches
 from streams.kafka.unreadable import CannotRead, Unreadable
-from streams.runtime.app import RoleApp, group_of, instance_of
+from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process
 from streams.runtime.settings import Role, Settings
-from streams.topics import Topic, describe_topics
+from streams.topics import describe_topics
+from streams.topology import group_of, instance_of
 from streams.tracing import traces
 from tables.entries import Position, position_key
 from tables.restore import restore
@@ -76,9 +77,9 @@ class ProcessingWorker:
         self.keeps(table)
         return timed(Deciding(self.settings, kind, table, self.topic_ids, self.skips.reasons, self.refusals).decide)
 
-    def agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
-        """Make a function the Faust agent of `inputs`; whatever escapes it ends the process."""
-        return self.app.fetch_agent(*inputs)
+    def agent(self) -> Callable[[Callable[[Any], Any]], Any]:
+        """Make a function the Faust agent of what the role reads; whatever escapes it ends the process."""
+        return self.app.fetch_agent()
 
     # --- what its agent does
 
@@ -174,7 +175,7 @@ class ProcessingWorker:
 
     async def _start(self) -> None:
         fault("starting")
-        wanted = {self.settings.named(topic.name) for topic in self.app.input_topics}
+        wanted = {self.settings.named(topic.name) for topic in self.app.reads}
         described = await describe_topics(self.settings)
         for topic in described:
             if topic.name in wanted and topic.partitions != self.settings.partitions:

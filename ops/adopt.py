@@ -19,19 +19,9 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.mongo.registry import Registry
 from projections.mongo.skips import SKIPS
-from streams.runtime.app import group_of
 from streams.runtime.settings import Role, Settings
-from streams.topics import (
-    FULFILMENT_STATES,
-    INVENTORY_COMMANDS,
-    INVENTORY_EVENTS,
-    ORDER_COMMANDS,
-    ORDER_EVENTS,
-    ORDER_STATES,
-    STOCK_STATES,
-    Topic,
-    describe_topics,
-)
+from streams.topics import Topic, describe_topics
+from streams.topology import AGGREGATES, TOPOLOGY, group_of
 from tables import orders, positions, stock
 from tables.entries import Adapted, Position, position_key
 
@@ -40,20 +30,29 @@ PROJECTOR: Role = "projector"
 
 
 class Reader(NamedTuple):
-    """A role that remembers which topics it has read, and where."""
+    """A role that remembers in its table which topics it has read, and where."""
 
     role: Role
-    inputs: tuple[Topic, ...]
-    changelog: Topic
     codec: Adapted
+
+    @property
+    def inputs(self) -> tuple[Topic, ...]:
+        """The topics it reads."""
+        return TOPOLOGY[self.role].reads
+
+    @property
+    def changelog(self) -> Topic:
+        """The changelog of its table."""
+        table = TOPOLOGY[self.role].table
+        assert table is not None
+        return table
 
 
 READERS = (
-    Reader("orders", (ORDER_COMMANDS,), ORDER_STATES, orders.CODEC),
-    Reader("inventory", (INVENTORY_COMMANDS,), STOCK_STATES, stock.CODEC),
-    Reader("fulfilment", (ORDER_EVENTS, INVENTORY_EVENTS), FULFILMENT_STATES, positions.PositionsCodec()),
+    Reader("orders", orders.CODEC),
+    Reader("inventory", stock.CODEC),
+    Reader("fulfilment", positions.PositionsCodec()),
 )
-
 
 Found = dict[int, Position]  # partition → where the old topic was read to
 
@@ -77,7 +76,8 @@ async def _adopt_all(settings: Settings) -> list[str]:
         for topic, found in (await _strange(settings, reader, ids)).items()
         if found
     ]
-    events = {settings.named(topic.name) for _, topic, _ in strange if topic in (ORDER_EVENTS, INVENTORY_EVENTS)}
+    logs = [aggregate.events for aggregate in AGGREGATES.values()]
+    events = {settings.named(topic.name) for _, topic, _ in strange if topic in logs}
     projected = await _projected_others(settings, ids)
     events |= projected
     roles = {reader.role for reader, _, _ in strange} | ({PROJECTOR} if events else set())

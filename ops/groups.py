@@ -17,9 +17,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from ops.errors import CannotGoOn
-from streams.runtime.app import group_of
 from streams.runtime.settings import Role, Settings
 from streams.topics import admin
+from streams.topology import group_of
 
 ASK_SECONDS = 20.0
 

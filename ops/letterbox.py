@@ -13,10 +13,11 @@ from rich.table import Table
 
 from ops.errors import CannotGoOn, Misconfigured
 from ops.show import whole
-from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described
+from streams.letterbook import Entry, Key, Letterbook, described
 from streams.letters import DeadLetter, letter_in
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
+from streams.topology import AGGREGATES
 
 SHOWN = 10_000  # characters of a value that a person gets to see
 
@@ -63,9 +64,10 @@ def read_whole(settings: Settings, entries: Sequence[Entry]) -> Iterator[DeadLet
 
 def asked(book: Letterbook, topic: str | None) -> list[Key]:
     """Return the aggregates whose commands wait, of `topic` or of all."""
-    if topic is not None and topic not in (each.name for each in COMMANDS.values()):
-        raise Misconfigured(f"--topic is {' or '.join(each.name for each in COMMANDS.values())}, not {topic}.")
-    return [key for key in book.keys if topic in (None, COMMANDS[key[0]].name)]
+    names = [each.commands.name for each in AGGREGATES.values()]
+    if topic is not None and topic not in names:
+        raise Misconfigured(f"--topic is {' or '.join(names)}, not {topic}.")
+    return [key for key in book.keys if topic in (None, AGGREGATES[key[0]].commands.name)]
 
 
 def found(book: Letterbook, aggregate_id: str | None, topic: str | None) -> list[tuple[Key, list[Entry]]]:
@@ -111,7 +113,9 @@ def _parcel(key: Key, name: str, data: dict[str, str]) -> Any:
 
     command_id = new_id()
     envelope = {"specversion": "1.0", "id": command_id, "type": name, "source": HERE, "subject": key[1], "time": now()}
-    return Parcel(COMMANDS[key[0]].name, key[1].encode(), orjson.dumps({**envelope, "data": data}), command_id)
+    return Parcel(
+        AGGREGATES[key[0]].commands.name, key[1].encode(), orjson.dumps({**envelope, "data": data}), command_id
+    )
 
 
 def in_short(letter: DeadLetter) -> dict[str, Any]:

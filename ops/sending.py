@@ -12,15 +12,15 @@ from confluent_kafka import Producer
 from ops import records
 from ops.errors import Misconfigured, Unavailable
 from ops.outcomes import TOPIC, decoded
-from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
+from streams.messages.codec import BadMessage, Position, decode_command, names_order
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
 from streams.runtime.settings import Settings
-from streams.topics import INVENTORY_COMMANDS as INVENTORY_TOPIC
-from streams.topics import ORDER_COMMANDS as ORDER_TOPIC
+from streams.topics import ORDER_COMMANDS
+from streams.topology import AGGREGATES
 
 HERE = "cli"  # the source of what is sent by hand
 SEND_SECONDS = 15.0
-TYPES = {ORDER_TOPIC.name: (ORDER_COMMANDS, "orderId"), INVENTORY_TOPIC.name: (INVENTORY_COMMANDS, "productId")}
+TYPES = {each.commands.name: (each.types, each.id_field) for each in AGGREGATES.values()}  # by topic
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | No
 def _topic(name: str | None) -> str:
     if name is not None and name not in TYPES:
         raise Misconfigured(f"--topic is {' or '.join(TYPES)}, not {name}.")
-    return name or ORDER_TOPIC.name
+    return name or ORDER_COMMANDS.name
 
 
 def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:

@@ -13,21 +13,9 @@ from streams.kafka.unreadable import Unreadable, whole
 from streams.letters import DeadLetter, skip_key
 from streams.messages.envelope import CONTENT_TYPE, now
 from streams.runtime.settings import Settings
-from streams.topics import (
-    COMMAND_OUTCOMES,
-    DEAD_LETTERS,
-    INVENTORY_COMMANDS,
-    INVENTORY_EVENTS,
-    ORDER_COMMANDS,
-    ORDER_EVENTS,
-)
+from streams.topics import DEAD_LETTERS
+from streams.topology import READING, TOPOLOGY
 
-INPUTS = {
-    "orders": (ORDER_COMMANDS,),
-    "inventory": (INVENTORY_COMMANDS,),
-    "fulfilment": (ORDER_EVENTS, INVENTORY_EVENTS),
-    "projector": (ORDER_EVENTS, INVENTORY_EVENTS, COMMAND_OUTCOMES),
-}
 PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})@(?P<offset>[0-9]{1,18})")
 SEND_SECONDS = READ_SECONDS = 15.0
 
@@ -39,21 +27,21 @@ class NoSuchRecord(CannotGoOn):
 
 
 def skip(
-    role: Annotated[str, typer.Argument(help=" or ".join(INPUTS))],
+    role: Annotated[str, typer.Argument(help=" or ".join(READING))],
     place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION@OFFSET", help="where the role is blocked")],
     reason: Annotated[str, typer.Option(help="why; recorded with the record")],
 ) -> None:
     """Skip the record that blocks a partition, or the batch that no role can read."""
-    if role not in INPUTS:
-        raise Misconfigured(f"ROLE is {', '.join(INPUTS)}, not {role}.")
+    if role not in READING:
+        raise Misconfigured(f"ROLE is {', '.join(READING)}, not {role}.")
     if not reason.strip():
         raise Misconfigured("--reason must say why.")
     if (found := PLACE.fullmatch(place)) is None:
         raise Misconfigured(f"TOPIC/PARTITION@OFFSET is such as order-events/3@17, as /readyz says it, not {place}.")
     settings = load_settings()
     name = found["topic"].removeprefix(settings.prefix)
-    if name not in (topic.name for topic in INPUTS[role]):
-        raise Misconfigured(f"{role} reads {', '.join(topic.name for topic in INPUTS[role])}, not {name}.")
+    if name not in (read := [topic.name for topic in TOPOLOGY[role].reads]):
+        raise Misconfigured(f"{role} reads {', '.join(read)}, not {name}.")
     record = _record(settings, name, int(found["partition"]), int(found["offset"]))
     _send(settings, _letter(record, role, reason))
     span = record.span if isinstance(record, Unreadable) else f"offset {record.offset}"

@@ -10,6 +10,7 @@ import aiohttp
 
 from ops import kafka, mongod, state
 from streams.runtime.settings import Settings
+from streams.topology import READING
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 TIMEOUT = aiohttp.ClientTimeout(total=2)
@@ -135,7 +136,7 @@ def _said(text: str, condition: str) -> tuple[str, Sequence[dict[str, Any]]]:
 
 
 async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) -> dict[str, Any]:
-    if condition.process.role in ("kafka", "mongod", "api") or condition.state not in ("ready", "unready"):
+    if condition.process.role not in READING or condition.state not in ("ready", "unready"):
         return {}
     try:
         async with session.get(_url(condition.process, host, "lag")) as answer:

@@ -7,19 +7,9 @@ import typer
 
 from ops.errors import Misconfigured
 from ops.options import Json, load_settings
-from streams.topics import (
-    COMMAND_OUTCOMES,
-    DEAD_LETTERS,
-    INVENTORY_COMMANDS,
-    INVENTORY_EVENTS,
-    ORDER_COMMANDS,
-    ORDER_EVENTS,
-)
+from streams.topics import MESSAGE_TOPICS
 
-TOPICS = tuple(
-    topic.name
-    for topic in (ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS)
-)
+TOPICS = tuple(topic.name for topic in MESSAGE_TOPICS)
 
 
 def tail(

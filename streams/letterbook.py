@@ -15,10 +15,8 @@ from typing import Any
 
 from streams.letters import DeadLetter
 from streams.messages.envelope import Aggregate
-from streams.topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic
 
 Key = tuple[Aggregate, str]  # an aggregate
-COMMANDS: Mapping[Aggregate, Topic] = {"order": ORDER_COMMANDS, "inventory": INVENTORY_COMMANDS}
 KEPT = 1_000  # letters that are not parked
 WORDS, KEY_BYTES = 300, 1_000  # characters of a message or reason, and bytes of a key, that a book keeps
 PREVIEW_BYTES = 500  # of a value that is not parked; a smaller one is kept whole

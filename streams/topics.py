@@ -58,10 +58,10 @@ DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY, larg
 ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
 STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
 FULFILMENT_STATES = Topic("fulfilment-positions-changelog", "table key", cleanup="compact")
-TOPICS = (
+MESSAGE_TOPICS = (
     ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS,
-    ORDER_STATES, STOCK_STATES, FULFILMENT_STATES,
 )  # fmt: skip
+TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES, FULFILMENT_STATES)
 
 
 @dataclass(frozen=True, slots=True)

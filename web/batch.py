@@ -1,7 +1,7 @@
 """`POST /commands`: envelopes as they would be sent to Kafka, one, an array, or a line each."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -9,11 +9,12 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from aiohttp import web
 
-from domain.message import MAX_ID, Command
+from domain.message import MAX_ID
 from streams.messages.cloudevents import by_headers, decoded
-from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command, names_order
+from streams.messages.codec import BadMessage, Position, decode_command, names_order
 from streams.messages.envelope import CommandMessage, now, sibling_id
 from streams.messages.expected import Expected, expected_of
+from streams.topology import AGGREGATES, aggregate_of
 
 from .answers import answer
 from .conditions import expected_version
@@ -26,10 +27,6 @@ from .services import SERVICES, Services
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
 TYPES = (*JSON_TYPES, *LINES)
-TAKEN: Mapping[str, tuple[Mapping[str, type[Command]], str]] = {
-    **dict.fromkeys(ORDER_COMMANDS, (ORDER_COMMANDS, "orderId")),
-    **dict.fromkeys(INVENTORY_COMMANDS, (INVENTORY_COMMANDS, "productId")),
-}  # type → the types of its topic, and where its data has the aggregate's id
 NOWHERE = Position("http", 0, 0, 0.0, None)  # what came over HTTP has an id and a time of its own
 
 
@@ -129,15 +126,15 @@ def _read(
     if not isinstance(envelope, dict):
         return BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
     name = envelope.get("type")
-    if not isinstance(name, str) or name not in TAKEN:
-        known = ", ".join(TAKEN)
+    aggregate = aggregate_of(name) if isinstance(name, str) else None
+    if aggregate is None:
+        known = ", ".join(name for aggregate in AGGREGATES.values() for name in aggregate.types)
         return BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}: known are {known}")
-    types, field = TAKEN[name]
     try:
         completed = _completed(envelope, ids, request)
         if expected is not None:
             _expect(completed, expected)
-        return decode_command(orjson.dumps(completed), NOWHERE, types, field)
+        return decode_command(orjson.dumps(completed), NOWHERE, aggregate.types, aggregate.id_field)
     except BadMessage as error:
         return error
     except (orjson.JSONEncodeError, RecursionError):  # orjson reads what is nested 1,024 deep, and writes 254

@@ -14,9 +14,9 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from streams.messages.codec import EVENTS
+from streams.topology import AGGREGATES
 
 from .errors import invalid
-from .live.event import AGGREGATES
 from .live.hub import BadPosition, Hub
 from .live.listeners import Listener, Wanted
 from .live.position import Position, decode

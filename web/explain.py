@@ -8,13 +8,15 @@ from typing import Any
 from projections.document import Document
 from projections.explanation import Behind, Facts, explain
 from projections.mongo.standing import standing
+from projections.table import ORDERS
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups, Place
 from streams.kafka.partitions import partition_of
 from streams.letterbook import Key
-from streams.runtime.app import group_of
+from streams.messages.envelope import Aggregate
 from streams.runtime.settings import Role, Settings
-from streams.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS, Topic
+from streams.topics import Topic
+from streams.topology import AGGREGATES, TOPOLOGY, TRANSACTIONAL, group_of
 
 from .errors import missing
 from .services import Services
@@ -78,16 +80,14 @@ async def _behind(services: Services, order_id: str, products: Sequence[str]) ->
 async def _places(services: Services, order_id: str, products: Sequence[str]) -> dict[Place, Role]:
     """Return the way of an order's messages: where each role reads those of it, and of products it waits for."""
     settings = services.settings
-    projected = _at(settings, "projector", ORDER_EVENTS, order_id)
-    offset = await services.queries.reached("orders", (projected.topic, projected.partition))
-    places: dict[Place, Role] = {
-        _at(settings, "orders", ORDER_COMMANDS, order_id): "orders",
-        _at(settings, "fulfilment", ORDER_EVENTS, order_id): "fulfilment",
-        projected._replace(position=offset): "projector",
-    }
-    for product in products:
-        places[_at(settings, "inventory", INVENTORY_COMMANDS, product)] = "inventory"
-        places[_at(settings, "fulfilment", INVENTORY_EVENTS, product)] = "fulfilment"
+    projected = _at(settings, "projector", ORDERS.topic, order_id)
+    offset = await services.queries.reached(ORDERS.name, (projected.topic, projected.partition))
+    places: dict[Place, Role] = {projected._replace(position=offset): "projector"}
+    keys: dict[Aggregate, Sequence[str]] = {"order": [order_id], "inventory": products}
+    for role in TRANSACTIONAL:
+        for aggregate, topics in AGGREGATES.items():
+            for topic in {topics.commands, topics.events} & set(TOPOLOGY[role].reads):
+                places |= {_at(settings, role, topic, key): role for key in keys[aggregate]}
     return places
 
 

@@ -11,10 +11,11 @@ from multidict import MultiMapping
 
 from domain.message import Command
 from streams.kafka.gateway import GatewayUnavailable
-from streams.letterbook import COMMANDS, Entry, Key, Letterbook, described, listed, previewed
+from streams.letterbook import Entry, Key, Letterbook, described, listed, previewed
 from streams.letters import DeadLetter, DiscardLetter, RetryLetters
 from streams.messages.envelope import CommandMessage, Outcome, now
 from streams.messages.spelling import unknown
+from streams.topology import AGGREGATES
 
 from .answers import answer, page
 from .commands import validated
@@ -51,7 +52,7 @@ def install(application: web.Application) -> None:
 async def list_letters(request: web.Request) -> web.Response:
     """Answer the aggregates whose commands wait; with `kind`, the newest letters of it."""
     book, query = await request.app[SERVICES].letters.book(), request.query
-    most, kinds, aggregates = limit(query.get("limit")), query.getall("kind", []), query.getall("aggregate", COMMANDS)
+    most, kinds, aggregates = limit(query.get("limit")), query.getall("kind", []), query.getall("aggregate", AGGREGATES)
     if kinds:
         return _newest(book, kinds, query, most)
     after = _cursor(query.get("cursor"))
@@ -193,8 +194,8 @@ async def discard_letter(request: web.Request) -> web.Response:
 
 def _key(request: web.Request) -> Key:
     aggregate = request.match_info["aggregate"]
-    if aggregate not in COMMANDS:
-        raise invalid({"aggregate": f"must be {' or '.join(COMMANDS)}"})
+    if aggregate not in AGGREGATES:
+        raise invalid({"aggregate": f"must be {' or '.join(AGGREGATES)}"})
     return aggregate, identifier(request.match_info["key"], "key")  # type: ignore[return-value]
 
 
@@ -216,7 +217,7 @@ async def _ask(
     async def execute(command_id: str, letter_id: str, tries: Tries) -> Executed:
         correlation = request.setdefault(CORRELATION, command_id)
         message = CommandMessage(command_id, key[1], command(letter_id, tries), now(), "web", correlation)
-        attempt, outcome = await submit(services, message, preference, COMMANDS[key[0]], tries)
+        attempt, outcome = await submit(services, message, preference, AGGREGATES[key[0]].commands, tries)
         return executed(_answered(key, command_id, outcome), attempt, outcome)
 
     return await keyed(request, body, letter, execute)

@@ -9,10 +9,9 @@ from aiohttp import web
 from projections.mongo.counts import counts
 from projections.table import COMMANDS, INVENTORY, ORDERS
 from streams.kafka.gateway import GatewayUnavailable
-from streams.kafka.groups import Groups, Left, Place
-from streams.runtime.app import group_of
-from streams.runtime.settings import Role, Settings
-from streams.topics import INVENTORY_COMMANDS, INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS, Topic
+from streams.kafka.groups import Groups, Left, Place, places_of
+from streams.runtime.settings import Role
+from streams.topology import READING, TRANSACTIONAL, group_of
 
 from .aged import Aged
 from .answers import answer
@@ -21,11 +20,6 @@ from .openapi import service_version
 from .services import SERVICES, Services
 
 COUNT_SECONDS, ASK_SECONDS = 1.0, 2.0
-INPUTS: Mapping[Role, tuple[Topic, ...]] = {
-    "orders": (ORDER_COMMANDS,),
-    "inventory": (INVENTORY_COMMANDS,),
-    "fulfilment": (ORDER_EVENTS, INVENTORY_EVENTS),
-}
 SUMMARY: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("summary", Aged)
 PIPELINE: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("pipeline", Aged)
 
@@ -57,13 +51,13 @@ async def show_pipeline(request: web.Request) -> web.Response:
 
 async def pipeline(services: Services) -> dict[str, Any]:
     """Return how the roles do, partition by partition; raises `GatewayUnavailable` when Kafka does not say."""
-    places = {**_consumed(services.settings), **await _projected(services)}
+    places = {**places_of(services.settings, TRANSACTIONAL), **await _projected(services)}
     groups = Groups(services.settings)
     names = {role: group_of(role, services.settings) for role in set(places.values())}
     left, members, parked = await asyncio.gather(
         groups.left(list(places)), groups.members(list(names.values())), _parked(services)
     )
-    roles = [_role(role, members.get(names[role], 0), places, left) for role in (*INPUTS, "projector")]
+    roles = [_role(role, members.get(names[role], 0), places, left) for role in READING]
     settings = services.settings
     shown: dict[str, Any] = {"version": service_version(), "kafdrop": settings.kafdrop, "prefix": settings.prefix}
     return {"roles": roles, "parked": parked, "listeners": len(services.live.listeners), **shown}
@@ -75,15 +69,6 @@ def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[P
         lags.setdefault(place.topic, []).append(left[place].messages if place in left else 0)
     topics = [{"topic": topic, "lag": sum(counts), "byPartition": counts} for topic, counts in lags.items()]
     return {"role": role, "workers": members, "lag": sum(topic["lag"] for topic in topics), "topics": topics}
-
-
-def _consumed(settings: Settings) -> dict[Place, Role]:
-    return {
-        Place(group_of(role, settings), settings.named(topic.name), number): role
-        for role, topics in INPUTS.items()
-        for topic in topics
-        for number in range(settings.partitions)
-    }
 
 
 async def _projected(services: Services) -> dict[Place, Role]:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, TopicPartition
 
 from ops import records
-from streams.runtime.settings import Settings
-from streams.topics import INVENTORY_COMMANDS, ORDER_COMMANDS
+from streams.runtime.settings import Role, Settings
+from streams.topology import AGGREGATES, group_of
 
 TAIL = 100  # records of a partition among which the last one is looked for first
 PAUSE_SECONDS = 0.2
-DECIDERS = {"orders": ORDER_COMMANDS.name, "inventory": INVENTORY_COMMANDS.name}
+DECIDERS: dict[Role, str] = {aggregate.role: aggregate.commands.name for aggregate in AGGREGATES.values()}
 
 Behind = Mapping[str, records.Offsets]  # topic → partition → the offset behind its last record
 
@@ -46,10 +46,10 @@ def last_records(settings: Settings, topic: str) -> dict[int, int]:
     return found
 
 
-def _wait_for(settings: Settings, role: str, wanted: Behind, deadline: float) -> str | None:
+def _wait_for(settings: Settings, role: Role, wanted: Behind, deadline: float) -> str | None:
     partitions = [TopicPartition(settings.named(topic), n) for topic, ends in wanted.items() for n in ends]
     with records.kafka(settings):
-        group = Consumer({"bootstrap.servers": settings.kafka, "group.id": settings.named(role), "log_level": 0})
+        group = Consumer({"bootstrap.servers": settings.kafka, "group.id": group_of(role, settings), "log_level": 0})
         try:
             while True:
                 committed = group.committed(partitions, records.ASK_SECONDS)

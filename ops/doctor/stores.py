@@ -1,7 +1,6 @@
 """What Kafka and MongoDB keep: topics, consumer groups, parked letters, versions, indexes."""
 
 import asyncio
-from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
@@ -18,30 +17,14 @@ from projections.mongo.registry import Registry
 from projections.readers import absent, idle, unread
 from projections.table import PROJECTIONS
 from streams.kafka.gateway import GatewayUnavailable
-from streams.kafka.groups import Groups, Place
+from streams.kafka.groups import Groups, places_of
 from streams.kafka.transaction_watch import all_partitions, find_open_transactions
 from streams.letterreader import LetterReader
-from streams.runtime.app import group_of
-from streams.runtime.settings import Role, Settings
-from streams.topics import (
-    INVENTORY_COMMANDS,
-    INVENTORY_EVENTS,
-    ORDER_COMMANDS,
-    ORDER_EVENTS,
-    TOPICS,
-    Topic,
-    TopicMismatch,
-    describe_topics,
-    refuse_mismatch,
-)
+from streams.runtime.settings import Settings
+from streams.topics import TOPICS, TopicMismatch, describe_topics, refuse_mismatch
+from streams.topology import TRANSACTIONAL, group_of
 
 ASK_SECONDS = 20.0
-
-READ: dict[Role, Sequence[Topic]] = {
-    "orders": (ORDER_COMMANDS,),
-    "inventory": (INVENTORY_COMMANDS,),
-    "fulfilment": (ORDER_EVENTS, INVENTORY_EVENTS),
-}
 
 
 async def topics(settings: Settings) -> list[Finding]:
@@ -67,19 +50,14 @@ async def topics(settings: Settings) -> list[Finding]:
 
 async def groups(settings: Settings) -> list[Finding]:
     """Look at who reads the command and event topics, and how far they are."""
-    places = {
-        Place(group_of(role, settings), settings.named(topic.name), number): role
-        for role, topics in READ.items()
-        for topic in topics
-        for number in range(settings.partitions)
-    }
+    places = places_of(settings, TRANSACTIONAL)
     asking = Groups(settings)
     try:
         left, members = await asking.left(list(places)), await asking.members({place.group for place in places})
     except GatewayUnavailable as error:
         return [Finding("groups", str(error), "see Kafka above")]
     found = []
-    for role in READ:
+    for role in TRANSACTIONAL:
         count, group = sum(left[place].messages for place in left if places[place] == role), group_of(role, settings)
         if members[group]:
             found.append(Finding(f"group {group}", f"{members[group]} workers, {count:,} messages not handled yet"))

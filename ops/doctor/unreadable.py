@@ -8,12 +8,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from ops import records
 from ops.doctor.finding import Finding
-from ops.doctor.stores import READ
 from ops.errors import CannotGoOn
 from streams.kafka.unreadable import Unreadable, whole
-from streams.runtime.app import group_of
 from streams.runtime.settings import Role, Settings
 from streams.topics import Topic
+from streams.topology import TOPOLOGY, TRANSACTIONAL, group_of
 
 LOOK_SECONDS = 2.0  # at the next records of a topic
 
@@ -28,8 +27,8 @@ async def unreadable(settings: Settings) -> list[Finding]:
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
-    for role, topics in READ.items():
-        for topic in topics:
+    for role in TRANSACTIONAL:
+        for topic in TOPOLOGY[role].reads:
             for record in _next(settings, role, topic):
                 place = f"{record.topic}/{record.partition}"
                 skip = f"`fulfillment skip {role} {place}@{record.offset} --reason …`, which loses them"

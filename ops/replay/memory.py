@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 from domain.errors import CommandIdReused
 from domain.inventory.events import ReservationEvent
-from domain.message import Command
 from domain.policy import MANUAL
 from ops import records
 from ops.letterbox import read_whole
 from streams.letterbook import Letterbook
 from streams.letters import DeadLetter, letter_in
 from streams.messages.cloudevents import glimpse
-from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, decode_command
+from streams.messages.codec import decode_command
 from streams.messages.envelope import Aggregate, EventMessage, Outcome, derived_id, event_id
 from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, Topic
+from streams.topology import AGGREGATES
 from tables.entries import Answer, Recent
 from tables.letters import Letters
 from tables.parked import Letter, Skipped, skipped_key
@@ -41,10 +41,6 @@ COMMANDS = {
 }  # fmt: skip
 
 
-TAKEN: Mapping[Aggregate, tuple[Mapping[str, type[Command]], str]] = {
-    "order": (ORDER_COMMANDS, "orderId"),
-    "inventory": (INVENTORY_COMMANDS, "productId"),
-}
 Identity = tuple[str, str | None]  # a command's id and source; None: not known
 
 
@@ -214,10 +210,10 @@ def _parked(letter: DeadLetter) -> Letter:
         attempts=letter.attempts,
         traceback=letter.traceback,
     )
-    types, id_field = TAKEN[letter.aggregate or "order"]
-    if parked.command_type in types:
+    takes = AGGREGATES[letter.aggregate or "order"]
+    if parked.command_type in takes.types:
         with suppress(Exception):  # what was parked unread stays so
-            command = decode_command(parked.value, parked.at, types, id_field, parked.headers)
+            command = decode_command(parked.value, parked.at, takes.types, takes.id_field, parked.headers)
             return replace(parked, source=command.source, digest=command.digest())
     return parked
 

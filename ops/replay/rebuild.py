@@ -28,6 +28,7 @@ from projections.orders import OrderView
 from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
+from streams import topology
 from streams.kafka.transactions import committed_offsets
 from streams.messages.codec import event_in
 from streams.messages.envelope import Aggregate as Kind
@@ -35,8 +36,6 @@ from streams.messages.envelope import EventMessage, instant_of
 from streams.runtime.settings import Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
-    INVENTORY_COMMANDS,
-    ORDER_COMMANDS,
     Topic,
     admin,
     describe_topics,
@@ -126,7 +125,7 @@ class Rebuilding:
         """Return the highest offsets, behind what is committed, of messages that events, outcomes or commands name."""
         unsure = Unsure.read(self.settings, topic, reached)
         if unsure.ids:
-            commands = (ORDER_COMMANDS, INVENTORY_COMMANDS)
+            commands = [aggregate.commands for aggregate in topology.AGGREGATES.values()]
             deciding = reader.role in AGGREGATES
             for source in (AGGREGATES[reader.role][1].topic, COMMAND_OUTCOMES) if deciding else commands:
                 for record in every(self.settings, source):

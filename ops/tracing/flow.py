@@ -17,22 +17,13 @@ from ops.tracing.nodes import Flow, Node
 from streams.letters import letter_in
 from streams.messages.cloudevents import glimpse
 from streams.runtime.settings import Settings
-from streams.topics import (
-    COMMAND_OUTCOMES,
-    DEAD_LETTERS,
-    INVENTORY_COMMANDS,
-    INVENTORY_EVENTS,
-    ORDER_COMMANDS,
-    ORDER_EVENTS,
-    Topic,
-)
+from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, MESSAGE_TOPICS, Topic
+from streams.topology import AGGREGATES
 
 SKEW_SECONDS = 300  # ids are made on machines with clocks of their own
-ORDER: dict[Topic, tuple[str, str]] = {  # topic → what is on it, and whose
-    ORDER_COMMANDS: ("command", "order"),
-    ORDER_EVENTS: ("event", "order"),
-    INVENTORY_COMMANDS: ("command", "inventory"),
-    INVENTORY_EVENTS: ("event", "inventory"),
+KINDS: dict[Topic, tuple[str, str]] = {  # topic → what is on it, and whose
+    **{topics.commands: ("command", aggregate) for aggregate, topics in AGGREGATES.items()},
+    **{topics.events: ("event", aggregate) for aggregate, topics in AGGREGATES.items()},
     COMMAND_OUTCOMES: ("outcome", ""),
     DEAD_LETTERS: ("letter", ""),
 }
@@ -63,7 +54,7 @@ def read(settings: Settings, correlation: str, begins: float | None) -> list[Nod
                 for batch in log.upto({number: end for number, (_, end) in span.items()}):
                     for record, envelope in _matching(batch, correlation):
                         with suppress(KeyError, TypeError, AttributeError):  # none of ours that names the flow
-                            _add(flow, ORDER[topic], record, envelope)
+                            _add(flow, KINDS[topic], record, envelope)
                     advance(sum(log.positions.values()) - before)
                     before = sum(log.positions.values())
     return flow.roots()
@@ -71,10 +62,10 @@ def read(settings: Settings, correlation: str, begins: float | None) -> list[Nod
 
 def _spans(settings: Settings, begins: float | None) -> dict[Topic, dict[int, tuple[int, int]]]:
     """Return which offsets of each partition the flow can be at."""
-    spans = {topic: records.watermarks(settings, topic.name) for topic in ORDER}
+    spans = {topic: records.watermarks(settings, topic.name) for topic in MESSAGE_TOPICS}
     if begins is None:
         return spans
-    topics = {settings.named(topic.name): topic for topic in ORDER}
+    topics = {settings.named(topic.name): topic for topic in MESSAGE_TOPICS}
     at = max(int(begins * 1000), 0)
     asked = [TopicPartition(name, number, at) for name, topic in topics.items() for number in spans[topic]]
     consumer = Consumer(

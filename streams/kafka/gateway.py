@@ -22,12 +22,12 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
-from domain import inventory, orders
 from streams.kafka.partitions import partition_of
 from streams.kafka.pulse import Pulse, answers
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 from streams.runtime.settings import Settings
-from streams.topics import INVENTORY_COMMANDS, ORDER_COMMANDS, Topic, largest_batches
+from streams.topics import Topic, largest_batches
+from streams.topology import AGGREGATES
 from streams.tracing import traces
 
 log = logging.getLogger(__name__)
@@ -99,9 +99,11 @@ class Gateway:
         self._limits: dict[str, int] = {}  # topic → bytes of its largest batch, as far as known
         self._limits_asked = 0.0
         self._renewing, self._ending = asyncio.Lock(), set[asyncio.Task[None]]()
-        order_commands, inventory_commands = map(settings.named, (ORDER_COMMANDS.name, INVENTORY_COMMANDS.name))
-        self._topics = dict.fromkeys(orders.COMMANDS, order_commands)
-        self._topics |= dict.fromkeys(inventory.COMMANDS, inventory_commands)
+        self._topics = {
+            name: settings.named(aggregate.commands.name)
+            for aggregate in AGGREGATES.values()
+            for name in aggregate.types
+        }
 
     async def away(self) -> str | None:
         """Return why commands cannot be sent now; None when they can."""

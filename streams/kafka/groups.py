@@ -21,7 +21,8 @@ from streams.kafka.ends import Ends, ends_of
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.open_transactions import connected
-from streams.runtime.settings import Settings
+from streams.runtime.settings import Role, Settings
+from streams.topology import TOPOLOGY, group_of
 
 PATIENCE_SECONDS = 10.0
 COUNTED = 500  # messages: further apart, a few markers do not matter
@@ -43,6 +44,16 @@ class Left(NamedTuple):
 
     messages: int
     members: int
+
+
+def places_of(settings: Settings, roles: Iterable[Role]) -> dict[Place, Role]:
+    """Return every partition that the groups of `roles` read."""
+    return {
+        Place(group_of(role, settings), settings.named(topic.name), number): role
+        for role in roles
+        for topic in TOPOLOGY[role].reads
+        for number in range(settings.partitions)
+    }
 
 
 class Groups:

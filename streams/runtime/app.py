@@ -22,6 +22,7 @@ from streams.runtime.settings import Role, Settings
 from streams.runtime.watchdog import Watchdog
 from streams.runtime.webserver import Server
 from streams.topics import Topic
+from streams.topology import TOPOLOGY, group_of, instance_of
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class RoleApp(faust.App):
     settings: Settings
     prepare: Prepare  # input partitions → the offset each is to be read from
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
-    input_topics: tuple[Topic, ...] = ()
+    reads: tuple[Topic, ...] = ()
     turns: Turns  # that its fetches take
     waiting_for: str | None = None  # what is away, said on /readyz
     withheld: Mapping[TP, str] = MappingProxyType({})  # partitions that were prepared, and yet are not read, and why
@@ -103,14 +104,13 @@ class RoleApp(faust.App):
         """Return the partitions that an open transaction may hold back: what is restored, or what fetches have seen."""
         if self.consumer.prepared:
             return self.consumer.held_back()  # type: ignore[no-any-return]
-        names = {self.settings.named(topic.name) for topic in self.input_topics}
+        names = {self.settings.named(topic.name) for topic in self.reads}
         names |= {table.changelog_topic.get_topic_name() for table in self.tables.values()}
         return {TP(name, number) for name in names for number in range(self.settings.partitions)}
 
-    def fetch_agent(self, *inputs: Topic) -> Callable[[Callable[[Any], Any]], Any]:
-        """Make a function the agent of `inputs`, fetch by fetch and undecoded; what escapes it ends the process."""
-        self.input_topics = inputs
-        channel = self.topic(*[self.settings.named(topic.name) for topic in inputs], schema=Untouched())
+    def fetch_agent(self) -> Callable[[Callable[[Any], Any]], Any]:
+        """Make a function the agent of what the role reads, fetch by fetch; an exception in it ends the process."""
+        channel = self.topic(*[self.settings.named(topic.name) for topic in self.reads], schema=Untouched())
 
         def declare(function: Callable[[Any], Any]) -> Any:
             @wraps(function)
@@ -124,16 +124,6 @@ class RoleApp(faust.App):
             return self.agent(channel)(guarded)
 
         return declare
-
-
-def group_of(role: Role, settings: Settings) -> str:
-    """Return the consumer group of a role."""
-    return settings.named(role)
-
-
-def instance_of(role: Role, settings: Settings) -> str:
-    """Return the static member id of this worker (`group.instance.id`)."""
-    return f"{group_of(role, settings)}-{settings.instance}"
 
 
 def create_app(role: Role, settings: Settings) -> RoleApp:
@@ -170,7 +160,7 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         web_router_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.settings = settings
+    app.settings, app.reads = settings, TOPOLOGY[role].reads
     app.turns = turns_of(role, settings)
     app.open_transactions = TransactionWatch(settings, app.maybe_held_back)
     return app

@@ -19,10 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain import inventory, orders
+from streams.topology import AGGREGATES, READING, TRANSACTIONAL
 
-_DECIDING = frozenset({"orders", "inventory", "fulfilment"})
-_READING = _DECIDING | {"projector"}
+_DECIDING, _READING = frozenset(TRANSACTIONAL), frozenset(READING)
 _PROJECTING = frozenset({"projector"})
 _ANSWERING = frozenset({"api"})
 
@@ -76,7 +75,7 @@ POINTS = (
     Point("answered", _ANSWERING, "the outcome is known, nothing of it stored"),
     Point("answer-stored", _ANSWERING, "the answer is stored under its Idempotency-Key, not sent"),
 )
-NAMES = frozenset({point.name for point in POINTS} | orders.COMMANDS.keys() | inventory.COMMANDS.keys())
+NAMES = frozenset({point.name for point in POINTS}).union(*(aggregate.types for aggregate in AGGREGATES.values()))
 
 _FAULT = re.compile(r"(?P<action>raise|kill|stop):(?P<name>[\w-]+)(@(?P<passage>\d+))?(\+(?P<milliseconds>\d+))?")
 

@@ -2,13 +2,13 @@
 
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Role = Literal["orders", "inventory", "fulfilment", "projector", "api"]
-ROLES: tuple[Role, ...] = ("orders", "inventory", "fulfilment", "projector", "api")
+ROLES: tuple[Role, ...] = get_args(Role)
 OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # what the extra `otel` brings
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

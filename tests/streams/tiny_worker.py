@@ -20,10 +20,11 @@ from faust.types import TP  # noqa: E402
 from agents.operations import pages  # noqa: E402
 from streams.kafka.transactions import Aborted, Transactions, Unclear, committed_offsets  # noqa: E402
 from streams.kafka.transport import Fetch, fetches  # noqa: E402
-from streams.runtime.app import create_app, group_of, instance_of  # noqa: E402
+from streams.runtime.app import create_app  # noqa: E402
 from streams.runtime.running import run_until_stopped  # noqa: E402
 from streams.runtime.settings import Settings  # noqa: E402
 from streams.topics import Topic  # noqa: E402
+from streams.topology import group_of, instance_of  # noqa: E402
 
 journal, behaviour = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
 settings = Settings()

@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 
-AGGREGATES = ("order", "inventory")  # whose events are on the topics of `position.TOPICS`
+from streams.topology import AGGREGATES
+
+_AGGREGATES = tuple(AGGREGATES)  # whose events are on the topics of `position.TOPICS`
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
         slot=slot,
         offset=record.offset,
         type=envelope["type"],
-        aggregate=AGGREGATES[topic],
+        aggregate=_AGGREGATES[topic],
         subject=subject,
         order_id=subject if topic == 0 else order_id,
         customer_id=customer_id,

@@ -6,9 +6,9 @@
 import re
 from collections.abc import Sequence
 
-from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
+from streams.topology import AGGREGATES
 
-TOPICS = (ORDER_EVENTS, INVENTORY_EVENTS)
+TOPICS = tuple(aggregate.events for aggregate in AGGREGATES.values())
 _SHAPE = re.compile(r"\d{1,19}(\.\d{1,19})*(-\d{1,19}(\.\d{1,19})*)*", re.ASCII)
 LARGEST_OFFSET = 2**63 - 1
 Position = tuple[int, ...]  # topic by topic, partition by partition

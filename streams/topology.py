@@ -1,0 +1,100 @@
+"""Which role reads and writes which topics, and what it keeps: the only place that says so.
+
+A role's processes share what it `reads`, as a consumer group; each of them reads all of what it `follows`, without a
+group. A role with a table writes in one Kafka transaction per fetch. The projector writes to MongoDB.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from domain import inventory, orders
+from domain.message import Command
+from streams.messages.envelope import Aggregate
+from streams.runtime.settings import ROLES, Role, Settings
+from streams.topics import (
+    COMMAND_OUTCOMES,
+    DEAD_LETTERS,
+    FULFILMENT_STATES,
+    INVENTORY_COMMANDS,
+    INVENTORY_EVENTS,
+    ORDER_COMMANDS,
+    ORDER_EVENTS,
+    ORDER_STATES,
+    STOCK_STATES,
+    Topic,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a role reads and writes; `table`: the changelog of its table."""
+
+    reads: tuple[Topic, ...] = ()
+    writes: tuple[Topic, ...] = ()
+    follows: tuple[Topic, ...] = ()
+    table: Topic | None = None
+
+
+TOPOLOGY: Mapping[Role, Wiring] = {
+    "orders": Wiring(
+        reads=(ORDER_COMMANDS,),
+        writes=(ORDER_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, ORDER_COMMANDS),  # commands: forwarded to their partition
+        follows=(DEAD_LETTERS,),
+        table=ORDER_STATES,
+    ),
+    "inventory": Wiring(
+        reads=(INVENTORY_COMMANDS,),
+        writes=(INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, INVENTORY_COMMANDS),
+        follows=(DEAD_LETTERS,),
+        table=STOCK_STATES,
+    ),
+    "fulfilment": Wiring(
+        reads=(ORDER_EVENTS, INVENTORY_EVENTS),
+        writes=(ORDER_COMMANDS, INVENTORY_COMMANDS),
+        follows=(DEAD_LETTERS,),
+        table=FULFILMENT_STATES,
+    ),
+    "projector": Wiring(
+        reads=(ORDER_EVENTS, INVENTORY_EVENTS, COMMAND_OUTCOMES),
+        follows=(DEAD_LETTERS,),
+    ),
+    "api": Wiring(
+        writes=(ORDER_COMMANDS, INVENTORY_COMMANDS),
+        follows=(COMMAND_OUTCOMES, ORDER_EVENTS, INVENTORY_EVENTS, DEAD_LETTERS),
+    ),
+}
+
+READING: tuple[Role, ...] = tuple(role for role in ROLES if TOPOLOGY[role].reads)  # have a consumer group
+TRANSACTIONAL: tuple[Role, ...] = tuple(role for role in ROLES if TOPOLOGY[role].table)
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateTopics:
+    """The topics of an aggregate, the commands it takes, and the field of their data that may name it."""
+
+    role: Role
+    commands: Topic
+    events: Topic
+    types: Mapping[str, type[Command]]
+    id_field: str
+
+
+AGGREGATES: Mapping[Aggregate, AggregateTopics] = {
+    "order": AggregateTopics("orders", ORDER_COMMANDS, ORDER_EVENTS, orders.COMMANDS, "orderId"),
+    "inventory": AggregateTopics("inventory", INVENTORY_COMMANDS, INVENTORY_EVENTS, inventory.COMMANDS, "productId"),
+}
+
+
+def aggregate_of(command_type: str) -> AggregateTopics | None:
+    """Return the topics of the aggregate that takes commands of a type; None of an unknown type."""
+    return next((each for each in AGGREGATES.values() if command_type in each.types), None)
+
+
+def group_of(role: Role, settings: Settings) -> str:
+    """Return the consumer group of a role."""
+    return settings.named(role)
+
+
+def instance_of(role: Role, settings: Settings) -> str:
+    """Return the static member id of this worker (`group.instance.id`), which is its transactional id as well."""
+    return f"{group_of(role, settings)}-{settings.instance}"
