@@ -15,6 +15,7 @@ BATCH_BYTES = 900_000  # below the 1 MiB a broker takes by default; a larger mes
 REQUEST_BYTES = 64 << 20  # below the 100 MiB a broker takes by default
 
 _MAGIC, _UNCOMPRESSED, _TRANSACTIONAL = 2, 0, 1
+NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 class Write(NamedTuple):
@@ -40,18 +41,12 @@ Request = dict[TP, bytearray]  # one Produce request: a record batch a partition
 def requests(
     writes: Iterable[Write], partitions: Mapping[str, int], producer: Producer, *, singly: bool = False
 ) -> Iterator[Request]:
-    """Yield what is to be sent, one request after the other; `partitions`: topic → how many.
+    """Yield Produce requests for `writes`, one record batch for each partition in each; `partitions`: topic → count.
 
-    `singly`: a batch for each message, since the broker's limit is of a batch.
+    `singly`: a batch for each message, because the broker limits the size of a batch.
     """
-    batches = _Batches(producer, 1 if singly else BATCH_BYTES)
-    for write in writes:
-        partition = write.partition
-        if partition == ANY_PARTITION:
-            partition = partition_of(write.key or b"", partitions[write.topic])
-        batches.append(TP(write.topic, partition), write)
     request, size = Request(), 0
-    for tp, batch in batches.built():
+    for tp, batch in _batches(writes, partitions, producer, 1 if singly else BATCH_BYTES):
         if tp in request or (request and size + len(batch) > REQUEST_BYTES):
             yield request
             request, size = {}, 0
@@ -61,44 +56,54 @@ def requests(
         yield request
 
 
-class _Batches:
-    """The record batches of one transaction: sequences begin at 0 in each, since each has an epoch of its own."""
-
-    def __init__(self, producer: Producer, batch_bytes: int) -> None:
-        self._producer, self._batch_bytes, self._now_ms = producer, batch_bytes, int(time.time() * 1000)
-        self._open: dict[TP, Any] = {}
-        self._records: dict[TP, int] = {}  # in the open batch
-        self._sequences: dict[TP, int] = {}  # of the open batch's first record
-        self._full: list[tuple[TP, bytearray]] = []
-
-    def append(self, tp: TP, write: Write) -> None:
-        """Append a message; a batch that has no room for it is closed."""
-        builder = self._open.get(tp) or self._begin(tp, 0)
+def _batches(
+    writes: Iterable[Write], partitions: Mapping[str, int], producer: Producer, batch_bytes: int
+) -> list[tuple[TP, bytearray]]:
+    """Return the record batches of one transaction, those of one partition in order."""
+    now_ms = int(time.time() * 1000)
+    full: list[tuple[TP, bytearray]] = []
+    logs: dict[tuple[str, int], _Log] = {}
+    for write in writes:
+        topic, partition, key, value, headers = write
+        if partition == ANY_PARTITION:
+            partition = partition_of(key or b"", partitions[topic])
+        log = logs.get((topic, partition))
+        if log is None:
+            log = logs[topic, partition] = _Log(TP(topic, partition), producer, batch_bytes, full)
         try:
-            if not self._fits(tp, builder, write):
-                self._fits(tp, self._begin_next(tp), write)
-        except UnicodeEncodeError:  # a header name that came as bytes goes on as those bytes
-            named = [(HeaderName(name), value) for name, value in write.headers or ()]
-            self._fits(tp, self._begin_next(tp, RawBatchBuilder), write._replace(headers=named))
+            taken = log.append(log.records, now_ms, key, value, headers or NO_HEADERS)
+            if taken is None:  # the batch is full; it always takes its first message
+                log.begin()
+                log.append(0, now_ms, key, value, headers or NO_HEADERS)
+        except UnicodeEncodeError:  # a header name that came as bytes is sent as those bytes
+            log.begin(RawBatchBuilder)
+            named = [(HeaderName(name), content) for name, content in headers or NO_HEADERS]
+            log.append(0, now_ms, key, value, named)
+        log.records += 1
+    return full + [(log.tp, log.builder.build()) for log in logs.values()]
 
-    def _begin_next(self, tp: TP, kind: Any = DefaultRecordBatchBuilder) -> Any:
-        """Close the open batch, if there is anything in it, and begin the one that follows it."""
-        if self._records[tp]:
-            self._full.append((tp, self._open[tp].build()))
-        return self._begin(tp, self._sequences[tp] + self._records[tp], kind)
 
-    def _begin(self, tp: TP, sequence: int, kind: Any = DefaultRecordBatchBuilder) -> Any:
-        builder = kind(_MAGIC, _UNCOMPRESSED, _TRANSACTIONAL, *self._producer, sequence, self._batch_bytes)
-        self._open[tp], self._records[tp], self._sequences[tp] = builder, 0, sequence
-        return builder
+class _Log:
+    """The open record batch of one partition.
 
-    def _fits(self, tp: TP, builder: Any, write: Write) -> bool:
-        number = self._records[tp]
-        if builder.append(number, self._now_ms, write.key, write.value, write.headers or []) is None:
-            return False  # never of a batch's first message
-        self._records[tp] = number + 1
-        return True
+    Sequences begin at 0 in each transaction, because each has a producer epoch of its own.
+    """
 
-    def built(self) -> list[tuple[TP, bytearray]]:
-        """Return the batches, those of one partition in order."""
-        return self._full + [(tp, builder.build()) for tp, builder in self._open.items()]
+    __slots__ = ("_batch_bytes", "_full", "_producer", "append", "builder", "records", "sequence", "tp")
+
+    def __init__(self, tp: TP, producer: Producer, batch_bytes: int, full: list[tuple[TP, bytearray]]) -> None:
+        self.tp, self._producer, self._batch_bytes, self._full = tp, producer, batch_bytes, full
+        self.records = 0  # in the open batch
+        self.sequence = 0  # of its first record
+        self._open(DefaultRecordBatchBuilder)
+
+    def begin(self, kind: Any = DefaultRecordBatchBuilder) -> None:
+        """Close the open batch, unless it is empty, and begin the one that follows it."""
+        if self.records:
+            self._full.append((self.tp, self.builder.build()))
+        self.sequence, self.records = self.sequence + self.records, 0
+        self._open(kind)
+
+    def _open(self, kind: Any) -> None:
+        self.builder = kind(_MAGIC, _UNCOMPRESSED, _TRANSACTIONAL, *self._producer, self.sequence, self._batch_bytes)
+        self.append = self.builder.append

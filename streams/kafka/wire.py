@@ -4,9 +4,11 @@ Produce and TxnOffsetCommit add their partitions to the transaction by themselve
 producer epoch: what was sent for an earlier transaction and comes late is refused.
 """
 
+from collections.abc import Sized
 from enum import IntEnum
 from io import BytesIO
-from typing import Any
+from struct import Struct
+from typing import Any, cast
 
 from aiokafka.protocol.api import RequestStruct, Response, ResponseHeader_v0
 from aiokafka.protocol.types import (
@@ -19,11 +21,21 @@ from aiokafka.protocol.types import (
     Int64,
     Schema,
     TaggedFields,
+    UnsignedVarInt32,
 )  # fmt: skip
 
 NO_TAGS: dict[int, bytes] = {}  # ends every structure of a flexible version
 
 _TEXT, _TAGS = CompactString("utf-8"), ("tags", TaggedFields)
+_ACKS_AND_TIMEOUT, _PARTITION = Struct(">hi"), Struct(">i")
+_NO_TAGS = b"\0"
+
+
+def _length(sized: Sized) -> bytes:
+    """Return how the compact types begin: with their length plus one, 0 being for null."""
+    return cast(bytes, UnsignedVarInt32.encode(len(sized) + 1))
+
+
 _PRODUCER = ("producer_id", Int64), ("producer_epoch", Int16)
 _ERROR = ("throttle_time_ms", Int32), ("error_code", Int16)
 
@@ -130,6 +142,22 @@ class Produce(WireRequest):
         ("topics", CompactArray(("topic", _TEXT), ("partitions", _PARTITIONS), _TAGS)),
         _TAGS,
     )
+
+    def encode(self) -> bytes:
+        """Return the request as bytes, as the schema has it, but copying each batch once instead of five times."""
+        topics = self.get_item("topics")
+        parts = [
+            _TEXT.encode(self.get_item("transactional_id")),
+            _ACKS_AND_TIMEOUT.pack(self.get_item("acks"), self.get_item("timeout_ms")),
+            _length(topics),
+        ]
+        for topic, partitions, _ in topics:
+            parts += (_TEXT.encode(topic), _length(partitions))
+            for partition, records, _ in partitions:
+                parts += (_PARTITION.pack(partition), _length(records), records, _NO_TAGS)
+            parts.append(_NO_TAGS)
+        parts.append(_NO_TAGS)
+        return b"".join(parts)
 
 
 class TxnOffsetCommitResponse(Response):

@@ -12,7 +12,7 @@ from faust.types import TP
 from streams.kafka.batches import ANY_PARTITION, BATCH_BYTES, REQUEST_BYTES, Producer, Request, Write, requests
 from streams.kafka.partitions import partition_of
 from streams.kafka.unreadable import batch_at, records_of
-from streams.kafka.wire import Code
+from streams.kafka.wire import NO_TAGS, Code, Produce
 
 ME = Producer(4711, 3)
 PARTITIONS = {"a": 8, "b": 3}
@@ -90,3 +90,13 @@ def test_a_header_name_that_is_not_utf8_goes_on_as_the_bytes_it_came_as() -> Non
     ]
     sequences = [struct.unpack_from(">i", request[TP("a", 0)], 53)[0] for request in made]
     assert sequences == [0, 1, 3]  # gapless
+
+
+@pytest.mark.parametrize("sizes", [[], [[0]], [[1, 20_000], [127, 128, 300]]])
+def test_a_produce_request_is_encoded_as_its_schema_says(sizes: list[list[int]]) -> None:
+    topics = [
+        (f"topic-{number}", [(partition, bytearray(size), NO_TAGS) for partition, size in enumerate(batches)], NO_TAGS)
+        for number, batches in enumerate(sizes)
+    ]
+    request = Produce("orders-0", -1, 5_000, topics, NO_TAGS)
+    assert request.encode() == super(Produce, request).encode()
