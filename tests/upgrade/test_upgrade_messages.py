@@ -1,0 +1,42 @@
+"""Today's code reads the records of older code as that code did, and writes the same bytes for them."""
+
+import gzip
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from upgrade_decoders import DECODERS, decode
+from upgrade_records import Record
+
+RECORDED: dict[tuple[str, str], list[Record]] = defaultdict(list)
+for path in sorted(Path(__file__).parent.glob("recorded/*/messages.json.gz")):
+    with gzip.open(path) as file:
+        for each in json.load(file):
+            RECORDED[path.parent.name, each["topic"]].append(each)
+
+
+@pytest.mark.parametrize(("commit", "topic"), RECORDED)
+def test_records_are_read_and_written_as_before(commit: str, topic: str) -> None:
+    for record in RECORDED[commit, topic]:
+        found = decode(record)
+        assert found["decoded"] == record["decoded"], record["value"]
+        assert found["encoded"] == record.get("encoded", record["value"])
+
+
+@pytest.mark.parametrize(("commit", "topic"), RECORDED)
+def test_records_written_again_are_read_as_the_same(commit: str, topic: str) -> None:
+    for record in RECORDED[commit, topic]:
+        found = decode(record)
+        if found["encoded"] is not None:
+            assert decode(record | {"value": found["encoded"], "headers": []}) == found
+
+
+def test_every_topic_and_kind_of_entry_was_recorded() -> None:
+    types = {(topic, each["decoded"].get("type")) for (_, topic), found in RECORDED.items() for each in found}
+    assert {topic for topic, _ in types} == set(DECODERS)
+    letters = {"Parked", "Queue", "Letter", "Place", "Position"}
+    assert {each for topic, each in types if topic == "orders-states-changelog"} == {"OrderEntry", *letters}
+    stock = {"StockEntry", "Reservation", "QueuePlace"}
+    assert {each for topic, each in types if topic == "inventory-stock-changelog"} == stock | letters
+    assert {each for topic, each in types if topic == "fulfilment-positions-changelog"} == {"Position", "Skipped"}
