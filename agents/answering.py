@@ -24,12 +24,14 @@ from streams.messages.expected import holds, shown
 from streams.runtime import faults
 from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
+from streams.tracing import traces
 from tables.entries import Answer, Recent, recall, remember
 from tables.store import Changes
 
+from .decided import Decided
 from .kind import AggregateKind
-
-PROCESS_MANAGER = "fulfilment"  # the source of commands nobody waits for
+from .process_manager import PROCESS_MANAGER, ProcessManager
+from .traces import managing
 
 
 def nobody_waits(command: CommandMessage) -> bool:
@@ -54,10 +56,9 @@ class Answering:
         self.settings, self.kind = settings, kind
         self.events = settings.named(kind.events.name)
         self.outcomes = settings.named(COMMAND_OUTCOMES.name)
+        self.process_manager = ProcessManager(settings)
 
-    def answer(
-        self, command: CommandMessage, partition: int, changes: Changes[Any], writes: list[Write]
-    ) -> Answer | None:
+    def answer(self, command: CommandMessage, partition: int, changes: Changes[Any], decided: Decided) -> Answer | None:
         """Decide `command` and return the answer; None when only what was decided before is said again.
 
         Whatever a handler raises goes on to the caller.
@@ -68,15 +69,15 @@ class Answering:
         entry = changes.get(key)
         quiet = nobody_waits(command)
         if entry is not None and not quiet and (known := recall(entry.recent, command)):
-            return self._known(command, known, entry, changes, writes)
+            return self._known(command, known, entry, changes, decided.writes)
         try:
-            entry, answer = self._decided(command, entry, partition, changes, writes, quiet)
+            entry, answer = self._decided(command, entry, partition, changes, decided, quiet)
         except Rejection as no:
             entry, answer = self._rejected(command, entry, no, quiet)
         if entry is not None:
             changes.put(key, entry)
         if answer.code or not quiet:
-            writes.append(self._told(answer, command, entry))
+            decided.writes.append(self._told(answer, command, entry))
         return answer
 
     def _known(
@@ -120,7 +121,7 @@ class Answering:
         entry: Any,
         partition: int,
         changes: Changes[Any],
-        writes: list[Write],
+        decided: Decided,
         quiet: bool,
     ) -> tuple[Any, Answer]:
         version = entry.version if entry is not None else 0
@@ -131,7 +132,10 @@ class Answering:
         time = max(command.moment, last) if events else last  # the broker's clock may be set back
         said = None if quiet else command.producer_time
         for sequence, event in enumerate(events, version + 1):
-            writes.append(self._event(command, event, sequence, partition, time, said))
+            message = self._event(command, event, sequence, time, said)
+            key = command.key.encode()
+            decided.writes.append(Write(self.events, partition, key, message.encode(), CONTENT_TYPE))
+            self._cause(message, decided)
         types = tuple([type(event).__name__ for event in events])
         answer = Answer(  # by position: names cost as much again
             command.id,
@@ -163,10 +167,8 @@ class Answering:
             return recent
         return remember(recent, answer, self.settings.recent_commands)
 
-    def _event(
-        self, command: CommandMessage, event: Event, sequence: int, partition: int, time: str, said: str | None
-    ) -> Write:
-        message = EventMessage(  # by position: names cost as much again
+    def _event(self, command: CommandMessage, event: Event, sequence: int, time: str, said: str | None) -> EventMessage:
+        return EventMessage(  # by position: names cost as much again
             event_id(self.kind.aggregate, command.key, sequence),
             command.key,
             event,
@@ -178,7 +180,13 @@ class Answering:
             None,
             said,
         )
-        return Write(self.events, partition, command.key.encode(), message.encode(), CONTENT_TYPE)
+
+    def _cause(self, event: EventMessage, decided: Decided) -> None:
+        """Write the commands that `event` causes beside it: what fails in that parks the command like any failure."""
+        commands = self.process_manager.commands(event)
+        decided.writes += commands
+        if traces.ON is not None and commands:
+            decided.spans += managing(traces.ON, event, len(commands))
 
     def refusal(self, at: At, bad: BadMessage) -> Write:
         """Return the outcome of a message that is no command."""

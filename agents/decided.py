@@ -29,6 +29,15 @@ class Decided:
     spans: list[Span] = field(default_factory=list)  # of messages whose traces are recorded
     began: int = field(default_factory=time.time_ns)  # Unix time
 
+    def mark(self) -> tuple[int, int]:
+        """Return how much is decided so far, for `rollback`."""
+        return len(self.writes), len(self.spans)
+
+    def rollback(self, mark: tuple[int, int]) -> None:
+        """Drop what was decided since `mark`."""
+        writes, spans = mark
+        del self.writes[writes:], self.spans[spans:]
+
     def merge(self) -> None:
         """Make the changes part of the table, and count what was written."""
         for changes in self.changes:

@@ -27,7 +27,6 @@ from streams.tracing import traces
 from tables.entries import Position, position_key
 from tables.store import Changes, PartitionedTable
 
-from .answering import PROCESS_MANAGER as PROCESS_MANAGER
 from .answering import Answering, given_id, given_type
 from .decided import Decided as Decided
 from .kind import AggregateKind as AggregateKind
@@ -181,17 +180,17 @@ class Deciding:
         return True
 
     def _answer(self, record: ConsumerRecord, command: CommandMessage, changes: Changes[Any], decided: Decided) -> str:
-        written = len(decided.writes)
+        mark = decided.mark()
         changes.begin()
         try:
-            answer = self.answering.answer(command, record.partition, changes, decided.writes)
+            answer = self.answering.answer(command, record.partition, changes, decided)
             outcome = REPEATED if answer is None else answer.code or ACCEPTED
             if answer is not None and answer.code in NONSENSE:
                 letter = letter_of(record, command.id, command.type, answer.code, answer.message or "")
                 self.parking.record(decided, "invalid", letter, None, instant_of(letter.timestamp))
         except Exception as bug:  # whatever a handler raises must not stop the other aggregates of its partition
             changes.rollback()
-            del decided.writes[written:]
+            decided.rollback(mark)
             self.parking.make_room(record.partition, changes, decided)
             letter = failed(letter_with(record, command), bug)
             self.parking.park(letter, command.key, changes, decided)

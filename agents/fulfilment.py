@@ -8,12 +8,10 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain import fulfilment
-from streams import topics
-from streams.kafka.transactions import ANY_PARTITION, Write
+from streams.kafka.transactions import Write
 from streams.kafka.transport import Fetch, Part
 from streams.kafka.unreadable import first_of
 from streams.messages.codec import Envelope, open_envelope
-from streams.messages.envelope import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
 from streams.runtime import faults
 from streams.runtime.app import RoleApp
 from streams.runtime.settings import Role, Settings
@@ -22,9 +20,10 @@ from tables.entries import Position, position_key
 from tables.parked import Skipped, skipped_key
 from tables.positions import positions_table
 
-from .deciding import PROCESS_MANAGER, Decided
+from .deciding import Decided
 from .metrics import timed
 from .portions import Refusal, Resort
+from .process_manager import ProcessManager
 from .skips import Event
 from .traces import managing
 from .worker import ProcessingWorker
@@ -42,8 +41,7 @@ class Managing:
         self.worker, self.skipped, self.refusals = worker, skipped, refusals
         self.table = positions_table(worker.app)
         self.changelog: str = self.table.changelog_topic.get_topic_name()
-        named = worker.settings.named
-        self.targets = {"order": named(topics.ORDER_COMMANDS.name), "inventory": named(topics.INVENTORY_COMMANDS.name)}
+        self.process_manager = ProcessManager(worker.settings)
 
     def manage(self, fetch: Fetch) -> Decided:
         """Return the commands a fetch of events causes.
@@ -101,26 +99,10 @@ class Managing:
         if not fulfilment.heeds(envelope.kind, envelope.data.get("more", False)):
             return
         event = envelope.message()
-        commands = [
-            self._write(event, number, request)
-            for number, request in enumerate(fulfilment.commands(event.event, event.key, event.sequence))  # type: ignore[arg-type]
-        ]
+        commands = self.process_manager.commands(event)
         decided.writes += commands
         if traces.ON is not None and commands:
-            decided.spans += managing(traces.ON, record, event, len(commands))
-
-    def _write(self, event: EventMessage, number: int, request: fulfilment.Request) -> Write:
-        command = CommandMessage(
-            id=derived_id(event.id, number),
-            key=request.key,
-            command=request.command,
-            time=event.time,
-            source=PROCESS_MANAGER,
-            correlation_id=event.correlation_id,
-            causation_id=event.id,
-        )
-        key, target = request.key.encode(), self.targets[request.aggregate]
-        return Write(target, ANY_PARTITION, key, command.encode(), CONTENT_TYPE)
+            decided.spans += managing(traces.ON, event, len(commands))
 
 
 def fulfilment_worker(app: RoleApp, role: Role, settings: Settings) -> None:

@@ -103,26 +103,26 @@ class Parking:
         for handled in range(limit):
             if size >= AT_ONCE_BYTES or (letter := letters.first()) is None:
                 return Drained(handled, size)
-            written = len(decided.writes)
+            mark = decided.mark()
             changes.begin()
             try:
-                self._handle(letter, partition, changes, decided.writes)
+                self._handle(letter, partition, changes, decided)
                 letters.remove(letter)
             except Exception as bug:  # still not mended
                 changes.rollback()
-                del decided.writes[written:]
+                decided.rollback(mark)
                 return Drained(handled, size, failed(letter, bug))
             self.record(decided, "retried", letter, aggregate_id, time or instant_of(letter.timestamp))
             size += letter.size
         return Drained(limit, size)
 
-    def _handle(self, letter: Letter, partition: int, changes: Changes[Any], writes: list[Write]) -> None:
+    def _handle(self, letter: Letter, partition: int, changes: Changes[Any], decided: Decided) -> None:
         try:
             command = self.command_in(letter)
         except BadMessage as bad:  # other code than it was parked by: that says it is no command
-            writes.append(self.answering.refusal(letter.at, bad))
+            decided.writes.append(self.answering.refusal(letter.at, bad))
             return
-        self.answering.answer(command, partition, changes, writes)
+        self.answering.answer(command, partition, changes, decided)
 
     def command_in(self, letter: Letter) -> CommandMessage:
         """Return the command in `letter`; `BadMessage`, or whatever else keeps it from being read."""

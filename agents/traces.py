@@ -41,13 +41,12 @@ def _cause(command: CommandMessage) -> int | None:
     return None if command.causation_id is None else span_of(command.causation_id)
 
 
-def managing(recorder: Recorder, record: ConsumerRecord, event: EventMessage, commands: int) -> list[Span]:
-    """Return the span of an event the process manager answered with commands, its times still open."""
+def managing(recorder: Recorder, event: EventMessage, commands: int) -> list[Span]:
+    """Return the span of an event that causes commands, its times still open."""
     trace = trace_of(event.correlation_id)
     if not recorder.wants(trace):
         return []
-    attributes = _about(record, event.id, event.correlation_id, event.key)
-    attributes["fulfillment.commands"] = commands
+    attributes = {**about(event.id, event.correlation_id, event.key), "fulfillment.commands": commands}
     name, parent = f"manage {event.type}", span_of(event.causation_id)
     return [Span(name, "consumer", trace, span_of(event.id), parent, attributes)]
 

@@ -35,16 +35,17 @@ class Wiring:
     table: Topic | None = None
 
 
+# Roles that decide write commands that are on the wrong partition to theirs, and those that their events cause.
 TOPOLOGY: Mapping[Role, Wiring] = {
     "orders": Wiring(
         reads=(ORDER_COMMANDS,),
-        writes=(ORDER_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, ORDER_COMMANDS),  # commands: forwarded to their partition
+        writes=(ORDER_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, ORDER_COMMANDS, INVENTORY_COMMANDS),
         follows=(DEAD_LETTERS,),
         table=ORDER_STATES,
     ),
     "inventory": Wiring(
         reads=(INVENTORY_COMMANDS,),
-        writes=(INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, INVENTORY_COMMANDS),
+        writes=(INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, INVENTORY_COMMANDS, ORDER_COMMANDS),
         follows=(DEAD_LETTERS,),
         table=STOCK_STATES,
     ),

@@ -14,9 +14,13 @@ from system import ADDRESS
 from agents.deciding import AggregateKind, Decided, Deciding
 from agents.inventory import InventoryKind
 from agents.orders import OrderKind
+from agents.process_manager import ProcessManager
+from domain import fulfilment
+from domain.orders.events import OrderPlaced
 from streams.kafka.partitions import partition_of
-from streams.kafka.transactions import Write
+from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.kafka.transport import Fetch, Member, Part
+from streams.messages.codec import open_envelope
 from streams.messages.envelope import now
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
@@ -222,6 +226,62 @@ def test_a_stranger_who_calls_himself_fulfilment_is_answered_and_remembered(desk
     assert [outcome["type"] for outcome in first] == ["CommandAccepted"]
     assert again == first
     assert desk.entry().version == 2
+
+
+# --- the commands an event causes
+
+
+def placing(order: str, *products: str) -> dict[str, Any]:
+    price = {"amount": 100, "currency": "EUR"}
+    lines = [{"productId": each, "quantity": 2, "price": price} for each in products]
+    data = {"customerId": "c", "lines": lines, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+    return {"type": "PlaceOrder", "id": f"place {order}", "correlationid": "flow", "data": data}
+
+
+def test_an_event_is_written_with_the_commands_it_causes() -> None:
+    desk = Desk(OrderKind())
+    decided = desk.decide(desk.record(placing(BOOTS, "shoes", "größe 9"), key=BOOTS))
+    (placed,) = written(decided, "order-events")
+    event = open_envelope(placed.value).message()
+    first, second = messages(decided, "inventory-commands")
+    assert [(one["type"], one["subject"]) for one in (first, second)] == [
+        ("ReserveStock", "shoes"), ("ReserveStock", "größe 9"),
+    ]  # fmt: skip
+    assert first["id"] != second["id"]
+    assert (first["source"], first["correlationid"], first["causationid"]) == ("fulfilment", "flow", event.id)
+    assert first["time"] == event.time
+    assert [(write.partition, write.key) for write in written(decided, "inventory-commands")] == [
+        (ANY_PARTITION, b"shoes"), (ANY_PARTITION, "größe 9".encode()),
+    ]  # fmt: skip
+    again = ProcessManager(SETTINGS).commands(event)
+    assert again == written(decided, "inventory-commands"), "the event as it is read later causes the same commands"
+
+
+def test_the_answer_of_stock_is_told_to_the_order(desk: Desk) -> None:
+    reserve = {"orderId": "o", "lineId": "1", "quantity": 1, "orderVersion": 1}
+    decided = desk.decide(desk.record(receive(5)), desk.record({"type": "ReserveStock", "data": reserve}))
+    (command,) = messages(decided, "order-commands")
+    assert (command["type"], command["subject"], command["data"]["reserved"]) == ("RecordAllocation", "o", 1)
+
+
+def test_a_command_is_parked_when_the_commands_it_causes_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(event: Any, key: str, sequence: int) -> Any:
+        raise RuntimeError(f"a bug about {key}")
+
+    desk, other = Desk(OrderKind()), key_on(1, "unbroken")
+    monkeypatch.setitem(fulfilment._COMMANDS, OrderPlaced, broken)
+    hold = {"type": "Hold", "data": {"reason": "behind"}}
+    decided = desk.decide(desk.record(placing(BOOTS, "shoes"), key=BOOTS), desk.record(hold, key=BOOTS))
+    assert messages(decided, "order-events") == messages(decided, "inventory-commands") == []
+    assert desk.entry() is None
+    letters = messages(decided, "dead-letters")
+    assert [letter["data"]["code"] for letter in letters] == ["PROCESSING_FAILED", "PARKED_BEHIND"]
+    assert "a bug about" in letters[0]["data"]["message"]
+    monkeypatch.undo()
+    assert len(messages(desk.decide(desk.record(placing(other, "shoes"), key=other)), "inventory-commands")) == 1
+    retried = desk.decide(desk.record({"type": "RetryLetters", "data": {}}, key=BOOTS))
+    assert [event["type"] for event in messages(retried, "order-events")] == ["OrderPlaced", "OrderHeld"]
+    assert [command["type"] for command in messages(retried, "inventory-commands")] == ["ReserveStock"]
 
 
 # --- positions

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from agents.answering import Answering
+from agents.decided import Decided
 from agents.letter import failed, letter_of
 from agents.orders import OrderKind
 from domain.address import MAX_PART, Address
@@ -32,7 +33,6 @@ from domain.orders.commands import (
 )
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
-from streams.kafka.transactions import Write
 from streams.letters import DeadLetter
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.settings import Settings
@@ -70,12 +70,12 @@ class Clerk:
     def ask(self, command: Command) -> str | None:
         """Return the code of a rejection."""
         changes: Changes[Any] = Changes(self.entries)
-        writes: list[Write] = []
+        decided = Decided()
         name = long(str(next(self.numbers)))
         message = CommandMessage(name, KEY, command, TIME, long("source"), long("flow"), long("cause"))
-        answer = self.answering.answer(message, 0, changes, writes)
+        answer = self.answering.answer(message, 0, changes, decided)
         assert answer is not None
-        for write in writes:
+        for write in decided.writes:
             self.see(write.topic, write.value)
             if write.topic == "command-outcomes":
                 outcome = Outcome.decode(write.value or b"")

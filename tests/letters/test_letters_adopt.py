@@ -49,7 +49,7 @@ def events(system: System, key: str) -> list[Any]:
 
 @pytest.mark.parametrize("topic", ["order-events", "inventory-events"])
 async def test_nothing_is_adopted_while_workers_run(system: System, api: Api, worker: Any, topic: str) -> None:
-    with worker("orders"), worker("fulfilment"):
+    with worker("orders"), worker("inventory"), worker("fulfilment"):
         await api.stock("adopted-boots", 5)
         await api.place(("adopted-boots", 1))
         await asyncio.to_thread(wait_until, lambda: bool(messages(system.settings, topic)), 20, "events")

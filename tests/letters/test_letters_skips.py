@@ -32,7 +32,7 @@ def key_on(partition: int, name: str) -> str:
 
 async def test_both_go_on_behind_a_skipped_event(system: System, api: Api, worker: Any) -> None:
     stands, goes_on = key_on(0, "stands"), key_on(1, "goes-on")
-    with worker("orders"), worker("fulfilment") as manager, worker("projector") as projector:
+    with worker("orders"), worker("inventory"), worker("fulfilment") as manager, worker("projector") as projector:
         await api.stock("skipped-boots", 100)
         offset = await asyncio.to_thread(stand, system, manager, projector)
         await api.place(("skipped-boots", 1), orderId=stands)
@@ -62,7 +62,7 @@ async def test_both_go_on_behind_a_skipped_event(system: System, api: Api, worke
 
 async def test_a_worker_that_was_away_learns_it_when_it_starts(system: System, api: Api, worker: Any) -> None:
     behind = key_on(0, "behind")
-    with worker("orders"), worker("projector"):
+    with worker("orders"), worker("inventory"), worker("projector"):
         with worker("fulfilment") as manager:
             offset = await asyncio.to_thread(stand, system, manager)
             manager.stop()
@@ -77,7 +77,7 @@ async def test_a_worker_that_was_away_learns_it_when_it_starts(system: System, a
 async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: System, api: Api, worker: Any) -> None:
     """A gap in an order's events: what comes behind a skipped event of it is projected on what was known."""
     order = key_on(1, "gap")
-    with worker("orders"), worker("fulfilment"), worker("projector") as projector:
+    with worker("orders"), worker("inventory"), worker("fulfilment"), worker("projector") as projector:
         await api.place(("skipped-boots", 1), orderId=order)
         await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")
         version = (await api("GET", f"/orders/{order}"))[1]["data"]["version"]
