@@ -12,12 +12,12 @@ from faust.types import TP
 
 from domain.errors import InvalidId, InvalidOrder, InvalidQuantity
 from domain.message import Command
+from parking.letter import LETTER_COMMANDS
 from streams.kafka.partitions import partition_of
 from streams.kafka.received import received_at
 from streams.kafka.transactions import TOO_LARGE, Write
 from streams.kafka.transport import Fetch, Part
 from streams.kafka.unreadable import CannotRead, Unreadable
-from streams.letters import LETTER_COMMANDS
 from streams.messages.codec import BadMessage, decode_command
 from streams.messages.codec import Position as At
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, instant_of

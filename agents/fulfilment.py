@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain import fulfilment
+from parking.entries import Skipped, skipped_key
 from streams.kafka.transactions import Write
 from streams.kafka.transport import Fetch, Part
 from streams.kafka.unreadable import first_of
@@ -17,7 +18,6 @@ from streams.runtime.app import RoleApp
 from streams.runtime.settings import Role, Settings
 from streams.tracing import traces
 from tables.entries import Position, position_key
-from tables.parked import Skipped, skipped_key
 from tables.positions import positions_table
 
 from .deciding import Decided

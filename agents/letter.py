@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from aiokafka import ConsumerRecord
 
+from parking.entries import Letter
 from streams.kafka.received import received_at
 from streams.messages.envelope import CommandMessage
-from tables.parked import Letter
 
 log = logging.getLogger(__name__)
 

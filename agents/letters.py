@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from parking.entries import PARKED, Letter
+from parking.letter import DeadLetter, LetterKind
+from parking.queue import Letters, aggregates, parked, parked_bytes
 from streams.kafka.transactions import ANY_PARTITION, Write
-from streams.letters import DeadLetter, LetterKind
 from streams.messages.codec import BadMessage, decode_command
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, instant_of
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
-from tables.letters import Letters, aggregates, parked, parked_bytes
-from tables.parked import PARKED, Letter
 from tables.store import Changes
 
 from .answering import Answering
@@ -68,7 +68,7 @@ class Parking:
         """
         if self._full(changes) and partition not in self._relieved:
             left, room = RELIEF, AT_ONCE_BYTES
-            for aggregate_id in aggregates(changes.entries):
+            for aggregate_id in aggregates(changes.entries.raw):
                 drained = self.drain(aggregate_id, partition, changes, decided, left)
                 left, room = left - drained.handled, room - drained.size
                 if room <= 0:
@@ -148,7 +148,7 @@ class Parking:
         if count is None or not _long_ago(count.said, now):
             return
         told = size = 0
-        for aggregate_id in aggregates(changes.entries):
+        for aggregate_id in aggregates(changes.entries.raw):
             letters = Letters(changes, aggregate_id)
             if (queue := letters.queue) is None or not _long_ago(queue.said, now):
                 continue

@@ -10,10 +10,10 @@ from typing import TypeVar
 from faust.types import TP
 from prometheus_client import Counter, Gauge, Histogram
 
+from parking.queue import parked
 from streams.kafka.transport import Fetch
 from streams.runtime.app import RoleApp
 from streams.runtime.metrics import READY
-from tables.letters import parked
 
 D = TypeVar("D")
 RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)

@@ -10,6 +10,7 @@ from faust.types import TP
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
+from parking.letter import DeadLetter
 from projections.metrics import update
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
@@ -24,7 +25,6 @@ from projections.versions import Refused, Versions, in_state
 from streams import topics
 from streams.kafka.transport import Fetch, FetchConsumer, fetches
 from streams.kafka.unreadable import Unreadable
-from streams.letters import DeadLetter
 from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process

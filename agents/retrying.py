@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from domain.message import Command
+from parking.entries import Letter
+from parking.letter import DiscardLetter, RetryLetters
+from parking.queue import Letters
 from streams.kafka.transactions import Write
-from streams.letters import DiscardLetter, RetryLetters
 from streams.messages.codec import source_of
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome
 from streams.runtime.settings import Settings
 from tables.entries import Answer, remember
-from tables.letters import Letters
-from tables.parked import Letter
 from tables.store import Changes
 
 from .answering import Answering

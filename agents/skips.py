@@ -13,10 +13,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from parking.letter import DeadLetter, letter_in, skip_key
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.partitions import partition_of
 from streams.kafka.unreadable import Unreadable
-from streams.letters import DeadLetter, letter_in, skip_key
 from streams.runtime.app import RoleApp
 from streams.runtime.settings import Role, Settings
 from streams.topics import DEAD_LETTERS

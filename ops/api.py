@@ -14,6 +14,7 @@ from faust.app.base import BootStrategy  # noqa: E402
 from pymongo.errors import PyMongoError  # noqa: E402
 
 from agents.outcomes import Outcomes  # noqa: E402
+from parking.reader import LetterReader  # noqa: E402
 from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.live import LiveVersions  # noqa: E402
@@ -22,7 +23,6 @@ from projections.mongo.readers import Presence  # noqa: E402
 from projections.mongo.registry import Registry  # noqa: E402
 from streams.kafka.gateway import Gateway  # noqa: E402
 from streams.kafka.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
-from streams.letterreader import LetterReader  # noqa: E402
 from streams.runtime import disk  # noqa: E402
 from streams.runtime.logs import configure  # noqa: E402
 from streams.runtime.running import run_until_stopped  # noqa: E402

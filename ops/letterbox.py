@@ -13,8 +13,8 @@ from rich.table import Table
 
 from ops.errors import CannotGoOn, Misconfigured
 from ops.show import whole
-from streams.letterbook import Entry, Key, Letterbook, described
-from streams.letters import DeadLetter, letter_in
+from parking.book import Entry, Key, Letterbook, described
+from parking.letter import DeadLetter, letter_in
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.topology import AGGREGATES

@@ -10,7 +10,7 @@ from rich.console import Console
 from ops import letterbox
 from ops.errors import CannotGoOn, Misconfigured
 from ops.options import Json, load_settings
-from streams.letterbook import described
+from parking.book import described
 from streams.topics import DEAD_LETTERS
 
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled, and the commands that wait.")

@@ -9,8 +9,8 @@ import typer
 
 from ops.errors import CannotGoOn, Misconfigured, Unavailable
 from ops.options import load_settings
+from parking.letter import DeadLetter, skip_key
 from streams.kafka.unreadable import Unreadable, whole
-from streams.letters import DeadLetter, skip_key
 from streams.messages.envelope import CONTENT_TYPE, now
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS

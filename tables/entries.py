@@ -6,11 +6,10 @@ import orjson
 from pydantic import TypeAdapter
 
 from domain.frozen import frozen, replace
+from parking import entries as parked
+from streams.keys import position_key as position_key
+from streams.keys import segment as segment
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id, event_id
-
-from . import parked
-from .keys import position_key as position_key
-from .keys import segment as segment
 
 BRIEF = 500  # characters of a remembered rejection's message
 SMALL = 2_000  # bytes of a remembered rejection's details

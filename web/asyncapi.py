@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from domain.message import Command, Event
-from streams.letters import KINDS, LETTER_COMMANDS
+from parking.letter import KINDS, LETTER_COMMANDS
 from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS, Topic

@@ -12,8 +12,8 @@ from functools import partial
 from typing import get_args
 
 from domain.frozen import replace
+from parking.letter import LETTER_COMMANDS
 from projections.commands import document_ids, outcome_of
-from streams.letters import LETTER_COMMANDS
 from streams.messages.codec import aggregate_of
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id
 from streams.messages.expected import EXISTS

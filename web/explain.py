@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from parking.book import Key
 from projections.document import Document
 from projections.explanation import Behind, Facts, explain
 from projections.mongo.standing import standing
@@ -12,7 +13,6 @@ from projections.table import ORDERS
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups, Place
 from streams.kafka.partitions import partition_of
-from streams.letterbook import Key
 from streams.messages.envelope import Aggregate
 from streams.runtime.settings import Role, Settings
 from streams.topics import Topic

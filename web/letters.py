@@ -10,9 +10,9 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from domain.message import Command
+from parking.book import Entry, Key, Letterbook, described, listed, previewed
+from parking.letter import DeadLetter, DiscardLetter, RetryLetters
 from streams.kafka.gateway import GatewayUnavailable
-from streams.letterbook import Entry, Key, Letterbook, described, listed, previewed
-from streams.letters import DeadLetter, DiscardLetter, RetryLetters
 from streams.messages.envelope import CommandMessage, Outcome, now
 from streams.messages.spelling import unknown
 from streams.topology import AGGREGATES

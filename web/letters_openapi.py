@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from streams.letters import KINDS
+from parking.letter import KINDS
 
 from .parameters import AGGREGATE, LISTING, ONCE, any_of, in_path
 from .refusals import OF_ALL, OF_BODIES, refusals

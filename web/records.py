@@ -9,10 +9,10 @@ from aiohttp import web
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from parking.letter import DeadLetter
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.partitions import partition_of
-from streams.letters import DeadLetter
 from streams.messages.cloudevents import glimpse
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from parking.reader import LetterReader
 from projections.mongo.idempotency import IdempotencyKeys
 from projections.mongo.live import LiveVersions
 from projections.mongo.queries import Queries
 from streams.kafka.gateway import Gateway
 from streams.kafka.open_transactions import OpenTransaction
-from streams.letterreader import LetterReader
 from streams.runtime.settings import Settings
 from streams.runtime.waiting import Waiting
 

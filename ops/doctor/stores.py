@@ -9,6 +9,7 @@ from pymongo.errors import PyMongoError
 from ops.doctor.finding import Finding
 from ops.doctor.machine import OLDEST_MONGODB
 from ops.errors import mongo_cause
+from parking.reader import LetterReader
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import READ_MODELS
 from projections.mongo.live import projections_of
@@ -19,7 +20,6 @@ from projections.table import PROJECTIONS
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups, places_of
 from streams.kafka.transaction_watch import all_partitions, find_open_transactions
-from streams.letterreader import LetterReader
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS, TopicMismatch, describe_topics, refuse_mismatch
 from streams.topology import TRANSACTIONAL, group_of

@@ -17,8 +17,10 @@ from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
 from ops import records
 from ops.letterbox import read_whole
-from streams.letterbook import Letterbook
-from streams.letters import DeadLetter, letter_in
+from parking.book import Letterbook
+from parking.entries import Letter, Skipped, skipped_key
+from parking.letter import DeadLetter, letter_in
+from parking.queue import Letters
 from streams.messages.cloudevents import glimpse
 from streams.messages.codec import decode_command
 from streams.messages.envelope import Aggregate, EventMessage, Outcome, derived_id, event_id
@@ -26,8 +28,6 @@ from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, Topic
 from streams.topology import AGGREGATES
 from tables.entries import Answer, Recent
-from tables.letters import Letters
-from tables.parked import Letter, Skipped, skipped_key
 from tables.store import Changes, Codec, Entries
 
 COMMANDS = {

@@ -14,7 +14,7 @@ from ops import records
 from ops.errors import Misconfigured
 from ops.progress import progress
 from ops.tracing.nodes import Flow, Node
-from streams.letters import letter_in
+from parking.letter import letter_in
 from streams.messages.cloudevents import glimpse
 from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, MESSAGE_TOPICS, Topic

@@ -29,8 +29,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as RawB
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.kafka import decompression
-from streams.kafka.unreadable import Batch, Unreadable, batch_at, records_of
-from streams.letters import RAW
+from streams.kafka.unreadable import RAW, Batch, Unreadable, batch_at, records_of
 
 __all__ = ["AIOKafkaConsumer", "HeaderName", "RawBatchBuilder"]
 

@@ -14,8 +14,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.util import calc_crc32c, decode_varint
 
 from streams.kafka.decompression import gzip_decode, lz4_decode, snappy_decode, zstd_decode
-from streams.letters import RAW
 
+RAW = "utf-8", "surrogateescape"  # header names as Python has them: a name that is not UTF-8 becomes its bytes again
 _HEADER = struct.Struct(">qiibIhiqqqhii")  # of a batch of version 2; the records follow
 _ENTRY = struct.Struct(">qi")  # base offset and length: what every version of the format begins with
 _MAGIC, _CHECKED = 16, 21  # where the version is, and where what the checksum covers begins

@@ -31,9 +31,9 @@ from domain.orders.commands import (
     RecordAllocation,
     RequestReturn,
 )
+from parking.letter import DeadLetter
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
-from streams.letters import DeadLetter
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.settings import Settings
 from streams.topics import LARGEST_LETTER

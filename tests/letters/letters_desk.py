@@ -9,12 +9,12 @@ from faust.types import TP
 
 from agents.deciding import Decided, Deciding
 from agents.inventory import InventoryKind
+from parking.queue import Letters, parked
 from streams.kafka.partitions import partition_of
 from streams.kafka.transport import Fetch, Member, Part
 from streams.runtime import faults
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
-from tables.letters import Letters, parked
 from tables.stock import stock_table
 from tables.store import Entries
 

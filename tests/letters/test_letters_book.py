@@ -4,8 +4,8 @@ import tracemalloc
 from dataclasses import replace
 from typing import Any
 
-from streams.letterbook import KEPT, PREVIEW_BYTES, Letterbook, listed
-from streams.letters import DeadLetter
+from parking.book import KEPT, PREVIEW_BYTES, Letterbook, listed
+from parking.letter import DeadLetter
 from streams.messages.envelope import instant_of
 
 NOW = 1_763_000_000_000  # milliseconds

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
-from streams.letterbook import Letterbook
-from streams.letters import DeadLetter
-from tables.letters import parked_bytes
+from parking.book import Letterbook
+from parking.letter import DeadLetter
+from parking.queue import parked_bytes
 
 BOOTS, OTHER, THIRD = keys(3)
 

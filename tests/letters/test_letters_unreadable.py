@@ -7,8 +7,8 @@ import orjson
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
+from parking.letter import DeadLetter
 from streams.kafka.unreadable import Unreadable
-from streams.letters import DeadLetter
 
 NAME = b"M\xfcnchen".decode("utf-8", "surrogateescape")
 HEADERS = ((NAME, b"\xff"), ("n", None), ("\0base64:", b""))

@@ -9,7 +9,7 @@ import pytest
 
 from domain.inventory.commands import ReceiveStock
 from domain.orders.events import OrderHeld
-from streams.letters import DeadLetter
+from parking.letter import DeadLetter
 from streams.messages.envelope import CommandMessage, EventMessage, Outcome, derived_id, instant_of, new_id, type_of
 
 TIME = "2026-11-23T10:00:00.000Z"

@@ -17,8 +17,7 @@ from streams.kafka import decompression
 from streams.kafka.batches import Write
 from streams.kafka.library_patches import AIOKafkaConsumer, Fetched, TolerantRecords
 from streams.kafka.producer import TransactionalProducer
-from streams.kafka.unreadable import Unreadable, batch_at, records_of
-from streams.letters import RAW
+from streams.kafka.unreadable import RAW, Unreadable, batch_at, records_of
 from streams.runtime.settings import Settings
 
 NAME = MUNICH.decode(*RAW)
@@ -181,7 +180,7 @@ def test_the_patch_is_still_needed_and_still_fits() -> None:
 
 def test_everybody_reads_with_the_patch() -> None:
     here = Path(__file__).parents[2]
-    rooms = ("agents", "streams", "tables", "projections", "web", "ops")
+    rooms = ("agents", "streams", "parking", "tables", "projections", "web", "ops")
     direct = re.compile(r"^(?:from aiokafka import .*\bAIOKafkaConsumer\b|import aiokafka)", re.MULTILINE)
     found = [path.name for room in rooms for path in here.glob(f"{room}/**/*.py") if direct.search(path.read_text())]
     assert found == ["library_patches.py"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streams.letters import LETTER_COMMANDS, DeadLetter
+from parking.letter import LETTER_COMMANDS, DeadLetter
 from streams.messages.codec import (
     INVENTORY_COMMANDS,
     ORDER_COMMANDS,

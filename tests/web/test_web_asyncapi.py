@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 from system import Api
 
-from streams.letters import LETTER_COMMANDS, DeadLetter
+from parking.letter import LETTER_COMMANDS, DeadLetter
 from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, Position, decode_command, decode_event
 from streams.messages.envelope import Outcome
 from streams.runtime.settings import Settings

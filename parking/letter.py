@@ -9,6 +9,7 @@ import orjson
 from pydantic import Field
 
 from domain.message import MAX_VERSION, Command, Id, Text
+from streams.kafka.unreadable import RAW
 from streams.messages.envelope import Aggregate, derived_id
 
 # invalid: refused for good · parked: waits for a retry · retried, discarded: no longer parked · skipped: an event
@@ -16,7 +17,6 @@ from streams.messages.envelope import Aggregate, derived_id
 LetterKind = Literal["invalid", "parked", "retried", "discarded", "skipped"]
 KINDS: tuple[LetterKind, ...] = get_args(LetterKind)
 Headers = tuple[tuple[str, bytes | None], ...]
-RAW = "utf-8", "surrogateescape"  # header names as Python has them: a name that is not UTF-8 becomes its bytes again
 
 
 class RetryLetters(Command):

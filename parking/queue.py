@@ -1,13 +1,28 @@
 """An aggregate's parked commands, as a transaction sees and changes them; the entries are in `parked.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
-from .keys import segment
-from .parked import PARKED, Letter, Parked, Place, Queue, kind
-from .store import Changes, Entries
+from parking.entries import PARKED, Letter, Parked, Place, Queue, kind
+from streams.keys import segment
+
+
+class Entries(Protocol):
+    """The entries of a partition of a table."""
+
+    def get(self, key: bytes) -> Any:
+        """Return the value of `key`, or None."""
+
+
+class Changes(Entries, Protocol):
+    """The entries of a partition as a transaction sees and changes them."""
+
+    def __contains__(self, key: bytes) -> bool: ...
+
+    def put(self, key: bytes, value: Any) -> None:
+        """Set the value of `key`; None deletes it."""
 
 
 class Letters:
@@ -15,14 +30,15 @@ class Letters:
 
     __slots__ = ("_changes", "_key")
 
-    def __init__(self, changes: Changes[Any], aggregate_id: str) -> None:
+    def __init__(self, changes: Changes, aggregate_id: str) -> None:
         self._changes = changes
         self._key = b"%b/%b" % (PARKED, segment(aggregate_id))
 
     @property
     def queue(self) -> Queue | None:
         """The aggregate's queue; None when nothing waits."""
-        return self._changes.get(self._key)
+        queue: Queue | None = self._changes.get(self._key)
+        return queue
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -114,18 +130,18 @@ def _same(one: Letter, other: Letter) -> bool:
     return not known or (one.source, one.digest) == (other.source, other.digest)
 
 
-def parked(entries: Changes[Any] | Entries[Any]) -> int:
+def parked(entries: Entries) -> int:
     """Return how many letters a partition has."""
     count: Parked | None = entries.get(PARKED)
     return 0 if count is None else count.letters
 
 
-def parked_bytes(entries: Changes[Any] | Entries[Any]) -> int:
+def parked_bytes(entries: Entries) -> int:
     """Return how many bytes a partition's letters have."""
     count: Parked | None = entries.get(PARKED)
     return 0 if count is None else count.bytes
 
 
-def aggregates(entries: Entries[Any]) -> list[str]:
-    """Return the ids of the aggregates of a partition whose commands wait."""
-    return [unquote(key[len(PARKED) + 1 :].decode()) for key in entries.raw if kind(key) is Queue]
+def aggregates(keys: Iterable[bytes]) -> list[str]:
+    """Return the ids of the aggregates of a partition whose commands wait, from the keys of its entries."""
+    return [unquote(key[len(PARKED) + 1 :].decode()) for key in keys if kind(key) is Queue]

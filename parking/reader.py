@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from parking.book import Letterbook
+from parking.letter import DeadLetter, letter_in
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
-from streams.letterbook import Letterbook
-from streams.letters import DeadLetter, letter_in
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
 

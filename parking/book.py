@@ -13,7 +13,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from streams.letters import DeadLetter
+from parking.letter import DeadLetter
 from streams.messages.envelope import Aggregate
 
 Key = tuple[Aggregate, str]  # an aggregate

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, PlainSerializer
 
-from streams.letters import RAW
+from streams.kafka.unreadable import RAW
 from streams.messages.codec import Position
 
 PARKED = b"/parked"
