@@ -37,13 +37,13 @@ class InventoryKind:
         """Return the events, and the product after them; its reservations are changed in `changes`."""
         stock = entry.state if entry is not None else Stock()
         reservations = ProductReservations(changes, aggregate_id)
-        events = inventory.decide(command, stock, reservations, aggregate_id)  # type: ignore[arg-type]  # by `types`
+        state = reservations.state_for(command, stock)  # type: ignore[arg-type]  # decoded by `types`
+        events = inventory.decide(command, state)  # type: ignore[arg-type]
         for event in events:
-            stock = inventory.evolve(stock, event)
-            if isinstance(event, ReservationEvent):
-                before = reservations.get(event.order_id, event.line_id)
-                reservations.put(before, inventory.evolve_reservation(before, event))
-        return events, stock
+            state = inventory.evolve(state, event)
+            if isinstance(event, ReservationEvent) and state.reservation is not None:
+                reservations.put(state.reservation)
+        return events, state.stock
 
     def entry(self, state: Stock, version: int, recent: Recent, time: str) -> StockEntry:
         """Return the product's entry."""

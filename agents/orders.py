@@ -5,7 +5,7 @@ from typing import Any
 
 from domain import orders
 from domain.message import Command, Event
-from domain.orders import Order
+from domain.orders import Order, OrderState
 from streams import topics
 from streams.messages.envelope import Aggregate
 from streams.runtime.app import RoleApp
@@ -34,11 +34,11 @@ class OrderKind:
         self, command: Command, entry: OrderEntry | None, changes: Changes[Any], aggregate_id: str
     ) -> tuple[Sequence[Event], Order | None]:
         """Return the events, and the order after them."""
-        order = entry.state if entry is not None else None
-        events = orders.decide(command, order, aggregate_id)  # type: ignore[arg-type]  # decoded by `types`
+        state = OrderState(aggregate_id, entry.state if entry is not None else None)
+        events = orders.decide(command, state)  # type: ignore[arg-type]  # decoded by `types`
         for event in events:
-            order = orders.evolve(order, event)
-        return events, order
+            state = orders.evolve(state, event)
+        return events, state.order
 
     def entry(self, state: Order, version: int, recent: Recent, time: str) -> OrderEntry:
         """Return the order's entry."""

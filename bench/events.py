@@ -13,7 +13,6 @@ from confluent_kafka import Producer
 
 from domain import inventory, orders
 from domain.inventory.commands import ReceiveStock, ReleaseStock, ReserveStock, ShipStock
-from domain.inventory.state import Reservation
 from domain.orders.commands import CancelOrder, CreateShipment, DeliverShipment, PlaceOrder, RecordAllocation
 from domain.orders.state import OrderStatus
 from ops.seeding.data import Seed
@@ -31,33 +30,18 @@ ID = len('{"specversion":"1.0","id":"')  # where an event's id begins
 PRODUCT = "product-00000000"
 
 
-class Shelf:
-    """A product's reservations in memory."""
-
-    def __init__(self) -> None:
-        self.lines: dict[tuple[str, str], Reservation] = {}
-
-    def get(self, order_id: str, line_id: str) -> Reservation | None:
-        """Return a line's reservation."""
-        return self.lines.get((order_id, line_id))
-
-    def waiting(self, head: int, tail: int) -> Iterator[Reservation]:
-        """Yield none: there is stock enough."""
-        return iter(())
-
-
 def order_template(number: int) -> list[bytes]:
     """Return an order's events, up to the state the seed promises."""
     seeded = Seed(42, TEMPLATES).order(number)
     placing = PlaceOrder.model_validate({**seeded.data, "customerId": CUSTOMER})
-    order, found = None, list[bytes]()
+    state, found = orders.OrderState(ORDER), list[bytes]()
     for step, command in enumerate([placing, *_following(placing, seeded.promised)]):
         command_id = derived_id(number, step)
-        for event in orders.decide(orders.identified(command, command_id), order, ORDER):
-            order = orders.evolve(order, event)
+        for event in orders.decide(orders.identified(command, command_id), state):
+            state = orders.evolve(state, event)
             found.append(_encoded(ORDER, event, len(found) + 1, command_id, "order"))
-    assert order is not None
-    assert order.status is seeded.promised
+    assert state.order is not None
+    assert state.order.status is seeded.promised
     return found
 
 
@@ -76,7 +60,7 @@ def _following(placing: PlaceOrder, promised: OrderStatus) -> Iterator[Any]:
 
 def product_template() -> list[bytes]:
     """Return a product's events: received, then reserved many times, and shipped or given back."""
-    stock, shelf, found = inventory.Stock(), Shelf(), list[bytes]()
+    shelf, found = inventory.Shelf(PRODUCT), list[bytes]()
     commands: list[Any] = [ReceiveStock(quantity=10 * RESERVATIONS)]
     for number in range(RESERVATIONS):
         line = {"order_id": f"order-{number}", "line_id": "1"}
@@ -87,11 +71,8 @@ def product_template() -> list[bytes]:
             commands.append(ReleaseStock(**line, keep=0, order_version=2))
     for step, command in enumerate(commands):
         command_id = derived_id(PRODUCT, step)
-        for event in inventory.decide(command, stock, shelf, PRODUCT):
-            stock = inventory.evolve(stock, event)
-            if isinstance(event, inventory.ReservationEvent):
-                key = event.order_id, event.line_id
-                shelf.lines[key] = inventory.evolve_reservation(shelf.lines.get(key), event)
+        for event in shelf.decide(command):
+            shelf.apply(event)
             found.append(_encoded(PRODUCT, event, len(found) + 1, command_id, "inventory"))
     return found
 

@@ -6,7 +6,7 @@ place in the sequence, and is hidden from queries.
 
 from typing import NamedTuple, cast
 
-from domain.inventory import InventoryEvent, Stock, evolve
+from domain.inventory import InventoryEvent, Stock, evolve_stock
 from domain.inventory.events import Balance
 from projections.document import Document
 from streams.messages.envelope import EventMessage
@@ -24,7 +24,7 @@ class ProductView(NamedTuple):
 
 def fold(view: ProductView | None, message: EventMessage) -> ProductView:
     """Return the product after `message`."""
-    stock = evolve(view.stock if view else Stock(), cast(InventoryEvent, message.event))
+    stock = evolve_stock(view.stock if view else Stock(), cast(InventoryEvent, message.event))
     created_at = view.created_at if view else None
     return ProductView(
         id=message.key,

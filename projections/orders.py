@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from domain.orders import Order, OrderEvent, evolve
+from domain.orders import Order, OrderEvent, evolve_order
 from domain.policy import AllocationPolicy
 from projections.document import Document
 from projections.order_shape import order_of, render
@@ -28,7 +28,7 @@ class OrderView(NamedTuple):
 
 def fold(view: OrderView | None, message: EventMessage) -> OrderView:
     """Return the order after `message`."""
-    order, time = evolve(view.order if view else None, cast(OrderEvent, message.event)), message.time
+    order, time = evolve_order(view.order if view else None, cast(OrderEvent, message.event)), message.time
     since = (view.pickable_since or time if view else time) if pickable(order) else None
     return OrderView(message.key, order, message.sequence, view.created_at if view else time, time, since)
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from domain.frozen import frozen
-from domain.inventory import Reservation, Stock
+from domain.inventory import InventoryCommand, Reservation, Stock, StockState
+from domain.inventory.backorders import first_waiting, units_to_serve
+from domain.inventory.commands import ReservationCommand
 from streams.topics import STOCK_STATES
 
 from .entries import Adapted, Recent, segment
@@ -55,37 +57,48 @@ def stock_table(app: Any) -> PartitionedTable:
 
 
 class ProductReservations:
-    """One product's reservations, as a transaction sees them; implements the domain's `Reservations`."""
+    """One product's reservations and its backorder queue, as a transaction sees them."""
 
-    __slots__ = ("_changes", "_product")
+    __slots__ = ("_changes", "_prefix", "product_id")
 
     def __init__(self, changes: Changes[Any], product_id: str) -> None:
+        self.product_id = product_id
         self._changes = changes
-        self._product = segment(product_id)
+        self._prefix = segment(product_id)
 
     def _key(self, order_id: str, line_id: str) -> bytes:
-        return b"%b/%b/%b" % (self._product, segment(order_id), segment(line_id))
+        return b"%b/%b/%b" % (self._prefix, segment(order_id), segment(line_id))
 
     def _place(self, place: int) -> bytes:
-        return b"%b//%d" % (self._product, place)
+        return b"%b//%d" % (self._prefix, place)
+
+    def state_for(self, command: InventoryCommand, stock: Stock) -> StockState:
+        """Return the state that `command` is decided on; of the queue, only the lines it can serve are read."""
+        reservation = None
+        if isinstance(command, ReservationCommand):
+            reservation = self.get(command.order_id, command.line_id)
+        units = units_to_serve(command, stock, reservation)
+        return StockState(self.product_id, stock, reservation, first_waiting(self.queue(stock), units) if units else ())
 
     def get(self, order_id: str, line_id: str) -> Reservation | None:
         """Return the line's reservation."""
         return self._changes.get(self._key(order_id, line_id))
 
-    def waiting(self, head: int, tail: int) -> Iterator[Reservation]:
-        """Yield those that wait, in order of their places from `head` to before `tail`."""
-        for place in range(head, tail):
+    def queue(self, stock: Stock) -> Iterator[Reservation]:
+        """Yield the lines that wait, first come first; a line that left has left a hole."""
+        for place in range(stock.queue_head, stock.queue_tail):
             who: QueuePlace | None = self._changes.get(self._place(place))
             if who is not None and (reservation := self.get(who.order_id, who.line_id)) is not None:
                 yield reservation
 
-    def put(self, before: Reservation | None, after: Reservation) -> None:
-        """Set a line's reservation, and keep the queue as its waiting units say."""
-        self._changes.put(self._key(after.order_id, after.line_id), after)
+    def put(self, reservation: Reservation) -> None:
+        """Set a line's reservation; the line has a place in the queue as long as it waits."""
+        key = self._key(reservation.order_id, reservation.line_id)
+        before: Reservation | None = self._changes.get(key)
+        self._changes.put(key, reservation)
         old = before.place if before is not None and before.waiting else None
-        new = after.place if after.waiting else None
+        new = reservation.place if reservation.waiting else None
         if old is not None and old != new:
             self._changes.put(self._place(old), None)
         if new is not None and old != new:
-            self._changes.put(self._place(new), QueuePlace(after.order_id, after.line_id))
+            self._changes.put(self._place(new), QueuePlace(reservation.order_id, reservation.line_id))

@@ -19,7 +19,6 @@ from domain.inventory.commands import (
     ShipStock,
     UnshipStock,
 )
-from domain.inventory.events import ReservationEvent
 from domain.message import Command, Event
 from domain.orders.commands import (
     CancelLines,
@@ -77,19 +76,6 @@ PRODUCT: Sequence[InventoryCommand] = (
 )
 
 
-class Shelf(dict[tuple[str, str], inventory.Reservation]):
-    """A product's reservations, kept in memory."""
-
-    def get(self, order_id: str, line_id: str) -> inventory.Reservation | None:  # type: ignore[override]
-        """Return the line's reservation."""
-        return super().get((order_id, line_id))
-
-    def waiting(self, head: int, tail: int) -> Iterator[inventory.Reservation]:
-        """Yield those that wait, in order of their places."""
-        queue = {line.place: line for line in self.values() if line.place is not None}
-        return (queue[place] for place in range(head, tail) if place in queue)
-
-
 @lru_cache(maxsize=1)
 def examples() -> dict[str, dict[str, Any]]:
     """Return the `data` of one message of every type."""
@@ -103,19 +89,16 @@ def examples() -> dict[str, dict[str, Any]]:
 
 
 def _happened_to_order(commands: Sequence[OrderCommand]) -> Iterator[Event]:
-    order: orders.Order | None = None
+    state = orders.OrderState("order-1001")
     for command in commands:
-        for event in orders.decide(command, order, "order-1001"):
-            order = orders.evolve(order, event)
+        for event in orders.decide(command, state):
+            state = orders.evolve(state, event)
             yield event
 
 
 def _happened_to_product(commands: Sequence[InventoryCommand]) -> Iterator[Event]:
-    stock, shelf = inventory.Stock(), Shelf()
+    shelf = inventory.Shelf("walking-boots")
     for command in commands:
-        for event in inventory.decide(command, stock, shelf, "walking-boots"):
-            stock = inventory.evolve(stock, event)
-            if isinstance(event, ReservationEvent):
-                line = (event.order_id, event.line_id)
-                shelf[line] = inventory.evolve_reservation(shelf.get(*line), event)
+        for event in shelf.decide(command):
+            shelf.apply(event)
             yield event

@@ -4,15 +4,15 @@ from typing import get_args
 
 from . import commands, events, state
 from .commands import InventoryCommand
-from .decide import decide
+from .decider import decide, evolve, evolve_reservation, evolve_stock
 from .events import InventoryEvent, ReservationEvent
-from .evolve import evolve, evolve_reservation
-from .state import Reservation, Reservations, Stock
+from .shelf import Shelf
+from .state import Reservation, Stock, StockState
 
 COMMANDS: dict[str, type[InventoryCommand]] = {kind.__name__: kind for kind in get_args(InventoryCommand)}
 EVENTS: dict[str, type[InventoryEvent]] = {kind.__name__: kind for kind in get_args(InventoryEvent)}
 
 __all__ = [
-    "COMMANDS", "EVENTS", "InventoryCommand", "InventoryEvent", "Reservation", "ReservationEvent", "Reservations",
-    "Stock", "commands", "decide", "events", "evolve", "evolve_reservation", "state",
+    "COMMANDS", "EVENTS", "InventoryCommand", "InventoryEvent", "Reservation", "ReservationEvent", "Shelf", "Stock",
+    "StockState", "commands", "decide", "events", "evolve", "evolve_reservation", "evolve_stock", "state",
 ]  # fmt: skip

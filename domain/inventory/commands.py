@@ -8,8 +8,6 @@ from domain.message import MAX_STOCK, MAX_VERSION, Command, Id, Text, Units
 from domain.policy import MANUAL as MANUAL
 from domain.policy import AllocationPolicy
 
-FILL_LIMIT = 500  # backorder lines filled or rejected in one decision
-
 Positive = Annotated[int, Field(strict=True, gt=0, le=MAX_STOCK)]
 Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
 
@@ -113,3 +111,4 @@ InventoryCommand = (
     ReceiveStock | SetStock | AdjustStock | ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
     | FillBackorders | DiscontinueProduct | ReactivateProduct
 )  # fmt: skip
+ReservationCommand = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn  # of one line

@@ -1,9 +1,7 @@
-"""A product's stock as it stands: its balance, one reservation a line, and the queue of those that wait."""
+"""The states of stock: a product with its balance and its queue, and one reservation per line."""
 
-from collections.abc import Iterator
 from dataclasses import field
 from enum import StrEnum
-from typing import Protocol
 
 from domain.frozen import frozen
 
@@ -61,11 +59,25 @@ class Reservation:
         return self.held + self.shipped
 
 
-class Reservations(Protocol):
-    """A product's reservations, wherever they are kept."""
+@frozen
+class StockState:
+    """What a decision about a product is made on: its stock, and those of its reservations that may change."""
 
-    def get(self, order_id: str, line_id: str) -> Reservation | None:
-        """Return the line's reservation."""
+    product_id: str
+    stock: Stock = field(default_factory=Stock)
+    reservation: Reservation | None = None  # of the line that the command, or the last event, names
+    waiting: tuple[Reservation, ...] = ()  # the first of the queue, as far as the command can serve them
 
-    def waiting(self, head: int, tail: int) -> Iterator[Reservation]:
-        """Yield those that wait, in order of their places from `head` to before `tail`."""
+    def find(self, order_id: str, line_id: str) -> Reservation | None:
+        """Return the reservation of a line."""
+        for each in (self.reservation, *self.waiting):
+            if each is not None and each.line_id == line_id and each.order_id == order_id:
+                return each
+        return None
+
+    def waiting_with(self, changed: Reservation) -> tuple[Reservation, ...]:
+        """Return the first of the queue after `changed` changed; a line that joins the queue is behind them."""
+        for number, each in enumerate(self.waiting):
+            if each.line_id == changed.line_id and each.order_id == changed.order_id:
+                return (*self.waiting[:number], *((changed,) if changed.waiting else ()), *self.waiting[number + 1 :])
+        return self.waiting

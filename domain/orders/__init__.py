@@ -4,14 +4,14 @@ from typing import get_args
 
 from . import commands, events, state
 from .commands import OrderCommand, identified
-from .decider import decide, evolve
+from .decider import decide, evolve, evolve_order
 from .events import OrderEvent
-from .state import Order
+from .state import Order, OrderState
 
 COMMANDS: dict[str, type[OrderCommand]] = {kind.__name__: kind for kind in get_args(OrderCommand)}
 EVENTS: dict[str, type[OrderEvent]] = {kind.__name__: kind for kind in get_args(OrderEvent)}
 
 __all__ = [
-    "COMMANDS", "EVENTS", "Order", "OrderCommand", "OrderEvent",
-    "commands", "decide", "events", "evolve", "identified", "state",
+    "COMMANDS", "EVENTS", "Order", "OrderCommand", "OrderEvent", "OrderState",
+    "commands", "decide", "events", "evolve", "evolve_order", "identified", "state",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from .shipping import (
     shipment_created,
     shipment_delivered,
 )
-from .state import Order
+from .state import Order, OrderState
 from .updating import update_status
 
 DECISIONS: dict[type[OrderCommand], Callable[[Any, Order], list[OrderEvent]]] = {
@@ -54,21 +54,27 @@ CHANGES: dict[type[OrderEvent], Callable[[Order, Any], Order]] = {
 }
 
 
-def decide(command: OrderCommand, order: Order | None, order_id: str) -> list[OrderEvent]:
+def decide(command: OrderCommand, state: OrderState) -> list[OrderEvent]:
     """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
 
     Commands that create shipments or returns must have been `identified`.
     """
     if isinstance(command, commands.PlaceOrder):
-        return place(command, order, order_id)
+        return place(command, state)
+    order = state.order
     if order is None:
-        raise OrderNotFound(orderId=order_id)
+        raise OrderNotFound(orderId=state.order_id)
     if order.cancelled:
         return decide_cancelled(command, order)
     return DECISIONS[type(command)](command, order)
 
 
-def evolve(order: Order | None, event: OrderEvent) -> Order:
+def evolve(state: OrderState, event: OrderEvent) -> OrderState:
+    """Return `state` after `event`."""
+    return OrderState(state.order_id, evolve_order(state.order, event))
+
+
+def evolve_order(order: Order | None, event: OrderEvent) -> Order:
     """Return `order` after `event`; raise CorruptHistory if the event cannot have followed."""
     if isinstance(event, events.OrderPlaced):
         if order is not None:

@@ -8,16 +8,16 @@ from domain.policy import MANUAL
 
 from .commands import PlaceOrder
 from .events import OrderEvent, OrderPlaced, PlacedLine
-from .state import Line, Order
+from .state import Line, Order, OrderState
 
 
-def place(command: PlaceOrder, order: Order | None, order_id: str) -> list[OrderEvent]:
+def place(command: PlaceOrder, state: OrderState) -> list[OrderEvent]:
     """Register the order; no event if it was placed before with the same contents."""
-    if order is not None:
-        if differs := _differences(command, order):
-            raise OrderExists(orderId=order_id, differs=differs)
+    if state.order is not None:
+        if differs := _differences(command, state.order):
+            raise OrderExists(orderId=state.order_id, differs=differs)
         return []
-    _refuse_confusable_ids(command, order_id)
+    _refuse_confusable_ids(command, state.order_id)
     lines = _lines(command)
     total = _total(lines)
     if not _agrees(command, total):

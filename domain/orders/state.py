@@ -1,4 +1,4 @@
-"""An order as it stands: quantities per line, and everything else derived from them."""
+"""The states of an order: units per line, and statuses derived from them."""
 
 from dataclasses import field
 
@@ -96,7 +96,7 @@ class Return:
 
 @frozen
 class Order:
-    """An order that was placed. `None` stands for one that was not."""
+    """An order that was placed."""
 
     customer_id: str
     lines: tuple[Line, ...]
@@ -158,3 +158,11 @@ class Order:
     def return_(self, return_id: str) -> Return | None:
         """Return the return, open or closed, if the order has it."""
         return next((back for back in self.returns if back.return_id == return_id), None)
+
+
+@frozen
+class OrderState:
+    """What a decision about an order is made on: its id, and the order once it is placed."""
+
+    order_id: str
+    order: Order | None = None

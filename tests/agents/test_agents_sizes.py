@@ -14,7 +14,7 @@ from agents.letter import failed, letter_of
 from agents.orders import OrderKind
 from domain.address import MAX_PART, Address
 from domain.inventory import Stock
-from domain.inventory.commands import FILL_LIMIT
+from domain.inventory.backorders import FILL_LIMIT
 from domain.inventory.events import Balance
 from domain.message import MAX_ID, MAX_LINES, MAX_TEXT, MAX_VERSION, Command
 from domain.orders.commands import (

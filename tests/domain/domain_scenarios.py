@@ -2,12 +2,10 @@
 
 from typing import Any, Self
 
-from domain_world import Shelf
-
 from domain import inventory, orders
 from domain.address import Address
 from domain.errors import Rejection
-from domain.inventory.events import Balance, ReservationEvent
+from domain.inventory.events import Balance
 from domain.message import Command, Event
 from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price, RecordAllocation
 from domain.policy import AllocationPolicy
@@ -71,13 +69,17 @@ class Scenario:
 class OrderScenario(Scenario):
     """The order `o-1`."""
 
-    order: orders.Order | None = None
+    state = orders.OrderState("o-1")
 
     def decide(self, command: Any) -> list[Any]:
-        return orders.decide(orders.identified(command, "c-1"), self.order, "o-1")
+        return orders.decide(orders.identified(command, "c-1"), self.state)
 
     def apply(self, event: Any) -> None:
-        self.order = orders.evolve(self.order, event)
+        self.state = orders.evolve(self.state, event)
+
+    @property
+    def order(self) -> orders.Order | None:
+        return self.state.order
 
     def line(self, line_id: str = "1") -> Any:
         assert self.order is not None
@@ -88,16 +90,18 @@ class StockScenario(Scenario):
     """The product `boots`."""
 
     def __init__(self, *history: Command | Event) -> None:
-        self.stock, self.shelf = inventory.Stock(), Shelf()
+        self.shelf = inventory.Shelf("boots")
         super().__init__(*history)
 
     def decide(self, command: Any) -> list[Any]:
-        return inventory.decide(command, self.stock, self.shelf, "boots")
+        return self.shelf.decide(command)
 
     def apply(self, event: Any) -> None:
-        self.stock = inventory.evolve(self.stock, event)
-        if isinstance(event, ReservationEvent):
-            self.shelf.apply(event)
+        self.shelf.apply(event)
+
+    @property
+    def stock(self) -> inventory.Stock:
+        return self.shelf.stock
 
     def then_moved(self, *moves: tuple[type[Event], dict[str, Any]]) -> Self:
         """Check what matters of each event: its type and some of its fields."""

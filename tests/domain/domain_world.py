@@ -4,32 +4,17 @@ Each pair (who said it, who hears it) has its own queue: order holds within it, 
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain import fulfilment, inventory, orders
+from domain import fulfilment, orders
 from domain.errors import CorruptHistory, Rejection
+from domain.inventory import Shelf
 from domain.inventory.commands import SetStock
-from domain.inventory.events import ReservationEvent, StockReserved
+from domain.inventory.events import StockReserved
 from domain.policy import MANUAL, AllocationPolicy
 
 Address = tuple[str, str]  # ("order" | "inventory", key)
-
-
-class Shelf(dict[tuple[str, str], inventory.Reservation]):
-    """A product's reservations, kept in memory."""
-
-    def get(self, order_id: str, line_id: str) -> inventory.Reservation | None:  # type: ignore[override]
-        return super().get((order_id, line_id))
-
-    def waiting(self, head: int, tail: int) -> Iterator[inventory.Reservation]:
-        queue = {line.place: line for line in self.values() if line.place is not None}
-        return (queue[place] for place in range(head, tail) if place in queue)
-
-    def apply(self, event: ReservationEvent) -> None:
-        old = self.get(event.order_id, event.line_id)
-        self[event.order_id, event.line_id] = inventory.evolve_reservation(old, event)
 
 
 @dataclass
@@ -37,7 +22,6 @@ class World:
     """Everything that is, and everything that is under way."""
 
     placed: dict[str, orders.Order] = field(default_factory=dict)
-    stocks: dict[str, inventory.Stock] = field(default_factory=dict)
     shelves: dict[str, Shelf] = field(default_factory=dict)
     histories: dict[Address, list[Any]] = field(default_factory=dict)
     under_way: dict[tuple[Address, Address], deque[Any]] = field(default_factory=dict)
@@ -64,23 +48,23 @@ class World:
     def order(self, key: str, command: Any) -> list[Any]:
         self.commands_heard += 1
         command = orders.identified(command, f"c{self.commands_heard}")
-        events = orders.decide(command, self.placed.get(key), key)
+        state = orders.OrderState(key, self.placed.get(key))
+        events = orders.decide(command, state)
         for event in events:
-            self.placed[key] = orders.evolve(self.placed.get(key), event)
+            state = orders.evolve(state, event)
+            assert state.order is not None
+            self.placed[key] = state.order
         return events
 
     def product(self, key: str, command: Any) -> list[Any]:
-        stock, shelf = self.stocks.get(key, inventory.Stock()), self.shelves.setdefault(key, Shelf())
-        events = inventory.decide(command, stock, shelf, key)
+        shelf = self.shelves.setdefault(key, Shelf(key))
+        events = shelf.decide(command)
         for event in events:
             served_fairly(event, shelf)
-            stock = inventory.evolve(stock, event)
-            if isinstance(event, ReservationEvent):
-                shelf.apply(event)
-            self.stocks[key] = stock
-            stock_adds_up(stock, shelf)
+            shelf.apply(event)
+            stock_adds_up(shelf)
         if isinstance(command, SetStock):
-            assert not inventory.decide(command, stock, shelf, key), "setting the same quantity again changed something"
+            assert not shelf.decide(command), "setting the same quantity again changed something"
         return events
 
     def deliver(self, number: int, twice: bool = False) -> None:
@@ -119,22 +103,22 @@ def is_valid(event: Any) -> bool:
 def served_fairly(event: Any, shelf: Shelf) -> None:
     """Nobody is served while somebody waits who came first."""
     if isinstance(event, StockReserved):
-        places = [line.place for line in shelf.values() if line.place is not None]
+        places = [line.place for line in shelf.reservations.values() if line.place is not None]
         assert not places or (event.place is not None and event.place == min(places))
 
 
-def stock_adds_up(stock: inventory.Stock, shelf: Shelf) -> None:
-    balance = stock.balance
+def stock_adds_up(shelf: Shelf) -> None:
+    stock, balance, lines = shelf.stock, shelf.stock.balance, shelf.reservations.values()
     assert balance.available == balance.on_hand - balance.allocated >= 0
     assert balance.received + balance.adjusted + balance.restocked == balance.on_hand + balance.shipped
-    assert balance.allocated == sum(line.held for line in shelf.values())
-    assert balance.backordered == sum(line.waiting for line in shelf.values())
-    assert balance.shipped == sum(line.shipped for line in shelf.values())
-    assert balance.damaged == sum(line.damaged for line in shelf.values())
-    places = [line.place for line in shelf.values() if line.waiting]
+    assert balance.allocated == sum(line.held for line in lines)
+    assert balance.backordered == sum(line.waiting for line in lines)
+    assert balance.shipped == sum(line.shipped for line in lines)
+    assert balance.damaged == sum(line.damaged for line in lines)
+    places = [line.place for line in lines if line.waiting]
     assert len(set(places)) == len(places)
     assert all(place is not None and stock.queue_head <= place < stock.queue_tail for place in places)
-    assert all((line.place is None) == (line.waiting == 0) for line in shelf.values())
+    assert all((line.place is None) == (line.waiting == 0) for line in lines)
     assert places or stock.queue_head == stock.queue_tail
 
 
@@ -154,12 +138,12 @@ def order_adds_up(order: orders.Order) -> None:
 
 def at_rest(world: World) -> None:
     """Once nothing is under way, orders and stock agree to the unit."""
-    for stock in world.stocks.values():
+    for stock in [shelf.stock for shelf in world.shelves.values()]:
         assert stock.discontinued or stock.balance.available == 0 or stock.balance.backordered == 0
         assert not (stock.discontinued and stock.balance.backordered)
     for order_id, order in world.placed.items():
         for line in order.lines:
-            held = world.shelves[line.product_id].get(order_id, line.line_id)
+            held = world.shelves[line.product_id].reservations.get((order_id, line.line_id))
             assert held is not None
             assert line.pending == 0
             assert (line.allocated, line.backordered, line.shipped) == (held.held, held.waiting, held.shipped)
@@ -169,7 +153,7 @@ def at_rest(world: World) -> None:
             assert all(line.rejected == 0 for line in order.lines)
     known = {(order_id, line.line_id) for order_id, order in world.placed.items() for line in order.lines}
     for shelf in world.shelves.values():
-        assert all(key in known or key[1] == MANUAL for key in shelf)
+        assert all(key in known or key[1] == MANUAL for key in shelf.reservations)
 
 
 def remembered(world: World) -> None:
@@ -178,12 +162,10 @@ def remembered(world: World) -> None:
         if aggregate == "order":
             order = None
             for event in history:
-                order = orders.evolve(order, event)
+                order = orders.evolve_order(order, event)
             assert order == world.placed[key]
         else:
-            stock, shelf = inventory.Stock(), Shelf()
+            shelf = Shelf(key)
             for event in history:
-                stock = inventory.evolve(stock, event)
-                if isinstance(event, ReservationEvent):
-                    shelf.apply(event)
-            assert (stock, shelf) == (world.stocks[key], world.shelves[key])
+                shelf.apply(event)
+            assert vars(shelf) == vars(world.shelves[key])

@@ -2,13 +2,12 @@
 
 import pytest
 from domain_scenarios import OrderScenario, StockScenario, new, place
-from domain_world import Shelf
 
 from domain import inventory, orders
 from domain.errors import InvalidId
 from domain.ids import confusable, refuse_confusable
 from domain.inventory.commands import AdjustStock, ReceiveStock, ReserveStock, SetStock
-from domain.inventory.events import StockReceived
+from domain.inventory.events import Balance, StockReceived
 from domain.message import Command
 from domain.orders.commands import (
     CancelOrder,
@@ -97,7 +96,7 @@ def test_a_new_order_names_nothing_confusable(command: PlaceOrder, field: str) -
 
 def test_a_new_order_has_no_confusable_id() -> None:
     with pytest.raises(InvalidId, match="orderId: must not be"):
-        orders.decide(place(), None, "..")
+        orders.decide(place(), orders.OrderState(".."))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_a_new_return_has_no_confusable_id() -> None:
 @pytest.mark.parametrize("command", [SetStock(quantity=1), SetStock(quantity=0), ReceiveStock(quantity=1)])
 def test_a_new_product_has_no_confusable_id(command: inventory.InventoryCommand) -> None:
     with pytest.raises(InvalidId, match="productId: must not"):
-        inventory.decide(command, inventory.Stock(), Shelf(), ODD)
+        inventory.Shelf(ODD).decide(command)
 
 
 def test_a_new_reservation_by_hand_has_no_confusable_id() -> None:
@@ -141,7 +140,7 @@ def test_an_order_with_odd_ids_can_be_finished() -> None:
     lines = (PlacedLine(line_id=ODD, product_id=ODD, quantity=2, price=placed.lines[0].price),)
     event = OrderPlaced(
         customer_id=ODD, lines=lines, shipping_address=placed.shipping_address,
-        billing_address=placed.billing_address, total_cost=orders.decide(placed, None, "o")[0].total_cost,  # type: ignore[union-attr]
+        billing_address=placed.billing_address, total_cost=orders.decide(placed, orders.OrderState("o"))[0].total_cost,  # type: ignore[union-attr]
         policy=placed.policy,
     )  # fmt: skip
     granted = RecordAllocation(line_id=ODD, reserved=2, backordered=0, rejected=0, stock_version=1)
@@ -157,14 +156,13 @@ def test_an_order_with_odd_ids_can_be_finished() -> None:
 
 
 def test_a_product_with_an_odd_id_can_be_restocked_and_reserved_for_orders() -> None:
-    stock, shelf = inventory.Stock(), Shelf()
-    (received,) = inventory.decide(ReceiveStock(quantity=5), stock, shelf, "boots")
-    assert isinstance(received, StockReceived)
-    stock = inventory.evolve(stock, received)
+    shelf = inventory.Shelf(ODD)
+    balance = Balance(on_hand=5, available=5, received=5)
+    shelf.apply(StockReceived(balance=balance, quantity=5))
     for command in (
         ReceiveStock(quantity=1),
         SetStock(quantity=7),
         AdjustStock(delta=1),
         ReserveStock(order_id=ODD, line_id=ODD, quantity=1, order_version=1),
     ):
-        assert inventory.decide(command, stock, shelf, ODD)
+        assert shelf.decide(command)

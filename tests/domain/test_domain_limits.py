@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from domain.errors import InvalidQuantity, TooManyReturns, TooManyShipments
 from domain.frozen import replace
-from domain.inventory import Stock, evolve
+from domain.inventory import Stock, evolve_stock
 from domain.inventory.commands import AdjustStock, ReceiveStock, ReserveStock, RestockReturn, SetStock, ShipStock
 from domain.inventory.events import Balance, ReservationRejected, StockReceived
 from domain.message import MAX_MOVED, MAX_STOCK, MAX_VERSION, Command
-from domain.orders import room
+from domain.orders import OrderState, room
 from domain.orders.commands import (
     CancelShipment,
     CountedLine,
@@ -80,7 +80,8 @@ def test_an_order_that_grew_too_large_before_there_was_a_limit_can_be_finished()
     assert scenario.order is not None
     line = ReturnLineState("1", 1)
     many = tuple(Return(f"{'r' * 100}{number}", False, (line,), "x" * 1_000) for number in range(300))
-    scenario.order = replace(scenario.order, returns=(*scenario.order.returns, *many))
+    order = replace(scenario.order, returns=(*scenario.order.returns, *many))
+    scenario.state = OrderState("o-1", order)
     scenario.when(RequestReturn(return_id="another", lines=some(_1=1)))
     assert isinstance(scenario.refusal, TooManyReturns)
     for command in (ReceiveReturn(return_id="open"), DeliverShipment(shipment_id="t")):
@@ -94,7 +95,7 @@ def test_an_order_that_grew_too_large_before_there_was_a_limit_can_be_finished()
 def a_product(**figures: int) -> StockScenario:
     """A product that has moved more than commands of a test could."""
     scenario = StockScenario()
-    scenario.stock = Stock(exists=True, balance=Balance(**figures))
+    scenario.shelf.stock = Stock(exists=True, balance=Balance(**figures))
     return scenario
 
 
@@ -144,4 +145,4 @@ def test_versions_that_no_store_has_are_refused(number: object) -> None:
 
 def test_a_product_beyond_the_limits_still_reads_its_history() -> None:
     balance = Balance(on_hand=2**62, available=2**62, received=2**62)
-    assert evolve(Stock(), StockReceived(balance=balance, quantity=2**62)).balance.received == 2**62
+    assert evolve_stock(Stock(), StockReceived(balance=balance, quantity=2**62)).balance.received == 2**62

@@ -16,7 +16,7 @@ from domain.errors import (
 )
 from domain.message import MAX_TOTAL
 from domain.money import Money
-from domain.orders import commands, decide, evolve
+from domain.orders import OrderState, commands, decide, evolve_order
 from domain.orders.commands import CancelLines, CancelOrder, CreateShipment, Hold, LineQuantity, NewLine, Price
 from domain.orders.events import (
     AllocationRecorded,
@@ -169,7 +169,7 @@ def test_recording_changes_nothing_else() -> None:
         "stock_version": 6,
     }
     event = AllocationRecorded(line_id="1", product_id="boots", **figures)
-    assert evolve(order, event) == replace(order, lines=(replace(line, **figures),))
+    assert evolve_order(order, event) == replace(order, lines=(replace(line, **figures),))
 
 
 def test_older_figures_are_ignored() -> None:
@@ -221,15 +221,15 @@ def test_all_or_nothing_ends_with_the_first_refusal() -> None:
 @pytest.mark.parametrize("lost", [OrderHeld(reason=""), ShipmentDelivered(shipment_id="s", lines=())])
 def test_a_history_must_begin_with_the_order(lost: OrderHeld | ShipmentDelivered) -> None:
     with pytest.raises(CorruptHistory):
-        evolve(None, lost)
+        evolve_order(None, lost)
 
 
 def test_a_history_that_cannot_be_is_refused() -> None:
-    placed = decide(place(), None, "o-1")[0]
-    order = evolve(None, placed)
+    placed = decide(place(), OrderState("o-1"))[0]
+    order = evolve_order(None, placed)
     recorded = AllocationRecorded(
         line_id="9", product_id="boots", pending=0, backordered=0, allocated=2, cancelled=0, rejected=0, stock_version=1
     )
     for event in (placed, ShipmentDelivered(shipment_id="s", lines=()), recorded):
         with pytest.raises(CorruptHistory):
-            evolve(order, event)
+            evolve_order(order, event)

@@ -6,9 +6,8 @@ import pytest
 from domain_scenarios import ALL_OR_NOTHING, BACKORDER, PARTIAL, StockScenario
 
 from domain.errors import InsufficientStock, InvalidQuantity, ProductDiscontinued
-from domain.inventory import queue
+from domain.inventory import backorders
 from domain.inventory.commands import (
-    FILL_LIMIT,
     AdjustStock,
     DiscontinueProduct,
     FillBackorders,
@@ -56,11 +55,11 @@ QUEUE = (FIVE, reserve("a", 7), reserve("b", 2), reserve("c", 3))  # a holds 5 a
 
 
 def waiting(scenario: StockScenario) -> dict[str, int]:
-    return {line.order_id: line.waiting for line in scenario.shelf.values() if line.waiting}
+    return {line.order_id: line.waiting for line in scenario.shelf.reservations.values() if line.waiting}
 
 
 def held(scenario: StockScenario) -> dict[str, int]:
-    return {line.order_id: line.held for line in scenario.shelf.values() if line.held}
+    return {line.order_id: line.held for line in scenario.shelf.reservations.values() if line.held}
 
 
 @pytest.mark.parametrize("policy", AllocationPolicy)
@@ -129,8 +128,8 @@ def test_what_becomes_available_goes_to_who_came_first(raising: Command, kind: A
 
 
 def test_a_fill_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert FILL_LIMIT == 500
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    assert backorders.FILL_LIMIT == 500
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     scenario = given(*QUEUE).when(ReceiveStock(quantity=9))
     scenario.then_types(StockReceived, StockReserved, StockReserved)
     assert [event.more for event in scenario.events] == [False, False, True]
@@ -140,14 +139,14 @@ def test_a_fill_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.Mo
 
 
 def test_nobody_overtakes_a_queue_that_is_still_being_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 1)
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 1)
     scenario = given(*QUEUE, ReceiveStock(quantity=9)).then_balance(available=7, backordered=5)
     scenario.when(by_hand(1)).then_rejected(InsufficientStock, productId="boots", asked=1, available=0)
     scenario.when(reserve("d", 1)).then_moved((StockBackordered, {"quantity": 1, "place": 3}))
 
 
 def test_nothing_more_is_promised_when_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     for units in (4, 3):
         scenario = given(*QUEUE).when(ReceiveStock(quantity=units)).then_types(StockReceived, *[StockReserved] * 2)
         assert not any(event.more for event in scenario.events)
@@ -194,7 +193,7 @@ def test_a_line_that_returns_units_while_others_of_it_wait_gets_them() -> None:
     sent = ShipStock(order_id="a", line_id="1", shipped=5, order_version=3)
     scenario = given(*QUEUE, sent).when(RestockReturn(order_id="a", line_id="1", received=1, order_version=6))
     scenario.then_moved((StockRestocked, {"quantity": 1}), (StockReserved, {"reserved": 6, "order_version": 6}))
-    line = scenario.shelf.get("a", "1")
+    line = scenario.shelf.reservations.get(("a", "1"))
     assert line is not None
     assert (line.held, line.waiting, line.shipped, line.received) == (1, 1, 5, 1)
 
@@ -235,7 +234,7 @@ def test_a_discontinued_product_turns_away_who_waits_and_honours_what_is_held() 
 
 
 def test_turning_away_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     scenario = given(*QUEUE).when(DiscontinueProduct())
     assert [event.more for event in scenario.events] == [False, False, True]
     scenario.when(FIVE).then_types(StockReceived)
@@ -244,7 +243,7 @@ def test_turning_away_goes_on_where_one_decision_was_not_enough(monkeypatch: pyt
 
 
 def test_a_reactivated_product_serves_who_still_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     scenario = given(*QUEUE, DiscontinueProduct(), FIVE).when(ReactivateProduct())
     scenario.then_moved((ProductReactivated, {}), (StockReserved, {"order_id": "c", "quantity": 3}))
     scenario.asked_again().then_quiet()

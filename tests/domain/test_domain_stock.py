@@ -13,7 +13,7 @@ from domain.errors import (
     ProductNotFound,
     StaleQuantity,
 )
-from domain.inventory import Reservation, Stock, evolve, evolve_reservation, queue
+from domain.inventory import Reservation, Stock, backorders, evolve_reservation, evolve_stock
 from domain.inventory.commands import (
     AdjustStock,
     DiscontinueProduct,
@@ -190,7 +190,7 @@ def test_a_line_made_by_hand_may_be_shipped_and_returned_by_hand(line_id: str) -
 def test_a_history_that_cannot_be_is_refused() -> None:
     totals = {**LINE, "balance": Balance(), "quantity": 1, "reserved": 0, "backordered": 0, "rejected": 0}
     with pytest.raises(CorruptHistory):
-        evolve(Stock(), StockReceived(balance=Balance(on_hand=-1, available=-1), quantity=1))
+        evolve_stock(Stock(), StockReceived(balance=Balance(on_hand=-1, available=-1), quantity=1))
     with pytest.raises(CorruptHistory):
         evolve_reservation(None, StockReleased(**totals))
     with pytest.raises(CorruptHistory):
@@ -245,7 +245,7 @@ def test_units_that_come_back_are_not_taken_away_by_setting_again() -> None:
 
 
 def test_lines_served_by_later_decisions_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     many = [waiting(10, f"o-{number}") for number in range(5)]
     scenario = given(SetStock(quantity=0), *many, SetStock(quantity=100)).when(SetStock(quantity=100)).then_quiet()
     for _ in range(2):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from domain.address import Address
+from domain.inventory import backorders
 from domain.inventory import commands as stock
-from domain.inventory import queue
 from domain.orders import commands as order
 from domain.orders.status import OrderStatus
 from domain.policy import AllocationPolicy
@@ -131,5 +131,5 @@ class Together(RuleBasedStateMachine):
 
 
 def test_orders_and_stock_agree_once_nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)  # so that one decision is often not enough
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)  # so that one decision is often not enough
     run_state_machine_as_test(Together, settings=settings(max_examples=80, stateful_step_count=60))

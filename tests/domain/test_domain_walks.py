@@ -7,8 +7,8 @@ import pytest
 from domain_scenarios import new, place
 from domain_world import World, at_rest, order_adds_up, remembered
 
+from domain.inventory import backorders
 from domain.inventory import commands as stock
-from domain.inventory import queue
 from domain.message import Command
 from domain.orders import commands as order
 from domain.orders.status import OrderStatus
@@ -99,6 +99,6 @@ def walk(seed: int) -> None:
 
 @pytest.mark.parametrize("first", range(0, 400, 50))
 def test_orders_and_stock_agree_wherever_a_walk_leads(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FILL_LIMIT", 2)
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     for seed in range(first, first + 50):
         walk(seed)

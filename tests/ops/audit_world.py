@@ -1,12 +1,10 @@
 """Orders and stock in memory, decided by the domain, with the events an audit reads."""
 
-from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections import deque
 from typing import Any
 
 from domain import fulfilment, inventory, orders
 from domain.address import Address
-from domain.inventory.events import ReservationEvent
 from domain.message import Event
 from domain.orders.commands import NewLine, PlaceOrder, Price
 from ops.audit.history import Aggregate, Histories
@@ -19,25 +17,13 @@ HOME = Address(street="1 High St", city="Bath", state="", zip_code="BA1", countr
 TIME = "2026-11-23T10:00:00.000Z"
 
 
-class Shelf(dict[tuple[str, str], inventory.Reservation]):
-    """A product's reservations."""
-
-    def get(self, order_id: str, line_id: str) -> inventory.Reservation | None:  # type: ignore[override]
-        return super().get((order_id, line_id))
-
-    def waiting(self, head: int, tail: int) -> Iterator[inventory.Reservation]:
-        queue = {line.place: line for line in self.values() if line.place is not None}
-        return (queue[place] for place in range(head, tail) if place in queue)
-
-
 class World:
     """What was decided, as two logs of events; `hold_back` keeps commands of the process manager under way."""
 
     def __init__(self) -> None:
         self.logs: dict[str, list[EventMessage]] = {"order": [], "inventory": []}
         self.orders: dict[str, orders.Order] = {}
-        self.stocks: dict[str, inventory.Stock] = defaultdict(inventory.Stock)
-        self.shelves: dict[str, Shelf] = defaultdict(Shelf)
+        self.shelves: dict[str, inventory.Shelf] = {}
         self.under_way: deque[fulfilment.Request] = deque()
 
     def tell(self, aggregate: Any, key: str, command: Any, settle: bool = True) -> None:
@@ -59,21 +45,17 @@ class World:
             self.under_way += fulfilment.commands(event, request.key, sequence)
 
     def _order(self, key: str, command: Any) -> list[Event]:
-        events = orders.decide(
-            orders.identified(command, f"{key}-{len(self.logs['order'])}"), self.orders.get(key), key
-        )
+        state = orders.OrderState(key, self.orders.get(key))
+        events = orders.decide(orders.identified(command, f"{key}-{len(self.logs['order'])}"), state)
         for event in events:
-            self.orders[key] = orders.evolve(self.orders.get(key), event)
+            self.orders[key] = orders.evolve_order(self.orders.get(key), event)
         return list(events)
 
     def _product(self, key: str, command: Any) -> list[Event]:
-        shelf = self.shelves[key]
-        events = inventory.decide(command, self.stocks[key], shelf, key)
+        shelf = self.shelves.setdefault(key, inventory.Shelf(key))
+        events = shelf.decide(command)
         for event in events:
-            self.stocks[key] = inventory.evolve(self.stocks[key], event)
-            if isinstance(event, ReservationEvent):
-                at = event.order_id, event.line_id
-                shelf[at] = inventory.evolve_reservation(shelf.get(*at), event)
+            shelf.apply(event)
         return list(events)
 
 

@@ -44,8 +44,8 @@ def order_entries(world: World) -> Entries:
 
 
 def stock_entries(world: World) -> Entries:
-    lines = world.shelves["boots"].values()
-    entries: Entries = {b"boots": StockEntry(world.stocks["boots"], len(world.logs["inventory"]))}
+    lines = world.shelves["boots"].reservations.values()
+    entries: Entries = {b"boots": StockEntry(world.shelves["boots"].stock, len(world.logs["inventory"]))}
     for line in lines:
         entries[b"boots/%b/%b" % (segment(line.order_id), segment(line.line_id))] = line
         if line.place is not None:

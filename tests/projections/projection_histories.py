@@ -1,13 +1,11 @@
 """Histories made by the domain itself: commands decided and evolved, as records of the event topics."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from domain import inventory, orders
 from domain.address import Address
 from domain.inventory.commands import InventoryCommand
-from domain.inventory.state import Reservation
 from domain.money import Money
 from domain.orders.commands import NewLine, OrderCommand, PlaceOrder, Price, RecordAllocation
 from streams.messages.envelope import EventMessage, Outcome, derived_id
@@ -51,39 +49,22 @@ def placed_cost(amount: int) -> Money:
 
 def order_history(order_id: str, *commands: OrderCommand, minute: int = 0) -> list[EventMessage]:
     """Return the events that `commands` cause, one minute apart."""
-    order, messages = None, list[EventMessage]()
+    state, messages = orders.OrderState(order_id), list[EventMessage]()
     for number, command in enumerate(commands):
         command_id = derived_id(order_id, number)
-        for event in orders.decide(orders.identified(command, command_id), order, order_id):
-            order = orders.evolve(order, event)
+        for event in orders.decide(orders.identified(command, command_id), state):
+            state = orders.evolve(state, event)
             messages.append(_message(order_id, event, len(messages) + 1, at(minute + number), command_id))
     return messages
 
 
-class Shelf:
-    """A product's reservations in memory."""
-
-    def __init__(self) -> None:
-        self.lines: dict[tuple[str, str], Reservation] = {}
-
-    def get(self, order_id: str, line_id: str) -> Reservation | None:
-        return self.lines.get((order_id, line_id))
-
-    def waiting(self, head: int, tail: int) -> Iterator[Reservation]:
-        queue = [line for line in self.lines.values() if line.waiting]
-        return iter(sorted(queue, key=lambda line: line.place or 0))
-
-
 def stock_history(product_id: str, *commands: InventoryCommand, minute: int = 0) -> list[EventMessage]:
     """Return the events that `commands` cause to a product's stock, one minute apart."""
-    stock, shelf, messages = inventory.Stock(), Shelf(), list[EventMessage]()
+    shelf, messages = inventory.Shelf(product_id), list[EventMessage]()
     for number, command in enumerate(commands):
         command_id = derived_id(product_id, number)
-        for event in inventory.decide(command, stock, shelf, product_id):
-            stock = inventory.evolve(stock, event)
-            if isinstance(event, inventory.ReservationEvent):
-                key = (event.order_id, event.line_id)
-                shelf.lines[key] = inventory.evolve_reservation(shelf.lines.get(key), event)
+        for event in shelf.decide(command):
+            shelf.apply(event)
             messages.append(_message(product_id, event, len(messages) + 1, at(minute + number), command_id))
     return messages
 

@@ -321,9 +321,9 @@ def test_reservations_and_places_come_back_as_they_were(odd: str) -> None:
 def reserved(odd: str) -> Iterator[Changes[Any]]:
     changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
     shelf = ProductReservations(changes, odd)
-    shelf.put(None, Reservation(odd, odd, held=2, waiting=3, place=0, order_version=4))
+    shelf.put(Reservation(odd, odd, held=2, waiting=3, place=0, order_version=4))
     assert shelf.get(odd, odd) == Reservation(odd, odd, held=2, waiting=3, place=0, order_version=4)
-    assert list(shelf.waiting(0, 5)) == [shelf.get(odd, odd)]
+    assert list(shelf.queue(Stock(queue_tail=5))) == [shelf.get(odd, odd)]
     yield changes
 
 
@@ -332,7 +332,7 @@ def test_no_two_reservations_have_one_key() -> None:
     for product in HOSTILE:
         for order in HOSTILE:
             for line in HOSTILE:
-                ProductReservations(changes, product).put(None, Reservation(order, line, held=1))
+                ProductReservations(changes, product).put(Reservation(order, line, held=1))
     keys = [key for key, _ in changes.encode()]
     assert len(set(keys)) == len(HOSTILE) ** 3
     assert not set(keys) & {segment(product) for product in HOSTILE}
@@ -352,10 +352,9 @@ def test_positions_are_kept_in_every_table(codec: Any) -> None:
 def test_a_line_that_no_longer_waits_leaves_the_queue() -> None:
     changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
     shelf = ProductReservations(changes, "boots")
-    waits = Reservation("o", "1", waiting=3, place=4)
-    shelf.put(None, waits)
-    shelf.put(waits, held := Reservation("o", "1", held=3))
-    assert list(shelf.waiting(0, 9)) == []
+    shelf.put(Reservation("o", "1", waiting=3, place=4))
+    shelf.put(held := Reservation("o", "1", held=3))
+    assert list(shelf.queue(Stock(queue_tail=9))) == []
     assert shelf.get("o", "1") == held
     assert dict(changes.encode())[b"boots//4"] is None
 

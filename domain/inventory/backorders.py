@@ -1,0 +1,137 @@
+"""Backorders: lines wait for units in a queue and are served first come, first served.
+
+One decision serves or rejects at most FILL_LIMIT lines. If it could do more, its last event says so (`more`), and the
+process manager sends FillBackorders.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from domain.frozen import replace
+
+from .commands import (
+    AdjustStock,
+    DiscontinueProduct,
+    FillBackorders,
+    InventoryCommand,
+    ReactivateProduct,
+    ReceiveStock,
+    ReleaseStock,
+    RestockReturn,
+    SetStock,
+)
+from .events import Balance, InventoryEvent, ReservationRejected, StockReserved
+from .figures import moved
+from .state import Reservation, Stock, StockState
+
+FILL_LIMIT = 500  # lines
+DISCONTINUED = "PRODUCT_DISCONTINUED"
+
+
+def fill_backorders(command: FillBackorders, state: StockState) -> list[InventoryEvent]:
+    """Continue where the last decision stopped."""
+    if state.stock.discontinued:
+        return reject_waiting(state.stock.balance, state.waiting)
+    return fill(state.stock.balance, state.waiting)
+
+
+def fill(balance: Balance, waiting: Iterable[Reservation]) -> list[InventoryEvent]:
+    """Give available units to waiting lines, until there are no more of either or the limit is reached."""
+    events: list[InventoryEvent] = []
+    if not (balance.available and balance.backordered):
+        return events
+    for reservation in waiting:
+        units = min(balance.available, reservation.waiting)
+        balance = moved(balance, allocated=units, backordered=-units)
+        more = len(events) + 1 == FILL_LIMIT and balance.available > 0 and balance.backordered > 0
+        events.append(
+            StockReserved(
+                balance=balance,
+                more=more,
+                order_id=reservation.order_id,
+                line_id=reservation.line_id,
+                quantity=units,
+                reserved=reservation.reserved + units,
+                backordered=reservation.waiting - units,
+                rejected=reservation.rejected,
+                order_version=reservation.order_version,
+                place=reservation.place,
+            )
+        )
+        if more or not (balance.available and balance.backordered):
+            break
+    return events
+
+
+def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[InventoryEvent]:
+    """Reject waiting lines, until there are no more or the limit is reached."""
+    events: list[InventoryEvent] = []
+    for reservation in waiting:
+        units = reservation.waiting
+        balance = moved(balance, backordered=-units)
+        more = len(events) + 1 == FILL_LIMIT and balance.backordered > 0
+        events.append(
+            ReservationRejected(
+                balance=balance,
+                more=more,
+                order_id=reservation.order_id,
+                line_id=reservation.line_id,
+                quantity=units,
+                reserved=reservation.reserved,
+                backordered=0,
+                rejected=reservation.rejected + units,
+                order_version=reservation.order_version,
+                reason=DISCONTINUED,
+                place=reservation.place,
+            )
+        )
+        if more or not balance.backordered:
+            break
+    return events
+
+
+def left_queue(stock: Stock, event: StockReserved | ReservationRejected, place: int) -> Stock:
+    """Return `stock` after the line at `place`, the first of the queue, got or was refused units.
+
+    The queue begins behind it, or with it if it still waits for some.
+    """
+    if not stock.balance.backordered:
+        return stock
+    return replace(stock, queue_head=place if event.backordered else place + 1)
+
+
+def units_to_serve(command: InventoryCommand, stock: Stock, reservation: Reservation | None) -> int:
+    """Return how many units `command` can give to waiting lines, or refuse them, at most.
+
+    A decision needs the waiting lines of these units in its state, and no others.
+    """
+    if not stock.balance.backordered:
+        return 0
+    match command:
+        case DiscontinueProduct():
+            return stock.balance.backordered
+        case FillBackorders():
+            return stock.balance.backordered if stock.discontinued else stock.balance.available
+        case ReactivateProduct():
+            return stock.balance.available
+        case ReceiveStock(quantity=units) | SetStock(quantity=units) | RestockReturn(received=units):
+            return stock.balance.available + units
+        case AdjustStock(delta=units) if units > 0:
+            return stock.balance.available + units
+        case ReleaseStock() if reservation is not None:  # which may wait in the queue itself, and leave it
+            return stock.balance.available + reservation.held + reservation.waiting
+    return 0
+
+
+def first_waiting(queue: Iterable[Reservation], units: int) -> tuple[Reservation, ...]:
+    """Return the first lines of `queue`, as many as wait for `units` units.
+
+    They are at most one more than a decision serves: the command's own line may leave the queue.
+    """
+    found = []
+    for reservation in islice(queue, FILL_LIMIT + 1 if units > 0 else 0):
+        found.append(reservation)
+        units -= reservation.waiting
+        if units <= 0:
+            break
+    return tuple(found)

@@ -1,0 +1,36 @@
+"""Discontinuing: a product takes no new reservations, until it is reactivated."""
+
+from domain.frozen import replace
+
+from .backorders import fill, reject_waiting
+from .commands import DiscontinueProduct, ReactivateProduct
+from .events import InventoryEvent, ProductDiscontinued, ProductReactivated
+from .figures import with_balance
+from .state import Stock, StockState
+
+
+def discontinue(command: DiscontinueProduct, state: StockState) -> list[InventoryEvent]:
+    """Take no new reservations and reject waiting lines; held units stay held."""
+    stock = state.stock
+    if stock.discontinued:
+        return []
+    event = ProductDiscontinued(balance=stock.balance, reason=command.reason)
+    return [event, *reject_waiting(stock.balance, state.waiting)]
+
+
+def discontinued(stock: Stock, event: ProductDiscontinued) -> Stock:
+    """Return `stock` without new reservations."""
+    return replace(with_balance(stock, event), discontinued=True)
+
+
+def reactivate(command: ReactivateProduct, state: StockState) -> list[InventoryEvent]:
+    """Take reservations again, and serve lines that were not rejected yet."""
+    stock = state.stock
+    if not stock.discontinued:
+        return []
+    return [ProductReactivated(balance=stock.balance), *fill(stock.balance, state.waiting)]
+
+
+def reactivated(stock: Stock, event: ProductReactivated) -> Stock:
+    """Return `stock` with new reservations."""
+    return replace(with_balance(stock, event), discontinued=False)

@@ -1,0 +1,157 @@
+"""Reserving: units are held for a line; units that are short wait or are rejected, as the line's policy says."""
+
+from domain.errors import (
+    InsufficientStock,
+    OrderLineByHand,
+    ProductDiscontinued,
+    ProductNotFound,
+    ReservationExists,
+)
+from domain.frozen import replace
+from domain.ids import refuse_confusable
+from domain.message import MAX_MOVED
+from domain.policy import MANUAL, AllocationPolicy
+
+from .backorders import left_queue
+from .commands import ReserveStock
+from .events import Balance, InventoryEvent, ReservationRejected, StockBackordered, StockReserved
+from .figures import moved, with_balance, with_totals
+from .state import Reservation, Stock, StockState
+
+
+def reserve(command: ReserveStock, state: StockState) -> list[InventoryEvent]:
+    """Hold units for a line; no event if the line of an order asks again."""
+    stock, reservation = state.stock, state.reservation
+    if reservation is None and not command.order_version:  # the order has checked its own ids
+        refuse_confusable("orderId", command.order_id)
+        refuse_confusable("lineId", command.line_id)
+    if command.line_id == MANUAL:
+        return [_by_hand(command, state)]
+    if reservation is not None:
+        _refuse_another(command, reservation)
+        return []
+    reservation = Reservation(command.order_id, command.line_id)
+    if not stock.exists:
+        return [_rejected(command, stock.balance, reservation, command.quantity, ProductNotFound.code)]
+    if stock.discontinued:
+        return [_rejected(command, stock.balance, reservation, command.quantity, ProductDiscontinued.code)]
+    return _granted(command, stock, reservation)
+
+
+def _refuse_another(command: ReserveStock, reservation: Reservation) -> None:
+    """Raise a Rejection if a command by hand asks for another quantity than the line has reserved."""
+    asked = reservation.held + reservation.waiting + reservation.shipped + reservation.rejected
+    if command.order_version or command.quantity == asked:
+        return
+    if reservation.order_version:
+        raise OrderLineByHand(orderId=reservation.order_id, lineId=reservation.line_id)
+    raise ReservationExists(
+        orderId=reservation.order_id,
+        lineId=reservation.line_id,
+        held=reservation.held,
+        waiting=reservation.waiting,
+        shipped=reservation.shipped,
+        rejected=reservation.rejected,
+    )
+
+
+def _by_hand(command: ReserveStock, state: StockState) -> StockReserved:
+    """Hold all units asked for or none; a reservation by hand never overtakes waiting lines."""
+    balance = state.stock.balance
+    if not state.stock.exists:
+        raise ProductNotFound(productId=state.product_id)
+    if state.stock.discontinued:
+        raise ProductDiscontinued(productId=state.product_id)
+    if command.quantity > _free(balance):
+        raise InsufficientStock(productId=state.product_id, asked=command.quantity, available=_free(balance))
+    return _held(command, balance, state.reservation or Reservation(command.order_id, MANUAL), command.quantity)
+
+
+def _granted(command: ReserveStock, stock: Stock, reservation: Reservation) -> list[InventoryEvent]:
+    balance = stock.balance
+    units = min(_free(balance), command.quantity)
+    short = command.quantity - units
+    if not short:
+        return [_held(command, balance, reservation, units)]
+    if not units or command.policy is AllocationPolicy.ALL_OR_NOTHING:
+        return [_short(command, stock, balance, reservation, command.quantity)]
+    held = _held(command, balance, reservation, units)
+    return [held, _short(command, stock, held.balance, with_totals(reservation, held), short)]
+
+
+def _free(balance: Balance) -> int:
+    """Return the units a newcomer may have: none while others wait."""
+    return 0 if balance.backordered else balance.available
+
+
+def _held(command: ReserveStock, balance: Balance, reservation: Reservation, units: int) -> StockReserved:
+    return StockReserved(
+        balance=moved(balance, allocated=units),
+        order_id=reservation.order_id,
+        line_id=reservation.line_id,
+        quantity=units,
+        reserved=reservation.reserved + units,
+        backordered=reservation.waiting,
+        rejected=reservation.rejected,
+        order_version=max(command.order_version, reservation.order_version),
+    )
+
+
+def _short(
+    command: ReserveStock, stock: Stock, balance: Balance, reservation: Reservation, units: int
+) -> StockBackordered | ReservationRejected:
+    full = balance.backordered + units > MAX_MOVED  # the number of waiting units could no longer be counted
+    if full or command.policy is not AllocationPolicy.BACKORDER:
+        return _rejected(command, balance, reservation, units, InsufficientStock.code)
+    return StockBackordered(
+        balance=moved(balance, backordered=units),
+        order_id=reservation.order_id,
+        line_id=reservation.line_id,
+        quantity=units,
+        reserved=reservation.reserved,
+        backordered=reservation.waiting + units,
+        rejected=reservation.rejected,
+        order_version=max(command.order_version, reservation.order_version),
+        place=stock.queue_tail,
+    )
+
+
+def _rejected(
+    command: ReserveStock, balance: Balance, reservation: Reservation, units: int, reason: str
+) -> ReservationRejected:
+    return ReservationRejected(
+        balance=balance,
+        order_id=reservation.order_id,
+        line_id=reservation.line_id,
+        quantity=units,
+        reserved=reservation.reserved,
+        backordered=reservation.waiting,
+        rejected=reservation.rejected + units,
+        order_version=max(command.order_version, reservation.order_version),
+        reason=reason,
+    )
+
+
+def stock_reserved(stock: Stock, event: StockReserved) -> Stock:
+    """Return `stock` with units held for a line, which may have waited for them."""
+    after = with_balance(stock, event)
+    if event.place is None:
+        return after
+    given = stock.given + event.quantity if stock.set_to is not None else stock.given
+    return replace(left_queue(after, event, event.place), given=given)
+
+
+def stock_backordered(stock: Stock, event: StockBackordered) -> Stock:
+    """Return `stock` with another line at the end of its queue."""
+    return replace(with_balance(stock, event), queue_tail=max(stock.queue_tail, event.place + 1))
+
+
+def reservation_backordered(reservation: Reservation, event: StockBackordered) -> Reservation:
+    """Return `reservation` with units that wait at a place of the queue."""
+    return with_totals(reservation, event, place=event.place)
+
+
+def reservation_rejected(stock: Stock, event: ReservationRejected) -> Stock:
+    """Return `stock` after a line was refused units, which may have waited for them."""
+    after = with_balance(stock, event)
+    return after if event.place is None else left_queue(after, event, event.place)

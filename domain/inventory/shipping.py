@@ -1,0 +1,97 @@
+"""Shipping: reserved units leave the house, and come back from cancelled shipments and returns.
+
+All commands carry totals, so that a repeat changes nothing.
+"""
+
+from domain.errors import InvalidQuantity
+from domain.frozen import replace
+
+from .commands import RestockReturn, ShipStock, UnshipStock
+from .events import InventoryEvent, StockRestocked, StockShipped, StockUnshipped
+from .figures import is_stale, moved, refuse_overflow, with_totals
+from .state import Reservation, StockState
+
+
+def ship(command: ShipStock, state: StockState) -> list[InventoryEvent]:
+    """Take units out until `shipped` of the line are gone in all, as far as it holds them."""
+    reservation = state.reservation
+    if reservation is None or is_stale(command.order_version, reservation):
+        return []
+    units = min(reservation.held, command.shipped - reservation.shipped)
+    if units <= 0:
+        return []
+    return [
+        StockShipped(
+            balance=moved(state.stock.balance, on_hand=-units, allocated=-units, shipped=units),
+            order_id=reservation.order_id,
+            line_id=reservation.line_id,
+            quantity=units,
+            reserved=reservation.reserved,
+            backordered=reservation.waiting,
+            rejected=reservation.rejected,
+            order_version=max(command.order_version, reservation.order_version),
+            shipped=reservation.shipped + units,
+        )
+    ]
+
+
+def unship(command: UnshipStock, state: StockState) -> list[InventoryEvent]:
+    """Put units back on the shelf, reserved, until only `shipped` of the line are gone in all."""
+    reservation = state.reservation
+    if reservation is None or is_stale(command.order_version, reservation):
+        return []
+    units = reservation.shipped - command.shipped
+    if units <= 0:
+        return []
+    return [
+        StockUnshipped(
+            balance=moved(state.stock.balance, on_hand=units, allocated=units, shipped=-units),
+            order_id=reservation.order_id,
+            line_id=reservation.line_id,
+            quantity=units,
+            reserved=reservation.reserved,
+            backordered=reservation.waiting,
+            rejected=reservation.rejected,
+            order_version=max(command.order_version, reservation.order_version),
+            shipped=command.shipped,
+        )
+    ]
+
+
+def reservation_shipped(reservation: Reservation, event: StockShipped | StockUnshipped) -> Reservation:
+    """Return `reservation` with more or fewer units shipped."""
+    return with_totals(reservation, event, shipped=event.shipped)
+
+
+def restock(command: RestockReturn, state: StockState) -> list[InventoryEvent]:
+    """Count returned units in; undamaged ones are available again."""
+    reservation = state.reservation or Reservation(command.order_id, command.line_id)
+    if is_stale(command.order_version, reservation):
+        return []
+    damaged = command.damaged - reservation.damaged
+    good = command.received - reservation.received - damaged
+    if good < 0 or damaged < 0:
+        raise InvalidQuantity(reason="the units received of a return, good or damaged, only become more")
+    if good == damaged == 0:
+        return []
+    refuse_overflow(state.stock.balance, restocked=good, damaged=damaged)
+    return [
+        StockRestocked(
+            balance=moved(state.stock.balance, on_hand=good, restocked=good, damaged=damaged),
+            order_id=reservation.order_id,
+            line_id=reservation.line_id,
+            quantity=good,
+            reserved=reservation.reserved,
+            backordered=reservation.waiting,
+            rejected=reservation.rejected,
+            order_version=max(command.order_version, reservation.order_version),
+            damaged=damaged,
+            total_received=command.received,
+            total_damaged=command.damaged,
+        )
+    ]
+
+
+def reservation_restocked(reservation: Reservation, event: StockRestocked) -> Reservation:
+    """Return `reservation` with returned units counted."""
+    return replace(with_totals(reservation, event), received=event.total_received, damaged=event.total_damaged)
