@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: setup build run stop seed seed-data test check schemas bench faults faults-points outages
+.PHONY: setup build run stop seed seed-data test check schemas bench bench-against faults faults-points outages
 
 SEEDS ?= $(shell seq 1 30)
 
@@ -41,6 +41,10 @@ schemas: setup
 
 bench: setup
 	$(BIN)/python -m bench --write docs/benchmarks.md
+
+# Both checkouts in turns, and their ratios: `make bench-against BASE=COMMIT`.
+bench-against: setup
+	$(BIN)/python -m bench.against $(or $(BASE),$(error BASE is the commit to compare with)) --write docs/benchmarks.md
 
 faults: setup
 	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md

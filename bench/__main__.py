@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.machine import machine, versions
-from bench.parts import PARTS, run_part
-from bench.report import as_markdown, as_tables
+from bench.parts import PARTS, run_parts
+from bench.report import as_markdown, as_tables, sections
 from bench.results import Results
 from bench.stacks import Stacks
 from bench.suite import Bench, Sizes
@@ -26,12 +25,13 @@ def main() -> int:
     names = arguments.parts or list(PARTS)
     results = Results(arguments.results, go_on=bool(arguments.parts))
     with Stacks() as stacks:
-        failed = _run(names, Bench(_sizes(arguments), stacks, results))
-        page = as_markdown(results, machine(), versions(stacks.servers.mongo_version()))
+        failed = run_parts(PARTS, names, Bench(_sizes(arguments), stacks, results), results)
+        page = as_markdown(results, machine(), versions(stacks.mongo_version()))
     for table in as_tables(results):
         Console().print(table)
     if arguments.write:
-        arguments.write.write_text(page)
+        other = sections(arguments.write.read_text()) if arguments.write.exists() else ""
+        arguments.write.write_text(page + other)
     return failed
 
 
@@ -64,23 +64,6 @@ def _sizes(arguments: argparse.Namespace) -> Sizes:
     wanted = {name: getattr(arguments, name) for name in ("orders", "commands", "rounds")}
     sizes = Sizes.tiny() if arguments.tiny else Sizes(million=arguments.full)
     return replace(sizes, **{name: value for name, value in wanted.items() if value})
-
-
-def _run(names: list[str], bench: Bench) -> int:
-    """Run the parts; return 1 when one of them failed."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("starting Kafka and MongoDB", total=sum(PARTS[name].seconds for name in names))
-        bench.say = lambda what: progress.update(task, description=what)
-        for name in names:
-            bench.say(PARTS[name].title)
-            part = run_part(name, bench, lambda one: progress.console.print(str(one), markup=False))
-            bench.results.keep(name, part)
-            progress.advance(task, PARTS[name].seconds)
-            if part.failed:
-                progress.console.print(f"{name} failed: {part.failed}", markup=False)
-    return int(any(bench.results.parts[name].failed for name in names))
 
 
 if __name__ == "__main__":

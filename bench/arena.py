@@ -1,32 +1,30 @@
 """Topics of a contender's own on the shared broker, and its processes for as long as a backlog lasts."""
 
 import subprocess
-import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import psutil
-import uvloop
 from confluent_kafka.admin import AdminClient
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bench import bare
 from bench.backlog import Handled, Message, Rate, Sender, stored, work_off
-from bench.stacks import Servers, cpu_seconds, partitions_at
-from ops.stack import ensure_topics
+from bench.checkout import Checkout
+from bench.stacks import Install, cpu_seconds, partitions_at
 from streams.runtime.settings import Role
-from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS, TOPICS
+from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS
 from tests.system import free_ports, wait_until
 
 
 class Contender(NamedTuple):
-    """Who decides: what is started, how often, and the group its offsets are committed for."""
+    """Who decides: how a checkout starts it, how often, and the group its offsets are committed for."""
 
     name: str
-    command: Sequence[str]
+    command: Callable[[Checkout], list[str]]
     group: str
     workers: int = 1
     topic: str = ORDER_COMMANDS.name
@@ -35,30 +33,32 @@ class Contender(NamedTuple):
 def agent(role: Role, workers: int = 1) -> Contender:
     """Return our own workers of a role."""
     topic = INVENTORY_COMMANDS if role == "inventory" else ORDER_COMMANDS
-    return Contender(f"{role} agent", [sys.executable, "-m", "ops.worker", role], role, workers, topic.name)
+    return Contender(f"{role} agent", lambda here: here.fulfillment("worker", role), role, workers, topic.name)
 
 
 def bare_loop(client: str) -> Contender:
     """Return the bare loop on a client."""
-    return Contender(f"bare loop, {client}", [sys.executable, "-m", "bench.bare", client], bare.GROUP)
+    return Contender(f"bare loop, {client}", lambda here: here.module("bench.bare", client), bare.GROUP)
 
 
 class Arena:
     """Where one contender works off backlogs, one after the other."""
 
-    def __init__(self, servers: Servers, contender: Contender) -> None:
-        self.contender, self._prefix = contender, f"{uuid.uuid4().hex[:6]}-"
-        self.settings = servers.settings.model_copy(update={"prefix": self._prefix})
-        self._env = servers.env | {"FULFILLMENT_PREFIX": self._prefix}
+    def __init__(self, servers: Install, contender: Contender) -> None:
+        self.contender, name = contender, uuid.uuid4().hex[:6]
+        self._install = Install(servers.settings.data, name, servers, checkout=servers.checkout)
         self._sent, self._ports = 0, list[int]()
 
     def __enter__(self) -> "Arena":
-        uvloop.run(ensure_topics(self.settings))
+        self._install.run("topics", "create")
+        self._install.learn_partitions()
+        self.settings = self._install.settings
         return self
 
     def __exit__(self, *_: object) -> None:
         client = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 3})
-        for future in client.delete_topics([self.settings.named(topic.name) for topic in TOPICS]).values():
+        ours = [topic for topic in client.list_topics(timeout=30).topics if topic.startswith(self.settings.prefix)]
+        for future in client.delete_topics(ours).values():
             future.result(30)
 
     def work_off(self, messages: Sequence[Message]) -> Rate:
@@ -105,9 +105,11 @@ class Arena:
     @contextmanager
     def _process(self, instance: int, port: int) -> Iterator[psutil.Process]:
         own = {"FULFILLMENT_WORKER_PORT": str(port), "FULFILLMENT_INSTANCE": str(instance)}
+        checkout, env = self._install.checkout, self._install.env | own
         child = subprocess.Popen(
-            self.contender.command, env=self._env | own, stdout=self._output, stderr=subprocess.STDOUT
-        )
+            self.contender.command(checkout), cwd=checkout.folder, env=env, stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
         try:
             yield psutil.Process(child.pid)
         finally:

@@ -45,7 +45,39 @@ class Profile:
         return f"CPU, {self.load}: {sum(self.milliseconds.values()):.2f} ms per {self.each} ({shares})"
 
 
-Found = Figure | Profile
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One thing measured of both checkouts in every round, and the key its mark is kept under."""
+
+    key: str
+    what: str
+    unit: str
+    base: list[float]
+    ours: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Ours to the base's, round by round."""
+        return [ours / base for base, ours in zip(self.base, self.ours, strict=True)]
+
+    @property
+    def median(self) -> float:
+        """The middle of the rounds' ratios: what is reported, and what marks are held against."""
+        return float(median(self.ratios))
+
+    @property
+    def spread(self) -> str:
+        """From the lowest ratio to the highest, of how many rounds; empty when there was one."""
+        ratios = self.ratios
+        return f"{number(min(ratios))}–{number(max(ratios))} of {len(ratios)}" if len(ratios) > 1 else ""
+
+    def __str__(self) -> str:
+        spread = f" ({self.spread})" if self.spread else ""
+        base, ours = number(median(self.base)), number(median(self.ours))
+        return f"{self.what}: {base} → {ours} {self.unit}, {number(self.median)} ×{spread}"
+
+
+Found = Figure | Profile | Ratio
 
 
 def number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench.figure import Figure, number
+from bench.figure import Figure, Ratio, number
 
 
 class Goal(NamedTuple):
@@ -56,8 +56,27 @@ GOALS = {
 }
 
 
-def verdict(figure: Figure) -> tuple[str, str]:
+# The same of this checkout to those of commit dc4a191, the last one before messages became structs.
+MARKS = {
+    "code": Goal("≤", 0.5),
+    "decide.cpu": Goal("≥", 2.2),
+    "decide.bare": Goal("≥", 0.85),
+    "flow.rate": Goal("≥", 1.7),
+    "http.32.rate": Goal("≥", 2),
+    "http.128.rate": Goal("≥", 1.8),
+    "http.128.p99": Goal("≤", 0.6),
+    "latency.outcome": Goal("≤", 0.75),
+    "latency.visible": Goal("≤", 0.75),
+    "replay": Goal("≥", 1.5),
+    "restore": Goal("≥", 1.5),
+    "idle": Goal("≤", 1),
+    "memory": Goal("<", 1),
+}
+
+
+def verdict(figure: Figure | Ratio) -> tuple[str, str]:
     """Return the figure's goal, and whether it was reached; two empty texts when it has none."""
-    if (goal := GOALS.get(figure.key)) is None:
+    goal, unit = (MARKS.get(figure.key), "×") if isinstance(figure, Ratio) else (GOALS.get(figure.key), figure.unit)
+    if goal is None:
         return "", ""
-    return f"{goal} {figure.unit}".strip(), "reached" if goal.reached(figure.median) else "not reached"
+    return f"{goal} {unit}".strip(), "reached" if goal.reached(figure.median) else "not reached"

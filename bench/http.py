@@ -1,6 +1,5 @@
 """Orders accepted a second over HTTP, at 32 and at 128 connections."""
 
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,9 +9,10 @@ import uvloop
 
 from bench.client import Answer, Connection, Load, run_load
 from bench.figure import Figure, Found, Profile
-from bench.flow import PRODUCTS, stock_up, wait_visible
-from bench.stacks import CLIENT, Install, Spent
+from bench.flow import PRODUCTS, stock_up
+from bench.stacks import CLIENT, Install, Spent, Used
 from bench.suite import Bench
+from bench.visible import wait_visible
 from streams.messages.envelope import now
 from tests.system import ADDRESS
 
@@ -20,11 +20,20 @@ CONNECTIONS = (32, 128)
 
 
 class Accepted(NamedTuple):
-    """A load, how long after its last answer everything was visible, and CPU seconds by process."""
+    """A load, and what was used until everything was visible."""
 
     load: Load
-    lag: float
-    spent: dict[str, float]
+    used: Used
+
+    @property
+    def lag(self) -> float:
+        """Seconds from the last answer until everything was visible."""
+        return self.used.seconds - self.load.seconds
+
+    def profile(self, load: str) -> Profile:
+        """Return the CPU ms of an order."""
+        orders = len(self.load.latencies)
+        return Profile(load, "order", {name: 1000 * each / orders for name, each in self.used.cpu.items()})
 
 
 def order(run: str, number: int) -> dict[str, Any]:
@@ -60,10 +69,10 @@ def _figures(connections: int, rounds: list[Accepted], orders: int) -> Iterator[
         values = [one.load.percentile(share) for one in rounds]
         yield Figure(f"{key}.{name}", f"{what}, {name}", values, "ms", f"{connections} connections")
     yield Figure("", "… all visible and allocated, after the last answer", [one.lag for one in rounds], "s")
-    spent = sorted(rounds, key=lambda one: one.load.rate)[len(rounds) // 2].spent
-    yield Figure("", "… the load client's share of the CPU time", [100 * spent[CLIENT] / sum(spent.values())], "%")
-    milliseconds = {name: 1000 * each / orders for name, each in spent.items()}
-    yield Profile(f"HTTP, {connections} connections", "order", milliseconds)
+    middle = sorted(rounds, key=lambda one: one.load.rate)[len(rounds) // 2]
+    client = 100 * middle.used.cpu[CLIENT] / sum(middle.used.cpu.values())
+    yield Figure("", "… the load client's share of the CPU time", [client], "%")
+    yield middle.profile(f"HTTP, {connections} connections")
 
 
 async def place_orders(install: Install, count: int, connections: int) -> Accepted:
@@ -74,10 +83,9 @@ async def place_orders(install: Install, count: int, connections: int) -> Accept
     async def place(connection: Connection, number: int) -> Answer:
         return await connection.ask("POST", "/orders", order(run, number))
 
-    spent, since = Spent(install), now()
+    since, spent = now(), Spent(install)
     load = await run_load(install.base, connections, iter(range(count)), place)
     assert not load.failures, load.failures[0].body
-    began = time.perf_counter()
-    await wait_visible(install, count, {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": since}})
+    used = await wait_visible(install, count, since, spent)
     install.placed += count
-    return Accepted(load, time.perf_counter() - began, spent.each())
+    return Accepted(load, used)

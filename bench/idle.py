@@ -4,17 +4,15 @@ import time
 from collections.abc import Collection, Iterator
 
 from bench.figure import Figure, Found
-from bench.stacks import Install, cpu_seconds, processes
+from bench.stacks import CLIENT, STORES, Install, Spent
 from bench.suite import Bench
-
-STORES = ("kafka", "mongod")
 
 
 def idle(bench: Bench) -> Iterator[Found]:
     """Yield each process's share of a core, and its memory."""
     install = bench.main
     install.quiet(120)
-    cores = _cores(install, bench.sizes.idle)
+    cores = idle_cores(install, bench.sizes.idle)
     roles = sum(share for role, share in cores.items() if role not in STORES)
     yield Figure("idle.roles", "all roles together", [roles], "% of a core", "idle")
     for role, share in cores.items():
@@ -24,17 +22,20 @@ def idle(bench: Bench) -> Iterator[Found]:
 
 def memory(install: Install, how: str, roles: Collection[str] = ()) -> Iterator[Found]:
     """Yield the memory of each process, or of those of some roles."""
-    for role, process in [*processes(install.servers), *processes(install)]:
+    for role, process in install.processes():
         if roles and role not in roles:
             continue
         yield Figure(f"memory.{role}", f"memory: {role}", [process.memory_info().rss / 2**20], "MiB", how)
 
 
-def _cores(install: Install, seconds: float) -> dict[str, float]:
-    found = [*processes(install.servers), *processes(install)]
-    before, began = [cpu_seconds(process) for _, process in found], time.perf_counter()
+def roles_memory(install: Install) -> int:
+    """Return the bytes of memory that all roles hold, Kafka and MongoDB left out."""
+    return sum(process.memory_info().rss for role, process in install.processes() if role not in STORES)
+
+
+def idle_cores(install: Install, seconds: float) -> dict[str, float]:
+    """Return the percent of a core that each role uses while nobody asks anything of the stack."""
+    spent = Spent(install)
     time.sleep(seconds)
-    passed = time.perf_counter() - began
-    return {
-        role: 100 * (cpu_seconds(process) - used) / passed for (role, process), used in zip(found, before, strict=True)
-    }
+    used = spent.used()
+    return {role: 100 * each / used.seconds for role, each in used.cpu.items() if role != CLIENT}

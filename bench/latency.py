@@ -9,10 +9,11 @@ import uvloop
 
 from bench.client import Answer, Connection
 from bench.figure import Figure, Found, Profile, percentile
-from bench.flow import PRODUCTS, stock_up, wait_visible
+from bench.flow import PRODUCTS, stock_up
 from bench.http import order, place_orders
 from bench.stacks import Install, Spent
 from bench.suite import Bench
+from bench.visible import wait_visible
 from streams.messages.envelope import now
 
 PAUSE_SECONDS = 0.01  # between two orders of an idle system
@@ -32,9 +33,9 @@ def latency(bench: Bench) -> Iterator[Found]:
     known_rate = warm if known is None else known.median
     bench.say("latencies at half load")
     rate, seconds, spent = known_rate / 2, bench.sizes.half_load, Spent(bench.main)
-    outcome, visible = uvloop.run(at_rate(bench.main, rate, seconds))
+    outcome, visible = uvloop.run(at_rate(bench.main, rate, seconds, spent))
     yield from _figures("half", f"at half load: {rate:,.0f}/s, arriving evenly", outcome, visible)
-    per_order = {name: 1000 * each / int(rate * seconds) for name, each in spent.each().items()}
+    per_order = {name: 1000 * each / int(rate * seconds) for name, each in spent.used().cpu.items()}
     yield Profile("HTTP, half load", "order", per_order)
 
 
@@ -63,7 +64,7 @@ async def one_at_a_time(install: Install, count: int) -> tuple[Seconds, Seconds]
     return outcome, visible
 
 
-async def at_rate(install: Install, rate: float, seconds: float) -> tuple[Seconds, Seconds]:
+async def at_rate(install: Install, rate: float, seconds: float, spent: Spent) -> tuple[Seconds, Seconds]:
     """Place `rate` orders a second, whether or not the last was answered; return POST → outcome and POST → visible.
 
     Counted from when an order was due, so that a system that stands still has no better figures for it.
@@ -91,7 +92,7 @@ async def at_rate(install: Install, rate: float, seconds: float) -> tuple[Second
     for connection in idle:
         await connection.__aexit__()
     install.placed += count
-    await wait_visible(install, count, {"allocationStatus": "ALLOCATED", "createdAt": {"$gte": since}})
+    await wait_visible(install, count, since, spent)
     return outcome, visible
 
 

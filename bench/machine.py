@@ -30,10 +30,11 @@ def _processor() -> str:
 
 
 def versions(mongo: str) -> str:
-    """Return the versions of what runs; `mongo`: what the server says of itself."""
+    """Return the versions of what runs; `mongo`: what the server reports, empty when none was started."""
     kafka = JARS.partition("+")[0].rpartition(":")[2]
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"Python {platform.python_version()}, Kafka {kafka}, MongoDB {mongo}, {packages}"
+    stores = [f"Kafka {kafka}", f"MongoDB {mongo}"] if mongo else []
+    return ", ".join([f"Python {platform.python_version()}", *stores, packages])
 
 
 def load_average() -> float:

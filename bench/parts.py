@@ -1,9 +1,12 @@
 """The parts of the suite, in the order they are run: those that fill the tables come last."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.code import code
 from bench.decide import decide
@@ -16,15 +19,26 @@ from bench.latency import latency
 from bench.queries import queries
 from bench.recovery import recovery
 from bench.replay import replay
-from bench.results import PartResult
+from bench.results import PartResult, Results
 from bench.scaling import scaling
-from bench.suite import Bench, Part
 
 
-class Entry(NamedTuple):
+class Measured(Protocol):
+    """What parts are given: it tells a person what is measured now, and a reader under which conditions."""
+
+    say: Callable[[str], None]
+
+    def conditions(self) -> str:
+        """Return what a reader must know to judge the figures."""
+
+
+M = TypeVar("M", bound=Measured)
+
+
+class Entry(NamedTuple, Generic[M]):
     """A part, what it is called on the page, and about how many seconds it takes."""
 
-    run: Part
+    run: Callable[[M], Iterator[Found]]
     title: str
     seconds: int
 
@@ -44,12 +58,29 @@ PARTS = {
 }
 
 
-def run_part(name: str, bench: Bench, found: Callable[[Found], None]) -> PartResult:
+def run_parts(parts: Mapping[str, Entry[M]], names: Sequence[str], measured: M, results: Results) -> int:
+    """Run the parts called `names`, keep what they find and show how far they are; return 1 when one failed."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("starting Kafka and MongoDB", total=sum(parts[name].seconds for name in names))
+        measured.say = lambda what: progress.update(task, description=what)
+        for name in names:
+            measured.say(parts[name].title)
+            part = run_part(parts[name], measured, lambda one: progress.console.print(str(one), markup=False))
+            results.keep(name, part)
+            progress.advance(task, parts[name].seconds)
+            if part.failed:
+                progress.console.print(f"{name} failed: {part.failed}", markup=False)
+    return int(any(results.parts[name].failed for name in names))
+
+
+def run_part(part: Entry[M], measured: M, found: Callable[[Found], None]) -> PartResult:
     """Run a part and return what it found until it ended, or failed; `found` is told at once."""
-    part, began = PARTS[name], time.monotonic()
-    result = PartResult(part.title, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", bench.conditions())
+    began = time.monotonic()
+    result = PartResult(part.title, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", measured.conditions())
     try:
-        for one in part.run(bench):
+        for one in part.run(measured):
             result.found.append(one)
             found(one)
     except Exception as error:  # the other parts' figures must not be lost with it

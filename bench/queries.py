@@ -10,8 +10,9 @@ import uvloop
 from bench.figure import Figure, Found, Profile, percentile
 from bench.flow import fill
 from bench.reader import read
-from bench.stacks import CLIENT, Install, Spent
+from bench.stacks import CLIENT, Install, Spent, Used
 from bench.suite import Bench
+from bench.visible import order_ids
 
 CONNECTIONS = 16
 SAMPLE = 5_000  # orders that are asked for
@@ -34,18 +35,18 @@ QUERIES = (
 
 
 class Answered(NamedTuple):
-    """How fast a load of queries was answered, and CPU seconds by process."""
+    """How fast a load of queries was answered, and what it used."""
 
     rate: float
     latencies: list[float]
-    spent: dict[str, float]
+    used: Used
 
 
 def queries(bench: Bench) -> Iterator[Found]:
     """Yield how many of each are answered in a second, and where the CPU time goes."""
     install, found = bench.main, defaultdict[str, list[Answered]](list)
     uvloop.run(fill(install, min(SAMPLE, bench.sizes.already), say=bench.say))
-    ids = _ids(install)
+    ids = uvloop.run(order_ids(install, SAMPLE))
     for _ in bench.rounds("queries", 30):
         for query in QUERIES:
             paths = [query.path(ids) for _ in range(int(bench.sizes.queries * query.share))]
@@ -58,7 +59,7 @@ def _ask(install: Install, paths: list[str]) -> Answered:
     spent = Spent(install)
     seconds, latencies = uvloop.run(read(install.base, paths, CONNECTIONS))
     assert len(latencies) == len(paths)
-    return Answered(len(paths) / seconds, latencies, spent.each())
+    return Answered(len(paths) / seconds, latencies, spent.used())
 
 
 def _figures(query: Query, rounds: list[Answered], how: str) -> Iterator[Found]:
@@ -67,11 +68,7 @@ def _figures(query: Query, rounds: list[Answered], how: str) -> Iterator[Found]:
         values = [1000 * percentile(one.latencies, share) for one in rounds]
         yield Figure(f"queries.{query.key}.{mark}", f"{query.what}, {mark}", values, "ms")
     middle = sorted(rounds, key=lambda one: one.rate)[len(rounds) // 2]
-    total = sum(middle.spent.values())
-    yield Figure("", "… the load client's share of the CPU time", [100 * middle.spent[CLIENT] / total], "%")
-    milliseconds = {name: 1000 * each / len(middle.latencies) for name, each in middle.spent.items()}
+    client = 100 * middle.used.cpu[CLIENT] / sum(middle.used.cpu.values())
+    yield Figure("", "… the load client's share of the CPU time", [client], "%")
+    milliseconds = {name: 1000 * each / len(middle.latencies) for name, each in middle.used.cpu.items()}
     yield Profile(query.what, "query", milliseconds)
-
-
-def _ids(install: Install) -> list[str]:
-    return [document["_id"] for document in install.collection("orders_v1").find({}, {"_id": 1}).limit(SAMPLE)]

@@ -73,11 +73,11 @@ def last_restore(log: str) -> Restored:
 
 def restarted(install: Install, role: str) -> float:
     """Kill a role's only worker; return the seconds until its supervisor's new one decides in every partition."""
-    probes = Probes(install, role)
+    probes, killed = Probes(install, role), install.process(f"{role}-0")
     began = time.perf_counter()
-    killed = install.kill(f"{role}-0")
+    killed.kill()
     seconds = uvloop.run(probes.all_decided(began))
-    assert install.pid(f"{role}-0") not in (None, killed)
+    assert install.pid(f"{role}-0") not in (None, killed.pid)
     install.quiet(120)
     return seconds
 

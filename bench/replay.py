@@ -1,8 +1,6 @@
 """Events a second into a fresh projection, from offset zero; and where their CPU time goes."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from typing import NamedTuple
 
 from bench.events import fill, having
 from bench.figure import Figure, Found
-from bench.stacks import Install, Servers, cpu_seconds, processes
+from bench.stacks import STORES, Install, Spent
 from bench.suite import Bench
 
 PROJECTIONS = ("orders", "inventory")
@@ -38,25 +36,23 @@ class Rebuilt(NamedTuple):
         )
 
 
-def logs(servers: Servers, folder: Path, each: int) -> Install:
-    """Return an installation without roles, with about `each` events in both event topics."""
-    install = Install(servers, folder, "replay", "")
+def logs(servers: Install, folder: Path, each: int) -> Install:
+    """Return an installation without roles on `servers`, with about `each` events in both event topics."""
+    install = Install(folder, "replay", servers, checkout=servers.checkout)
     install.run("topics", "create")
+    install.learn_partitions()
     fill(install.settings, *having(each))
     return install
 
 
 def rebuild(install: Install, projection: str) -> Rebuilt:
-    """Build a projection anew; the one place that knows how that is done."""
-    servers = processes(install.servers)
-    before = [cpu_seconds(process) for _, process in servers]
-    command = [sys.executable, "-m", "bench.fresh", projection]
-    done = subprocess.run(command, env=install.env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-2000:]
+    """Build a projection from offset zero; the one place that knows how that is done."""
+    checkout, spent = install.checkout, Spent(install)
+    done = checkout.run(checkout.module("bench.fresh", projection), install.env)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["documents"], f"{projection}: {found['events']} events left no document"
-    spent = {name: cpu_seconds(process) - was for (name, process), was in zip(servers, before, strict=True)}
-    return Rebuilt(found["events"], found["seconds"], {"builder": found["cpu"], **spent})
+    stores = {name: seconds for name, seconds in spent.used().cpu.items() if name in STORES}
+    return Rebuilt(found["events"], found["seconds"], {"builder": found["cpu"], **stores})
 
 
 def replay(bench: Bench) -> Iterator[Found]:

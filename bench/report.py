@@ -1,6 +1,7 @@
 """The tables of what was measured, for a terminal and as a page."""
 
 from collections.abc import Iterable, Iterator
+from statistics import median
 
 from rich.table import Table
 
@@ -9,6 +10,15 @@ from bench.goals import verdict
 from bench.results import PartResult, Results
 
 HEAD = ("what", "how", "median", "lowest–highest", "goal", "")
+
+RATIO_HEAD = ("what", "base", "this", "ratio", "lowest–highest", "mark", "")
+BEGIN, END = "<!-- section: ", "<!-- end -->"
+
+AGAINST = """\
+Made by `make bench-against BASE={base}`: both commits are installed from their own locks, run on stacks of their own on
+one machine, and are measured in turns (A B, B A, …). Figures are medians of the rounds; a ratio is the median of the
+rounds' ratios. Processes of other people slow both down alike: of a busy machine, only the ratios mean something.
+"""
 
 ABOUT = """\
 # Benchmarks
@@ -46,6 +56,43 @@ def as_markdown(results: Results, machine: str, versions: str) -> str:
     for each, profiles in _by_unit(results).items():
         lines += ["", f"## CPU ms per {each}", "", *_markdown(_cpu_head(profiles), _cpu_rows(profiles))]
     return "\n".join(lines) + "\n"
+
+
+def comparison(results: Results, base: str, about: str) -> str:
+    """Return the section of the page that compares this checkout with another one."""
+    lines = [f"## Against {base}, measured in turns", "", AGAINST.format(base=base), about, ""]
+    judged = [word for row in ratio_rows(results) if (word := row[-1])]
+    lines += [f"**{judged.count('reached')} of {len(judged)} marks reached.**", ""]
+    lines += [*_markdown(RATIO_HEAD, ratio_rows(results)), ""]
+    for name, part in results.parts.items():
+        lines.append(f"- `{name}`: {part.date}, {part.conditions}")
+        if part.failed:
+            lines.append(f"  **This part failed, figures are missing:** {part.failed}")
+    for each, profiles in _by_unit(results).items():
+        lines += ["", f"CPU ms per {each}:", "", *_markdown(_cpu_head(profiles), _cpu_rows(profiles))]
+    return "\n".join(lines)
+
+
+def ratio_rows(results: Results) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each ratio that was found, as `RATIO_HEAD` names its columns."""
+    for part in results.parts.values():
+        for one in part.ratios():
+            base, ours = (f"{number(median(values))} {one.unit}".strip() for values in (one.base, one.ours))
+            yield (one.what, base, ours, f"{number(one.median)} ×", one.spread, *verdict(one))
+
+
+def sections(page: str) -> str:
+    """Return the sections of a page that other commands than `make bench` write."""
+    return page[page.index(BEGIN) - 1 :] if BEGIN in page else ""
+
+
+def with_section(page: str, name: str, text: str) -> str:
+    """Return `page` with the section `name` replaced, or added at its end."""
+    begin, section = f"{BEGIN}{name} -->\n", f"{BEGIN}{name} -->\n{text}\n{END}"
+    if begin not in page:
+        return f"{page.rstrip()}\n\n{section}\n"
+    before, _, after = page.partition(begin)
+    return before + section + after.partition(END)[2]
 
 
 def _summary(results: Results) -> list[str]:

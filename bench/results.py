@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.figure import Figure, Found, Profile
+from bench.figure import Figure, Found, Profile, Ratio
 
 
 @dataclass
@@ -23,6 +23,10 @@ class PartResult:
     def figures(self) -> list[Figure]:
         """Return the figures among it."""
         return [one for one in self.found if isinstance(one, Figure)]
+
+    def ratios(self) -> list[Ratio]:
+        """Return the ratios among it."""
+        return [one for one in self.found if isinstance(one, Ratio)]
 
     def profiles(self) -> list[Profile]:
         """Return the profiles among it."""
@@ -56,5 +60,9 @@ class Results:
 
 
 def _part(raw: dict[str, Any]) -> PartResult:
-    found: list[Found] = [Figure(**one) if "key" in one else Profile(**one) for one in raw.pop("found")]
-    return PartResult(**raw, found=found)
+    return PartResult(**raw | {"found": [_found(one) for one in raw["found"]]})
+
+
+def _found(raw: dict[str, Any]) -> Found:
+    kind = Profile if "load" in raw else Ratio if "base" in raw else Figure
+    return kind(**raw)

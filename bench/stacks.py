@@ -1,67 +1,67 @@
 """What is measured: one broker, one database, and installations on them with topics and documents of their own."""
 
-import asyncio
 import json
+import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import psutil
+from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 
+from bench.checkout import HERE, Checkout
+from streams.topics import ORDER_COMMANDS
 from tests.system import System
 
-CLIENT = "client"
-S = TypeVar("S", bound=System)
-
-
-class Servers(System):
-    """Kafka and MongoDB alone."""
-
-    def __init__(self, data: Path) -> None:
-        super().__init__(data, FULFILLMENT_ROLES="")
-
-    def mongo_version(self) -> str:
-        """Return what the database says of itself."""
-        with MongoClient[dict[str, Any]](self.settings.mongo) as client:
-            return str(client.server_info()["version"])
+STORES, CLIENT = ("kafka", "mongod"), "client"
 
 
 class Install(System):
-    """The roles of one installation, on servers it shares with others."""
+    """One installation of a checkout: with a Kafka and a MongoDB of its own, or with its roles alone on `servers`."""
 
-    def __init__(self, servers: Servers, data: Path, name: str, workers: str) -> None:
-        shared = {"FULFILLMENT_KAFKA": servers.settings.kafka, "FULFILLMENT_MONGO": servers.settings.mongo}
-        super().__init__(data, **shared, FULFILLMENT_PREFIX=f"{name}-")
-        shared_settings = {"kafka": servers.settings.kafka, "mongo": servers.settings.mongo, "prefix": f"{name}-"}
-        self.settings = self.settings.model_copy(update=shared_settings)
-        self.name, self.workers, self.servers = name, workers, servers
+    def __init__(
+        self, data: Path, name: str = "", servers: "Install | None" = None, *, checkout: Checkout = HERE,
+        workers: str = "", **env: str,
+    ) -> None:  # fmt: skip
+        shared = {} if servers is None else {"kafka": servers.settings.kafka, "mongo": servers.settings.mongo}
+        shared |= {"prefix": f"{name}-"} if name else {}
+        super().__init__(data, **{f"FULFILLMENT_{key.upper()}": value for key, value in shared.items()}, **env)
+        self.settings = self.settings.model_copy(update=shared)
+        self.name, self.servers, self.checkout, self.workers = name, servers, checkout, workers
         self.placed = 0  # orders
         self.ports: dict[str, int] = {}  # of the workers' pages, by their names
-        self._mongo: MongoClient[dict[str, Any]] | None = None
 
     def up(self) -> None:
         """Start it; return when everything is ready."""
         self.run("up", "--detach", "--workers", self.workers)
         self.ports = {each["name"]: int(each["port"]) for each in self.status()["processes"] if each["pid"]}
+        if "orders-0" in self.ports:
+            self.learn_partitions()
 
-    def down(self) -> None:
-        """Stop it."""
-        if self._mongo is not None:
-            self._mongo.close()
-        super().down()
+    def learn_partitions(self) -> None:
+        """Take the number of partitions from the topics: another checkout may have another default."""
+        topic = self.settings.named(ORDER_COMMANDS.name)
+        found = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 3}).list_topics(topic, 30)
+        self.settings = self.settings.model_copy(update={"partitions": len(found.topics[topic].partitions)})
 
-    def collection(self, name: str) -> Any:
-        """Return a collection of the read models."""
-        if self._mongo is None:
-            self._mongo = MongoClient(self.settings.mongo)
-        return self._mongo[self.settings.named(self.settings.database)][name]
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the checkout's `fulfillment …` and return what it printed."""
+        return self.checkout.run(self.checkout.fulfillment(*arguments), self.env, check=check, input=stdin)
 
-    async def count(self, collection: str, which: dict[str, Any]) -> int:
-        """Return how many documents of a read model are so."""
-        return int(await asyncio.to_thread(self.collection(collection).count_documents, which))
+    def status(self) -> dict[str, Any]:
+        """Return what the checkout's `fulfillment status --json` says."""
+        return (
+            super().status() if self.checkout is HERE else json.loads(self.run("status", "--json", check=False).stdout)
+        )
+
+    def processes(self) -> list[tuple[str, psutil.Process]]:
+        """Return the role and the process of everything an order goes through, Kafka and MongoDB first."""
+        own = [(each["role"], psutil.Process(each["pid"])) for each in self.status()["processes"] if each["pid"]]
+        return own if self.servers is None else [*self.servers.processes(), *own]
 
 
 class Stacks:
@@ -69,7 +69,7 @@ class Stacks:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
-        self._servers: Servers | None = None
+        self._servers: Install | None = None
         self._installs: dict[str, Install] = {}
 
     def __enter__(self) -> "Stacks":
@@ -84,16 +84,16 @@ class Stacks:
             self._folder.cleanup()
 
     @property
-    def servers(self) -> Servers:
-        """The broker and the database."""
+    def servers(self) -> Install:
+        """The broker and the database, without any role."""
         if self._servers is None:
-            self._servers = self._started(Servers(Path(self._folder.name) / "servers"))
+            self._servers = self._started(Install(Path(self._folder.name) / "servers", FULFILLMENT_ROLES=""))
         return self._servers
 
     def install(self, name: str, workers: str = "") -> Install:
         """Return the installation called `name`; `workers` as `fulfillment up --workers` has it."""
         if name not in self._installs:
-            install = Install(self.servers, Path(self._folder.name) / name, name, workers)
+            install = Install(Path(self._folder.name) / name, name, self.servers, workers=workers)
             self._installs[name] = self._started(install)
         return self._installs[name]
 
@@ -102,8 +102,23 @@ class Stacks:
         if (install := self._installs.pop(name, None)) is not None:
             install.down()
 
+    def own(self, name: str, checkout: Checkout) -> Install:
+        """Return the installation `name` of a checkout, with servers of its own."""
+        if name not in self._installs:
+            install = Install(Path(self._folder.name) / name, checkout=checkout)
+            self._installs[name] = self._started(install)
+        return self._installs[name]
+
+    def mongo_version(self) -> str:
+        """Return the version a running database server reports; empty when none was started."""
+        running = [self._servers] if self._servers else list(self._installs.values())
+        if not running:
+            return ""
+        with MongoClient[dict[str, Any]](running[0].settings.mongo) as client:
+            return str(client.server_info()["version"])
+
     @staticmethod
-    def _started(stack: S) -> S:
+    def _started(stack: Install) -> Install:
         try:
             stack.up()
         except BaseException:
@@ -112,24 +127,32 @@ class Stacks:
         return stack
 
 
+class Used(NamedTuple):
+    """How many seconds passed, and the CPU seconds that each role used in them."""
+
+    seconds: float
+    cpu: dict[str, float]
+
+    @property
+    def system(self) -> float:
+        """CPU seconds of all processes but the load client."""
+        return sum(spent for role, spent in self.cpu.items() if role != CLIENT)
+
+
 class Spent:
-    """CPU seconds that Kafka, MongoDB, an installation's roles and the load client have used since this was made."""
+    """Time, and the CPU seconds of Kafka, MongoDB, an installation's roles and the load client, since this was made."""
 
     def __init__(self, install: Install) -> None:
-        self._processes = [*processes(install.servers), *processes(install), (CLIENT, psutil.Process())]
+        self._processes = [*install.processes(), (CLIENT, psutil.Process())]
         self._before = [cpu_seconds(process) for _, process in self._processes]
+        self.began = time.perf_counter()
 
-    def each(self) -> dict[str, float]:
-        """Return the seconds by role, the load client among them."""
-        spent: dict[str, float] = {}
+    def used(self) -> Used:
+        """Return what was used until now."""
+        seconds, spent = time.perf_counter() - self.began, dict[str, float]()
         for (role, process), before in zip(self._processes, self._before, strict=True):
             spent[role] = spent.get(role, 0.0) + cpu_seconds(process) - before
-        return spent
-
-
-def processes(stack: System) -> list[tuple[str, psutil.Process]]:
-    """Return the role and the process of everything that a stack runs itself."""
-    return [(each["role"], psutil.Process(each["pid"])) for each in stack.status()["processes"] if each["pid"]]
+        return Used(seconds, spent)
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from bench.figure import Found
 from bench.machine import load_average
 from bench.results import Results
 from bench.stacks import Install, Stacks
@@ -66,6 +65,3 @@ class Bench:
                 return  # on a slow machine one round of everything is better than none of the last parts
             self.say(f"{what}, round {number + 1} of {count}")
             yield number
-
-
-Part = Callable[[Bench], Iterator[Found]]

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
-import psutil
 import uvloop
 
 from bench.flow import Flowed, place
-from bench.stacks import Install, Stacks, cpu_seconds, processes
+from bench.stacks import Install, Stacks, cpu_seconds
 
 ROWS = 24
 LOOK_SECONDS = 0.1
@@ -44,18 +43,13 @@ def main() -> None:
         for _ in range(asked.rounds):
             with sampled(install) as samples:
                 flowed = uvloop.run(place(install, asked.orders))
-            show(flowed, [name for name, _ in watched(install)], samples)
-
-
-def watched(install: Install) -> list[tuple[str, psutil.Process]]:
-    """Return the role and the process of all that an order goes through."""
-    return [*processes(install.servers), *processes(install)]
+            show(flowed, [name for name, _ in install.processes()], samples)
 
 
 @contextmanager
 def sampled(install: Install) -> Iterator[list[Sample]]:
     """Yield what each process has used, again and again until the block ends."""
-    samples, ended, watching = list[Sample](), threading.Event(), watched(install)
+    samples, ended, watching = list[Sample](), threading.Event(), install.processes()
 
     def sample() -> None:
         while not ended.wait(LOOK_SECONDS):
@@ -72,9 +66,9 @@ def sampled(install: Install) -> Iterator[list[Sample]]:
 
 def show(flowed: Flowed, names: Sequence[str], samples: Sequence[Sample]) -> None:
     """Print how many cores each process took while the orders flowed, and how many all did."""
-    during = [sample for sample in samples if 0 <= sample.at - flowed.began <= flowed.seconds]
-    used, cores = sum(flowed.spent.values()) / flowed.seconds, os.cpu_count() or 1
-    rate = f"{flowed.orders:,} orders in {flowed.seconds:.2f} s, {flowed.rate:,.0f} a second"
+    during = [sample for sample in samples if 0 <= sample.at - flowed.began <= flowed.used.seconds]
+    used, cores = sum(flowed.used.cpu.values()) / flowed.used.seconds, os.cpu_count() or 1
+    rate = f"{flowed.orders:,} orders in {flowed.used.seconds:.2f} s, {flowed.rate:,.0f} a second"
     print(f"\n{rate}, {used:.2f} of {cores} cores")
     print("seconds ", *(f"{name:>10}" for name in names), "       all")
     rows = during[:: max(len(during) // ROWS, 1)]

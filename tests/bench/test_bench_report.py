@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import parts
 from bench.backlog import rate_of
 from bench.figure import Figure, Found, Profile, number, percentile
 from bench.goals import GOALS, Goal, verdict
+from bench.parts import Entry, run_part
 from bench.reader import length
 from bench.recovery import last_restore
 from bench.report import as_markdown
@@ -88,15 +88,14 @@ def test_results_are_kept_and_one_part_replaces_only_its_own(tmp_path: Path) -> 
     assert not Results(path).parts  # a whole run begins anew
 
 
-def test_a_part_that_fails_keeps_what_it_had_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_fails_keeps_what_it_had_found() -> None:
     def failing(bench: Bench) -> Iterator[Found]:
         yield Figure("", "orders", [1.0], "/s")
         raise AssertionError("the broker is gone")
 
-    monkeypatch.setitem(parts.PARTS, "flow", parts.Entry(failing, "Flow", 1))
     told: list[Found] = []
     with Stacks() as stacks:
-        result = parts.run_part("flow", Bench(Sizes.tiny(), stacks, Results()), told.append)
+        result = run_part(Entry(failing, "Flow", 1), Bench(Sizes.tiny(), stacks, Results()), told.append)
     assert result.failed == "AssertionError: the broker is gone"
     assert result.found == told == [Figure("", "orders", [1.0], "/s")]
 
