@@ -25,10 +25,15 @@ FULFILLMENT = [sys.executable, "-m", "ops.cli"]
 ADDRESS = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipcode": "BA1", "country": "GB"}
 
 
+PORTS = 3_000  # of each lane: `pytest -n 2` runs the tests in two processes, which must not find the same ports free
+LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+
+
 def free_ports(count: int) -> int:
     """Return the first of `count` unused ports in a row, below those the kernel hands to connections."""
+    first_of_lane = 20_000 + LANE * PORTS
     while True:
-        first = random.randrange(20_000, 32_000 - count)
+        first = random.randrange(first_of_lane, first_of_lane + PORTS - count)
         if all(_is_free(port) for port in range(first, first + count)):
             return first
 

@@ -1,11 +1,10 @@
 """Shared by the tests of this folder."""
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 
-from ops import ports
+from system import free_ports
 
 
 async def until(condition: Callable[[], object], within: float = 10.0) -> None:
@@ -17,8 +16,6 @@ async def until(condition: Callable[[], object], within: float = 10.0) -> None:
 
 
 def some_ports(count: int) -> list[int]:
-    """Return free ports below the range the kernel hands out, so that nobody gets them in the meantime."""
-    found = [ports.next_free(random.randrange(20_000, 31_000))]
-    while len(found) < count:
-        found.append(ports.next_free(found[-1]))
-    return found
+    """Return free ports below the range the kernel hands out, so that no connection gets them in the meantime."""
+    first = free_ports(count)
+    return list(range(first, first + count))

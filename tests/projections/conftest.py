@@ -6,8 +6,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from system import free_ports
 
-from ops import mongod, ports
+from ops import mongod
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
 from projections.runner import Runner
@@ -20,7 +21,7 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("mongod")
-    port = ports.next_free(20_000)
+    port = free_ports(1)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(mongod.command(folder, "127.0.0.1", port), stdout=log, stderr=log)
     try:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from projection_histories import ORDERS, order_history, place, records
 from pymongo.errors import PyMongoError
+from system import free_ports
 
-from ops import mongod, ports
+from ops import mongod
 from ops.replay import bulk
 from projections.mongo.client import Mongo
 from projections.runner import Runner
@@ -22,7 +23,7 @@ class Database:
     """A mongod that is not there before it is started."""
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
-        self.port = ports.next_free(21_000)
+        self.port = free_ports(1)
         self.settings = Settings(mongo=f"mongodb://127.0.0.1:{self.port}/?serverSelectionTimeoutMS=200")
         self._folder, self._ending = folder, ending
 
