@@ -68,7 +68,7 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
     except ArithmeticError:  # decimal's: not a number, or one with an exponent of many digits
         raise ValueError(f"{str(value)!r} is not an amount of money") from None
     whole = exact.to_integral_value(ROUND_HALF_EVEN)
-    if abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):
+    if exact != whole and abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):
         decimals = exponent(currency) or "no"
         raise ValueError(f"{value!s:.40} is finer than {currency}, which has {decimals} decimals")
     return int(whole)

@@ -29,6 +29,16 @@ def _series(method: str, route: str, status: int) -> Histogram:
     return REQUESTS.labels(method, route, str(status))
 
 
+@lru_cache(maxsize=2_000)
+def _commands(command_type: str, outcome: str) -> Counter:
+    return COMMANDS.labels(command_type, outcome)
+
+
+def count_command(command_type: str, outcome: str) -> None:
+    """Count a command that was sent to Kafka; `outcome` as in the metric's description."""
+    _commands(command_type, outcome).inc()
+
+
 def observe(request: web.Request, status: int, seconds: float) -> None:
     """Count one answer."""
     resource = request.match_info.route.resource

@@ -30,14 +30,13 @@ CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command
 
 async def body_of(request: web.Request) -> bytes:
     """Return the body without its compression; a 4xx when the client sends none that can be read, or leaves."""
-    for header, known in READ.items():
-        sent = ", ".join(request.headers.getall(header, [known[0]])).strip().lower()
-        if sent not in known:
-            sentence = f"{header} {sent!r:.80} is not supported; send {' or '.join(known)}"
-            raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", sentence)
+    coding = _coding(request)
     try:
-        async with asyncio.timeout(None if request.content.is_eof() else BODY_SECONDS):
+        if request.content.is_eof():  # a small body arrives with its headers: a timer would cost more than the read
             body = await request.read()
+        else:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.read()
     except TimeoutError:
         sentence = f"the body did not arrive within {BODY_SECONDS:.0f} seconds"
         raise Problem(408, "REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
@@ -45,8 +44,21 @@ async def body_of(request: web.Request) -> bytes:
         raise Problem(400, "BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None
     except ConnectionError:
         raise Problem(400, "BAD_REQUEST", "the client closed the connection before the body had arrived") from None
-    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
     return body if coding == "identity" else _decompressed(request, body, coding)
+
+
+def _coding(request: web.Request) -> str:
+    """Return the body's Content-Encoding; a 415 when one of its codings cannot be read."""
+    coding, headers = "identity", request.headers
+    for header, known in READ.items():
+        if header in headers:
+            sent = ", ".join(headers.getall(header)).strip().lower()
+            if sent not in known:
+                sentence = f"{header} {sent!r:.80} is not supported; send {' or '.join(known)}"
+                raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", sentence)
+            if header == "Content-Encoding":
+                coding = sent
+    return coding
 
 
 def _decompressed(request: web.Request, body: bytes, coding: str) -> bytes:

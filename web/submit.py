@@ -9,7 +9,7 @@ from streams.runtime.faults import fault
 from streams.topics import Topic
 
 from .earlier import FIRST_TRY, Tries, attempt_id, awaited, continues, earlier, number_of
-from .metrics import COMMANDS, WAITS
+from .metrics import WAITS, count_command
 from .requests import Preference
 from .services import Services
 
@@ -89,4 +89,4 @@ async def _ask(
 
 
 def _count(message: CommandMessage, outcome: Outcome | None) -> None:
-    COMMANDS.labels(message.type, outcome.code or "accepted" if outcome else "pending").inc()
+    count_command(message.type, outcome.code or "accepted" if outcome else "pending")
