@@ -1,13 +1,16 @@
 """Lets records gather under load: a fetch, and the transaction it becomes, cost the same for one record or a hundred.
 
-aiokafka asks again as soon as an answer is there, so that under load every record is fetched by itself: a broker on the
-same machine spent three quarters of a core on that. Here fetches take turns: a few at once after a pause, and a steady
-pace when they go on. Where somebody waits for what is read, the pace follows what comes: little of it costs little
-however it is fetched, and is answered at once.
+aiokafka sends the next fetch as soon as records are taken, and the broker answers it with the first record that
+arrives, so that under load every record is fetched by itself: a broker on the same machine spent three quarters of a
+core on that. Here the next fetch is sent when the records before it have been handled, and brings everything that
+arrived meanwhile. Only a backlog is fetched ahead. Besides, fetches take turns: a few at once after a pause, then at a
+steady pace. For roles that clients wait for, the pace depends on how much arrives: when little does, it is fetched at
+once.
 """
 
 import asyncio
 import math
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.protocol.fetch import FetchRequest
@@ -25,6 +28,7 @@ FORGET_SECONDS = 0.5  # what came before counts less and less
 # then waits until it is answered: 1.5 s, where nothing else comes. Its default of 0.1 s is shorter than a transaction
 # under load; what a stopped partition has buffered keeps the others waiting once for as long.
 UNTAKEN_SECONDS = 1.0
+HELD_SECONDS = 1.0  # the longest a fetch waits for the records before it to be handled
 # The broker's errors that asking again hardly helps against. aiokafka logs them, and asks again at once.
 REFUSED = {-1: "UNKNOWN_SERVER_ERROR", 2: "CORRUPT_MESSAGE", 56: "KAFKA_STORAGE_ERROR"}
 FETCHES = "fetches"  # what aiokafka's client calls the connection
@@ -40,9 +44,23 @@ class Turns:
         self._seconds, self._awaited = seconds, awaited
         self._due = self._counted = 0.0
         self._bytes = 0.0  # that came lately
+        self._backlog = False  # the last turn brought much
+        self._handled = asyncio.Event()
+        self._handled.set()
+
+    def hold(self) -> None:
+        """Give no turn until `release`, because records are being handled. Both are for the loop that takes turns."""
+        self._handled.clear()
+
+    def release(self) -> None:
+        """Give turns again."""
+        self._handled.set()
 
     async def take(self) -> None:
         """Return when it is the caller's turn."""
+        if not (self._backlog or self._handled.is_set()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._handled.wait(), HELD_SECONDS)
         now = asyncio.get_running_loop().time()
         seconds = self._apart(now)
         early = self._due - UNPACED_FETCHES * seconds - now
@@ -54,7 +72,8 @@ class Turns:
         """Count what a turn brought, in bytes."""
         now = asyncio.get_running_loop().time()
         self._bytes, self._counted = self._left(now) + size, now
-        if size >= MUCH_BYTES:
+        self._backlog = size >= MUCH_BYTES
+        if self._backlog:
             self._due = min(self._due, now + UNPACED_FETCHES * self._apart(now))  # the next one's turn is now
 
     def _apart(self, now: float) -> float:

@@ -69,10 +69,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 # without a time-out it takes what is there and awaits nothing: no other take or seek comes in between
                 records = {} if astray else await fetcher.fetched_records(states, 0, consumer._max_poll_records)
                 expected = {**expected, **_positions(states)}  # behind transactions' markers, too
+                if records:
+                    self.app.turns.hold()  # in this step: the next fetch is sent in another one
                 left = until - self.thread_loop.time()
                 if records or astray or left <= 0:
                     return Taken(records, expected, astray)
                 await _wait_for(fetcher._create_fetch_waiter(), left)
+
+    def handled(self) -> None:
+        """Let the next fetch be sent: the records that were taken have been handled, or dropped."""
+        if not self.thread_loop.is_closed():  # a fetch may be finished after the consumer has stopped
+            self.thread_loop.call_soon_threadsafe(self.app.turns.release)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave liveness to our watchdog: Faust's looks at commits that are not its own here."""

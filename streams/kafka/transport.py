@@ -152,6 +152,7 @@ class FetchConsumer(driver.Consumer):
             self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets), dict(offsets))
             self.progress.stopped.update(self.app.withheld)
             self._sought = True
+            self._thread.handled()  # what was taken before is dropped
             fault("sought")
 
     def stop_flow(self) -> None:
@@ -253,6 +254,7 @@ class FetchConsumer(driver.Consumer):
                 parts[tp] = part = Part(self.progress.handed[tp], batch)
                 self.progress.handed[tp] = part.ended
         if not parts:
+            self._thread.handled()
             return None
         self._room.clear()
         self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
@@ -264,6 +266,7 @@ class FetchConsumer(driver.Consumer):
             self.progress.outstanding = None
             if fetch.done:
                 self.progress.handled |= {tp: part.ended for tp, part in fetch.parts.items()}
+            self._thread.handled()
             self._room.set()
 
     def is_current(self, fetch: Fetch) -> bool:

@@ -13,6 +13,7 @@ from system import eventually
 from streams.kafka.pace import (
     BUSY_BYTES,
     FORGET_SECONDS,
+    HELD_SECONDS,
     MUCH_BYTES,
     UNPACED_FETCHES,
     UNTAKEN_SECONDS,
@@ -112,3 +113,20 @@ async def test_what_comes_to_a_partition_whose_records_wait_is_fetched_with_the_
         began = time.monotonic()
         assert await consumer.getmany(timeout_ms=2 * wait_ms)
         assert time.monotonic() - began < wait_ms / 1000 / 2
+
+
+async def test_the_next_fetch_waits_until_the_records_before_it_are_handled() -> None:
+    turns = Turns(0)
+    turns.hold()
+    turn = asyncio.create_task(turns.take())
+    await asyncio.wait([turn], timeout=0.05)
+    assert not turn.done()
+    turns.release()
+    await asyncio.wait_for(turn, HELD_SECONDS / 2)
+
+
+async def test_a_backlog_is_fetched_while_the_records_before_it_are_handled() -> None:
+    turns = Turns(0)
+    turns.came(MUCH_BYTES)
+    turns.hold()
+    await asyncio.wait_for(turns.take(), HELD_SECONDS / 2)
