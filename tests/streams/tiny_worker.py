@@ -29,6 +29,7 @@ from streams.topology import group_of, instance_of  # noqa: E402
 journal, behaviour = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
 settings = Settings()
 app = create_app("orders", settings)
+app.reads = (Topic("in", "anything"),)
 group = group_of("orders", settings)
 transactions = Transactions(settings, group, instance_of("orders", settings))
 pages(app)
@@ -104,7 +105,7 @@ async def steal() -> None:
             write_down({"stolen": sum(map(len, stolen.values()))})
 
 
-@app.fetch_agent(Topic("in", "anything"))
+@app.fetch_agent()
 async def agent(stream: Any) -> None:
     if behaviour == "drop":
         drop_what_is_queued(stream)
