@@ -4,7 +4,7 @@ from typing import get_args
 
 from . import commands, events, state
 from .commands import InventoryCommand
-from .decider import decide, evolve, evolve_reservation, evolve_stock
+from .decider import CHANGES, DECISIONS, RESERVATION_CHANGES, decide, evolve, evolve_reservation, evolve_stock
 from .events import InventoryEvent, ReservationEvent
 from .shelf import Shelf
 from .state import Reservation, Stock, StockState
@@ -13,6 +13,7 @@ COMMANDS: dict[str, type[InventoryCommand]] = {kind.__name__: kind for kind in g
 EVENTS: dict[str, type[InventoryEvent]] = {kind.__name__: kind for kind in get_args(InventoryEvent)}
 
 __all__ = [
-    "COMMANDS", "EVENTS", "InventoryCommand", "InventoryEvent", "Reservation", "ReservationEvent", "Shelf", "Stock",
-    "StockState", "commands", "decide", "events", "evolve", "evolve_reservation", "evolve_stock", "state",
+    "CHANGES", "COMMANDS", "DECISIONS", "EVENTS", "RESERVATION_CHANGES", "InventoryCommand", "InventoryEvent",
+    "Reservation", "ReservationEvent", "Shelf", "Stock", "StockState",
+    "commands", "decide", "events", "evolve", "evolve_reservation", "evolve_stock", "state",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from .commands import (
     RestockReturn,
     SetStock,
 )
-from .events import Balance, InventoryEvent, ReservationRejected, StockReserved
+from .events import Balance, ReservationRejected, StockReserved
 from .figures import moved
 from .state import Reservation, Stock, StockState
 
@@ -28,16 +28,16 @@ FILL_LIMIT = 500  # lines
 DISCONTINUED = "PRODUCT_DISCONTINUED"
 
 
-def fill_backorders(command: FillBackorders, state: StockState) -> list[InventoryEvent]:
+def fill_backorders(command: FillBackorders, state: StockState) -> list[StockReserved] | list[ReservationRejected]:
     """Continue where the last decision stopped."""
     if state.stock.discontinued:
         return reject_waiting(state.stock.balance, state.waiting)
     return fill(state.stock.balance, state.waiting)
 
 
-def fill(balance: Balance, waiting: Iterable[Reservation]) -> list[InventoryEvent]:
+def fill(balance: Balance, waiting: Iterable[Reservation]) -> list[StockReserved]:
     """Give available units to waiting lines, until there are no more of either or the limit is reached."""
-    events: list[InventoryEvent] = []
+    events: list[StockReserved] = []
     if not (balance.available and balance.backordered):
         return events
     for reservation in waiting:
@@ -63,9 +63,9 @@ def fill(balance: Balance, waiting: Iterable[Reservation]) -> list[InventoryEven
     return events
 
 
-def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[InventoryEvent]:
+def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[ReservationRejected]:
     """Reject waiting lines, until there are no more or the limit is reached."""
-    events: list[InventoryEvent] = []
+    events: list[ReservationRejected] = []
     for reservation in waiting:
         units = reservation.waiting
         balance = moved(balance, backordered=-units)

@@ -6,12 +6,12 @@ from domain.ids import refuse_confusable
 from domain.message import MAX_STOCK
 
 from .commands import AdjustStock, ReceiveStock, SetStock
-from .events import InventoryEvent, StockAdjusted, StockReceived
+from .events import StockAdjusted, StockReceived
 from .figures import moved, refuse_overflow, with_balance
 from .state import Stock, StockState
 
 
-def receive(command: ReceiveStock, state: StockState) -> list[InventoryEvent]:
+def receive(command: ReceiveStock, state: StockState) -> list[StockReceived]:
     """Put delivered units on the shelf; the first ones create the product."""
     stock = state.stock
     _refuse_confusable_product(state)
@@ -26,7 +26,7 @@ def received(stock: Stock, event: StockReceived) -> Stock:
     return replace(with_balance(stock, event), exists=True)
 
 
-def set_available(command: SetStock, state: StockState) -> list[InventoryEvent]:
+def set_available(command: SetStock, state: StockState) -> list[StockAdjusted]:
     """Adjust so that `quantity` units are available before waiting lines are served from them; may create the product.
 
     If the same quantity is set again, the units that waiting lines got of it count as available: a repeat changes
@@ -42,7 +42,7 @@ def set_available(command: SetStock, state: StockState) -> list[InventoryEvent]:
     return [_adjusted(stock, delta, "set", set_to=quantity)]
 
 
-def adjust(command: AdjustStock, state: StockState) -> list[InventoryEvent]:
+def adjust(command: AdjustStock, state: StockState) -> list[StockAdjusted]:
     """Correct units on hand, unless another number was expected or the units are reserved."""
     balance = state.stock.balance
     if command.delta == 0:

@@ -1,6 +1,6 @@
 """A product's stock at a glance: each command and its decision, each event and the changes it makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from domain.errors import CorruptHistory, OrderLineByHand, ProductNotFound
@@ -23,10 +23,10 @@ from .reserving import (
 from .shipping import reservation_restocked, reservation_shipped, restock, ship, unship
 from .state import Reservation, Stock, StockState
 
-DECISIONS: dict[type[InventoryCommand], Callable[[Any, StockState], list[InventoryEvent]]] = {
+DECISIONS: dict[type[InventoryCommand], Callable[[Any, StockState], Sequence[InventoryEvent]]] = {
     commands.ReceiveStock: receive,
-    commands.SetStock: set_available,
     commands.AdjustStock: adjust,
+    commands.SetStock: set_available,
     commands.ReserveStock: reserve,
     commands.ReleaseStock: release,
     commands.ShipStock: ship,
@@ -66,7 +66,7 @@ OF_RESERVED = (commands.ReleaseStock, commands.ShipStock, commands.UnshipStock, 
 AFTER_RESERVED = (events.StockReleased, events.StockShipped, events.StockUnshipped)
 
 
-def decide(command: InventoryCommand, state: StockState) -> list[InventoryEvent]:
+def decide(command: InventoryCommand, state: StockState) -> Sequence[InventoryEvent]:
     """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
 
     A command that makes units available serves waiting lines in the same decision.
@@ -80,7 +80,7 @@ def decide(command: InventoryCommand, state: StockState) -> list[InventoryEvent]
     if decided and not stock.discontinued:
         balance = decided[0].balance
         if balance.backordered and balance.available > stock.balance.available:
-            decided += fill(balance, evolve(state, decided[0]).waiting)
+            return [*decided, *fill(balance, evolve(state, decided[0]).waiting)]
     return decided
 
 

@@ -4,12 +4,12 @@ from domain.frozen import replace
 
 from .backorders import fill, reject_waiting
 from .commands import DiscontinueProduct, ReactivateProduct
-from .events import InventoryEvent, ProductDiscontinued, ProductReactivated
+from .events import ProductDiscontinued, ProductReactivated, ReservationRejected, StockReserved
 from .figures import with_balance
 from .state import Stock, StockState
 
 
-def discontinue(command: DiscontinueProduct, state: StockState) -> list[InventoryEvent]:
+def discontinue(command: DiscontinueProduct, state: StockState) -> list[ProductDiscontinued | ReservationRejected]:
     """Take no new reservations and reject waiting lines; held units stay held."""
     stock = state.stock
     if stock.discontinued:
@@ -23,7 +23,7 @@ def discontinued(stock: Stock, event: ProductDiscontinued) -> Stock:
     return replace(with_balance(stock, event), discontinued=True)
 
 
-def reactivate(command: ReactivateProduct, state: StockState) -> list[InventoryEvent]:
+def reactivate(command: ReactivateProduct, state: StockState) -> list[ProductReactivated | StockReserved]:
     """Take reservations again, and serve lines that were not rejected yet."""
     stock = state.stock
     if not stock.discontinued:

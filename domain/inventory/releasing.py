@@ -4,12 +4,12 @@ from domain.errors import InvalidQuantity
 from domain.frozen import replace
 
 from .commands import ReleaseStock
-from .events import InventoryEvent, StockReleased
+from .events import StockReleased
 from .figures import is_stale, moved, with_balance
 from .state import Reservation, Stock, StockState
 
 
-def release(command: ReleaseStock, state: StockState) -> list[InventoryEvent]:
+def release(command: ReleaseStock, state: StockState) -> list[StockReleased]:
     """Give up the units a line has beyond `keep`, waiting units first, or `quantity` of the units it holds."""
     reservation = state.reservation
     if command.quantity is not None:

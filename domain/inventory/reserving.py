@@ -1,5 +1,7 @@
 """Reserving: units are held for a line; units that are short wait or are rejected, as the line's policy says."""
 
+from collections.abc import Sequence
+
 from domain.errors import (
     InsufficientStock,
     OrderLineByHand,
@@ -14,12 +16,14 @@ from domain.policy import MANUAL, AllocationPolicy
 
 from .backorders import left_queue
 from .commands import ReserveStock
-from .events import Balance, InventoryEvent, ReservationRejected, StockBackordered, StockReserved
+from .events import Balance, ReservationRejected, StockBackordered, StockReserved
 from .figures import moved, with_balance, with_totals
 from .state import Reservation, Stock, StockState
 
+Answered = StockReserved | StockBackordered | ReservationRejected
 
-def reserve(command: ReserveStock, state: StockState) -> list[InventoryEvent]:
+
+def reserve(command: ReserveStock, state: StockState) -> Sequence[Answered]:
     """Hold units for a line; no event if the line of an order asks again."""
     stock, reservation = state.stock, state.reservation
     if reservation is None and not command.order_version:  # the order has checked its own ids
@@ -67,7 +71,7 @@ def _by_hand(command: ReserveStock, state: StockState) -> StockReserved:
     return _held(command, balance, state.reservation or Reservation(command.order_id, MANUAL), command.quantity)
 
 
-def _granted(command: ReserveStock, stock: Stock, reservation: Reservation) -> list[InventoryEvent]:
+def _granted(command: ReserveStock, stock: Stock, reservation: Reservation) -> Sequence[Answered]:
     balance = stock.balance
     units = min(_free(balance), command.quantity)
     short = command.quantity - units

@@ -1,5 +1,7 @@
 """A product with all of its reservations in memory, for examples, measurements and tests."""
 
+from collections.abc import Sequence
+
 from .backorders import first_waiting, units_to_serve
 from .commands import InventoryCommand, ReservationCommand
 from .decider import decide, evolve_reservation, evolve_stock
@@ -14,7 +16,7 @@ class Shelf:
         self.product_id, self.stock = product_id, Stock()
         self.reservations: dict[tuple[str, str], Reservation] = {}  # by order and line
 
-    def decide(self, command: InventoryCommand) -> list[InventoryEvent]:
+    def decide(self, command: InventoryCommand) -> Sequence[InventoryEvent]:
         """Return the events `command` causes; they have not happened yet."""
         reservation = None
         if isinstance(command, ReservationCommand):

@@ -7,12 +7,12 @@ from domain.errors import InvalidQuantity
 from domain.frozen import replace
 
 from .commands import RestockReturn, ShipStock, UnshipStock
-from .events import InventoryEvent, StockRestocked, StockShipped, StockUnshipped
+from .events import StockRestocked, StockShipped, StockUnshipped
 from .figures import is_stale, moved, refuse_overflow, with_totals
 from .state import Reservation, StockState
 
 
-def ship(command: ShipStock, state: StockState) -> list[InventoryEvent]:
+def ship(command: ShipStock, state: StockState) -> list[StockShipped]:
     """Take units out until `shipped` of the line are gone in all, as far as it holds them."""
     reservation = state.reservation
     if reservation is None or is_stale(command.order_version, reservation):
@@ -35,7 +35,7 @@ def ship(command: ShipStock, state: StockState) -> list[InventoryEvent]:
     ]
 
 
-def unship(command: UnshipStock, state: StockState) -> list[InventoryEvent]:
+def unship(command: UnshipStock, state: StockState) -> list[StockUnshipped]:
     """Put units back on the shelf, reserved, until only `shipped` of the line are gone in all."""
     reservation = state.reservation
     if reservation is None or is_stale(command.order_version, reservation):
@@ -63,7 +63,7 @@ def reservation_shipped(reservation: Reservation, event: StockShipped | StockUns
     return with_totals(reservation, event, shipped=event.shipped)
 
 
-def restock(command: RestockReturn, state: StockState) -> list[InventoryEvent]:
+def restock(command: RestockReturn, state: StockState) -> list[StockRestocked]:
     """Count returned units in; undamaged ones are available again."""
     reservation = state.reservation or Reservation(command.order_id, command.line_id)
     if is_stale(command.order_version, reservation):

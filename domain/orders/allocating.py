@@ -5,14 +5,14 @@ from domain.policy import AllocationPolicy
 
 from .cancelling import cancelled_by_stock
 from .commands import RecordAllocation
-from .events import AllocationRecorded, OrderEvent
+from .events import AllocationRecorded, OrderCancelled
 from .lines import with_lines
 from .state import Line, Order
 
 OUT_OF_STOCK = "OUT_OF_STOCK"
 
 
-def record_allocation(command: RecordAllocation, order: Order) -> list[OrderEvent]:
+def record_allocation(command: RecordAllocation, order: Order) -> list[AllocationRecorded | OrderCancelled]:
     """Clamp stock's figures to the line's active units; cancel refused units, and perhaps the order with them.
 
     Figures that change nothing leave no event, hence no `stock_version`. That is safe: a line's quantities are a

@@ -10,12 +10,12 @@ from .state import Line, Order
 from .status import OrderStatus
 
 
-def cancel_order(command: CancelOrder, order: Order) -> list[OrderEvent]:
+def cancel_order(command: CancelOrder, order: Order) -> list[OrderCancelled]:
     """Cancel the whole order, on hold or not, unless units of it have shipped."""
     return cancel_all(order, command.reason)
 
 
-def cancel_all(order: Order, reason: str) -> list[OrderEvent]:
+def cancel_all(order: Order, reason: str) -> list[OrderCancelled]:
     """Return the order's cancellation, or no event if it is cancelled already."""
     if order.cancelled:
         return []
@@ -24,14 +24,14 @@ def cancel_all(order: Order, reason: str) -> list[OrderEvent]:
     return [OrderCancelled(lines=_all_unshipped(order), reason=reason, cause=CancellationCause.REQUEST)]
 
 
-def cancelled_by_stock(order: Order, reason: str | None) -> list[OrderEvent]:
+def cancelled_by_stock(order: Order, reason: str | None) -> list[OrderCancelled]:
     """Return the cancellation of an order that stock refused, or no event if units of it have shipped."""
     if order.total("shipped"):
         return []
     return [OrderCancelled(lines=_all_unshipped(order), reason=reason or "", cause=CancellationCause.STOCK)]
 
 
-def cancel_lines(command: CancelLines, order: Order) -> list[OrderEvent]:
+def cancel_lines(command: CancelLines, order: Order) -> list[LinesCancelled | OrderCancelled]:
     """Cancel units that have not shipped; if no unit is left, the order is cancelled."""
     lines = []
     for line, quantity in named_lines(order, command.lines):

@@ -1,6 +1,6 @@
 """An order at a glance: each command and its decision, each event and the change it makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from domain.errors import CorruptHistory, OrderNotFound
@@ -24,8 +24,8 @@ from .shipping import (
 from .state import Order, OrderState
 from .updating import update_status
 
-DECISIONS: dict[type[OrderCommand], Callable[[Any, Order], list[OrderEvent]]] = {
-    # PlaceOrder: `place`, which alone is decided without an order
+DECISIONS: dict[type[OrderCommand], Callable[[Any, Any], Sequence[OrderEvent]]] = {
+    commands.PlaceOrder: place,  # with the OrderState; all others with its order
     commands.CancelOrder: cancel_order,
     commands.CancelLines: cancel_lines,
     commands.Hold: hold,
@@ -39,8 +39,8 @@ DECISIONS: dict[type[OrderCommand], Callable[[Any, Order], list[OrderEvent]]] = 
     commands.RecordAllocation: record_allocation,
 }
 
-CHANGES: dict[type[OrderEvent], Callable[[Order, Any], Order]] = {
-    # OrderPlaced: `placed`, which makes the order
+CHANGES: dict[type[OrderEvent], Callable[[Any, Any], Order]] = {
+    events.OrderPlaced: placed,  # with None; all others with the order
     events.AllocationRecorded: allocation_recorded,
     events.LinesCancelled: cancelled,
     events.OrderCancelled: cancelled,
@@ -54,7 +54,7 @@ CHANGES: dict[type[OrderEvent], Callable[[Order, Any], Order]] = {
 }
 
 
-def decide(command: OrderCommand, state: OrderState) -> list[OrderEvent]:
+def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
     """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
 
     Commands that create shipments or returns must have been `identified`.
@@ -76,10 +76,8 @@ def evolve(state: OrderState, event: OrderEvent) -> OrderState:
 
 def evolve_order(order: Order | None, event: OrderEvent) -> Order:
     """Return `order` after `event`; raise CorruptHistory if the event cannot have followed."""
-    if isinstance(event, events.OrderPlaced):
-        if order is not None:
-            raise CorruptHistory("an order was placed twice")
-        return placed(event)
-    if order is None:
+    if order is None and not isinstance(event, events.OrderPlaced):
         raise CorruptHistory(f"{type(event).__name__} before the order was placed")
+    if order is not None and isinstance(event, events.OrderPlaced):
+        raise CorruptHistory("an order was placed twice")
     return CHANGES[type(event)](order, event)

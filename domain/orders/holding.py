@@ -4,11 +4,11 @@ from domain.errors import OrderOnHold
 from domain.frozen import replace
 
 from .commands import Hold, Release
-from .events import OrderEvent, OrderHeld, OrderReleased
+from .events import OrderHeld, OrderReleased
 from .state import Order
 
 
-def hold(command: Hold, order: Order) -> list[OrderEvent]:
+def hold(command: Hold, order: Order) -> list[OrderHeld]:
     """Block shipping; holding for another reason replaces the reason."""
     return [] if order.hold == command.reason else [OrderHeld(reason=command.reason)]
 
@@ -18,7 +18,7 @@ def held(order: Order, event: OrderHeld) -> Order:
     return replace(order, hold=event.reason)
 
 
-def release(command: Release, order: Order) -> list[OrderEvent]:
+def release(command: Release, order: Order) -> list[OrderReleased]:
     """End the hold, if there is one."""
     return [] if order.hold is None else [OrderReleased()]
 

@@ -7,11 +7,11 @@ from domain.money import Money, decimal_string
 from domain.policy import MANUAL
 
 from .commands import PlaceOrder
-from .events import OrderEvent, OrderPlaced, PlacedLine
+from .events import OrderPlaced, PlacedLine
 from .state import Line, Order, OrderState
 
 
-def place(command: PlaceOrder, state: OrderState) -> list[OrderEvent]:
+def place(command: PlaceOrder, state: OrderState) -> list[OrderPlaced]:
     """Register the order; no event if it was placed before with the same contents."""
     if state.order is not None:
         if differs := _differences(command, state.order):
@@ -102,7 +102,7 @@ def _differences(command: PlaceOrder, order: Order) -> list[str]:
     return [field for field, is_same in same.items() if not is_same]
 
 
-def placed(event: OrderPlaced) -> Order:
+def placed(order: None, event: OrderPlaced) -> Order:
     """Return the order as it was placed: all units of all lines are pending."""
     return Order(
         customer_id=event.customer_id,

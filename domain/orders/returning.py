@@ -16,13 +16,13 @@ from domain.frozen import replace
 from domain.ids import refuse_confusable
 
 from .commands import CountedLine, ReceiveReturn, RequestReturn
-from .events import OrderEvent, ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
+from .events import ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
 from .lines import named_lines, summed, with_lines
 from .room import refuse_more_returns
 from .state import Order, Return, ReturnLineState
 
 
-def request_return(command: RequestReturn, order: Order) -> list[OrderEvent]:
+def request_return(command: RequestReturn, order: Order) -> list[ReturnRequested]:
     """Announce a return of units that are delivered, not returned, and not part of another open return."""
     assert command.return_id is not None, "identified() comes first"
     if (back := order.return_(command.return_id)) is not None:
@@ -65,7 +65,7 @@ def return_requested(order: Order, event: ReturnRequested) -> Order:
     return replace(order, returns=(*order.returns, Return(event.return_id, True, lines, event.reason)))
 
 
-def receive_return(command: ReceiveReturn, order: Order) -> list[OrderEvent]:
+def receive_return(command: ReceiveReturn, order: Order) -> list[ReturnReceived]:
     """Count a return in and close it; units that did not arrive can be announced again."""
     back = order.return_(command.return_id)
     if back is None:

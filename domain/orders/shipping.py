@@ -20,7 +20,7 @@ from domain.ids import refuse_confusable
 from domain.policy import AllocationPolicy
 
 from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity
-from .events import DeliveredLine, OrderEvent, ShipmentCancelled, ShipmentCreated, ShipmentDelivered, ShippedLine
+from .events import DeliveredLine, ShipmentCancelled, ShipmentCreated, ShipmentDelivered, ShippedLine
 from .holding import refuse_held
 from .lines import named_lines, summed, with_lines
 from .room import refuse_more_shipments
@@ -30,7 +30,7 @@ from .status import ShipmentStatus
 # --- create a shipment
 
 
-def create_shipment(command: CreateShipment, order: Order) -> list[OrderEvent]:
+def create_shipment(command: CreateShipment, order: Order) -> list[ShipmentCreated]:
     """Ship the lines the command names, or all allocated units once no line is pending."""
     assert command.shipment_id is not None, "identified() comes first"
     if (shipment := order.shipment(command.shipment_id)) is not None:
@@ -125,7 +125,7 @@ def _shipped(line: Line, quantity: int) -> Line:
 # --- deliver it, in one go or in parts
 
 
-def deliver_shipment(command: DeliverShipment, order: Order) -> list[OrderEvent]:
+def deliver_shipment(command: DeliverShipment, order: Order) -> list[ShipmentDelivered]:
     """Record the delivery of the lines the command names, or of all units under way."""
     shipment = _existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
@@ -195,7 +195,7 @@ def _status(shipped: int, delivered: int) -> ShipmentStatus:
 # --- or take it back
 
 
-def cancel_shipment(command: CancelShipment, order: Order) -> list[OrderEvent]:
+def cancel_shipment(command: CancelShipment, order: Order) -> list[ShipmentCancelled]:
     """Take back a shipment of which no unit is delivered; its units are allocated again."""
     shipment = _existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:

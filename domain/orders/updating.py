@@ -1,6 +1,6 @@
 """Updating: the previous system's way to ship, deliver and cancel, by naming the status an order should have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from domain.errors import InvalidStatusTransition
 from domain.ids import refuse_confusable
@@ -8,25 +8,27 @@ from domain.policy import AllocationPolicy
 
 from .cancelling import cancel_all
 from .commands import CreateShipment, UpdateStatus
-from .events import OrderEvent
+from .events import OrderCancelled, ShipmentCreated, ShipmentDelivered
 from .holding import refuse_held
 from .shipping import deliver, refuse_another, refuse_pending, ship_allocated, shipment_delivered
 from .state import Order
 from .status import OrderStatus, ShipmentStatus
 
+Updated = ShipmentCreated | ShipmentDelivered | OrderCancelled
 
-def update_status(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+
+def update_status(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     """Ship, deliver or cancel until the order has the status asked for, as far as its units allow it."""
     return _UPDATES[command.status](command, order)
 
 
-def _register(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _register(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     if order.status is not OrderStatus.REGISTERED:
         raise _impossible(command, order)
     return []
 
 
-def _ship_all(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _ship_all(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     if order.status is OrderStatus.SHIPPED or _known(command, order):
         return []
     if not order.total("unshipped"):
@@ -38,7 +40,7 @@ def _ship_all(command: UpdateStatus, order: Order) -> list[OrderEvent]:
     return _ship(command, order)
 
 
-def _ship_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _ship_some(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     if _known(command, order):
         return []
     if order.total("allocated"):
@@ -60,27 +62,27 @@ def _known(command: UpdateStatus, order: Order) -> bool:
     return shipment is not None
 
 
-def _ship(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _ship(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     assert command.shipment_id is not None, "identified() comes first"
     refuse_confusable("shipmentId", command.shipment_id)
     return [ship_allocated(order, command.shipment_id)]
 
 
-def _deliver_all(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _deliver_all(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     if order.total("unshipped"):
         raise _impossible(command, order)
     return _deliver(order)
 
 
-def _deliver_some(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _deliver_some(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     if not order.total("shipped"):
         raise _impossible(command, order)
     return _deliver(order)
 
 
-def _deliver(order: Order) -> list[OrderEvent]:
+def _deliver(order: Order) -> Sequence[Updated]:
     """Return one delivery per shipment that is under way."""
-    events: list[OrderEvent] = []
+    events: list[Updated] = []
     for shipment in order.shipments:
         if shipment.status not in (ShipmentStatus.DELIVERED, ShipmentStatus.CANCELLED):
             events.append(delivered := deliver(order, shipment))
@@ -88,7 +90,7 @@ def _deliver(order: Order) -> list[OrderEvent]:
     return events
 
 
-def _cancel(command: UpdateStatus, order: Order) -> list[OrderEvent]:
+def _cancel(command: UpdateStatus, order: Order) -> Sequence[Updated]:
     return cancel_all(order, reason="")
 
 
@@ -96,7 +98,7 @@ def _impossible(command: UpdateStatus, order: Order) -> InvalidStatusTransition:
     return InvalidStatusTransition(status=order.status, asked=command.status)
 
 
-_UPDATES: dict[OrderStatus, Callable[[UpdateStatus, Order], list[OrderEvent]]] = {
+_UPDATES: dict[OrderStatus, Callable[[UpdateStatus, Order], Sequence[Updated]]] = {
     OrderStatus.REGISTERED: _register,
     OrderStatus.PARTIALLY_SHIPPED: _ship_some,
     OrderStatus.SHIPPED: _ship_all,

@@ -6,12 +6,13 @@ enough to answer it again, its type guessed from what it did. What was refused l
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
+from domain import inventory, orders
 from domain.errors import CommandIdReused
 from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
@@ -30,17 +31,24 @@ from streams.topology import AGGREGATES
 from tables.entries import Answer, Recent
 from tables.store import Changes, Codec, Entries
 
-COMMANDS = {
-    "OrderPlaced": "PlaceOrder", "LinesCancelled": "CancelLines", "OrderCancelled": "CancelOrder",
-    "OrderHeld": "Hold", "OrderReleased": "Release", "ShipmentCreated": "CreateShipment",
-    "ShipmentDelivered": "DeliverShipment", "ShipmentCancelled": "CancelShipment",
-    "ReturnRequested": "RequestReturn", "ReturnReceived": "ReceiveReturn", "StockReceived": "ReceiveStock",
-    "StockAdjusted": "AdjustStock", "StockReserved": "ReserveStock", "StockBackordered": "ReserveStock",
-    "ReservationRejected": "ReserveStock", "StockReleased": "ReleaseStock", "StockShipped": "ShipStock",
-    "ProductDiscontinued": "DiscontinueProduct", "ProductReactivated": "ReactivateProduct",
-}  # fmt: skip
+
+def _causes(decisions: Mapping[Any, Callable[..., Any]]) -> Iterator[tuple[str, str]]:
+    """Yield an event and a command that causes it: the events are in the return type of the command's decision."""
+    for command, decision in decisions.items():
+        for event in _classes_in(get_type_hints(decision)["return"]):
+            yield event.__name__, command.__name__
 
 
+def _classes_in(hint: Any) -> Iterator[type]:
+    inner = get_args(hint)
+    if not inner:
+        yield hint
+    for each in inner:
+        yield from _classes_in(each)
+
+
+# Event → the command that most likely caused it: of several, the first in the table of decisions.
+COMMANDS = dict(reversed([*_causes(orders.DECISIONS), *_causes(inventory.DECISIONS)]))
 Identity = tuple[str, str | None]  # a command's id and source; None: not known
 
 
