@@ -1,16 +1,28 @@
-"""Which partition a key belongs to, as Kafka's Java client has it."""
+"""Which partition a key belongs to, as in Kafka's Java client: murmur2 of the key."""
 
-from ctypes import PyDLL, c_char_p, c_int32, c_size_t, c_void_p
+from functools import lru_cache
+from struct import Struct
 
-from confluent_kafka import cimpl
-
-# In Python it takes 5 µs, for each outcome and each command. Part of librdkafka's API: topic, key, its length, how many
-# partitions, and two pointers for whoever needs them; this one needs neither them nor the topic.
-_murmur2 = PyDLL(cimpl.__file__).rd_kafka_msg_partitioner_murmur2
-_murmur2.argtypes = (c_void_p, c_char_p, c_size_t, c_int32, c_void_p, c_void_p)
-_murmur2.restype = c_int32
+SEED, FACTOR, BITS = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
+REMEMBERED = 16_384  # keys; one order's and its products' come several times within a fetch
+WORDS = tuple(Struct(f"<{count}I") for count in range(65))  # by how many: a key of 36 bytes, a UUID, has 9
 
 
+@lru_cache(maxsize=REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of `key` among `partitions` (murmur2); other clients hash otherwise unless told."""
-    return int(_murmur2(None, key, len(key), partitions, None, None))
+    """Return the partition of `key` among `partitions`; librdkafka and others hash differently unless told."""
+    return (_murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def _murmur2(key: bytes) -> int:
+    """Return the hash as an unsigned number; aiokafka's own goes through the bytes one by one, at twice the cost."""
+    count = len(key) // 4
+    words = WORDS[count] if count < len(WORDS) else Struct(f"<{count}I")
+    result = SEED ^ len(key)
+    for word in words.unpack_from(key):
+        word = word * FACTOR & BITS
+        result = (result * FACTOR ^ (word ^ word >> 24) * FACTOR) & BITS
+    if rest := key[4 * count :]:
+        result = (result ^ int.from_bytes(rest, "little")) * FACTOR & BITS
+    result = (result ^ result >> 13) * FACTOR & BITS
+    return result ^ result >> 15
