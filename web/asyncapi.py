@@ -18,10 +18,11 @@ from .asyncapi_examples import examples
 from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, binary_headers, envelope, outcome_example
 from .openapi import service_version
 from .parameters import IDENTIFIER
+from .routes import COMMAND_ROUTES
 from .schemas import Schema, with_ignored
 from .services import SERVICES
 
-BY_PROCESS = frozenset({"RecordAllocation", "ShipStock", "UnshipStock", "RestockReturn", "FillBackorders"})
+BY_PROCESS = {*ORDER_COMMANDS, *INVENTORY_COMMANDS} - {route.command.__name__ for route in COMMAND_ROUTES}
 DESCRIPTION = """One JSON object a message: CloudEvents 1.0, structured mode, header `content-type:
 application/cloudevents+json`. A hand-made command needs `type` and `data` only, and the aggregate's id as its Kafka
 key; where `subject` or `data` give that id, too, all are the same. Commands may also come in binary mode: the
