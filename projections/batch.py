@@ -54,7 +54,7 @@ class Part:
         self.next_offset = records[-1].offset + 1
         self.stop: Stop | None = None
         self.passed_over: Container[int] = ()  # offsets of what was skipped and cannot be written
-        self.messages: list[tuple[int, Any]] = []
+        self.messages: list[tuple[Record, Any]] = []
         self._read((decoded or Decoded(records)).messages(projection.decode))
 
     def _read(self, known: dict[int, Any]) -> None:
@@ -76,7 +76,7 @@ class Part:
                     self.stop_at(offset, error)
                 return
             if seen is not None:
-                messages.append((offset, seen))
+                messages.append((record, seen))
 
     def stop_at(self, offset: int, error: Exception) -> None:
         """Go no further than `offset`."""
@@ -105,17 +105,18 @@ class Folding:
 
     def run(self) -> None:
         """Fold all messages, up to the first that cannot be."""
-        for offset, message in self.part.messages:
-            if offset in self.part.passed_over:
+        part = self.part
+        for record, message in part.messages:
+            if part.passed_over and record.offset in part.passed_over:
                 self._pass_over(message)
                 continue
             try:
-                self._step(message)
+                self._step(message, record)
             except Exception as error:  # whatever it is: an event is never skipped, unless an operator says so
-                if offset in self.part.skipped:
+                if record.offset in part.skipped:
                     self._pass_over(message)
                     continue
-                self.part.stop_at(offset, error)
+                part.stop_at(record.offset, error)
                 return
 
     def _pass_over(self, message: Any) -> None:
@@ -127,7 +128,7 @@ class Folding:
                 if view is not None and message.sequence > view.version:
                     self.changed[at] = view._replace(version=message.sequence)
 
-    def _step(self, message: Any) -> None:
+    def _step(self, message: Any, record: Record) -> None:
         """Fold a message into all models and logs, or into none."""
         projection, changed, projected = self.part.projection, self.changed, False
         changes: list[tuple[tuple[str, str], View]] = []
@@ -145,7 +146,7 @@ class Folding:
             if model.gapless and sequence != version + 1:
                 raise Gap(key, version, sequence)
             changes.append((at, model.fold(view, message)))
-        entries = [] if projected else [(name, entry(message)) for name, entry in projection.logs.items()]
+        entries = [] if projected else [(name, log.entry(message, record)) for name, log in projection.logs.items()]
         changed.update(changes)
         for name, document in entries:
             self.entries[name].append(document)

@@ -11,21 +11,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from domain.errors import CommandIdReused
-from domain.frozen import frozen
 from projections.document import Document
+from projections.projection import Log, Record
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome
 
 KEPT = timedelta(days=7)
 # Refusals that no aggregate remembers: sent again under the same id, the command is decided, and may be accepted.
 PROVISIONAL: Document = {"$or": [{"retryable": True}, {"status": "rejected", "version": 0}]}
-
-
-@frozen
-class Recorded:
-    """An outcome, and when Kafka got it (Unix seconds): a command's own time may be years ago."""
-
-    outcome: Outcome
-    at: float
 
 
 SEPARATOR, AFTER_SEPARATOR = "\n", "\x0b"
@@ -47,12 +39,12 @@ def with_ids(command_ids: Sequence[str]) -> Document:
     return {"$or": [{"_id": {"$in": list(command_ids)}}, *neighbours]}
 
 
-def entry(recorded: Recorded) -> Document:
-    """Return the command's document.
+def entry(outcome: Outcome, record: Record) -> Document:
+    """Return the command's document, kept for a week after Kafka got it: a command's own time may be years ago.
 
     The first outcome stays, for a repeat that was forgotten may be answered otherwise; a provisional one does not.
     """
-    outcome, source = recorded.outcome, recorded.outcome.command_source
+    source = outcome.command_source
     identifier = document_id(outcome.command_id, source, outcome.aggregate, outcome.aggregate_id)
     return {
         "_id": identifier + SEPARATOR + outcome.code if outcome.code == CommandIdReused.code else identifier,
@@ -72,8 +64,11 @@ def entry(recorded: Recorded) -> Document:
         "time": outcome.time,
         "correlationId": outcome.correlation_id,
         **({} if outcome.producer_time is None else {"producerTime": outcome.producer_time}),
-        "_expiresAt": datetime.fromtimestamp(recorded.at, UTC) + KEPT,
+        "_expiresAt": datetime.fromtimestamp(record.timestamp / 1000, UTC) + KEPT,
     }
+
+
+LOG = Log(entry, provisional=PROVISIONAL)
 
 
 def outcome_of(document: Document) -> Outcome:

@@ -4,13 +4,13 @@ from projections.document import Document
 from projections.projection import Derived
 
 SHOWN = (
-    "_id", "sequence", "id", "customerId", "status", "allocationStatus", "returnStatus", "totalCost", "version",
+    "_id", "id", "customerId", "status", "allocationStatus", "returnStatus", "totalCost", "version",
     "createdAt", "updatedAt",
 )  # fmt: skip
 
 
 def document_of(order: Document) -> Document:
-    """Return the history entry of an `orders` document; `itemCount` counts lines, `unitCount` what was ordered."""
+    """Return the history entry of an order; `itemCount` counts lines, `unitCount` what was ordered."""
     items = order["items"]
     return {
         **{name: order[name] for name in SHOWN},

@@ -9,6 +9,11 @@ Document = dict[str, Any]
 _value = lru_cache(maxsize=10_000)(decimal_string)  # a shop has fewer prices than lines
 
 
+def segment(text: str) -> str:
+    """Return `text` as one segment of an `_id` whose segments are joined by slashes."""
+    return text.replace("%", "%25").replace("/", "%2F")
+
+
 def public(document: Document) -> Document:
     """Return `document` as the API shows it: `_id` as `id`, and without what begins with an underscore.
 

@@ -7,7 +7,7 @@ place in the sequence, and is hidden from queries.
 from typing import NamedTuple, cast
 
 from domain.inventory import InventoryEvent, Stock, evolve_stock
-from domain.inventory.events import Balance
+from domain.inventory.events import Balance, StockEvent
 from projections.document import Document
 from streams.messages.envelope import EventMessage
 
@@ -33,6 +33,13 @@ def fold(view: ProductView | None, message: EventMessage) -> ProductView:
         created_at=created_at or (message.time if stock.exists else None),
         updated_at=message.time,
     )
+
+
+def moved(view: ProductView, message: EventMessage) -> ProductView:
+    """Return the product after `message`, which leaves a balance and does not turn the product on or off."""
+    event = cast(StockEvent, message.event)
+    stock = Stock(exists=view.stock.exists, discontinued=view.stock.discontinued, balance=event.balance)
+    return ProductView(view.id, stock, message.sequence, view.created_at, message.time)
 
 
 def project(document: Document | None, message: EventMessage) -> Document:

@@ -1,6 +1,6 @@
-"""The shape orders have over HTTP and in MongoDB, and the way back."""
+"""The shape orders have over HTTP, and the way back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from domain.address import Address
 from domain.orders.commands import Price
@@ -33,12 +33,11 @@ def render(order_id: str, order: Order, version: int, created_at: str, updated_a
     }
 
 
-def order_of(document: Document) -> Order:
-    """Return the order a document of the read model shows."""
-    versions = document["_stockVersions"]
+def order_of(document: Document, stock_versions: Sequence[int]) -> Order:
+    """Return the order that `document` shows; `stock_versions`: the last version of stock that each line knows of."""
     return Order(
         customer_id=document["customerId"],
-        lines=tuple(_line(item, version) for item, version in zip(document["items"], versions, strict=True)),
+        lines=tuple(_line(item, version) for item, version in zip(document["items"], stock_versions, strict=True)),
         policy=AllocationPolicy(document["policy"]),
         total_cost=money_of(document["totalCost"]),
         shipping_address=_address_of(document["shippingAddress"]),

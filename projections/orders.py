@@ -1,7 +1,7 @@
 """The `orders` read model: one whole document per order, folded by the domain's own `evolve`.
 
-`OrderView` is what is folded; `document_of` and `view_of` are each other's inverse, so that a fold goes on from what
-was stored. The other read models of orders are derived from the document.
+`OrderView` is what is folded; `document_of` and `view_of` are each other's inverse, so that a fold continues from what
+was stored. The other read models of orders are derived from `whole` documents.
 """
 
 from typing import NamedTuple, cast
@@ -55,25 +55,43 @@ def shown_of(view: OrderView) -> Document:
 
 
 def document_of(view: OrderView) -> Document:
-    """Return the document of `view`: what the API shows, also as JSON, and what the fold needs to go on."""
-    shown = shown_of(view)
-    return {
+    """Return the document of `view`: the fields that are queried, its JSON, and what the fold needs beside that."""
+    return slim(view, shown_of(view))
+
+
+def slim(view: OrderView, shown: Document) -> Document:
+    """Return the document of `view`, which is `shown` so; fields of partial indexes are left out without a value."""
+    document = {
         "_id": view.id,
         "sequence": view.version,
-        **shown,
+        "customerId": shown["customerId"],
+        "status": shown["status"],
+        "allocationStatus": shown["allocationStatus"],
+        "createdAt": view.created_at,
+        "updatedAt": view.updated_at,
         "_stockVersions": [line.stock_version for line in view.order.lines],
-        "_pickableSince": view.pickable_since,
         "_json": orjson.dumps(shown).decode(),
     }
+    if view.pickable_since is not None:
+        document["_pickableSince"] = view.pickable_since
+    if shown["hold"] is not None:
+        document["hold"] = shown["hold"]
+    return document
+
+
+def whole(document: Document) -> Document:
+    """Return everything that a document says of an order: what its JSON shows, and since when it can be picked."""
+    shown: Document = orjson.loads(document["_json"])
+    return {**shown, "_id": document["_id"], "_pickableSince": document.get("_pickableSince")}
 
 
 def view_of(document: Document) -> OrderView:
-    """Return the view a document was made of."""
+    """Return the view a document of any shape was made of."""
     return OrderView(
         id=document["_id"],
-        order=order_of(document),
+        order=order_of(orjson.loads(document["_json"]), document["_stockVersions"]),
         version=document["sequence"],
         created_at=document["createdAt"],
         updated_at=document["updatedAt"],
-        pickable_since=document["_pickableSince"],
+        pickable_since=document.get("_pickableSince"),
     )

@@ -94,7 +94,9 @@ async def _write(
             entries[name] += documents
 
     def add(name: str, documents: Sequence[Document]) -> Awaitable[None]:
-        return insert(mongo.collection(projection.collection(name)), documents, projection.provisional.get(name))
+        log = projection.logs[name]
+        collection = mongo.collection(projection.collection(name))
+        return insert(collection, documents, log.provisional, namesakes=log.namesakes)
 
     def write(model: Model) -> Awaitable[bool]:
         return put(mongo.collection(projection.collection(model.collection)), _rendered(model, foldings))

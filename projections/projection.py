@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from projections.document import Document
-from streams.messages.envelope import type_of
+from streams.messages.envelope import EventMessage, type_of
 from streams.topics import Topic
 
 
@@ -53,6 +53,48 @@ class Derived:
     made_of: Mapping[str, str] = field(default_factory=dict)
 
 
+def as_it_is(document: Document) -> Document:
+    """Return `document`."""
+    return document
+
+
+class History(Protocol):
+    """How the events of one aggregate are found among the entries of a log, and read."""
+
+    @property
+    def of(self) -> str:
+        """The field of an answer that names the aggregate, such as `orderId`."""
+
+    @property
+    def order(self) -> str:
+        """The field that sorts the entries of one aggregate by their sequence."""
+
+    def between(self, aggregate_id: str, first: int = 1, last: int | None = None) -> Document:
+        """Return the query for the entries of an aggregate, from one sequence to another, both included."""
+
+    def message_of(self, entry: Document) -> EventMessage:
+        """Return the event of an entry, as today's code knows it."""
+
+    def shown(self, entry: Document) -> Document:
+        """Return an entry as the API shows it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """A collection with one document for each message, which is inserted once.
+
+    `provisional`: which of the documents a later one of the same `_id` replaces. `history`: where the messages are
+    events. `today` returns an entry that older code wrote as this code would write it. `namesakes`: entries have the
+    ids of their events, and older code gave several events the same one.
+    """
+
+    entry: Callable[[Any, Record], Document]
+    provisional: Document | None = None
+    history: History | None = None
+    today: Callable[[Document], Document] = as_it_is
+    namesakes: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A view folded from the events of one key, its document, and the read models derived from that one.
@@ -85,9 +127,8 @@ class Projection:
     name: str
     topic: Topic
     decode: Callable[[Record], Any]  # shared by projections of a topic: what one has decoded, the others need not
-    logs: Mapping[str, Callable[[Any], Document]] = field(default_factory=dict)  # insert-only: one document a message
+    logs: Mapping[str, Log] = field(default_factory=dict)  # by their collections
     models: tuple[Model, ...] = ()
-    provisional: Mapping[str, Document] = field(default_factory=dict)  # insert-only: but a later one replaces these
     version: int = 1
     shape: int = 1
     types: frozenset[str] | None = None  # of the events it reads; None: all

@@ -9,7 +9,7 @@ from domain.inventory import evolve_reservation
 from domain.inventory.events import ReservationEvent, ReservationRejected, StockBackordered, StockReserved
 from domain.inventory.state import Reservation
 from domain.policy import MANUAL
-from projections.document import Document
+from projections.document import Document, segment
 from streams.messages.envelope import EventMessage
 
 
@@ -24,10 +24,7 @@ class ReservationView(NamedTuple):
 
 def reservation_id(product_id: str, order_id: str, line_id: str) -> str:
     """Return the `_id` of a reservation; a slash in one of the ids is encoded."""
-    plain = f"{product_id}/{order_id}/{line_id}"
-    if plain.count("/") == 2 and "%" not in plain:
-        return plain
-    return "/".join([part.replace("%", "%25").replace("/", "%2F") for part in (product_id, order_id, line_id)])
+    return f"{segment(product_id)}/{segment(order_id)}/{segment(line_id)}"
 
 
 def key(message: EventMessage) -> str | None:

@@ -1,17 +1,19 @@
 """The read models, as a table: which topic is folded into which documents."""
 
+from dataclasses import replace
+
 from projections import (
     commands,
     customer_orders,
     customer_summary,
     inventory,
+    older,
     order_events,
     orders,
     reservations,
     stock_ledger,
     work_queue,
 )
-from projections.commands import Recorded
 from projections.projection import Model, Projection, Record
 from streams.messages.codec import decode_event
 from streams.messages.envelope import EventMessage, Outcome
@@ -23,9 +25,9 @@ def event_in(record: Record) -> EventMessage:
     return decode_event(record.value or b"")
 
 
-def outcome_in(record: Record) -> Recorded:
-    """Return the outcome in `record`, and when Kafka got it."""
-    return Recorded(Outcome.decode(record.value or b""), record.timestamp / 1000)
+def outcome_in(record: Record) -> Outcome:
+    """Return the outcome in `record`."""
+    return Outcome.decode(record.value or b"")
 
 
 def aggregate(message: EventMessage) -> str:
@@ -42,7 +44,8 @@ ORDERS = Projection(
     name="orders",
     topic=ORDER_EVENTS,
     decode=event_in,
-    logs={"order_events": order_events.entry},
+    shape=2,
+    logs={"order_events": order_events.LOG},
     models=(
         Model(
             collection="orders",
@@ -59,7 +62,8 @@ INVENTORY = Projection(
     name="inventory",
     topic=INVENTORY_EVENTS,
     decode=event_in,
-    logs={"stock_ledger": stock_ledger.entry},
+    shape=2,
+    logs={"stock_ledger": stock_ledger.LOG},
     models=(
         Model(
             collection="inventory",
@@ -84,8 +88,7 @@ COMMANDS = Projection(
     name="commands",
     topic=COMMAND_OUTCOMES,
     decode=outcome_in,
-    logs={"commands": commands.entry},
-    provisional={"commands": commands.PROVISIONAL},
+    logs={"commands": commands.LOG},
 )
 CUSTOMER_SUMMARY = Projection(
     name="customer_summary",
@@ -107,7 +110,15 @@ CUSTOMER_SUMMARY = Projection(
     ),
 )
 PROJECTIONS = (ORDERS, INVENTORY, COMMANDS, CUSTOMER_SUMMARY)  # the newest shape of each
-OLDER_SHAPES: tuple[Projection, ...] = ()  # those that installations may still have; kept until all have retired them
+OLDER_SHAPES = (  # those that installations may still have; kept until all have retired them
+    replace(
+        ORDERS,
+        shape=1,
+        logs={"order_events": older.ORDER_EVENTS},
+        models=(replace(ORDERS.models[0], document_of=older.order_document),),
+    ),
+    replace(INVENTORY, shape=1, logs={"stock_ledger": older.STOCK_LEDGER}),
+)
 
 
 def shape_of(name: str, shape: int) -> Projection | None:

@@ -5,11 +5,11 @@ from projections.projection import Derived
 
 PICKABLE = {"_pickableSince": {"$gt": ""}}  # as its partial index has it
 
-SHOWN = ("_id", "sequence", "customerId", "policy", "version", "createdAt", "updatedAt")
+SHOWN = ("_id", "customerId", "policy", "version", "createdAt", "updatedAt")
 
 
 def document_of(order: Document) -> Document:
-    """Return the queue's entry of an `orders` document, without lines while nothing can be picked."""
+    """Return the queue's entry of an order, without lines while nothing can be picked."""
     since = order["_pickableSince"]
     return {
         **{name: order[name] for name in SHOWN},

@@ -1,7 +1,7 @@
 """The read models against what the events make, document by document."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +10,15 @@ from pymongo.errors import DuplicateKeyError
 from ops.audit.differences import differences
 from ops.audit.history import Aggregate
 from ops.audit.report import Kind, Report
-from projections import order_events
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.progress import progress_id, read_progress
 from projections.mongo.writes import is_namesake, load, namesake_id
-from projections.projection import Projection
+from projections.projection import Log, Projection, Record
 from streams.messages.envelope import EventMessage
 
-# entries of older event versions stay as they were written, and are read as today's
-TODAY: Mapping[str, Callable[[Document], Document]] = {"order_events": order_events.upcast}
+Read = tuple[EventMessage, Record]  # an event, and the record it was decoded from
 CHUNK, AT_ONCE = 500, 4  # aggregates, or entries, of one request; and requests at a time
-
-
-def _as_it_is(document: Document) -> Document:
-    return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +74,24 @@ class Documents:
     async def _found(self, name: str, wanted: Iterable[tuple[Aggregate, Rendered]]) -> list[Document]:
         return await load(self.of(name), [one.id for _, one in wanted if one.collection == name])
 
-    async def missing_entries(self, messages: Iterable[EventMessage]) -> list[EventMessage]:
-        """Return the messages whose entries are not in the logs; entries that differ are drift at once."""
-        batch, missing = list(messages), dict[str, EventMessage]()
-        for name, entry in self.projection.logs.items():
-            pairs = await self._entries(name, [entry(message) for message in batch])
-            for message, (expected, found) in zip(batch, pairs, strict=True):
+    async def missing_entries(self, events: Iterable[Read]) -> list[Read]:
+        """Return the events whose entries are not in the logs; entries that differ are drift at once."""
+        batch, missing = list(events), dict[int, Read]()
+        for name, log in self.projection.logs.items():
+            pairs = await self._entries(name, log, batch)
+            for read, (expected, found) in zip(batch, pairs, strict=True):
                 if found is None:
-                    missing[message.id] = message
-                elif TODAY.get(name, _as_it_is)(found) != expected:
+                    missing[read[1].offset] = read
+                elif log.today(found) != expected:
                     await self.drifted(name, expected, found)
         return list(missing.values())
 
-    async def _entries(self, name: str, expected: Sequence[Document]) -> list[tuple[Document, Document | None]]:
+    async def _entries(self, name: str, log: Log, events: Sequence[Read]) -> list[tuple[Document, Document | None]]:
         """Return log entries as they should be, each with the one that is there."""
+        expected = [log.entry(*read) for read in events]
         found = {each["_id"]: each for each in await load(self.of(name), [each["_id"] for each in expected])}
+        if not log.namesakes:
+            return [(each, found.get(each["_id"])) for each in expected]
         renamed = [
             {**each, "_id": namesake_id(each)} if is_namesake(each, found.get(each["_id"])) else each
             for each in expected
@@ -103,11 +100,11 @@ class Documents:
             found |= {each["_id"]: each for each in await load(self.of(name), others)}
         return [(each, found.get(each["_id"])) for each in renamed]
 
-    async def lost_entries(self, messages: Iterable[EventMessage]) -> None:
-        """Say that the entries of `messages` are missing for good."""
-        for message in messages:
-            for name, entry in self.projection.logs.items():
-                [(expected, found)] = await self._entries(name, [entry(message)])
+    async def lost_entries(self, events: Iterable[Read]) -> None:
+        """Report that the entries of `events` are missing for good."""
+        for read in events:
+            for name, log in self.projection.logs.items():
+                [(expected, found)] = await self._entries(name, log, [read])
                 if found is None:
                     await self.drifted(name, expected, None)
 

@@ -13,7 +13,7 @@ from typing import Any
 from ops import records
 from ops.audit.compare_documents import DocumentComparison
 from ops.audit.compare_tables import TableComparison
-from ops.audit.documents import CHUNK, Documents
+from ops.audit.documents import CHUNK, Documents, Read
 from ops.audit.event_ids import EventIds
 from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
@@ -59,7 +59,7 @@ class PartitionAudit:
     ids: EventIds
     position: int = 0
     last: int = 0  # behind the last record; transaction markers may follow
-    _missing: dict[int, EventMessage] = field(default_factory=dict)  # offset → event without an entry in the logs
+    _missing: dict[int, Read] = field(default_factory=dict)  # offset → event without an entry in the logs
 
     def __post_init__(self) -> None:
         projection = self.documents.projection
@@ -82,12 +82,12 @@ class PartitionAudit:
             await self._settle(log)
         return self.histories
 
-    async def _batches(self, log: records.Log, end: int) -> AsyncIterator[dict[int, EventMessage]]:
+    async def _batches(self, log: records.Log, end: int) -> AsyncIterator[dict[int, Read]]:
         """Fold all events before `end`; yield what came, by offset."""
         left = log.upto({self.partition: end})
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
-            messages = {record.offset: message for record in batch if (message := self._decoded(record))}
-            for offset, message in messages.items():
+            events = {record.offset: (message, record) for record in batch if (message := self._decoded(record))}
+            for offset, (message, _) in events.items():
                 self.histories.apply(message, offset)
                 if offset < self.end:
                     self.ids.add(message.id)
@@ -95,7 +95,7 @@ class PartitionAudit:
             self.advance(min(reached, self.end) - min(self.position, self.end))
             self.position = reached
             self.last = batch[-1].offset + 1 if batch else self.last
-            yield messages
+            yield events
 
     def _decoded(self, record: Any) -> EventMessage | None:
         """Return the event in a record; what is none is drift, and leaves a gap in its aggregate's sequence."""
@@ -116,10 +116,9 @@ class PartitionAudit:
     async def _handled(self) -> int:
         return await self.documents.handled(self.settings.named(self.topic), self.partition)
 
-    async def _check_entries(self, batch: dict[int, EventMessage]) -> None:
+    async def _check_entries(self, batch: dict[int, Read]) -> None:
         looked = [self.documents.missing_entries(batch[offset] for offset in offsets) for offsets in chunks(batch)]
-        missing = {message.id for messages in await asyncio.gather(*looked) for message in messages}
-        self._missing |= {offset: message for offset, message in batch.items() if message.id in missing}
+        self._missing |= {read[1].offset: read for missing in await asyncio.gather(*looked) for read in missing}
         self.report.checked["log entries"] += len(batch)
 
     async def _settle(self, log: records.Log) -> None:

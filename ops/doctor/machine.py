@@ -20,7 +20,7 @@ from ops.status import collect
 from projections.mongo.client import Mongo
 from streams.runtime.settings import Settings
 
-OLDEST_PYTHON, OLDEST_MONGODB = (3, 11), (5, 0)
+OLDEST_PYTHON, OLDEST_MONGODB = (3, 11), (6, 0)
 FAUST = "0.15.3"  # its transport and store are extended here
 LIBRDKAFKA = 2  # the group metadata we make is of its version
 LEAST_FREE, LEAST_SHARE = 2 << 30, 0.05  # bytes of the disk, and of all of it

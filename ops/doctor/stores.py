@@ -11,7 +11,7 @@ from ops.doctor.machine import OLDEST_MONGODB
 from ops.errors import mongo_cause
 from parking.reader import LetterReader
 from projections.mongo.client import Mongo
-from projections.mongo.indexes import READ_MODELS
+from projections.mongo.indexes import indexes_of
 from projections.mongo.live import projections_of
 from projections.mongo.readers import running_readers
 from projections.mongo.registry import Registry
@@ -119,20 +119,20 @@ async def database(mongo: Mongo) -> list[Finding]:
         version = (await mongo.database.command("buildInfo"))["version"]
         old = tuple(map(int, version.split(".")[:2])) < OLDEST_MONGODB
         live = projections_of(await Registry(mongo).read()) or PROJECTIONS
-        names = [(name, projection.collection(name)) for projection in live for name in projection.collections]
-        there = await asyncio.gather(*(mongo.collection(name).index_information() for _, name in names))
+        wanted = {one.collection(name): indexes_of(one, name) for one in live for name in one.collections}
+        there = await asyncio.gather(*(mongo.collection(name).index_information() for name in wanted))
     except PyMongoError as error:
         return [Finding("indexes", f"MongoDB does not say: {mongo_cause(error)}", "see MongoDB above")]
     missing = [
         f"{collection}.{index.document['name']}"
-        for (name, collection), indexes in zip(names, there, strict=True)
-        for index in READ_MODELS[name]
+        for (collection, expected), indexes in zip(wanted.items(), there, strict=True)
+        for index in expected
         if index.document["name"] not in indexes
     ]
     remedy = "start a projector, which makes them: `fulfillment up`, or `fulfillment worker projector`"
     return [
-        Finding("MongoDB version", version, "5.0 or newer is needed" if old else ""),
+        Finding("MongoDB version", version, "6.0 or newer is needed" if old else ""),
         Finding("indexes", f"missing: {', '.join(missing)}", remedy)
         if missing
-        else Finding("indexes", f"all there, of {len(names)} collections"),
+        else Finding("indexes", f"all there, of {len(wanted)} collections"),
     ]

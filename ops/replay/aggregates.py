@@ -21,7 +21,7 @@ from ops.versions.work import Work
 from projections.document import Document
 from projections.mongo.skips import read_skips
 from projections.mongo.writes import is_namesake, load, namesake_id
-from projections.projection import Projection
+from projections.projection import Projection, Record
 from streams.kafka.partitions import partition_of
 from streams.kafka.unreadable import Unreadable
 from streams.messages.codec import event_in
@@ -50,16 +50,16 @@ class Folded:
     entries: dict[str, dict[str, Document]] = field(default_factory=dict)  # collection → id → document
     events: int = 0
 
-    def apply(self, message: EventMessage) -> None:
+    def apply(self, message: EventMessage, record: Record) -> None:
         """Fold an event."""
         self.events += 1
         for model in self.projection.models:
             if (key := model.key(message)) is not None:
                 views = self.views.setdefault(model.collection, {})
                 views[key] = model.fold(views.get(key), message)
-        for name, entry in self.projection.logs.items():
-            document, entries = entry(message), self.entries.setdefault(name, {})
-            if is_namesake(document, entries.get(document["_id"])):
+        for name, log in self.projection.logs.items():
+            document, entries = log.entry(message, record), self.entries.setdefault(name, {})
+            if log.namesakes and is_namesake(document, entries.get(document["_id"])):
                 document = {**document, "_id": namesake_id(document)}
             entries[document["_id"]] = document
 
@@ -146,7 +146,7 @@ class _Partition:
     async def _apply(self, record: records.Record) -> None:
         """Fold an event; a record that is not one was skipped by the projector and is skipped here."""
         if (event := event_in(record.value)) is not None:
-            self.folded.apply(event)
+            self.folded.apply(event, record)
         elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):
             place = f"{record.topic}/{self.number}@{record.offset}"
             raise CannotGoOn(f"There is no event that can be read at {place}: `fulfillment skip projector {place}`.")

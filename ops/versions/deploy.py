@@ -8,7 +8,7 @@ from ops.errors import CannotGoOn, Unavailable
 from ops.progress import progress
 from ops.replay.bulk import CannotBuild, build, left_to_build
 from ops.versions.work import Work
-from projections.mongo.indexes import create_indexes
+from projections.mongo.indexes import create_collections, create_indexes
 from projections.mongo.progress import offsets_of
 from projections.projection import Projection
 from projections.versions import Refused, Version, Versions, begun, in_state
@@ -54,6 +54,7 @@ async def _build(work: Work, projection: Projection) -> None:
     topic_ids = await work.topic_ids()
     if work.settings.named(projection.topic.name) not in topic_ids:
         raise Unavailable(f"Topic {projection.topic.name} is missing: run `fulfillment topics create`.")
+    await create_collections(work.mongo, [projection])
     await _catch_up(work, projection, topic_ids)
     await create_indexes(work.mongo, [projection])
     await _catch_up(work, projection, topic_ids)

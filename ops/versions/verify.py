@@ -2,11 +2,17 @@
 
 What is equal at once is equal. What is not is looked at again: a document may be of another sequence in one version
 only because the projector has just come by.
+
+Versions of one shape have the same documents. If the shapes differ, each document of the live version is read as the
+fold reads it, and compared as the new version's code would write it; entries of a log of events, which may be called
+otherwise, are compared as the API shows them.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +25,7 @@ from ops.progress import Advance, progress
 from ops.versions.deploy import wait_until_caught_up
 from ops.versions.work import Work
 from projections.document import Document
-from projections.projection import Projection
+from projections.projection import History, Projection
 from projections.versions import Refused, Verified, verified
 from streams.messages.envelope import now
 
@@ -27,6 +33,7 @@ CHUNK = 1_000  # documents
 PATIENCE_SECONDS, PAUSE_SECONDS = 15.0, 0.3  # for a document to be of the same sequence in both
 LISTED = 1_000
 RAW: Any = CodecOptions(document_class=RawBSONDocument)
+AWARE: Any = CodecOptions(tz_aware=True)
 _ID = b"\x02_id\x00"  # how a document begins whose `_id` is a string, and ours are
 
 
@@ -69,7 +76,7 @@ async def verify(work: Work, name: str, sample: int | None, ignored: Sequence[st
     comparison = Comparison(live, version)
     for collection in live.collections:
         if collection in version.collections:
-            await _Pair(work, comparison, collection, dict.fromkeys(ignored, 0)).compare(sample)
+            await _pair(work, comparison, collection, ignored).compare(sample)
     only = set(live.collections) ^ set(version.collections)
     comparison.notes += [f"{each} is only in one of both versions, and was not compared" for each in sorted(only)]
     what = Verified(now(), comparison.documents, comparison.count, sample is not None, tuple(ignored))
@@ -77,32 +84,118 @@ async def verify(work: Work, name: str, sample: int | None, ignored: Sequence[st
     return comparison
 
 
+Id = Any  # bytes: a document's `_id`; of a log's entries, the aggregate and the sequence
+Content = Any  # the document's bytes; of a log's entries, what the API shows
+
+
+@dataclass
+class _Documents:
+    """A collection of one version. `rewrite` makes the other version's document of one of these."""
+
+    collection: Any
+    ignored: Document
+    rewrite: Callable[[Document], Document] | None = None
+
+    async def walk(self) -> AsyncIterator[tuple[Id, Content]]:
+        """Yield all documents, in the order of their ids."""
+        cursor = self._find({}, CHUNK).sort("_id", 1)
+        while chunk := await cursor.to_list(CHUNK):
+            for each in chunk:
+                yield self._read(bytes(each.raw))
+
+    async def load(self, ids: Sequence[Id]) -> dict[Id, Content]:
+        """Return those documents of `ids` that exist."""
+        found = self._find({"_id": {"$in": [each.decode() for each in ids]}}, len(ids) + 1)
+        return dict(
+            [self._read(bytes(each.raw)) for each in await found.to_list(None)]
+        )  # large ones are views till here
+
+    async def sample(self, size: int) -> set[Id]:
+        """Return the ids of some documents, by chance."""
+        cursor = await self.collection.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
+        return {_id_of(bytes(document.raw)) async for document in cursor}
+
+    def _find(self, where: Document, batch: int) -> Any:
+        fields = None if self.rewrite else self.ignored or None
+        return self.collection.find(where, fields, batch_size=batch)
+
+    def _read(self, raw: bytes) -> tuple[Id, Content]:
+        return _id_of(raw), raw if self.rewrite is None else self._rewritten(raw, self.rewrite)
+
+    def _rewritten(self, raw: bytes, rewrite: Callable[[Document], Document]) -> bytes:
+        """Return what the other version would have; a document that cannot be read is left as it is, and differs."""
+        with suppress(Exception):
+            document = rewrite(bson.decode(raw, AWARE))
+            raw = bson.encode({name: value for name, value in document.items() if name not in self.ignored})
+        return raw
+
+
+@dataclass
+class _Entries:
+    """A log of events of one version, as the API shows it."""
+
+    collection: Any
+    ignored: Document
+    history: History
+
+    async def walk(self) -> AsyncIterator[tuple[Id, Content]]:
+        """Yield all entries, those of an aggregate in a row."""
+        by = [("_id", 1)] if self.history.order == "_id" else [(self.history.of, 1), (self.history.order, 1)]
+        cursor = self.collection.find({}, batch_size=CHUNK).sort(by)
+        while chunk := await cursor.to_list(CHUNK):
+            for each in chunk:
+                yield self._read(bson.decode(each.raw, AWARE))
+
+    async def load(self, ids: Sequence[Id]) -> dict[Id, Content]:
+        """Return those entries of `ids` that exist, and perhaps others."""
+        if not ids:
+            return {}
+        sequences: dict[str, list[int]] = defaultdict(list)
+        for aggregate_id, sequence in ids:
+            sequences[aggregate_id].append(sequence)
+        ranges = [self.history.between(each, min(numbers), max(numbers)) for each, numbers in sequences.items()]
+        found = await self.collection.find({"$or": ranges}, batch_size=CHUNK).to_list(None)
+        return dict([self._read(bson.decode(each.raw, AWARE)) for each in found])
+
+    async def sample(self, size: int) -> set[Id]:
+        """Return the ids of some entries, by chance."""
+        cursor = await self.collection.aggregate([{"$sample": {"size": size}}])
+        return {self._read(bson.decode(each.raw, AWARE))[0] async for each in cursor}
+
+    def _read(self, entry: Document) -> tuple[Id, Content]:
+        shown = self.history.shown(entry)
+        aggregate_id, sequence = shown[self.history.of], shown["sequence"]
+        shown["id"] = shown["id"].removesuffix(f"/{aggregate_id}/{sequence}")  # of events whose id another one has
+        return (aggregate_id, sequence), {name: value for name, value in shown.items() if name not in self.ignored}
+
+
 @dataclass
 class _Pair:
     """A collection of both versions."""
 
-    work: Work
     comparison: Comparison
     name: str
-    fields: Document
-
-    def __post_init__(self) -> None:
-        mongo = self.work.mongo
-        both = [one.collection(self.name) for one in (self.comparison.live, self.comparison.version)]
-        self.live, self.version = (mongo.database[each].with_options(codec_options=RAW) for each in both)
+    version: _Documents | _Entries
+    live: _Documents | _Entries
 
     async def compare(self, sample: int | None) -> None:
-        total = sample or await self.live.estimated_document_count()
+        """Compare all documents, or a `sample`."""
+        total = sample or await self.live.collection.estimated_document_count()
         with progress(
             f"{self.name}: v{self.comparison.live.version} and v{self.comparison.version.version}", total
         ) as say:
-            suspects = await (self._compare_all(say) if sample is None else self._sample(sample))
+            if sample is not None:
+                suspects = sorted(await self.live.sample(sample) | await self.version.sample(sample))
+            elif isinstance(self.live, _Documents):
+                suspects = await self._compare_in_order(say)
+            else:
+                suspects = await self._compare_by_id(say)
             await self._judge(suspects)
 
-    async def _compare_all(self, say: Advance) -> list[bytes]:
+    async def _compare_in_order(self, say: Advance) -> list[Id]:
         """Go through both in the order of their ids; return those that are not the same."""
-        suspects: list[bytes] = []
-        ours, theirs = self._walk(self.version), self._walk(self.live)
+        suspects: list[Id] = []
+        ours, theirs = self.version.walk(), self.live.walk()
         one, other = await anext(ours, None), await anext(theirs, None)
         while one is not None or other is not None:
             if other is None or (one is not None and one[0] < other[0]):
@@ -120,62 +213,89 @@ class _Pair:
                 one, other = await anext(ours, None), await anext(theirs, None)
         return suspects
 
-    async def _walk(self, collection: Any) -> AsyncIterator[tuple[bytes, bytes]]:
-        cursor = collection.find({}, self.fields or None, batch_size=CHUNK).sort("_id", 1)
-        while chunk := await cursor.to_list(CHUNK):
-            for document in chunk:
-                raw = bytes(document.raw)
-                yield _id_of(raw), raw
+    async def _compare_by_id(self, say: Advance) -> list[Id]:
+        """Look up every entry of each version in the other one, where the order of the entries may be another."""
+        suspects: list[Id] = []
+        async for chunk in _chunks(self.live.walk()):
+            found = await self.version.load(list(chunk))
+            same = [each for each, content in chunk.items() if found.get(each) == content]
+            self.comparison.documents += len(same)
+            suspects += chunk.keys() - set(same)
+            say(len(chunk))
+        async for chunk in _chunks(self.version.walk()):
+            found = await self.live.load(list(chunk))
+            suspects += chunk.keys() - found.keys()
+        return sorted(suspects)
 
-    async def _sample(self, size: int) -> list[bytes]:
-        found: set[bytes] = set()
-        for collection in (self.live, self.version):
-            cursor = await collection.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
-            found |= {_id_of(bytes(document.raw)) async for document in cursor}
-        return sorted(found)
-
-    async def _judge(self, suspects: list[bytes]) -> None:
+    async def _judge(self, suspects: list[Id]) -> None:
         """Look again at documents until each is the same, or differs at the same sequence, or it takes too long."""
         until = time.monotonic() + PATIENCE_SECONDS
         while suspects:
             last = time.monotonic() > until
-            later: list[bytes] = []
+            later: list[Id] = []
             for first in range(0, len(suspects), CHUNK):
                 later += await self._look(suspects[first : first + CHUNK], last)
             suspects = later
             if suspects:
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _look(self, ids: Sequence[bytes], last: bool) -> list[bytes]:
+    async def _look(self, ids: Sequence[Id], last: bool) -> list[Id]:
         """Judge what can be judged; return the ids of the others, none when it is the `last` look."""
-        ours, theirs = await asyncio.gather(self._load(self.version, ids), self._load(self.live, ids))
+        ours, theirs = await asyncio.gather(self.version.load(ids), self.live.load(ids))
         later = []
         for each in ids:
-            one, other = ours.get(each), theirs.get(each)
+            one, other = _document(ours.get(each)), _document(theirs.get(each))
             if one is None and other is None:
                 continue  # a document that expired
             if one == other:
                 self.comparison.documents += 1
-            elif last or _same_sequence(one, other):
+            elif last or (one and other and one.get("sequence") == other.get("sequence")):
                 self.comparison.documents += 1
-                self._say(each.decode(), one, other)
+                self._say(each, one, other)
             else:
                 later.append(each)
         return later
 
-    async def _load(self, collection: Any, ids: Iterable[bytes]) -> dict[bytes, bytes]:
-        wanted = [each.decode() for each in ids]
-        cursor = collection.find({"_id": {"$in": wanted}}, self.fields or None, batch_size=len(wanted) + 1)
-        loaded = [bytes(document.raw) for document in await cursor.to_list(None)]  # large ones are views until here
-        return {_id_of(raw): raw for raw in loaded}
-
-    def _say(self, identifier: str, one: bytes | None, other: bytes | None) -> None:
+    def _say(self, identifier: Id, one: Document | None, other: Document | None) -> None:
         live = f"v{self.comparison.live.version}"
         if one is None or other is None:
             what = "is missing" if one is None else f"is not in {live}"
         else:
-            what = differences(bson.decode(one), bson.decode(other), f"{live} has")
-        self.comparison.differs(Difference(self.comparison.version.collection(self.name), identifier, what))
+            what = differences(one, other, f"{live} has")
+        name = identifier.decode() if isinstance(identifier, bytes) else "/".join(map(str, identifier))
+        self.comparison.differs(Difference(self.comparison.version.collection(self.name), name, what))
+
+
+def _pair(work: Work, comparison: Comparison, name: str, ignored: Sequence[str]) -> _Pair:
+    """Return a collection of both versions, ready to be compared."""
+    both, fields = (comparison.version, comparison.live), dict.fromkeys(ignored, 0)
+    version, live = (work.mongo.database[one.collection(name)].with_options(codec_options=RAW) for one in both)
+    if comparison.version.shape == comparison.live.shape:
+        return _Pair(comparison, name, _Documents(version, fields), _Documents(live, fields))
+    if name in comparison.live.logs:
+        ours, theirs = (one.logs[name].history for one in both)
+        if ours is not None and theirs is not None:
+            return _Pair(comparison, name, _Entries(version, fields, ours), _Entries(live, fields, theirs))
+        return _Pair(comparison, name, _Documents(version, fields), _Documents(live, fields))
+    written, read = (next(model for model in one.models if model.collection == name) for one in both)
+    rewrite = lambda document: written.document_of(read.view_of(document))  # noqa: E731
+    return _Pair(comparison, name, _Documents(version, fields), _Documents(live, fields, rewrite))
+
+
+async def _chunks(entries: AsyncIterator[tuple[Id, Content]]) -> AsyncIterator[dict[Id, Content]]:
+    """Yield what is read, so many at a time."""
+    chunk: dict[Id, Content] = {}
+    async for each, content in entries:
+        chunk[each] = content
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = {}
+    if chunk:
+        yield chunk
+
+
+def _document(content: Content | None) -> Document | None:
+    return bson.decode(content, AWARE) if isinstance(content, bytes) else content
 
 
 def _id_of(raw: bytes) -> bytes:
@@ -183,9 +303,3 @@ def _id_of(raw: bytes) -> bytes:
     if raw[4:9] != _ID:
         return str(bson.decode(raw)["_id"]).encode()
     return raw[13 : 12 + int.from_bytes(raw[9:13], "little")]
-
-
-def _same_sequence(one: bytes | None, other: bytes | None) -> bool:
-    if one is None or other is None:
-        return False
-    return bson.decode(one).get("sequence") == bson.decode(other).get("sequence")

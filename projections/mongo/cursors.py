@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 
-from projections.document import Document
-
 
 class BadCursor(ValueError):
     """A cursor that we did not hand out for this list and this sort."""
@@ -20,9 +18,9 @@ class BadCursor(ValueError):
         super().__init__("the cursor is not nextCursor of an earlier page of this list, with the same filters and sort")
 
 
-def encode(sort: str, key: str, document: Document, question: Any) -> str:
-    """Return the cursor behind `document` in a list sorted by its field `key`; `question`: which list, and filters."""
-    position = orjson.dumps([sort, document[key], document["_id"], _digest(question)])
+def encode(sort: str, value: Any, identifier: str, question: Any) -> str:
+    """Return the cursor behind the document that has this sort key and id; `question`: which list, and filters."""
+    position = orjson.dumps([sort, value, identifier, _digest(question)])
     return base64.urlsafe_b64encode(position).rstrip(b"=").decode()
 
 

@@ -1,6 +1,7 @@
-"""The indexes, as a table: one for every way the API filters, sorts and pages.
+"""The collections and their indexes, as a table: an index for every way the API filters, sorts and pages.
 
-Lists are paged by (sort key, `_id`), so each index ends in both. Every index is paid for by every write of a projector.
+Lists are paged by (sort key, `_id`), so each index ends in both. Every write of a projector maintains every index. Logs
+of events are sorted by `_id` themselves (clustered), and need no index for their lists.
 """
 
 import asyncio
@@ -8,15 +9,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel
+from pymongo.errors import OperationFailure
 
 from projections.mongo.client import Mongo
-from projections.projection import Projection
+from projections.projection import Log, Projection
 from projections.work_queue import PICKABLE
 
 TURNED: dict[str, Any] = {"type": {"$gte": "ProductDiscontinued", "$lte": "ProductReactivated"}}  # those two, by name
 HELD: dict[str, Any] = {"hold.reason": {"$exists": True}}
 SHORT: dict[str, Any] = {"backorderedQuantity": {"$gt": 0}}
 REFUSED: dict[str, Any] = {"status": "rejected"}
+NAMESPACE_EXISTS = 48
 PROGRESS, IDEMPOTENCY = "projections", "idempotency"
 
 
@@ -34,7 +37,7 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("_pickableSince", "_id", partialFilterExpression=PICKABLE),
         _on("hold.reason", "_id", partialFilterExpression=HELD),
     ],
-    "order_events": [_on("orderId", "sequence", "_id")],
+    "order_events": [],
     "inventory": [
         _on("status", "_id"),
         _on("backorderedQuantity", "_id", partialFilterExpression=SHORT),
@@ -43,10 +46,7 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("productId", "open", "_id"),
         _on("productId", "place", partialFilterExpression={"waiting": {"$gt": 0}}),
     ],
-    "stock_ledger": [
-        _on("productId", "sequence", "_id"),
-        _on("productId", "sequence", partialFilterExpression=TURNED),
-    ],
+    "stock_ledger": [_on("type", "_id", partialFilterExpression=TURNED)],
     "customer_summary": [_on("customerId")],
     "commands": [
         _on("_expiresAt", expireAfterSeconds=0),
@@ -55,8 +55,50 @@ READ_MODELS: dict[str, list[IndexModel]] = {
 }
 
 
+OLDER: dict[str, list[IndexModel]] = {  # of logs whose entries are called by the ids of their events
+    "order_events": [_on("orderId", "sequence", "_id")],
+    "stock_ledger": [
+        _on("productId", "sequence", "_id"),
+        _on("productId", "sequence", partialFilterExpression=TURNED),
+    ],
+}
+
+
+def indexes_of(projection: Projection, name: str) -> list[IndexModel]:
+    """Return the indexes of a collection (its name without version)."""
+    older = name in projection.logs and projection.logs[name].namesakes
+    return OLDER[name] if older else READ_MODELS[name]
+
+
+async def create_collections(mongo: Mongo, projections: Iterable[Projection]) -> None:
+    """Create those collections of `projections` that MongoDB would not create by itself as they should be."""
+    clustered = {p.collection(name) for p in projections for name, log in p.logs.items() if is_clustered(log)}
+    if not clustered:
+        return
+    there = set(await mongo.database.list_collection_names(filter={"name": {"$in": sorted(clustered)}}))
+    await asyncio.gather(*(_create(mongo, name) for name in clustered - there))
+
+
+def is_clustered(log: Log) -> bool:
+    """Return whether the entries of a log are sorted by their `_id`."""
+    return log.history is not None and log.history.order == "_id"
+
+
+async def _create(mongo: Mongo, name: str) -> None:
+    by_id = {"key": {"_id": 1}, "unique": True}
+    try:
+        await mongo.database.create_collection(name, check_exists=False, clusteredIndex=by_id)
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:  # another process was faster
+            raise
+
+
 async def create_indexes(mongo: Mongo, projections: Iterable[Projection]) -> None:
-    """Create what is missing of the indexes of `projections`, and of the collections that have no version."""
-    wanted = {p.collection(name): READ_MODELS[name] for p in projections for name in p.collections}
+    """Create what is missing of the collections of `projections`, and of those without a version, and their indexes."""
+    projections = list(projections)
+    await create_collections(mongo, projections)
+    wanted = {
+        p.collection(name): indexes for p in projections for name in p.collections if (indexes := indexes_of(p, name))
+    }
     wanted[IDEMPOTENCY] = [_on("expiresAt", expireAfterSeconds=0)]
     await asyncio.gather(*(mongo.collection(name).create_indexes(indexes) for name, indexes in wanted.items()))

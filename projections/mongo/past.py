@@ -7,16 +7,17 @@ Events of older code have the times that producers gave, which may be any. Such 
 from the latest time before it in the history if that is later, but at the latest when a newer event does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import takewhile
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from projections import inventory, orders, stock_ledger
 from projections.document import Document, public
 from projections.mongo.client import Collection
 from projections.mongo.indexes import TURNED
 from projections.mongo.queries import Queries
+from projections.projection import History
 from streams.messages.envelope import Aggregate, EventMessage, event_id
 
 PATIENCE_MS = 10_000  # of a product with millions of movements, all of them may have to be looked at
@@ -63,30 +64,55 @@ class Past:
 
     async def _product(self, product_id: str, moment: Moment) -> tuple[Document, int] | None:
         """Fold what bears on the product: where it began, its last turn, and the balance then, which is a total."""
-        ledger = self._queries.collection("stock_ledger")
-        created = await _first(ledger, {"productId": product_id, "type": {"$in": _CREATED}})
+        ledger = _Ledger(*self._queries.log("stock_ledger"), product_id)
+        created = await ledger.first({"type": {"$in": _CREATED}})
         if created is None:
             return None
-        last = await _newest(ledger, {"productId": product_id})
-        then = await self._then(ledger, product_id, moment, last)
-        if then is None or then["sequence"] < created["sequence"]:
-            raise NotThen(created["time"], last["sequence"], last["time"])
-        turned = await _newest(ledger, {**TURNED, "productId": product_id, "sequence": {"$lte": then["sequence"]}})
-        entries = {each["sequence"]: each for each in (created, turned, then) if each is not None}
-        messages = [stock_ledger.message_of(entries[sequence]) for sequence in sorted(entries)]
-        view = cast(inventory.ProductView, reduce(inventory.fold, messages, cast(inventory.ProductView | None, None)))
+        last = cast(EventMessage, await ledger.newest())
+        then = await self._then(ledger, moment, last)
+        if then is None or then.sequence < created.sequence:
+            raise NotThen(created.time, last.sequence, last.time)
+        turned = await ledger.newest(TURNED, upto=then.sequence)
+        bearing = sorted((each for each in (created, turned) if each is not None), key=lambda each: each.sequence)
+        view = cast(inventory.ProductView, reduce(inventory.fold, bearing, cast(inventory.ProductView | None, None)))
+        view = inventory.moved(view, then)
         return public(inventory.document_of(view)), view.version
 
-    async def _then(self, ledger: Collection, product_id: str, moment: Moment, last: Document) -> Document | None:
-        """Return the last entry of the moment."""
+    async def _then(self, ledger: "_Ledger", moment: Moment, last: EventMessage) -> EventMessage | None:
+        """Return the last movement of the moment."""
         version = moment.version
         if version is None:
-            then = await _newest(ledger, {"productId": product_id, "time": {"$lte": moment.as_of}})
-            if then is None or _is_ours("inventory", product_id, then["_id"], then["sequence"]):
+            then = await ledger.newest({"time": {"$lte": moment.as_of}})
+            if then is None or _is_ours("inventory", then.key, then.id, then.sequence):
                 return then
-            later = await _first(ledger, {"productId": product_id, "time": {"$gt": moment.as_of}})
-            version = later["sequence"] - 1 if later else last["sequence"]
-        return await ledger.find_one({"productId": product_id, "sequence": version})
+            later = await ledger.first({"time": {"$gt": moment.as_of}})
+            version = later.sequence - 1 if later else last.sequence
+        return await ledger.number(version)
+
+
+class _Ledger(NamedTuple):
+    """The movements of one product."""
+
+    entries: Collection
+    history: History
+    product_id: str
+
+    async def first(self, where: Document) -> EventMessage | None:
+        """Return the first movement with some properties."""
+        return await self._one({**self.history.between(self.product_id), **where}, 1)
+
+    async def newest(self, where: Mapping[str, Any] = {}, upto: int | None = None) -> EventMessage | None:
+        """Return the last movement with some properties, up to a sequence."""
+        return await self._one({**self.history.between(self.product_id, last=upto), **where}, -1)
+
+    async def number(self, sequence: int) -> EventMessage | None:
+        """Return the movement with a sequence."""
+        return await self._one(self.history.between(self.product_id, sequence, sequence), 1)
+
+    async def _one(self, where: Document, direction: int) -> EventMessage | None:
+        order = [(self.history.order, direction)]
+        found = await self.entries.find_one(where, sort=order, max_time_ms=PATIENCE_MS)
+        return None if found is None else self.history.message_of(found)
 
 
 def _upto(history: Sequence[EventMessage], moment: Moment) -> list[EventMessage]:
@@ -104,11 +130,3 @@ def _upto(history: Sequence[EventMessage], moment: Moment) -> list[EventMessage]
 def _is_ours(aggregate: Aggregate, aggregate_id: str, identifier: str, sequence: int) -> bool:
     """Return whether an event has a time of the broker's: those of older code have ids of another kind, too."""
     return identifier == event_id(aggregate, aggregate_id, sequence)
-
-
-async def _first(ledger: Collection, where: Document) -> Document | None:
-    return await ledger.find_one(where, sort=[("sequence", 1)], max_time_ms=PATIENCE_MS)
-
-
-async def _newest(ledger: Collection, where: Document) -> Document:
-    return cast(Document, await ledger.find_one(where, sort=[("sequence", -1)], max_time_ms=PATIENCE_MS))

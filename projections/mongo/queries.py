@@ -1,7 +1,7 @@
 """What the API asks: one document by its id, pages of many, how far a document is, and what happened to an order."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from projections import commands
 from projections.document import Document, public
@@ -11,8 +11,7 @@ from projections.mongo.client import Collection, Mongo
 from projections.mongo.cursors import BadCursor as BadCursor
 from projections.mongo.progress import TopicPartition, progress_id, read_progress
 from projections.mongo.sources import Shown, Source, sources
-from projections.order_events import message_of
-from projections.projection import Projection
+from projections.projection import History, Projection
 from projections.table import PROJECTIONS
 from streams.messages.envelope import EventMessage
 
@@ -131,19 +130,45 @@ class Queries:
             raise BadSort(SORTS.get(name, ()))
         source, (field, descending) = self._source(name), _sort_key(sort)
         key, question = source.key(field), [name, dict(where or {}), dict(within or {})]
+        if source.history is not None:
+            return await self._page_of_history(source, (where or {})[source.history.of], sort, limit, cursor, question)
         conditions: list[Document] = [dict(source.where), dict(where or {}), *_ranges(within or {})]
         if cursor is not None:
             conditions.append(_behind(key, descending, *cursors.decode(sort, cursor, question)))
         found = await self._sorted(source, conditions, key, -1 if descending else 1, limit + 1)
         more = len(found) > limit
         documents = [source.shown(document) for document in found[:limit]]
-        return Page(documents, cursors.encode(sort, key, found[limit - 1], question) if more else None)
+        last = found[limit - 1] if more else {}
+        return Page(documents, cursors.encode(sort, last[key], last["_id"], question) if more else None)
+
+    async def _page_of_history(
+        self, source: Source, aggregate_id: str, sort: str, limit: int, cursor: str | None, question: Any
+    ) -> Page:
+        """Return a page of an aggregate's events; its cursor is a sequence, whatever the entries are called."""
+        history, descending = cast(History, source.history), sort.startswith("-")
+        first, last = 1, None
+        if cursor is not None:
+            sequence, _ = cursors.decode(sort, cursor, question)
+            if not isinstance(sequence, int):
+                raise BadCursor
+            first, last = (1, sequence - 1) if descending else (sequence + 1, None)
+        entries = self._mongo.collection(source.collection).find(history.between(aggregate_id, first, last))
+        found = await entries.sort(history.order, -1 if descending else 1).limit(limit + 1).to_list(None)
+        shown = [history.shown(entry) for entry in found[:limit]]
+        more = len(found) > limit
+        return Page(
+            list(shown), cursors.encode(sort, shown[-1]["sequence"], shown[-1]["id"], question) if more else None
+        )
 
     async def history(self, order_id: str, version: int | None = None) -> list[EventMessage]:
         """Return the events of an order, oldest first, up to `version`."""
-        upto = {} if version is None else {"sequence": {"$lte": version}}
-        found = self.collection("order_events").find({"orderId": order_id, **upto}).sort("sequence", 1)
-        return [message_of(document) async for document in found]
+        entries, history = self.log("order_events")
+        found = entries.find(history.between(order_id, last=version)).sort(history.order, 1)
+        return [history.message_of(entry) for entry in await found.to_list(None)]
+
+    def log(self, name: str) -> tuple[Collection, History]:
+        """Return the collection of a log of events, and how to find and read the entries of an aggregate."""
+        return self.collection(name), cast(History, self._source(name).history)
 
     async def ahead(self, product_id: str, place: int, most: int) -> tuple[int, int]:
         """Return how many reservations of a product, up to `most`, wait at places before `place`, and their units."""

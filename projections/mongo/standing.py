@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from projections.document import Document
 from projections.explanation import Facts, Queued
 from projections.mongo.queries import Queries
-from projections.order_events import upcast
+from projections.orders import whole
 from projections.reservations import reservation_id
 
 COUNTED = 200  # lines waiting before those of one order: of more, the places say how many there are at most
@@ -15,9 +15,10 @@ LEAST = 10
 
 async def standing(queries: Queries, order_id: str) -> Facts:
     """Return the order and where its lines wait; without those when it is in no read model."""
-    order = await queries.collection("orders").find_one({"_id": order_id}, {"_json": 0})
-    if order is None:
+    found = await queries.collection("orders").find_one({"_id": order_id}, {"_json": 1, "_pickableSince": 1})
+    if found is None:
         return Facts(order_id, None)
+    order = whole(found)
     short = [item for item in order["items"] if item["backordered"]]
     queued, held, cancelled = await asyncio.gather(
         _queued(queries, order_id, short),
@@ -30,9 +31,9 @@ async def standing(queries: Queries, order_id: str) -> Facts:
 async def _newest(queries: Queries, order_id: str, name: str, wanted: bool) -> Document | None:
     if not wanted:
         return None
-    events = queries.collection("order_events")
-    found = await events.find_one({"orderId": order_id, "type": name}, sort=[("sequence", -1)])
-    return found and upcast(found)
+    events, history = queries.log("order_events")
+    found = await events.find_one({**history.between(order_id), "type": name}, sort=[(history.order, -1)])
+    return found and history.shown(found)
 
 
 async def _queued(queries: Queries, order_id: str, short: Sequence[Document]) -> dict[str, Queued]:

@@ -77,14 +77,21 @@ async def upsert(collection: Collection, updates: Sequence[Document]) -> int:
 
 
 async def insert(
-    collection: Collection, documents: Sequence[Document], provisional: Mapping[str, Any] | None = None
+    collection: Collection,
+    documents: Sequence[Document],
+    provisional: Mapping[str, Any] | None = None,
+    *,
+    namesakes: bool = False,
 ) -> None:
-    """Insert documents that never change; those that are there stay as they are, unless they are `provisional`."""
+    """Insert documents that never change; existing ones stay as they are, unless they are `provisional`.
+
+    `namesakes`: the documents are log entries of a shape whose `_id` several events may have; each gets its entry.
+    """
     _, there = await _write(collection, "insert", documents)
     later = [documents[index] for index in there]
-    if provisional is None:
+    if namesakes:
         await _insert_namesakes(collection, later)
-    elif later:
+    elif later and provisional is not None:
         updates = [{"q": {"_id": each["_id"], **provisional}, "u": each} for each in later]
         await _write(collection, "update", updates, ordered=True)
 

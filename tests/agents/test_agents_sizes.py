@@ -31,6 +31,7 @@ from domain.orders.commands import (
     RecordAllocation,
     RequestReturn,
 )
+from ops.replay.bulk import BulkRecord
 from parking.letter import DeadLetter
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
@@ -79,7 +80,9 @@ class Clerk:
             self.see(write.topic, write.value)
             if write.topic == "command-outcomes":
                 outcome = Outcome.decode(write.value or b"")
-                self.see("commands", bson.encode(commands_model.entry(commands_model.Recorded(outcome, 1.7e9))))
+                self.see(
+                    "commands", bson.encode(commands_model.entry(outcome, BulkRecord(write.key, write.value, 0, 0, 0)))
+                )
         for _, value in changes.encode():
             self.see("orders-states-changelog", value)
         changes.merge()

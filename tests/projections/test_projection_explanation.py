@@ -36,7 +36,7 @@ def document(*commands: OrderCommand) -> Any:
     for message in order_history("o-1", *commands):
         view = orders.fold(view, message)
     assert view is not None
-    return orders.document_of(view)
+    return orders.whole(orders.document_of(view))
 
 
 def codes(reasons: list[Reason]) -> list[str]:

@@ -1,11 +1,12 @@
 """The folds by themselves: events in, documents out, and nothing given is changed."""
 
 import copy
+from dataclasses import replace
 from functools import reduce
 
 import orjson
 import pytest
-from projection_histories import allocate, at, order_history, outcome, place, stock_history
+from projection_histories import allocate, at, order_history, outcome, place, records, stock_history
 
 from domain.inventory.commands import (
     AdjustStock,
@@ -33,7 +34,9 @@ from domain.policy import AllocationPolicy
 from projections import (
     commands,
     customer_orders,
+    event_log,
     inventory,
+    older,
     order_events,
     order_shape,
     orders,
@@ -41,8 +44,8 @@ from projections import (
     stock_ledger,
     work_queue,
 )
-from projections.commands import Recorded
 from projections.document import Document, public
+from projections.table import shape_of
 from streams.messages.envelope import EventMessage
 
 WHOLE_LIFE: list[Command] = [
@@ -66,7 +69,7 @@ def folded(messages: list[EventMessage]) -> Document:
         assert document == before, "the given document was changed"
         document = after
     assert document is not None
-    return document
+    return orders.whole(document)
 
 
 def test_a_placed_order_is_shown_as_the_api_promises():
@@ -133,13 +136,39 @@ def test_a_document_is_the_order_and_the_order_the_document(length: int):
     assert view is not None
     document = orders.document_of(view)
     assert orders.view_of(document) == view
-    assert order_shape.order_of(document) == view.order
     assert orders.document_of(orders.view_of(document)) == document
 
 
-def test_a_document_carries_its_json():
-    document = folded(order_history("o-1", *WHOLE_LIFE))
-    assert orjson.loads(document["_json"]) == public(document)
+@pytest.mark.parametrize("length", range(1, len(WHOLE_LIFE) + 1))
+def test_a_document_of_shape_1_is_read_as_todays(length: int):
+    view = reduce(orders.fold, order_history("o-1", *WHOLE_LIFE[:length]), None)  # type: ignore[arg-type]
+    assert view is not None
+    older = shape_of("orders", 1)
+    assert older is not None
+    document = older.models[0].document_of(view)
+    assert older.models[0].view_of(document) == view
+    assert orders.whole(document) == orders.whole(orders.document_of(view))
+    shown = orjson.loads(document["_json"])
+    assert public(document) == shown
+    assert document.keys() - shown.keys() == {"_id", "sequence", "_stockVersions", "_pickableSince", "_json"}
+
+
+def test_a_document_has_what_is_queried_and_its_json():
+    view = reduce(orders.fold, order_history("o-1", place(("boot", 3)), allocate("1", 3), Hold(reason="?")), None)
+    assert view is not None
+    held = orders.document_of(view)
+    assert held == {
+        "_id": "o-1",
+        "sequence": 3,
+        "customerId": "alice",
+        "status": "REGISTERED",
+        "allocationStatus": "ALLOCATED",
+        "hold": {"reason": "?"},
+        "createdAt": at(0),
+        "updatedAt": at(2),
+        "_stockVersions": [1],
+        "_json": orjson.dumps(orders.shown_of(view)).decode(),
+    }
 
 
 @pytest.mark.parametrize(
@@ -149,7 +178,7 @@ def test_money_survives_the_way_there_and_back(currency: str, amount: int, value
     line = {"product_id": "boot", "quantity": 1, "price": {"amount": amount, "currency": currency}}
     document = folded(order_history("o-1", place(lines=[line])))
     assert document["totalCost"] == {"currency": currency, "value": value}
-    assert order_shape.order_of(document).lines[0].price.amount == amount
+    assert order_shape.order_of(document, [0]).lines[0].price.amount == amount
 
 
 def test_a_customers_history_shows_the_sums():
@@ -188,9 +217,53 @@ def test_a_released_order_queues_anew():
     assert queue(place(("boot", 1)), allocate("1", 1), Hold(reason="x"), Release())["since"] == at(3)
 
 
-def test_an_events_entry_is_the_event_again():
-    for message in order_history("o-1", *WHOLE_LIFE):  # type: ignore[arg-type]
-        assert order_events.message_of(order_events.entry(message)) == message
+LOGS = {  # a history, and the logs of today and of shape 1 that it is written to
+    "order_events": (ORDER := order_history("o-1", *WHOLE_LIFE), order_events.LOG, older.ORDER_EVENTS),  # type: ignore[arg-type]
+    "stock_ledger": (
+        stock_history(
+            "boot",
+            ReceiveStock(quantity=10),
+            ReserveStock(order_id="o-1", line_id="1", quantity=3, order_version=1),
+            ShipStock(order_id="o-1", line_id="1", shipped=3, order_version=2),
+            AdjustStock(delta=-2, reason="lost"),
+            DiscontinueProduct(reason="end of line"),
+        ),
+        stock_ledger.LOG,
+        older.STOCK_LEDGER,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_an_events_entry_is_the_event_again(name: str):
+    history, log, _ = LOGS[name]
+    assert log.history is not None
+    for message, record in zip(history, records(*history), strict=True):
+        entry = log.entry(message, record)
+        assert log.history.message_of(entry) == message
+        assert (entry["_id"], entry["type"]) == (f"{message.key}/{message.sequence:012}", message.type)
+        assert entry["message"].encode() == record.value
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_entries_of_shape_1_are_shown_as_todays(name: str):
+    history, log, before = LOGS[name]
+    assert log.history is not None
+    assert before.history is not None
+    for message, record in zip(history, records(*history), strict=True):
+        shown = before.history.shown(before.entry(message, record))
+        assert shown == log.history.shown(log.entry(message, record))
+        assert list(shown) == list(log.history.shown(log.entry(message, record)))
+        assert before.history.message_of(before.entry(message, record)).sequence == message.sequence
+
+
+def test_entries_are_sorted_by_aggregate_and_sequence():
+    ids = [
+        event_log.entry_id(name, number) for name in ("a", "a/1", "a%2F1", "a-b", "ab") for number in (1, 9, 10, 100)
+    ]
+    between = order_events.LOG.history.between("a")["_id"]  # type: ignore[union-attr]
+    assert [each for each in sorted(ids) if between["$gte"] <= each <= between["$lte"]] == ids[:4]
+    assert len(set(ids)) == len(ids)
 
 
 def stock(*given: Command) -> list[EventMessage]:
@@ -292,7 +365,7 @@ def test_the_ledgers_deltas_add_up_to_what_is_on_hand():
         RestockReturn(order_id="o-1", line_id="1", received=2, damaged=1, order_version=3),
         AdjustStock(delta=-2, reason="lost"),
     )
-    entries = [stock_ledger.entry(message) for message in messages]
+    entries = [stock_ledger.shown(message) for message in messages]
     assert [entry["delta"] for entry in entries] == [10, 0, -3, 1, -2]
     assert sum(entry["delta"] for entry in entries) == entries[-1]["balance"]["onHand"]
     assert [entry["reason"] for entry in entries] == [None, None, None, None, "lost"]
@@ -300,7 +373,7 @@ def test_the_ledgers_deltas_add_up_to_what_is_on_hand():
 
 
 def test_a_commands_outcome_is_kept_a_week_from_when_it_was_known():
-    recorded = Recorded(outcome("c-1", time="1999-01-01T00:00:00.000Z"), at=1_795_428_000.0)
-    document = commands.entry(recorded)
+    said = outcome("c-1", time="1999-01-01T00:00:00.000Z")
+    document = commands.entry(said, replace(records(said)[0], timestamp=1_795_428_000_000))
     assert document["_expiresAt"].timestamp() == 1_795_428_000 + 7 * 86_400
     assert "_expiresAt" not in public(document)

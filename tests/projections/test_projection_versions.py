@@ -15,6 +15,7 @@ from projections.mongo.live import LiveVersions
 from projections.mongo.progress import AnotherTopic, write_progress
 from projections.mongo.queries import NotDeployed, Queries
 from projections.mongo.registry import Registry
+from projections.projection import Log
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import CUSTOMER_SUMMARY, PROJECTIONS
@@ -167,7 +168,7 @@ def broken(_: Any) -> Any:
 
 BUGS = {
     "an event it cannot fold": replace(ORDERS_V2, models=(replace(ORDERS_V2.models[0], fold=lambda *_: broken(_)),)),
-    "an entry it cannot make": replace(ORDERS_V2, logs={"order_events": broken}),
+    "an entry it cannot make": replace(ORDERS_V2, logs={"order_events": Log(lambda *_: broken(_))}),
     "a document it cannot render": replace(ORDERS_V2, models=(replace(ORDERS_V2.models[0], document_of=broken),)),
 }
 
@@ -194,12 +195,9 @@ async def test_a_document_that_is_too_large_stops_its_partition_at_its_event(mon
     large = replace(
         ORDERS_V1,
         logs={
-            "order_events": lambda message: {
-                "_id": message.id,
-                "orderId": message.key,
-                "sequence": message.sequence,
-                "x": "x" * (17 << 20 if message.sequence == 3 else 1),
-            }
+            "order_events": Log(
+                lambda message, _: {"_id": message.id, "x": "x" * (17 << 20 if message.sequence == 3 else 1)}
+            )
         },
     )
     history = order_history("o-1", place(("boot", 1)), *(Hold(reason=str(n)) for n in range(5)))

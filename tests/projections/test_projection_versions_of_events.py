@@ -4,35 +4,43 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from projection_histories import ORDERS, Record, order_history, place, records
 
 from ops.audit.documents import Documents
 from ops.audit.report import Report
-from projections import order_events
 from projections.mongo.client import Mongo
 from projections.mongo.past import Moment, Past
 from projections.mongo.queries import Queries
 from projections.mongo.standing import standing
 from projections.runner import Runner
-from projections.table import ORDERS as PROJECTION
+from projections.table import shape_of
 from streams.messages.codec import decode_event
+from streams.runtime.settings import Settings
 
 OLD = (Path(__file__).parents[1] / "streams/events/OrderCancelled-1-by-request.json").read_bytes()
 ID = "old-by-request"
 
 
-async def project(runner: Runner, mongo: Mongo) -> dict[str, Any]:
-    """Project an order whose end is of version 1, and leave its entry as the code of that time did."""
+OLDER = shape_of("orders", 1)
+assert OLDER is not None
+
+
+@pytest.fixture
+async def written(mongo: Mongo, settings: Settings) -> dict[str, Any]:
+    """Project an order whose end is of version 1 in shape 1, and leave its entry as the code of that time did."""
     placed = records(*order_history(ID, place(("walking-boots", 2))))
+    runner = Runner(mongo, settings, [OLDER])
     await runner.apply({(ORDERS, 0): [*placed, Record(ID.encode(), OLD, 1)]})
-    written = orjson.loads(OLD)
+    written: dict[str, Any] = orjson.loads(OLD)
     past = {"data": written["data"], "schemaVersion": 1}
-    await mongo.collection("order_events_v1").update_one({"_id": written["id"]}, {"$set": past})
-    return dict(written)
+    done = await mongo.collection("order_events_v1").update_one({"_id": written["id"]}, {"$set": past})
+    assert done.matched_count == 1
+    return written
 
 
-async def test_an_old_entry_is_shown_and_folded_as_todays(runner: Runner, mongo: Mongo) -> None:
-    written, queries = await project(runner, mongo), Queries(mongo)
+async def test_an_old_entry_is_shown_and_folded_as_todays(written: dict[str, Any], mongo: Mongo) -> None:
+    queries = Queries(mongo, [OLDER])
     _, shown = (await queries.page("order_events", {"orderId": ID})).documents
     assert isinstance(shown, dict)
     assert (shown["schemaVersion"], shown["data"]) == (2, {**written["data"], "cause": "REQUEST"})
@@ -43,13 +51,22 @@ async def test_an_old_entry_is_shown_and_folded_as_todays(runner: Runner, mongo:
     assert explained.cancelled["data"]["cause"] == "REQUEST"
 
 
-async def test_an_old_entry_is_no_drift(runner: Runner, mongo: Mongo) -> None:
-    await project(runner, mongo)
-    report = Report()
-    audit = Documents(mongo, PROJECTION, report)
-    assert await audit.missing_entries([decode_event(OLD)]) == []
+async def test_an_old_event_is_shown_as_todays(mongo: Mongo, runner: Runner) -> None:
+    placed = records(*order_history(ID, place(("walking-boots", 2))))
+    await runner.apply({(ORDERS, 0): [*placed, Record(ID.encode(), OLD, 1)]})
+    _, shown = (await Queries(mongo).page("order_events", {"orderId": ID})).documents
+    assert isinstance(shown, dict)
+    assert (shown["schemaVersion"], shown["data"]["cause"]) == (2, "REQUEST")
+
+
+@pytest.mark.usefixtures("written")
+async def test_an_old_entry_is_no_drift(mongo: Mongo) -> None:
+    report, read = Report(), (decode_event(OLD), Record(ID.encode(), OLD, 1))
+    audit = Documents(mongo, OLDER, report)
+    assert await audit.missing_entries([read]) == []
     assert not report.drifts
-    entry = order_events.entry(decode_event(OLD))
-    await mongo.collection("order_events_v1").update_one({"_id": entry["_id"]}, {"$set": {"data.reason": "other"}})
-    await audit.missing_entries([decode_event(OLD)])
-    assert [drift.key for drift in report.drifts] == [entry["_id"]]
+    entries = mongo.collection("order_events_v1")
+    done = await entries.update_one({"_id": read[0].id}, {"$set": {"data.reason": "other"}})
+    assert done.matched_count == 1
+    await audit.missing_entries([read])
+    assert [drift.key for drift in report.drifts] == [read[0].id]

@@ -70,6 +70,17 @@ def test_read_models_are_rebuilt_as_they_were(it: Installation, recorded: dict[s
     assert drifts(report) == {each for each in drifts(recorded["audit"]) | FOUND_SINCE if each[0] != "document"}
 
 
+def test_read_models_get_todays_shapes(it: Installation, recorded: dict[str, Any]) -> None:
+    for name in ("orders", "inventory"):
+        it.run("projections", "deploy", name)
+        assert ", 0 differ" in it.run("projections", "verify", name)
+        it.run("projections", "promote", name)
+        it.run("projections", "retire", name)
+    assert unexpected(it, recorded, FORGOTTEN + REFUSED_AGAIN + COLLIDED) == []
+    report = json.loads(it.run("audit", "--json", check=False))
+    assert drifts(report) == {each for each in drifts(recorded["audit"]) | FOUND_SINCE if each[0] != "document"}
+
+
 def test_a_command_sent_again_is_answered_again(it: Installation, recorded: dict[str, Any]) -> None:
     paths = {"order-commands": "/orders/repeated", "inventory-commands": "/inventory/laces"}
     before = {path: it.expect(200, "GET", path) for path in paths.values()}

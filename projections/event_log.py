@@ -1,0 +1,60 @@
+"""Logs of events: one entry for each event, which contains the message as Kafka has it.
+
+    {_id: "o-1/000000000002", type: "OrderHeld", time: "2026-11-23T10:00:00.000Z", message: "{…}"}
+
+The `_id` consists of the aggregate and the sequence, so that the events of one aggregate are neighbours, in order, and
+are found without another index.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from projections.document import Document, segment
+from projections.projection import Record
+from streams.messages.codec import decode_event
+from streams.messages.envelope import EventMessage
+
+DIGITS = 12  # of a sequence, with leading zeros: sorted as text is then sorted by number
+LAST = 10**DIGITS - 1
+
+
+def entry_id(aggregate_id: str, sequence: int) -> str:
+    """Return the `_id` of the entry of an aggregate's event."""
+    return f"{segment(aggregate_id)}/{sequence:0{DIGITS}}"
+
+
+def entry(message: EventMessage, record: Record) -> Document:
+    """Return the entry of an event; it is inserted once and never changes."""
+    return {
+        "_id": entry_id(message.key, message.sequence),
+        "type": message.type,
+        "time": message.time,
+        "message": (record.value or b"").decode(),
+    }
+
+
+def message_of(entry: Document) -> EventMessage:
+    """Return the event of an entry, as today's code knows it."""
+    return decode_event(entry["message"].encode())
+
+
+@dataclass(frozen=True, eq=False)
+class ByAggregate:
+    """The history in such a log; `of`: the field of an answer that names the aggregate; `answer`: an event's answer."""
+
+    of: str
+    answer: Callable[[EventMessage], Document]
+    order: str = "_id"
+
+    def between(self, aggregate_id: str, first: int = 1, last: int | None = None) -> Document:
+        """Return the query for the entries of an aggregate, from one sequence to another, both included."""
+        last = LAST if last is None else min(last, LAST)
+        return {"_id": {"$gte": entry_id(aggregate_id, first), "$lte": entry_id(aggregate_id, last)}}
+
+    def message_of(self, entry: Document) -> EventMessage:
+        """Return the event of an entry, as today's code knows it."""
+        return message_of(entry)
+
+    def shown(self, entry: Document) -> Document:
+        """Return an entry as the API shows it."""
+        return self.answer(message_of(entry))
