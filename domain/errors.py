@@ -1,4 +1,4 @@
-"""Why the domain says no.
+"""The reasons for which the domain rejects a command.
 
 Rejection                          code, and the data that explains it
 ├── NotFound
@@ -38,7 +38,7 @@ Rejection                          code, and the data that explains it
 ├── OrderLineByHand                orderId, lineId
 └── InsufficientStock              productId, asked, available
 
-`CorruptHistory` is no rejection: an event that cannot apply is a bug upstream.
+`CorruptHistory` is not a rejection: an event that cannot apply is a bug upstream.
 """
 
 import re
@@ -46,7 +46,7 @@ from typing import Any, ClassVar
 
 
 class CorruptHistory(Exception):
-    """An event does not fit the state it is applied to: the history is not one the domain wrote."""
+    """An event does not fit the state it is applied to; the domain did not write this history."""
 
 
 class Rejection(Exception):
@@ -66,21 +66,21 @@ class Rejection(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence a person reads, with the data filled in."""
+        """The sentence for people, with the data filled in."""
         said = {name: ", ".join(map(str, it)) if isinstance(it, list) else it for name, it in self.details.items()}
         return self.sentence.format(**said)
 
 
 class NotFound(Rejection):
-    """The thing the command names does not exist."""
+    """The command names something that does not exist."""
 
 
 class Invalid(Rejection):
-    """The command makes no sense, whatever the state."""
+    """The command is wrong in every state."""
 
 
 class Conflict(Rejection):
-    """The command does not fit what is there now."""
+    """The command does not fit the current state."""
 
 
 class OrderNotFound(NotFound):
@@ -108,31 +108,31 @@ class ReturnNotFound(NotFound):
 
 
 class ProductNotFound(NotFound):
-    """Nobody ever stocked the product."""
+    """The product was never stocked."""
 
     sentence = "there is no product {productId}"
 
 
 class InvalidId(Invalid):
-    """Something new must not be called so."""
+    """The id of something new could be mistaken for another one."""
 
     sentence = "{field}: {reason}"
 
 
 class InvalidOrder(Invalid):
-    """An order nobody could fulfil."""
+    """The order cannot be fulfilled as it is."""
 
     sentence = "{reason}"
 
 
 class InvalidQuantity(Invalid):
-    """A quantity that makes no sense here."""
+    """The quantity is impossible here."""
 
     sentence = "{reason}"
 
 
 class InvalidStatusTransition(Invalid):
-    """The quantities do not allow the status that was asked for."""
+    """The order's units do not allow the status asked for."""
 
     sentence = "an order that is {status} cannot become {asked}"
 
@@ -156,13 +156,13 @@ class ReturnExists(Conflict):
 
 
 class ReturnAlreadyReceived(Conflict):
-    """The return was counted in otherwise."""
+    """The return was received with other quantities."""
 
     sentence = "return {returnId} was received already with other quantities: announce the rest as another return"
 
 
 class ReservationExists(Conflict):
-    """The line has reserved another quantity."""
+    """The line reserved another quantity."""
 
     sentence = (
         "line {lineId} of order {orderId} has reserved this product already: "
@@ -178,19 +178,19 @@ class AllocationPending(Conflict):
 
 
 class StaleQuantity(Conflict):
-    """Somebody else moved the stock first."""
+    """The units on hand are not the number the command expects."""
 
     sentence = "expected {expected} units on hand, there are {onHand}"
 
 
 class StaleVersion(Conflict):
-    """The aggregate is not at the version the command is for: another client changed it first."""
+    """The aggregate is not at the version the command expects."""
 
     sentence = "expected version {expected}, it is at {version}"
 
     @property
     def message(self) -> str:
-        """The sentence a person reads; version 0 is that of an aggregate that does not exist."""
+        """The sentence for people; an aggregate that does not exist has version 0."""
         if self.details["version"] == 0:
             return "it does not exist"
         if self.details["expected"] == 0:
@@ -214,61 +214,61 @@ class TotalMismatch(Rejection):
 
 
 class OrderCannotBeCancelled(Rejection):
-    """Something has left the warehouse already."""
+    """Units of the order have shipped."""
 
     sentence = "an order that is {status} cannot be cancelled; ask for a return instead"
 
 
 class CancelledOrderModification(Rejection):
-    """A cancelled order stays as it is."""
+    """The order is cancelled and cannot be changed."""
 
     sentence = "the order is cancelled and cannot be changed"
 
 
 class OrderOnHold(Rejection):
-    """Nothing ships while the order is on hold."""
+    """The order is on hold and does not ship."""
 
     sentence = "the order is on hold: {reason}"
 
 
 class NotAllocated(Rejection):
-    """More than stock has granted."""
+    """The command ships more units than are allocated."""
 
     sentence = "line {lineId}: {asked} units asked, {allocated} allocated"
 
 
 class MoreThanUnshipped(Rejection):
-    """More than is left to cancel."""
+    """The command cancels more units than have not shipped."""
 
     sentence = "line {lineId}: {asked} units asked to cancel, {unshipped} not shipped yet"
 
 
 class MoreThanShipped(Rejection):
-    """More than the shipment still carries."""
+    """The command delivers more units than are under way."""
 
     sentence = "line {lineId}: {asked} units asked to deliver, {undelivered} under way"
 
 
 class MoreThanDelivered(Rejection):
-    """More than the customer has."""
+    """The command returns more units than were delivered and not returned."""
 
     sentence = "line {lineId}: {asked} units asked to return, {returnable} delivered and not returned"
 
 
 class ShipmentAlreadyDelivered(Rejection):
-    """What was delivered is no longer ours to cancel."""
+    """The shipment was delivered, at least in part, and cannot be cancelled."""
 
     sentence = "shipment {shipmentId} is delivered already"
 
 
 class ShipmentIsCancelled(Rejection):
-    """The shipment went back to the shelf."""
+    """The shipment was cancelled."""
 
     sentence = "shipment {shipmentId} is cancelled"
 
 
 class TooManyShipments(Rejection):
-    """An order is kept as a whole, with all its shipments: there is an end to its size."""
+    """The order's shipments take too many bytes; an order is stored as one record."""
 
     sentence = (
         "the order has {shipments} shipments, cancelled ones included, which take {bytes} bytes; after {limit} bytes "
@@ -277,7 +277,7 @@ class TooManyShipments(Rejection):
 
 
 class TooManyReturns(Rejection):
-    """An order is kept as a whole, with all its returns: there is an end to its size."""
+    """The order's returns take too many bytes; an order is stored as one record."""
 
     sentence = (
         "the order has {returns} returns, received ones included, which take {bytes} bytes; after {limit} bytes it "
@@ -286,13 +286,13 @@ class TooManyReturns(Rejection):
 
 
 class ProductDiscontinued(Rejection):
-    """No new reservations of this product."""
+    """The product takes no new reservations."""
 
     sentence = "product {productId} is discontinued"
 
 
 class OrderLineByHand(Rejection):
-    """Stock of an order's line moves as its order says: otherwise the two would disagree for ever."""
+    """The line belongs to an order, which alone moves its stock; moved by hand, the two would disagree."""
 
     sentence = (
         "line {lineId} of order {orderId} cannot be moved by hand: cancel, ship or return it on the order; "
@@ -301,6 +301,6 @@ class OrderLineByHand(Rejection):
 
 
 class InsufficientStock(Rejection):
-    """More than is available."""
+    """Fewer units are available than the command asks for."""
 
     sentence = "product {productId}: {asked} units asked, {available} available"

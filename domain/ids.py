@@ -1,6 +1,6 @@
-"""Ids of new things must be distinguishable from each other in a URL, in a terminal and on a page.
+"""Ids of new things must be distinguishable in a URL, in a terminal and on a page.
 
-Only what creates something is asked for this. Orders and products that have other ids already are used by them.
+Only commands that create something check this. Orders and products that already have other ids keep them.
 """
 
 import re
@@ -11,21 +11,21 @@ from .errors import InvalidId
 _PLAIN = re.compile(r"[A-Za-z0-9][!-.0-~]*(?: [!-.0-~]+)*")  # nearly all: printable ASCII without a slash
 _DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 _BLANKS = re.compile(r"^ | $|  ")
-# What leaves no mark and is neither a space nor a format character: joiners, fillers and variation selectors (Unicode's
-# Default_Ignorable_Code_Point), and the empty Braille pattern.
+# Characters that leave no mark and are neither a space nor a format character: joiners, fillers and variation selectors
+# (Unicode's Default_Ignorable_Code_Point), and the empty Braille pattern.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
 
 def refuse_confusable(field: str, identifier: str) -> None:
-    """Raise InvalidId if something new, which `field` names, must not be called `identifier`."""
+    """Raise InvalidId if `identifier`, the value of `field`, could be mistaken for another id."""
     if not _PLAIN.fullmatch(identifier) and (reason := confusable(identifier)) is not None:
         raise InvalidId(field=field, id=identifier, reason=reason)
 
 
 def confusable(identifier: str) -> str | None:
-    """Return why an id can be mistaken for another one; None when it cannot."""
+    """Return why an id can be mistaken for another one, or None if it cannot."""
     if _DOTS.search(identifier):
         return "must not be . or .. between slashes: URLs drop them"
     if _BLANKS.search(identifier):

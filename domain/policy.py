@@ -1,4 +1,4 @@
-"""What orders and stock agree on before they talk to each other."""
+"""Words that orders and stock share."""
 
 from enum import StrEnum
 from typing import Final
@@ -7,7 +7,7 @@ MANUAL: Final = "manual"  # the line of reservations made outside any order line
 
 
 class AllocationPolicy(StrEnum):
-    """What to do when stock is short. A line of a product that does not exist is cancelled under each of them."""
+    """How to handle a shortage. A line of an unknown product is cancelled under every policy."""
 
     BACKORDER = "BACKORDER"  # wait for stock, first come first served
     PARTIAL = "PARTIAL"  # allocate what there is, cancel the rest

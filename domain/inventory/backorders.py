@@ -7,6 +7,7 @@ process manager sends FillBackorders.
 from collections.abc import Iterable
 from itertools import islice
 
+from domain.errors import ProductDiscontinued
 from domain.frozen import replace
 
 from .commands import (
@@ -25,7 +26,6 @@ from .figures import moved
 from .state import Reservation, Stock, StockState
 
 FILL_LIMIT = 500  # lines
-DISCONTINUED = "PRODUCT_DISCONTINUED"
 
 
 def fill_backorders(command: FillBackorders, state: StockState) -> list[StockReserved] | list[ReservationRejected]:
@@ -81,7 +81,7 @@ def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[Res
                 backordered=0,
                 rejected=reservation.rejected + units,
                 order_version=reservation.order_version,
-                reason=DISCONTINUED,
+                reason=ProductDiscontinued.code,
                 place=reservation.place,
             )
         )
