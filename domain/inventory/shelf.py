@@ -18,13 +18,17 @@ class Shelf:
 
     def decide(self, command: InventoryCommand) -> Sequence[InventoryEvent]:
         """Return the events `command` causes; they have not happened yet."""
+        return decide(command, self.state_for(command))
+
+    def state_for(self, command: InventoryCommand) -> StockState:
+        """Return the state that `command` is decided on."""
         reservation = None
         if isinstance(command, ReservationCommand):
             reservation = self.reservations.get((command.order_id, command.line_id))
         units = units_to_serve(command, self.stock, reservation)
         queue = [each for each in self.reservations.values() if each.place is not None]
         waiting = first_waiting(sorted(queue, key=lambda each: each.place or 0), units)
-        return decide(command, StockState(self.product_id, self.stock, reservation, waiting))
+        return StockState(self.product_id, self.stock, reservation, waiting)
 
     def apply(self, event: InventoryEvent) -> None:
         """Let `event` happen."""

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain import fulfilment, orders
+from domain import fulfilment, inventory, orders
 from domain.errors import CorruptHistory, Rejection
 from domain.inventory import Shelf
 from domain.inventory.commands import SetStock
@@ -59,6 +59,7 @@ class World:
     def product(self, key: str, command: Any) -> list[Any]:
         shelf = self.shelves.setdefault(key, Shelf(key))
         events = shelf.decide(command)
+        needs_no_more_of_the_queue(command, events, shelf)
         for event in events:
             served_fairly(event, shelf)
             shelf.apply(event)
@@ -98,6 +99,18 @@ def is_valid(event: Any) -> bool:
     """Return whether an event is what a reader of its JSON gets: nothing looked at it when it was made."""
     read = type(event).model_validate_json(event.model_dump_json(by_alias=True))
     return read == event and repr(read) == repr(event)
+
+
+def needs_no_more_of_the_queue(command: Any, events: Any, shelf: Shelf) -> None:
+    """The whole queue would lead to the same decision as the lines that are read of it."""
+    state = shelf.state_for(command)
+    queue = [line for line in shelf.reservations.values() if line.place is not None]
+    whole = tuple(sorted(queue, key=lambda line: line.place or 0))
+    assert whole[: len(state.waiting)] == state.waiting
+    assert (
+        inventory.decide(command, inventory.StockState(shelf.product_id, shelf.stock, state.reservation, whole))
+        == events
+    )
 
 
 def served_fairly(event: Any, shelf: Shelf) -> None:

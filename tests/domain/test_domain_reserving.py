@@ -6,7 +6,7 @@ import pytest
 from domain_scenarios import ALL_OR_NOTHING, BACKORDER, PARTIAL, StockScenario
 
 from domain.errors import InsufficientStock, InvalidQuantity, ProductDiscontinued
-from domain.inventory import backorders
+from domain.inventory import Reservation, Stock, backorders
 from domain.inventory.commands import (
     AdjustStock,
     DiscontinueProduct,
@@ -20,9 +20,7 @@ from domain.inventory.commands import (
     ShipStock,
 )
 from domain.inventory.events import (
-    ProductDiscontinued as Ended,
-)
-from domain.inventory.events import (
+    Balance,
     ProductReactivated,
     ReservationRejected,
     StockAdjusted,
@@ -31,6 +29,9 @@ from domain.inventory.events import (
     StockReleased,
     StockReserved,
     StockRestocked,
+)
+from domain.inventory.events import (
+    ProductDiscontinued as Ended,
 )
 from domain.message import Command
 from domain.policy import AllocationPolicy
@@ -248,3 +249,12 @@ def test_a_reactivated_product_serves_who_still_waits(monkeypatch: pytest.Monkey
     scenario.then_moved((ProductReactivated, {}), (StockReserved, {"order_id": "c", "quantity": 3}))
     scenario.asked_again().then_quiet()
     assert scenario.stock.status == "AVAILABLE"
+
+
+def test_only_the_waiting_lines_that_can_be_served_are_read() -> None:
+    queue = iter([Reservation(f"o-{number}", "1", waiting=2, place=number) for number in range(1_000)])
+    stock = Stock(exists=True, balance=Balance(backordered=2_000), queue_tail=1_000)
+    assert len(backorders.first_waiting(queue, backorders.units_to_serve(ReceiveStock(quantity=3), stock, None))) == 2
+    assert next(queue).order_id == "o-2"
+    for quiet in (ShipStock(order_id="o", line_id="1", shipped=1), AdjustStock(delta=-1)):
+        assert backorders.units_to_serve(quiet, stock, None) == 0
