@@ -1,13 +1,16 @@
 """One command's way to its answer: what the aggregate decides, as events, a changed entry and an outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from domain import fulfilment
-from domain.errors import CommandIdReused, Rejection, StaleVersion
+from domain.errors import CommandIdReused, InvalidId, InvalidOrder, InvalidQuantity, Rejection, StaleVersion
 from domain.frozen import replace
 from domain.message import MAX_ID, Event
 from domain.orders.commands import PlaceOrder
+from parking.entries import Letter
+from parking.handling import ACCEPTED, Effects
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.messages.codec import BadMessage, source_of
 from streams.messages.codec import Position as At
@@ -25,13 +28,18 @@ from streams.runtime import faults
 from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
 from streams.tracing import traces
-from tables.entries import Answer, Recent, recall, remember
+from streams.tracing.spans import Span
+from tables.entries import Answer, Recent, recall, remember, segment
 from tables.store import Changes
 
-from .decided import Decided
-from .kind import AggregateKind
+from .aggregate import AggregateKind, Entry
 from .process_manager import PROCESS_MANAGER, ProcessManager
 from .traces import managing
+
+REPEATED, DISCARDED = "repeated", "DISCARDED"  # an outcome, as it is counted; a code
+
+# Rejections of what makes no sense whatever the state is: kept as dead letters, like what cannot be read.
+NONSENSE = frozenset({InvalidId.code, InvalidOrder.code, InvalidQuantity.code})
 
 
 def nobody_waits(command: CommandMessage) -> bool:
@@ -50,92 +58,44 @@ def places_order(command: CommandMessage) -> bool:
 
 
 class Answering:
-    """Answers commands of one kind of aggregate."""
+    """Answers the commands of one kind of aggregate; it is the handling that parking wraps."""
 
     def __init__(self, settings: Settings, kind: AggregateKind) -> None:
-        self.settings, self.kind = settings, kind
-        self.events = settings.named(kind.events.name)
+        self.kind, self.aggregate, self.recent_commands = kind, kind.aggregate, settings.recent_commands
+        self.events = settings.named(kind.topics.events.name)
         self.outcomes = settings.named(COMMAND_OUTCOMES.name)
         self.process_manager = ProcessManager(settings)
 
-    def answer(self, command: CommandMessage, partition: int, changes: Changes[Any], decided: Decided) -> Answer | None:
-        """Decide `command` and return the answer; None when only what was decided before is said again.
-
-        Whatever a handler raises goes on to the caller.
-        """
+    def answer(self, command: CommandMessage, partition: int, changes: Changes[Any]) -> Effects:
+        """Decide a command, or answer it as it was answered before. May raise anything: a rejection is an answer."""
         if faults.ARMED:
             faults.fault(command.type)
-        key = self.kind.key(command.key)
-        entry = changes.get(key)
+        key = segment(command.key)
+        entry: Entry | None = changes.get(key)
         quiet = nobody_waits(command)
         if entry is not None and not quiet and (known := recall(entry.recent, command)):
-            return self._known(command, known, entry, changes, decided.writes)
+            return self._answer_again(command, known, entry, changes)
         try:
-            entry, answer = self._decided(command, entry, partition, changes, decided, quiet)
+            entry, answer, effects = self._decided(command, entry, partition, changes, quiet)
         except Rejection as no:
             entry, answer = self._rejected(command, entry, no, quiet)
+            effects = Effects(no.code, nonsense=no.message if no.code in NONSENSE else None)
         if entry is not None:
             changes.put(key, entry)
         if answer.code or not quiet:
-            decided.writes.append(self._told(answer, command, entry))
-        return answer
-
-    def _known(
-        self, command: CommandMessage, known: Answer, entry: Any, changes: Changes[Any], writes: list[Write]
-    ) -> Answer | None:
-        """Answer a command whose identity was used before; return None when it is the same command again."""
-        answer, same = known, self._is_same(command, known, entry, changes)
-        if not same:
-            no = CommandIdReused(commandId=command.id, source=command.source, commandType=known.command_type)
-            answer = Answer(command.id, command.type, entry.version, (), no.code, no.message, no.details)
-        writes.append(self._told(answer, command, entry))
-        return None if same else answer
-
-    def _told(self, answer: Answer, command: CommandMessage, entry: Any) -> Write:
-        """Return the outcome that tells of `answer`."""
-        if entry is None:
-            return self.outcome(answer.outcome(command, self.kind.aggregate, None))
-        return self.outcome(answer.outcome(command, self.kind.aggregate, self.kind.result(entry), entry.time))
-
-    def _is_same(self, command: CommandMessage, known: Answer, entry: Any, changes: Changes[Any]) -> bool:
-        """Return whether `command` has the content of the one that was answered."""
-        if known.digest is not None:
-            return known.digest == command.digest()
-        if known.source is None:  # older code did not remember the content
-            return True
-        if command.type != known.command_type:
-            return False
-        if known.command_type != PlaceOrder.__name__:
-            return True
-        if not places_order(command):
-            return False
-        try:
-            self.kind.decide(command.command, entry, changes, command.key)
-        except Rejection:
-            return False
-        return True
+            effects.writes.append(self._told(answer, command, entry))
+        return effects
 
     def _decided(
-        self,
-        command: CommandMessage,
-        entry: Any,
-        partition: int,
-        changes: Changes[Any],
-        decided: Decided,
-        quiet: bool,
-    ) -> tuple[Any, Answer]:
-        version = entry.version if entry is not None else 0
+        self, command: CommandMessage, entry: Entry | None, partition: int, changes: Changes[Any], quiet: bool
+    ) -> tuple[Entry, Answer, Effects]:
+        """Return the entry after the events that a command causes, its answer, and the events as they are written."""
+        version, last = (entry.version, entry.time) if entry is not None else (0, "")
         if (expected := command.expected_version) is not None and not holds(expected, version):
             raise StaleVersion(expected=shown(expected), version=version)
-        events, state = self.kind.decide(command.command, entry, changes, command.key)
-        last: str = entry.time if entry is not None else ""
+        events, state = self.kind.decide(command, entry, changes)
         time = max(command.moment, last) if events else last  # the broker's clock may be set back
-        said = None if quiet else command.producer_time
-        for sequence, event in enumerate(events, version + 1):
-            message = self._event(command, event, sequence, time, said)
-            key = command.key.encode()
-            decided.writes.append(Write(self.events, partition, key, message.encode(), CONTENT_TYPE))
-            self._cause(message, decided)
+        effects = self._written(command, events, version, partition, time, quiet)
         types = tuple([type(event).__name__ for event in events])
         answer = Answer(  # by position: names cost as much again
             command.id,
@@ -150,9 +110,39 @@ class Answering:
             None if quiet else command.source,
             None if quiet or (places_order(command) and types) else command.digest(),
         )
-        return self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet), time), answer
+        return self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet), time), answer, effects
 
-    def _rejected(self, command: CommandMessage, entry: Any, no: Rejection, quiet: bool) -> tuple[Any, Answer]:
+    def _written(
+        self, command: CommandMessage, events: Sequence[Event], version: int, partition: int, time: str, quiet: bool
+    ) -> Effects:
+        """Return events as they are written, each with the commands it causes; if those fail, the command fails."""
+        writes: list[Write] = []
+        spans: list[Span] = []
+        key, said = command.key.encode(), None if quiet else command.producer_time
+        for sequence, event in enumerate(events, version + 1):
+            message = EventMessage(  # by position: names cost as much again
+                event_id(self.aggregate, command.key, sequence),
+                command.key,
+                event,
+                sequence,
+                time,
+                self.aggregate,
+                command.correlation_id,
+                command.id,
+                None,
+                said,
+            )
+            writes.append(Write(self.events, partition, key, message.encode(), CONTENT_TYPE))
+            caused = self.process_manager.commands(message)
+            if caused:
+                writes += caused
+                if traces.ON is not None:
+                    spans += managing(traces.ON, message, len(caused))
+        return Effects(ACCEPTED, writes, spans)
+
+    def _rejected(
+        self, command: CommandMessage, entry: Entry | None, no: Rejection, quiet: bool
+    ) -> tuple[Entry | None, Answer]:
         version = entry.version if entry is not None else 0
         answer = Answer(command.id, command.type, version, (), no.code, no.message, no.details, no.retryable)
         if entry is None or no.retryable:  # nothing to remember it by, or the same question may be asked again
@@ -161,54 +151,108 @@ class Answering:
             answer = replace(answer, source=command.source, digest=command.digest())
         return self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet), entry.time), answer
 
-    def _remembered(self, entry: Any, answer: Answer, quiet: bool) -> Recent:
+    def _remembered(self, entry: Entry | None, answer: Answer, quiet: bool) -> Recent:
         recent: Recent = entry.recent if entry is not None else ()
         if quiet:  # the process manager never asks twice, and its commands are totals: a repeat is quiet
             return recent
-        return remember(recent, answer, self.settings.recent_commands)
+        return remember(recent, answer, self.recent_commands)
 
-    def _event(self, command: CommandMessage, event: Event, sequence: int, time: str, said: str | None) -> EventMessage:
-        return EventMessage(  # by position: names cost as much again
-            event_id(self.kind.aggregate, command.key, sequence),
-            command.key,
-            event,
-            sequence,
-            time,
-            self.kind.aggregate,
-            command.correlation_id,
-            command.id,
-            None,
-            said,
-        )
+    # --- commands that were answered before
 
-    def _cause(self, event: EventMessage, decided: Decided) -> None:
-        """Write the commands that `event` causes beside it: what fails in that parks the command like any failure."""
-        commands = self.process_manager.commands(event)
-        decided.writes += commands
-        if traces.ON is not None and commands:
-            decided.spans += managing(traces.ON, event, len(commands))
+    def _answer_again(self, command: CommandMessage, known: Answer, entry: Entry, changes: Changes[Any]) -> Effects:
+        """Answer a command whose identity was used before: as it was answered, if it is the same command."""
+        if self._is_same(command, known, entry, changes):
+            return Effects(REPEATED, [self._told(known, command, entry)])
+        no = CommandIdReused(commandId=command.id, source=command.source, commandType=known.command_type)
+        answer = Answer(command.id, command.type, entry.version, (), no.code, no.message, no.details)
+        return Effects(no.code, [self._told(answer, command, entry)])
+
+    def _is_same(self, command: CommandMessage, known: Answer, entry: Entry, changes: Changes[Any]) -> bool:
+        """Return whether `command` has the content of the one that was answered."""
+        if known.digest is not None:
+            return known.digest == command.digest()
+        if known.source is None:  # older code did not remember the content
+            return True
+        if command.type != known.command_type:
+            return False
+        if known.command_type != PlaceOrder.__name__:
+            return True
+        if not places_order(command):
+            return False
+        try:
+            self.kind.decide(command, entry, changes)
+        except Rejection:
+            return False
+        return True
+
+    # --- outcomes
+
+    def _told(self, answer: Answer, command: CommandMessage, entry: Entry | None) -> Write:
+        """Return the outcome that tells of `answer`."""
+        if entry is None:
+            return self._outcome(answer.outcome(command, self.aggregate, None))
+        return self._outcome(answer.outcome(command, self.aggregate, entry.result, entry.time))
 
     def refusal(self, at: At, bad: BadMessage) -> Write:
-        """Return the outcome of a message that is no command."""
+        """Return the outcome of an invalid command."""
         envelope = bad.envelope
         command_id = given_id(envelope, at)
-        outcome = Outcome(
-            command_id=command_id,
-            command_type=given_type(envelope) or "",
-            aggregate=self.kind.aggregate,
-            aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
-            status="rejected",
-            time=instant_of(at.timestamp),
-            correlation_id=given_text(envelope, "correlationid") or command_id,
-            code=bad.code,
-            message=bad.message,
-            details=bad.details,
-            command_source=source_of(envelope),
+        return self._outcome(
+            Outcome(
+                command_id=command_id,
+                command_type=given_type(envelope) or "",
+                aggregate=self.aggregate,
+                aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
+                status="rejected",
+                time=instant_of(at.timestamp),
+                correlation_id=given_text(envelope, "correlationid") or command_id,
+                code=bad.code,
+                message=bad.message,
+                details=bad.details,
+                command_source=source_of(envelope),
+            )
         )
-        return self.outcome(outcome)
 
-    def outcome(self, outcome: Outcome) -> Write:
-        """Return the record that answers who waits for a command."""
+    def discarded(
+        self, command: CommandMessage, letter: Letter, sent: CommandMessage | None, reason: str, changes: Changes[Any]
+    ) -> Write:
+        """Return the outcome of the command in a letter that `command` discards, and remember it."""
+        answer = Answer(letter.command_id, letter.command_type or "", 0, (), DISCARDED, f"discarded: {reason}")
+        source = source_of({})
+        if sent is not None:
+            source = sent.source
+            answer = replace(answer, source=source, digest=sent.digest())
+        key = segment(command.key)
+        with suppress(Exception):  # an entry that cannot be read may be why it is discarded
+            if (entry := changes.get(key)) is not None:
+                answer = replace(answer, version=entry.version)
+                recent = remember(entry.recent, answer, self.recent_commands)
+                changes.put(key, self.kind.entry(entry.state, entry.version, recent, entry.time))
+        sender = replace(command, id=letter.command_id, source=source)
+        return self._outcome(answer.outcome(sender, self.aggregate, None))
+
+    def report(self, command: CommandMessage, result: dict[str, Any], changes: Changes[Any]) -> Write:
+        """Return the outcome of a command about letters."""
+        version = 0
+        with suppress(Exception):  # an entry that cannot be read may be what the letters are about
+            version = getattr(changes.get(segment(command.key)), "version", 0)
+        return self._outcome(
+            Outcome(
+                command_id=command.id,
+                command_type=command.type,
+                aggregate=self.aggregate,
+                aggregate_id=command.key,
+                status="accepted",
+                time=command.moment,
+                correlation_id=command.correlation_id,
+                version=version,
+                result=result,
+                command_source=command.source,
+                producer_time=command.producer_time,
+            )
+        )
+
+    def _outcome(self, outcome: Outcome) -> Write:
         return Write(self.outcomes, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
 
 

@@ -1,42 +1,56 @@
-"""What a fetch leads to: written in one transaction, merged after its commit."""
+"""What a fetch leads to: written in one transaction, merged into the table after its commit."""
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from faust.types import TP
 
+from parking.handling import Effects
 from streams.kafka.transactions import Write
-from streams.kafka.unreadable import Unreadable
+from streams.kafka.transport import Part
 from streams.tracing.spans import Span
 from tables.store import Changes
 
 from .metrics import COMMANDS, LETTERS
 
 
+class Stop(NamedTuple):
+    """A record that its partition must not go past, and why."""
+
+    record: Any
+    why: Exception
+
+
 @dataclass(slots=True)
 class Decided:
-    """What a fetch leads to; written in one transaction, merged after its commit."""
+    """What a fetch leads to. `handled`: the records it is about, without those at which a partition stops."""
 
+    handled: dict[TP, Part] = field(default_factory=dict)
+    stops: dict[TP, Stop] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
-    offsets: dict[TP, int] = field(default_factory=dict)
     changes: list[Changes[Any]] = field(default_factory=list)
-    stops: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on after it, and why
-    unreadable: list[Unreadable] = field(default_factory=list)  # batches that partitions must not go past
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # (type, outcome) → commands handled
     spans: list[Span] = field(default_factory=list)  # of messages whose traces are recorded
     began: int = field(default_factory=time.time_ns)  # Unix time
 
-    def mark(self) -> tuple[int, int]:
-        """Return how much is decided so far, for `rollback`."""
-        return len(self.writes), len(self.spans)
+    @property
+    def offsets(self) -> Mapping[TP, int]:
+        """The offsets its partitions are handled up to."""
+        return {tp: part.ended for tp, part in self.handled.items()}
 
-    def rollback(self, mark: tuple[int, int]) -> None:
-        """Drop what was decided since `mark`."""
-        writes, spans = mark
-        del self.writes[writes:], self.spans[spans:]
+    def add(self, kind: str, effects: Effects) -> None:
+        """Take in what one message leads to: a command of type `kind`, as it is counted."""
+        self.writes += effects.writes
+        if effects.outcome:
+            self.commands[kind, effects.outcome] += 1
+        if effects.spans:
+            self.spans += effects.spans
+        if effects.letters:
+            self.letters.update(effects.letters)
 
     def merge(self) -> None:
         """Make the changes part of the table, and count what was written."""

@@ -9,20 +9,12 @@ from streams.runtime.settings import Role, Settings
 
 from .operations import pages
 
-ROLES = {
-    "orders": "agents.orders:order_worker",
-    "inventory": "agents.inventory:inventory_worker",
-    "fulfilment": "agents.fulfilment:fulfilment_worker",
-    "projector": "agents.projector:projector",
-}
-
 
 def build(role: Role, settings: Settings) -> RoleApp:
     """Return the app of a role, with its table, its agent and its pages."""
     app = create_app(role, settings)
     pages(app)
-    module, function = ROLES[role].split(":")  # a worker loads what its role needs, no more
-    getattr(import_module(module), function)(app, role, settings)
+    import_module(f"agents.{role}").start(app, settings)  # a worker loads what its role needs, no more
     return app
 
 

@@ -4,18 +4,16 @@ Labels are types, codes, topics and partitions, never ids. docs/operations.md li
 """
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from faust.types import TP
 from prometheus_client import Counter, Gauge, Histogram
 
 from parking.queue import parked
-from streams.kafka.transport import Fetch
+from streams.kafka.transport import Part
 from streams.runtime.app import RoleApp
 from streams.runtime.metrics import READY
 
-D = TypeVar("D")
 RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -65,21 +63,11 @@ PARKED = Gauge("fulfillment_letters_parked", "Commands parked in this worker's p
 ENTRIES = Gauge("fulfillment_table_entries", "Entries in this worker's partitions of a table.", ("table",))
 
 
-def timed(decide: Callable[[Fetch], D]) -> Callable[[Fetch], D]:
-    """Observe how long `decide` takes; Prometheus's own decorator takes no bound methods."""
-
-    def observed(fetch: Fetch) -> D:
-        with DECIDE_SECONDS.time():
-            return decide(fetch)
-
-    return observed
-
-
-def observe_handled(fetch: Fetch) -> None:
-    """Observe a fetch whose transaction was committed."""
+def observe_handled(parts: Mapping[TP, Part]) -> None:
+    """Observe what was handled of a fetch whose transaction was committed."""
     now = time.time()
-    FETCH_RECORDS.observe(len(fetch))
-    for tp, part in fetch.parts.items():
+    FETCH_RECORDS.observe(sum(len(part.records) for part in parts.values()))
+    for tp, part in parts.items():
         if part.records:  # a producer may stamp its records as it likes, so also with a time that is still to come
             HANDLED_SECONDS.labels(tp.topic).observe(max(now - part.records[0].timestamp / 1000, 0.0))
 

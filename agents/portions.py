@@ -1,36 +1,35 @@
 """A fetch in portions: where Kafka refuses the transaction of a fetch for good, its records are handled by halves.
 
-A record that is refused alone is handled by other means (`Resort`): an aggregate's command is parked, or at last
-rejected; the process manager stops the partition at its event. All others are committed as usual. Where the record is
-not the cause, as when the service lacks a right, its partition stops, and is tried again until Kafka takes it.
+A record that is refused alone is handled by other means (`Resort`): its command is parked, or at last rejected. All
+others are committed as usual. Where the record is not the cause, as when the service lacks a right, its partition
+stops, and is tried again until Kafka takes it.
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 
+from streams.kafka.received import coordinates
 from streams.kafka.transactions import NOT_ALLOWED, TOO_LARGE, RefusedByKafka
-from streams.kafka.transport import Fetch, Part
+from streams.kafka.transport import Fetch, Offsets, Part
 
 from .decided import Decided
 
 SMALL_BYTES = 1_024  # a topic that refuses so small a message as too large refuses nearly all
 MOST_IN_A_ROW = 10  # records set aside without one in between that the same topic took
 
-Event = tuple[str, int, int]  # topic, partition, offset
 Record = tuple[TP, Any]  # a partition, and a record of it
-Decide = Callable[[Fetch], Decided]
 
 
 class Resort(IntEnum):
     """How a record is handled that was refused alone; the next one where that is refused as well."""
 
     SINGLY = 1  # as usual, but each message in a batch of its own, and with nothing beside it
-    ASIDE = 2  # a command is parked; an event stops its partition
-    REJECTED = 3  # the command is rejected; its dead letter says where it is instead of quoting it
+    ASIDE = 2  # its command is parked
+    REJECTED = 3  # its command is rejected; the dead letter says where it is instead of quoting it
 
 
 class Refusal(NamedTuple):
@@ -40,59 +39,59 @@ class Refusal(NamedTuple):
     why: RefusedByKafka
 
 
+class Stops(Protocol):
+    """The partitions of a worker that are stopped."""
+
+    @property
+    def skips(self) -> Any:
+        """The records that an operator said to skip."""
+
+    def is_stopped(self, tp: TP) -> bool:
+        """Return whether a partition is stopped."""
+
+    def stop(self, tp: TP, record: Any, why: Exception) -> None:
+        """Stop a partition; where Kafka refused the record, try it again later."""
+
+
 class Committing(Protocol):
     """What portions ask of their worker."""
 
-    refusals: dict[Event, Refusal]
+    stopping: Stops
 
-    @property
-    def skipped(self) -> Container[Event]:
-        """The records that an operator said to skip."""
+    def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
+        """Return what a fetch leads to; `refusal`: how to handle its only record, which Kafka refused."""
 
-    async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> None:
-        """Write what a fetch led to; `RefusedByKafka` when Kafka will not take it."""
-
-    def is_stopped(self, tp: TP) -> bool:
-        """Return whether a partition goes no further."""
-
-    def stop_partition(self, tp: TP, record: Any, bug: Exception) -> None:
-        """Go no further in a partition; where Kafka refused the record, try it again later."""
+    async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> Offsets | None:
+        """Commit what a fetch leads to; None when that was aborted, `RefusedByKafka` when Kafka will not take it."""
 
 
 class Portions:
     """Handles fetches in portions."""
 
-    def __init__(self, worker: Committing) -> None:
-        self._worker = worker
+    def __init__(self, worker: Any) -> None:
+        self._worker: Committing = worker
         self._in_a_row: dict[str | None, int] = {}  # topic → records set aside since it last took one
 
-    async def commit(self, fetch: Fetch, records: Sequence[Record], decide: Decide) -> None:
-        """Decide and commit `records` of a fetch by halves; it is done once all are, or their partitions stopped."""
-        handled: dict[TP, list[Any]] = {tp: [] for tp in fetch.parts}
-        stopped_before = {tp for tp in fetch.parts if self._worker.is_stopped(tp)}
-        waiting = deque([records])
+    async def commit(self, fetch: Fetch) -> Offsets | None:
+        """Decide and commit a fetch by halves. Return the offsets handled; None when the rest is to be read again."""
+        handled = {tp: part.began for tp, part in fetch.parts.items()}
+        waiting = deque([[(tp, record) for tp, part in fetch.parts.items() for record in part.records]])
         while waiting:
-            portion = [
-                each for each in waiting.popleft() if each[0] in stopped_before or not self._worker.is_stopped(each[0])
-            ]
+            portion = [each for each in waiting.popleft() if not self._worker.stopping.is_stopped(each[0])]
             if not portion:
                 continue
-            part = _part_of(fetch, portion)
             try:
-                await self._as_usual(part, decide)
+                offsets = await self._as_usual(_part_of(fetch, portion))
             except RefusedByKafka as why:
                 if len(portion) > 1:
                     half = len(portion) // 2
                     waiting.extendleft([portion[half:], portion[:half]])
                     continue
-                part = await self._alone(fetch, portion[0], decide, why)
-            if not part.done:
-                return  # the partitions may be another's now; what is not committed is read again
-            for tp, one in part.parts.items():
-                handled[tp] += one.records
-        for tp, one in fetch.parts.items():
-            one.records = handled[tp]
-        fetch.done = True
+                offsets = await self._alone(fetch, portion[0], why)
+            if offsets is None:
+                return None  # the partitions may be another's now; what is not committed is read again
+            handled |= offsets
+        return handled
 
     def taken(self, decided: Decided) -> None:
         """Remember which topics took what was decided as usual."""
@@ -100,34 +99,33 @@ class Portions:
             for write in decided.writes:
                 self._in_a_row.pop(write.topic, None)
 
-    async def _as_usual(self, part: Fetch, decide: Decide) -> None:
-        decided = decide(part)
-        await self._worker.commit(part, decided)
-        if part.done:
+    async def _as_usual(self, part: Fetch) -> Offsets | None:
+        decided = self._worker.decide(part)
+        offsets = await self._worker.commit(part, decided)
+        if offsets is not None:
             self.taken(decided)
+        return offsets
 
-    async def _alone(self, fetch: Fetch, record: Record, decide: Decide, why: RefusedByKafka) -> Fetch:
-        """Handle one record that was refused alone; return it as a fetch, without records if its partition stopped."""
-        tp, at = record[0], (record[1].topic, record[1].partition, record[1].offset)
-        refused = Decided()
-        resorts = (Resort.REJECTED,) if at in self._worker.skipped else tuple(Resort)
+    async def _alone(self, fetch: Fetch, refused: Record, why: RefusedByKafka) -> Mapping[TP, int] | None:
+        """Handle one record that was refused alone; return the offset behind it, nothing if its partition stopped."""
+        tp, record = refused
+        decided = Decided()
+        resorts = (Resort.REJECTED,) if coordinates(record) in self._worker.stopping.skips.reasons else tuple(Resort)
         for resort in resorts:
-            if resort is not resorts[-1] and self._is_not_the_cause(resort, why, refused):
+            if resort is not resorts[-1] and self._is_not_the_cause(resort, why, decided):
                 break
-            part = _part_of(fetch, [record])
-            self._worker.refusals[at] = Refusal(resort, why)
-            refused = decide(part)
-            del self._worker.refusals[at]
+            part = _part_of(fetch, [refused])
+            decided = self._worker.decide(part, Refusal(resort, why))
             try:
-                await self._worker.commit(part, refused, singly=True)
+                offsets = await self._worker.commit(part, decided, singly=True)
             except RefusedByKafka as again:
                 why = again
                 continue
-            if resort is not Resort.SINGLY and part.done and part.parts[tp].records:
+            if resort is not Resort.SINGLY and offsets is not None and decided.handled[tp].records:
                 self._in_a_row[why.topic] = self._in_a_row.get(why.topic, 0) + 1
-            return part
-        self._worker.stop_partition(tp, record[1], why)
-        return Fetch(fetch.epoch, fetch.member, {tp: Part(record[1].offset, [])}, done=True)
+            return offsets
+        self._worker.stopping.stop(tp, record, why)
+        return {}
 
     def _is_not_the_cause(self, resort: Resort, why: RefusedByKafka, refused: Decided) -> bool:
         """Return whether Kafka seems to refuse whatever is sent, so that the record has nothing to do with it."""

@@ -1,8 +1,11 @@
-"""The projector agent: folds events and outcomes into the read models."""
+"""The projector agent: folds events and outcomes into the read models.
+
+reads    order-events, inventory-events, command-outcomes
+writes   MongoDB: documents, and then how far they are
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,14 +25,13 @@ from projections.projection import Projection
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.versions import Refused, Versions, in_state
-from streams import topics
-from streams.kafka.transport import Fetch, FetchConsumer, fetches
+from streams.kafka.transport import Fetch, FetchConsumer, Handle, Offsets, Part, Prepared
 from streams.kafka.unreadable import Unreadable
 from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process
-from streams.runtime.settings import Role, Settings
-from streams.topics import describe_topics
+from streams.runtime.settings import Settings
+from streams.topics import COMMAND_OUTCOMES, describe_topics
 from streams.tracing import traces
 
 from .metrics import FETCH_RECORDS
@@ -71,7 +73,7 @@ class Projecting:
                 await create_indexes(self.mongo, ())
         self.app.add_future(self._look_for_versions())
 
-    async def prepare(self, inputs: set[TP]) -> dict[TP, int]:
+    async def prepare(self, inputs: set[TP]) -> Prepared:
         """Return where MongoDB says the partitions are to be read from."""
         self.runner.forget_all()
         async for attempt in self._while_mongo_is_away():
@@ -83,7 +85,7 @@ class Projecting:
                     end_process(str(error), EX_CONFIG)
                 self.skipped = await read_skips(self.mongo)
         fault("offsets-read")
-        return {tp: positions[tp.topic, tp.partition] for tp in inputs}
+        return Prepared({tp: positions[tp.topic, tp.partition] for tp in inputs})
 
     # --- versions
 
@@ -128,35 +130,39 @@ class Projecting:
 
                 await self.registry.change(projection.name, stopped)
 
-    async def apply(self, fetch: Fetch) -> None:
-        """Apply a fetch whole, again and again until the database has it or the partitions are not ours any more."""
+    async def apply(self, fetch: Fetch) -> Offsets | None:
+        """Apply a fetch whole, and try again until the database has it; None once the partitions are not ours."""
         consumer: FetchConsumer = self.app.consumer
         try:
             async for attempt in self._while_mongo_is_away():
                 with attempt:
                     if not consumer.is_current(fetch):
                         raise NoLongerOurs
-                    await self._apply_once(fetch)
-            fetch.done = True
+                    handled = await self._apply_once(fetch)
             FETCH_RECORDS.observe(len(fetch))
             log.debug("projected %d records of %d partitions", len(fetch), len(fetch.parts))
+            return handled
         except NoLongerOurs:
             log.info("%d records are left to the new owner of their partitions", len(fetch))
+            return None
 
-    async def _apply_once(self, fetch: Fetch) -> None:
+    async def _apply_once(self, fetch: Fetch) -> Offsets:
+        handled = dict(fetch.parts)
         try:
             batches = {(tp.topic, tp.partition): part.records for tp, part in fetch.parts.items()}
             await self.runner.apply(batches, self.skipped)
         except Stopped as stopped:
             for stop in stopped.stops:
-                part = fetch.parts[TP(stop.topic, stop.partition)]
+                tp = TP(stop.topic, stop.partition)
+                part = fetch.parts[tp]
                 record = next(record for record in part.records if record.offset == stop.offset)
                 reason = self.skips.blocked_by(record) if isinstance(record, Unreadable) else str(stop)
                 log.error("%s", reason)
-                self.app.consumer.stop_partition(TP(stop.topic, stop.partition), reason)
+                self.app.consumer.stop_partition(tp, reason)
                 self.skips.wait_for(record)
-                part.records = [record for record in part.records if record.offset < stop.offset]
-        self.app.waiting_for = None
+                handled[tp] = Part(part.began, [record for record in part.records if record.offset < stop.offset])
+        self.app.say_waiting(None)
+        return {tp: part.ended for tp, part in handled.items()}
 
     async def _learnt(self, skip: DeadLetter) -> None:
         """Keep that an event is skipped, first where every later owner of its partition will look."""
@@ -166,7 +172,7 @@ class Projecting:
 
     def _while_mongo_is_away(self) -> AsyncRetrying:
         def say(state: Any) -> None:
-            self.app.waiting_for = f"MongoDB is away: {state.outcome.exception()}"
+            self.app.say_waiting(f"MongoDB is away: {state.outcome.exception()}")
             before_sleep_log(log, logging.WARNING)(state)
 
         return AsyncRetrying(
@@ -193,17 +199,13 @@ def _live(versions: Versions) -> Projection:
     end_process(f"{versions.name} v{versions.live} has shape {shape}, which this code does not know: deploy newer code")
 
 
-def projector(app: RoleApp, role: Role, settings: Settings) -> Projecting:
+def start(app: RoleApp, settings: Settings) -> None:
     """Give the projector role its agent."""
-    projecting = Projecting(app, settings)
-    apply: Callable[[Fetch], Awaitable[None]] = projecting.apply
+    apply: Handle = Projecting(app, settings).apply
     if traces.ON is not None:
-        apply = Projected(traces.ON, settings.named(topics.COMMAND_OUTCOMES.name)).around(apply)
+        apply = Projected(traces.ON, settings.named(COMMAND_OUTCOMES.name)).around(apply)
 
-    @app.fetch_agent()
-    async def projector_agent(stream: Any) -> None:
-        """Fold what one fetch brought into the read models."""
-        async for fetch in fetches(stream):
-            await apply(fetch)
-
-    return projecting
+    @app.fetch_agent
+    async def handle(fetch: Fetch) -> Offsets | None:
+        """Fold what one fetch brought into the read models, and store the documents, then the progress."""
+        return await apply(fetch)

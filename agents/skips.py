@@ -16,6 +16,7 @@ from faust.types import TP
 from parking.letter import DeadLetter, letter_in, skip_key
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.partitions import partition_of
+from streams.kafka.received import Coordinates
 from streams.kafka.unreadable import Unreadable
 from streams.runtime.app import RoleApp
 from streams.runtime.settings import Role, Settings
@@ -25,11 +26,9 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 2.0  # after an error
 POLL_MILLISECONDS = 1_000
 
-Event = tuple[str, int, int]  # topic, partition, offset
-
 
 class Skips:
-    """The events this worker goes on behind, and why. `learnt` is awaited before it does."""
+    """The records that this worker skips, and why. `learnt` is awaited before it does."""
 
     def __init__(
         self,
@@ -39,7 +38,7 @@ class Skips:
         learnt: Callable[[DeadLetter], Awaitable[None]] | None = None,
     ) -> None:
         self.app, self.role, self.settings, self.learnt = app, role, settings, learnt
-        self.reasons: dict[Event, str] = {}
+        self.reasons: dict[Coordinates, str] = {}
         self._tasks: dict[TP, asyncio.Task[None]] = {}
 
     def blocked_by(self, record: Unreadable) -> str:

@@ -5,14 +5,14 @@ of its own; they are linked both ways.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from streams.kafka.transport import Fetch
+from streams.kafka.transport import Fetch, Handle, Offsets
 from streams.messages.envelope import CommandMessage, EventMessage
 from streams.tracing.spans import Span, about, new_span, new_trace, scope, span_of, trace_of
 from streams.tracing.traces import Recorder
@@ -76,30 +76,31 @@ class Projected:
         self._recorder, self._outcomes = recorder, outcomes  # the topic that has no events
         self._reached: dict[TP, int] = {}
 
-    def around(self, apply: Callable[[Fetch], Awaitable[None]]) -> Callable[[Fetch], Awaitable[None]]:
+    def around(self, apply: Handle) -> Handle:
         """Return `apply` with spans of what it does."""
 
-        async def applied(fetch: Fetch) -> None:
+        async def applied(fetch: Fetch) -> Offsets | None:
             began = time.time_ns()
             with scope() as batch:
-                await apply(fetch)
+                handled = await apply(fetch)
             own = Span("batch", "internal", new_trace(), batch.id, began=began, ended=time.time_ns())
             writes = batch.close(own)[:-1]
-            if not fetch.done:
-                return
-            if spans := [span for tp, part in fetch.parts.items() for span in self._of(tp, part.records)]:
+            if handled is None:
+                return None
+            if spans := [span for tp, part in fetch.parts.items() for span in self._of(tp, part.records, handled[tp])]:
                 for span in (*writes, *_linked(own, spans, began)):
                     self._recorder.record(span)
+            return handled
 
         return applied
 
-    def _of(self, tp: TP, records: Sequence[ConsumerRecord]) -> Iterator[Span]:
-        if tp.topic == self._outcomes or not records:
+    def _of(self, tp: TP, records: Sequence[ConsumerRecord], handled: int) -> Iterator[Span]:
+        if tp.topic == self._outcomes:
             return
         reached = self._reached.get(tp, 0)
-        self._reached[tp] = max(reached, records[-1].offset + 1)
+        self._reached[tp] = max(reached, handled)
         for record in records:
-            if record.offset >= reached and (event := _envelope(record.value)) is not None:
+            if reached <= record.offset < handled and (event := _envelope(record.value)) is not None:
                 yield from self._event(record, event)
 
     def _event(self, record: ConsumerRecord, event: dict[str, Any]) -> Iterator[Span]:

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from agents.decided import Decided
 from agents.deciding import Deciding
-from agents.orders import OrderKind
+from agents.orders import ORDER
 from streams.kafka.transport import Fetch, Member, Part
 from streams.runtime import garbage
 from streams.runtime.app import create_app
@@ -36,7 +36,7 @@ class Loop:
         self.topic, self.group = settings.named(ORDER_COMMANDS.name), settings.named(GROUP)
         table = orders_table(create_app("orders", settings))
         table.data.replace({partition: Entries(CODEC, {}) for partition in range(settings.partitions)})
-        self._deciding = Deciding(settings, OrderKind(), table, {self.topic: GROUP})
+        self._deciding = Deciding(settings, ORDER, table, {self.topic: GROUP})
 
     def decide(self, batches: Mapping[int, Sequence[Any]]) -> Decided:
         """Return what the records of each partition lead to, merged already: nobody takes it back."""

@@ -20,9 +20,9 @@ import bson
 
 from agents.deciding import Deciding
 from agents.fulfilment import Managing
-from agents.inventory import InventoryKind
-from agents.orders import OrderKind
-from bench.memory import Log, Worker, owned, placed, stocked
+from agents.inventory import PRODUCT
+from agents.orders import ORDER
+from bench.memory import Log, owned, placed, stocked
 from projections.batch import Folding, Part
 from projections.pipeline import _rendered
 from projections.projection import Projection
@@ -33,6 +33,7 @@ from streams.runtime import garbage
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from tables.orders import orders_table
+from tables.positions import positions_table
 from tables.stock import stock_table
 
 Step = tuple[str, Callable[[Fetch], Any], list[str]]
@@ -120,18 +121,17 @@ def steps(settings: Settings, to_orders: str, to_stock: str) -> list[Step]:
     ids = dict.fromkeys([*events, to_orders, to_stock], "id")
     orders = owned(orders_table(create_app("orders", settings)))
     stock = owned(stock_table(create_app("inventory", settings)))
-    managing: Any = Managing(Worker(settings, ids))  # type: ignore[arg-type]  # what it needs of a worker
-    owned(managing.table)
-    place = Deciding(settings, OrderKind(), orders, ids).decide
-    reserve = Deciding(settings, InventoryKind(), stock, ids).decide
+    managing = Managing(settings, None, owned(positions_table(create_app("fulfilment", settings))), ids)
+    place = Deciding(settings, ORDER, orders, ids).decide
+    reserve = Deciding(settings, PRODUCT, stock, ids).decide
     return [
         ("orders: place", place, [to_orders]),
         ("inventory: receive", reserve, [to_stock]),
-        ("fulfilment: reserve", managing.manage, events),
+        ("fulfilment: reserve", managing.decide, events),
         ("inventory: reserve", reserve, [to_stock]),
-        ("fulfilment: record", managing.manage, events),
+        ("fulfilment: record", managing.decide, events),
         ("orders: record", place, [to_orders]),
-        ("fulfilment: nothing", managing.manage, events),
+        ("fulfilment: nothing", managing.decide, events),
     ]
 
 

@@ -12,7 +12,6 @@ from bench.backlog import command, place_order
 from streams.kafka.partitions import partition_of
 from streams.kafka.transactions import Write
 from streams.kafka.transport import Fetch, Member, Part
-from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from tables.store import Entries, PartitionedTable
 
@@ -53,17 +52,6 @@ class Log:
         records = self._records[tp][began : began + count]
         self._read[tp] += len(records)
         return Part(began, records) if records else None
-
-
-class Worker:
-    """What the process manager needs of one."""
-
-    def __init__(self, settings: Settings, topic_ids: dict[str, str]) -> None:
-        self.settings, self.topic_ids, self.app = settings, topic_ids, create_app("fulfilment", settings)
-
-    def stop_partition(self, tp: TP, record: Any, bug: Exception) -> None:
-        """Stop the measurement."""
-        raise bug
 
 
 def owned(table: PartitionedTable) -> PartitionedTable:

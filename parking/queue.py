@@ -19,6 +19,14 @@ class Entries(Protocol):
 class Changes(Entries, Protocol):
     """The entries of a partition as a transaction sees and changes them."""
 
+    entries: Any  # as they were before it
+
+    def attempt(self) -> Any:
+        """Return changes on top of these, for what may fail."""
+
+    def keep(self) -> None:
+        """Make these changes part of those they are on top of."""
+
     def __contains__(self, key: bytes) -> bool: ...
 
     def put(self, key: bytes, value: Any) -> None:

@@ -19,6 +19,12 @@ class OrderEntry:
     recent: Recent = ()
     time: str = ""  # of its last event; "": older code wrote that, with its producer's time
 
+    @property
+    def result(self) -> dict[str, Any]:
+        """What an outcome says of the order."""
+        order, allocation = self.state, self.state.allocation_status
+        return {"status": order.status._value_, "allocationStatus": allocation and allocation._value_}
+
 
 class OrdersCodec(Adapted):
     """Every key that is not ours is an order's."""

@@ -29,6 +29,19 @@ class StockEntry:
     recent: Recent = ()
     time: str = ""  # of its last event; "": older code wrote that, with its producer's time
 
+    @property
+    def result(self) -> dict[str, Any]:
+        """What an outcome says of the product."""
+        balance = self.state.balance
+        return {
+            "availableQuantity": balance.available,
+            "allocatedQuantity": balance.allocated,
+            "onHandQuantity": balance.on_hand,
+            "damagedQuantity": balance.damaged,
+            "backorderedQuantity": balance.backordered,
+            "status": self.state.status if self.state.exists else None,
+        }
+
 
 @frozen
 class QueuePlace:

@@ -74,15 +74,17 @@ class Entries(Generic[V]):
 
 
 class Changes(Generic[V]):
-    """What one transaction changes in one partition; reads see its own changes first."""
+    """What one transaction changes in one partition; reads see its own changes first.
 
-    __slots__ = ("_changed", "_encoded", "_journal", "entries")
+    What may fail is changed on an `attempt`: dropped, it has changed nothing.
+    """
 
-    def __init__(self, entries: Entries[V]) -> None:
-        self.entries = entries
+    __slots__ = ("_changed", "_encoded", "entries")
+
+    def __init__(self, entries: "Entries[V] | Changes[V]") -> None:
+        self.entries: Any = entries
         self._changed: dict[bytes, V | None] = {}
         self._encoded: list[tuple[bytes, bytes | None]] = []
-        self._journal: list[tuple[bytes, bool, V | None]] = []  # what `put` replaced since `begin`
 
     def __contains__(self, key: bytes) -> bool:
         return self._changed[key] is not None if key in self._changed else key in self.entries
@@ -93,21 +95,15 @@ class Changes(Generic[V]):
 
     def put(self, key: bytes, value: V | None) -> None:
         """Set the value of `key`; None deletes it."""
-        self._journal.append((key, key in self._changed, self._changed.get(key)))
         self._changed[key] = value
 
-    def begin(self) -> None:
-        """Begin another message's changes: what `rollback` goes back to."""
-        self._journal.clear()
+    def attempt(self) -> "Changes[V]":
+        """Return changes on top of these."""
+        return Changes(self)
 
-    def rollback(self) -> None:
-        """Undo what was changed since `begin`."""
-        for key, was_changed, value in reversed(self._journal):
-            if was_changed:
-                self._changed[key] = value
-            else:
-                self._changed.pop(key, None)
-        self._journal.clear()
+    def keep(self) -> None:
+        """Make this attempt part of the changes it was made on."""
+        self.entries._changed.update(self._changed)
 
     def encode(self) -> list[tuple[bytes, bytes | None]]:
         """Return the changelog records: one a touched key."""

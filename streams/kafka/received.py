@@ -1,7 +1,7 @@
-"""When Kafka got a record, by a clock that no producer sets."""
+"""Where a record is, and when Kafka got it, by a clock that no producer sets."""
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 LOG_APPEND_TIME = 1  # the broker's clock; our topics have it, and what was written before they had it does not
 
@@ -28,3 +28,11 @@ def received_at(record: Timestamped) -> float:
     now = time.time()
     given = record.timestamp
     return min(given / 1000, now) if given is not None and given >= 0 else now
+
+
+Coordinates = tuple[str, int, int]  # topic, partition, offset
+
+
+def coordinates(record: Any) -> Coordinates:
+    """Return where a record is."""
+    return record.topic, record.partition, record.offset

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -25,7 +26,7 @@ from streams.runtime import garbage
 from streams.runtime.faults import fault
 
 T = TypeVar("T")
-Prepare = Callable[[set[TP]], Awaitable[dict[TP, int]]]  # input partitions → the offset each is to be read from
+Offsets = Mapping[TP, int]
 
 FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
 LAG_SECONDS = 5.0  # how long the broker may take to say where partitions end
@@ -39,7 +40,14 @@ class Member(NamedTuple):
     member_id: str
 
 
-@dataclass(slots=True)
+class Prepared(NamedTuple):
+    """The offset each input partition is to be read from, and why some of them must not be read."""
+
+    offsets: Offsets
+    withheld: Mapping[TP, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What a fetch brought of one partition; `began`: where the part before it ended, or where a seek put it."""
 
@@ -52,19 +60,21 @@ class Part:
         return int(self.records[-1].offset) + 1 if self.records else self.began
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """What one fetch brought, of all partitions; it is handled whole or not at all."""
 
     epoch: int  # of the preparation it belongs to
     member: Member  # as it was *before* the fetch began: read at commit time, a paused worker that rejoined could
     # commit old records under its new generation
-    parts: dict[TP, Part]
-    taken: bool = False
-    done: bool = False
+    parts: Mapping[TP, Part]
 
     def __len__(self) -> int:
         return sum(len(part.records) for part in self.parts.values())
+
+
+Prepare = Callable[[set[TP]], Awaitable[Prepared]]  # of input partitions
+Handle = Callable[[Fetch], Awaitable[Offsets | None]]  # returns what is handled; None: the fetch is to be read again
 
 
 class Untouched(Schema):
@@ -89,6 +99,7 @@ class Progress:
     handled: dict[TP, int] = field(default_factory=dict)  # what the agent has finished
     positions: dict[TP, int] = field(default_factory=dict)  # where the consumer must be: behind transactions' markers
     outstanding: Fetch | None = None
+    taken: bool = False  # whether the agent has the outstanding fetch
     stopped: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on, and why
 
 
@@ -140,7 +151,7 @@ class FetchConsumer(driver.Consumer):
     async def _prepare(self) -> None:
         member, inputs = self.member(), self.inputs()
         fault("assigned")
-        offsets = await self.app.prepare(inputs)
+        offsets, withheld = await self.app.prepare(inputs)
         fault("prepared")
         self._thread._consumer.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
         async with self._fetching:  # a fetch still under way would take what the seek has just made available
@@ -150,7 +161,7 @@ class FetchConsumer(driver.Consumer):
                 return  # a rebalance is under way: it will prepare again
             self._read_offset.clear()
             self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets), dict(offsets))
-            self.progress.stopped.update(self.app.withheld)
+            self.progress.stopped.update(withheld)
             self._sought = True
             self._thread.handled()  # what was taken before is dropped
             fault("sought")
@@ -207,7 +218,7 @@ class FetchConsumer(driver.Consumer):
         self.progress.positions.update(taken.positions)
         if fetch := self._hand_out(taken.records, member):
             fault("handed-out")
-            tp, part = next(reversed(fetch.parts.items()))
+            tp, part = list(fetch.parts.items())[-1]
             last = part.records[-1]
             yield tp, ConsumerMessage(
                 tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, fetch, None,
@@ -218,12 +229,13 @@ class FetchConsumer(driver.Consumer):
     async def _may_fetch(self, seconds: float) -> bool:
         if await self._within(self._prepared, seconds) and await self._within(self._room, seconds):
             return True
-        if (fetch := self.progress.outstanding) and self.prepared and not fetch.taken:
+        if (fetch := self.progress.outstanding) and self.prepared and not self.progress.taken:
             await self._recover_dropped(fetch)
         return False
 
     async def _recover_dropped(self, fetch: Fetch) -> None:
-        if await self._within(self._room, DROPPED_SECONDS) or fetch.taken or self.progress.outstanding is not fetch:
+        progress = self.progress
+        if await self._within(self._room, DROPPED_SECONDS) or progress.taken or self.progress.outstanding is not fetch:
             return
         self.log.warning("a fetch of %d records was dropped on its way to the agent: reading again", len(fetch))
         await self.rewind()
@@ -258,14 +270,21 @@ class FetchConsumer(driver.Consumer):
             return None
         self._room.clear()
         self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
+        self.progress.taken = False
         return fetch
 
-    def finish(self, fetch: Fetch) -> None:
-        """Make room for the next fetch; called by `fetches` when the agent is done with this one."""
+    def take(self, fetch: Fetch) -> bool:
+        """Return whether a fetch that has reached the agent is still ours and continues where the last one ended."""
+        if self.progress.outstanding is fetch:
+            self.progress.taken = True
+        handled = self.progress.handled
+        return self.is_current(fetch) and all(part.began == handled.get(tp) for tp, part in fetch.parts.items())
+
+    def finish(self, fetch: Fetch, handled: Offsets | None) -> None:
+        """Make room for the next fetch; `handled`: what the agent has committed of this one."""
         if self.progress.outstanding is fetch:
             self.progress.outstanding = None
-            if fetch.done:
-                self.progress.handled |= {tp: part.ended for tp, part in fetch.parts.items()}
+            self.progress.handled |= handled or {}
             self._thread.handled()
             self._room.set()
 
@@ -344,26 +363,21 @@ class FetchTransport(driver.Transport):
     Consumer = FetchConsumer
 
 
-async def fetches(stream: Any) -> AsyncIterator[Fetch]:
-    """Yield each fetch that is still ours and continues where the one before it ended.
+async def handle_fetches(stream: Any, handle: Handle) -> None:
+    """Let `handle` handle one fetch after the other; a fetch that it returns None for is read again.
 
-    The body marks a fetch `done` once it is committed; one that is not done is read again from what is committed.
+    A fetch that is no longer ours, or does not continue where the one before it ended, is dropped and read again too.
     """
     consumer: FetchConsumer = stream.app.consumer
     async for event in stream.noack().events():
-        fetch: Fetch = event.value
-        fetch.taken = True
+        fetch, handled = event.value, None
         try:
-            if consumer.is_current(fetch) and _continues(fetch, consumer.progress.handled):
+            if consumer.take(fetch):
                 fault("taken")
-                yield fetch
+                handled = await handle(fetch)
         finally:
-            consumer.finish(fetch)
+            consumer.finish(fetch, handled)
             await stream.ack(event)
             fault("acknowledged")
-        if not fetch.done and fetch.epoch == consumer.progress.epoch:
+        if handled is None and fetch.epoch == consumer.progress.epoch:
             await consumer.rewind()
-
-
-def _continues(fetch: Fetch, handled: dict[TP, int]) -> bool:
-    return all(part.began == handled.get(tp) for tp, part in fetch.parts.items())

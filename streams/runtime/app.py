@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
-from types import MappingProxyType
 from typing import Any
 
 import faust
@@ -16,7 +14,7 @@ from streams.kafka.pace import Turns, turns_of
 from streams.kafka.pulse import until_kafka_answers
 from streams.kafka.recovery import PreparedTables
 from streams.kafka.transaction_watch import TransactionWatch
-from streams.kafka.transport import FetchTransport, Prepare, Untouched
+from streams.kafka.transport import FetchTransport, Handle, Prepare, Untouched, handle_fetches
 from streams.runtime.process import end_process
 from streams.runtime.settings import Role, Settings
 from streams.runtime.watchdog import Watchdog
@@ -70,12 +68,11 @@ class RoleApp(faust.App):
 
     BootStrategy = WebFirst
     settings: Settings
-    prepare: Prepare  # input partitions → the offset each is to be read from
+    prepare: Prepare  # awaited when partitions are assigned, before anything of them is read
     starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
     reads: tuple[Topic, ...] = ()
     turns: Turns  # that its fetches take
     waiting_for: str | None = None  # what is away, said on /readyz
-    withheld: Mapping[TP, str] = MappingProxyType({})  # partitions that were prepared, and yet are not read, and why
     telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
     open_transactions: TransactionWatch  # that hold back what it reads
 
@@ -108,22 +105,19 @@ class RoleApp(faust.App):
         names |= {table.changelog_topic.get_topic_name() for table in self.tables.values()}
         return {TP(name, number) for name in names for number in range(self.settings.partitions)}
 
-    def fetch_agent(self) -> Callable[[Callable[[Any], Any]], Any]:
-        """Make a function the agent of what the role reads, fetch by fetch; an exception in it ends the process."""
-        channel = self.topic(*[self.settings.named(topic.name) for topic in self.reads], schema=Untouched())
+    def fetch_agent(self, handle: Handle) -> Handle:
+        """Let `handle` handle what the role reads, fetch by fetch; an exception in it ends the process."""
 
-        def declare(function: Callable[[Any], Any]) -> Any:
-            @wraps(function)
-            async def guarded(stream: Any) -> None:
-                try:
-                    await function(stream)
-                except Exception as exc:  # Faust would restart the agent and go on behind what failed
-                    log.critical("the %s agent failed", self.conf.id, exc_info=exc)
-                    end_process(f"{type(exc).__name__}: {exc}")
+        async def agent(stream: Any) -> None:
+            try:
+                await handle_fetches(stream, handle)
+            except Exception as exc:  # Faust would restart the agent, which would skip what failed
+                log.critical("the %s agent failed", self.conf.id, exc_info=exc)
+                end_process(f"{type(exc).__name__}: {exc}")
 
-            return self.agent(channel)(guarded)
-
-        return declare
+        topics = [self.settings.named(topic.name) for topic in self.reads]
+        self.agent(self.topic(*topics, schema=Untouched()), name=self.conf.id)(agent)
+        return handle
 
 
 def create_app(role: Role, settings: Settings) -> RoleApp:

@@ -11,9 +11,11 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 from system import ADDRESS
 
-from agents.deciding import AggregateKind, Decided, Deciding
-from agents.inventory import InventoryKind
-from agents.orders import OrderKind
+from agents.aggregate import AggregateKind
+from agents.decided import Decided
+from agents.deciding import Deciding
+from agents.inventory import PRODUCT
+from agents.orders import ORDER
 from agents.process_manager import ProcessManager
 from domain import fulfilment
 from domain.orders.events import OrderPlaced
@@ -24,7 +26,7 @@ from streams.messages.codec import open_envelope
 from streams.messages.envelope import now
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
-from tables.entries import Position, position_key
+from tables.entries import Position, position_key, segment
 from tables.orders import orders_table
 from tables.stock import stock_table
 from tables.store import Entries
@@ -46,10 +48,10 @@ OTHER = key_on(1, "other")
 class Desk:
     """One worker's deciding: what comes in, decided, and merged as after a commit."""
 
-    kind: AggregateKind = field(default_factory=InventoryKind)
+    kind: AggregateKind = field(default=PRODUCT)
 
     def __post_init__(self) -> None:
-        self.commands = SETTINGS.named(self.kind.commands.name)
+        self.commands = SETTINGS.named(self.kind.topics.commands.name)
         is_stock = self.kind.aggregate == "inventory"
         app = create_app("inventory" if is_stock else "orders", SETTINGS)
         self.table = stock_table(app) if is_stock else orders_table(app)
@@ -96,7 +98,7 @@ class Desk:
         return outcome
 
     def entry(self, key: str = BOOTS, partition: int = 1) -> Any:
-        return self.table.data.partitions[partition].get(self.kind.key(key))
+        return self.table.data.partitions[partition].get(segment(key))
 
 
 def written(decided: Decided, topic: str) -> list[Write]:
@@ -239,7 +241,7 @@ def placing(order: str, *products: str) -> dict[str, Any]:
 
 
 def test_an_event_is_written_with_the_commands_it_causes() -> None:
-    desk = Desk(OrderKind())
+    desk = Desk(ORDER)
     decided = desk.decide(desk.record(placing(BOOTS, "shoes", "größe 9"), key=BOOTS))
     (placed,) = written(decided, "order-events")
     event = open_envelope(placed.value).message()
@@ -268,7 +270,7 @@ def test_a_command_is_parked_when_the_commands_it_causes_cannot_be_made(monkeypa
     def broken(event: Any, key: str, sequence: int) -> Any:
         raise RuntimeError(f"a bug about {key}")
 
-    desk, other = Desk(OrderKind()), key_on(1, "unbroken")
+    desk, other = Desk(ORDER), key_on(1, "unbroken")
     monkeypatch.setitem(fulfilment._COMMANDS, OrderPlaced, broken)
     hold = {"type": "Hold", "data": {"reason": "behind"}}
     decided = desk.decide(desk.record(placing(BOOTS, "shoes"), key=BOOTS), desk.record(hold, key=BOOTS))
@@ -447,22 +449,21 @@ def vars_of(record: Any) -> list[Any]:
 class Breaks:
     """The inventory's decisions, but whatever concerns 13 units raises when everything is half done."""
 
-    def __init__(self, kind: InventoryKind, error: Callable[[], Exception]) -> None:
-        self.decide_well, self.error = kind.decide, error
-        kind.decide = self.decide  # type: ignore[method-assign]
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        self.error = error
 
-    def decide(self, command: Any, entry: Any, changes: Any, aggregate_id: str) -> Any:
-        events, state = self.decide_well(command, entry, changes, aggregate_id)
-        if getattr(command, "quantity", 0) == 13:
+    def decide(self, command: Any, entry: Any, changes: Any) -> Any:
+        events, state = PRODUCT.decide(command, entry, changes)
+        if getattr(command.command, "quantity", 0) == 13:
             raise self.error()
         return events, state
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyError, RecursionError, AssertionError])
 def test_a_handler_that_raises_leaves_no_trace_and_the_others_go_on(
-    desk: Desk, error: Any, caplog: pytest.LogCaptureFixture
+    error: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Breaks(desk.kind, lambda: error("a bug"))  # type: ignore[arg-type]
+    desk = Desk(replace(PRODUCT, decide=Breaks(lambda: error("a bug")).decide))
 
     def reserve(order: str, quantity: int) -> dict[str, Any]:
         data = {"orderId": order, "lineId": "1", "quantity": quantity, "orderVersion": 1}
@@ -494,7 +495,7 @@ def test_a_handler_that_raises_leaves_no_trace_and_the_others_go_on(
 
 
 def test_an_order_is_placed_once_whatever_comes_again() -> None:
-    desk, order = Desk(OrderKind()), key_on(1, "order")
+    desk, order = Desk(ORDER), key_on(1, "order")
     line = {"productId": "p", "quantity": 1, "price": {"amount": 1000, "currency": "EUR"}}
     data = {"customerId": "c", "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
     first = desk.tell("PlaceOrder", data, key=order, id="1")["data"]
@@ -508,7 +509,7 @@ def test_an_order_is_placed_once_whatever_comes_again() -> None:
 
 
 def test_a_rejection_of_what_does_not_exist_leaves_no_entry() -> None:
-    desk, order = Desk(OrderKind()), key_on(1, "order")
+    desk, order = Desk(ORDER), key_on(1, "order")
     assert desk.tell("CancelOrder", key=order)["data"]["code"] == "ORDER_NOT_FOUND"
     assert desk.entry(order) is None
 

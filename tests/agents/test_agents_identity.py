@@ -8,14 +8,15 @@ from uuid import UUID
 import pytest
 from test_agents_deciding import BOOTS, Desk, messages, receive
 
-from agents.inventory import InventoryKind
-from agents.orders import OrderKind
+from agents.inventory import PRODUCT
+from agents.orders import ORDER
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import event_id
+from tables.entries import segment
 from tables.store import Entries
 
 WRITTEN = json.loads((Path(__file__).parent / "written/0.1-one-product-one-order.json").read_text())
-KINDS = {"inventory": InventoryKind, "order": OrderKind}
+KINDS = {"inventory": PRODUCT, "order": ORDER}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def desk() -> Desk:
 def older(request: pytest.FixtureRequest) -> tuple[Desk, Any]:
     """Return a desk whose table was written by code that made event ids of commands, and all it wrote then."""
     written = WRITTEN[request.param]
-    desk = Desk(KINDS[request.param]())
+    desk = Desk(KINDS[request.param])
     entries = {key.encode(): value.encode() for key, value in written["changelog"].items()}
     desk.table.data.replace({1: Entries(desk.table.codec, entries)})
     desk.offsets[1] = 10
@@ -71,7 +72,7 @@ def test_ids_that_contain_slashes_do_not_collide() -> None:
 
 
 def test_commands_with_slashes_in_their_ids_cause_events_with_ids_of_their_own() -> None:
-    desk = Desk(OrderKind())
+    desk = Desk(ORDER)
     events = []
     for key, command in [("a", "b/c"), ("a/b", "c")]:
         place = {"type": "PlaceOrder", "id": command, "data": written_order()}
@@ -106,7 +107,7 @@ def test_new_answers_beside_older_ones_name_their_own_ids(older: tuple[Desk, Any
     desk, written = older
     command = {"type": "ReceiveStock", "data": {"quantity": 1}} if "c-2" in str(written) else {"type": "Release"}
     both = [desk.decide(desk.record({**command, "id": "new"})) for _ in range(2)]
-    (event,) = messages(both[0], f"{desk.kind.events.name}")
+    (event,) = messages(both[0], desk.kind.topics.events.name)
     first, second = (messages(each, "command-outcomes")[0] for each in both)
     assert first == second
     assert first["data"]["events"] == [{"id": event["id"], "type": event["type"], "sequence": 3}]
@@ -175,7 +176,7 @@ def test_the_same_content_written_otherwise_is_the_same_command() -> None:
     ],
 )
 def test_an_order_placed_again_under_its_id_must_be_the_same_order(change: dict[str, Any], same: bool) -> None:
-    desk = Desk(OrderKind())
+    desk = Desk(ORDER)
     first = desk.tell("PlaceOrder", written_order(), id="1", source="shop")["data"]
     desk.tell("Hold", {"reason": "check"})
     again = desk.tell("PlaceOrder", written_order() | change, id="1", source="shop")["data"]
@@ -187,7 +188,7 @@ def test_an_order_placed_again_under_its_id_must_be_the_same_order(change: dict[
 
 
 def test_an_order_placed_again_with_a_precondition_is_another_command() -> None:
-    desk = Desk(OrderKind())
+    desk = Desk(ORDER)
     desk.tell("PlaceOrder", written_order(), id="1")
     assert desk.tell("PlaceOrder", written_order(), id="1", expectedversion=0)["data"]["code"] == "COMMAND_ID_REUSED"
 
@@ -203,9 +204,7 @@ def test_a_refusal_is_remembered_with_its_content_too() -> None:
 def test_an_answer_of_older_code_is_given_to_any_source_and_content(older: tuple[Desk, Any]) -> None:
     """It says neither whose it was nor what was asked, so the id alone counts, as it did then."""
     desk, _ = older
-    name, data = (
-        ("ReceiveStock", {"quantity": 77}) if isinstance(desk.kind, InventoryKind) else ("Hold", {"reason": "x"})
-    )
+    name, data = ("ReceiveStock", {"quantity": 77}) if desk.kind is PRODUCT else ("Hold", {"reason": "x"})
     known = "c-2" if name == "ReceiveStock" else "p-2"
     assert desk.tell(name, data, id=known, source="another")["data"]["version"] == 2
     assert desk.entry().version == 2
@@ -216,5 +215,5 @@ def test_digests_stay_as_they_are() -> None:
     desk = Desk()
     desk.decide(desk.record(receive(5, id="1", source="shop")), desk.record(receive(5, id="2", expectedversion=1)))
     assert [answer.digest for answer in desk.entry().recent] == ["a5eec4cae484240c", "bed9998df1aba2d4"]
-    raw = desk.table.data.partitions[1].raw[desk.kind.key(BOOTS)]
+    raw = desk.table.data.partitions[1].raw[segment(BOOTS)]
     assert [answer["source"] for answer in json.loads(raw)["recent"]] == ["shop", "kafka"]

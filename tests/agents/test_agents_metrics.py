@@ -1,8 +1,13 @@
 """How commands are counted: by type and outcome, once they are committed, and never by what strangers write."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from prometheus_client import REGISTRY
 from test_agents_deciding import Desk, key_on, receive
+
+from agents.inventory import PRODUCT
 
 
 def counted(kind: str, outcome: str) -> float:
@@ -36,11 +41,11 @@ def test_every_command_is_counted_with_what_became_of_it(desk: Desk) -> None:
     }
 
 
-def test_parked_commands_are_counted_as_parked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+def test_parked_commands_are_counted_as_parked() -> None:
+    def broken(*_: object) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(desk.kind, "decide", broken)
+    desk = Desk(replace(PRODUCT, decide=broken))
     decided = desk.decide(desk.record(receive()), desk.record(receive()))
     assert decided.commands == {("ReceiveStock", "parked"): 2}
 

@@ -7,10 +7,10 @@ import pytest
 from faust.types import TP
 
 from agents.decided import Decided
-from agents.portions import MOST_IN_A_ROW, Event, Portions, Refusal, Resort
+from agents.portions import MOST_IN_A_ROW, Portions, Refusal, Resort
 from streams.kafka.brokers import Refused
 from streams.kafka.transactions import RefusedByKafka, Write
-from streams.kafka.transport import Fetch, Member, Part
+from streams.kafka.transport import Fetch, Member, Offsets, Part
 from streams.kafka.wire import Code
 
 LARGE = b"x" * 2_000
@@ -21,52 +21,46 @@ class Worker:
 
     def __init__(self, code: Code = Code.MESSAGE_TOO_LARGE, refuses: Any = lambda value: value == LARGE) -> None:
         self.code, self.refuses = code, refuses
-        self.refusals: dict[Event, Refusal] = {}
-        self.skipped: dict[Event, str] = {}
+        self.skips = SimpleNamespace(reasons={})
+        self.stopping: Any = self
         self.stopped: dict[TP, int] = {}
         self.committed: list[tuple[TP, int, str]] = []  # partition, offset, how
         self.transactions = 0
         self.aborts_at: int | None = None
         self.portions = Portions(self)
 
-    def decide(self, fetch: Fetch) -> Decided:
-        decided = Decided()
-        for tp, part in fetch.parts.items():
-            for record in part.records:
-                refusal = self.refusals.get((record.topic, record.partition, record.offset))
-                aside = refusal is not None and refusal.resort is not Resort.SINGLY
-                decided.writes.append(Write("letters" if aside else "out", 0, None, record.value))
-            decided.offsets[tp] = part.ended
+    def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
+        decided = Decided(dict(fetch.parts))
+        aside = refusal is not None and refusal.resort is not Resort.SINGLY
+        for part in fetch.parts.values():
+            decided.writes += [Write("letters" if aside else "out", 0, None, record.value) for record in part.records]
         return decided
 
-    async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> None:
+    async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> Offsets | None:
         self.transactions += 1
         if self.transactions == self.aborts_at:
-            return  # a rebalance: the fetch stays undone
+            return None  # a rebalance: the fetch stays undone
         if any(write.topic == "out" and self.refuses(write.value) for write in decided.writes):
             raise RefusedByKafka(Refused(self.code, "out/0", "out"))
-        fetch.done = True
         writes = iter(decided.writes)
         for tp, part in fetch.parts.items():
             self.committed += [(tp, record.offset, next(writes).topic) for record in part.records]
+        return decided.offsets
 
     def is_stopped(self, tp: TP) -> bool:
         return tp in self.stopped
 
-    def stop_partition(self, tp: TP, record: Any, bug: Exception) -> None:
-        assert isinstance(bug, RefusedByKafka)
+    def stop(self, tp: TP, record: Any, why: Exception) -> None:
+        assert isinstance(why, RefusedByKafka)
         self.stopped[tp] = record.offset
 
-    async def handle(self, *values: list[bytes]) -> Fetch:
+    async def handle(self, *values: list[bytes]) -> Offsets | None:
         parts = {
             TP("in", number): Part(0, [SimpleNamespace(topic="in", partition=number, offset=at, value=value)
                                        for at, value in enumerate(some)])
             for number, some in enumerate(values)
         }  # fmt: skip
-        fetch = Fetch(1, Member(1, "m"), parts)
-        records = [(tp, record) for tp, part in parts.items() for record in part.records]
-        await self.portions.commit(fetch, records, self.decide)
-        return fetch
+        return await self.portions.commit(Fetch(1, Member(1, "m"), parts))
 
 
 def order_of(worker: Worker, partition: int) -> list[int]:
@@ -76,12 +70,10 @@ def order_of(worker: Worker, partition: int) -> list[int]:
 @pytest.mark.parametrize("guilty", [(0,), (6,), (0, 1), (2, 5), tuple(range(7))])
 async def test_the_guilty_are_set_aside_and_all_is_committed_once_in_order(guilty: tuple[int, ...]) -> None:
     worker = Worker()
-    fetch = await worker.handle([LARGE if at in guilty else b"small" for at in range(7)], [b"small"] * 3)
+    handled = await worker.handle([LARGE if at in guilty else b"small" for at in range(7)], [b"small"] * 3)
     assert (order_of(worker, 0), order_of(worker, 1)) == (list(range(7)), list(range(3)))
     assert [offset for _, offset, how in worker.committed if how == "letters"] == list(guilty)
-    assert fetch.done
-    assert [part.ended for part in fetch.parts.values()] == [7, 3]
-    assert worker.refusals == {}
+    assert handled == {TP("in", 0): 7, TP("in", 1): 3}
 
 
 async def test_one_guilty_record_of_many_is_found_in_few_transactions() -> None:
@@ -93,11 +85,10 @@ async def test_one_guilty_record_of_many_is_found_in_few_transactions() -> None:
 @pytest.mark.parametrize("code", [Code.TOPIC_AUTHORIZATION_FAILED, Code.INVALID_TIMESTAMP])
 async def test_what_is_not_allowed_stops_partitions_and_sets_nothing_aside(code: Code) -> None:
     worker = Worker(code, refuses=lambda value: value != b"causes nothing")
-    fetch = await worker.handle([b"causes nothing", b"a", b"b"], [b"c"], [b"causes nothing"])
+    handled = await worker.handle([b"causes nothing", b"a", b"b"], [b"c"], [b"causes nothing"])
     assert worker.stopped == {TP("in", 0): 1, TP("in", 1): 0}
     assert [(tp.partition, at, how) for tp, at, how in worker.committed] == [(0, 0, "out"), (2, 0, "out")]
-    assert fetch.done
-    assert [part.ended for part in fetch.parts.values()] == [1, 0, 1]
+    assert handled == {TP("in", 0): 1, TP("in", 1): 0, TP("in", 2): 1}
 
 
 async def test_a_topic_that_refuses_what_is_small_refuses_everything() -> None:
@@ -118,7 +109,7 @@ async def test_after_so_many_in_a_row_the_records_are_not_the_cause() -> None:
 
 async def test_an_operator_may_let_a_partition_skip_what_is_refused() -> None:
     worker = Worker(Code.TOPIC_AUTHORIZATION_FAILED, refuses=lambda value: True)
-    worker.skipped["in", 0, 0] = "never mind"
+    worker.skips.reasons["in", 0, 0] = "never mind"
     await worker.handle([b"a", b"b"])
     assert ([at for _, at, _ in worker.committed], worker.stopped) == ([0], {TP("in", 0): 1})
 
@@ -126,7 +117,7 @@ async def test_an_operator_may_let_a_partition_skip_what_is_refused() -> None:
 async def test_a_rebalance_in_between_leaves_the_rest_to_whoever_reads_it_again() -> None:
     worker = Worker()
     worker.aborts_at = 5
-    fetch = await worker.handle([b"small", LARGE, b"small", b"small"])
-    assert not fetch.done
+    handled = await worker.handle([b"small", LARGE, b"small", b"small"])
+    assert handled is None
     assert worker.transactions == 5
     assert order_of(worker, 0) == list(range(len(worker.committed)))

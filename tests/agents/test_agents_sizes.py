@@ -9,9 +9,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from agents.answering import Answering
-from agents.decided import Decided
-from agents.letter import failed, letter_of
-from agents.orders import OrderKind
+from agents.orders import ORDER
 from domain.address import MAX_PART, Address
 from domain.inventory import Stock
 from domain.inventory.backorders import FILL_LIMIT
@@ -32,13 +30,14 @@ from domain.orders.commands import (
     RequestReturn,
 )
 from ops.replay.bulk import BulkRecord
+from parking.handling import failed, letter_of
 from parking.letter import DeadLetter
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.settings import Settings
 from streams.topics import LARGEST_LETTER
-from tables.entries import Answer, Recent, remember
+from tables.entries import Answer, Recent, remember, segment
 from tables.orders import CODEC, OrderEntry
 from tables.stock import CODEC as STOCK_CODEC
 from tables.stock import StockEntry
@@ -63,20 +62,18 @@ class Clerk:
     """Decides commands as the orders role does, and looks at the size of all that is written."""
 
     def __init__(self) -> None:
-        self.answering = Answering(Settings(), OrderKind())
+        self.answering = Answering(Settings(), ORDER)
         self.entries: Entries[Any] = Entries(CODEC, {})
         self.numbers = itertools.count()
         self.largest: dict[str, int] = {}
 
-    def ask(self, command: Command) -> str | None:
-        """Return the code of a rejection."""
+    def ask(self, command: Command) -> str:
+        """Return the code of a rejection, or "accepted"."""
         changes: Changes[Any] = Changes(self.entries)
-        decided = Decided()
         name = long(str(next(self.numbers)))
         message = CommandMessage(name, KEY, command, TIME, long("source"), long("flow"), long("cause"))
-        answer = self.answering.answer(message, 0, changes, decided)
-        assert answer is not None
-        for write in decided.writes:
+        effects = self.answering.answer(message, 0, changes)
+        for write in effects.writes:
             self.see(write.topic, write.value)
             if write.topic == "command-outcomes":
                 outcome = Outcome.decode(write.value or b"")
@@ -86,14 +83,14 @@ class Clerk:
         for _, value in changes.encode():
             self.see("orders-states-changelog", value)
         changes.merge()
-        return answer.code
+        return effects.outcome
 
     def see(self, what: str, value: bytes | None) -> None:
         self.largest[what] = max(self.largest.get(what, 0), len(value or b""))
 
     @property
     def entry(self) -> OrderEntry:
-        entry = self.entries.get(self.answering.kind.key(KEY))
+        entry = self.entries.get(segment(KEY))
         assert isinstance(entry, OrderEntry)
         return entry
 

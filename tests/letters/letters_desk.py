@@ -7,8 +7,9 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.deciding import Decided, Deciding
-from agents.inventory import InventoryKind
+from agents.decided import Decided
+from agents.deciding import Deciding
+from agents.inventory import PRODUCT
 from parking.queue import Letters, parked
 from streams.kafka.partitions import partition_of
 from streams.kafka.transport import Fetch, Member, Part
@@ -48,8 +49,8 @@ class Desk:
         """Decide in another process, on what was committed: entries decoded from their bytes again."""
         self.entries = Entries(self.table.codec, dict(self.entries.raw))
         self.table.data.replace(dict.fromkeys(range(4), self.entries))
-        self.deciding = Deciding(self.settings, InventoryKind(), self.table, {TOPIC: "an id"})
-        self.deciding.parking._now = lambda: 1_763_000_000.0  # as the records say
+        self.deciding = Deciding(self.settings, PRODUCT, self.table, {TOPIC: "an id"})
+        self.deciding.parking.now = lambda: 1_763_000_000.0  # as the records say
 
     def tell(self, *commands: tuple[str, str, dict[str, Any]], merge: bool = True, **more: Any) -> Decided:
         """Decide (type, product, data) commands in one fetch; `more`: of every envelope."""

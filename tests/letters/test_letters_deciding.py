@@ -153,7 +153,7 @@ def test_when_the_last_is_discarded_nothing_waits(desk: Desk) -> None:
 
 
 def test_the_outcome_of_a_retry_comes_when_all_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.retrying.AT_ONCE", 2)
+    monkeypatch.setattr("parking.handling.AT_ONCE", 2)
     desk = Desk()
     with Broken("ReceiveStock"):
         for number in range(5):
@@ -183,9 +183,9 @@ def test_a_full_queue_stops_the_partition_and_drops_nothing() -> None:
     desk = full()
     with Broken("SetStock"):
         decided = desk.tell(receive(THIRD), set_stock(4), receive(THIRD))
-    ((tp, reason),) = decided.stops.items()
-    assert (tp.topic, tp.partition) == ("inventory-commands", 1)
-    assert "is blocked at offset 5: 3 letters are parked" in reason
+    ((tp, stop),) = decided.stops.items()
+    assert (tp.topic, tp.partition, stop.record.offset) == ("inventory-commands", 1, 5)
+    assert "3 letters are parked" in str(stop.why)
     assert decided.offsets[tp] == 5  # the first of the three was handled
     assert desk.events(THIRD) == [(1, "StockReceived")]
     assert desk.parked == 3
@@ -260,7 +260,7 @@ def test_the_topic_is_told_again_of_letters_it_would_forget(desk: Desk, days: in
     for at in (PARKED_AT + 9 * DAY, now, now + 9 * DAY, now + 11 * DAY):
         desk.written.clear()
         desk.restart()  # what was told when is kept
-        desk.deciding.parking._now = lambda at=at: at
+        desk.deciding.parking.now = lambda at=at: at
         desk.tell(receive(OTHER))
         due = at in (now, now + 11 * DAY)
         assert kinds(desk) == ([("parked", "a"), ("parked", "b"), ("parked", "c")] if due else [])
@@ -274,10 +274,10 @@ def test_the_topic_is_told_again_of_letters_it_would_forget(desk: Desk, days: in
 
 
 def test_many_letters_are_told_again_some_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.letters.REMINDED", 1)
+    monkeypatch.setattr("parking.handling.REMINDED", 1)
     with Broken("SetStock"):
         desk.tell(set_stock(1, THIRD), id="d")
-    desk.deciding.parking._now = lambda: PARKED_AT + 11 * DAY
+    desk.deciding.parking.now = lambda: PARKED_AT + 11 * DAY
     desk.written.clear()
     told = []
     for _ in range(3):
@@ -307,10 +307,10 @@ def test_a_partition_parks_so_many_bytes_and_then_stops() -> None:
     with Broken("SetStock"):
         decided = desk.decide([desk.record(BOOTS, padded(BOOTS, f"large-{n}")) for n in range(5)])
         assert desk.letters(BOOTS) == ["large-0", "large-1", "large-2"]
-        ((tp, reason),) = decided.stops.items()
-        assert "letters of 1,200,2" in reason
-        assert "FULFILLMENT_PARKED_BYTES" in reason
-        assert [record.offset for record in desk.part.records] == [3, 4, 5]
+        ((tp, stop),) = decided.stops.items()
+        assert "letters of 1,200,2" in str(stop.why)
+        assert "FULFILLMENT_PARKED_BYTES" in str(stop.why)
+        assert [record.offset for record in decided.handled[tp].records] == [3, 4, 5]
         assert desk.tell(receive(OTHER)).stops == {}  # what need not be parked is handled
         desk.restart()
         assert list(desk.decide([desk.record(BOOTS, padded(BOOTS, "large-3"))], merge=False).stops) == [tp]
@@ -321,7 +321,7 @@ def test_a_partition_parks_so_many_bytes_and_then_stops() -> None:
 
 
 def test_large_letters_are_retried_some_in_each_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.letters.AT_ONCE_BYTES", 1_000_000)
+    monkeypatch.setattr("parking.handling.AT_ONCE_BYTES", 1_000_000)
     desk = Desk()
     with Broken("SetStock"):
         desk.decide([desk.record(BOOTS, padded(BOOTS, f"large-{n}")) for n in range(5)])

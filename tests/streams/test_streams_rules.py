@@ -19,20 +19,20 @@ from system import eventually, wait_until
 from test_streams_transport import produce, worker
 
 from agents.decided import Decided
+from agents.orders import ORDER
 from agents.outcomes import Outcomes
 from agents.projector import Projecting
-from agents.worker import ProcessingWorker
+from agents.worker import TransactionalWorker
 from domain.orders.commands import Hold
 from streams.kafka.taking import Taken
 from streams.kafka.transactions import Transactions, Write, committed_offsets
-from streams.kafka.transport import Fetch, Member, Part, Progress, fetches
+from streams.kafka.transport import Fetch, Member, Part, Progress, handle_fetches
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.app import create_app
 from streams.runtime.process import EX_SOFTWARE
 from streams.runtime.settings import Settings
 from streams.runtime.waiting import Waiting
 from tables.entries import Position
-from tables.orders import orders_table
 from tables.store import Entries
 
 KEY = b"/in"
@@ -64,14 +64,15 @@ def decided(settings: Settings, table: Any, offset: int) -> tuple[Decided, Entri
     changes.put(KEY, Position(offset, "topic"))
     changes.encode()
     writes = [Write(settings.named("in"), 1, b"k", b"up to %d" % offset)]
-    return Decided(writes=writes, offsets={TP(settings.named("in"), 0): offset}, changes=[changes]), entries
+    handled = {TP(settings.named("in"), 0): Part(offset, [])}
+    return Decided(handled, writes=writes, changes=[changes]), entries
 
 
 async def test_records_of_before_a_rejoin_are_not_committed_by_who_has_rejoined(settings: Settings) -> None:
     """The generation goes with the records, not with the moment; what is refused leaves no trace in the table."""
     topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
-    processing = ProcessingWorker(create_app("orders", settings), "orders", settings)
-    table = orders_table(processing.app)
+    processing = TransactionalWorker(create_app("orders", settings), settings, ORDER)
+    table = processing.preparing.table
     await asyncio.wait_for(processing.transactions.start(), 120)
     async with AsyncExitStack() as stack:
         owner = await joined(settings, topic, "0", stack)
@@ -81,8 +82,8 @@ async def test_records_of_before_a_rejoin_are_not_committed_by_who_has_rejoined(
         for member, done in ((old, False), (member_of(owner), True)):
             fetch = Fetch(1, member, {tp: Part(0, [])})
             leads_to, entries = decided(settings, table, 5)
-            await asyncio.wait_for(processing.commit(fetch, leads_to), 60)
-            assert fetch.done is done
+            handled = await asyncio.wait_for(processing.commit(fetch, leads_to), 60)
+            assert handled == ({tp: 5} if done else None)
             assert (KEY in entries) is done
             assert len(await asyncio.to_thread(records, settings, topic)) == int(done)
             assert await committed_offsets(settings, settings.named("orders"), [tp]) == {tp: 5 * done}
@@ -142,8 +143,13 @@ async def test_a_fetch_that_does_not_continue_the_last_one_is_dropped_and_read_a
     consumer._prepared.set()
     stream = OneFetch(consumer, Fetch(1, Member(1, "m"), {tp: Part(began, [])}))
     handed = 0
-    async for fetch in fetches(stream):
-        handed, fetch.done = handed + 1, True
+
+    async def handle(fetch: Fetch) -> dict[TP, int]:
+        nonlocal handed
+        handed += 1
+        return {tp: began}
+
+    await handle_fetches(stream, handle)
     assert (handed, stream.acknowledged) == (int(continues), 1)
     assert consumer.prepared is continues, "what was dropped is prepared anew"
 
@@ -152,7 +158,8 @@ UNCLEAR = """
 import asyncio, sys
 from faust.types import TP
 from agents.decided import Decided
-from agents.worker import ProcessingWorker
+from agents.orders import ORDER
+from agents.worker import TransactionalWorker
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from streams.kafka.transactions import Write
@@ -160,7 +167,7 @@ from streams.kafka.transport import Fetch, Member
 
 async def main():
     settings = Settings()
-    processing = ProcessingWorker(create_app("orders", settings), "orders", settings)
+    processing = TransactionalWorker(create_app("orders", settings), settings, ORDER)
     await processing.transactions.start()
     print("claimed", flush=True)
     sys.stdin.readline()
@@ -252,5 +259,4 @@ async def test_a_projector_that_lost_its_partitions_waits_no_longer_for_the_data
     projecting, tp = Projecting(create_app("projector", settings), settings), TP("order-events", 0)
     record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
     fetch = Fetch(1, Member(1, "m"), {tp: Part(0, [record])})
-    await asyncio.wait_for(projecting.apply(fetch), 20)
-    assert not fetch.done
+    assert await asyncio.wait_for(projecting.apply(fetch), 20) is None

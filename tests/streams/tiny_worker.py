@@ -19,7 +19,7 @@ from faust.types import TP  # noqa: E402
 
 from agents.operations import pages  # noqa: E402
 from streams.kafka.transactions import Aborted, Transactions, Unclear, committed_offsets  # noqa: E402
-from streams.kafka.transport import Fetch, fetches  # noqa: E402
+from streams.kafka.transport import Fetch, Offsets, Part, Prepared, Untouched, handle_fetches  # noqa: E402
 from streams.runtime.app import create_app  # noqa: E402
 from streams.runtime.running import run_until_stopped  # noqa: E402
 from streams.runtime.settings import Settings  # noqa: E402
@@ -35,12 +35,12 @@ transactions = Transactions(settings, group, instance_of("orders", settings))
 pages(app)
 
 
-async def prepare(inputs: set[TP]) -> dict[TP, int]:
+async def prepare(inputs: set[TP]) -> Prepared:
     if behaviour == "restoring" and inputs:
         generation = app.consumer.member().generation
         await asyncio.sleep(9)
         write_down({"generation": generation})
-    return await committed_offsets(settings, group, inputs)
+    return Prepared(await committed_offsets(settings, group, inputs))
 
 
 app.prepare, app.starting = prepare, transactions.start
@@ -63,12 +63,12 @@ def part_of(fetch: Fetch, tp: TP) -> dict[str, Any]:
     }
 
 
-async def commit(fetch: Fetch) -> None:
+async def commit(fetch: Fetch, offsets: Offsets) -> Offsets | None:
     try:
-        await transactions.commit([], {tp: part.ended for tp, part in fetch.parts.items()}, fetch.member)
-        fetch.done = True
+        await transactions.commit([], offsets, fetch.member)
+        return offsets
     except (Aborted, Unclear):
-        pass
+        return None
 
 
 def drop_what_is_queued(stream: Any) -> None:
@@ -105,30 +105,38 @@ async def steal() -> None:
             write_down({"stolen": sum(map(len, stolen.values()))})
 
 
-@app.fetch_agent()
+thief: asyncio.Task[None] | None = None
+
+
+async def handle(fetch: Fetch) -> Offsets | None:
+    global thief
+    if behaviour == "steal":
+        thief = thief or asyncio.create_task(steal())
+    write_down(*[part_of(fetch, tp) for tp in fetch.parts])
+    if behaviour == "hang":
+        await asyncio.sleep(600)
+    if behaviour == "cling":
+        await clinging()
+    if behaviour == "slow":
+        await asyncio.sleep(0.2)
+    if behaviour == "away":
+        app.waiting_for = "something is away"
+        await asyncio.sleep(600)
+    handled = dict(fetch.parts)
+    for tp, part in fetch.parts.items():
+        if behaviour == "stop" and tp.partition == 0:
+            app.consumer.stop_partition(tp, "partition 0 stands")
+            handled[tp] = Part(part.began, part.records[:1])
+    if behaviour == "undone":
+        return None
+    return await commit(fetch, {tp: part.ended for tp, part in handled.items()})
+
+
+@app.agent(app.topic(settings.named("in"), schema=Untouched()))
 async def agent(stream: Any) -> None:
     if behaviour == "drop":
         drop_what_is_queued(stream)
-    thief: asyncio.Task[None] | None = None
-    async for fetch in fetches(stream):
-        if behaviour == "steal":
-            thief = thief or asyncio.create_task(steal())
-        write_down(*[part_of(fetch, tp) for tp in fetch.parts])
-        if behaviour == "hang":
-            await asyncio.sleep(600)
-        if behaviour == "cling":
-            await clinging()
-        if behaviour == "slow":
-            await asyncio.sleep(0.2)
-        if behaviour == "away":
-            app.waiting_for = "something is away"
-            await asyncio.sleep(600)
-        for tp, part in fetch.parts.items():
-            if behaviour == "stop" and tp.partition == 0:
-                app.consumer.stop_partition(tp, "partition 0 stands")
-                part.records = part.records[:1]
-        if behaviour != "undone":
-            await commit(fetch)
+    await handle_fetches(stream, handle)
 
 
 logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")

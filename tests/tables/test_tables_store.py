@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from system import ADDRESS
 
-from agents.inventory import InventoryKind
-from agents.orders import OrderKind
+from agents.inventory import PRODUCT
+from agents.orders import ORDER
 from domain.errors import InsufficientStock, Rejection
 from domain.frozen import replace
 from domain.ids import confusable
@@ -168,27 +168,29 @@ def test_merging_makes_the_changes_everybodys(entries: Entries[str]) -> None:
     assert (entries.get(b"a"), entries.get(b"b")) == ("3", None)
 
 
-def test_rollback_undoes_the_last_message_only(entries: Entries[str]) -> None:
+def test_an_attempt_that_is_dropped_has_changed_nothing(entries: Entries[str]) -> None:
     changes = Changes(entries)
     changes.put(b"a", "of the first")
-    changes.begin()
-    changes.put(b"a", "of the second")
-    changes.put(b"a", None)
-    changes.put(b"b", None)
-    changes.put(b"c", "new")
-    changes.rollback()
+    attempt = changes.attempt()
+    attempt.put(b"a", "of the second")
+    attempt.put(b"a", None)
+    attempt.put(b"b", None)
+    attempt.put(b"c", "new")
+    assert [attempt.get(key) for key in (b"a", b"b", b"c")] == [None, None, "new"]
+    assert (b"a" in attempt, b"c" in attempt) == (False, True)
     assert [changes.get(key) for key in (b"a", b"b", b"c")] == ["of the first", "2", None]
     assert changes.encode() == [(b"a", b"of the first")]
-    changes.rollback()  # nothing is left to undo
-    assert changes.encode() == [(b"a", b"of the first")]
 
 
-def test_a_message_that_changed_nothing_undoes_nothing(entries: Entries[str]) -> None:
+def test_an_attempt_that_is_kept_is_part_of_the_changes(entries: Entries[str]) -> None:
     changes = Changes(entries)
     changes.put(b"a", "3")
-    changes.begin()
-    changes.rollback()
-    assert changes.encode() == [(b"a", b"3")]
+    attempt = changes.attempt()
+    assert attempt.get(b"a") == "3"
+    attempt.put(b"a", None)
+    attempt.put(b"c", "new")
+    attempt.keep()
+    assert changes.encode() == [(b"a", None), (b"c", b"new")]
 
 
 # --- the table
@@ -248,6 +250,10 @@ def test_a_changelog_is_a_topic_of_ours(table: PartitionedTable) -> None:
 # --- what is in the changelog
 
 
+def message(command: Command, key: str) -> CommandMessage:
+    return CommandMessage("c", key, command, "2026-11-23T10:00:00.000Z", "web", "c")
+
+
 def order_with(odd: str) -> OrderEntry:
     """Return an order everything of which is called `odd`, well on its way, and three of its answers.
 
@@ -269,9 +275,9 @@ def order_with(odd: str) -> OrderEntry:
         CreateShipment.model_validate({"shipmentId": odd, "carrier": odd, "trackingNumber": odd}),
         Hold.model_validate({"reason": odd}),
     ]
-    kind, entry = OrderKind(), None
+    kind, entry = ORDER, None
     for command in story:
-        _, state = kind.decide(command, entry, Changes(Entries(orders_module.CODEC, {})), odd)
+        _, state = kind.decide(message(command, odd), entry, Changes(Entries(orders_module.CODEC, {})))
         assert state is not None
         answers = (
             Answer(odd, "PlaceOrder", 1, ("OrderPlaced", "OrderHeld")),
@@ -285,7 +291,7 @@ def order_with(odd: str) -> OrderEntry:
 @pytest.mark.parametrize("odd", HOSTILE)
 def test_orders_come_back_from_the_changelog_as_they_were(odd: str) -> None:
     entry, codec = order_with(odd), orders_module.CODEC
-    assert codec.decode(OrderKind().key(odd), codec.encode(entry)) == entry
+    assert codec.decode(segment(odd), codec.encode(entry)) == entry
 
 
 @pytest.mark.parametrize("odd", HOSTILE)
@@ -302,7 +308,7 @@ def test_orders_come_back_from_the_changelog_as_they_were(odd: str) -> None:
 )
 def test_products_come_back_as_they_were(odd: str, value: StockEntry) -> None:
     codec = stock_module.CODEC
-    assert codec.decode(InventoryKind().key(odd), codec.encode(value)) == value
+    assert codec.decode(segment(odd), codec.encode(value)) == value
 
 
 @pytest.mark.parametrize("odd", HOSTILE)
@@ -390,11 +396,11 @@ def test_an_answer_is_given_again_as_it_was() -> None:
 
 def test_a_product_is_decided_on_what_the_transaction_has_changed() -> None:
     changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
-    kind = InventoryKind()
-    _, stock = kind.decide(ReceiveStock(quantity=5), None, changes, "boots")
+    kind = PRODUCT
+    _, stock = kind.decide(message(ReceiveStock(quantity=5), "boots"), None, changes)
     for order, left in (("o1", 2), ("o2", 0)):
         command = ReserveStock(order_id=order, line_id="1", quantity=3, order_version=1)
-        _, stock = kind.decide(command, StockEntry(stock, 1), changes, "boots")
+        _, stock = kind.decide(message(command, "boots"), StockEntry(stock, 1), changes)
         assert stock.balance.available == left
     assert stock.balance.backordered == 1
     assert len(changes.encode()) == 3  # two reservations and a place in the queue
