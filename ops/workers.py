@@ -1,5 +1,6 @@
 """Which worker processes the stack runs, on which ports, with which settings."""
 
+import os
 import sys
 from collections.abc import Mapping
 
@@ -8,6 +9,16 @@ from ops.errors import Misconfigured, Unavailable
 from ops.logs import log_of
 from ops.supervisor import Program
 from streams.runtime.settings import ROLES, Settings
+
+# A transaction's buffers of 100 KB to a few MB are freed before the next one needs them. By default glibc gives them back
+# to the system, which then faults the same pages in again: 0.4 page faults a command, 0.08 with these thresholds.
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}  # bytes
+DECIDING = ("orders", "inventory")  # roles that write such transactions
+
+
+def allocator(role: str) -> dict[str, str]:
+    """Return the variables for glibc's allocator in a worker of `role`; the environment's own take precedence."""
+    return {name: os.environ.get(name, value) for name, value in ALLOCATOR.items()} if role in DECIDING else {}
 
 
 def count_workers(text: str, roles: tuple[str, ...]) -> dict[str, int]:
@@ -53,7 +64,7 @@ def _worker(settings: Settings, role: str, instance: int, port: int) -> Program:
         command=(sys.executable, "-m", "ops.worker", role),
         log=log_of(settings.data, f"{role}-{instance}"),
         port=port,
-        environment={**environment(settings), **own, "PYTHONUNBUFFERED": "1"},
+        environment={**environment(settings), **allocator(role), **own, "PYTHONUNBUFFERED": "1"},
     )
 
 

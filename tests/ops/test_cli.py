@@ -20,7 +20,7 @@ from ops.cli import cli
 from ops.state import Process, Stack
 from ops.status import added, collect
 from ops.worker import default_port
-from ops.workers import count_workers, environment, workers
+from ops.workers import ALLOCATOR, allocator, count_workers, environment, workers
 from streams.runtime.settings import ROLES, Settings
 
 WIDE = {"COLUMNS": "240"}
@@ -169,3 +169,10 @@ def test_credentials_are_in_no_sentence() -> None:
     assert shown.stderr.startswith("MongoDB at mongodb://********@127.0.0.1:1 does not answer: 127.0.0.1:1: ")
     assert "hunter2" not in shown.stderr
     assert "Topology" not in shown.stderr
+
+
+def test_an_operators_own_allocator_settings_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert allocator("orders") == ALLOCATOR
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    assert allocator("inventory") == {**ALLOCATOR, "MALLOC_TRIM_THRESHOLD_": "1"}
+    assert allocator("api") == {}

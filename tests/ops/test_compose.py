@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from ops.workers import allocator
 from streams.runtime.settings import ROLES, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,9 @@ def test_nothing_is_published_off_loopback_by_default() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_environment_is_made_of_settings_and_accepted_by_them(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SERVICES[role]["environment"].items():
+    given = SERVICES[role]["environment"]
+    assert {name: value for name, value in given.items() if name.startswith("MALLOC_")} == allocator(role)
+    for name, value in given.items() - allocator(role).items():
         assert name.removeprefix("FULFILLMENT_").lower() in Settings.model_fields
         monkeypatch.setenv(name, re.sub(r"\$\{\w+(?::[-?]([^}]*))?\}", r"\1", str(value)))
     settings = Settings()
