@@ -10,8 +10,8 @@ from ops.logs import log_of
 from ops.supervisor import Program
 from streams.runtime.settings import ROLES, Settings
 
-# A transaction's buffers of 100 KB to a few MB are freed before the next one needs them. By default glibc gives them back
-# to the system, which then faults the same pages in again: 0.4 page faults a command, 0.08 with these thresholds.
+# A transaction's buffers are freed before the next one needs them. By default glibc gives them back to the system, and
+# the same pages are faulted in again: 0.4 page faults a command, 0.08 with these thresholds.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}  # bytes
 DECIDING = ("orders", "inventory")  # roles that write such transactions
 
