@@ -7,6 +7,7 @@ import orjson
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
+from agents.decided import Decided
 from parking.letter import DeadLetter
 from streams.kafka.unreadable import Unreadable
 
@@ -86,14 +87,17 @@ def receive(desk: Desk) -> Any:
     return desk.record("boots", {"type": "ReceiveStock", "data": {"quantity": 1}})
 
 
+def stopped_at(decided: Decided) -> list[Any]:
+    return [stop.record for stop in decided.stops.values()]
+
+
 def test_nothing_at_or_behind_it_is_handled_and_all_before_it_is() -> None:
     desk = Desk()
     before, batch, behind = receive(desk), unreadable(desk), receive(desk)
     decided = desk.decide([before, batch, behind])
     assert desk.events("boots") == [(1, "StockReceived")]
-    assert decided.unreadable == [batch]
+    assert stopped_at(decided) == [batch]
     assert decided.offsets == {(TOPIC, 1): batch.first}
-    assert desk.part.ended == batch.first
 
 
 def test_once_it_is_skipped_the_position_is_behind_it() -> None:
@@ -102,7 +106,7 @@ def test_once_it_is_skipped_the_position_is_behind_it() -> None:
     desk.deciding.skipped = {(TOPIC, 1, batch.offset): "lost"}
     decided = desk.decide([batch])
     assert decided.offsets == {(TOPIC, 1): batch.offset + 1}
-    assert not decided.unreadable
+    assert decided.stops == {}
     assert desk.messages("command-outcomes", decided) == []
     desk.decide([behind])
     assert desk.events("boots") == [(1, "StockReceived")]
@@ -112,6 +116,6 @@ def test_one_that_was_handled_while_it_was_readable_stops_nothing() -> None:
     desk = Desk()
     desk.decide([receive(desk) for _ in range(3)])
     batch = replace(unreadable(desk), offset=desk.offset - 3, first=desk.offset - 5)
-    assert not desk.decide([batch, receive(desk)]).unreadable  # a group that was reset to zero
+    assert desk.decide([batch, receive(desk)]).stops == {}  # a group that was reset to zero
     partly = replace(unreadable(desk), first=2)
-    assert desk.decide([partly]).unreadable == [partly]
+    assert stopped_at(desk.decide([partly])) == [partly]
