@@ -22,6 +22,7 @@ from streams.runtime import garbage
 from streams.runtime.settings import Settings
 
 COUNT = 500  # documents of a write
+JSON_BYTES = 1_100  # of an order of two lines
 
 
 def main() -> None:
@@ -61,13 +62,17 @@ async def write(settings: Settings, rounds: int) -> None:
 
 
 def document(name: str) -> Document:
-    """Return a document like an order's."""
-    line = {"productId": "boot", "price": {"currency": "EUR", "value": "12.50"}, "pending": 1, "allocated": 2}
+    """Return a document like an order's: the fields that are queried, and its JSON."""
     return {
         "_id": name,
         "sequence": 1,
         "customerId": "alice",
-        "items": [{"lineId": "1"} | line, {"lineId": "2"} | line],
+        "status": "REGISTERED",
+        "allocationStatus": "ALLOCATED",
+        "createdAt": "2026-11-23T10:00:00.000Z",
+        "updatedAt": "2026-11-23T10:00:00.000Z",
+        "_stockVersions": [1, 1],
+        "_json": "x" * JSON_BYTES,
     }
 
 

@@ -14,13 +14,12 @@ from projections.projection import Record
 from streams.messages.codec import decode_event
 from streams.messages.envelope import EventMessage
 
-DIGITS = 12  # of a sequence, with leading zeros: sorted as text is then sorted by number
-LAST = 10**DIGITS - 1
+LAST = 10**12 - 1  # a sequence has 12 digits, with leading zeros, so that text and numbers have the same order
 
 
 def entry_id(aggregate_id: str, sequence: int) -> str:
     """Return the `_id` of the entry of an aggregate's event."""
-    return f"{segment(aggregate_id)}/{sequence:0{DIGITS}}"
+    return f"{segment(aggregate_id)}/{sequence:012}"
 
 
 def entry(message: EventMessage, record: Record) -> Document:
