@@ -75,7 +75,7 @@ class Deciding:
         if refusal is None:  # a reminder has nothing to do with the record
             decided.writes += self.parking.remind(changes)
         if part.ended - 1 > handled:
-            changes.put(position_key(tp.topic), Position(part.ended - 1, self.topic_ids[tp.topic]))
+            changes.put(position_key(tp.topic), Position(part.ended - 1, self.topic_ids[tp.topic], fulfils=True))
         decided.writes += [Write(self.changelog, tp.partition, key, value) for key, value in changes.encode()]
         decided.changes.append(changes)
         decided.handled[tp] = part

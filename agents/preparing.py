@@ -19,6 +19,7 @@ from tables.restore import restore
 from tables.store import Entries, PartitionedTable
 
 from .metrics import RECOVERED_ENTRIES, RECOVERY_SECONDS
+from .older_events import OlderEvents
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +41,26 @@ async def topic_ids_of(app: RoleApp) -> dict[str, str]:
     return {name: topic.id for name, topic in found.items()}
 
 
+def _is_older(tp: TP, entries: Entries[Any]) -> bool:
+    """Return whether older code was the last to handle a partition, as far as its table says."""
+    position: Position | None = entries.get(position_key(tp.topic))
+    return position is None or not position.fulfils
+
+
 class Preparing:
     """Prepares partitions of one role; `topic_ids`: of the topics it reads."""
 
     def __init__(
-        self, app: RoleApp, settings: Settings, group: str, table: PartitionedTable, topic_ids: Mapping[str, str]
+        self,
+        app: RoleApp,
+        settings: Settings,
+        group: str,
+        table: PartitionedTable,
+        topic_ids: Mapping[str, str],
+        older_events: OlderEvents,
     ) -> None:
         self.app, self.settings, self.group, self.table, self.topic_ids = app, settings, group, table, topic_ids
+        self.older_events = older_events
         self.changelog: str = table.changelog_topic.get_topic_name()
 
     async def prepare(self, inputs: set[TP]) -> Prepared:
@@ -71,6 +85,8 @@ class Preparing:
         for tp in inputs - withheld.keys():
             self._refuse_another_topic(tp, restored[tp.partition])
             self._refuse_lost_table(tp, offsets[tp], restored[tp.partition])
+        checked = {tp: offsets[tp] for tp in inputs - withheld.keys()}
+        await self.older_events.send({tp: at for tp, at in checked.items() if _is_older(tp, restored[tp.partition])})
         self.table.data.replace(restored)
         RECOVERY_SECONDS.observe(perf_counter() - began)
         RECOVERED_ENTRIES.inc(sum(len(entries.raw) for entries in restored.values()))

@@ -19,7 +19,7 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.received import Coordinates
 from streams.kafka.unreadable import Unreadable
 from streams.runtime.app import RoleApp
-from streams.runtime.settings import Role, Settings
+from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Skips:
     def __init__(
         self,
         app: RoleApp,
-        role: Role,
+        role: str,
         settings: Settings,
         learnt: Callable[[DeadLetter], Awaitable[None]] | None = None,
     ) -> None:
@@ -62,7 +62,7 @@ class Skips:
         progress = self.app.consumer.progress
         while True:
             try:
-                letter = await self._find(record, lambda: self.app.consumer.progress is progress)
+                letter = await self.find(record, lambda: self.app.consumer.progress is progress)
                 if letter is None:
                     return
                 if self.learnt is not None:
@@ -75,7 +75,7 @@ class Skips:
         self.reasons[tp.topic, tp.partition, record.offset] = letter.reason or ""
         await self.app.consumer.go_on(tp)
 
-    async def _find(self, event: Any, stands: Callable[[], bool]) -> DeadLetter | None:
+    async def find(self, event: Any, stands: Callable[[], bool]) -> DeadLetter | None:
         """Return the letter that says to skip an event, as soon as there is one, not one that stood there once.
 
         None when the partition was prepared anew: it may be another's now, and where it is ours it stops again.

@@ -6,7 +6,6 @@
 import asyncio
 import logging
 from time import perf_counter
-from typing import Any
 
 from faust.types import TP
 
@@ -20,9 +19,11 @@ from streams.runtime.settings import Settings
 from streams.topology import group_of, instance_of
 from streams.tracing import traces
 
+from .aggregate import AggregateKind
 from .decided import Decided
 from .deciding import Deciding
 from .metrics import DECIDE_SECONDS, TRANSACTION_SECONDS, observe_handled
+from .older_events import OlderEvents
 from .portions import Portions, Refusal
 from .preparing import Preparing, topic_ids_of
 from .stopping import LONGEST_PAUSE_SECONDS, Stopping
@@ -34,15 +35,16 @@ log = logging.getLogger(__name__)
 class TransactionalWorker:
     """Decides the commands of an aggregate: one fetch, one transaction."""
 
-    def __init__(self, app: RoleApp, settings: Settings, kind: Any, deciding: Any = Deciding) -> None:
+    def __init__(self, app: RoleApp, settings: Settings, kind: AggregateKind) -> None:
         self.app, self.settings, role = app, settings, kind.topics.role
         group = group_of(role, settings)
         self.transactions = Transactions(settings, group, instance_of(role, settings))
         self.topic_ids: dict[str, str] = {}
         self.stopping = Stopping(app, role, settings)
         table = kind.table(app)
-        self.preparing = Preparing(app, settings, group, table, self.topic_ids)
-        self._deciding = deciding(settings, kind, table, self.topic_ids, self.stopping.skips.reasons)
+        older_events = OlderEvents(app, settings, kind.topics.events, self.transactions)
+        self.preparing = Preparing(app, settings, group, table, self.topic_ids, older_events)
+        self._deciding = Deciding(settings, kind, table, self.topic_ids, self.stopping.skips.reasons)
         self.portions = Portions(self)
         app.prepare, app.starting = self.prepare, self.start
 

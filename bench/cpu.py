@@ -19,7 +19,6 @@ from typing import Any
 import bson
 
 from agents.deciding import Deciding
-from agents.fulfilment import Managing
 from agents.inventory import PRODUCT
 from agents.orders import ORDER
 from bench.memory import Log, owned, placed, stocked
@@ -33,7 +32,6 @@ from streams.runtime import garbage
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from tables.orders import orders_table
-from tables.positions import positions_table
 from tables.stock import stock_table
 
 Step = tuple[str, Callable[[Fetch], Any], list[str]]
@@ -96,7 +94,7 @@ def measured(orders: int, rounds: int, fetch: int = FETCH, profile: str | None =
 
 
 def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
-    """Take orders all the way: decide and manage until nothing is left to do, then project it all."""
+    """Take orders all the way: decide until nothing is left to do, then project it all."""
     log = Log(settings)
     to_orders, to_stock = (settings.named(each.name) for each in (topics.ORDER_COMMANDS, topics.INVENTORY_COMMANDS))
     log.write(placed(to_orders, orders))
@@ -117,21 +115,16 @@ def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
 
 def steps(settings: Settings, to_orders: str, to_stock: str) -> list[Step]:
     """Return what orders go through, one after the other: a name, what handles a fetch, and of which topics."""
-    events = [settings.named(each.name) for each in (topics.ORDER_EVENTS, topics.INVENTORY_EVENTS)]
-    ids = dict.fromkeys([*events, to_orders, to_stock], "id")
+    ids = dict.fromkeys([to_orders, to_stock], "id")
     orders = owned(orders_table(create_app("orders", settings)))
     stock = owned(stock_table(create_app("inventory", settings)))
-    managing = Managing(settings, None, owned(positions_table(create_app("fulfilment", settings))), ids)
     place = Deciding(settings, ORDER, orders, ids).decide
     reserve = Deciding(settings, PRODUCT, stock, ids).decide
     return [
-        ("orders: place", place, [to_orders]),
         ("inventory: receive", reserve, [to_stock]),
-        ("fulfilment: reserve", managing.decide, events),
+        ("orders: place", place, [to_orders]),
         ("inventory: reserve", reserve, [to_stock]),
-        ("fulfilment: record", managing.decide, events),
         ("orders: record", place, [to_orders]),
-        ("fulfilment: nothing", managing.decide, events),
     ]
 
 

@@ -10,7 +10,7 @@ from bench.figure import Figure, Found
 from bench.flow import place
 from bench.suite import Bench
 
-TWICE = ",".join(f"{role}=2" for role in ("orders", "inventory", "fulfilment", "projector", "api"))
+TWICE = ",".join(f"{role}=2" for role in ("orders", "inventory", "projector", "api"))
 RATIO = "two workers to one"
 
 

@@ -22,7 +22,7 @@ from projections.mongo.skips import SKIPS
 from streams.runtime.settings import Role, Settings
 from streams.topics import Topic, describe_topics
 from streams.topology import AGGREGATES, TOPOLOGY, group_of
-from tables import orders, positions, stock
+from tables import orders, stock
 from tables.entries import Adapted, Position, position_key
 
 ASK_SECONDS = 20.0
@@ -51,7 +51,6 @@ class Reader(NamedTuple):
 READERS = (
     Reader("orders", orders.CODEC),
     Reader("inventory", stock.CODEC),
-    Reader("fulfilment", positions.PositionsCodec()),
 )
 
 Found = dict[int, Position]  # partition → where the old topic was read to
@@ -111,8 +110,8 @@ def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic
     group, name = group_of(reader.role, settings), settings.named(topic.name)
     groups.reset(settings, group, name)
     producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "log_level": 0})
-    value = reader.codec.encode(Position(-1, topic_id))
-    for number in found:
+    for number, before in found.items():
+        value = reader.codec.encode(Position(-1, topic_id, before.fulfils))
         producer.produce(settings.named(reader.changelog.name), value, position_key(name), number)
     if producer.flush(ASK_SECONDS):
         raise Unavailable(f"Kafka at {settings.kafka} did not take the new positions; adopt again.")

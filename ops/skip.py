@@ -12,10 +12,12 @@ from ops.options import load_settings
 from parking.letter import DeadLetter, skip_key
 from streams.kafka.unreadable import Unreadable, whole
 from streams.messages.envelope import CONTENT_TYPE, now
-from streams.runtime.settings import Settings
-from streams.topics import DEAD_LETTERS
-from streams.topology import READING, TOPOLOGY
+from streams.runtime.settings import FORMER_ROLE, Settings
+from streams.topics import DEAD_LETTERS, Topic
+from streams.topology import AGGREGATES, READING, TOPOLOGY
 
+INPUTS: dict[str, tuple[Topic, ...]] = {role: TOPOLOGY[role].reads for role in READING}
+INPUTS[FORMER_ROLE] = tuple(each.events for each in AGGREGATES.values())  # it may have left events behind, see /readyz
 PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})@(?P<offset>[0-9]{1,18})")
 SEND_SECONDS = READ_SECONDS = 15.0
 
@@ -32,7 +34,7 @@ def skip(
     reason: Annotated[str, typer.Option(help="why; recorded with the record")],
 ) -> None:
     """Skip the record that blocks a partition, or the batch that no role can read."""
-    if role not in READING:
+    if role not in INPUTS:
         raise Misconfigured(f"ROLE is {', '.join(READING)}, not {role}.")
     if not reason.strip():
         raise Misconfigured("--reason must say why.")
@@ -40,7 +42,7 @@ def skip(
         raise Misconfigured(f"TOPIC/PARTITION@OFFSET is such as order-events/3@17, as /readyz says it, not {place}.")
     settings = load_settings()
     name = found["topic"].removeprefix(settings.prefix)
-    if name not in (read := [topic.name for topic in TOPOLOGY[role].reads]):
+    if name not in (read := [topic.name for topic in INPUTS[role]]):
         raise Misconfigured(f"{role} reads {', '.join(read)}, not {name}.")
     record = _record(settings, name, int(found["partition"]), int(found["offset"]))
     _send(settings, _letter(record, role, reason))

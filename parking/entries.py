@@ -6,10 +6,6 @@
     /parked/aggregate//command     Place: the number of the letter that command is in; of several commands with the
                                    same id, all but the first have their source and digest behind the id
 
-and, of the process manager,
-
-    /skipped/topic/partition@offset   Skipped: an event it was told to go on behind
-
 No topic is called `parked/…`: a topic's name has no `/`.
 """
 
@@ -109,18 +105,6 @@ class Letter:
         return Position(self.topic, self.partition, self.offset, self.timestamp, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """An event that was not handled, because an operator said so."""
-
-    reason: str
-
-
-def skipped_key(topic: str, partition: int, offset: int) -> bytes:
-    """Return the key of a skipped event."""
-    return f"/skipped/{topic}/{partition}@{offset}".encode()
-
-
 def kind(key: bytes) -> type | None:
     """Return what the value under a key of ours is; None when it is nothing about letters."""
     match key.split(b"/")[1:]:
@@ -132,9 +116,7 @@ def kind(key: bytes) -> type | None:
             return Place
         case [b"parked", _, _]:
             return Letter
-        case [b"skipped", _, _]:
-            return Skipped
     return None
 
 
-KINDS = (Parked, Queue, Place, Letter, Skipped)
+KINDS = (Parked, Queue, Place, Letter)

@@ -13,7 +13,6 @@ WaitsFor = Literal["STOCK", "WAREHOUSE", "RELEASE", "CARRIER", "CUSTOMER", "OPER
 WORK = {
     "orders": "commands for orders",
     "inventory": "commands for stock",
-    "fulfilment": "events, from which stock and orders learn of each other",
     "projector": "events, which are not shown yet",
 }
 

@@ -57,11 +57,10 @@ COMMAND_OUTCOMES = Topic("command-outcomes", "command id", retention_ms=7 * DAY)
 DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY, largest=LARGEST_LETTER)
 ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
 STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
-FULFILMENT_STATES = Topic("fulfilment-positions-changelog", "table key", cleanup="compact")
 MESSAGE_TOPICS = (
     ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS,
 )  # fmt: skip
-TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES, FULFILMENT_STATES)
+TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from streams.runtime.settings import ROLES, Role, Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
     DEAD_LETTERS,
-    FULFILMENT_STATES,
     INVENTORY_COMMANDS,
     INVENTORY_EVENTS,
     ORDER_COMMANDS,
@@ -48,12 +47,6 @@ TOPOLOGY: Mapping[Role, Wiring] = {
         writes=(INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, INVENTORY_COMMANDS, ORDER_COMMANDS),
         follows=(DEAD_LETTERS,),
         table=STOCK_STATES,
-    ),
-    "fulfilment": Wiring(
-        reads=(ORDER_EVENTS, INVENTORY_EVENTS),
-        writes=(ORDER_COMMANDS, INVENTORY_COMMANDS),
-        follows=(DEAD_LETTERS,),
-        table=FULFILMENT_STATES,
     ),
     "projector": Wiring(
         reads=(ORDER_EVENTS, INVENTORY_EVENTS, COMMAND_OUTCOMES),

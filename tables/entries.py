@@ -21,10 +21,14 @@ def _is_small(details: dict[str, Any] | None) -> bool:
 
 @frozen
 class Position:
-    """The highest offset ever handled of an input partition, and which topic of that name it was."""
+    """The highest offset ever handled of an input partition, and which topic of that name it was.
+
+    `fulfils`: the code that handled it wrote the commands that its events cause; older code left them to another role.
+    """
 
     offset: int
     topic_id: str
+    fulfils: bool = False
 
 
 @frozen

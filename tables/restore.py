@@ -47,7 +47,7 @@ async def restore(
     mine = [TopicPartition(topic, partition) for partition in partitions]
     raw: dict[int, dict[bytes, bytes]] = {tp.partition: {} for tp in mine}
     if mine:
-        ends = await _high_watermarks(settings, mine)
+        ends = await high_watermarks(settings, mine)
         gone = await _read(settings, {tp: end for tp, end in ends.items() if end}, raw)
         if gone and lost is None:
             raise LostChangelog("; ".join(gone.values()))
@@ -58,7 +58,8 @@ async def restore(
     return {partition: Entries(codec, entries) for partition, entries in raw.items()}
 
 
-async def _high_watermarks(settings: Settings, mine: list[TopicPartition]) -> dict[TopicPartition, int]:
+async def high_watermarks(settings: Settings, mine: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return where partitions end, behind what open transactions have written."""
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False) as uncommitted:
         return dict(await uncommitted.end_offsets(mine))
 

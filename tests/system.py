@@ -108,7 +108,7 @@ class System:
     def _is_quiet(self) -> bool:
         status = self.status()
         lags = [lag for topics in status["lag"].values() for lag in topics.values()]
-        return bool(status["ready"]) and not any(lags) and len(status["lag"]) >= 4
+        return bool(status["ready"]) and not any(lags) and len(status["lag"]) >= 3
 
 
 def patience(seconds: float) -> float:

@@ -45,7 +45,7 @@ class Patience:
 
 @dataclass
 class PartitionAudit:
-    """The audit of one partition, from `begin` up to `end`; afterwards `position` and `last` say how far it read."""
+    """The audit of one partition, from `begin` up to `end`; afterwards `position` says how far it read."""
 
     settings: Settings
     documents: Documents
@@ -58,7 +58,6 @@ class PartitionAudit:
     patience: Patience
     ids: EventIds
     position: int = 0
-    last: int = 0  # behind the last record; transaction markers may follow
     _missing: dict[int, Read] = field(default_factory=dict)  # offset → event without an entry in the logs
 
     def __post_init__(self) -> None:
@@ -94,7 +93,6 @@ class PartitionAudit:
             reached = log.positions[self.partition]
             self.advance(min(reached, self.end) - min(self.position, self.end))
             self.position = reached
-            self.last = batch[-1].offset + 1 if batch else self.last
             yield events
 
     def _decoded(self, record: Any) -> EventMessage | None:

@@ -61,7 +61,6 @@ class Audit:
     report: Report
     repair: bool
     positions: dict[str, dict[int, int]] = field(default_factory=dict)  # where each partition is to be read on
-    lasts: dict[str, dict[int, int]] = field(default_factory=dict)  # behind the last record of each
     patience: Patience = field(default_factory=Patience)
     ids: EventIds = field(default_factory=EventIds)
 
@@ -91,7 +90,7 @@ class Audit:
         topic = projection.topic.name
         documents = Documents(self.mongo, projection, self.report, self.repair)
         strangers = Strangers(self.settings, documents)
-        self.positions[topic], self.lasts[topic] = {}, {}
+        self.positions[topic] = {}
         for number, end in self.report.ends[topic].items():
             part = PartitionAudit(
                 self.settings, documents, self.workers, self.report, number, begins[number], end, advance,
@@ -103,7 +102,7 @@ class Audit:
                     check(aggregate)
             add(aggregates)
             strangers.know(aggregates)
-            self.positions[topic][number], self.lasts[topic][number] = part.position, part.last
+            self.positions[topic][number] = part.position
         await strangers.find(self.positions[topic])
 
     def _check_products(self, product: Aggregate) -> None:
@@ -126,10 +125,10 @@ class Audit:
         """Read on and judge the lines that differ again, each time all that was caused before has happened. Blocks."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while lines.differing and time.monotonic() < deadline:
-            if late := wait_until_settled(self.settings, self.lasts, deadline):
+            if late := wait_until_settled(self.settings, deadline):
                 self.report.notes.append(f"{len(lines.differing)} lines could not be judged: {late}")
                 break
-            for topic in self.lasts:
+            for topic in self.positions:
                 self._read_on(topic, lines)
             lines.judge()
         lines.give_up()
@@ -139,7 +138,6 @@ class Audit:
         with records.Log(self.settings, topic, self.positions[topic]) as log:
             for batch in log.upto(ends):
                 for record in batch:
-                    self.lasts[topic][record.partition] = record.offset + 1
                     if (event := event_in(record.value)) is not None and lines.wants(event.key):
                         lines.apply(event)
             self.positions[topic] = log.positions

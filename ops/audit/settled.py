@@ -1,7 +1,7 @@
-"""When is nothing under way any more that was caused by events up to given offsets?
+"""When is nothing under way any more that was caused by the events in the log?
 
-Once the fulfilment role has handled those events, and the aggregates all commands there were then: whatever came of
-them is in the log. Offsets are compared with those the roles commit; behind the last record of a partition there may be
+Once the aggregates have handled all commands that are in theirs, because an event is written together with the commands
+it causes. Offsets are compared with those the roles commit; behind the last record of a partition there may be
 transaction markers, which nobody commits.
 """
 
@@ -21,10 +21,8 @@ DECIDERS: dict[Role, str] = {aggregate.role: aggregate.commands.name for aggrega
 Behind = Mapping[str, records.Offsets]  # topic → partition → the offset behind its last record
 
 
-def wait_until_settled(settings: Settings, events: Behind, deadline: float) -> str | None:
-    """Return None once nothing is under way that `events` caused; else, at the deadline, who is behind. Blocks."""
-    if late := _wait_for(settings, "fulfilment", events, deadline):
-        return late
+def wait_until_settled(settings: Settings, deadline: float) -> str | None:
+    """Return None once nothing is under way that older events caused; at the deadline, which role is behind. Blocks."""
     commands = {topic: last_records(settings, topic) for topic in DECIDERS.values()}
     for role, topic in DECIDERS.items():
         if late := _wait_for(settings, role, {topic: commands[topic]}, deadline):

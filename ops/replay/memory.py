@@ -19,7 +19,7 @@ from domain.policy import MANUAL
 from ops import records
 from ops.letterbox import read_whole
 from parking.book import Letterbook
-from parking.entries import Letter, Skipped, skipped_key
+from parking.entries import Letter
 from parking.letter import DeadLetter, letter_in
 from parking.queue import Letters
 from streams.messages.cloudevents import glimpse
@@ -164,11 +164,10 @@ def every(settings: Settings, topic: Topic) -> Iterable[Any]:
 
 @dataclass
 class DeadLetters:
-    """What `dead-letters` says is parked, and skipped."""
+    """What `dead-letters` says is parked."""
 
     settings: Settings
     book: Letterbook = field(default_factory=Letterbook)
-    skipped: list[DeadLetter] = field(default_factory=list)
 
     @classmethod
     def read(cls, settings: Settings) -> "DeadLetters":
@@ -178,8 +177,6 @@ class DeadLetters:
             if (letter := letter_in(record.value)) is None:
                 continue
             found.book.add(letter, record.partition, record.offset, record.timestamp)
-            if letter.kind == "skipped":
-                found.skipped.append(replace(letter, value=None, headers=()))
         return found
 
     def entries(self, aggregate: str, partition: int, codec: Codec[Any]) -> dict[bytes, bytes]:
@@ -192,14 +189,6 @@ class DeadLetters:
             if (letter := letters.get(each.letter.offset)) is not None:
                 Letters(changes, letter.aggregate_id or "").append(_parked(letter))
         return {key: value for key, value in changes.encode() if value is not None}
-
-    def skips(self, role: str, partition: int, handled: Mapping[str, int], codec: Codec[Any]) -> dict[bytes, bytes]:
-        """Return the events a role went on behind, as entries."""
-        return {
-            skipped_key(each.topic, each.partition, each.offset): codec.encode(Skipped(each.reason or ""))
-            for each in self.skipped
-            if each.role == role and each.partition == partition and each.offset <= handled.get(each.topic, -1)
-        }
 
 
 def _parked(letter: DeadLetter) -> Letter:

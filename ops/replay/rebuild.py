@@ -28,7 +28,6 @@ from projections.orders import OrderView
 from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
-from streams import topology
 from streams.kafka.transactions import committed_offsets
 from streams.messages.codec import event_in
 from streams.messages.envelope import Aggregate as Kind
@@ -110,8 +109,8 @@ class Rebuilding:
                 known: Any = before[number].get(key) if number in before else None
                 ours = known.offset if known is not None and known.topic_id == ids.get(name) else -1
                 highest = max(offset - 1, ours, traces.get(number, -1))
-                if highest >= 0:
-                    found[number][key] = Position(highest, ids[name])
+                if highest >= 0:  # where it is not known, commands are sent again, which changes nothing
+                    found[number][key] = Position(highest, ids[name], fulfils=ours >= 0 and known.fulfils)
         return found
 
     async def _before(self, reader: Reader, ids: Mapping[str, str]) -> Mapping[int, Entries[Any]]:
@@ -125,9 +124,7 @@ class Rebuilding:
         """Return the highest offsets, behind what is committed, of messages that events, outcomes or commands name."""
         unsure = Unsure.read(self.settings, topic, reached)
         if unsure.ids:
-            commands = [aggregate.commands for aggregate in topology.AGGREGATES.values()]
-            deciding = reader.role in AGGREGATES
-            for source in (AGGREGATES[reader.role][1].topic, COMMAND_OUTCOMES) if deciding else commands:
+            for source in (AGGREGATES[reader.role][1].topic, COMMAND_OUTCOMES):
                 for record in every(self.settings, source):
                     unsure.left(_causation(record))
         return unsure.handled
@@ -194,11 +191,6 @@ class Rebuilding:
         self, reader: Reader, positions: Mapping[int, Mapping[bytes, Position]]
     ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
         """Yield the entries of each partition, but for its positions."""
-        if reader.role not in AGGREGATES:
-            for number in range(self.settings.partitions):
-                handled = {key[1:].decode(): position.offset for key, position in positions.get(number, {}).items()}
-                yield number, list(self.letters.skips(reader.role, number, handled, reader.codec).items())
-            return
         aggregate, projection = AGGREGATES[reader.role]
         begins = records.begins(self.settings, projection.topic.name)
         ends = records.ends(self.settings, projection.topic.name)

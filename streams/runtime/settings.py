@@ -7,8 +7,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Role = Literal["orders", "inventory", "fulfilment", "projector", "api"]
+Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
+FORMER_ROLE = "fulfilment"  # older versions ran the process manager as a role; now it is part of orders and inventory
 OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # what the extra `otel` brings
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -87,6 +88,13 @@ class Settings(BaseSettings):
         if isinstance(roles := values.get("roles"), str):
             values["roles"] = tuple(name.strip() for name in roles.split(",") if name.strip())
         return values
+
+    @field_validator("roles")
+    @classmethod
+    def _no_former_role(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if FORMER_ROLE in roles:
+            raise ValueError(f"there is no role {FORMER_ROLE} any more: orders and inventory do its work, leave it out")
+        return roles
 
     @field_validator("otlp_endpoint")
     @classmethod

@@ -291,7 +291,7 @@ def test_a_command_is_parked_when_the_commands_it_causes_cannot_be_made(monkeypa
 
 def test_offsets_that_were_handled_are_skipped(desk: Desk) -> None:
     desk.decide(*[desk.record(receive(n)) for n in (1, 2, 3)])
-    assert desk.table.data.partitions[1].get(position_key(desk.commands)) == Position(2, "topic id")
+    assert desk.table.data.partitions[1].get(position_key(desk.commands)) == Position(2, "topic id", fulfils=True)
     again = desk.decide(*[desk.record(receive(n), offset=n - 1) for n in (1, 2, 3)])
     assert again.writes == []
     assert again.offsets == {TP(desk.commands, 1): 3}
@@ -307,12 +307,12 @@ def test_positions_are_kept_per_partition_and_hold_over_gaps(desk: Desk) -> None
         desk.record(receive(), offset=12),
     )  # fmt: skip
     held = [desk.table.data.partitions[partition].get(position_key(desk.commands)) for partition in range(4)]
-    assert held == [None, Position(12, "topic id"), Position(3, "topic id"), None]
+    assert held == [None, Position(12, "topic id", fulfils=True), Position(3, "topic id", fulfils=True), None]
 
 
 def test_invalid_messages_are_handled_offsets_too(desk: Desk) -> None:
     desk.decide(desk.record(b"{", offset=4))
-    assert desk.table.data.partitions[1].get(position_key(desk.commands)) == Position(4, "topic id")
+    assert desk.table.data.partitions[1].get(position_key(desk.commands)) == Position(4, "topic id", fulfils=True)
     assert desk.decide(desk.record(b"{", offset=4)).writes == []
 
 

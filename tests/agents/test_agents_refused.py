@@ -64,7 +64,7 @@ def keys(system: System, partition: int, name: str, count: int) -> list[str]:
 async def test_a_command_whose_event_is_refused_is_parked_and_all_others_are_committed(
     system: System, api: Api
 ) -> None:
-    pids = {name: system.pid(f"{name}-0") for name in ("orders", "inventory", "fulfilment")}
+    pids = {name: system.pid(f"{name}-0") for name in ("orders", "inventory")}
     orders = keys(system, 3, "refused", 40)
     with limited(system, "order-events", 8_000):
         for number, order in enumerate(orders):
@@ -145,25 +145,24 @@ async def test_a_letter_that_is_refused_says_where_the_message_is(system: System
     assert "order-commands/" in letter["data"]["message"]
 
 
-async def test_an_event_whose_commands_are_refused_stops_its_partition_until_they_are_taken(
-    system: System, api: Api
-) -> None:
+async def test_a_command_is_parked_when_the_commands_it_causes_are_refused(system: System, api: Api) -> None:
     long = "\U0001d11e" * 128
     await api.stock("refused-short", 5)
     with limited(system, "inventory-commands", 1_200):
-        stuck, *_ = keys(system, 5, "refused-stuck", 1)
-        behind, *_ = keys(system, 5, "refused-behind", 1)
-        (free,) = keys(system, 6, "refused-free", 1)
-        await api.place((long, 1), orderId=stuck)
-        await api.place(("refused-short", 1), orderId=behind)
-        await api.place(("refused-short", 1), orderId=free)
-        await api.order(free, lambda order: order["allocationStatus"] == "ALLOCATED", 60)
-        (reason,) = await eventually(lambda: reasons(system, "fulfilment"), bool, 60)
-        assert "order-events/5 is blocked at offset" in reason
-        assert "MESSAGE_TOO_LARGE: inventory-commands/" in reason
-    await api.order(behind, lambda order: order["allocationStatus"] == "ALLOCATED", 90)
-    await api.order(stuck, lambda order: order["status"] == "CANCELLED", 60)  # there is no such product
-    await eventually(lambda: reasons(system, "fulfilment"), lambda found: found == [], 60)
+        refused, beside = keys(system, 5, "refused-caused", 2)
+        lines = [{"productId": long, "quantity": 1, "price": {"amount": 1, "currency": "EUR"}}]
+        command = place(1) | {"id": f"c-{refused}"}
+        produce(system.settings, "order-commands", refused, command | {"data": command["data"] | {"lines": lines}}, 5)
+        await api.place(("refused-short", 1), orderId=beside)
+        await api.order(beside, lambda order: order["allocationStatus"] == "ALLOCATED", 60)
+        letter = await asyncio.to_thread(
+            await_message, system.settings, "dead-letters", lambda m: m["data"]["commandId"] == f"c-{refused}", 60
+        )
+        assert "MESSAGE_TOO_LARGE: inventory-commands/" in letter["data"]["message"]
+        assert not messages(system.settings, "order-events", lambda m: m["subject"] == refused)
+    status, retried, _ = await api("POST", f"/letters/order/{refused}/retry")
+    assert (status, retried["data"]["retried"]) == (200, 1), retried
+    await api.order(refused, lambda order: order["status"] == "CANCELLED", 60)  # there is no such product
 
 
 async def test_a_topic_that_refuses_everything_stops_partitions_and_parks_nothing(system: System, api: Api) -> None:

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from readme_tables import EXPORTED, OPERATIONS, README, metrics_of, metrics_table, rewritten
 from system import Api, System, eventually
 
-from streams.topics import INVENTORY_EVENTS, ORDER_COMMANDS, ORDER_EVENTS
+from streams.topics import INVENTORY_EVENTS, ORDER_COMMANDS
 
 Metrics = dict[str, dict[str, Metric]]  # role → name → what it says
 ROLES = {
-    "all": "api orders inventory fulfilment projector",
+    "all": "api orders inventory projector",
     "workers": "orders inventory",
     "projector, api": "projector api",
 }
@@ -71,14 +71,13 @@ async def test_an_order_can_be_followed_through_the_metrics(system: System, api:
             and value(inventory["fulfillment_commands"], "_total", type="ReserveStock", outcome="accepted") >= 1
             and value(orders["fulfillment_transaction_seconds"], "_count", result="committed") >= 3
             and value(orders["fulfillment_handled_seconds"], "_count", topic=ORDER_COMMANDS.name) >= 3
-            and value(metrics["fulfilment"]["fulfillment_handled_seconds"], "_count", topic=ORDER_EVENTS.name) >= 1
             and value(projector["fulfillment_visible_seconds"], "_count", topic=INVENTORY_EVENTS.name) >= 2
             and value(orders["fulfillment_partition_position"]) >= 3
             and all(value(one["fulfillment_ready"]) == 1 for one in metrics.values())
         )
 
     metrics = await eventually(lambda: scraped(found), tell_all, 60)
-    for role in ("orders", "inventory", "fulfilment", "projector"):
+    for role in ("orders", "inventory", "projector"):
         assert value(metrics[role]["fulfillment_fetch_records"], "_sum") >= 1
         assert len(metrics[role]["fulfillment_partition_lag"].samples) % system.settings.partitions == 0
         assert value(metrics[role]["fulfillment_partitions_stopped"]) == 0

@@ -23,7 +23,7 @@ from verify import verdict  # noqa: E402
 from streams.runtime.faults import POINTS, Point  # noqa: E402
 
 ACTIONS = ("kill", "stop")
-TWO = "orders=2,inventory=2,fulfilment=2,projector=2"  # so that somebody takes over from who stands still
+TWO = "orders=2,inventory=2,projector=2"  # so that somebody takes over from who stands still
 CLIENTS = 4  # enough to have something in every fetch
 WARM = 1.0  # seconds of load before a fault, and after it
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import psutil
 from system import FULFILLMENT, System, free_ports
 
-ROLES = ("orders", "inventory", "fulfilment", "projector")
+ROLES = ("orders", "inventory", "projector")
 VICTIMS = (*(f"{role}-0" for role in ROLES), *(f"{role}-0" for role in ROLES), "api-0", "kafka", "mongod")
 PAUSES = (2.0, 14.0)  # shorter and longer than the session and transaction time-outs
 

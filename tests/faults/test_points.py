@@ -11,7 +11,7 @@ from verify import verdict
 from streams.runtime.faults import POINTS
 
 SEED = 11
-DECIDING = ("orders", "inventory", "fulfilment")
+DECIDING = ("orders", "inventory")
 
 
 def shares() -> dict[str, list[Aim]]:
@@ -19,7 +19,7 @@ def shares() -> dict[str, list[Aim]]:
     deciding = [aim for aim in in_turn("orders", SEED) if aim.milliseconds in (0, 3)]
     shared = {aim.point for aim in deciding} - {"offsets-read"}  # of which the projector has others
     projecting = [aim for aim in in_turn("projector", SEED) if aim.point not in shared]
-    found = {role: deciding[number::3] for number, role in enumerate(DECIDING)}
+    found = {role: deciding[number :: len(DECIDING)] for number, role in enumerate(DECIDING)}
     return found | {"projector": projecting, "api": in_turn("api", SEED)}
 
 

@@ -10,7 +10,7 @@ from kafka import messages, produce, reset_to_zero
 from system import ADDRESS, Api, System, wait_until
 
 EVENTS = ("order-events", "inventory-events")
-COMMANDS = {"orders": ("order-commands",), "inventory": ("inventory-commands",), "fulfilment": EVENTS}
+COMMANDS = {"orders": ("order-commands",), "inventory": ("inventory-commands",)}
 
 
 LINE = {"productId": "replayed", "quantity": 1, "price": {"amount": 1000, "currency": "EUR"}}

@@ -6,7 +6,7 @@ import signal
 import pytest
 from system import Api, System, patience, wait_until
 
-ROLES = ["orders", "inventory", "fulfilment", "projector"]
+ROLES = ["orders", "inventory", "projector"]
 
 
 @pytest.mark.parametrize(("role", "sign"), [*((role, signal.SIGKILL) for role in ROLES), ("orders", signal.SIGTERM)])

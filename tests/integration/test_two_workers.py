@@ -41,7 +41,6 @@ def partitions(port: int) -> int:
         ("orders", 8, signal.SIGKILL),
         ("orders", 8, signal.SIGTERM),
         ("inventory", 8, signal.SIGKILL),
-        ("fulfilment", 16, signal.SIGTERM),
         ("projector", 24, signal.SIGKILL),
     ],
 )

@@ -1,4 +1,4 @@
-"""The process manager and the projector stop at an event they cannot handle, and go on when told to skip it."""
+"""The projector stops at an event it cannot handle, and continues when told to skip it."""
 
 import asyncio
 import re
@@ -30,31 +30,25 @@ def key_on(partition: int, name: str) -> str:
     return next(key for n in range(99) if partition_of((key := f"{name}-{n}").encode(), 2) == partition)
 
 
-async def test_both_go_on_behind_a_skipped_event(system: System, api: Api, worker: Any) -> None:
+async def test_the_projector_continues_behind_a_skipped_event(system: System, api: Api, worker: Any) -> None:
     stands, goes_on = key_on(0, "stands"), key_on(1, "goes-on")
-    with worker("orders"), worker("inventory"), worker("fulfilment") as manager, worker("projector") as projector:
+    with worker("orders"), worker("inventory"), worker("projector") as projector:
         await api.stock("skipped-boots", 100)
-        offset = await asyncio.to_thread(stand, system, manager, projector)
+        offset = await asyncio.to_thread(stand, system, projector)
         await api.place(("skipped-boots", 1), orderId=stands)
         await api.place(("skipped-boots", 1), orderId=goes_on)
         await api.order(goes_on, lambda order: order["allocationStatus"] == "ALLOCATED")  # the other partition
         assert (await api("GET", f"/orders/{stands}"))[0] == 404
-        for role in ("fulfilment", "projector"):
-            place = f"order-events/0@{offset}"
-            said = await asyncio.to_thread(system.run, "skip", role, place, "--reason", "typed by mistake")
-            assert said.stdout.startswith("recorded")
+        place = f"order-events/0@{offset}"
+        said = await asyncio.to_thread(system.run, "skip", "projector", place, "--reason", "typed by mistake")
+        assert said.stdout.startswith("recorded")
         await api.order(stands, lambda order: order["allocationStatus"] == "ALLOCATED")  # without a restart
-        assert manager.is_ready()
         assert projector.is_ready()
     skipped = messages(system.settings, "dead-letters", lambda m: m["data"]["kind"] == "skipped")
     assert {(m["data"]["role"], m["data"]["offset"], m["data"]["reason"]) for m in skipped} == {
-        ("fulfilment", offset, "typed by mistake"),
         ("projector", offset, "typed by mistake"),
     }
     assert all("OrderExploded" in m["data"]["value"] for m in skipped)
-    changelog = records(system.settings, "fulfilment-positions-changelog")
-    kept = {r.key().decode(): r.value() for r in changelog if r.key().startswith(b"/skipped/")}
-    assert kept == {f"/skipped/order-events/0@{offset}": b'{"reason":"typed by mistake"}'}
     database = MongoClient(system.settings.mongo)[system.settings.database]
     (document,) = database["skips"].find()
     assert (document["_id"], document["reason"]) == (f"order-events/0@{offset}", "typed by mistake")
@@ -62,22 +56,20 @@ async def test_both_go_on_behind_a_skipped_event(system: System, api: Api, worke
 
 async def test_a_worker_that_was_away_learns_it_when_it_starts(system: System, api: Api, worker: Any) -> None:
     behind = key_on(0, "behind")
-    with worker("orders"), worker("inventory"), worker("projector"):
-        with worker("fulfilment") as manager:
-            offset = await asyncio.to_thread(stand, system, manager)
-            manager.stop()
-        place = f"order-events/0@{offset}"
-        for role in ("fulfilment", "projector"):
-            await asyncio.to_thread(system.run, "skip", role, place, "--reason", "again")
+    with worker("orders"), worker("inventory"):
+        with worker("projector") as projector:
+            offset = await asyncio.to_thread(stand, system, projector)
+            projector.stop()
+        await asyncio.to_thread(system.run, "skip", "projector", f"order-events/0@{offset}", "--reason", "again")
         await api.place(("skipped-boots", 1), orderId=behind)
-        with worker("fulfilment", ready=False):
+        with worker("projector", ready=False):
             await api.order(behind, lambda order: order["allocationStatus"] == "ALLOCATED")
 
 
 async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: System, api: Api, worker: Any) -> None:
     """A gap in an order's events: what comes behind a skipped event of it is projected on what was known."""
     order = key_on(1, "gap")
-    with worker("orders"), worker("inventory"), worker("fulfilment"), worker("projector") as projector:
+    with worker("orders"), worker("inventory"), worker("projector") as projector:
         await api.place(("skipped-boots", 1), orderId=order)
         await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")
         version = (await api("GET", f"/orders/{order}"))[1]["data"]["version"]
@@ -98,7 +90,7 @@ async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: Syst
 async def test_what_cannot_be_skipped_is_refused(system: System, tmp_path: Path) -> None:
     for arguments, sentence in (
         (("orders", "order-events/0@1"), "orders reads order-commands, not order-events"),
-        (("typist", "order-events/0@1"), "ROLE is orders, inventory, fulfilment, projector, not typist"),
+        (("typist", "order-events/0@1"), "ROLE is orders, inventory, projector, not typist"),
         (("projector", "order-commands/0@1"), "projector reads order-events"),
         (("projector", "order-events/0"), "TOPIC/PARTITION@OFFSET is such as"),
         (("projector", "order-events/0@999999"), "There is no event or command at order-events/0@999999"),

@@ -65,7 +65,7 @@ def test_status_of_nothing(tmp_path: Path) -> None:
 def test_an_unknown_role_is_refused() -> None:
     shown = invoke("worker", "stock")
     assert shown.exit_code == os.EX_CONFIG
-    assert "orders, inventory, fulfilment, projector, api" in shown.stderr
+    assert "orders, inventory, projector, api" in shown.stderr
 
 
 def test_the_supervisors_way_to_a_worker_refuses_as_the_command_does_and_loads_no_command_line() -> None:
@@ -127,7 +127,7 @@ def test_the_first_api_gets_the_api_port_and_everyone_a_port_of_its_own() -> Non
     settings = Settings(http_port=some_ports(1)[0])
     programs = workers(settings, count_workers("orders=2,api=2", settings.roles))
     ports = {program.name: program.port for program in programs}
-    assert list(ports) == ["api-0", "api-1", "orders-0", "orders-1", "inventory-0", "fulfilment-0", "projector-0"]
+    assert list(ports) == ["api-0", "api-1", "orders-0", "orders-1", "inventory-0", "projector-0"]
     assert ports["api-0"] == settings.http_port
     assert len(set(ports.values())) == len(ports)
     assert all(program.environment["FULFILLMENT_WORKER_PORT"] == str(program.port) for program in programs)

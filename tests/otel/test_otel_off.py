@@ -10,7 +10,6 @@ ROLES = {
     "api": "ops.api",
     "orders": "agents.orders",
     "inventory": "agents.inventory",
-    "fulfilment": "agents.fulfilment",
     "projector": "agents.projector",
 }
 

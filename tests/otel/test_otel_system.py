@@ -74,7 +74,7 @@ async def test_an_order_is_one_trace_through_all_processes(receiver: Receiver, a
 
     spans = receiver.of(trace)
     assert {span.service for span in spans} == {
-        f"fulfillment-{role}" for role in ("api", "orders", "inventory", "fulfilment", "projector")
+        f"fulfillment-{role}" for role in ("api", "orders", "inventory", "projector")
     }
     assert all(0 < span.began <= span.ended for span in spans)
     by_name = {span.name: span for span in spans}

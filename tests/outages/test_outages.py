@@ -43,7 +43,7 @@ async def kafka_is_away(system: System, api: Api) -> None:
     assert (status, answer["details"]) == (503, {}), "it is known to be away: nothing is sent that may be done later"
     assert time.monotonic() - began < 3, "and nobody waits for it"
     assert (await api("GET", "/orders?limit=1"))[0] == 200
-    for role in ("api", "orders", "inventory", "fulfilment", "projector"):
+    for role in ("api", "orders", "inventory", "projector"):
         await eventually(lambda role=role: reasons(system, role), lambda said: "Kafka" in said, 40)
 
 

@@ -75,7 +75,7 @@ def test_each_state_has_its_reasons(commands: tuple[OrderCommand, ...], expected
 
 def test_what_is_in_the_way_comes_first() -> None:
     behind = [
-        Behind("fulfilment", "order-events", 3, 1234, workers=1),
+        Behind("orders", "order-commands", 3, 1234, workers=1),
         Behind("inventory", "inventory-commands", 1, 1, workers=0),
     ]
     facts = Facts("o-1", document(BOOTS), parked=[PARKED], behind=behind, unchecked=["the weather"])
@@ -90,7 +90,7 @@ def test_what_is_in_the_way_comes_first() -> None:
     parked, _, lagging, away, unchecked = reasons
     assert parked.message.endswith("2 more wait behind it. An operator mends it, then runs: "
                                    "fulfillment letters retry inventory boot")  # fmt: skip
-    assert lagging.message.startswith("1,234 events")
+    assert lagging.message.startswith("1,234 commands")
     assert (lagging.waits_for, lagging.details["partition"]) == ("SYSTEM", 3)
     assert "no inventory worker is running" in away.message
     assert unchecked.message == "This could not be looked at: the weather."

@@ -28,7 +28,6 @@ TABLE = {  # design §2
     "dead-letters": ("delete", 30 * DAYS),
     "orders-states-changelog": ("compact", None),
     "inventory-stock-changelog": ("compact", None),
-    "fulfilment-positions-changelog": ("compact", None),
 }
 
 

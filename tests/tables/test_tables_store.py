@@ -29,7 +29,6 @@ from tables import stock as stock_module
 from tables import store
 from tables.entries import Answer, Position, position_key, recall, remember, segment
 from tables.orders import OrderEntry, orders_table
-from tables.positions import PositionsCodec, positions_table
 from tables.stock import ProductReservations, QueuePlace, StockEntry
 from tables.store import Changes, Entries, PartitionedTable
 
@@ -243,8 +242,6 @@ def test_a_table_cannot_be_written_past_a_transaction(table: PartitionedTable) -
 
 def test_a_changelog_is_a_topic_of_ours(table: PartitionedTable) -> None:
     assert table.changelog_topic.get_topic_name() == "p-orders-states-changelog"
-    positions = positions_table(create_app("fulfilment", Settings(prefix="p-")))
-    assert positions.changelog_topic.get_topic_name() == "p-fulfilment-positions-changelog"
 
 
 # --- what is in the changelog
@@ -347,12 +344,13 @@ def test_no_two_reservations_have_one_key() -> None:
         assert all(shelf.get(order, line) == Reservation(order, line, held=1) for order in HOSTILE for line in HOSTILE)
 
 
-@pytest.mark.parametrize("codec", [orders_module.CODEC, stock_module.CODEC, PositionsCodec()])
+@pytest.mark.parametrize("codec", [orders_module.CODEC, stock_module.CODEC])
 def test_positions_are_kept_in_every_table(codec: Any) -> None:
-    position = Position(2**62, "topic id")
+    position = Position(2**62, "topic id", fulfils=True)
     key = position_key("p-order-commands")
     assert key not in {segment(odd) for odd in HOSTILE}
     assert codec.decode(key, codec.encode(position)) == position
+    assert codec.encode(replace(position, fulfils=False)) == b'{"offset":4611686018427387904,"topic_id":"topic id"}'
 
 
 def test_a_line_that_no_longer_waits_leaves_the_queue() -> None:

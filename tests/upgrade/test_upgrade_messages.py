@@ -13,7 +13,8 @@ RECORDED: dict[tuple[str, str], list[Record]] = defaultdict(list)
 for path in sorted(Path(__file__).parent.glob("recorded/*/messages.json.gz")):
     with gzip.open(path) as file:
         for each in json.load(file):
-            RECORDED[path.parent.name, each["topic"]].append(each)
+            if each["decoded"].get("type") != "Skipped":  # an entry that only the former role `fulfilment` has read
+                RECORDED[path.parent.name, each["topic"]].append(each)
 
 
 @pytest.mark.parametrize(("commit", "topic"), RECORDED)
@@ -39,4 +40,4 @@ def test_every_topic_and_kind_of_entry_was_recorded() -> None:
     assert {each for topic, each in types if topic == "orders-states-changelog"} == {"OrderEntry", *letters}
     stock = {"StockEntry", "Reservation", "QueuePlace"}
     assert {each for topic, each in types if topic == "inventory-stock-changelog"} == stock | letters
-    assert {each for topic, each in types if topic == "fulfilment-positions-changelog"} == {"Position", "Skipped"}
+    assert {each for topic, each in types if topic == "fulfilment-positions-changelog"} == {"Position"}
