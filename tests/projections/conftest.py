@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from system import free_ports
@@ -16,6 +17,7 @@ from projections.table import PROJECTIONS
 from streams.runtime.settings import Settings
 
 _numbers = count(1)
+_emptied: list[str] = []  # databases that are as new
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +37,27 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def settings(mongo_uri: str) -> Settings:
-    return Settings(mongo=mongo_uri, database=f"test_{next(_numbers)}")
+    return Settings(mongo=mongo_uri, database=_emptied.pop() if _emptied else f"test_{next(_numbers)}")
 
 
 @pytest.fixture
 async def mongo(settings: Settings) -> AsyncIterator[Mongo]:
+    """A database with all indexes. Emptying one is a hundred times as fast as making one, so it is used again."""
     mongo = Mongo(settings)
     await create_indexes(mongo, PROJECTIONS)
+    before = await _indexes(mongo)
     yield mongo
-    await mongo.client.drop_database(mongo.database.name)
+    for name in before.keys() | set(await mongo.database.list_collection_names()):
+        await (mongo.database[name].delete_many({}) if name in before else mongo.database[name].drop())
+    if await _indexes(mongo) == before:
+        _emptied.append(settings.database)
     await mongo.close()
+
+
+async def _indexes(mongo: Mongo) -> dict[str, Any]:
+    return {
+        name: await mongo.database[name].index_information() for name in await mongo.database.list_collection_names()
+    }
 
 
 @pytest.fixture
