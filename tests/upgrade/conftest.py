@@ -1,4 +1,4 @@
-"""The recorded installation, with today's code running on it."""
+"""A recorded installation, with today's code running on it."""
 
 import gzip
 import json
@@ -19,8 +19,8 @@ sys.path.append(str(Path(__file__).parents[1] / "outages"))
 
 from servers import Server  # needs the line above
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+RECORDED = Path(__file__).parent / "recorded"
+ROOT = Path(__file__).parents[2]
 # By default the servers delete what is older than a week: the recorded commands, outcomes, keys and offsets.
 KEEP = """
 log.retention.check.interval.ms=86400000
@@ -28,18 +28,24 @@ offsets.retention.check.interval.ms=86400000
 """
 
 
-@pytest.fixture(scope="package")
-def recorded() -> dict[str, Any]:
+@pytest.fixture(scope="module", params=sorted(path.name for path in RECORDED.iterdir()))
+def recording(request: pytest.FixtureRequest) -> Path:
+    """The folder of a recording; its name is the commit of the code that was recorded."""
+    return RECORDED / str(request.param)
+
+
+@pytest.fixture(scope="module")
+def recorded(recording: Path) -> dict[str, Any]:
     """The record of the older code: its `answers` by path, its `audit`, and its `commit`."""
-    with gzip.open(HERE / "recorded/answers.json.gz") as file:
+    with gzip.open(recording / "answers.json.gz") as file:
         return dict(json.load(file))
 
 
-@pytest.fixture(scope="package")
-def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+@pytest.fixture(scope="module")
+def it(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The recorded installation under today's code, with nothing left to handle."""
     folder, port = tmp_path_factory.mktemp("upgrade"), free_ports(20)
-    with tarfile.open(HERE / "recorded/installation.tar.xz") as archive:
+    with tarfile.open(recording / "installation.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     it = Installation(ROOT, Path(sys.executable), folder, port)
     servers = _servers(it, port)

@@ -5,24 +5,26 @@ CHECKOUT is a clone of this repository at the older commit, with its own `.venv`
 
 import gzip
 import json
+import lzma
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import upgrade_story as story
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from upgrade_answers import answers
-from upgrade_installation import PARTITIONS, Installation
+from upgrade_installation import Installation
+from upgrade_records import Record, picked, records
 
 RECORDED = Path(__file__).parent / "recorded"
 PORT = 21_700
-TOPICS = ("order-commands", "inventory-commands", "order-events", "inventory-events", "command-outcomes",
-          "dead-letters")  # fmt: skip
+DECODERS = Path(__file__).parent / "upgrade_decoders.py"
 KNOWN = """
 import json; from domain import inventory, orders; from streams.letters import KINDS, LETTER_COMMANDS
 print(json.dumps([*orders.COMMANDS, *inventory.COMMANDS, *orders.EVENTS, *inventory.EVENTS, *LETTER_COMMANDS, *KINDS]))
@@ -35,25 +37,26 @@ LEFT_OUT = ("kafka/format.log", "kafka/server.properties", "mongo/data/journal",
 def main() -> None:
     """Run the story on the older code and pack the data it leaves."""
     checkout = Path(sys.argv[1]).absolute()
+    commit = _git(checkout, "rev-parse", "HEAD")
+    into = RECORDED / commit[:7]
+    into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         it = Installation(checkout, checkout / ".venv/bin/python", Path(folder) / "data", PORT)
         try:
-            recorded = _tell(it)
+            recorded = _tell(it, commit, into)
         finally:
             it.run("down", check=False)
-        recorded["commit"] = _git(checkout, "rev-parse", "HEAD")
-        RECORDED.mkdir(exist_ok=True)
-        with gzip.GzipFile(RECORDED / "answers.json.gz", "wb", mtime=0) as file:
-            file.write(json.dumps(recorded, ensure_ascii=False, indent=1).encode())
-        with tarfile.open(RECORDED / "installation.tar.xz", "w:xz", preset=9) as archive:
+        _write(into / "answers.json.gz", recorded)
+        with tarfile.open(into / "installation.tar.xz", "w:xz", preset=9 | lzma.PRESET_EXTREME) as archive:
             for store in ("kafka", "mongo"):
                 archive.add(it.data / store, store, filter=_packed)
-    print(*(f"{each.name}: {each.stat().st_size:,} bytes" for each in sorted(RECORDED.iterdir())), sep="\n")
+    print(*(f"{each.name}: {each.stat().st_size:,} bytes" for each in sorted(into.iterdir())), sep="\n")
 
 
-def _tell(it: Installation) -> dict[str, Any]:
+def _tell(it: Installation, commit: str, into: Path) -> dict[str, Any]:
     it.run("up", "--detach")
-    for part in (story.over_http, story.accepted_today, story.identities, story.over_kafka):
+    only = (story.only_accepted_by_1e1ad36,) if commit.startswith("1e1ad36") else ()
+    for part in (story.over_http, *only, story.over_kafka_only, story.large, story.identities, story.over_kafka):
         part(it)
         it.quiet()
     it.run("down")
@@ -63,43 +66,36 @@ def _tell(it: Installation) -> dict[str, Any]:
     it.run("up", "--detach")
     story.operators(it)
     it.quiet()
-    types, commands = _contents(it)
-    if missing := set(json.loads(_python(it, KNOWN))) - types:
+    found = records(it)
+    if missing := set(json.loads(_python(it, KNOWN))) - _types(found):
         raise SystemExit(f"nothing of these types was recorded: {sorted(missing)}")
+    _write(into / "messages.json.gz", _with_decoded(it, picked(found)))
+    commands = sorted({each["data"]["commandId"] for each in _messages(found, "command-outcomes")})
     recorded = {"audit": json.loads(it.run("audit", "--json", check=False)), "answers": answers(it, commands)}
+    recorded["commit"] = commit
     it.run("down")
-    it.run("up", "--detach", "--workers", "inventory=2", FULFILLMENT_SESSION_TIMEOUT="60")
+    it.run("up", "--detach", "--workers", "inventory=2,fulfilment=2", FULFILLMENT_SESSION_TIMEOUT="180")
     story.left_undone(it)
     it.run("down")
     _forget_members(it)
     return recorded
 
 
-def _contents(it: Installation) -> tuple[set[str], list[str]]:
-    """Return the types of all messages and kinds of all letters on the topics, and the ids of answered commands."""
-    reader = Consumer({"bootstrap.servers": it.kafka, "group.id": "recorder", "enable.auto.commit": False,
-                       "isolation.level": "read_committed", "enable.partition.eof": True})  # fmt: skip
-    places = [TopicPartition(topic, partition, 0) for topic in TOPICS for partition in range(PARTITIONS)]
-    reader.assign(places)
-    types, commands, ended = set(), set(), 0
-    while ended < len(places):
-        record = reader.poll(20)
-        if record is None:
-            raise SystemExit("Kafka did not answer for 20 s")
-        if record.error():
-            ended += 1
-            continue
-        try:
-            message = json.loads(record.value())
-            types.add(message["type"])
-        except (ValueError, TypeError, KeyError):
-            continue
-        if record.topic() == "command-outcomes":
-            commands.add(message["data"]["commandId"])
-        if record.topic() == "dead-letters":
-            types.add(message["data"]["kind"])
-    reader.close()
-    return types, sorted(commands)
+def _types(found: list[Record]) -> set[str]:
+    """Return the types of all messages and the kinds of all letters."""
+    types = set()
+    for message in _messages(found):
+        types |= {message.get("type"), message["data"].get("kind")}
+    return types
+
+
+def _messages(found: list[Record], topic: str = "") -> Iterator[dict[str, Any]]:
+    for record in found:
+        if record["topic"].startswith(topic) and not record["topic"].endswith("changelog"):
+            with suppress(ValueError, TypeError):
+                message = json.loads(record["value"])
+                if isinstance(message, dict) and isinstance(message.get("data"), dict):
+                    yield message
 
 
 def _forget_members(it: Installation) -> None:
@@ -111,7 +107,7 @@ def _forget_members(it: Installation) -> None:
         found = admin.describe_consumer_groups(["orders", "inventory", "fulfilment"])
         return all(not group.result(20).members for group in found.values())
 
-    it.wait(empty, "the groups to be empty", 200)
+    it.wait(empty, "the groups to be empty", 400)
     it.run("down")
 
 
@@ -123,8 +119,26 @@ def _packed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def _python(it: Installation, code: str) -> str:
-    return subprocess.run([it.python, "-c", code], cwd=it.checkout, check=True, capture_output=True, text=True).stdout
+def _with_decoded(it: Installation, kept: list[Record]) -> list[Record]:
+    """Return records with what the code reads in each, and what it writes for it where that differs."""
+    found = json.loads(_python(it, DECODERS.read_text(), json.dumps(kept)))
+    for record, read in zip(kept, found, strict=True):
+        record["decoded"] = read["decoded"]
+        if read["encoded"] != record["value"]:
+            record["encoded"] = read["encoded"]
+    return kept
+
+
+def _write(path: Path, content: Any) -> None:
+    with gzip.GzipFile(path, "wb", mtime=0) as file:
+        file.write(json.dumps(content, indent=1).encode())
+
+
+def _python(it: Installation, code: str, given: str = "") -> str:
+    """Run `code` in the checkout and return what it prints."""
+    run = [str(it.python), "-c", code]
+    done = subprocess.run(run, cwd=it.checkout, input=given, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
 
 
 def _git(checkout: Path, *arguments: str) -> str:

@@ -1,7 +1,6 @@
-"""What the code reads in a record of each topic. `record.py` runs this file with the code of an older checkout, whose
-modules may have other names; the test imports it.
+"""Decode the records of each topic. `record.py` runs this file with the code of an older checkout; the test imports it.
 
-Adapt `decode` when a decoder moves, and `RENAMED` in the test when a field gets another name. Never adapt a recording.
+Adapt `DECODERS` when a decoder moves, and `plain` when a field gets another name. Never change a recording.
 """
 
 import base64
