@@ -70,14 +70,15 @@ class StockState:
 
     def find(self, order_id: str, line_id: str) -> Reservation | None:
         """Return the reservation of a line."""
-        for each in (self.reservation, *self.waiting):
-            if each is not None and each.line_id == line_id and each.order_id == order_id:
+        for each in self.waiting:
+            if each.line_id == line_id and each.order_id == order_id:
                 return each
-        return None
+        named = self.reservation
+        return named if named and named.line_id == line_id and named.order_id == order_id else None
 
     def waiting_with(self, changed: Reservation) -> tuple[Reservation, ...]:
         """Return the first of the queue after `changed` changed; a line that joins the queue is behind them."""
         for number, each in enumerate(self.waiting):
             if each.line_id == changed.line_id and each.order_id == changed.order_id:
-                return (*self.waiting[:number], *((changed,) if changed.waiting else ()), *self.waiting[number + 1 :])
+                return self.waiting[:number] + ((changed,) if changed.waiting else ()) + self.waiting[number + 1 :]
         return self.waiting
