@@ -24,7 +24,7 @@ from projections.mongo.skips import read_skips, write_skip
 from projections.projection import Projection
 from projections.runner import Runner
 from projections.stopped import Stopped
-from projections.versions import Refused, Versions, in_state
+from projections.versions import Denied, Versions, in_state
 from streams.kafka.transport import Fetch, FetchConsumer, Handle, Offsets, Part, Prepared
 from streams.kafka.unreadable import Unreadable
 from streams.runtime.app import RoleApp
@@ -123,7 +123,7 @@ class Projecting:
 
     async def _say_failed(self) -> None:
         for projection, reason in list(self.runner.failed.items()):
-            with suppress(Refused):  # it was retired or promoted meanwhile
+            with suppress(Denied):  # it was retired or promoted meanwhile
 
                 def stopped(versions: Versions, one: Projection = projection, why: str = reason) -> Versions:
                     return in_state(versions, one.version, "stopped", why)

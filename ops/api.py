@@ -30,8 +30,8 @@ from streams.runtime.settings import Settings  # noqa: E402
 from streams.runtime.waiting import Waiting  # noqa: E402
 from streams.runtime.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
-from web.live.hub import Hub  # noqa: E402
 from web.services import Services  # noqa: E402
+from web.sse.hub import Hub  # noqa: E402
 
 PING_SECONDS = 1.0
 SHUTDOWN_SECONDS = 3.0  # for requests that are being answered
@@ -99,7 +99,7 @@ class Api:
 
     async def hang_up(self, _: Application) -> None:
         """End the answers that would go on for ever."""
-        await self.services.live.stop()
+        await self.services.sse.stop()
 
     async def stop(self, _: Application) -> None:
         """Let go of Kafka and MongoDB."""

@@ -1,6 +1,6 @@
 """A client of our own HTTP API that gets an answer: it waits for outcomes, and tries again what may be tried again.
 
-Refused                        the API says no, with its code and sentence
+Rejected                       the API says no, with its code and sentence
 """
 
 import asyncio
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 60.0
 AGAIN = frozenset({"ALLOCATION_PENDING", "IDEMPOTENCY_KEY_IN_FLIGHT"})
 
 
-class Refused(CannotGoOn):
+class Rejected(CannotGoOn):
     """The API understood the request and says no."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -47,11 +47,11 @@ class HttpApi:
         self._session, self.base = session, base
 
     async def get(self, path: str, **parameters: str | int) -> Answer:
-        """Return what is at `path`; `Refused` with status 404 when there is nothing."""
+        """Return what is at `path`; `Rejected` with status 404 when there is nothing."""
         return await self._until_answered("GET", path, params=parameters)
 
     async def send(self, method: str, path: str, body: Any, **headers: str) -> Answer:
-        """Send a command and return its outcome's data, however long that takes; `Refused` when it is rejected."""
+        """Send a command and return its outcome's data, however long that takes; `Rejected` when it is rejected."""
         return await self._until_answered(method, path, data=orjson.dumps(body), headers=headers)
 
     async def _until_answered(self, method: str, path: str, **options: Any) -> Answer:
@@ -73,7 +73,7 @@ class HttpApi:
         if response.status == 401:
             raise Misconfigured("The API wants a token: set FULFILLMENT_API_TOKEN to the one its workers have.")
         if response.status >= 400:
-            raise Refused(response.status, answer["error"], answer["message"])
+            raise Rejected(response.status, answer["error"], answer["message"])
         return Answer(answer["data"], answer.get("nextCursor"))
 
     async def _outcome(self, command_id: str) -> Answer:
@@ -83,7 +83,7 @@ class HttpApi:
             return Answer(outcome)
         if outcome["status"] == "pending" or outcome["retryable"]:
             raise NotYet(f"command {command_id} is pending")
-        raise Refused(422, outcome["code"], outcome["message"])
+        raise Rejected(422, outcome["code"], outcome["message"])
 
 
 def _patiently() -> AsyncRetrying:

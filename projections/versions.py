@@ -1,6 +1,6 @@
 """The versions of a projection: which is live, which are kept up to date beside it, and how that may change. Pure.
 
-Refused                        why a change is not made: a sentence that says what to do
+Denied                         why a change is not made: a sentence that says what to do
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from projections.table import shape_of
 State = Literal["building", "following", "stopped"]
 
 
-class Refused(Exception):
+class Denied(Exception):
     """A change of versions that is not made."""
 
 
@@ -99,9 +99,9 @@ def in_state(versions: Versions, number: int, state: State, reason: str | None =
     """Say what is done with a version."""
     version = versions.get(number)
     if version is None:
-        raise Refused(f"{versions.name} v{number} was retired meanwhile.")
+        raise Denied(f"{versions.name} v{number} was retired meanwhile.")
     if number == versions.live and state != "following":
-        raise Refused(f"{versions.name} v{number} is live: it is always kept up to date.")
+        raise Denied(f"{versions.name} v{number} is live: it is always kept up to date.")
     return _with(versions, replace(version, state=state, reason=reason))
 
 
@@ -109,7 +109,7 @@ def verified(versions: Versions, number: int, what: Verified) -> Versions:
     """Keep what a comparison came to."""
     version = versions.get(number)
     if version is None:
-        raise Refused(f"{versions.name} v{number} was retired meanwhile.")
+        raise Denied(f"{versions.name} v{number} was retired meanwhile.")
     return _with(versions, replace(version, verified=what))
 
 
@@ -117,18 +117,18 @@ def promotable(versions: Versions, force: bool = False) -> Version:
     """Return the version to promote; refuse one that is not ready to be, `force`: or was not verified."""
     name, candidate = versions.name, versions.candidate
     if candidate is None:
-        raise Refused(f"There is no version of {name} to promote: `fulfillment projections deploy {name}` builds one.")
+        raise Denied(f"There is no version of {name} to promote: `fulfillment projections deploy {name}` builds one.")
     title = f"{name} v{candidate.number}"
     if candidate.state == "stopped":
-        raise Refused(f"{title} has stopped: {candidate.reason}. Mend the code and deploy again.")
+        raise Denied(f"{title} has stopped: {candidate.reason}. Mend the code and deploy again.")
     if candidate.state == "building":
-        raise Refused(f"{title} is not built: `fulfillment projections deploy {name}` goes on with it.")
+        raise Denied(f"{title} is not built: `fulfillment projections deploy {name}` goes on with it.")
     if versions.live is None or force:
         return candidate
     if candidate.verified is None:
-        raise Refused(f"{title} was not verified: `fulfillment projections verify {name}`, or promote with --force.")
+        raise Denied(f"{title} was not verified: `fulfillment projections verify {name}`, or promote with --force.")
     if candidate.verified.differences:
-        raise Refused(f"{title} differs from v{versions.live} in {candidate.verified.differences} documents (--force).")
+        raise Denied(f"{title} differs from v{versions.live} in {candidate.verified.differences} documents (--force).")
     return candidate
 
 
@@ -141,18 +141,18 @@ def rolled_back(versions: Versions, now: str) -> Versions:
     """Make the version live that was live before."""
     before = versions.get(versions.previous)
     if before is None:
-        raise Refused(f"There is no version of {versions.name} to go back to: none was promoted, or it was retired.")
+        raise Denied(f"There is no version of {versions.name} to go back to: none was promoted, or it was retired.")
     if before.state != "following":
-        raise Refused(f"{versions.name} v{before.number} is not kept up to date ({before.state}: {before.reason}).")
+        raise Denied(f"{versions.name} v{before.number} is not kept up to date ({before.state}: {before.reason}).")
     return replace(versions, live=before.number, previous=versions.live, switched_at=now)
 
 
 def retired(versions: Versions, number: int) -> Versions:
     """Forget a version that is not live."""
     if number == versions.live:
-        raise Refused(f"{versions.name} v{number} is live: promote another one first.")
+        raise Denied(f"{versions.name} v{number} is live: promote another one first.")
     if versions.get(number) is None:
-        raise Refused(f"There is no {versions.name} v{number}.")
+        raise Denied(f"There is no {versions.name} v{number}.")
     previous = None if versions.previous == number else versions.previous
     left = tuple(version for version in versions.versions if version.number != number)
     return replace(versions, previous=previous, versions=left)

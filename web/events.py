@@ -17,11 +17,11 @@ from streams.messages.codec import EVENTS
 from streams.topology import AGGREGATES
 
 from .errors import invalid
-from .live.hub import BadPosition, Hub
-from .live.listeners import Listener, Wanted
-from .live.position import Position, decode
 from .requests import identifier, whole_number
 from .services import SERVICES
+from .sse.bookmark import Bookmark, decode
+from .sse.hub import BadBookmark, Hub
+from .sse.listeners import Listener, Wanted
 
 MOST_RECENT = 200
 _IDS = ("subject", "customerId")  # as `Wanted` has them
@@ -38,7 +38,7 @@ HEADERS = {
 async def live_events(request: web.Request) -> web.StreamResponse:
     """Answer events until the client goes, or is too slow, or the process stops."""
     services = request.app[SERVICES]
-    listener, hub = Listener(wanted_of(request.query)), services.live
+    listener, hub = Listener(wanted_of(request.query)), services.sse
     position = _position(request, services.settings.partitions)
     newest = _newest(request.query)
     response = web.StreamResponse(headers=HEADERS)
@@ -50,7 +50,7 @@ async def live_events(request: web.Request) -> web.StreamResponse:
             chunk = await listener.take(HEARTBEAT_SECONDS)
             await _write(request, response, chunk or _heartbeat(hub))
         await _write(request, response, _closed(listener.closed))
-    except BadPosition:
+    except BadBookmark:
         raise invalid({"Last-Event-ID": "is ahead of what there is: it is another installation's"}) from None
     except (TimeoutError, ConnectionError):
         if request.transport:
@@ -72,7 +72,7 @@ def wanted_of(query: MultiMapping[str]) -> Wanted:
     return Wanted(types, aggregates, *ids.values())
 
 
-def _position(request: web.Request, partitions: int) -> Position | None:
+def _position(request: web.Request, partitions: int) -> Bookmark | None:
     sent = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
     if not sent:
         return None

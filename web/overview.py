@@ -39,9 +39,9 @@ async def show_summary(request: web.Request) -> web.Response:
 
 async def show_rates(request: web.Request) -> web.Response:
     """Answer what happened in the last quarter of an hour, in steps."""
-    live = request.app[SERVICES].live
-    await live.started()
-    return answer(live.rates.as_json())
+    hub = request.app[SERVICES].sse
+    await hub.started()
+    return answer(hub.rates.as_json())
 
 
 async def show_pipeline(request: web.Request) -> web.Response:
@@ -60,7 +60,7 @@ async def pipeline(services: Services) -> dict[str, Any]:
     roles = [_role(role, members.get(names[role], 0), places, left) for role in READING]
     settings = services.settings
     shown: dict[str, Any] = {"version": service_version(), "kafdrop": settings.kafdrop, "prefix": settings.prefix}
-    return {"roles": roles, "parked": parked, "listeners": len(services.live.listeners), **shown}
+    return {"roles": roles, "parked": parked, "listeners": len(services.sse.listeners), **shown}
 
 
 def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[Place, Left]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from streams.kafka.open_transactions import OpenTransaction
 from streams.runtime.settings import Settings
 from streams.runtime.waiting import Waiting
 
-from .live.hub import Hub
+from .sse.hub import Hub
 
 REMEMBERED = 50_000  # command ids
 
@@ -49,7 +49,7 @@ class Services:
     queries: Queries
     keys: IdempotencyKeys
     letters: LetterReader
-    live: Hub
+    sse: Hub
     versions: LiveVersions
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)

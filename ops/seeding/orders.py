@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.orders.state import OrderStatus
-from ops.http import HttpApi, Refused, each
+from ops.http import HttpApi, Rejected, each
 from ops.progress import Advance
 from ops.seeding.data import SeedOrder
 from ops.seeding.result import Seeded
@@ -101,7 +101,7 @@ class Seeding:
         for command in (order.place(), order.cancel(), *order.ship()):
             try:
                 outcome = (await self.api.get(f"/commands/{command['id']}")).data
-            except Refused:  # it was not sent
+            except Rejected:  # it was not sent
                 continue
             if outcome["status"] == "rejected":
                 self.seeded.refused[f"{command['type']}: {outcome['code']}: {outcome['message']}"] += 1

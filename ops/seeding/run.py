@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from ops.http import HttpApi, Refused, each, http_api
+from ops.http import HttpApi, Rejected, each, http_api
 from ops.progress import progress
 from ops.seeding.data import Delivery, Seed
 from ops.seeding.orders import WINDOW, Seeding
@@ -47,7 +47,7 @@ class Stock:
     async def _is_there(self, order_id: str) -> bool:
         try:
             await self.api.get(f"/orders/{order_id}")
-        except Refused as no:
+        except Rejected as no:
             if no.status == 404:
                 return False
             raise

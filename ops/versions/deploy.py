@@ -11,7 +11,7 @@ from ops.versions.work import Work
 from projections.mongo.indexes import create_collections, create_indexes
 from projections.mongo.progress import offsets_of
 from projections.projection import Projection
-from projections.versions import Refused, Version, Versions, begun, in_state
+from projections.versions import Denied, Version, Versions, begun, in_state
 from streams.messages.envelope import now
 
 FEW = 1_000  # offsets: so many the projector catches up with in no time
@@ -90,7 +90,7 @@ async def wait_until_caught_up(
             state = "retired" if version is None else f"{version.state}: {version.reason}"
             raise CannotGoOn(f"{projection.id} is not kept up to date: {state}.")
         if time.monotonic() > until:
-            raise Refused(
+            raise Denied(
                 f"{projection.id} lags behind the live version: is a projector running whose code knows it? "
                 "Try again when it has caught up."
             )

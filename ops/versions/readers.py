@@ -8,7 +8,7 @@ from ops.versions.work import Work
 from projections.mongo.readers import GONE_SECONDS, TELL_SECONDS, running_readers
 from projections.projection import Projection
 from projections.readers import Reader, absent, idle, unaware
-from projections.versions import Refused
+from projections.versions import Denied
 
 SHORTEST_SECONDS = TELL_SECONDS + 1.0  # in which every process that lives has said again what it follows
 LONGEST_SECONDS = GONE_SECONDS + 2.0
@@ -32,13 +32,13 @@ async def refuse_unattended(work: Work, name: str, shape: int) -> None:
 
 
 async def _until(work: Work, trouble: Callable[[Sequence[Reader]], str | None]) -> None:
-    """Return once there is no trouble; `Refused` once the processes that cause it are known to live."""
+    """Return once there is no trouble; `Denied` once the processes that cause it are known to live."""
     began, before = time.monotonic(), await running_readers(work.mongo)
     readers = before
     while (found := trouble(readers)) is not None:
         waited = time.monotonic() - began
         unsure = any(one in before for one in readers)  # has said nothing since: perhaps it was killed
         if waited > LONGEST_SECONDS or (waited > SHORTEST_SECONDS and not unsure):
-            raise Refused(found)
+            raise Denied(found)
         await asyncio.sleep(LOOK_SECONDS)
         readers = await running_readers(work.mongo)

@@ -12,7 +12,7 @@ from projections.mongo.live import RETIRED_AFTER_SECONDS
 from projections.mongo.progress import forget_progress
 from projections.projection import Projection
 from projections.table import OLDER_SHAPES, PROJECTIONS
-from projections.versions import Refused, Versions, promotable, promoted, retired, rolled_back
+from projections.versions import Denied, Versions, promotable, promoted, retired, rolled_back
 from streams.messages.envelope import now
 
 LAG_SECONDS = 10.0  # how long a version that is to become live may need to catch up
@@ -80,5 +80,5 @@ async def _sweep(work: Work, name: str) -> None:
 
 def _known(versions: Versions, number: int) -> Projection:
     if (projection := versions.projection(number)) is None:
-        raise Refused(f"{versions.name} v{number} has a shape this code does not know: use the code that built it.")
+        raise Denied(f"{versions.name} v{number} has a shape this code does not know: use the code that built it.")
     return projection

@@ -26,7 +26,7 @@ from ops.versions.deploy import wait_until_caught_up
 from ops.versions.work import Work
 from projections.document import Document
 from projections.projection import History, Projection
-from projections.versions import Refused, Verified, verified
+from projections.versions import Denied, Verified, verified
 from streams.messages.envelope import now
 
 CHUNK = 1_000  # documents
@@ -69,9 +69,9 @@ async def verify(work: Work, name: str, sample: int | None, ignored: Sequence[st
     versions = await work.registry.get(name)
     candidate, live = versions.candidate, versions.live_projection
     if candidate is None or (version := versions.projection(candidate.number)) is None:
-        raise Refused(f"There is no version of {name} to verify: `fulfillment projections deploy {name}` builds one.")
+        raise Denied(f"There is no version of {name} to verify: `fulfillment projections deploy {name}` builds one.")
     if live is None:
-        raise Refused(f"No version of {name} is live: there is nothing to compare with. Promote it.")
+        raise Denied(f"No version of {name} is live: there is nothing to compare with. Promote it.")
     await wait_until_caught_up(work, live, version)
     comparison = Comparison(live, version)
     for collection in live.collections:

@@ -13,7 +13,7 @@ from projections.mongo.leases import Leased, lease
 from projections.mongo.registry import Registry
 from projections.projection import Projection
 from projections.table import PROJECTIONS
-from projections.versions import Refused
+from projections.versions import Denied
 from streams.runtime.settings import Settings
 from streams.topics import describe_topics
 
@@ -47,7 +47,7 @@ async def work(settings: Settings, name: str | None = None) -> AsyncIterator[Wor
                 yield Work(settings, mongo, registry)
     except Leased as held:
         raise CannotGoOn(f"{name} is being worked on: {held}.") from held
-    except Refused as error:
+    except Denied as error:
         raise CannotGoOn(str(error)) from error
     except PyMongoError as error:
         raise mongo_trouble(settings.mongo, error) from error

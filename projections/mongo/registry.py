@@ -11,7 +11,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.projection import Projection
 from projections.table import PROJECTIONS
-from projections.versions import Refused, Version, Versions
+from projections.versions import Denied, Version, Versions
 from streams.messages.envelope import now
 
 _VERSIONS: TypeAdapter[Versions] = TypeAdapter(Versions)
@@ -59,12 +59,12 @@ class Registry:
     async def change(self, name: str, change: Callable[[Versions], Versions], revision: int | None = None) -> Versions:
         """Store what `change` makes of the versions, tried again when somebody was quicker.
 
-        `revision`: change only these; `Refused` when they are others by now.
+        `revision`: change only these; `Denied` when they are others by now.
         """
         while True:
             before = await self.get(name)
             if revision is not None and before.revision != revision:
-                raise Refused(f"The versions of {name} were changed by somebody else meanwhile: look, and try again.")
+                raise Denied(f"The versions of {name} were changed by somebody else meanwhile: look, and try again.")
             after = change(before)
             if await self._store(before, after):
                 return after
@@ -101,10 +101,10 @@ def _document(versions: Versions, revision: int) -> Document:
 
 
 async def live_version(mongo: Mongo, projection: Projection) -> Projection:
-    """Return the version of a projection that the API reads; `Refused` when this code does not know it."""
+    """Return the version of a projection that the API reads; `Denied` when this code does not know it."""
     versions = await Registry(mongo).get(projection.name)
     if versions.live is None:  # a database that nobody has begun
         return projection
     if (live := versions.live_projection) is None:
-        raise Refused(f"{projection.name} v{versions.live} has a shape this code does not know: use newer code.")
+        raise Denied(f"{projection.name} v{versions.live} has a shape this code does not know: use newer code.")
     return live

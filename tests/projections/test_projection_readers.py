@@ -11,7 +11,7 @@ from projections.mongo.readers import GONE_SECONDS, READERS, Presence, running_r
 from projections.mongo.registry import Registry
 from projections.readers import KNOWN, Reader, absent, idle, unaware, unread
 from projections.table import CUSTOMER_SUMMARY
-from projections.versions import Refused
+from projections.versions import Denied
 from streams.runtime.settings import Settings
 
 NOW = datetime.now(UTC)
@@ -75,18 +75,18 @@ async def test_nothing_is_built_or_promoted_for_processes_that_do_not_know_it(
     monkeypatch.setattr(checks, "SHORTEST_SECONDS", 0.0)
     monkeypatch.setattr(checks, "LONGEST_SECONDS", 0.5)
     work = Work(settings, mongo, Registry(mongo))
-    with pytest.raises(Refused, match="No projector that would keep customer_summary up to date"):
+    with pytest.raises(Denied, match="No projector that would keep customer_summary up to date"):
         await checks.refuse_unattended(work, *SUMMARY)
     await checks.refuse_unaware(work, *SUMMARY)  # a replay needs none
     old = Presence(mongo, "projector", settings, knows=[("orders", 1)])
     await old.tell(["orders/v1"])
     for check in (checks.refuse_unaware, checks.refuse_unattended):
-        with pytest.raises(Refused, match="projector-0 runs code that does not know shape 1 of customer_summary"):
+        with pytest.raises(Denied, match="projector-0 runs code that does not know shape 1 of customer_summary"):
             await check(work, *SUMMARY)
     new = Presence(mongo, "projector", settings)
     await new.tell(["orders/v1"])
     await checks.refuse_unattended(work, *SUMMARY)
-    with pytest.raises(Refused, match="does not keep customer_summary/v1 up to date"):
+    with pytest.raises(Denied, match="does not keep customer_summary/v1 up to date"):
         await checks.refuse_unfollowed(work, CUSTOMER_SUMMARY)
     await new.tell(["orders/v1", "customer_summary/v1"])
     await checks.refuse_unfollowed(work, CUSTOMER_SUMMARY)

@@ -21,7 +21,7 @@ from projections.stopped import Stopped
 from projections.table import CUSTOMER_SUMMARY, PROJECTIONS
 from projections.table import ORDERS as ORDERS_V1
 from projections.versions import (
-    Refused,
+    Denied,
     Verified,
     Versions,
     begun,
@@ -57,15 +57,15 @@ def test_a_build_that_was_interrupted_goes_on_with_its_number():
 
 
 def test_only_what_is_built_and_verified_is_promoted():
-    with pytest.raises(Refused, match="no version of orders to promote"):
+    with pytest.raises(Denied, match="no version of orders to promote"):
         promotable(Versions("orders"))
-    with pytest.raises(Refused, match="is not built"):
+    with pytest.raises(Denied, match="is not built"):
         promotable(begun(Versions("orders"), 1, T)[0])
-    with pytest.raises(Refused, match="was not verified"):
+    with pytest.raises(Denied, match="was not verified"):
         promotable(deployed())
-    with pytest.raises(Refused, match="differs from v1 in 3 documents"):
+    with pytest.raises(Denied, match="differs from v1 in 3 documents"):
         promotable(verified(deployed(), 2, replace(CLEAN, differences=3)))
-    with pytest.raises(Refused, match="has stopped: a gap"):
+    with pytest.raises(Denied, match="has stopped: a gap"):
         promotable(in_state(deployed(), 2, "stopped", "a gap"), force=True)
     assert promotable(deployed(), force=True).number == 2
     assert promotable(verified(deployed(), 2, CLEAN)).number == 2
@@ -76,19 +76,19 @@ def test_the_first_version_needs_nothing_to_be_compared_with():
 
 
 def test_rolling_back_goes_to_the_version_before_while_it_is_kept_up_to_date():
-    with pytest.raises(Refused, match="no version of orders to go back to"):
+    with pytest.raises(Denied, match="no version of orders to go back to"):
         rolled_back(deployed(), T)
     switched = promoted(deployed(), 2, T)
     assert (switched.live, switched.previous) == (2, 1)
     assert (rolled_back(switched, T).live, rolled_back(switched, T).previous) == (1, 2)
-    with pytest.raises(Refused, match="not kept up to date"):
+    with pytest.raises(Denied, match="not kept up to date"):
         rolled_back(in_state(switched, 1, "stopped", "why"), T)
 
 
 def test_the_live_version_is_neither_stopped_nor_retired():
-    with pytest.raises(Refused, match="is live"):
+    with pytest.raises(Denied, match="is live"):
         retired(deployed(), 1)
-    with pytest.raises(Refused, match="is live"):
+    with pytest.raises(Denied, match="is live"):
         in_state(deployed(), 1, "stopped")
     left = retired(promoted(deployed(), 2, T), 1)
     assert (left.live, left.previous, [version.number for version in left.versions]) == (2, None, [2])
@@ -116,7 +116,7 @@ async def test_of_many_that_change_versions_none_is_lost(mongo: Mongo):
     await asyncio.gather(*(registry.change("orders", count) for _ in range(8)))
     after = await registry.get("orders")
     assert (after.newest, after.revision) == (8, 8)
-    with pytest.raises(Refused, match="somebody else"):
+    with pytest.raises(Denied, match="somebody else"):
         await registry.change("orders", count, revision=7)
 
 

@@ -1,6 +1,6 @@
 """One reader of the event topics a process, while anybody wants them, and everybody who listens to it.
 
-BadPosition                    a Last-Event-ID that is none of this installation
+BadBookmark                    a Last-Event-ID that is none of this installation
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from projections.mongo.queries import Queries
 from streams.kafka.gateway import GatewayUnavailable
 from streams.runtime.settings import Settings
 
+from .bookmark import Bookmark
 from .customers import Customers
 from .event import LiveEvent, live_event
 from .listeners import Listener, Listeners, Wanted, wake
-from .position import Position
 from .rates import STEP_SECONDS, STEPS, Rates
 from .reader import Reader, reading
 from .recent import Recent, Sent
@@ -35,7 +35,7 @@ PAUSE_PER_LISTENER, LONGEST_PAUSE = 0.0005, 0.5  # seconds between two batches: 
 CATCHING_UP = 4  # listeners that read on from older positions at the same time
 
 
-class BadPosition(Exception):
+class BadBookmark(Exception):
     """A Last-Event-ID that is none of this installation."""
 
 
@@ -66,7 +66,7 @@ class Hub:
         return self.recent
 
     async def listen(
-        self, listener: Listener, position: Position | None, newest: int = 0
+        self, listener: Listener, position: Bookmark | None, newest: int = 0
     ) -> AsyncGenerator[bytes, None]:
         """Yield what a listener has missed since `position`; behind the last of it, it is one of the listeners.
 
@@ -102,15 +102,15 @@ class Hub:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=3)
 
-    async def _until_reached(self, recent: Recent, position: Position) -> None:
+    async def _until_reached(self, recent: Recent, position: Bookmark) -> None:
         """Wait a little for a reader that is not as far as the one of the process a client comes from."""
         until = time.monotonic() + BEHIND_SECONDS
         while not recent.reached(position):
             if time.monotonic() > until:
-                raise BadPosition
+                raise BadBookmark
             await asyncio.sleep(0.05)
 
-    async def _older(self, wanted: Wanted, position: Position) -> AsyncIterator[tuple[bytes, Position]]:
+    async def _older(self, wanted: Wanted, position: Bookmark) -> AsyncIterator[tuple[bytes, Bookmark]]:
         """Yield what is older than the recent events, with the position behind it, until the recent ones join."""
         assert self.recent is not None
         async with reading(self.settings, "api-events-older") as reader:

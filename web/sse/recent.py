@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .bookmark import encode
 from .event import LiveEvent
-from .position import encode
 
 MOST_EVENTS, MOST_BYTES = 5_000, 4 << 20
 

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.runtime.settings import Settings
 
-from .position import TOPICS, Position
+from .bookmark import TOPICS, Bookmark
 
 POLL_MILLISECONDS = 1_000
 MOST = 2_000  # records at once
@@ -25,17 +25,17 @@ class Reader:
         self.slot = {partition: slot for slot, partition in enumerate(self.partitions)}
         self.position: list[int] = []
 
-    async def ends(self) -> Position:
+    async def ends(self) -> Bookmark:
         """Return the position behind everything there is."""
         found = await self.consumer.end_offsets(self.partitions)
         return tuple(found[partition] for partition in self.partitions)
 
-    async def starts(self) -> Position:
+    async def starts(self) -> Bookmark:
         """Return the position before everything that is still kept."""
         found = await self.consumer.beginning_offsets(self.partitions)
         return tuple(found[partition] for partition in self.partitions)
 
-    async def since(self, seconds: float) -> Position:
+    async def since(self, seconds: float) -> Bookmark:
         """Return the position of what Kafka got at a Unix time or later."""
         found = await self.consumer.offsets_for_times(dict.fromkeys(self.partitions, int(seconds * 1000)))
         ends = await self.ends()
@@ -58,7 +58,7 @@ class Reader:
 
 
 def slots(settings: Settings) -> list[TopicPartition]:
-    """Return the partitions in the order of a `Position`."""
+    """Return the partitions in the order of a `Bookmark`."""
     return [
         TopicPartition(settings.named(topic.name), number) for topic in TOPICS for number in range(settings.partitions)
     ]

@@ -11,7 +11,7 @@ from streams.topology import AGGREGATES
 TOPICS = tuple(aggregate.events for aggregate in AGGREGATES.values())
 _SHAPE = re.compile(r"\d{1,19}(\.\d{1,19})*(-\d{1,19}(\.\d{1,19})*)*", re.ASCII)
 LARGEST_OFFSET = 2**63 - 1
-Position = tuple[int, ...]  # topic by topic, partition by partition
+Bookmark = tuple[int, ...]  # topic by topic, partition by partition
 
 
 def encode(position: Sequence[int], partitions: int) -> str:
@@ -20,7 +20,7 @@ def encode(position: Sequence[int], partitions: int) -> str:
     return "-".join(".".join(map(str, offsets)) for offsets in topics)
 
 
-def decode(sent: str, partitions: int) -> Position | None:
+def decode(sent: str, partitions: int) -> Bookmark | None:
     """Return the position in an id; None when it is none of an installation with so many partitions."""
     if not _SHAPE.fullmatch(sent):
         return None

@@ -9,14 +9,14 @@ import orjson
 
 from streams.topology import AGGREGATES
 
-_AGGREGATES = tuple(AGGREGATES)  # whose events are on the topics of `position.TOPICS`
+_AGGREGATES = tuple(AGGREGATES)  # whose events are on the topics of `bookmark.TOPICS`
 
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
     """An event, where it stands, and its SSE message without the id."""
 
-    slot: int  # its partition's place in a `Position`
+    slot: int  # its partition's place in a `Bookmark`
     offset: int
     type: str
     aggregate: str
