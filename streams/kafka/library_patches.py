@@ -11,13 +11,22 @@ place as an `Unreadable`. Batches that can be read never leave aiokafka's own pa
 as UTF-8, so that a name which came as other bytes could not be sent on as it was. The builder in Python asks the name
 itself to do that: a `HeaderName` becomes the bytes it came as.
 
+**aiokafka 0.14: fetches in turns** (tests/streams/test_streams_pace.py). Its fetcher sends the next request as soon as
+an answer is there, over the connection that every other request waits for, and has no setting for either.
+`intercept_fetches` puts a turn before each request, and a client of ours in place of the fetcher's.
+
+**faust-streaming 0.15.3: only committed records** (tests/integration/test_open_transactions.py). Faust reads
+uncommitted ones unless it runs its own `exactly_once`, which we do not use. `read_committed` sets it on the consumer
+that Faust has made.
+
 **aiokafka 0.14: decompression without end** (the same test). Its parser decompresses whatever it is given; patched, no
 more than `decompression.LARGEST` bytes a batch.
 
 Whoever reads with aiokafka takes `AIOKafkaConsumer` from here, so that the patch is in force.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer as AIOKafkaConsumer
@@ -31,7 +40,35 @@ from aiokafka.record.memory_records import MemoryRecords
 from streams.kafka import decompression
 from streams.kafka.unreadable import RAW, Batch, Unreadable, batch_at, records_of
 
-__all__ = ["AIOKafkaConsumer", "HeaderName", "RawBatchBuilder"]
+__all__ = ["AIOKafkaConsumer", "HeaderName", "RawBatchBuilder", "intercept_fetches", "read_committed"]
+
+
+def intercept_fetches(
+    consumer: Any, take_turn: Callable[[], Awaitable[None]], wrap: Callable[[Any], Any], untaken_seconds: float
+) -> None:
+    """Await `take_turn` before each fetch request of a started consumer, and send it with the client `wrap` returns.
+
+    `untaken_seconds`: after which a partition whose records were not taken is left out of the next request.
+    """
+    its_fetcher = consumer._fetcher
+    send = its_fetcher._proc_fetch_request
+
+    async def send_in_turn(assignment: Any, node_id: int, request: Any) -> Any:
+        try:
+            await take_turn()
+        except asyncio.CancelledError:  # the fetcher awaits those it cancels, and closes no further where one raises
+            return False
+        return await send(assignment, node_id, request)
+
+    its_fetcher._proc_fetch_request = send_in_turn
+    its_fetcher._prefetch_backoff = untaken_seconds
+    its_fetcher._client = wrap(its_fetcher._client)
+
+
+def read_committed(consumer: Any) -> Any:
+    """Return a consumer that has not started, set to read only what was committed."""
+    consumer._isolation_level = "read_committed"
+    return consumer
 
 
 class HeaderName(str):

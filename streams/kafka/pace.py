@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka.protocol.fetch import FetchRequest
 from faust.types import TP
 
-from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.kafka.library_patches import AIOKafkaConsumer, intercept_fetches
 from streams.runtime.settings import Role, Settings
 
 AWAITED = {"orders": 0.2, "api": 0.2, "projector": 0.3}  # roles HTTP clients wait for: their share of the pace setting
@@ -126,16 +126,5 @@ def pace_fetches(consumer: AIOKafkaConsumer, turns: Turns, refused: dict[TP, str
 
     `refused`: is told of partitions that the broker cannot read, and its error.
     """
-    fetcher = consumer._fetcher
-    send = fetcher._proc_fetch_request
-
-    async def send_in_turn(assignment: Any, node_id: int, request: Any) -> Any:
-        try:
-            await turns.take()
-        except asyncio.CancelledError:  # the fetcher awaits those it cancels, and closes no further where one raises
-            return False
-        return await send(assignment, node_id, request)
-
-    fetcher._proc_fetch_request = send_in_turn
-    fetcher._prefetch_backoff = UNTAKEN_SECONDS
-    fetcher._client = Fetches(fetcher._client, turns, {} if refused is None else refused)
+    note = {} if refused is None else refused
+    intercept_fetches(consumer, turns.take, lambda client: Fetches(client, turns, note), UNTAKEN_SECONDS)

@@ -15,6 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.kafka import library_patches as library_patches  # in force before Faust makes a consumer
+from streams.kafka.library_patches import read_committed
 from streams.kafka.pace import pace_fetches
 
 
@@ -42,9 +43,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer, reading only what was committed."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # Faust knows it only together with its own exactly_once
-        return consumer
+        return read_committed(super()._create_worker_consumer(transport))
 
     async def on_start(self) -> None:
         """Start the consumer, its fetches taking turns."""
