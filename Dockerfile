@@ -1,5 +1,5 @@
 # One image for every role: `docker run … fulfillment worker ROLE`. Without the local stack (Kafka, MongoDB, Java).
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.13-slim-bookworm AS build
 WORKDIR /build
 RUN python -m venv /venv
 COPY deploy/requirements.lock deploy/
@@ -7,7 +7,7 @@ RUN /venv/bin/pip install --no-cache-dir --require-hashes -r deploy/requirements
 COPY . .
 RUN /venv/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.11-slim-bookworm
+FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home fulfillment
 COPY --from=build /venv /venv
 # A container has its ports to itself, so every role's web server listens on the same one.

@@ -45,9 +45,11 @@ schemas: setup
 bench: setup
 	$(BIN)/python -m bench --write docs/benchmarks.md
 
-# Both checkouts in turns, and their ratios: `make bench-against BASE=COMMIT`.
+# Both checkouts in turns, and their ratios: `make bench-against BASE=COMMIT`. BASE_PYTHON is the interpreter the base is
+# installed with, by default this .venv's: with BASE=HEAD it compares interpreters.
 bench-against: setup
-	$(BIN)/python -m bench.against $(or $(BASE),$(error BASE is the commit to compare with)) --write docs/benchmarks.md
+	$(BIN)/python -m bench.against $(or $(BASE),$(error BASE is the commit to compare with)) \
+	  $(if $(BASE_PYTHON),--python $(BASE_PYTHON)) --write docs/benchmarks.md
 
 faults: setup
 	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md
