@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from domain import fulfilment
 from domain.errors import CommandIdReused, InvalidId, InvalidOrder, InvalidQuantity, Rejection, StaleVersion
-from domain.frozen import replace
 from domain.message import MAX_ID, Event
 from domain.orders.commands import PlaceOrder
 from parking.entries import Letter
@@ -129,7 +130,6 @@ class Answering:
                 self.aggregate,
                 command.correlation_id,
                 command.id,
-                None,
                 said,
             )
             writes.append(Write(self.events, partition, key, message.encode(), CONTENT_TYPE))

@@ -22,7 +22,7 @@ from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.transactions import Aborted, RefusedByKafka, Transactions, Unclear, Write
 from streams.kafka.transport import Member
 from streams.kafka.unreadable import CannotRead, Unreadable
-from streams.messages.codec import open_envelope
+from streams.messages.codec import decode_event
 from streams.runtime.app import RoleApp
 from streams.runtime.process import end_process
 from streams.runtime.settings import FORMER_ROLE, Settings
@@ -179,7 +179,7 @@ class Partition:
     def _commands(self, record: ConsumerRecord) -> Sequence[Write]:
         if isinstance(record, Unreadable):
             raise CannotRead(str(record))
-        event: Any = open_envelope(record.value).message()
+        event: Any = decode_event(record.value)
         return self.older.process_manager.commands(event)
 
     async def _commit(self, portion: Sequence[Caused]) -> RefusedByKafka | None:

@@ -19,6 +19,7 @@ from ops.seeding.data import Seed
 from ops.seeding.orders import WINDOW
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import CONTENT_TYPE, EventMessage, derived_id, instant_of
+from streams.messages.strict import read_command
 from streams.runtime.settings import Settings
 from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
 
@@ -33,7 +34,7 @@ PRODUCT = "product-00000000"
 def order_template(number: int) -> list[bytes]:
     """Return an order's events, up to the state the seed promises."""
     seeded = Seed(42, TEMPLATES).order(number)
-    placing = PlaceOrder.model_validate({**seeded.data, "customerId": CUSTOMER})
+    placing = read_command(PlaceOrder, {**seeded.data, "customerId": CUSTOMER})
     state, found = orders.OrderState(ORDER), list[bytes]()
     for step, command in enumerate([placing, *_following(placing, seeded.promised)]):
         command_id = derived_id(number, step)

@@ -3,27 +3,26 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, AliasChoices, AliasGenerator, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from msgspec import Meta
 
-from .message import READABLE, Value
+from .message import READABLE, After, Also, Asked, Before, Missing, Told, written
 
 MAX_PART = 200  # characters
-Line = Annotated[str, Field(min_length=1, max_length=MAX_PART, strict=True), READABLE]
-Region = Annotated[str, Field(max_length=MAX_PART, strict=True), READABLE]
+Line = Annotated[str, Meta(min_length=1, max_length=MAX_PART), READABLE]
+Region = Annotated[str, Meta(max_length=MAX_PART), READABLE]
 
 
 def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
-Detail = Annotated[Region | None, BeforeValidator(_none_if_empty)]
+Given = Annotated[str, Meta(min_length=1, max_length=MAX_PART), Told(Region)]
+Detail = Annotated[Given | None, Before(_none_if_empty)]
 
 
-class Address(Value):
+class Address(Asked):
     """Where an order goes, or its invoice; people write some of the names otherwise (`spellings`)."""
 
-    model_config = ConfigDict(alias_generator=AliasGenerator(serialization_alias=to_camel))
     spellings: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("recipient", "recipientName", "fullName"), "name"),
         **dict.fromkeys(("companyName", "organization", "organisation"), "company"),
@@ -40,10 +39,8 @@ class Address(Value):
 
     street: Line
     city: Line
-    state: Region = ""
-    zip_code: Region = Field(
-        "", validation_alias=AliasChoices("zipCode", "zipcode", "zip_code"), serialization_alias="zipCode"
-    )
+    state: Region = written("")
+    zip_code: Annotated[Region, Also(("zipcode", "zip_code"))] = written("")
     country: Line
     name: Detail = None
     company: Detail = None
@@ -54,16 +51,15 @@ class Address(Value):
     instructions: Detail = None
 
 
-def _with_postal_code(address: Address) -> Address:
+def require_postal_code(address: Address) -> Address:
+    """Return `address`; raise `Missing` if its country has postal codes and it has none."""
     if not address.zip_code and address.country.strip().casefold() not in WITHOUT_POSTAL_CODES:
-        raise ValidationError.from_exception_data(
-            "Address", [{"type": "missing", "loc": ("zipCode",), "input": address.country}]
-        )
+        raise Missing("zipCode")
     return address
 
 
 # An address of a new order. Whether it needs a postal code is asked of new orders alone: the list may change.
-NewAddress = Annotated[Address, AfterValidator(_with_postal_code)]
+NewAddress = Annotated[Address, After(require_postal_code)]
 
 # Countries and territories without postal codes, or where hardly anybody uses them (Eircodes in Ireland, the codes of
 # Ghana, Panama, Tanzania …): by ISO 3166 code of two and three letters, and by name. Source: "Postal addressing systems

@@ -7,7 +7,6 @@ changes nothing. One event causes at most one command to any line of any aggrega
 from collections.abc import Callable
 from typing import Any, Literal
 
-from domain.frozen import frozen
 from domain.inventory.commands import (
     FillBackorders,
     InventoryCommand,
@@ -18,7 +17,7 @@ from domain.inventory.commands import (
     UnshipStock,
 )
 from domain.inventory.events import InventoryEvent, ReservationRejected, StockBackordered, StockReserved
-from domain.message import Event
+from domain.message import State
 from domain.orders.commands import OrderCommand, RecordAllocation
 from domain.orders.events import (
     LinesCancelled,
@@ -32,18 +31,12 @@ from domain.orders.events import (
 from domain.policy import MANUAL
 
 
-@frozen
-class Request:
+class Request(State):
     """A command to the aggregate called `key`; the caller gives it an id, from its event's id and its position."""
 
     aggregate: Literal["order", "inventory"]
     key: str
     command: OrderCommand | InventoryCommand
-
-
-def heeds(kind: type[Event], more: bool) -> bool:
-    """Whether events of a kind can cause anything; `more`: the event says that a queue is left to be worked on."""
-    return more or kind in _COMMANDS
 
 
 def commands(event: OrderEvent | InventoryEvent, aggregate_id: str, sequence: int) -> list[Request]:

@@ -1,24 +1,16 @@
-"""What every command and event is made of: frozen models, camelCase on the wire, and the values they share."""
+"""What every command, event and state is made of: immutable structs, and the annotated types they share.
+
+A class defines a message once: the codec, the JSON Schemas and the sentences of a refusal follow from it. Reading a
+message checks what its annotations say; constructing one in code checks only its `__post_init__`.
+"""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, dataclass_transform
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    TypeAdapter,
-    ValidationError,
-)
-from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
+from msgspec import Meta, Struct, StructMeta, field
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 MAX_ID = 128  # characters
 MAX_TEXT = 1_000  # characters
@@ -31,17 +23,46 @@ MAX_AMOUNT = 1_000_000_000_000  # minor units a price
 MAX_TOTAL = 1_000_000_000_000_000  # minor units an order
 
 
-@dataclass(frozen=True, slots=True)
-class Without:
-    """Refuses text with characters of a class; checked in pydantic's core, faster than Python could."""
+# --- what annotations say beyond msgspec's `Meta`; `streams.messages.models` turns it into sentences
+
+
+class Without(Struct, frozen=True):
+    """Text must not contain these characters."""
 
     characters: str  # as in a regular expression's brackets
     sentence: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        pattern = core_schema.str_schema(pattern=f"^[^{self.characters}]*$")
-        check = core_schema.custom_error_schema(pattern, "control_characters", custom_error_message=self.sentence)
-        return core_schema.chain_schema([handler(source), check])
+
+class Before(Struct, frozen=True):
+    """A function that turns other spellings into the one that is stored, or raises ValueError."""
+
+    function: Callable[[Any], Any]
+
+
+class After(Struct, frozen=True):
+    """A check of the whole value, which raises ValueError; its struct's `__post_init__` makes the same check."""
+
+    function: Callable[[Any], Any]
+
+
+class Told(Struct, frozen=True):
+    """The annotation that a refusal and the JSON Schemas are made of, where the type itself says too much."""
+
+    annotation: Any
+
+
+class Also(Struct, frozen=True):
+    """Other names that clients use for a field."""
+
+    names: tuple[str, ...]
+
+
+class Missing(ValueError):
+    """A field is required after all; `name` is its name on the wire."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is missing")
+        self.name = name
 
 
 PRINTABLE = Without(r"\x00-\x1f\x7f-\x9f\u2028\u2029", "must not contain control characters")
@@ -59,7 +80,7 @@ def instant(value: object) -> str:
     """Return the time `value` as UTC with milliseconds, `2026-11-23T10:00:00.000Z`; a time without zone is UTC."""
     if not isinstance(value, str):
         raise ValueError("must be a time like 2026-11-23T10:00:00.000Z")
-    if _INSTANT.fullmatch(value):  # what our own messages carry: only its numbers can be wrong
+    if _INSTANT.fullmatch(value):  # as our own messages have it: only its numbers can be wrong
         datetime.fromisoformat(value)
         return value
     if _DAY.fullmatch(value):
@@ -75,71 +96,59 @@ def instant(value: object) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID, strict=True), PRINTABLE]
-Text = Annotated[str, Field(max_length=MAX_TEXT, strict=True), READABLE]
-Instant = Annotated[str, BeforeValidator(instant)]
-Quantity = Annotated[int, Field(strict=True, gt=0, le=MAX_QUANTITY)]
-Units = Annotated[int, Field(strict=True, ge=0, le=MAX_STOCK)]
+def require_canonical(time: str) -> None:
+    """Raise ValueError unless `time` is spelled as `instant` returns it."""
+    if instant(time) != time:
+        raise ValueError("must be a time like 2026-11-23T10:00:00.000Z")
 
 
-class Value(BaseModel):
-    """A frozen value that crosses the wire in camelCase.
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID), PRINTABLE]
+Text = Annotated[str, Meta(max_length=MAX_TEXT), READABLE]
+Instant = Annotated[str, Before(instant)]
+Quantity = Annotated[int, Meta(gt=0, le=MAX_QUANTITY)]
+Units = Annotated[int, Meta(ge=0, le=MAX_STOCK)]
 
-    In what we wrote ourselves, unknown fields are ignored, because newer code may have written it. In commands they are
-    refused (`streams.messages.strict` reads them), because what they ask for would be ignored.
+
+# --- structs
+
+
+class _ByName(StructMeta):
+    """Makes the fields of every subclass keyword-only, which msgspec does not inherit."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
+        return super().__new__(cls, name, bases, namespace, **{"kw_only": True, **config})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+class Value(Struct, metaclass=_ByName, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    """A value on the wire: camelCase, without fields that are None; unknown fields are ignored.
+
+    Values are acyclic, so the garbage collector need not track them.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
-    spellings: ClassVar[Mapping[str, str]] = {}  # how others write a field's name → its name on the wire
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Say of what is sent to us (only commands and HTTP bodies are validated) that it has no other fields."""
-        found = handler(core)
-        if handler.mode == "validation":
-            schema = handler.resolve_ref_schema(found)
-            schema["additionalProperties"] = False
-            for other, name in cls.spellings.items():
-                schema["properties"][other] = {**schema["properties"][name], "description": f"The same as `{name}`."}
-        return found
+class Asked(Value, forbid_unknown_fields=True):
+    """A value of a command: an unknown field is refused, because what it asks for would be ignored.
 
-
-class Command(Value):
-    """What somebody asks an aggregate to do; its class name is its type on the wire."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Fact(Value):
-    """A value that decisions make of what was validated before: making one checks nothing, reading one does.
-
-    Validating once more what was just decided would take a quarter of a decision's time.
+    Events and states contain some of these, too; `streams.messages.tolerant` reads them from newer code.
     """
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        cls.__init__ = _maker(cls)  # type: ignore[method-assign]
+
+class Command(Asked):
+    """A request to an aggregate; its class name is its type on the wire."""
 
 
-def _maker(cls: type[BaseModel]) -> Callable[..., None]:
-    """Return an `__init__` that sets what pydantic's sets, written by the fields as `dataclass` writes its own."""
-    fields = cls.model_fields.items()
-    asked = [name if field.is_required() else f"{name}=_{name}" for name, field in fields]
-    scope: dict[str, Any] = {f"_{name}": field.default for name, field in fields if not field.is_required()}
-    scope |= {f"set{slot}": BaseModel.__dict__[slot].__set__ for slot in BaseModel.__slots__}
-    source = f"""def __init__(self, {"*, " if asked else ""}{", ".join(asked)}):
-        set__dict__(self, {{{", ".join(f"{name!r}: {name}" for name, _ in fields)}}})
-        set__pydantic_fields_set__(self, names)
-        set__pydantic_extra__(self, None)
-        set__pydantic_private__(self, None)"""
-    scope["names"] = {name for name, _ in fields}
-    exec(source, scope)
-    maker: Callable[..., None] = scope["__init__"]
-    maker.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # so that reading one does not come by here
-    return maker
-
-
-class Event(Fact):
-    """What happened to an aggregate; its class name is its type on the wire."""
+class Event(Value):
+    """A fact about an aggregate; its class name is its type on the wire."""
 
     schema_version: ClassVar[int] = 1
+
+
+def written(default: Any) -> Any:
+    """Return a default that is written to the wire, unlike None."""
+    return field(default_factory=type(default) if default in (0, "") else lambda: default)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class State(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A value in memory and in changelogs: snake_case, without fields that have their default."""

@@ -1,11 +1,11 @@
 """Money: integer minor units and an ISO 4217 currency."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from msgspec import Meta
 
-from .message import MAX_TOTAL, Value
+from .message import MAX_TOTAL, After, Asked, Told
 
 # Currencies whose minor unit is not a hundredth (ISO 4217, 2024).
 _EXPONENTS = {
@@ -38,13 +38,17 @@ def _known(currency: str) -> str:
     return currency
 
 
-Currency = Annotated[str, Field(strict=True, max_length=3), AfterValidator(_known)]
+if TYPE_CHECKING:
+    Currency = str
+else:
+    Code = Literal[(*_HUNDREDTHS, *_EXPONENTS)]  # decoded without a copy of its own
+    Currency = Annotated[Code, Told(Annotated[str, Meta(max_length=3), After(_known)])]
 
 
-class Money(Value):
+class Money(Asked):
     """`amount` minor units of `currency`: EUR 12.50 is 1250."""
 
-    amount: int = Field(strict=True, ge=0, le=MAX_TOTAL)
+    amount: Annotated[int, Meta(ge=0, le=MAX_TOTAL)]
     currency: Currency
 
 

@@ -23,7 +23,7 @@ from streams.runtime.settings import Role, Settings
 from streams.topics import Topic, describe_topics
 from streams.topology import AGGREGATES, TOPOLOGY, group_of
 from tables import orders, stock
-from tables.entries import Adapted, Position, position_key
+from tables.entries import Position, StructCodec, position_key
 
 ASK_SECONDS = 20.0
 PROJECTOR: Role = "projector"
@@ -33,7 +33,7 @@ class Reader(NamedTuple):
     """A role that remembers in its table which topics it has read, and where."""
 
     role: Role
-    codec: Adapted
+    codec: StructCodec
 
     @property
     def inputs(self) -> tuple[Topic, ...]:

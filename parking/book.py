@@ -8,10 +8,12 @@ they stay on the topic, and are read from there, letter by letter, on request.
 
 from bisect import insort
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 from typing import Any
+
+from msgspec.structs import replace
 
 from parking.letter import DeadLetter
 from streams.messages.envelope import Aggregate

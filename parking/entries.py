@@ -10,38 +10,20 @@ No topic is called `parked/…`: a topic's name has no `/`.
 """
 
 import base64
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 
-from pydantic import AfterValidator, ConfigDict, PlainSerializer
+import msgspec
+from msgspec.structs import asdict, fields
 
+from domain.message import State
 from streams.kafka.unreadable import RAW
 from streams.messages.codec import Position
 
 PARKED = b"/parked"
-BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a command may be of any bytes
 _ENCODED = "\0base64:"  # begins what stands for a header name that is not UTF-8; such a name itself is encoded, too
 
 
-def _written(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return _ENCODED + base64.b64encode(name.encode(*RAW)).decode()
-    return name if not name.startswith(_ENCODED) else _ENCODED + base64.b64encode(name.encode()).decode()
-
-
-def _read(written: str) -> str:
-    if not written.startswith(_ENCODED):
-        return written
-    return base64.b64decode(written.removeprefix(_ENCODED)).decode(*RAW)
-
-
-HeaderName = Annotated[str, PlainSerializer(_written), AfterValidator(_read)]
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(State):
     """How many letters a partition has, and when `dead-letters` was last told of all of them (Unix seconds).
 
     `bytes`: of the letters, but for those that were parked by code that did not count them.
@@ -52,8 +34,7 @@ class Parked:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(State):
     """An aggregate whose commands wait: the numbers of its first letter and of the next one to come.
 
     `said`: when `dead-letters` was last told of all of them (Unix seconds).
@@ -64,18 +45,14 @@ class Queue:
     said: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(State):
     """The number of the letter a command is in."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(State):
     """A command as it came, and why it could not be handled; `attempts` 0: it waits behind one that could not."""
-
-    __pydantic_config__ = BYTES
 
     command_id: str
     command_type: str | None
@@ -85,7 +62,7 @@ class Letter:
     timestamp: float  # Unix seconds, Kafka's
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[HeaderName, bytes | None], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     code: str
     message: str
     attempts: int = 0
@@ -120,3 +97,44 @@ def kind(key: bytes) -> type | None:
 
 
 KINDS = (Parked, Queue, Place, Letter)
+
+
+def encoded(letter: Letter) -> bytes:
+    """Return the changelog value of a letter: a command may be of any bytes, so they are in base64."""
+    entry = {name: value for name, value in asdict(letter).items() if value != _DEFAULTS.get(name, ...)}
+    entry["key"], entry["value"] = _base64(letter.key), _base64(letter.value)
+    entry["headers"] = [(_written(name), _base64(value)) for name, value in letter.headers]
+    return msgspec.json.encode(entry)
+
+
+def decoded(raw: bytes) -> Letter:
+    """Return the letter in a changelog value."""
+    entry: dict[str, Any] = msgspec.json.decode(raw)
+    entry["key"], entry["value"] = _bytes(entry["key"]), _bytes(entry["value"])
+    entry["headers"] = [(_read(name), _bytes(value)) for name, value in entry["headers"]]
+    return msgspec.convert(entry, Letter)
+
+
+_DEFAULTS = {field.name: field.default for field in fields(Letter) if not field.required}
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else base64.urlsafe_b64encode(value).decode()
+
+
+def _bytes(written: str | None) -> bytes | None:
+    return None if written is None else base64.urlsafe_b64decode(written)
+
+
+def _written(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return _ENCODED + base64.b64encode(name.encode(*RAW)).decode()
+    return name if not name.startswith(_ENCODED) else _ENCODED + base64.b64encode(name.encode()).decode()
+
+
+def _read(written: str) -> str:
+    if not written.startswith(_ENCODED):
+        return written
+    return base64.b64decode(written.removeprefix(_ENCODED)).decode(*RAW)

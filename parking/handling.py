@@ -10,10 +10,11 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from parking.entries import PARKED, Letter
 from parking.letter import DeadLetter, DiscardLetter, LetterKind, RetryLetters

@@ -2,13 +2,12 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import orjson
-from pydantic import Field
+from msgspec import Meta
 
-from domain.message import MAX_VERSION, Command, Id, Text
+from domain.message import MAX_VERSION, Command, Id, State, Text, written
 from streams.kafka.unreadable import RAW
 from streams.messages.envelope import Aggregate, derived_id
 
@@ -25,7 +24,7 @@ class RetryLetters(Command):
     `handled`: how many were, where one transaction was not enough for all and the command goes on.
     """
 
-    handled: Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)] = 0
+    handled: Annotated[int, Meta(ge=0, le=MAX_VERSION)] = written(0)
 
 
 class DiscardLetter(Command):
@@ -41,8 +40,7 @@ _TEXTS = ("traceback", "aggregate", "aggregateId", "commandId", "commandType", "
 LETTER_COMMANDS: Mapping[str, type[Command]] = {each.__name__: each for each in (RetryLetters, DiscardLetter)}
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(State):
     """A message that could not be handled, whole: where it was, what it was, and why; or what became of it."""
 
     kind: LetterKind

@@ -1,9 +1,10 @@
 """An aggregate's parked commands, as a transaction sees and changes them; the entries are in `parked.py`."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import unquote
+
+from msgspec.structs import replace
 
 from parking.entries import PARKED, Letter, Parked, Place, Queue, kind
 from streams.keys import segment

@@ -31,4 +31,4 @@ def money_document(amount: int, currency: str) -> dict[str, str]:
 
 def money_of(document: Document) -> Money:
     """Return the money `money_document` wrote: all its decimals are there, so without the point it is minor units."""
-    return Money.model_construct(amount=int(document["value"].replace(".", "")), currency=document["currency"])
+    return Money(amount=int(document["value"].replace(".", "")), currency=document["currency"])

@@ -6,10 +6,13 @@ place in the sequence, and is hidden from queries.
 
 from typing import NamedTuple, cast
 
+import msgspec
+
 from domain.inventory import InventoryEvent, Stock, evolve_stock
 from domain.inventory.events import Balance, StockEvent
 from projections.document import Document
 from streams.messages.envelope import EventMessage
+from streams.messages.tolerant import known
 
 
 class ProductView(NamedTuple):
@@ -65,7 +68,7 @@ def document_of(view: ProductView) -> Document:
         "version": view.version,
         "createdAt": view.created_at,
         "updatedAt": view.updated_at,
-        "_balance": stock.balance.model_dump(by_alias=True),
+        "_balance": msgspec.to_builtins(stock.balance),
         "_discontinued": stock.discontinued,
         "_queue": [stock.queue_head, stock.queue_tail],
     }
@@ -79,7 +82,7 @@ def view_of(document: Document) -> ProductView:
         stock=Stock(
             exists=document["exists"],
             discontinued=document["_discontinued"],
-            balance=Balance.model_validate(document["_balance"]),
+            balance=known(document["_balance"], Balance),
             queue_head=head,
             queue_tail=tail,
         ),

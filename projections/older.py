@@ -16,6 +16,7 @@ from projections.orders import OrderView, shown_of, slim
 from projections.projection import Log, Record
 from streams.messages.codec import EVENTS, UPCASTERS
 from streams.messages.envelope import EventMessage
+from streams.messages.tolerant import known
 
 
 def order_document(view: OrderView) -> Document:
@@ -79,7 +80,7 @@ def _message(entry: Document, source: str, key: str, command_id: str, kind: Any,
     return EventMessage(
         id=entry["_id"],
         key=key,
-        event=kind.model_validate(data),
+        event=known(data, kind),
         sequence=entry["sequence"],
         time=entry["time"],
         source=source,

@@ -1,12 +1,13 @@
 """The shape orders have over HTTP, and the way back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from domain.address import Address
 from domain.orders.commands import Price
 from domain.orders.state import Line, Order, Return, ReturnLineState, Shipment, ShipmentLine, ShipmentStatus
 from domain.policy import AllocationPolicy
 from projections.document import Document, money_document, money_of
+from streams.messages.tolerant import known
 
 
 def render(order_id: str, order: Order, version: int, created_at: str, updated_at: str) -> Document:
@@ -50,6 +51,7 @@ def order_of(document: Document, stock_versions: Sequence[int]) -> Order:
 
 
 _USUAL = {"street", "city", "state", "zip_code", "country"}  # fields every address shows; others only if it has them
+_DETAILS = [name for name in Address.__struct_fields__ if name not in _USUAL]
 
 
 def _address(address: Address) -> Document:
@@ -60,9 +62,10 @@ def _address(address: Address) -> Document:
         "zipCode": address.zip_code,
         "country": address.country,
     }
-    if address.model_fields_set <= _USUAL:
-        return shown
-    return shown | {name: value for name, value in address.__dict__.items() if value is not None and name not in _USUAL}
+    for name in _DETAILS:
+        if (value := getattr(address, name)) is not None:
+            shown[name] = value
+    return shown
 
 
 def _item(line: Line) -> Document:
@@ -107,7 +110,8 @@ def _return(returned: Return) -> Document:
     }
 
 
-_address_of: Callable[[Document], Address] = Address.__pydantic_validator__.validate_python  # as events are read
+def _address_of(document: Document) -> Address:
+    return known(document, Address)  # as events are read
 
 
 def _line(item: Document, stock_version: int) -> Line:
@@ -115,7 +119,7 @@ def _line(item: Document, stock_version: int) -> Line:
     return Line(
         line_id=item["lineId"],
         product_id=item["productId"],
-        price=Price.model_construct(amount=price.amount, currency=price.currency),
+        price=Price(amount=price.amount, currency=price.currency),
         ordered=item["quantity"],
         pending=item["pending"],
         backordered=item["backordered"],

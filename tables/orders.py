@@ -1,17 +1,17 @@
 """The orders' table: one entry an order."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from domain.frozen import frozen
+from domain.message import State
 from domain.orders import Order
 from streams.topics import ORDER_STATES
 
-from .entries import Adapted, Recent
+from .entries import Recent, StructCodec
 from .store import PartitionedTable, declare
 
 
-@frozen
-class OrderEntry:
+class OrderEntry(State):
     """An order, its version, and the commands it answered lately."""
 
     state: Order
@@ -26,8 +26,10 @@ class OrderEntry:
         return {"status": order.status._value_, "allocationStatus": allocation and allocation._value_}
 
 
-class OrdersCodec(Adapted):
+class OrdersCodec(StructCodec):
     """Every key that is not ours is an order's."""
+
+    older: Mapping[bytes, bytes] = {b'"zip_code":': b'"zipCode":'}
 
     def kind(self, key: bytes) -> type:
         """Return `OrderEntry`."""

@@ -7,21 +7,20 @@
 so that a product with 100,000 open reservations costs the same a command as one with none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from domain.frozen import frozen
 from domain.inventory import InventoryCommand, Reservation, Stock, StockState
 from domain.inventory.backorders import first_waiting, units_to_serve
 from domain.inventory.commands import ReservationCommand
+from domain.message import State
 from streams.topics import STOCK_STATES
 
-from .entries import Adapted, Recent, segment
+from .entries import Recent, StructCodec, segment
 from .store import Changes, PartitionedTable, declare
 
 
-@frozen
-class StockEntry:
+class StockEntry(State):
     """A product, its version, and the commands it answered lately."""
 
     state: Stock
@@ -43,16 +42,17 @@ class StockEntry:
         }
 
 
-@frozen
-class QueuePlace:
+class QueuePlace(State):
     """Who waits at a place of a product's queue."""
 
     order_id: str
     line_id: str
 
 
-class StockCodec(Adapted):
+class StockCodec(StructCodec):
     """The number of segments says what a key is."""
+
+    older: Mapping[bytes, bytes] = {b'"on_hand":': b'"onHand":'}
 
     def kind(self, key: bytes) -> type:
         """Return the type of the value under `key`."""

@@ -1,12 +1,12 @@
-"""Models and dataclasses of any values, for hypothesis."""
+"""Structs of any values, for hypothesis."""
 
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from msgspec import Struct
+from msgspec.structs import fields
 
 from domain.message import instant
 
@@ -20,7 +20,7 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
 def any_of(kind: Any) -> st.SearchStrategy[Any]:
     """Return a strategy for values of a type that are valid whatever the field is."""
     arguments = get_args(kind)
-    if isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind)):
+    if isinstance(kind, type) and issubclass(kind, Struct):
         return st.fixed_dictionaries(any_fields(kind)).map(lambda values: kind(**values))
     if get_origin(kind) in (Union, UnionType):
         return st.one_of([any_of(each) for each in arguments])
@@ -36,10 +36,7 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def any_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
-    """Return a strategy for each field of a model or dataclass."""
-    if issubclass(kind, BaseModel):
-        types = {name: field.annotation for name, field in kind.model_fields.items()}
-    else:
-        hints = get_type_hints(kind)
-        types = {field.name: hints[field.name] for field in fields(kind)}
+    """Return a strategy for each field of a struct."""
+    hints = get_type_hints(kind)
+    types = {field.name: hints[field.name] for field in fields(kind)}
     return {name: SPECIAL[name] if name in SPECIAL else any_of(each) for name, each in types.items()}

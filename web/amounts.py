@@ -6,13 +6,16 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import PlainValidator
 
-from domain.message import MAX_TOTAL, Value
-from domain.money import Currency, exponent, minor_units
+from domain import money
+from domain.message import MAX_TOTAL
+from domain.money import exponent, minor_units
+from streams.messages.models import Model, translated
 from streams.messages.spelling import unknown
 
 from .errors import invalid
 
 DECIMAL = re.compile(r"[0-9]{1,16}(\.[0-9]{1,30})?")
+Currency: Any = translated(money.Currency)
 NO_AMOUNT = 'must be an amount of money such as 19.99, "19.99" or {"currency": "EUR", "value": "19.99"}'
 
 
@@ -23,7 +26,7 @@ class Amount(NamedTuple):
     currency: str | None
 
 
-class MoneyObject(Value):
+class MoneyObject(Model):
     """An amount with its currency."""
 
     currency: Currency

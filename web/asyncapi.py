@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from domain.message import Command, Event
 from parking.letter import KINDS, LETTER_COMMANDS
 from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
+from streams.messages.models import model_of
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS, Topic
 
@@ -166,8 +167,8 @@ def _entry(name: str, sentence: str, payload: Schema, example: Schema | None = N
 
 
 def _schemas() -> dict[str, Schema]:
-    used = [*((model, "validation") for model in _commands().values())]
-    used += [(model, "serialization") for model in EVENTS.values()]  # type: ignore[misc]
+    used = [*((model_of(kind), "validation") for kind in _commands().values())]
+    used += [(model_of(kind), "serialization") for kind in EVENTS.values()]
     _, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     schemas: dict[str, Schema] = found["$defs"]
     for names, field in ((ORDER_COMMANDS, "orderId"), (INVENTORY_COMMANDS, "productId")):

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from domain import inventory, orders
 from domain.inventory.commands import (
     AdjustStock,
@@ -42,8 +44,8 @@ from domain.orders.status import OrderStatus
 ADDRESS = {"street": "1 High Street", "city": "Dublin", "state": "Leinster", "zipCode": "D01", "country": "IE"}
 LINE = {"productId": "walking-boots", "quantity": 3, "price": {"amount": 8995, "currency": "EUR"}}
 ONE = (LineQuantity(line_id="1", quantity=1),)
-PLACE = PlaceOrder.model_validate(
-    {"customerId": "ada", "lines": [LINE], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+PLACE = msgspec.convert(
+    {"customerId": "ada", "lines": [LINE], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}, PlaceOrder
 )
 ORDER: Sequence[OrderCommand] = (
     PLACE,
@@ -83,7 +85,7 @@ def examples() -> dict[str, dict[str, Any]]:
     told += [*_happened_to_order(ORDER), *_happened_to_order(CANCELLED), *_happened_to_product(PRODUCT)]
     found: dict[str, dict[str, Any]] = {}
     for message in told:
-        data = message.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data = msgspec.json.decode(msgspec.json.encode(message))
         found.setdefault(type(message).__name__, data)
     return found
 

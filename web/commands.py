@@ -6,7 +6,7 @@ placed with a body of their own (`models.OrderRequest`).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from domain.message import Command
 from domain.orders import OrderCommand, identified
 from streams.messages.envelope import Aggregate, CommandMessage, now
-from streams.messages.strict import read
+from streams.messages.models import model_of
+from streams.messages.strict import read, read_command
 
 from .conditions import expected_version
 from .decided import decided
@@ -25,6 +26,8 @@ from .models import OrderRequest
 from .requests import CORRELATION, Preference, identifier, json_body, path_ids
 from .services import SERVICES
 from .submit import submit
+
+C = TypeVar("C", bound=Command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,10 @@ class CommandRoute:
         rest = _without(data, [*ids, *shown], "the path")
         if self.method == "DELETE" and (reason := request.query.get("reason")):
             rest = {**_without(rest, [("reason", reason)], "the query"), "reason": reason}
-        command = validated(self.body or self.command, {**rest, **dict(others)})
-        if self.body:
-            command = self.command.model_validate({**command.model_dump(exclude_none=True), **(self.fixed or {})})
+        asked = {**rest, **dict(others)}
+        if self.body is not None:
+            asked = validated(self.body, asked).model_dump(by_alias=True, exclude_none=True) | dict(self.fixed or {})
+        command = validated_command(self.command, asked)
         return await _run(request, sent, self, key, command)
 
 
@@ -75,6 +79,14 @@ def validated(model: type[BaseModel], data: Mapping[str, Any], code: str = "VALI
         return read(model, data)
     except ValidationError as error:
         raise invalid_model(error, model, code) from None
+
+
+def validated_command(kind: type[C], data: Mapping[str, Any]) -> C:
+    """Return `data` as a command; a 400 that names the fields that are wrong or unknown."""
+    try:
+        return read_command(kind, data)
+    except ValidationError as error:
+        raise invalid_model(error, model_of(kind)) from None
 
 
 async def _run(

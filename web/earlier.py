@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
-from domain.frozen import replace
+from msgspec.structs import replace
+
 from parking.letter import LETTER_COMMANDS
 from projections.commands import document_ids, outcome_of
 from streams.messages.codec import aggregate_of

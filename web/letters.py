@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from msgspec.structs import replace
 from multidict import MultiMapping
 
 from domain.message import Command
@@ -18,7 +19,7 @@ from streams.messages.spelling import unknown
 from streams.topology import AGGREGATES
 
 from .answers import answer, page
-from .commands import validated
+from .commands import validated_command
 from .conditions import expected_version
 from .decided import PREFIX
 from .earlier import Tries
@@ -180,14 +181,14 @@ async def discard_letter(request: web.Request) -> web.Response:
     key, (body, data) = _key(request), await json_body(request)
     book = await request.app[SERVICES].letters.book() if "commandId" not in data else None
     first = book.summary(key)["commandId"] if book is not None and key in book.keys else None
-    asked: DiscardLetter = validated(DiscardLetter, {"commandId": first or "none", **data})
+    asked = validated_command(DiscardLetter, {"commandId": first or "none", **data})
     if not asked.reason.strip():
         raise invalid({"reason": "must say why"})
 
     def discard(command_id: str, tries: Tries) -> DiscardLetter:
         if book is not None and first is None and not tries.possible:
             raise missing("Letter", "/".join(key))
-        return asked.model_copy(update={"command_id": command_id})
+        return replace(asked, command_id=command_id)
 
     return await _ask(request, key, body, asked.command_id if book is None else first, discard)
 

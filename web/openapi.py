@@ -8,9 +8,11 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from domain.message import MAX_TEXT
+from streams.messages.models import model_of
 
 from .answers import raw_response
 from .commands import CommandRoute
@@ -121,15 +123,19 @@ def service_version() -> str:
 
 
 def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
-    used = [(route.body or route.command, "validation") for route in COMMAND_ROUTES]
+    used = [(_model(route), "validation") for route in COMMAND_ROUTES]
     by_model, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {model: schema for (model, _), schema in by_model.items()}, with_ignored(found["$defs"])
+
+
+def _model(route: CommandRoute) -> type[BaseModel]:
+    return route.body or model_of(route.command)
 
 
 def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
     operation = _operation(route.method, route.path, route.summary, tag_of(route.path))
     operation["description"] = getdoc(route.command)
-    reason = [REASON] if route.method == "DELETE" and "reason" in route.command.model_fields else []
+    reason = [REASON] if route.method == "DELETE" and "reason" in route.command.__struct_fields__ else []
     operation["parameters"] = [*in_path(route.path), *reason, *COMMAND_HEADERS]
     if route.example is not None:
         content = {"schema": _without_path_ids(route, models), "example": route.example}
@@ -145,7 +151,7 @@ def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
 
 def _without_path_ids(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
     """Return the body's schema; ids that are in the path are not asked for again."""
-    model = route.body or route.command
+    model = _model(route)
     ids = set(re.findall(r"{(\w+)}", route.path)[1:])
     if not ids:
         return models[model]

@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 from pydantic import TypeAdapter, ValidationError
 
 from domain.message import MAX_ID, Id, instant
+from streams.messages.models import translated
 
 from .decompression import CODINGS, NotCompressed, TooLarge, decompressed
 from .errors import Problem, invalid
@@ -24,7 +25,7 @@ READ = {"Content-Encoding": ("identity", *CODINGS), "Transfer-Encoding": ("ident
 UTF8 = ("utf-8", "utf8", "us-ascii")
 BODY_SECONDS = 30.0  # may pass until the whole body is there
 WAIT = re.compile(r"wait=([0-9]{1,6})")
-_ID: TypeAdapter[str] = TypeAdapter(Id)
+_ID: TypeAdapter[str] = TypeAdapter(translated(Id))
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
 
 

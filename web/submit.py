@@ -1,8 +1,9 @@
 """A command's way: into Kafka, and back as an outcome."""
 
 import asyncio
-from dataclasses import replace
 from itertools import count
+
+from msgspec.structs import replace
 
 from streams.messages.envelope import CommandMessage, Outcome, now
 from streams.runtime.faults import fault

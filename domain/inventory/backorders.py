@@ -7,8 +7,9 @@ process manager sends FillBackorders.
 from collections.abc import Iterable
 from itertools import islice
 
+from msgspec.structs import replace
+
 from domain.errors import ProductDiscontinued
-from domain.frozen import replace
 
 from .commands import (
     AdjustStock,

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from msgspec import Meta
 
-from domain.message import MAX_STOCK, MAX_VERSION, Command, Id, Text, Units
+from domain.message import MAX_STOCK, MAX_VERSION, Command, Id, Text, Units, written
 from domain.policy import MANUAL as MANUAL
 from domain.policy import AllocationPolicy
 
-Positive = Annotated[int, Field(strict=True, gt=0, le=MAX_STOCK)]
-Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
+Positive = Annotated[int, Meta(gt=0, le=MAX_STOCK)]
+Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 
 
 class ReceiveStock(Command):
@@ -31,8 +31,8 @@ class SetStock(Command):
 class AdjustStock(Command):
     """Correct what is on hand by `delta` units."""
 
-    delta: Annotated[int, Field(strict=True, ge=-MAX_STOCK, le=MAX_STOCK)]
-    reason: Text = ""
+    delta: Annotated[int, Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
+    reason: Text = written("")
     expected_on_hand: Units | None = None
 
 
@@ -43,26 +43,25 @@ class ReserveStock(Command):
     """
 
     order_id: Id
-    line_id: Id = MANUAL
+    line_id: Id = written(MANUAL)
     quantity: Positive
-    policy: AllocationPolicy = AllocationPolicy.BACKORDER
-    order_version: Version = 0
+    policy: AllocationPolicy = written(AllocationPolicy.BACKORDER)
+    order_version: Version = written(0)
 
 
 class ReleaseStock(Command):
     """Let what is held and waiting for a line fall to at most `keep`, or give back `quantity` (MANUAL lines)."""
 
     order_id: Id
-    line_id: Id = MANUAL
+    line_id: Id = written(MANUAL)
     keep: Units | None = None
     quantity: Positive | None = None
-    order_version: Version = 0
+    order_version: Version = written(0)
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "ReleaseStock":
+    def __post_init__(self) -> None:
+        """Raise ValueError unless it says one of the two."""
         if (self.keep is None) == (self.quantity is None):
             raise ValueError("give either keep or quantity")
-        return self
 
 
 class ShipStock(Command):
@@ -71,7 +70,7 @@ class ShipStock(Command):
     order_id: Id
     line_id: Id
     shipped: Units
-    order_version: Version = 0
+    order_version: Version = written(0)
 
 
 class UnshipStock(Command):
@@ -80,7 +79,7 @@ class UnshipStock(Command):
     order_id: Id
     line_id: Id
     shipped: Units
-    order_version: Version = 0
+    order_version: Version = written(0)
 
 
 class RestockReturn(Command):
@@ -89,8 +88,8 @@ class RestockReturn(Command):
     order_id: Id
     line_id: Id
     received: Units
-    damaged: Units = 0
-    order_version: Version = 0
+    damaged: Units = written(0)
+    order_version: Version = written(0)
 
 
 class FillBackorders(Command):
@@ -100,7 +99,7 @@ class FillBackorders(Command):
 class DiscontinueProduct(Command):
     """Take no new reservations; waiting ones are rejected, held ones honoured."""
 
-    reason: Text = ""
+    reason: Text = written("")
 
 
 class ReactivateProduct(Command):

@@ -1,7 +1,8 @@
 """Counting: units are received, set or corrected."""
 
+from msgspec.structs import replace
+
 from domain.errors import InsufficientStock, InvalidQuantity, StaleQuantity
-from domain.frozen import replace
 from domain.ids import refuse_confusable
 from domain.message import MAX_STOCK
 

@@ -1,6 +1,6 @@
 """Discontinuing: a product takes no new reservations, until it is reactivated."""
 
-from domain.frozen import replace
+from msgspec.structs import replace
 
 from .backorders import fill, reject_waiting
 from .commands import DiscontinueProduct, ReactivateProduct

@@ -1,31 +1,31 @@
 """What can happen to a product's stock. Every event carries the `balance` after it."""
 
-from domain.message import Event, Fact
+from domain.message import Event, Value, written
 
 
-class Balance(Fact):
+class Balance(Value):
     """A product's units after an event.
 
     `available = on_hand - allocated`; `received + adjusted + restocked = on_hand + shipped`, all totals since the
     product's first event. `damaged` units came back and are not on hand.
     """
 
-    on_hand: int = 0
-    allocated: int = 0
-    available: int = 0
-    backordered: int = 0
-    damaged: int = 0
-    received: int = 0
-    adjusted: int = 0
-    restocked: int = 0
-    shipped: int = 0
+    on_hand: int = written(0)
+    allocated: int = written(0)
+    available: int = written(0)
+    backordered: int = written(0)
+    damaged: int = written(0)
+    received: int = written(0)
+    adjusted: int = written(0)
+    restocked: int = written(0)
+    shipped: int = written(0)
 
 
 class StockEvent(Event):
     """Any event of a product; `more`: the backorder queue could be worked on further than one decision goes."""
 
     balance: Balance
-    more: bool = False
+    more: bool = written(False)
 
 
 class ReservationEvent(StockEvent):
@@ -40,7 +40,7 @@ class ReservationEvent(StockEvent):
     reserved: int
     backordered: int
     rejected: int
-    order_version: int = 0
+    order_version: int = written(0)
 
 
 class StockReceived(StockEvent):
@@ -79,7 +79,7 @@ class ReservationRejected(ReservationEvent):
 class StockReleased(ReservationEvent):
     """`quantity` held units and `unqueued` waiting ones were given up by the line."""
 
-    unqueued: int = 0
+    unqueued: int = written(0)
     place: int | None = None
 
 

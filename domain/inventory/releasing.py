@@ -1,7 +1,8 @@
 """Releasing: a line gives up units that it holds or waits for."""
 
+from msgspec.structs import replace
+
 from domain.errors import InvalidQuantity
-from domain.frozen import replace
 
 from .commands import ReleaseStock
 from .events import StockReleased

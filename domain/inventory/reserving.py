@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from domain.errors import (
     InsufficientStock,
     OrderLineByHand,
@@ -9,7 +11,6 @@ from domain.errors import (
     ProductNotFound,
     ReservationExists,
 )
-from domain.frozen import replace
 from domain.ids import refuse_confusable
 from domain.message import MAX_MOVED
 from domain.policy import MANUAL, AllocationPolicy

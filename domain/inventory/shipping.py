@@ -3,8 +3,9 @@
 All commands carry totals, so that a repeat changes nothing.
 """
 
+from msgspec.structs import replace
+
 from domain.errors import InvalidQuantity
-from domain.frozen import replace
 
 from .commands import RestockReturn, ShipStock, UnshipStock
 from .events import StockRestocked, StockShipped, StockUnshipped

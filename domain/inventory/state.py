@@ -1,9 +1,10 @@
 """The states of stock: a product with its balance and its queue, and one reservation per line."""
 
-from dataclasses import field
 from enum import StrEnum
 
-from domain.frozen import frozen
+from msgspec import field
+
+from domain.message import State
 
 from .events import Balance
 
@@ -16,8 +17,7 @@ class ProductStatus(StrEnum):
     DISCONTINUED = "DISCONTINUED"
 
 
-@frozen
-class Stock:
+class Stock(State):
     """A product; `exists` only once stock was received or set. Places in the queue are handed out in order."""
 
     exists: bool = False
@@ -25,10 +25,8 @@ class Stock:
     balance: Balance = field(default_factory=Balance)
     queue_head: int = 0  # nobody waits at a place before this one
     queue_tail: int = 0  # the next place to hand out
-    # The quantity stock was last set to, until anything else changes what is on hand; and the units that waiting lines
-    # got since. Not compared: entries of before have neither.
-    set_to: int | None = field(default=None, compare=False)
-    given: int = field(default=0, compare=False)
+    set_to: int | None = None  # the quantity it was last set to, until anything else changes what is on hand
+    given: int = 0  # units that waiting lines got since
 
     @property
     def status(self) -> ProductStatus:
@@ -38,8 +36,7 @@ class Stock:
         return ProductStatus.AVAILABLE if self.balance.available else ProductStatus.OUT_OF_STOCK
 
 
-@frozen
-class Reservation:
+class Reservation(State):
     """What a line of an order holds of a product; kept when it is empty, so that a repeated command stays quiet."""
 
     order_id: str
@@ -59,8 +56,7 @@ class Reservation:
         return self.held + self.shipped
 
 
-@frozen
-class StockState:
+class StockState(State):
     """What a decision about a product is made on: its stock, and those of its reservations that may change."""
 
     product_id: str

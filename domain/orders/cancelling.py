@@ -1,7 +1,8 @@
 """Cancelling: all of an order or some of its units, as long as they have not shipped."""
 
+from msgspec.structs import replace
+
 from domain.errors import CancelledOrderModification, MoreThanUnshipped, OrderCannotBeCancelled
-from domain.frozen import replace
 
 from .commands import CancelLines, CancelOrder, OrderCommand, RecordAllocation, Release, UpdateStatus
 from .events import CancellationCause, CancelledLine, LinesCancelled, OrderCancelled, OrderEvent

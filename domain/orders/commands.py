@@ -3,24 +3,39 @@
 from typing import Annotated
 from uuid import UUID, uuid5
 
-from pydantic import BeforeValidator, Field
+from msgspec import Meta
+from msgspec.structs import replace
 
-from domain.address import NewAddress
-from domain.message import MAX_AMOUNT, MAX_LINES, MAX_VERSION, Command, Id, Instant, Quantity, Text, Units, Value
+from domain.address import NewAddress, require_postal_code
+from domain.message import (
+    MAX_AMOUNT,
+    MAX_LINES,
+    MAX_VERSION,
+    Asked,
+    Before,
+    Command,
+    Id,
+    Instant,
+    Quantity,
+    Text,
+    Units,
+    require_canonical,
+    written,
+)
 from domain.money import Currency, Money
 from domain.policy import AllocationPolicy as AllocationPolicy
 
 from .status import OrderStatus as OrderStatus
 
 
-class Price(Value):
+class Price(Asked):
     """What one unit costs."""
 
-    amount: Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+    amount: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
     currency: Currency
 
 
-class NewLine(Value):
+class NewLine(Asked):
     """A line as ordered; without an id it gets its number: 1, 2, 3 …"""
 
     line_id: Id | None = None
@@ -29,31 +44,32 @@ class NewLine(Value):
     price: Price
 
 
-class LineQuantity(Value):
+class LineQuantity(Asked):
     """So many units of one line."""
 
     line_id: Id
     quantity: Quantity
 
 
-class CountedLine(Value):
+class CountedLine(Asked):
     """What the warehouse counted of a returned line; `damaged` of the `received` units cannot be sold again."""
 
     line_id: Id
     received: Units
-    damaged: Units = 0
+    damaged: Units = written(0)
 
 
-def _not_too_many(lines: object) -> object:
+def refuse_many_lines(lines: object) -> object:
+    """Return `lines`; raise ValueError if there are too many, before each of them is looked at."""
     if isinstance(lines, list | tuple) and len(lines) > MAX_LINES:
         raise ValueError(f"must be at most {MAX_LINES} lines")
     return lines
 
 
-FEW = BeforeValidator(_not_too_many)  # first: a million bad lines would be a million errors, and a minute's work
-NewLines = Annotated[tuple[NewLine, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
-LineQuantities = Annotated[tuple[LineQuantity, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
-CountedLines = Annotated[tuple[CountedLine, ...], Field(min_length=1, max_length=MAX_LINES), FEW]
+FEW = Before(refuse_many_lines)  # first: a million bad lines would be a million errors, and a minute's work
+NewLines = Annotated[tuple[NewLine, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
+LineQuantities = Annotated[tuple[LineQuantity, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
+CountedLines = Annotated[tuple[CountedLine, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
 
 
 class PlaceOrder(Command):
@@ -64,27 +80,34 @@ class PlaceOrder(Command):
     shipping_address: NewAddress
     billing_address: NewAddress
     total_cost: Money | None = None
-    policy: AllocationPolicy = AllocationPolicy.BACKORDER
+    policy: AllocationPolicy = written(AllocationPolicy.BACKORDER)
     issued_at: Instant | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the time is not canonical, or an address lacks its postal code."""
+        if self.issued_at is not None:
+            require_canonical(self.issued_at)
+        require_postal_code(self.shipping_address)
+        require_postal_code(self.billing_address)
 
 
 class CancelOrder(Command):
     """Cancel all that is not shipped; refused once anything shipped."""
 
-    reason: Text = ""
+    reason: Text = written("")
 
 
 class CancelLines(Command):
     """Cancel part of what is not shipped."""
 
     lines: LineQuantities
-    reason: Text = ""
+    reason: Text = written("")
 
 
 class Hold(Command):
     """Keep the order from shipping; its reservations stay."""
 
-    reason: Text = ""
+    reason: Text = written("")
 
 
 class Release(Command):
@@ -118,7 +141,7 @@ class RequestReturn(Command):
 
     return_id: Id | None = None
     lines: LineQuantities
-    reason: Text = ""
+    reason: Text = written("")
 
 
 class ReceiveReturn(Command):
@@ -147,7 +170,7 @@ class RecordAllocation(Command):
     backordered: Units
     rejected: Units
     reason: str | None = None
-    stock_version: Annotated[int, Field(strict=True, gt=0, le=MAX_VERSION)]
+    stock_version: Annotated[int, Meta(gt=0, le=MAX_VERSION)]
 
 
 OrderCommand = (
@@ -165,7 +188,7 @@ def identified(command: OrderCommand, command_id: str) -> OrderCommand:
         return command
     match command:
         case CreateShipment(shipment_id=None) | UpdateStatus(shipment_id=None):
-            return command.model_copy(update={"shipment_id": str(uuid5(_IDS, f"shipment/{command_id}"))})
+            return replace(command, shipment_id=str(uuid5(_IDS, f"shipment/{command_id}")))
         case RequestReturn(return_id=None):
-            return command.model_copy(update={"return_id": str(uuid5(_IDS, f"return/{command_id}"))})
+            return replace(command, return_id=str(uuid5(_IDS, f"return/{command_id}")))
     return command

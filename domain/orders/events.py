@@ -4,14 +4,14 @@ from enum import StrEnum
 from typing import ClassVar
 
 from domain.address import Address
-from domain.message import Event, Fact
+from domain.message import Event, Value
 from domain.money import Money
 from domain.policy import AllocationPolicy
 
 from .commands import Price
 
 
-class PlacedLine(Fact):
+class PlacedLine(Value):
     """A line as placed."""
 
     line_id: str
@@ -20,7 +20,7 @@ class PlacedLine(Fact):
     price: Price
 
 
-class CancelledLine(Fact):
+class CancelledLine(Value):
     """`quantity` units of the line were cancelled now; `keep` are still ordered and not shipped."""
 
     line_id: str
@@ -29,7 +29,7 @@ class CancelledLine(Fact):
     keep: int
 
 
-class ShippedLine(Fact):
+class ShippedLine(Value):
     """`quantity` units of the line are in this shipment; `shipped` is the line's total after it."""
 
     line_id: str
@@ -38,7 +38,7 @@ class ShippedLine(Fact):
     shipped: int
 
 
-class DeliveredLine(Fact):
+class DeliveredLine(Value):
     """`quantity` units of the line were delivered now; `delivered` is the line's total after it."""
 
     line_id: str
@@ -46,7 +46,7 @@ class DeliveredLine(Fact):
     delivered: int
 
 
-class ReturnLine(Fact):
+class ReturnLine(Value):
     """`quantity` units of the line are announced to come back."""
 
     line_id: str
@@ -54,7 +54,7 @@ class ReturnLine(Fact):
     quantity: int
 
 
-class ReceivedLine(Fact):
+class ReceivedLine(Value):
     """`received` units came back now, `damaged` of them unsaleable; the totals are the line's after it."""
 
     line_id: str

@@ -1,7 +1,8 @@
 """Holding: a held order does not ship; it keeps its reservations and can be cancelled."""
 
+from msgspec.structs import replace
+
 from domain.errors import OrderOnHold
-from domain.frozen import replace
 
 from .commands import Hold, Release
 from .events import OrderHeld, OrderReleased

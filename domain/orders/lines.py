@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from domain.errors import CorruptHistory, LineNotFound
-from domain.frozen import replace
 
 from .commands import LineQuantity
 from .state import Line, Order

@@ -3,6 +3,8 @@
 open → received; an order's returns are never removed
 """
 
+from msgspec.structs import replace
+
 from domain.errors import (
     CorruptHistory,
     InvalidQuantity,
@@ -12,7 +14,6 @@ from domain.errors import (
     ReturnExists,
     ReturnNotFound,
 )
-from domain.frozen import replace
 from domain.ids import refuse_confusable
 
 from .commands import CountedLine, ReceiveReturn, RequestReturn

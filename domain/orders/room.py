@@ -1,6 +1,7 @@
 """How far an order may grow: an order is one table entry and one document, and shipments and returns stay in it."""
 
-from pydantic import TypeAdapter
+import msgspec
+from msgspec.structs import asdict
 
 from domain.errors import TooManyReturns, TooManyShipments
 
@@ -11,17 +12,21 @@ from .state import Order, Return, Shipment
 MAX_BYTES = 128 << 10
 FEW = 2  # fewer cannot reach that
 
-_SHIPMENTS: TypeAdapter[tuple[Shipment, ...]] = TypeAdapter(tuple[Shipment, ...])
-_RETURNS: TypeAdapter[tuple[Return, ...]] = TypeAdapter(tuple[Return, ...])
-
 
 def refuse_more_shipments(order: Order) -> None:
     """Raise TooManyShipments if the shipments of `order`, cancelled ones included, leave no room for another."""
-    if len(order.shipments) >= FEW and (size := len(_SHIPMENTS.dump_json(order.shipments))) >= MAX_BYTES:
+    if len(order.shipments) >= FEW and (size := _size(order.shipments)) >= MAX_BYTES:
         raise TooManyShipments(shipments=len(order.shipments), bytes=size, limit=MAX_BYTES)
 
 
 def refuse_more_returns(order: Order) -> None:
     """Raise TooManyReturns if the returns of `order`, received ones included, leave no room for another."""
-    if len(order.returns) >= FEW and (size := len(_RETURNS.dump_json(order.returns))) >= MAX_BYTES:
+    if len(order.returns) >= FEW and (size := _size(order.returns)) >= MAX_BYTES:
         raise TooManyReturns(returns=len(order.returns), bytes=size, limit=MAX_BYTES)
+
+
+def _size(parcels: tuple[Shipment | Return, ...]) -> int:
+    """Return the bytes of their JSON with all fields: the limit must not move when entries leave out defaults."""
+    return len(
+        msgspec.json.encode([asdict(parcel) | {"lines": [asdict(line) for line in parcel.lines]} for parcel in parcels])
+    )

@@ -4,6 +4,8 @@ SHIPPED → PARTIALLY_DELIVERED → DELIVERED
 SHIPPED → CANCELLED, and its units are allocated again
 """
 
+from msgspec.structs import replace
+
 from domain.errors import (
     AllocationPending,
     CorruptHistory,
@@ -15,7 +17,6 @@ from domain.errors import (
     ShipmentIsCancelled,
     ShipmentNotFound,
 )
-from domain.frozen import replace
 from domain.ids import refuse_confusable
 from domain.policy import AllocationPolicy
 

@@ -1,9 +1,7 @@
 """The states of an order: units per line, and statuses derived from them."""
 
-from dataclasses import field
-
 from domain.address import Address
-from domain.frozen import frozen
+from domain.message import State
 from domain.money import Money
 from domain.policy import AllocationPolicy
 
@@ -15,8 +13,7 @@ from .status import ReturnStatus as ReturnStatus
 from .status import ShipmentStatus as ShipmentStatus
 
 
-@frozen
-class Line:
+class Line(State):
     """A line's units: `ordered = cancelled + pending + backordered + allocated + shipped`."""
 
     line_id: str
@@ -45,15 +42,13 @@ class Line:
         return self.pending + self.backordered + self.allocated
 
 
-@frozen
-class ShipmentLine:
+class ShipmentLine(State):
     """Units of a line in a shipment."""
 
     line_id: str
     quantity: int
     delivered: int = 0
-    # How many of them the latest delivery brought, so that its repeat is known. Not compared: entries of before have 0.
-    latest: int = field(default=0, compare=False)
+    latest: int = 0  # how many of them the latest delivery brought, so that its repeat is known; older entries have 0
 
     @property
     def undelivered(self) -> int:
@@ -61,8 +56,7 @@ class ShipmentLine:
         return self.quantity - self.delivered
 
 
-@frozen
-class Shipment:
+class Shipment(State):
     """Units that left together."""
 
     shipment_id: str
@@ -70,12 +64,10 @@ class Shipment:
     lines: tuple[ShipmentLine, ...]
     carrier: str | None = None
     tracking_number: str | None = None
-    # Whether all that was allocated was asked for, without naming lines. Not compared: shipments of before have None.
-    all_allocated: bool | None = field(default=None, compare=False)
+    all_allocated: bool | None = None  # whether the command named no lines; older entries have None
 
 
-@frozen
-class ReturnLineState:
+class ReturnLineState(State):
     """Units of a line in a return, as announced and as counted."""
 
     line_id: str
@@ -84,8 +76,7 @@ class ReturnLineState:
     damaged: int = 0
 
 
-@frozen
-class Return:
+class Return(State):
     """Units that come back together; open until they are counted in."""
 
     return_id: str
@@ -94,8 +85,7 @@ class Return:
     reason: str
 
 
-@frozen
-class Order:
+class Order(State):
     """An order that was placed."""
 
     customer_id: str
@@ -106,8 +96,8 @@ class Order:
     billing_address: Address
     issued_at: str | None = None
     hold: str | None = None  # the reason; "" is a reason too
-    shipments: tuple[Shipment, ...] = field(default=())
-    returns: tuple[Return, ...] = field(default=())
+    shipments: tuple[Shipment, ...] = ()
+    returns: tuple[Return, ...] = ()
 
     @property
     def status(self) -> OrderStatus:
@@ -160,8 +150,7 @@ class Order:
         return next((back for back in self.returns if back.return_id == return_id), None)
 
 
-@frozen
-class OrderState:
+class OrderState(State):
     """What a decision about an order is made on: its id, and the order once it is placed."""
 
     order_id: str

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from msgspec import Struct
+from msgspec.structs import asdict
 
 SHOWN, CHARACTERS = 3, 60
 MISSING = object()
@@ -32,8 +33,8 @@ def _children(value: Any) -> Iterable[tuple[Any, Any]] | None:
         return list(value.items())
     if isinstance(value, list | tuple):
         return list(enumerate(value))
-    if isinstance(value, BaseModel):
-        return list(value)
+    if isinstance(value, Struct):
+        return asdict(value).items()
     if is_dataclass(value):
         return [(field.name, getattr(value, field.name)) for field in fields(value)]
     return None

@@ -5,6 +5,8 @@ Every function returns what is broken, a sentence each; none when all holds.
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec.structs import asdict
+
 from domain.inventory import InventoryEvent, Reservation
 from domain.inventory.events import (
     Balance,
@@ -77,7 +79,7 @@ def product_laws(balance: Balance, reservations: Iterable[Reservation]) -> Itera
 
 def moved(before: Balance, event: InventoryEvent) -> Balance:
     """Return the balance after `event` by the units it says it moved, not by the balance it says there is."""
-    figures = before.__dict__.copy()
+    figures = asdict(before)
     for name, units in _movement(event).items():
         figures[name] += units
     figures["available"] = figures["on_hand"] - figures["allocated"]

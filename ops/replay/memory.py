@@ -8,9 +8,11 @@ enough to answer it again, its type guessed from what it did. What was refused l
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, get_args, get_type_hints
+
+from msgspec.structs import replace
 
 from domain import inventory, orders
 from domain.errors import CommandIdReused

@@ -27,7 +27,7 @@ USUAL = frozenset(
      "data"}
 )  # fmt: skip
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch"
-_OURS = tuple(CONTENT_TYPE)
+OURS = tuple(CONTENT_TYPE)  # the headers of our own messages
 _PREFIXES = ("ce_", "ce-")  # Kafka's, and that of HTTP, which some libraries use everywhere
 _NAME = re.compile(r"[a-z0-9]+", re.ASCII)
 _VERSION = re.compile(r"1(\.[0-9]{1,3}){1,2}", re.ASCII)
@@ -54,7 +54,7 @@ def envelope_of(value: bytes | None, headers: Headers = ()) -> dict[str, Any]:
 
     Attributes that our own commands do not have (`USUAL`) are left to `checked`.
     """
-    envelope = json_object(value) if not headers or headers == _OURS else by_headers(value, headers)
+    envelope = json_object(value) if not headers or headers == OURS else by_headers(value, headers)
     if (version := envelope.get("specversion", "1.0")) != "1.0":
         _check_version(version, envelope)
     return envelope

@@ -1,16 +1,16 @@
 """The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
 
-from dataclasses import field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import msgspec
 import orjson
 import uuid_utils
+from msgspec import UNSET, Struct, UnsetType
 
-from domain.frozen import frozen
-from domain.message import Command, Event
+from domain.message import Command, Event, State
 from streams.messages.expected import Expected
 
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
@@ -18,6 +18,8 @@ NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of ids de
 EVENT_IDS = uuid_utils.UUID("b1b5f2a4-2f0e-5d7c-9c39-6d1a1f7f2e60")
 OUTCOME_IDS = uuid_utils.UUID("d08a6a0c-6f5b-5f0b-8a43-0f6e1cf2b7a4")
 Aggregate = Literal["order", "inventory"]
+T = TypeVar("T")
+VERSION = "1.0"  # of CloudEvents
 LAST_SECOND = 253_402_300_799  # of the year 9999, in Unix time
 
 
@@ -59,18 +61,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def bytes_of(model: Command | Event) -> bytes:
-    """Return a model's camelCase JSON without what is not set."""
-    return model.__pydantic_serializer__.to_json(model, by_alias=True, exclude_none=True)
+_encode = msgspec.json.Encoder().encode
 
 
-def json_of(model: Command | Event) -> orjson.Fragment:
-    """Return a model's camelCase JSON without what is not set, ready to be put into an envelope."""
-    return orjson.Fragment(bytes_of(model))
-
-
-@frozen
-class CommandMessage:
+class CommandMessage(State):
     """A command on its way: what its envelope says, and the command itself."""
 
     id: str
@@ -104,34 +98,68 @@ class CommandMessage:
         It is stored with the answer, so it must stay the same for ever: a field that is added later, with a default,
         changes no digest, and the order of the fields must not change.
         """
-        command = self.command
-        data = command.__pydantic_serializer__.to_json(command, by_alias=True, exclude_defaults=True)
+        data = _encode(_without_defaults(self.command))
         asked = b"%b %b %b" % (self.type.encode(), str(self.expected_version).encode(), data)
         return blake2b(asked, digest_size=8).hexdigest()
 
     def encode(self) -> bytes:
         """Return the Kafka value."""
-        envelope: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": self.id,
-            "type": self.type,
-            "source": self.source,
-            "subject": self.key,
-            "correlationid": self.correlation_id,
-        }
-        if (time := self.producer_time) is not None:
-            envelope["time"] = time
-        if self.causation_id is not None:
-            envelope["causationid"] = self.causation_id
-        if self.expected_version is not None:
-            envelope["expectedversion"] = self.expected_version
-        envelope["data"] = json_of(self.command)
-        return orjson.dumps(envelope)
+        time = self.producer_time
+        return _encode(
+            _CommandOnWire(
+                VERSION,
+                self.id,
+                self.type,
+                self.source,
+                self.key,
+                self.correlation_id,
+                UNSET if time is None else time,
+                UNSET if self.causation_id is None else self.causation_id,
+                UNSET if self.expected_version is None else self.expected_version,
+                self.command,
+            )
+        )
 
 
-@frozen
-class EventMessage:
-    """An event as it stands in the log; `sequence` is the aggregate's version after it: 1, 2, 3 …"""
+class _CommandOnWire(Struct, gc=False):
+    """A command's envelope in the order it is written in."""
+
+    specversion: str
+    id: str
+    type: str
+    source: str
+    subject: str
+    correlationid: str
+    time: str | UnsetType
+    causationid: str | UnsetType
+    expectedversion: Expected | UnsetType
+    data: Command
+
+
+def _without_defaults(value: Any) -> Any:
+    """Return a command as JSON's objects and arrays, without fields that have their default."""
+    if isinstance(value, tuple):
+        return [_without_defaults(each) for each in value]
+    if not isinstance(value, Struct):
+        return value
+    found = {}
+    for name, on_wire, default in _defaults(type(value)):
+        if (field := getattr(value, name)) != default:
+            found[on_wire] = _without_defaults(field)
+    return found
+
+
+@cache
+def _defaults(kind: type[Struct]) -> list[tuple[str, str, Any]]:
+    """Return the name, the name on the wire and the default of each field of a struct."""
+    return [
+        (each.name, each.encode_name, each.default_factory() if callable(each.default_factory) else each.default)
+        for each in msgspec.structs.fields(kind)
+    ]
+
+
+class EventMessage(State):
+    """An event as it is in the log; `sequence` is the aggregate's version after it: 1, 2, 3 …"""
 
     id: str
     key: str  # the aggregate's id
@@ -141,7 +169,6 @@ class EventMessage:
     source: str
     correlation_id: str
     causation_id: str  # the command's id
-    data: dict[str, Any] | None = field(default=None, compare=False, repr=False)  # the event, as it was read
     producer_time: str | None = None  # what the command's producer said; None: nothing, or an event of older code
 
     @property
@@ -150,27 +177,44 @@ class EventMessage:
         return type(self.event).__name__
 
     def document(self) -> dict[str, Any]:
-        """Return the event's data as it is on the wire; nobody may change it."""
-        return self.data if self.data is not None else orjson.loads(bytes_of(self.event))  # type: ignore[no-any-return]
+        """Return the event's data as it is on the wire."""
+        return msgspec.json.decode(_encode(self.event))  # type: ignore[no-any-return]
 
     def encode(self) -> bytes:
         """Return the Kafka value."""
-        envelope: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": self.id,
-            "type": self.type,
-            "source": self.source,
-            "subject": self.key,
-            "time": self.time,
-            "correlationid": self.correlation_id,
-            "causationid": self.causation_id,
-            "sequence": self.sequence,
-            "schemaversion": self.event.schema_version,
-        }
-        if self.producer_time is not None:
-            envelope["producertime"] = self.producer_time
-        envelope["data"] = json_of(self.event)
-        return orjson.dumps(envelope)
+        return _encode(
+            _EventOnWire(
+                VERSION,
+                self.id,
+                self.type,
+                self.source,
+                self.key,
+                self.time,
+                self.correlation_id,
+                self.causation_id,
+                self.sequence,
+                self.event.schema_version,
+                UNSET if self.producer_time is None else self.producer_time,
+                self.event,
+            )
+        )
+
+
+class _EventOnWire(Struct, gc=False):
+    """An event's envelope in the order it is written in."""
+
+    specversion: str
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: str
+    correlationid: str
+    causationid: str
+    sequence: int
+    schemaversion: int
+    producertime: str | UnsetType
+    data: Event
 
 
 _TYPE_FOLLOWS = b'","type":"'
@@ -185,8 +229,7 @@ def type_of(value: bytes) -> str | None:
     return value[_TYPE.stop : value.find(b'"', _TYPE.stop)].decode(errors="replace")
 
 
-@frozen
-class Outcome:
+class Outcome(State):
     """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
 
     command_id: str
@@ -225,61 +268,109 @@ class Outcome:
 
     def encode(self) -> bytes:
         """Return the Kafka value."""
-        data: dict[str, Any] = {
-            "commandId": self.command_id,
-            "commandType": self.command_type,
-            "aggregate": self.aggregate,
-            "aggregateId": self.aggregate_id,
-            "status": self.status,
-            "version": self.version,
-            "events": self.events,
-        }
-        if self.command_source is not None:
-            data["commandSource"] = self.command_source
-        if self.command_digest is not None:
-            data["commandDigest"] = self.command_digest
-        if self.result is not None:
-            data["result"] = self.result
-        if self.status == "rejected":
-            data |= {"code": self.code, "message": self.message, "details": self.details or {}}
-            data["retryable"] = self.retryable
-        said = {} if self.producer_time is None else {"producertime": self.producer_time}
-        return orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": self.id,
-                "type": "CommandAccepted" if self.status == "accepted" else "CommandRejected",
-                "source": self.aggregate,
-                "subject": self.aggregate_id,
-                "time": self.time,
-                "correlationid": self.correlation_id,
-                "causationid": self.command_id,
-                **said,
-                "data": data,
-            }
+        rejected = self.status == "rejected"
+        data = _Answer(
+            self.command_id,
+            self.command_type,
+            self.aggregate,
+            self.aggregate_id,
+            self.status,
+            self.version,
+            self.events,
+            UNSET if self.command_source is None else self.command_source,
+            UNSET if self.command_digest is None else self.command_digest,
+            UNSET if self.result is None else self.result,
+            self.code if rejected else UNSET,
+            self.message if rejected else UNSET,
+            (self.details or {}) if rejected else UNSET,
+            self.retryable if rejected else UNSET,
+        )
+        return _encode(
+            _OutcomeOnWire(
+                VERSION,
+                self.id,
+                "CommandRejected" if rejected else "CommandAccepted",
+                self.aggregate,
+                self.aggregate_id,
+                self.time,
+                self.correlation_id,
+                self.command_id,
+                UNSET if self.producer_time is None else self.producer_time,
+                data,
+            )
         )
 
     @classmethod
     def decode(cls, value: bytes) -> "Outcome":
         """Return the outcome in a Kafka value of ours."""
-        envelope = orjson.loads(value)
-        data = envelope["data"]
+        envelope = _decode_outcome(value)
+        data = envelope.data
         return cls(
-            command_id=data["commandId"],
-            command_type=data["commandType"],
-            aggregate=data["aggregate"],
-            aggregate_id=data["aggregateId"],
-            status=data["status"],
-            time=envelope["time"],
-            correlation_id=envelope["correlationid"],
-            version=data["version"],
-            events=tuple(data["events"]),
-            code=data.get("code"),
-            message=data.get("message"),
-            details=data.get("details"),
-            retryable=data.get("retryable", False),
-            result=data.get("result"),
-            command_source=data.get("commandSource"),
-            producer_time=envelope.get("producertime"),
-            command_digest=data.get("commandDigest"),
+            data.command_id,
+            data.command_type,
+            data.aggregate,
+            data.aggregate_id,
+            data.status,
+            envelope.time,
+            envelope.correlationid,
+            data.version,
+            data.events,
+            _or_none(data.code),
+            _or_none(data.message),
+            _or_none(data.details),
+            data.retryable is True,
+            _or_none(data.result),
+            _or_none(data.command_source),
+            envelope.producertime,
+            _or_none(data.command_digest),
         )
+
+
+def _or_none(value: T | UnsetType) -> T | None:
+    return None if value is UNSET else value
+
+
+class _Answer(Struct, gc=False, rename="camel"):
+    """An outcome's data in the order it is written in."""
+
+    command_id: str
+    command_type: str
+    aggregate: Aggregate
+    aggregate_id: str
+    status: Literal["accepted", "rejected"]
+    version: int
+    events: tuple[dict[str, Any], ...]
+    command_source: str | UnsetType | None = UNSET
+    command_digest: str | UnsetType | None = UNSET
+    result: dict[str, Any] | UnsetType | None = UNSET
+    code: str | UnsetType | None = UNSET
+    message: str | UnsetType | None = UNSET
+    details: dict[str, Any] | UnsetType | None = UNSET
+    retryable: bool | UnsetType = UNSET
+
+
+class _OutcomeOnWire(Struct, gc=False):
+    """An outcome's envelope in the order it is written in."""
+
+    specversion: str
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: str
+    correlationid: str
+    causationid: str
+    producertime: str | UnsetType
+    data: _Answer
+
+
+class _ReadOutcome(Struct, gc=False):
+    """The attributes of an outcome's envelope that are read."""
+
+    time: str
+    correlationid: str
+    data: _Answer
+    producertime: str | None = None
+
+
+_decode_outcome = msgspec.json.Decoder(_ReadOutcome).decode

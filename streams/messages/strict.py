@@ -1,6 +1,6 @@
-"""Data that others send, read strictly: what is not understood is refused, never guessed.
+"""Data from clients, read strictly: an unknown field is refused, never guessed.
 
-Events, changelogs and documents are read tolerantly by the same models, because newer code may have written them.
+Events, changelogs and documents are read tolerantly, because newer code may have written them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +11,12 @@ from typing import Any, TypeVar, get_args
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from domain.message import Value
+from domain.message import Command
+from streams.messages.models import Model, as_struct, model_of
 from streams.messages.spelling import LONGEST, unknown
 
-Model = TypeVar("Model", bound=BaseModel)
+C = TypeVar("C", bound=Command)
+M = TypeVar("M", bound=BaseModel)
 MOST_ERRORS = 200  # that are told one by one
 # Fields that the previous system's clients may send back as they were shown, and that only this service decides.
 # They are accepted and ignored; every other unknown field is refused. By the command's type, or its HTTP body's.
@@ -25,16 +27,20 @@ IGNORED: Mapping[str, frozenset[str]] = {
 }
 
 
-def read(model: type[Model], data: Any) -> Model:
+def read_command(kind: type[C], data: Any) -> C:
+    """Return `data` as a command; raise `ValidationError`, which says all that is wrong, when it is not one."""
+    return as_struct(read(model_of(kind), data), kind)
+
+
+def read(model: type[M], data: Any) -> M:
     """Return `data` as `model`, in camelCase and without unknown fields; raise `ValidationError` when it is not."""
-    validate = model.__pydantic_validator__.validate_python
     try:
-        return validate(data, extra="forbid", by_alias=True, by_name=False)  # type: ignore[no-any-return]
+        return model.model_validate(data, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
         if error.error_count() > MOST_ERRORS or (understood := _understood(model, error, data)) is data:
             raise
         data = understood
-    return validate(data, extra="forbid", by_alias=True, by_name=False)  # type: ignore[no-any-return]
+    return model.model_validate(data, extra="forbid", by_alias=True, by_name=False)
 
 
 def _understood(model: type[BaseModel], error: ValidationError, data: Any) -> Any:
@@ -120,7 +126,7 @@ def _name(name: str, field: FieldInfo) -> str:
 
 
 @cache
-def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[Value] | None:
+def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[Model] | None:
     found = _model_in(model)
     for part in path:
         if isinstance(part, int) or found is None:
@@ -130,8 +136,8 @@ def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[Value] | No
     return found
 
 
-def _model_in(annotation: Any) -> type[Value] | None:
+def _model_in(annotation: Any) -> type[Model] | None:
     """Return the model an annotation is about: `Address` of `Address | None`, `NewLine` of `tuple[NewLine, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Value):
+    if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
     return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

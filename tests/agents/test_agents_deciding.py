@@ -22,7 +22,7 @@ from domain.orders.events import OrderPlaced
 from streams.kafka.partitions import partition_of
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.kafka.transport import Fetch, Member, Part
-from streams.messages.codec import open_envelope
+from streams.messages.codec import decode_event
 from streams.messages.envelope import now
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
@@ -244,7 +244,7 @@ def test_an_event_is_written_with_the_commands_it_causes() -> None:
     desk = Desk(ORDER)
     decided = desk.decide(desk.record(placing(BOOTS, "shoes", "größe 9"), key=BOOTS))
     (placed,) = written(decided, "order-events")
-    event = open_envelope(placed.value).message()
+    event = decode_event(placed.value)
     first, second = messages(decided, "inventory-commands")
     assert [(one["type"], one["subject"]) for one in (first, second)] == [
         ("ReserveStock", "shoes"), ("ReserveStock", "größe 9"),

@@ -7,6 +7,7 @@ from typing import Any
 import bson
 import pytest
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from agents.answering import Answering
 from agents.orders import ORDER
@@ -101,7 +102,7 @@ def some(units: int) -> tuple[LineQuantity, ...]:
 
 def history() -> Iterator[list[Command]]:
     """Yield rounds of commands that make an order as large as it may be, until no more are taken."""
-    address = Address(**dict.fromkeys(Address.model_fields, PART))
+    address = Address(**dict.fromkeys(Address.__struct_fields__, PART))
     price = Price(amount=1, currency="EUR")
     lines = tuple(
         NewLine(line_id=line, product_id=long(f"product {line[:3]}"), quantity=EACH, price=price) for line in LINES
@@ -116,7 +117,7 @@ def history() -> Iterator[list[Command]]:
         ship = CreateShipment(shipment_id=shipment, lines=some(10), carrier=TEXT, tracking_number=TEXT)
         yield [
             ship,
-            ship.model_copy(update={"carrier": None}),
+            replace(ship, carrier=None),
             *([CancelShipment(shipment_id=shipment)] * (number % 2)),
         ]
     yield [DeliverShipment(shipment_id=long("shipment 0"))]
@@ -125,7 +126,7 @@ def history() -> Iterator[list[Command]]:
         announced = RequestReturn(return_id=back, lines=some(1), reason=TEXT)
         count = tuple(CountedLine(line_id=line, received=1, damaged=1) for line in LINES)
         receive = ReceiveReturn(return_id=back, lines=count)
-        yield [announced, announced.model_copy(update={"reason": ""}), receive, ReceiveReturn(return_id=back)]
+        yield [announced, replace(announced, reason=""), receive, ReceiveReturn(return_id=back)]
     yield [Hold(reason=TEXT)]
     yield [CreateShipment(shipment_id=long(f"held {number}")) for number in range(40)]
 
@@ -157,7 +158,7 @@ def test_a_product_remembers_little_of_the_largest_decisions() -> None:
     for number in range(100):
         answer = Answer(long(str(number)), "DiscontinueProduct", number * len(types), types)
         recent = remember(recent, answer, Settings().recent_commands)
-    figures = dict.fromkeys(Balance.model_fields, 2**52)
+    figures = dict.fromkeys(Balance.__struct_fields__, 2**52)
     stock = Stock(True, True, Balance(**figures), 2**52, 2**52, 2**52, 2**52)
     assert len(STOCK_CODEC.encode(StockEntry(stock, 2**52, recent))) + OVERHEAD < KAFKA
 

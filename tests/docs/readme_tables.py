@@ -17,6 +17,7 @@ import streams.runtime.metrics as streams
 import web.metrics as web
 from domain.address import Address
 from ops.cli import cli
+from streams.messages.models import model_of
 from streams.messages.strict import IGNORED, fields_at
 from streams.runtime.settings import Settings
 from web.decided import PREFIX
@@ -75,7 +76,7 @@ def queries_table() -> str:
 def addresses_table() -> str:
     """Return a row a field of an address, and its other spellings."""
     rows = []
-    for name, field in zip(fields_at(Address), Address.model_fields.values(), strict=True):
+    for name, field in zip(fields_at(model_of(Address)), model_of(Address).model_fields.values(), strict=True):
         others = ", ".join(f"`{other}`" for other, meant in Address.spellings.items() if meant == name)
         rows.append(
             f"| `{name}` | {'yes' if field.is_required() else 'see above' if name == 'zipCode' else ''} | {others} |"

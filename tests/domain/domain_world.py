@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from domain import fulfilment, inventory, orders
 from domain.errors import CorruptHistory, Rejection
 from domain.inventory import Shelf
@@ -97,7 +99,7 @@ class World:
 
 def is_valid(event: Any) -> bool:
     """Return whether an event is what a reader of its JSON gets: nothing looked at it when it was made."""
-    read = type(event).model_validate_json(event.model_dump_json(by_alias=True))
+    read = msgspec.json.decode(msgspec.json.encode(event), type=type(event))
     return read == event and repr(read) == repr(event)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from domain_scenarios import PARTIAL, OrderScenario, StockScenario, new, place, record, some
+from msgspec.structs import replace
 
 from domain.fulfilment import Request, commands
 from domain.inventory.commands import (
@@ -108,7 +109,7 @@ TOTALS: dict[str, Any] = {"balance": Balance(), "order_id": "o-1", "line_id": "1
 )
 def test_what_stock_says_of_a_line_is_recorded(event: StockReserved, recorded: RecordAllocation) -> None:
     assert commands(event, "boots", 9) == [Request("order", "o-1", recorded)]
-    by_hand = event.model_copy(update={"line_id": "manual"})
+    by_hand = replace(event, line_id="manual")
     assert commands(by_hand, "boots", 9) == []
 
 

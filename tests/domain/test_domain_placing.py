@@ -1,10 +1,10 @@
 """Placing orders, and what stock says of their lines."""
 
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from domain_scenarios import ALL_OR_NOTHING, HOME, PARTIAL, WORK, OrderScenario, new, place, price, record
+from msgspec.structs import fields, replace
 
 from domain.errors import (
     CorruptHistory,
@@ -40,7 +40,9 @@ def test_an_order_is_placed() -> None:
         PlacedLine(line_id="1", product_id="boots", quantity=2, price=price()),
         PlacedLine(line_id="x", product_id="socks", quantity=1, price=price(333)),
     )
-    scenario = given().when(place(new(), new("socks", 1, price=price(333), line_id="x"), issued_at="2026-11-23"))
+    scenario = given().when(
+        place(new(), new("socks", 1, price=price(333), line_id="x"), issued_at="2026-11-23T00:00:00.000Z")
+    )
     scenario.then(
         OrderPlaced(
             customer_id="ann",
@@ -74,10 +76,10 @@ def test_an_order_placed_twice_with_the_same_contents_is_one_order() -> None:
         (place(new(line_id="x")), ["lines"]),
         (place(customer_id="bob"), ["customerId"]),
         (place(shipping_address=WORK), ["shippingAddress"]),
-        (place(shipping_address=HOME.model_copy(update={"state": "IL"})), ["shippingAddress"]),
+        (place(shipping_address=replace(HOME, state="IL")), ["shippingAddress"]),
         (place(billing_address=WORK), ["billingAddress"]),
         (place(policy=PARTIAL), ["policy"]),
-        (place(issued_at="2026-11-23"), ["issuedAt"]),
+        (place(issued_at="2026-11-23T00:00:00.000Z"), ["issuedAt"]),
         (place(total_cost=euros(1)), ["totalCost"]),
         (place(customer_id="bob", policy=PARTIAL), ["customerId", "policy"]),
     ],
@@ -124,7 +126,7 @@ def test_another_total_is_refused(total: Money, words: str) -> None:
     ],
 )
 def test_an_order_nobody_could_fulfil_is_refused(lines: tuple[commands.NewLine, ...], reason: str) -> None:
-    scenario = given().when(place().model_copy(update={"lines": lines}))
+    scenario = given().when(replace(place(), lines=lines))
     assert isinstance(scenario.refusal, InvalidOrder)
     assert reason in scenario.refusal.message
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from domain_scenarios import OrderScenario, StockScenario, new, place, record, some
+from msgspec.structs import replace
 
 from domain.errors import (
     LineNotFound,
@@ -47,13 +48,13 @@ def a_count(received: int, damaged: int = 0, line_id: str = "1") -> CountedLine:
     "other",
     [
         CreateShipment(shipment_id="s"),
-        PART.model_copy(update={"lines": some(_1=1)}),
-        PART.model_copy(update={"lines": some(_1=2, _2=2)}),
-        PART.model_copy(update={"lines": some(_9=2)}),
-        PART.model_copy(update={"lines": None}),
-        PART.model_copy(update={"carrier": None}),
-        PART.model_copy(update={"carrier": "UPS"}),
-        PART.model_copy(update={"tracking_number": "2Z"}),
+        replace(PART, lines=some(_1=1)),
+        replace(PART, lines=some(_1=2, _2=2)),
+        replace(PART, lines=some(_9=2)),
+        replace(PART, lines=None),
+        replace(PART, carrier=None),
+        replace(PART, carrier="UPS"),
+        replace(PART, tracking_number="2Z"),
         UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s"),
         UpdateStatus(status=OrderStatus.PARTIALLY_SHIPPED, shipment_id="s"),
     ],
@@ -70,7 +71,7 @@ def test_another_shipment_under_the_same_id_is_refused(other: Command) -> None:
     ("first", "same"),
     [
         (PART, PART),
-        (PART, PART.model_copy(update={"lines": (*some(_1=1), *some(_1=1))})),
+        (PART, replace(PART, lines=(*some(_1=1), *some(_1=1)))),
         (WHOLE, WHOLE),
         (WHOLE, CreateShipment(shipment_id="s", lines=some(_2=2, _1=3))),
         (WHOLE, UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s")),
@@ -117,8 +118,9 @@ def test_a_delivered_shipment_is_delivered_again_only_as_it_came() -> None:
 def test_a_shipment_delivered_before_deliveries_were_remembered_takes_any_part_of_it() -> None:
     older = given(*DELIVERED)
     assert older.order is not None
-    for line in older.order.shipments[0].lines:
-        line.latest = 0  # as entries of before are read
+    (shipment,) = older.order.shipments
+    lines = tuple(replace(line, latest=0) for line in shipment.lines)  # as entries of older code are read
+    older.state = replace(older.state, order=replace(older.order, shipments=(replace(shipment, lines=lines),)))
     older.when(DeliverShipment(shipment_id="s", lines=some(_1=1))).then_quiet()
     older.when(DeliverShipment(shipment_id="s", lines=some(_1=4)))
     assert isinstance(older.refusal, MoreThanShipped)
@@ -133,10 +135,10 @@ def test_a_delivery_may_come_in_parts_of_the_same_size() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        RETURN.model_copy(update={"lines": some(_1=1)}),
-        RETURN.model_copy(update={"lines": some(_1=2, _2=1)}),
-        RETURN.model_copy(update={"lines": some(_9=1)}),
-        RETURN.model_copy(update={"reason": "large"}),
+        replace(RETURN, lines=some(_1=1)),
+        replace(RETURN, lines=some(_1=2, _2=1)),
+        replace(RETURN, lines=some(_9=1)),
+        replace(RETURN, reason="large"),
     ],
 )
 def test_another_return_under_the_same_id_is_refused(other: Command) -> None:

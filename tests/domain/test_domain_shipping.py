@@ -1,6 +1,7 @@
 """Shipments, their delivery, and returns."""
 
 from domain_scenarios import ALL_OR_NOTHING, OrderScenario, new, place, record, some
+from msgspec.structs import replace
 
 from domain.errors import (
     AllocationPending,
@@ -82,7 +83,7 @@ def test_nothing_ships_while_stock_has_not_answered() -> None:
     pending = given(TWO, record(reserved=3))
     pending.when(CreateShipment()).then_rejected(AllocationPending, lines=["2"])
     pending.when(CreateShipment(lines=some(_2=1))).then_rejected(AllocationPending, lines=["2"])
-    whole = given(TWO.model_copy(update={"policy": ALL_OR_NOTHING}), record(reserved=3))
+    whole = given(replace(TWO, policy=ALL_OR_NOTHING), record(reserved=3))
     whole.when(CreateShipment(lines=some(_1=1))).then_rejected(AllocationPending, lines=["2"])
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from domain_scenarios import ALL_OR_NOTHING, OrderScenario, new, place, record, some
+from msgspec.structs import replace
 
 from domain import errors
 from domain.message import Command
@@ -96,6 +97,6 @@ def test_a_transition_says_from_where_to_where() -> None:
 
 
 def test_all_or_nothing_ships_no_part_while_a_line_is_pending() -> None:
-    whole = TWO.model_copy(update={"policy": ALL_OR_NOTHING})
+    whole = replace(TWO, policy=ALL_OR_NOTHING)
     scenario = given(whole, BOOTS).when(UpdateStatus(status=OrderStatus.PARTIALLY_SHIPPED))
     scenario.then_rejected(errors.AllocationPending, lines=["2"])

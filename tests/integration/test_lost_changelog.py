@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from confluent_kafka.admin import AdminClient
 from kafka import await_message, messages, produce
+from msgspec.structs import replace
 from system import FULFILLMENT, Api, System, wait_until
 
-from domain.frozen import replace
 from ops.adopt import READERS
 from tables.entries import Position
 from tables.restore import restore

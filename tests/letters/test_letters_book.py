@@ -1,8 +1,9 @@
 """What readers of dead letters keep in memory, and in which order they list it. Pure."""
 
 import tracemalloc
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from parking.book import KEPT, PREVIEW_BYTES, Letterbook, listed
 from parking.letter import DeadLetter

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from aiohttp import web
 from audit_world import World, histories, place
 from helpers_ops import some_ports
+from msgspec.structs import replace
 
 from domain.inventory.commands import ReceiveStock
 from domain.orders.commands import Hold

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from domain.inventory.events import Balance, StockReceived, StockReserved
 from domain.orders.events import AllocationRecorded, OrderHeld
 from ops.replay.memory import Answers
@@ -75,8 +77,7 @@ def test_events_of_an_id_that_was_used_twice_are_two_decisions() -> None:
 
 def test_an_answer_made_of_events_names_the_ids_they_have() -> None:
     answers = Answers(32)
-    ours = held(2, "ours")
-    ours.id = event_id("order", "o", 2)
+    ours = replace(held(2, "ours"), id=event_id("order", "o", 2))
     answers.add_events("order", "o", [held(1, "older"), ours])
     assert [answer.by_sequence for answer in answers.recent("order", "o")] == [False, True]
 

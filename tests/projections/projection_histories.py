@@ -1,7 +1,9 @@
 """Histories made by the domain itself: commands decided and evolved, as records of the event topics."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from domain import inventory, orders
 from domain.address import Address
@@ -32,9 +34,7 @@ def at(minute: int) -> str:
 
 def place(*lines: tuple[str, int], customer: str = "alice", **rest: object) -> PlaceOrder:
     new = tuple(NewLine(product_id=p, quantity=n, price=Price(amount=1250, currency="EUR")) for p, n in lines)
-    return PlaceOrder.model_validate(
-        {"customer_id": customer, "lines": new, "shipping_address": HOME, "billing_address": HOME, **rest}
-    )
+    return PlaceOrder(customer_id=customer, lines=new, shipping_address=HOME, billing_address=HOME, **rest)  # type: ignore[arg-type]
 
 
 def allocate(line: str, reserved: int, backordered: int = 0, rejected: int = 0, version: int = 1) -> RecordAllocation:

@@ -1,11 +1,12 @@
 """The folds by themselves: events in, documents out, and nothing given is changed."""
 
 import copy
-from dataclasses import replace
+import dataclasses
 from functools import reduce
 
 import orjson
 import pytest
+from msgspec.structs import replace
 from projection_histories import allocate, at, order_history, outcome, place, records, stock_history
 
 from domain.inventory.commands import (
@@ -26,11 +27,14 @@ from domain.orders.commands import (
     DeliverShipment,
     Hold,
     LineQuantity,
+    NewLine,
+    Price,
     ReceiveReturn,
     Release,
     RequestReturn,
 )
 from domain.policy import AllocationPolicy
+from ops.audit.tables import comparable
 from projections import (
     commands,
     customer_orders,
@@ -73,7 +77,7 @@ def folded(messages: list[EventMessage]) -> Document:
 
 
 def test_a_placed_order_is_shown_as_the_api_promises():
-    document = folded(order_history("o-1", place(("boot", 3), ("hat", 1), issued_at="2026-11-20T08:00:00Z")))
+    document = folded(order_history("o-1", place(("boot", 3), ("hat", 1), issued_at="2026-11-20T08:00:00.000Z")))
     home = {"street": "1 Main St", "city": "Berlin", "state": "BE", "zipCode": "10115", "country": "DE"}
     line = dict.fromkeys(("backordered", "allocated", "shipped", "delivered", "cancelled", "returned"), 0)
     line |= {"rejected": 0, "damaged": 0, "price": {"currency": "EUR", "value": "12.50"}}
@@ -135,7 +139,7 @@ def test_a_document_is_the_order_and_the_order_the_document(length: int):
     view = reduce(orders.fold, messages, None)
     assert view is not None
     document = orders.document_of(view)
-    assert orders.view_of(document) == view
+    assert comparable(orders.view_of(document).order) == comparable(view.order)
     assert orders.document_of(orders.view_of(document)) == document
 
 
@@ -146,7 +150,7 @@ def test_a_document_of_shape_1_is_read_as_todays(length: int):
     older = shape_of("orders", 1)
     assert older is not None
     document = older.models[0].document_of(view)
-    assert older.models[0].view_of(document) == view
+    assert comparable(older.models[0].view_of(document).order) == comparable(view.order)
     assert orders.whole(document) == orders.whole(orders.document_of(view))
     shown = orjson.loads(document["_json"])
     assert public(document) == shown
@@ -175,8 +179,8 @@ def test_a_document_has_what_is_queried_and_its_json():
     ("currency", "amount", "value"), [("EUR", 5, "0.05"), ("JPY", 1250, "1250"), ("KWD", 1, "0.001")]
 )
 def test_money_survives_the_way_there_and_back(currency: str, amount: int, value: str):
-    line = {"product_id": "boot", "quantity": 1, "price": {"amount": amount, "currency": currency}}
-    document = folded(order_history("o-1", place(lines=[line])))
+    line = NewLine(product_id="boot", quantity=1, price=Price(amount=amount, currency=currency))
+    document = folded(order_history("o-1", replace(place(), lines=(line,))))
     assert document["totalCost"] == {"currency": currency, "value": value}
     assert order_shape.order_of(document, [0]).lines[0].price.amount == amount
 
@@ -374,6 +378,6 @@ def test_the_ledgers_deltas_add_up_to_what_is_on_hand():
 
 def test_a_commands_outcome_is_kept_a_week_from_when_it_was_known():
     said = outcome("c-1", time="1999-01-01T00:00:00.000Z")
-    document = commands.entry(said, replace(records(said)[0], timestamp=1_795_428_000_000))
+    document = commands.entry(said, dataclasses.replace(records(said)[0], timestamp=1_795_428_000_000))
     assert document["_expiresAt"].timestamp() == 1_795_428_000 + 7 * 86_400
     assert "_expiresAt" not in public(document)

@@ -1,10 +1,10 @@
 """Orders and products as they were: at every version exactly what the read model showed then."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 from projection_histories import ORDERS, STOCK, allocate, at, order_history, place, records, stock_history
 
 from domain.inventory.commands import (

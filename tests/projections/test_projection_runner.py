@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 from projection_histories import (
     ORDERS,
     OUTCOMES,
@@ -230,7 +231,7 @@ async def test_an_event_nobody_can_read_stops_its_partition(mongo: Mongo, runner
 
 
 async def test_an_event_that_cannot_have_happened_stops_its_partition(runner: Runner):
-    twice = replace(ORDER[0], sequence=2)
+    twice = structs.replace(ORDER[0], sequence=2)
     with pytest.raises(Stopped, match="CorruptHistory"):
         await runner.apply({(ORDERS, 0): records(ORDER[0], twice)})
 
@@ -352,7 +353,7 @@ async def test_events_of_older_code_that_share_an_id_are_both_in_the_history(
     assert projection is not None
     runner, queries = Runner(mongo, settings, [projection]), Queries(mongo, [projection])
     history = order_history("o-1", place(("boot", 1)), Hold(reason="a"), Release(), Hold(reason="b"))
-    history[3] = replace(history[3], id=history[1].id)
+    history[3] = structs.replace(history[3], id=history[1].id)
     for _ in range(2):  # and read again from the beginning
         await runner.apply({(ORDERS, 0): records(*history[:3])})
         await runner.apply({(ORDERS, 0): records(*history)})

@@ -4,9 +4,9 @@ import json
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 from system import ADDRESS
 
-from domain.frozen import replace
 from domain.inventory.commands import ReceiveStock, ReserveStock
 from domain.message import Event
 from domain.orders.commands import CreateShipment, PlaceOrder
@@ -23,6 +23,7 @@ from streams.messages.codec import (
     source_of,
 )
 from streams.messages.envelope import CommandMessage, EventMessage, derived_id
+from streams.messages.strict import read_command
 
 LINE = {"productId": "p", "quantity": 1, "price": {"amount": 100, "currency": "EUR"}}
 ODD_IDS = ["no\u00a0break", "zero\u200bwidth", "a/b", "50%", "é漢🧦", " ", "x" * 128]
@@ -133,7 +134,7 @@ def test_an_address_says_what_is_wrong_with_each_part() -> None:
 def test_an_address_may_have_line_breaks() -> None:
     parts = ADDRESS | {"street": "c/o Ann\r\n\t1 High St"}
     data = {"customerId": "c", "lines": [LINE], "shippingAddress": parts, "billingAddress": ADDRESS}
-    command = PlaceOrder.model_validate(data)
+    command = read_command(PlaceOrder, data)
     assert command.shipping_address.street == parts["street"]
 
 
@@ -191,7 +192,7 @@ def test_other_ids_are_fine(id_: str) -> None:
 @pytest.mark.parametrize("odd", ODD_IDS)
 def test_every_id_an_order_may_name_is_a_key(odd: str) -> None:
     """A product that an order was placed with can be reserved: the rule is one."""
-    assert ReserveStock.model_validate({"orderId": odd, "lineId": odd, "quantity": 1}).order_id == odd
+    assert read_command(ReserveStock, {"orderId": odd, "lineId": odd, "quantity": 1}).order_id == odd
     command = read(receive(correlationid=odd, causationid=odd), at(key=odd.encode()))
     assert (command.key, command.correlation_id, command.causation_id) == (odd, odd, odd)
 

@@ -9,12 +9,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from system import ADDRESS
 
 from agents.inventory import PRODUCT
 from agents.orders import ORDER
 from domain.errors import InsufficientStock, Rejection
-from domain.frozen import replace
 from domain.ids import confusable
 from domain.inventory import Reservation, Stock
 from domain.inventory.commands import ReceiveStock, ReserveStock
@@ -22,6 +22,7 @@ from domain.inventory.events import Balance
 from domain.message import Command
 from domain.orders.commands import CreateShipment, Hold, PlaceOrder, RecordAllocation
 from streams.messages.envelope import CommandMessage
+from streams.messages.strict import read_command
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from tables import orders as orders_module
@@ -267,10 +268,10 @@ def order_with(odd: str) -> OrderEntry:
     placed = {"customerId": odd, "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
     allocated = {"lineId": odd, "reserved": 4, "backordered": 0, "rejected": 1, "reason": odd, "stockVersion": 3}
     story: list[Command] = [
-        PlaceOrder.model_validate(placed | {"policy": "PARTIAL"}),
-        RecordAllocation.model_validate(allocated),
-        CreateShipment.model_validate({"shipmentId": odd, "carrier": odd, "trackingNumber": odd}),
-        Hold.model_validate({"reason": odd}),
+        read_command(PlaceOrder, placed | {"policy": "PARTIAL"}),
+        read_command(RecordAllocation, allocated),
+        read_command(CreateShipment, {"shipmentId": odd, "carrier": odd, "trackingNumber": odd}),
+        read_command(Hold, {"reason": odd}),
     ]
     kind, entry = ORDER, None
     for command in story:

@@ -108,7 +108,7 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in type(value).model_fields}
     if is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.repr}
-    if names := getattr(value, "__struct_fields__", None):
+    if (names := getattr(value, "__struct_fields__", None)) is not None:
         return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {str(name): plain(each) for name, each in value.items()}

@@ -2,12 +2,12 @@
 
 import gzip
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
+from msgspec.structs import replace
 from system import Api
 
 from parking.letter import LETTER_COMMANDS, DeadLetter
