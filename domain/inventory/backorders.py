@@ -7,8 +7,6 @@ process manager sends FillBackorders.
 from collections.abc import Iterable
 from itertools import islice
 
-from msgspec.structs import replace
-
 from domain.errors import ProductDiscontinued
 
 from .commands import (
@@ -91,14 +89,11 @@ def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[Res
     return events
 
 
-def left_queue(stock: Stock, event: StockReserved | ReservationRejected, place: int) -> Stock:
-    """Return `stock` after the line at `place`, the first of the queue, got or was refused units.
-
-    The queue begins behind it, or with it if it still waits for some.
-    """
+def head_after(stock: Stock, event: StockReserved | ReservationRejected, place: int) -> int:
+    """Return where the queue begins after the line at `place`, its first one, got or was refused units."""
     if not stock.balance.backordered:
-        return stock
-    return replace(stock, queue_head=place if event.backordered else place + 1)
+        return stock.queue_tail
+    return place if event.backordered else place + 1
 
 
 def units_to_serve(command: InventoryCommand, stock: Stock, reservation: Reservation | None) -> int:

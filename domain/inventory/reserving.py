@@ -15,7 +15,7 @@ from domain.ids import refuse_confusable
 from domain.message import MAX_MOVED
 from domain.policy import MANUAL, AllocationPolicy
 
-from .backorders import left_queue
+from .backorders import head_after
 from .commands import ReserveStock
 from .events import Balance, ReservationRejected, StockBackordered, StockReserved
 from .figures import moved, with_balance, with_totals
@@ -143,7 +143,7 @@ def stock_reserved(stock: Stock, event: StockReserved) -> Stock:
     if event.place is None:
         return after
     given = stock.given + event.quantity if stock.set_to is not None else stock.given
-    return replace(left_queue(after, event, event.place), given=given)
+    return replace(after, queue_head=head_after(after, event, event.place), given=given)
 
 
 def stock_backordered(stock: Stock, event: StockBackordered) -> Stock:
@@ -159,4 +159,4 @@ def reservation_backordered(reservation: Reservation, event: StockBackordered) -
 def reservation_rejected(stock: Stock, event: ReservationRejected) -> Stock:
     """Return `stock` after a line was refused units, which may have waited for them."""
     after = with_balance(stock, event)
-    return after if event.place is None else left_queue(after, event, event.place)
+    return after if event.place is None else replace(after, queue_head=head_after(after, event, event.place))
