@@ -13,8 +13,7 @@ from domain.orders.commands import PlaceOrder
 from parking.entries import Letter
 from parking.handling import ACCEPTED, Effects
 from streams.kafka.transactions import ANY_PARTITION, Write
-from streams.messages.codec import BadMessage, source_of
-from streams.messages.codec import Position as At
+from streams.messages.codec import BadMessage, RecordAt, source_of
 from streams.messages.envelope import (
     CONTENT_TYPE,
     CommandMessage,
@@ -193,7 +192,7 @@ class Answering:
             return self._outcome(answer.outcome(command, self.aggregate, None))
         return self._outcome(answer.outcome(command, self.aggregate, entry.result, entry.time))
 
-    def refusal(self, at: At, bad: BadMessage) -> Write:
+    def refusal(self, at: RecordAt, bad: BadMessage) -> Write:
         """Return the outcome of an invalid command."""
         envelope = bad.envelope
         command_id = given_id(envelope, at)
@@ -256,7 +255,7 @@ class Answering:
         return Write(self.outcomes, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
 
 
-def given_id(envelope: Mapping[str, Any], at: At) -> str:
+def given_id(envelope: Mapping[str, Any], at: RecordAt) -> str:
     """Return the id a command came with, or the one its position makes."""
     given = envelope.get("id")
     known = isinstance(given, str) and 0 < len(given) <= MAX_ID

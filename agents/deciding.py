@@ -14,8 +14,7 @@ from streams.kafka.received import Coordinates, coordinates, received_at
 from streams.kafka.transactions import TOO_LARGE, Write
 from streams.kafka.transport import Fetch, Part
 from streams.kafka.unreadable import CannotRead, Unreadable
-from streams.messages.codec import BadMessage, decode_command
-from streams.messages.codec import Position as At
+from streams.messages.codec import BadMessage, RecordAt, decode_command
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 from streams.runtime import faults
 from streams.runtime.settings import Settings
@@ -84,7 +83,7 @@ class Deciding:
         """Return the type of the command in a record, as it is counted, and what it leads to."""
         if type(record) is Unreadable:
             return UNREAD, self._pass(record)
-        at = At(record.topic, record.partition, record.offset, received_at(record), record.key)
+        at = RecordAt(record.topic, record.partition, record.offset, received_at(record), record.key)
         try:
             command = decode_command(record.value, at, self.types, self.id_field, record.headers)
         except BadMessage as bad:
@@ -117,7 +116,7 @@ class Deciding:
     def _set_aside(
         self,
         record: ConsumerRecord,
-        at: At,
+        at: RecordAt,
         command: CommandMessage,
         changes: Changes[Any],
         refusal: Refusal,
@@ -138,7 +137,7 @@ class Deciding:
         return self._refuse(record, at, bad, refusal)
 
     def _park_unread(
-        self, record: ConsumerRecord, at: At, bug: Exception, changes: Changes[Any]
+        self, record: ConsumerRecord, at: RecordAt, bug: Exception, changes: Changes[Any]
     ) -> tuple[str, Effects]:
         """Park what only a bug of ours keeps from being read, under its key; its id is not known yet."""
         try:
@@ -154,7 +153,7 @@ class Deciding:
         return UNREAD, self.parking.park(letter, aggregate_id, changes)
 
     def _refuse(
-        self, record: ConsumerRecord, at: At, bad: BadMessage, refusal: Refusal | None = None
+        self, record: ConsumerRecord, at: RecordAt, bad: BadMessage, refusal: Refusal | None = None
     ) -> tuple[str, Effects]:
         """Refuse an invalid command; as briefly as possible where Kafka would not take more."""
         command_id, command_type = given_id(bad.envelope, at), given_type(bad.envelope)

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from ops import records
 from ops.errors import Misconfigured, Unavailable
 from ops.outcomes import TOPIC, decoded
-from streams.messages.codec import BadMessage, Position, decode_command, names_order
+from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
 from streams.runtime.settings import Settings
 from streams.topics import ORDER_COMMANDS
@@ -74,7 +74,7 @@ def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | No
         if goes_to is None:
             known = ", ".join(name for types, _ in TYPES.values() for name in types)
             raise BadMessage("UNKNOWN_TYPE", f"unknown command type: known are {known}")
-        message = decode_command(value, Position(HERE, 0, 0, time.time(), raw), *TYPES[goes_to])
+        message = decode_command(value, RecordAt(HERE, 0, 0, time.time(), raw), *TYPES[goes_to])
     except BadMessage as refused:
         return Parcel(_topic(topic or goes_to), raw, value, known_id, refused)
     return Parcel(goes_to, message.key.encode(), message.encode(), message.id, message=message)

@@ -17,7 +17,7 @@ from msgspec.structs import asdict, fields
 
 from domain.message import State
 from streams.kafka.unreadable import RAW
-from streams.messages.codec import Position
+from streams.messages.codec import RecordAt
 
 PARKED = b"/parked"
 _ENCODED = "\0base64:"  # begins what stands for a header name that is not UTF-8; such a name itself is encoded, too
@@ -77,9 +77,9 @@ class Letter(State):
         return len(self.key or b"") + len(self.value or b"") + headers
 
     @property
-    def at(self) -> Position:
+    def at(self) -> RecordAt:
         """Where the command was: what it left out is derived from that, as it would have been."""
-        return Position(self.topic, self.partition, self.offset, self.timestamp, self.key)
+        return RecordAt(self.topic, self.partition, self.offset, self.timestamp, self.key)
 
 
 def kind(key: bytes) -> type | None:

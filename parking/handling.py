@@ -21,7 +21,7 @@ from parking.letter import DeadLetter, DiscardLetter, LetterKind, RetryLetters
 from parking.queue import Changes, Letters, aggregates, parked, parked_bytes
 from streams.kafka.received import received_at
 from streams.kafka.transactions import ANY_PARTITION, Write
-from streams.messages.codec import BadMessage, Position, decode_command
+from streams.messages.codec import BadMessage, RecordAt, decode_command
 from streams.messages.envelope import CONTENT_TYPE, Aggregate, CommandMessage, instant_of
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
@@ -68,7 +68,7 @@ class Handler(Protocol):
     def answer(self, command: CommandMessage, partition: int, changes: Any) -> Effects:
         """Decide a command; may raise anything, and has changed nothing but `changes` then."""
 
-    def refusal(self, at: Position, bad: BadMessage) -> Write:
+    def refusal(self, at: RecordAt, bad: BadMessage) -> Write:
         """Return the outcome of a message that is not a valid command."""
 
     def discarded(

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from domain.message import MAX_ID
 from streams.messages.cloudevents import by_headers, decoded
-from streams.messages.codec import BadMessage, Position, decode_command, names_order
+from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
 from streams.messages.envelope import CommandMessage, now, sibling_id
 from streams.messages.expected import Expected, expected_of
 from streams.topology import AGGREGATES, aggregate_of
@@ -27,7 +27,7 @@ from .services import SERVICES, Services
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
 TYPES = (*JSON_TYPES, *LINES)
-NOWHERE = Position("http", 0, 0, 0.0, None)  # what came over HTTP has an id and a time of its own
+NOWHERE = RecordAt("http", 0, 0, 0.0, None)  # what came over HTTP has an id and a time of its own
 
 
 async def send_commands(request: web.Request) -> web.Response:

@@ -34,7 +34,7 @@ EVENTS: Mapping[str, type[Event]] = {**orders.EVENTS, **inventory.EVENTS}
 _ID: TypeAdapter[str] = TypeAdapter(translated(Id))
 
 
-class Position(State):
+class RecordAt(State):
     """Where a record is, when Kafka got it (Unix seconds), and the key it was sent with."""
 
     topic: str
@@ -45,7 +45,7 @@ class Position(State):
 
 
 def decode_command(
-    value: bytes | None, at: Position, types: Mapping[str, type[Command]], id_field: str, headers: Headers = ()
+    value: bytes | None, at: RecordAt, types: Mapping[str, type[Command]], id_field: str, headers: Headers = ()
 ) -> CommandMessage:
     """Return the command of a record; raise `BadMessage` when it is not a valid command.
 
@@ -85,7 +85,7 @@ _UNUSUAL = re.compile(rb'\\[^"\\/]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]')
 _ZIPCODE, _ZIP_CODE = b'"zipcode":', b'"zipCode":'  # the name that clients of the previous system use, and ours
 
 
-def _usual(value: bytes, at: Position, types: Mapping[str, type[Command]]) -> CommandMessage | None:
+def _usual(value: bytes, at: RecordAt, types: Mapping[str, type[Command]]) -> CommandMessage | None:
     """Return the command in `value` if all of it is as our own code sends it; raise an error or return None if not."""
     if _ZIPCODE in value and _ZIP_CODE not in value:
         value = value.replace(_ZIPCODE, _ZIP_CODE)
@@ -117,7 +117,7 @@ def _decoder(kind: type[Any]) -> Callable[[Any], Any]:
 
 
 def _explained(
-    value: bytes | None, at: Position, types: Mapping[str, type[Command]], id_field: str, headers: Headers
+    value: bytes | None, at: RecordAt, types: Mapping[str, type[Command]], id_field: str, headers: Headers
 ) -> CommandMessage:
     envelope = envelope_of(value, headers)
     name = envelope.get("type")

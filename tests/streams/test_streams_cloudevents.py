@@ -9,7 +9,7 @@ import pytest
 from domain.inventory.commands import SetStock
 from domain.orders.commands import CreateShipment
 from streams.messages.cloudevents import glimpse
-from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, Position, decode_command
+from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, BadMessage, RecordAt, decode_command
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 from streams.messages.strict import read_command
 
@@ -48,7 +48,7 @@ def binary(**changes: Any) -> Headers:
 
 def read(value: Any, headers: Any = (), key: bytes | None = b"boots") -> CommandMessage:
     raw = value if isinstance(value, bytes | None) else json.dumps(value).encode()
-    at = Position("inventory-commands", 3, 7, 1_763_000_000.123, key)
+    at = RecordAt("inventory-commands", 3, 7, 1_763_000_000.123, key)
     return decode_command(raw, at, INVENTORY_COMMANDS, "productId", headers)
 
 
@@ -178,7 +178,7 @@ def test_data_that_is_no_json_object_is_refused_under_its_own_id(value: bytes) -
     ],
 )
 def test_a_shipment_that_means_less_than_everything_never_ships_everything(more: Any, sentence: str) -> None:
-    at = Position("order-commands", 3, 7, 1_763_000_000.123, b"o1")
+    at = RecordAt("order-commands", 3, 7, 1_763_000_000.123, b"o1")
     with pytest.raises(BadMessage) as bad:
         decode_command(json.dumps({"type": "CreateShipment"} | more).encode(), at, ORDER_COMMANDS, "orderId")
     assert bad.value.code == "INVALID_MESSAGE"
@@ -186,7 +186,7 @@ def test_a_shipment_that_means_less_than_everything_never_ships_everything(more:
 
 
 def test_data_in_base64_is_what_it_says() -> None:
-    at = Position("order-commands", 3, 7, 1_763_000_000.123, b"o1")
+    at = RecordAt("order-commands", 3, 7, 1_763_000_000.123, b"o1")
     data = {"shipmentId": "s", "lines": [{"lineId": "1", "quantity": 1}]}
     value = json.dumps({"type": "CreateShipment", "data_base64": based(data)}).encode()
     command = decode_command(value, at, ORDER_COMMANDS, "orderId").command

@@ -16,7 +16,7 @@ from streams.messages.codec import (
     INVENTORY_COMMANDS,
     ORDER_COMMANDS,
     BadMessage,
-    Position,
+    RecordAt,
     Upcasters,
     decode_command,
     decode_event,
@@ -30,11 +30,11 @@ ODD_IDS = ["no\u00a0break", "zero\u200bwidth", "a/b", "50%", "é漢🧦", " ", "
 NO_IDS: list[Any] = ["", "x" * 129, "a\nb", "a\x00", "a\x7f", "a\x85", "a\u2028b", 5, True, ["a"], {"a": 1}]
 
 
-def at(key: bytes | None = b"boots", offset: int = 7, timestamp: float = 1_763_000_000.123) -> Position:
-    return Position("inventory-commands", 3, offset, timestamp, key)
+def at(key: bytes | None = b"boots", offset: int = 7, timestamp: float = 1_763_000_000.123) -> RecordAt:
+    return RecordAt("inventory-commands", 3, offset, timestamp, key)
 
 
-def read(message: Any, where: Position | None = None) -> CommandMessage:
+def read(message: Any, where: RecordAt | None = None) -> CommandMessage:
     value = message if isinstance(message, bytes) else json.dumps(message).encode()
     return decode_command(value, where or at(), INVENTORY_COMMANDS, "productId")
 
@@ -43,7 +43,7 @@ def receive(**more: Any) -> dict[str, Any]:
     return {"type": "ReceiveStock", "data": {"quantity": 5}} | more
 
 
-def refused(message: Any, where: Position | None = None) -> BadMessage:
+def refused(message: Any, where: RecordAt | None = None) -> BadMessage:
     with pytest.raises(BadMessage) as bad:
         read(message, where)
     return bad.value

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import MsgspecError
 
 from streams.messages import codec
-from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, Position, decode_command
+from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, RecordAt, decode_command
 from web.asyncapi_examples import examples
 
 ODD = [None, 0, -1, 1.5, 1.0, True, "", "x" * 129, "a\nb", "a\x00", "\u2028", "é漢", "x" * 1001, [], {}, [1], 10**13,
@@ -50,7 +50,7 @@ def test_both_readers_agree(draw: st.DataObject, mutations: int, escaped: bool) 
     for _ in range(mutations):
         mutate(envelope, draw)
     value = json.dumps(envelope, ensure_ascii=escaped).encode()
-    at = Position("commands", 0, 7, 1_795_428_000.0, b"o-1")
+    at = RecordAt("commands", 0, 7, 1_795_428_000.0, b"o-1")
     id_field = "orderId" if types is ORDER_COMMANDS else "productId"
     try:
         quick = codec._usual(value, at, types)

@@ -16,7 +16,7 @@ from streams.messages.codec import (
     INVENTORY_COMMANDS,
     ORDER_COMMANDS,
     BadMessage,
-    Position,
+    RecordAt,
     decode_command,
     decode_event,
 )
@@ -35,7 +35,7 @@ PLACE = {"customerId": "ada", "lines": [LINE], "shippingAddress": ADDRESS, "bill
 
 def decoded(name: str, data: Any, **attributes: Any) -> CommandMessage:
     value = json.dumps({"type": name, "data": data, **attributes}).encode()
-    at = Position("commands", 0, 0, 0.0, b"o-1")
+    at = RecordAt("commands", 0, 0, 0.0, b"o-1")
     types = ORDER_COMMANDS if name in ORDER_COMMANDS else INVENTORY_COMMANDS
     return decode_command(value, at, types, "orderId" if types is ORDER_COMMANDS else "productId")
 

@@ -18,7 +18,7 @@ from streams.messages.codec import (
     INVENTORY_COMMANDS,
     ORDER_COMMANDS,
     BadMessage,
-    Position,
+    RecordAt,
     decode_command,
     decode_event,
 )
@@ -39,7 +39,7 @@ def command(types: Any, id_field: str) -> Callable[[Record], Any]:
 
     def decode(record: Record) -> Any:
         key, value = raw(record["key"]), raw(record["value"])
-        at = Position(record["topic"], record["partition"], record["offset"], record["timestamp"], key)
+        at = RecordAt(record["topic"], record["partition"], record["offset"], record["timestamp"], key)
         headers = tuple((name, raw(text) or b"") for name, text in record["headers"])
         try:
             message = decode_command(value, at, types | LETTER_COMMANDS, id_field, headers)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from system import Api
 
 from parking.letter import LETTER_COMMANDS, DeadLetter
-from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, Position, decode_command, decode_event
+from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, RecordAt, decode_command, decode_event
 from streams.messages.envelope import Outcome
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS
@@ -21,7 +21,7 @@ from web.asyncapi import document
 SCHEMA = json.loads(gzip.decompress((Path(__file__).parent / "asyncapi-3.0.0.schema.json.gz").read_bytes()))
 DOCUMENT = document(Settings(prefix="shop.", partitions=3))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
-HERE = Position("order-commands", 0, 0, 0.0, b"order-1001")
+HERE = RecordAt("order-commands", 0, 0, 0.0, b"order-1001")
 
 
 def test_it_is_valid() -> None:
