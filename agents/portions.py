@@ -135,7 +135,8 @@ class Portions:
             return False
         if self._in_a_row.get(why.topic, 0) >= MOST_IN_A_ROW:
             return True
-        sizes = [len(write.value or b"") for write in refused.writes if why.topic in (None, write.topic)]
+        writes = [write for write in refused.writes if why.topic in (None, write.topic)]
+        sizes = [len(write.key or b"") + len(write.value or b"") for write in writes]
         return why.code in TOO_LARGE and max(sizes, default=0) < SMALL_BYTES
 
 
