@@ -33,7 +33,7 @@ async def test_lost_changelogs_are_made_again(system: System, api: Api) -> None:
     await asyncio.to_thread(lose, system)
     lost = await asyncio.to_thread(start_orders, system)
     assert lost.returncode == 78
-    assert "it was lost. Stop the workers and make it again with `fulfillment replay tables --rebuild`" in lost.stderr
+    assert "it was lost. Stop the workers and rebuild it with `fulfillment replay tables --rebuild`" in lost.stderr
     found = await asyncio.to_thread(system.run, "replay", "tables", "--verify", check=False)
     assert found.returncode == 1
     done = await asyncio.to_thread(system.run, "replay", "tables", "--rebuild", check=False)
