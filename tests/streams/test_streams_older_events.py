@@ -8,14 +8,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from confluent_kafka import Consumer, Producer
 from kafka import messages, produce, records
 from real_kafka import create, environment
-from system import ADDRESS, FULFILLMENT, free_ports, wait_until
+from system import FULFILLMENT, free_ports, wait_until
 
 from agents.older_events import POSITIONS
 from agents.process_manager import ProcessManager
@@ -30,7 +30,8 @@ from tables.orders import CODEC
 TIME = "2026-11-23T10:00:00.000Z"
 PRICE = {"amount": 100, "currency": "EUR"}
 LINE = {"lineId": "1", "productId": "boots", "quantity": 2, "price": PRICE}
-ORDER = {"customerId": "c", "lines": [LINE], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
+HOME = {"street": "1 High St", "city": "Bath", "zipCode": "BA1", "country": "GB"}
+ORDER = {"customerId": "c", "lines": [LINE], "shippingAddress": HOME, "billingAddress": HOME}
 
 
 class Upgraded:
@@ -106,7 +107,7 @@ class Upgraded:
 
 def placed(key: str) -> EventMessage:
     data = ORDER | {"totalCost": PRICE, "policy": "BACKORDER"}
-    event: Any = OrderPlaced.model_validate(data)
+    event = msgspec.convert(data, OrderPlaced)
     return EventMessage(event_id("order", key, 1), key, event, 1, TIME, "order", "flow", f"place {key}")
 
 
