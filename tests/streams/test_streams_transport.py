@@ -24,6 +24,7 @@ from streams.runtime.process import EX_SOFTWARE
 from streams.runtime.settings import Settings
 
 WORKER = Path(__file__).with_name("tiny_worker.py")
+PATIENCE = 120.0  # seconds, for what takes one or two where the machine has nothing else to do
 
 
 class Worker:
@@ -110,9 +111,9 @@ class Producing(threading.Thread):
 def stop_when_handled(producing: Producing, handling: Worker) -> None:
     """Produce no more; return when all that was produced is handled."""
     producing.stopping.set()
-    producing.join(30)
+    producing.join(PATIENCE)
     everything = {str(number) for number in range(producing.sent)}
-    wait_until(lambda: set(handling.values()) >= everything, 30, "everything to be handled")
+    wait_until(lambda: set(handling.values()) >= everything, PATIENCE, "everything to be handled")
 
 
 def assert_contiguous(lines: list[Any]) -> None:
@@ -135,21 +136,21 @@ def test_no_record_is_swallowed_while_members_come_and_go(
     producing, journals = Producing(settings), []
     with worker(settings, tmp_path) as first:
         journals.append(first)
-        wait_until(lambda: first.partitions() == 4, 30, "the first worker")
+        wait_until(lambda: first.partitions() == 4, PATIENCE, "the first worker")
         producing.start()
         for number in range(3):
             with worker(settings, tmp_path, f"s{number}", SESSION_TIMEOUT="3", HEARTBEAT_INTERVAL="1") as second:
                 journals.append(second)
-                wait_until(lambda: 0 < second.partitions() < 4, 40, "the second to have a share")
+                wait_until(lambda: 0 < second.partitions() < 4, PATIENCE, "the second to have a share")
                 time.sleep(0.5)
                 second.process.send_signal(sign)
-                second.process.wait(20)
-            wait_until(lambda: first.partitions() == 4, 40, "the first to have all again")
+                second.process.wait(PATIENCE)
+            wait_until(lambda: first.partitions() == 4, PATIENCE, "the first to have all again")
         producing.stopping.set()
-        producing.join(30)
+        producing.join(PATIENCE)
         everything = {str(number) for number in range(producing.sent)}
         handed = lambda: {value for each in journals for value in each.values()}  # noqa: E731
-        wait_until(lambda: handed() >= everything or first.lag() == 0, 30, "everything to be handled")
+        wait_until(lambda: handed() >= everything or first.lag() == 0, PATIENCE, "everything to be handled")
         time.sleep(0.2)
         assert everything - handed() == set()
     for each in journals:
@@ -164,15 +165,15 @@ def test_what_was_fetched_under_an_assignment_that_is_gone_is_read_again(setting
     """A paused worker wakes up expelled: what it commits is refused, and it prepares anew."""
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "slow", SESSION_TIMEOUT="2", HEARTBEAT_INTERVAL="0.5") as first:
-        wait_until(lambda: first.partitions() == 4, 30, "the worker")
+        wait_until(lambda: first.partitions() == 4, PATIENCE, "the worker")
         before = produce(settings, 0, 400)
-        wait_until(lambda: len(first.lines()) > 0, 20, "a fetch")
+        wait_until(lambda: len(first.lines()) > 0, PATIENCE, "a fetch")
         first.process.send_signal(signal.SIGSTOP)
         time.sleep(4)
         meanwhile = produce(settings, 400, 400)
         first.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: set(first.values()) >= {*before, *meanwhile}, 40, "everything to be handled")
-        wait_until(lambda: first.lag() == 0, 20, "no lag")
+        wait_until(lambda: set(first.values()) >= {*before, *meanwhile}, PATIENCE, "everything to be handled")
+        wait_until(lambda: first.lag() == 0, PATIENCE, "no lag")
         assert_contiguous(first.lines())
 
 
@@ -180,14 +181,14 @@ def test_a_fetch_that_was_dropped_is_read_again(settings: Settings, tmp_path: Pa
     create(settings, "in", 4)
     producing = Producing(settings)
     with worker(settings, tmp_path, "0", "drop") as dropping:
-        wait_until(lambda: dropping.partitions() == 4, 30, "the worker")
+        wait_until(lambda: dropping.partitions() == 4, PATIENCE, "the worker")
         producing.start()
-        wait_until(lambda: sum("dropped" in line for line in dropping.lines()) == 2, 40, "two dropped fetches")
+        wait_until(lambda: sum("dropped" in line for line in dropping.lines()) == 2, PATIENCE, "two dropped fetches")
         stop_when_handled(producing, dropping)
         lines = [line for line in dropping.lines() if "dropped" not in line]
         assert_contiguous(lines)
         assert len({line["epoch"] for line in lines}) >= 3  # each drop was followed by a new preparation
-        wait_until(lambda: dropping.lag() == 0, 20, "no lag")
+        wait_until(lambda: dropping.lag() == 0, PATIENCE, "no lag")
 
 
 def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Settings, tmp_path: Path) -> None:
@@ -195,9 +196,9 @@ def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Setting
     create(settings, "in", 4)
     producing = Producing(settings)
     with worker(settings, tmp_path, "0", "steal") as robbed:
-        wait_until(lambda: robbed.partitions() == 4, 30, "the worker")
+        wait_until(lambda: robbed.partitions() == 4, PATIENCE, "the worker")
         producing.start()
-        wait_until(lambda: sum("stolen" in line for line in robbed.lines()) == 3, 40, "three thefts")
+        wait_until(lambda: sum("stolen" in line for line in robbed.lines()) == 3, PATIENCE, "three thefts")
         stop_when_handled(producing, robbed)
         assert "instead of" in robbed.log.read_text()
 
@@ -205,14 +206,18 @@ def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Setting
 def test_a_stopped_partition_does_not_stop_others(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "stop", WATCHDOG="2") as stopping:
-        wait_until(lambda: stopping.partitions() == 4, 30, "the worker")
+        wait_until(lambda: stopping.partitions() == 4, PATIENCE, "the worker")
         sent = produce(settings, 0, 8)
-        wait_until(lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, 20, "the others")
+        wait_until(
+            lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, PATIENCE, "the others"
+        )
         sent += produce(settings, 8, 400)
-        wait_until(lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, 20, "the others")
+        wait_until(
+            lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, PATIENCE, "the others"
+        )
         ready = stopping.ask("readyz")
         assert (ready["ready"], ready["reasons"]) == (False, ["partition 0 stands"])
-        wait_until(lambda: stopping.lag() == 101, 20, "the lag of the one that stands: 102 but for the first")
+        wait_until(lambda: stopping.lag() == 101, PATIENCE, "the lag of the one that stands: 102 but for the first")
         time.sleep(4)
         assert stopping.process.poll() is None, "to stand for a reason is not to hang"
 
@@ -226,28 +231,28 @@ def test_idle_means_no_lag_although_transactions_leave_markers(settings: Setting
             producer.produce(topic, value=str(4 * number + partition), partition=partition)
         producer.commit_transaction(20)
     with worker(settings, tmp_path) as reading:
-        wait_until(lambda: len(set(reading.values())) == 20, 30, "what was written before")
-        wait_until(lambda: reading.lag() == 0, 10, "no lag")
+        wait_until(lambda: len(set(reading.values())) == 20, PATIENCE, "what was written before")
+        wait_until(lambda: reading.lag() == 0, PATIENCE, "no lag")
         for commit in (True, False):
             producer.begin_transaction()
             producer.produce(topic, value="later", partition=0)
             producer.flush(20)
             producer.commit_transaction(20) if commit else producer.abort_transaction(20)
-        wait_until(lambda: reading.lag() == 0, 10, "no lag")
+        wait_until(lambda: reading.lag() == 0, PATIENCE, "no lag")
         assert reading.values().count("later") == 1
     with worker(settings, tmp_path, "again") as restarted:
-        wait_until(lambda: restarted.lag() == 0, 30, "no lag after a restart at the markers")
+        wait_until(lambda: restarted.lag() == 0, PATIENCE, "no lag after a restart at the markers")
         assert restarted.values() == []
 
 
 def test_a_worker_that_is_told_to_stop_stops(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path) as first:
-        wait_until(lambda: first.partitions() == 4, 30, "the worker")
+        wait_until(lambda: first.partitions() == 4, PATIENCE, "the worker")
         produce(settings, 0, 40)
-        wait_until(lambda: first.lag() == 0, 20, "no lag")
+        wait_until(lambda: first.lag() == 0, PATIENCE, "no lag")
         os.kill(first.process.pid, signal.SIGTERM)
-        assert first.process.wait(15) == 0
+        assert first.process.wait(PATIENCE) == 0
 
 
 # --- the watchdog
@@ -257,7 +262,7 @@ def test_a_worker_without_progress_is_ended(settings: Settings, tmp_path: Path) 
     create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", "hang", WATCHDOG="2") as hanging:
-        assert hanging.process.wait(40) == 70
+        assert hanging.process.wait(PATIENCE) == 70
         assert len({line["epoch"] for line in hanging.lines()}) == 1
         said = hanging.log.read_text()
         assert "no progress for" in said
@@ -271,7 +276,7 @@ def test_a_worker_that_waits_or_has_nothing_to_do_is_not_ended(
     create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", behaviour, WATCHDOG="1.5") as waiting:
-        wait_until(lambda: len(waiting.lines()) > 0, 30, "a fetch")
+        wait_until(lambda: len(waiting.lines()) > 0, PATIENCE, "a fetch")
         time.sleep(6)
         assert waiting.process.poll() is None, waiting.log.read_text()[-2000:]
         reasons = waiting.ask("readyz")["reasons"]
@@ -281,21 +286,21 @@ def test_a_worker_that_waits_or_has_nothing_to_do_is_not_ended(
 def test_what_an_open_transaction_holds_back_is_lag_and_ends_no_worker(settings: Settings, tmp_path: Path) -> None:
     topic = create(settings, "in", 4)
     with worker(settings, tmp_path, "0", WATCHDOG="1.5", OPEN_TRANSACTION="0.5") as waiting:
-        wait_until(lambda: waiting.partitions() == 4, 30, "the worker")
+        wait_until(lambda: waiting.partitions() == 4, PATIENCE, "the worker")
         foreign = transactional(settings, "foreign", 300)
         foreign.begin_transaction()
         foreign.produce(topic, b"never committed", partition=2)
         foreign.flush(20)
         sent = produce(settings, 0, 40)
-        wait_until(lambda: waiting.lag() == 11, 20, "what is held back to be counted, and nothing else")
-        wait_until(lambda: waiting.ask("readyz")["reasons"], 20, "the transaction to be named")
+        wait_until(lambda: waiting.lag() == 11, PATIENCE, "what is held back to be counted, and nothing else")
+        wait_until(lambda: waiting.ask("readyz")["reasons"], PATIENCE, "the transaction to be named")
         (reason,) = waiting.ask("readyz")["reasons"]
         assert reason.startswith(f"{topic}/2 is blocked at offset 0 by a transaction of '{settings.named('foreign')}'")
         time.sleep(4)
         assert waiting.process.poll() is None, "to be held back by others is not to hang"
         foreign.abort_transaction(20)
-        wait_until(lambda: set(waiting.values()) == set(sent) and waiting.lag() == 0, 20, "all to be handled")
-        wait_until(lambda: not waiting.ask("readyz")["reasons"], 20, "it to be ready again")
+        wait_until(lambda: set(waiting.values()) == set(sent) and waiting.lag() == 0, PATIENCE, "all to be handled")
+        wait_until(lambda: not waiting.ask("readyz")["reasons"], PATIENCE, "it to be ready again")
 
 
 def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings, tmp_path: Path) -> None:
@@ -303,12 +308,12 @@ def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings
     create(settings, "in", 1)
     patient = {"WATCHDOG": "5", "HEARTBEAT_INTERVAL": "0.5"}  # joining takes a heartbeat of the first one
     with worker(settings, tmp_path, "0", **patient) as first, worker(settings, tmp_path, "1", **patient) as spare:
-        wait_until(lambda: first.partitions() + spare.partitions() == 1, 30, "one of them to have it")
+        wait_until(lambda: first.partitions() + spare.partitions() == 1, PATIENCE, "one of them to have it")
         time.sleep(8)
         assert first.process.poll() is None, first.log.read_text()[-2000:]
         assert spare.process.poll() is None, spare.log.read_text()[-2000:]
         produce(settings, 0, 4, partitions=1)
-        wait_until(lambda: len({*first.values(), *spare.values()}) == 4, 20, "it to be handled")
+        wait_until(lambda: len({*first.values(), *spare.values()}) == 4, PATIENCE, "it to be handled")
 
 
 def test_a_worker_that_cannot_stop_is_gone_all_the_same_and_says_what_it_waited_for(
@@ -316,11 +321,11 @@ def test_a_worker_that_cannot_stop_is_gone_all_the_same_and_says_what_it_waited_
 ) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "cling") as clinging:
-        wait_until(lambda: clinging.partitions() == 4, 30, "the worker")
+        wait_until(lambda: clinging.partitions() == 4, PATIENCE, "the worker")
         produce(settings, 0, 1)
-        wait_until(lambda: len(clinging.lines()) > 0, 20, "a fetch")
+        wait_until(lambda: len(clinging.lines()) > 0, PATIENCE, "a fetch")
         clinging.process.send_signal(signal.SIGTERM)
-        assert clinging.process.wait(20) == EX_SOFTWARE
+        assert clinging.process.wait(PATIENCE) == EX_SOFTWARE
         said = clinging.log.read_text()
         assert "it was asked to stop, and had not after 8 s" in said
         assert "Agent._execute_actor" in said
