@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from msgspec import structs
@@ -103,7 +104,11 @@ async def answers(mongo: Mongo, projections: list[Projection]) -> dict[str, Any]
 
 
 def plain(found: Any) -> Any:
-    return orjson.loads(orjson.dumps(found, default=str))
+    return orjson.loads(orjson.dumps(found, default=_shown))
+
+
+def _shown(value: Any) -> Any:
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else str(value)
 
 
 async def test_all_shapes_give_the_same_answers(work: Work) -> None:
