@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -26,31 +28,40 @@ async def test_lost_changelogs_are_made_again(system: System, api: Api) -> None:
     before, events = await entries(system), own_events(system)
     running = await asyncio.to_thread(system.run, "replay", "tables", "--rebuild", check=False)
     assert (running.returncode, "run (their group is" in running.stderr) == (1, True)
-    roles = system.env.get("FULFILLMENT_ROLES")
-    await asyncio.to_thread(system.down)
-    system.env["FULFILLMENT_ROLES"] = ""
-    await asyncio.to_thread(system.up)
-    await asyncio.to_thread(lose, system)
-    lost = await asyncio.to_thread(start_orders, system)
+    async with without_workers(system):
+        await asyncio.to_thread(lose, system)
+        lost = await asyncio.to_thread(start_orders, system)
+        found = await asyncio.to_thread(system.run, "replay", "tables", "--verify", check=False)
+        done = await asyncio.to_thread(system.run, "replay", "tables", "--rebuild", check=False)
+        after = await entries(system)
     assert lost.returncode == 78
     assert "it was lost. Stop the workers and rebuild it with `fulfillment replay tables --rebuild`" in lost.stderr
-    found = await asyncio.to_thread(system.run, "replay", "tables", "--verify", check=False)
     assert found.returncode == 1
-    done = await asyncio.to_thread(system.run, "replay", "tables", "--rebuild", check=False)
     assert "Not rebuilt: refusals older than" in done.stdout
-    after = await entries(system)
     assert {key: after.get(key) for key in before} == before
-    await asyncio.to_thread(system.down)
-    if roles is None:
-        del system.env["FULFILLMENT_ROLES"]
-    else:
-        system.env["FULFILLMENT_ROLES"] = roles
-    await asyncio.to_thread(system.up)
     await asyncio.to_thread(send_again, system)
     await asyncio.to_thread(system.quiet)
     assert own_events(system) == events
     audited = json.loads((await asyncio.to_thread(system.run, "audit", "--json", check=False)).stdout)
     assert [drift for drift in audited["drift"] if MINE in drift["key"] or drift["kind"] == "table"] == []
+
+
+@asynccontextmanager
+async def without_workers(system: System) -> AsyncIterator[None]:
+    """Run the servers alone; afterwards everything, because other tests share the system."""
+    roles = system.env.get("FULFILLMENT_ROLES")
+    await asyncio.to_thread(system.down)
+    system.env["FULFILLMENT_ROLES"] = ""
+    await asyncio.to_thread(system.up)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(system.down)
+        if roles is None:
+            del system.env["FULFILLMENT_ROLES"]
+        else:
+            system.env["FULFILLMENT_ROLES"] = roles
+        await asyncio.to_thread(system.up)
 
 
 async def populate(system: System, api: Api) -> None:

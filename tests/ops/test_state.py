@@ -76,11 +76,9 @@ def test_nothing_to_stop_is_fine(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_said_last_is_told_without_its_frame() -> None:
-    line = (
-        "2026-11-30 03:12:03,456 CRITICAL streams.runtime.process: topic x was deleted; run `fulfillment topics adopt`"
-    )
+    line = "2026-11-30 03:12:03,456 CRITICAL streams.runtime.process: topic x is gone; run `fulfillment topics adopt`"
     said = f"{line}: this worker ends, its restart goes on from what is committed"
     record = Process(name="projector-0", role="projector", restarts=2, code=os.EX_CONFIG, said=said)
-    assert record.hopeless == "topic x was deleted; run `fulfillment topics adopt`"
+    assert record.hopeless == "topic x is gone; run `fulfillment topics adopt`"
     assert not record.model_copy(update={"code": 70}).hopeless, "a bug may not come again"
     assert not record.model_copy(update={"restarts": 1}).hopeless
