@@ -60,11 +60,14 @@ async def test_another_body_or_path_under_the_same_key_is_refused(api: Api, uniq
 
 
 async def test_another_condition_under_the_same_key_is_refused(api: Api, unique: Unique) -> None:
-    placed, key = await api.place((unique("p"), 1)), unique("key")
-    path, seen = f"orders/{placed['id']}/hold", {"If-Match": '"1"'}
+    product, key = unique("p"), unique("key")
+    await api.stock(product, 1)
+    placed = await api.place((product, 1))
+    order = await api.order(placed["id"], lambda order: order["allocationStatus"] == "ALLOCATED")  # nothing follows
+    path, seen = f"orders/{placed['id']}/hold", {"If-Match": f'"{order["version"]}"'}
     done, again = await send(api, key, {}, path, **seen), await send(api, key, {}, path, **seen)
     assert (done[0], again[:2], again[2]["Idempotency-Replayed"]) == (200, done[:2], "true")
-    for other in ({}, {"If-Match": '"2"'}, {"If-None-Match": "*"}):
+    for other in ({}, {"If-Match": '"9"'}, {"If-None-Match": "*"}):
         status, answer, _ = await send(api, key, {}, path, **other)
         assert (status, answer["error"]) == (422, "IDEMPOTENCY_KEY_REUSED"), other
 
