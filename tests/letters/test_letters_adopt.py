@@ -8,9 +8,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import messages, produce
 from system import Api, System, wait_until
 
-# The workers are killed, and until the broker gives up on them they count as running.
-FORGOTTEN_SOON = {"FULFILLMENT_SESSION_TIMEOUT": "10", "FULFILLMENT_HEARTBEAT_INTERVAL": "1"}
-
 
 def recreate(system: System, topic: str) -> None:
     """Delete a topic and create it again, empty, as somebody with a broker's tools would."""
@@ -53,7 +50,7 @@ def events(system: System, key: str) -> list[Any]:
 @pytest.mark.parametrize("topic", ["order-commands", "inventory-commands"])
 async def test_nothing_is_adopted_while_workers_run(system: System, api: Api, worker: Any, topic: str) -> None:
     role = topic.partition("-")[0].replace("order", "orders")
-    with worker("orders", **FORGOTTEN_SOON), worker("inventory", **FORGOTTEN_SOON):
+    with worker("orders"), worker("inventory"):
         await api.stock("adopted-boots", 5)
         await api.place(("adopted-boots", 1))
         await asyncio.to_thread(wait_until, lambda: bool(messages(system.settings, topic)), 20, "events")
