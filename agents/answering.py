@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from domain import fulfilment
 from domain.errors import CommandIdReused, InvalidId, InvalidOrder, InvalidQuantity, Rejection, StaleVersion
+from domain.inventory import InventoryCommand
 from domain.message import MAX_ID, Event
+from domain.orders import OrderCommand
 from domain.orders.commands import PlaceOrder
 from parking.entries import Letter
 from parking.handling import ACCEPTED, Effects
 from streams.kafka.transactions import ANY_PARTITION, Write
+from streams.keys import segment
 from streams.messages.codec import BadMessage, RecordAt, source_of
 from streams.messages.envelope import (
     CONTENT_TYPE,
@@ -29,7 +32,7 @@ from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
 from streams.tracing import traces
 from streams.tracing.spans import Span
-from tables.entries import Answer, Recent, recall, remember, segment
+from tables.entries import Answer, Recent, recall, remember
 from tables.store import Changes
 
 from .aggregate import AggregateKind, Entry
@@ -43,9 +46,11 @@ NONSENSE = frozenset({InvalidId.code, InvalidOrder.code, InvalidQuantity.code})
 
 
 def nobody_waits(command: CommandMessage) -> bool:
-    """Return whether `command` is the process manager's; anybody may call himself that, so it must look like one."""
+    """Return whether the process manager sent `command`: others may use its source, so the content counts, too."""
     return (
-        command.source == PROCESS_MANAGER and command.causation_id is not None and fulfilment.sends(command.command)  # type: ignore[arg-type]
+        command.source == PROCESS_MANAGER
+        and command.causation_id is not None
+        and fulfilment.sends(cast("OrderCommand | InventoryCommand", command.command))  # no others are decoded
     )
 
 

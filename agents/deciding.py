@@ -14,12 +14,13 @@ from streams.kafka.received import Coordinates, coordinates, received_at
 from streams.kafka.transactions import TOO_LARGE, Write
 from streams.kafka.transport import Fetch, Part
 from streams.kafka.unreadable import CannotRead, Unreadable
+from streams.keys import position_key, segment
 from streams.messages.codec import BadMessage, RecordAt, decode_command
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 from streams.runtime import faults
 from streams.runtime.settings import Settings
 from streams.tracing import traces
-from tables.entries import Position, position_key, segment
+from tables.entries import Position
 from tables.store import Changes, PartitionedTable
 
 from .aggregate import AggregateKind
@@ -163,4 +164,4 @@ class Deciding:
             letter = without_value(letter)
         effects = Effects(bad.code, [self.answering.refusal(at, bad)])
         effects.add(self.parking.tell("invalid", letter, None))
-        return (command_type if command_type in self.types else UNREAD), effects  # type: ignore[return-value]
+        return command_type if command_type is not None and command_type in self.types else UNREAD, effects

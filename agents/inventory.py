@@ -6,10 +6,10 @@ keeps    inventory-stock: each product, its reservations and its backorder queue
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from domain import inventory
-from domain.inventory import Stock
+from domain.inventory import InventoryCommand, Stock
 from domain.inventory.events import ReservationEvent
 from domain.message import Event
 from streams.kafka.transport import Fetch, Offsets
@@ -26,9 +26,10 @@ from .worker import TransactionalWorker
 def decide(command: CommandMessage, entry: StockEntry | None, changes: Changes[Any]) -> tuple[Sequence[Event], Stock]:
     """Return the events a command causes, and the product after them; its reservations change in `changes`."""
     stock = entry.state if entry is not None else Stock()
+    asked = cast(InventoryCommand, command.command)  # of this topic, no others are decoded
     reservations = ProductReservations(changes, command.key)
-    state = reservations.state_for(command.command, stock)  # type: ignore[arg-type]  # only the aggregate's are decoded
-    events = inventory.decide(command.command, state)  # type: ignore[arg-type]
+    state = reservations.state_for(asked, stock)
+    events = inventory.decide(asked, state)
     for event in events:
         state = inventory.evolve(state, event)
         if isinstance(event, ReservationEvent) and state.reservation is not None:

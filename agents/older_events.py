@@ -22,12 +22,13 @@ from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.transactions import Aborted, RefusedByKafka, Transactions, Unclear, Write
 from streams.kafka.transport import Member
 from streams.kafka.unreadable import CannotRead, Unreadable
+from streams.keys import position_key
 from streams.messages.codec import decode_event
 from streams.runtime.app import RoleApp
 from streams.runtime.process import end_process
 from streams.runtime.settings import FORMER_ROLE, Settings
 from streams.topics import Topic, describe_topics
-from tables.entries import Position, position_key
+from tables.entries import Position
 from tables.orders import CODEC
 from tables.restore import high_watermarks, restore
 

@@ -6,11 +6,11 @@ keeps    orders-states: each order as it is
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from domain import orders
 from domain.message import Event
-from domain.orders import Order, OrderState
+from domain.orders import Order, OrderCommand, OrderState
 from streams.kafka.transport import Fetch, Offsets
 from streams.messages.envelope import CommandMessage
 from streams.runtime.app import RoleApp
@@ -27,7 +27,7 @@ def decide(
 ) -> tuple[Sequence[Event], Order | None]:
     """Return the events a command causes, and the order after them."""
     state = OrderState(command.key, entry.state if entry is not None else None)
-    events = orders.decide(command.command, state)  # type: ignore[arg-type]  # only the aggregate's are decoded
+    events = orders.decide(cast(OrderCommand, command.command), state)  # of this topic, no others are decoded
     for event in events:
         state = orders.evolve(state, event)
     return events, state.order

@@ -9,12 +9,13 @@ from faust.types import TP
 
 from streams.kafka.transactions import committed_offsets
 from streams.kafka.transport import Prepared
+from streams.keys import position_key
 from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process
 from streams.runtime.settings import Settings
 from streams.topics import describe_topics
-from tables.entries import Position, position_key
+from tables.entries import Position
 from tables.restore import restore
 from tables.store import Entries, PartitionedTable
 

@@ -3,7 +3,11 @@
 They are written in the transaction that writes the event, so that an event never exists without them.
 """
 
+from typing import cast
+
 from domain import fulfilment
+from domain.inventory import InventoryEvent
+from domain.orders import OrderEvent
 from streams import topics
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, EventMessage, derived_id
@@ -21,9 +25,10 @@ class ProcessManager:
 
     def commands(self, event: EventMessage) -> list[Write]:
         """Return the commands that `event` causes; for the same event they are the same, ids included."""
+        caused_by = cast("OrderEvent | InventoryEvent", event.event)  # there are no others
         return [
             self._write(event, number, request)
-            for number, request in enumerate(fulfilment.commands(event.event, event.key, event.sequence))  # type: ignore[arg-type]
+            for number, request in enumerate(fulfilment.commands(caused_by, event.key, event.sequence))
         ]
 
     def _write(self, event: EventMessage, number: int, request: fulfilment.Request) -> Write:

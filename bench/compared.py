@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from operator import itemgetter, methodcaller
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -47,7 +48,7 @@ def code(turns: Turns) -> Iterator[Found]:
     both = turns.measured("the roles' own code", turns.base, turns.ours, measure)
     yield both.ratio("code", "the roles' own code", "µs an order", lambda one: one["all"])
     for role in [each for each in both.base[0] if each in both.ours[0] and each != "all"]:
-        yield both.ratio("", f"… {role}", "µs an order", lambda one, role=role: one[role])  # type: ignore[misc]
+        yield both.ratio("", f"… {role}", "µs an order", itemgetter(role))
 
 
 def decide(turns: Turns) -> Iterator[Found]:
@@ -180,7 +181,7 @@ def restore(turns: Turns) -> Iterator[Found]:
     both = turns.stacked("kill -9 and restore", measure)
     yield both.ratio("restore", "orders restored, in all tables", "/s", lambda one: one.rate(*ROLES))
     for role in ROLES:
-        yield both.ratio("", f"… in those of {role}", "/s", lambda one, role=role: one.rate(role))  # type: ignore[misc]
+        yield both.ratio("", f"… in those of {role}", "/s", methodcaller("rate", role))
 
 
 def replay(turns: Turns) -> Iterator[Found]:

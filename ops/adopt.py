@@ -19,11 +19,12 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.mongo.registry import Registry
 from projections.mongo.skips import SKIPS
+from streams.keys import position_key
 from streams.runtime.settings import Role, Settings
 from streams.topics import Topic, describe_topics
 from streams.topology import AGGREGATES, TOPOLOGY, group_of
 from tables import orders, stock
-from tables.entries import Position, StructCodec, position_key
+from tables.entries import Position, StructCodec
 
 ASK_SECONDS = 20.0
 PROJECTOR: Role = "projector"

@@ -156,10 +156,10 @@ class Parking:
     # --- a full partition
 
     def _make_room(self, partition: int, changes: Changes) -> Effects:
-        """Return what making room for another letter leads to; its `stop` is `QueueFull` when there is none.
+        """Make room for another letter, and return what that leads to; `stop` of it is set if there is still no room.
 
-        A full partition does not reach the commands that would retry its letters. So once after a process has started,
-        perhaps with better code, all of them are tried.
+        A full partition never reaches the commands that would retry its letters. Therefore each process tries all of
+        them once: its code may have been fixed.
         """
         effects = Effects()
         if self._full(changes) and partition not in self._relieved:
@@ -200,7 +200,8 @@ class Parking:
     ) -> Effects:
         """Handle a command about letters; `singly`: one letter at most.
 
-        `refused`: why Kafka refuses what the first letter leads to, which fails with that."""
+        `refused`: why Kafka refuses what the first letter leads to; that letter fails for this reason.
+        """
         if isinstance(command.command, DiscardLetter):
             return self._discard(command, command.command, changes)
         return self._retry(command, partition, changes, 1 if singly else AT_ONCE, refused)

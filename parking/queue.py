@@ -1,4 +1,4 @@
-"""An aggregate's parked commands, as a transaction sees and changes them; the entries are in `parked.py`."""
+"""An aggregate's parked commands, as a transaction sees and changes them; their entries are in `entries.py`."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol

@@ -9,8 +9,6 @@ from msgspec.structs import replace
 
 from domain.message import State
 from parking import entries as parked
-from streams.keys import position_key as position_key
-from streams.keys import segment as segment
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id, event_id
 from streams.messages.tolerant import known_in
 

@@ -14,9 +14,10 @@ from domain.inventory import InventoryCommand, Reservation, Stock, StockState
 from domain.inventory.backorders import first_waiting, units_to_serve
 from domain.inventory.commands import ReservationCommand
 from domain.message import State
+from streams.keys import segment
 from streams.topics import STOCK_STATES
 
-from .entries import Recent, StructCodec, segment
+from .entries import Recent, StructCodec
 from .store import Changes, PartitionedTable, declare
 
 

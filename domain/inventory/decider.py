@@ -101,8 +101,6 @@ def evolve(state: StockState, event: InventoryEvent) -> StockState:
 
 def evolve_stock(stock: Stock, event: InventoryEvent) -> Stock:
     """Return `stock` after `event`; raise CorruptHistory if its balance does not add up."""
-    if type(event) is events.StockEvent:  # of an older stock ledger, which keeps no more of a reservation's event
-        return with_balance(stock, event)
     return CHANGES[type(event)](stock, event)
 
 

@@ -29,6 +29,7 @@ from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
 from streams.kafka.transactions import committed_offsets
+from streams.keys import position_key, segment
 from streams.messages.codec import event_in
 from streams.messages.envelope import Aggregate as Kind
 from streams.messages.envelope import EventMessage, instant_of
@@ -40,7 +41,7 @@ from streams.topics import (
     describe_topics,
     ensure_topics,
 )
-from tables.entries import Position, position_key, segment
+from tables.entries import Position
 from tables.orders import OrderEntry
 from tables.restore import restore
 from tables.stock import QueuePlace, StockEntry

@@ -22,10 +22,10 @@ from ops.progress import progress
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
 from streams.kafka.transactions import committed_offsets
+from streams.keys import position_key
 from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
 from streams.topics import describe_topics
-from tables.entries import position_key
 
 FOLDED: dict[str, Projection] = {"orders": ORDERS, "inventory": INVENTORY}  # role → what its table is made of
 Say = Callable[[str], None]

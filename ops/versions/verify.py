@@ -101,14 +101,12 @@ class _Documents:
         cursor = self._find({}, CHUNK).sort("_id", 1)
         while chunk := await cursor.to_list(CHUNK):
             for each in chunk:
-                yield self._read(bytes(each.raw))
+                yield self._read(bytes(each.raw))  # the driver returns large documents as views
 
     async def load(self, ids: Sequence[Id]) -> dict[Id, Content]:
         """Return those documents of `ids` that exist."""
         found = self._find({"_id": {"$in": [each.decode() for each in ids]}}, len(ids) + 1)
-        return dict(
-            [self._read(bytes(each.raw)) for each in await found.to_list(None)]
-        )  # large ones are views till here
+        return dict([self._read(bytes(each.raw)) for each in await found.to_list(None)])
 
     async def sample(self, size: int) -> set[Id]:
         """Return the ids of some documents, by chance."""
@@ -278,7 +276,10 @@ def _pair(work: Work, comparison: Comparison, name: str, ignored: Sequence[str])
             return _Pair(comparison, name, _Entries(version, fields, ours), _Entries(live, fields, theirs))
         return _Pair(comparison, name, _Documents(version, fields), _Documents(live, fields))
     written, read = (next(model for model in one.models if model.collection == name) for one in both)
-    rewrite = lambda document: written.document_of(read.view_of(document))  # noqa: E731
+
+    def rewrite(document: Document) -> Document:
+        return written.document_of(read.view_of(document))
+
     return _Pair(comparison, name, _Documents(version, fields), _Documents(live, fields, rewrite))
 
 

@@ -10,9 +10,10 @@ from test_agents_deciding import BOOTS, Desk, messages, receive
 from test_agents_identity import KINDS, WRITTEN
 
 from projections import inventory
+from streams.keys import segment
 from streams.messages.codec import decode_event
 from streams.messages.envelope import instant_of, now
-from tables.entries import Answer, segment
+from tables.entries import Answer
 from tables.store import Entries
 
 BROKERS, PRODUCERS = 1, 0  # clocks, as records name them

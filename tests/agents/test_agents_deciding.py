@@ -22,11 +22,12 @@ from domain.orders.events import OrderPlaced
 from streams.kafka.partitions import partition_of
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.kafka.transport import Fetch, Member, Part
+from streams.keys import position_key, segment
 from streams.messages.codec import decode_event
 from streams.messages.envelope import now
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
-from tables.entries import Position, position_key, segment
+from tables.entries import Position
 from tables.orders import orders_table
 from tables.stock import stock_table
 from tables.store import Entries

@@ -11,8 +11,8 @@ from test_agents_deciding import BOOTS, Desk, messages, receive
 from agents.inventory import PRODUCT
 from agents.orders import ORDER
 from streams.kafka.partitions import partition_of
+from streams.keys import segment
 from streams.messages.envelope import event_id
-from tables.entries import segment
 from tables.store import Entries
 
 WRITTEN = json.loads((Path(__file__).parent / "written/0.1-one-product-one-order.json").read_text())

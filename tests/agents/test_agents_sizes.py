@@ -35,10 +35,11 @@ from parking.handling import failed, letter_of
 from parking.letter import DeadLetter
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
+from streams.keys import segment
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.settings import Settings
 from streams.topics import LARGEST_LETTER
-from tables.entries import Answer, Recent, remember, segment
+from tables.entries import Answer, Recent, remember
 from tables.orders import CODEC, OrderEntry
 from tables.stock import CODEC as STOCK_CODEC
 from tables.stock import StockEntry

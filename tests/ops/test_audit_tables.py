@@ -19,9 +19,9 @@ from ops.audit.compare_tables import TableComparison
 from ops.audit.report import Kind, Report
 from ops.audit.tables import Workers
 from ops.state import Process, Stack
+from streams.keys import segment
 from streams.runtime.settings import Settings
 from tables import orders, stock
-from tables.entries import segment
 from tables.orders import OrderEntry
 from tables.stock import QueuePlace, StockEntry
 

@@ -21,10 +21,11 @@ from agents.older_events import POSITIONS
 from agents.process_manager import ProcessManager
 from domain.orders.events import OrderPlaced
 from streams.kafka.partitions import partition_of
+from streams.keys import position_key
 from streams.messages.envelope import EventMessage, event_id
 from streams.runtime.settings import FORMER_ROLE, Settings
 from streams.topics import describe_topics, ensure_topics
-from tables.entries import Position, position_key
+from tables.entries import Position
 from tables.orders import CODEC
 
 TIME = "2026-11-23T10:00:00.000Z"

@@ -21,6 +21,7 @@ from domain.inventory.commands import ReceiveStock, ReserveStock
 from domain.inventory.events import Balance
 from domain.message import Command
 from domain.orders.commands import CreateShipment, Hold, PlaceOrder, RecordAllocation
+from streams.keys import position_key, segment
 from streams.messages.envelope import CommandMessage
 from streams.messages.strict import read_command
 from streams.runtime.app import create_app
@@ -28,7 +29,7 @@ from streams.runtime.settings import Settings
 from tables import orders as orders_module
 from tables import stock as stock_module
 from tables import store
-from tables.entries import Answer, Position, position_key, recall, remember, segment
+from tables.entries import Answer, Position, recall, remember
 from tables.orders import OrderEntry, orders_table
 from tables.stock import ProductReservations, QueuePlace, StockEntry
 from tables.store import Changes, Entries, PartitionedTable
