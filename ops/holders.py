@@ -1,6 +1,6 @@
-"""Which supervisors hold a data directory, as the kernel knows it: by the lock file each of them has open.
+"""Which supervisors hold a data directory, according to the kernel: by the lock file that each of them holds.
 
-That file may have been deleted or moved under a running supervisor, and what is written in it may be garbage.
+The file may have been deleted or moved under a running supervisor, and its content may be garbage.
 """
 
 import os
@@ -16,8 +16,8 @@ DELETED = " (deleted)"  # the kernel's mark on the name of an open file that was
 OPEN_FILES = Path("/proc")  # only Linux has it; elsewhere the lock file itself must do
 
 
-class Open(NamedTuple):
-    """A lock file that a process has open: where it is, or was, and which file it is."""
+class Held(NamedTuple):
+    """A lock file that a process holds: where it is, or was, and which file it is."""
 
     pid: int
     path: Path
@@ -30,10 +30,10 @@ def lock_file(data: Path) -> Path:
 
 
 def holders(data: Path) -> list[int]:
-    """Return the processes that have the lock file that is in `data` now open."""
+    """Return the processes that hold the lock file that is in `data` now."""
     with suppress(OSError):
         found = lock_file(data).stat()
-        return [each.pid for each in _open_locks() if each.file == (found.st_dev, found.st_ino)]
+        return [each.pid for each in _held_locks() if each.file == (found.st_dev, found.st_ino)]
     return []
 
 
@@ -43,19 +43,25 @@ def strays(data: Path) -> list[int]:
     wanted = lock_file(data).resolve()
     return sorted(
         each.pid
-        for each in _open_locks()
+        for each in _held_locks()
         if each.pid not in there and (each.path == wanted or _data_of(each.pid) == data.resolve())
     )
 
 
-def _open_locks() -> Iterator[Open]:
+def _held_locks() -> Iterator[Held]:
     for process in psutil.process_iter():
         with suppress(OSError, psutil.Error):
             for link in os.scandir(OPEN_FILES / str(process.pid) / "fd"):
                 name = os.readlink(link.path).removesuffix(DELETED)
-                if name.endswith(f"/{LOCK}"):
+                if name.endswith(f"/{LOCK}") and _holds(process.pid, link.name):
                     found = os.stat(link.path)
-                    yield Open(process.pid, Path(name), (found.st_dev, found.st_ino))
+                    yield Held(process.pid, Path(name), (found.st_dev, found.st_ino))
+
+
+def _holds(pid: int, descriptor: str) -> bool:
+    """Tell a supervisor, which holds the lock for writing, from a command that only looks whether one runs."""
+    described = (OPEN_FILES / str(pid) / "fdinfo" / descriptor).read_text()
+    return any("FLOCK" in line and "WRITE" in line for line in described.splitlines())
 
 
 def _data_of(pid: int) -> Path | None:

@@ -105,7 +105,7 @@ def locked(data: Path) -> Iterator[None]:
     except OSError as error:
         raise sentence_for(error, data) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(handle)
     except BlockingIOError as error:
         os.close(handle)
         raise _in_use(data, _holder(data)) from error
@@ -115,6 +115,15 @@ def locked(data: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int) -> None:
+    """Take the lock; BlockingIOError when a supervisor holds it. `supervisor` shares it, and only for a moment."""
+    while True:
+        with suppress(BlockingIOError):
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def refuse_running(data: Path) -> None:
@@ -152,7 +161,7 @@ def supervisor(data: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: commands that look at once don't see each other
     except BlockingIOError:
         return _holder(data)
     finally:
@@ -169,7 +178,7 @@ def _note_pid(handle: int, data: Path) -> None:
 
 
 def _holder(data: Path) -> int | None:
-    """Return who holds the lock: the pid written in it, if that process has it open, else one that has."""
+    """Return who holds the lock: the pid written in it, if that process holds it, else one that does."""
     written, found = _pid_in(data), [pid for pid in holders(data) if pid != os.getpid()]
     return written if written in found or not found else found[0]
 

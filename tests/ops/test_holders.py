@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from ops import state
 from ops.cli import cli
 from ops.errors import CannotGoOn
+from ops.holders import lock_file
 from ops.stack import down
 from ops.state import Process, Stack
 from streams.runtime.settings import Settings
@@ -128,6 +130,36 @@ def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
         # the second signal may find it at its very end, when Python no longer handles signals
         assert process.wait(10) in (0, -signal.SIGTERM)
     assert down(Settings(data=tmp_path)) == 0
+
+
+@contextmanager
+def looking(data: Path) -> Iterator[int]:
+    """Run a command that is just looking whether a supervisor of `data` runs."""
+    share = "import fcntl, signal, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", share, str(lock_file(data))], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_a_command_that_looks_at_the_same_time_is_not_taken_for_a_supervisor(tmp_path: Path) -> None:
+    lock_file(tmp_path).write_text("1")
+    with looking(tmp_path) as first, looking(tmp_path) as second:
+        assert state.supervisors(tmp_path) == []
+        assert down(Settings(data=tmp_path)) == 0
+        assert psutil.pid_exists(first) and psutil.pid_exists(second)
+
+
+def test_a_supervisor_starts_while_a_command_looks(tmp_path: Path) -> None:
+    lock_file(tmp_path).touch()
+    with looking(tmp_path) as pid:
+        gone = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+        gone.start()
+        with state.locked(tmp_path):
+            assert state.supervisors(tmp_path) == [os.getpid()]
+        gone.join()
 
 
 # --- restart
