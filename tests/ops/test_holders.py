@@ -33,6 +33,13 @@ with state.locked(Path(sys.argv[1])):
     signal.pause()
 """
 
+LOOKS = """
+import fcntl, signal, sys
+fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH)
+print(flush=True)
+signal.pause()
+"""
+
 
 @contextmanager
 def supervising(data: Path) -> Iterator["subprocess.Popen[str]"]:
@@ -135,10 +142,10 @@ def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
 @contextmanager
 def looking(data: Path) -> Iterator[int]:
     """Run a command that is just looking whether a supervisor of `data` runs."""
-    share = "import fcntl, signal, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH); print(flush=True); signal.pause()"
-    with subprocess.Popen([sys.executable, "-c", share, str(lock_file(data))], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", LOOKS, str(lock_file(data))], stdout=subprocess.PIPE) as process:
         try:
-            assert process.stdout and process.stdout.readline()
+            assert process.stdout
+            assert process.stdout.readline()
             yield process.pid
         finally:
             process.kill()
@@ -149,7 +156,8 @@ def test_a_command_that_looks_at_the_same_time_is_not_taken_for_a_supervisor(tmp
     with looking(tmp_path) as first, looking(tmp_path) as second:
         assert state.supervisors(tmp_path) == []
         assert down(Settings(data=tmp_path)) == 0
-        assert psutil.pid_exists(first) and psutil.pid_exists(second)
+        assert psutil.pid_exists(first)
+        assert psutil.pid_exists(second)
 
 
 def test_a_supervisor_starts_while_a_command_looks(tmp_path: Path) -> None:
