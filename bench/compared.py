@@ -27,7 +27,7 @@ from bench.recovery import ROLES, Restored, last_restore, restarted
 from bench.replay import PROJECTIONS, Rebuilt, logs, rebuild
 from bench.stacks import STORES, Install
 from bench.turns import Turns
-from ops.logs import log_of
+from ops.stack.logs import log_of
 
 T = TypeVar("T")
 STEP = re.compile(r"^(\w+)(:.*)? +([\d.]+) µs an order$", re.MULTILINE)

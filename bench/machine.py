@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from ops.kafka import JARS
+from ops.stack.kafka import JARS
 
 PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "pydantic", "orjson", "pymongo", "aiohttp", "uvloop",

@@ -20,8 +20,8 @@ from bench.http import order
 from bench.idle import memory
 from bench.stacks import Install, partitions_at
 from bench.suite import Bench
-from ops import state
-from ops.logs import log_of
+from ops.stack import state
+from ops.stack.logs import log_of
 from streams.kafka.partitions import partition_of
 from tests.system import free_ports, wait_until
 

@@ -7,17 +7,17 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ops import explain, outcomes, produce, seed, trace
-from ops.audit.command import audit
-from ops.doctor.command import doctor
+from ops.commands import explain, outcomes, produce, seed, trace
+from ops.commands.audit import audit
+from ops.commands.doctor import doctor
+from ops.commands.letters import letters
+from ops.commands.options import Json, load_settings
+from ops.commands.projections import projections
+from ops.commands.replay import replay
+from ops.commands.skip import skip
+from ops.commands.tail import tail
+from ops.commands.transactions import transactions
 from ops.errors import CannotGoOn, trouble_outside
-from ops.letters import letters
-from ops.options import Json, load_settings
-from ops.replay.command import replay
-from ops.skip import skip
-from ops.tail import tail
-from ops.transactions import transactions
-from ops.versions.command import projections
 from streams.runtime.settings import ROLES
 
 
@@ -59,7 +59,7 @@ def up(
     wait: Annotated[float, typer.Option(help="seconds --detach waits until all is ready")] = 180.0,
 ) -> None:
     """Start Kafka, MongoDB and one process per role on this machine."""
-    from ops import up
+    from ops.stack import detached as up
 
     (up.detached(load_settings(), workers, wait) if detach else up.foreground(load_settings(), workers))
 
@@ -67,7 +67,7 @@ def up(
 @cli.command()
 def down() -> None:
     """Stop everything `up` started."""
-    from ops.stack import down
+    from ops.stack.up import down
 
     ended = down(load_settings())
     typer.echo(f"stopped {ended} processes" if ended else "nothing was running")
@@ -81,7 +81,7 @@ def restart(
     """Restart the workers of some roles, or all, one after the other; exits 1 when one is not ready in time."""
     import asyncio
 
-    from ops.restart import restart
+    from ops.stack.restart import restart
 
     count = asyncio.run(restart(load_settings(), roles or [], wait, typer.echo))
     typer.echo(f"restarted {count} workers")
@@ -96,10 +96,10 @@ def status(
     """Show what runs, what is ready and what is not handled yet; exits 1 unless all is ready."""
     import asyncio
 
-    from ops.show import status_tables
-    from ops.state import refuse_strays
-    from ops.status import collect
-    from ops.watch import watch_status
+    from ops.commands.tables import status_tables
+    from ops.commands.watch import watch_status
+    from ops.stack.state import refuse_strays
+    from ops.stack.status import collect
 
     settings = load_settings()
     if watch:
@@ -118,7 +118,7 @@ def status(
 @cli.command("settings")
 def show_settings() -> None:
     """Show every setting: its environment variable, value, default and meaning."""
-    from ops.show import settings_table
+    from ops.commands.tables import settings_table
 
     Console().print(settings_table(load_settings()))
 
@@ -141,7 +141,7 @@ def create_topics() -> None:
     """Create the topics that are missing and let Kafka stamp all records; refuse topics that are not as needed."""
     import asyncio
 
-    from ops.stack import ensure_topics
+    from ops.stack.up import ensure_topics
 
     created = asyncio.run(ensure_topics(load_settings()))
     typer.echo(f"created {', '.join(created)}" if created else "all topics exist")
@@ -152,7 +152,7 @@ def adopt_topics() -> None:
     """Go on with topics that were deleted and created again; the workers that read them must be stopped."""
     import asyncio
 
-    from ops.adopt import adopt
+    from ops.kafka.adopt import adopt
 
     typer.echo("\n".join(asyncio.run(adopt(load_settings()))) or "every topic is the one that was read")
 
@@ -162,7 +162,7 @@ def list_topics() -> None:
     """List the topics."""
     import asyncio
 
-    from ops.show import topics_table
+    from ops.commands.tables import topics_table
     from streams.topics import describe_topics
 
     Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))

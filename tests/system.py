@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import aiohttp
 import psutil
 
-from ops.status import collect
+from ops.stack.status import collect
 from streams.runtime.settings import Settings
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import orjson
 
-from ops import records
 from ops.audit.report import Kind, Report
+from ops.kafka import records
 from streams.runtime.settings import Settings
 
 BUCKETS = 256  # sorted one by one, because a sorted list takes five times the memory

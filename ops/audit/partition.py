@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops import records
 from ops.audit.compare_documents import DocumentComparison
 from ops.audit.compare_tables import TableComparison
 from ops.audit.documents import CHUNK, Documents, Read
@@ -18,6 +17,7 @@ from ops.audit.event_ids import EventIds
 from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
 from ops.audit.tables import Workers
+from ops.kafka import records
 from ops.progress import Advance
 from streams.kafka.unreadable import Unreadable
 from streams.messages.codec import decode_event

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import aiohttp
 from pymongo.errors import PyMongoError
 
-from ops import records
 from ops.audit.documents import Documents
 from ops.audit.event_ids import EventIds
 from ops.audit.history import Aggregate
@@ -21,6 +20,7 @@ from ops.audit.settled import wait_until_settled
 from ops.audit.strangers import Strangers
 from ops.audit.tables import Workers
 from ops.errors import mongo_trouble
+from ops.kafka import records
 from ops.progress import Advance, progress
 from projections.mongo.client import Mongo
 from projections.mongo.registry import live_version

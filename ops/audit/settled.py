@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
-from ops import records
+from ops.kafka import records
 from streams.runtime.settings import Role, Settings
 from streams.topology import AGGREGATES, group_of
 

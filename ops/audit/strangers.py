@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ops import records
 from ops.audit.documents import CHUNK, Documents
 from ops.audit.history import Aggregate
 from ops.audit.report import Kind
+from ops.kafka import records
 from projections.document import Document
 from projections.mongo.writes import load
 from streams.messages.codec import event_in

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from domain.inventory import Reservation, Stock
 from domain.orders import Order
 from domain.orders.state import Shipment
-from ops import state
 from ops.audit.differences import differences
 from ops.audit.history import Aggregate
+from ops.stack import state
 from projections.inventory import ProductView
 from projections.orders import OrderView
 from projections.reservations import ReservationView

@@ -12,11 +12,11 @@ from pathlib import Path
 import confluent_kafka
 from pymongo.errors import PyMongoError
 
-from ops import kafka, mongod, ports, state
 from ops.doctor.finding import Finding
 from ops.errors import Misconfigured, mongo_cause
 from ops.http import WILDCARDS
-from ops.status import collect
+from ops.stack import kafka, mongod, ports, state
+from ops.stack.status import collect
 from projections.mongo.client import Mongo
 from streams.runtime.settings import Settings
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, TopicPartition
 
-from ops import records
 from ops.doctor.finding import Finding
 from ops.errors import CannotGoOn
+from ops.kafka import records
 from streams.kafka.unreadable import Unreadable, whole
 from streams.runtime.settings import Role, Settings
 from streams.topics import Topic

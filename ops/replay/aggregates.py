@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, TopicPartition
 from pymongo.errors import DuplicateKeyError
 
 from domain.message import instant
-from ops import records
 from ops.errors import CannotGoOn, Misconfigured
+from ops.kafka import records
 from ops.progress import progress
 from ops.versions.work import Work
 from projections.document import Document

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from pymongo.errors import ConnectionFailure, PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ops import records
 from ops.audit.settled import last_records
 from ops.errors import CannotGoOn, Unavailable, mongo_trouble
+from ops.kafka import records
 from projections.mongo.client import Mongo
 from projections.mongo.progress import AnotherTopic, TopicPartition, offsets_of
 from projections.mongo.skips import read_skips

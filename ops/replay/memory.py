@@ -18,8 +18,8 @@ from domain import inventory, orders
 from domain.errors import CommandIdReused
 from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
-from ops import records
-from ops.letterbox import read_whole
+from ops.kafka import records
+from ops.letters.letterbox import read_whole
 from parking.book import Letterbook
 from parking.entries import Letter
 from parking.letter import DeadLetter, letter_in

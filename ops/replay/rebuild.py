@@ -16,11 +16,11 @@ import orjson
 from confluent_kafka import KafkaException, Producer
 from faust.types import TP
 
-from ops import records
-from ops.adopt import READERS, Reader
 from ops.audit.history import Aggregate, Histories
 from ops.audit.report import Report
 from ops.errors import CannotGoOn, Unavailable
+from ops.kafka import records
+from ops.kafka.adopt import READERS, Reader
 from ops.progress import progress
 from ops.replay.memory import Answers, DeadLetters, Unsure, every, outcomes
 from projections.inventory import ProductView

@@ -9,15 +9,15 @@ from typing import Any
 from faust.types import TP
 from rich.console import Console
 
-from ops import groups, records
-from ops.adopt import READERS, Reader
 from ops.audit.compare_tables import TableComparison
 from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
-from ops.audit.show import report_tables
 from ops.audit.tables import SNAPSHOTS, Snapshot
-from ops.changelogs import restored
+from ops.commands.audit_tables import report_tables
 from ops.errors import Unavailable
+from ops.kafka import groups, records
+from ops.kafka.adopt import READERS, Reader
+from ops.kafka.changelogs import restored
 from ops.progress import progress
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS

@@ -10,8 +10,8 @@ import orjson
 from confluent_kafka import Consumer, TopicPartition
 
 from domain.message import instant
-from ops import records
 from ops.errors import Misconfigured
+from ops.kafka import records
 from ops.progress import progress
 from ops.tracing.nodes import Flow, Node
 from parking.letter import letter_in

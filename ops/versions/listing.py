@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from ops import records
 from ops.audit.settled import last_records
+from ops.kafka import records
 from ops.versions.work import work
 from projections.mongo.overview import overview
 from projections.table import PROJECTIONS

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 
-from ops import records
 from ops.errors import CannotGoOn, Misconfigured, mongo_trouble
+from ops.kafka import records
 from projections.mongo.client import Mongo
 from projections.mongo.leases import Leased, lease
 from projections.mongo.registry import Registry

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 from system import System
 
-from ops import state
+from ops.stack import state
 from streams.runtime.faults import POINTS, Point
 
 STARTING = ("starting", "claimed", "assigned", "offsets-read", "restored", "prepared", "sought", "started")

@@ -14,7 +14,7 @@ from kafka import await_message, messages, produce
 from msgspec.structs import replace
 from system import FULFILLMENT, Api, System, wait_until
 
-from ops.adopt import READERS
+from ops.kafka.adopt import READERS
 from tables.entries import Position
 from tables.restore import restore
 

@@ -6,7 +6,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from system import Api, System
 
-from ops import records
+from ops.kafka import records
 from ops.schemas.made import FOLDER
 
 MOST = 300  # messages of a partition

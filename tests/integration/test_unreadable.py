@@ -162,7 +162,7 @@ async def _damaged(system: System, topic: str, partition: int, values: list[tupl
 
 
 def _ends(system: System, topic: str, partition: int) -> int:
-    from ops.records import ends
+    from ops.kafka.records import ends
 
     return ends(system.settings, topic)[partition]
 

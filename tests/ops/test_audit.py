@@ -12,10 +12,10 @@ import pytest
 from kafka import produce
 from system import Api, System
 
-from ops import records
 from ops.audit.event_ids import EventIds
 from ops.audit.report import Drift, Kind, Report
 from ops.audit.run import run
+from ops.kafka import records
 from projections.event_log import entry_id
 from projections.mongo.client import Mongo
 from projections.mongo.live import projections_of

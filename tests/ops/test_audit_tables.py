@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from domain.inventory.commands import ReceiveStock
 from domain.orders.commands import Hold
-from ops import state
 from ops.audit.compare_tables import TableComparison
 from ops.audit.report import Kind, Report
 from ops.audit.tables import Workers
-from ops.state import Process, Stack
+from ops.stack import state
+from ops.stack.state import Process, Stack
 from streams.keys import segment
 from streams.runtime.settings import Settings
 from tables import orders, stock

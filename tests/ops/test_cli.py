@@ -15,12 +15,12 @@ from aiohttp import web
 from helpers_ops import some_ports
 from typer.testing import CliRunner
 
-from ops import state
 from ops.cli import cli
-from ops.state import Process, Stack
-from ops.status import added, collect
+from ops.stack import state
+from ops.stack.state import Process, Stack
+from ops.stack.status import added, collect
+from ops.stack.workers import ALLOCATOR, allocator, count_workers, environment, workers
 from ops.worker import default_port
-from ops.workers import ALLOCATOR, allocator, count_workers, environment, workers
 from streams.runtime.settings import ROLES, Settings
 
 WIDE = {"COLUMNS": "240"}

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ops.workers import allocator
+from ops.stack.workers import allocator
 from streams.runtime.settings import ROLES, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_the_image_has_the_locked_versions_without_the_local_stack_and_is_not_ro
 
 
 def test_the_local_broker_and_the_one_in_compose_agree_on_what_matters() -> None:
-    from ops.kafka import PROPERTIES
+    from ops.stack.kafka import PROPERTIES
 
     local = dict(line.split("=", 1) for line in PROPERTIES.splitlines())
     for name in ("auto.create.topics.enable", "message.max.bytes", "group.min.session.timeout.ms"):

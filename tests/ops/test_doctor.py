@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from system import System, free_ports
 
+from ops.commands.doctor import examine
 from ops.doctor import machine
-from ops.doctor.command import examine
 from ops.doctor.finding import Finding
 from streams.runtime.settings import Settings
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from helpers_ops import some_ports, until
 from yarl import URL
 
-from ops.ports import is_listening
+from ops.stack.ports import is_listening
 
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed (.ci/run installs it)")

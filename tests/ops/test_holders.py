@@ -14,18 +14,18 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from ops import state
 from ops.cli import cli
 from ops.errors import CannotGoOn
-from ops.holders import lock_file
-from ops.stack import down
-from ops.state import Process, Stack
+from ops.stack import state
+from ops.stack.holders import lock_file
+from ops.stack.state import Process, Stack
+from ops.stack.up import down
 from streams.runtime.settings import Settings
 
 SUPERVISES = """
 import signal, subprocess, sys
 from pathlib import Path
-from ops import state
+from ops.stack import state
 with state.locked(Path(sys.argv[1])):
     child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())

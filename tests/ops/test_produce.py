@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from system import ADDRESS, Api, System, eventually
 
-from ops import records, sending
+from ops.kafka import records, sending
 from streams.topics import DEAD_LETTERS, ORDER_COMMANDS
 
 LINE = {"productId": "produced", "quantity": 2, "price": {"amount": 1000, "currency": "EUR"}}

@@ -8,7 +8,7 @@ import pytest
 from system import Api, System
 
 from domain.orders.state import OrderStatus
-from ops import records
+from ops.kafka import records
 from ops.seeding.data import PATTERN, Seed
 from streams.topics import ORDER_EVENTS
 

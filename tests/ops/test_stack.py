@@ -18,9 +18,9 @@ from helpers_ops import some_ports, until
 from pymongo import MongoClient
 from system import patience
 
-from ops import state
-from ops.stack import down
-from ops.workers import environment
+from ops.stack import state
+from ops.stack.up import down
+from ops.stack.workers import environment
 from streams.runtime.settings import Settings
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops import state
 from ops.errors import CannotGoOn
-from ops.stack import down
-from ops.state import Process, Stack
+from ops.stack import state
+from ops.stack.state import Process, Stack
+from ops.stack.up import down
 from streams.runtime.settings import Settings
 
-HOLDS = "import signal, sys; from pathlib import Path; from ops import state\nwith state.locked(Path(sys.argv[1])): print(); signal.pause()"  # noqa: E501
+HOLDS = "import signal, sys; from pathlib import Path; from ops.stack import state\nwith state.locked(Path(sys.argv[1])): print(); signal.pause()"  # noqa: E501
 SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 from helpers_ops import until
 
-from ops import supervisor as module
-from ops.state import Phase, Process
-from ops.supervisor import Child, Program, Supervisor
+from ops.stack import supervisor as module
+from ops.stack.state import Phase, Process
+from ops.stack.supervisor import Child, Program, Supervisor
 
 SLEEPS = "import signal; print('up', flush=True); signal.pause()"
 DEAF = (
@@ -151,7 +151,7 @@ async def test_every_change_is_told(tmp_path: Path) -> None:
 
 async def test_a_killed_supervisor_takes_its_children_with_it(tmp_path: Path) -> None:
     script = (
-        "import asyncio, sys\nfrom pathlib import Path\nfrom ops.supervisor import Program, Supervisor\n"
+        "import asyncio, sys\nfrom pathlib import Path\nfrom ops.stack.supervisor import Program, Supervisor\n"
         "async def main():\n"
         "    told = lambda processes, phase: print(processes[0].pid, flush=True)\n"
         f"    command = (sys.executable, '-c', {DEAF!r})\n"

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from system import FULFILLMENT, Api, System, eventually
 
-from ops.tailing import Message, Wanted, as_json, as_text, messages, shown
+from ops.kafka.tailing import Message, Wanted, as_json, as_text, messages, shown
 
 
 def there(system: System, wanted: Wanted, last: int = 0) -> list[Message]:

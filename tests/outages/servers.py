@@ -8,8 +8,8 @@ from pathlib import Path
 
 from system import System, wait_until
 
-from ops import kafka, mongod
-from ops.lifeline import tied_to_parent
+from ops.stack import kafka, mongod
+from ops.stack.lifeline import tied_to_parent
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from system import free_ports
 
-from ops import mongod
+from ops.stack import mongod
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import create_indexes
 from projections.runner import Runner

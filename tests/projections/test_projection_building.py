@@ -12,8 +12,8 @@ from projection_histories import ORDERS, order_history, place, records
 from pymongo.errors import PyMongoError
 from system import free_ports
 
-from ops import mongod
 from ops.replay import bulk
+from ops.stack import mongod
 from projections.mongo.client import Mongo
 from projections.runner import Runner
 from streams.runtime.settings import Settings

@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from system import free_ports
 
-from ops import kafka
-from ops.lifeline import tied_to_parent
+from ops.stack import kafka
+from ops.stack.lifeline import tied_to_parent
 from streams.runtime.settings import Settings
 from streams.topics import wait_for_topics
 

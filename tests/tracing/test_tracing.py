@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 from system import ADDRESS, Api, System
 
+from ops.commands.trace_tree import tree
 from ops.errors import Misconfigured
 from ops.tracing.flow import begin
 from ops.tracing.nodes import Flow, Node
-from ops.tracing.show import tree
 
 TIME = "2026-11-23T10:00:00.000Z"
 

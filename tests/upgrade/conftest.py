@@ -13,7 +13,7 @@ import pytest
 from system import free_ports
 from upgrade_installation import Installation
 
-from ops import kafka, mongod
+from ops.stack import kafka, mongod
 
 sys.path.append(str(Path(__file__).parents[1] / "outages"))
 

@@ -1,0 +1,1 @@
+"""What operators do with Kafka: read topics, send commands, reset groups."""

@@ -1,0 +1,152 @@
+"""`fulfillment topics adopt`: go on with topics that were deleted and created again.
+
+A worker refuses another topic of the name it has read: the offsets it knows mean nothing there. To adopt it means: its
+groups begin at the new topic's start, and remember its id. What the old one held is gone; the tables keep what it made.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from confluent_kafka import Producer
+from pymongo.errors import PyMongoError
+
+from ops.errors import Unavailable, mongo_trouble
+from ops.kafka import groups
+from ops.kafka.changelogs import restored
+from projections.mongo.client import Mongo
+from projections.mongo.indexes import PROGRESS
+from projections.mongo.registry import Registry
+from projections.mongo.skips import SKIPS
+from streams.keys import position_key
+from streams.runtime.settings import Role, Settings
+from streams.topics import Topic, describe_topics
+from streams.topology import AGGREGATES, TOPOLOGY, group_of
+from tables import orders, stock
+from tables.entries import Position, StructCodec
+
+ASK_SECONDS = 20.0
+PROJECTOR: Role = "projector"
+
+
+class Reader(NamedTuple):
+    """A role that remembers in its table which topics it has read, and where."""
+
+    role: Role
+    codec: StructCodec
+
+    @property
+    def inputs(self) -> tuple[Topic, ...]:
+        """The topics it reads."""
+        return TOPOLOGY[self.role].reads
+
+    @property
+    def changelog(self) -> Topic:
+        """The changelog of its table."""
+        table = TOPOLOGY[self.role].table
+        assert table is not None
+        return table
+
+
+READERS = (
+    Reader("orders", orders.CODEC),
+    Reader("inventory", stock.CODEC),
+)
+
+Found = dict[int, Position]  # partition → where the old topic was read to
+
+
+async def adopt(settings: Settings) -> list[str]:
+    """Adopt every topic that is another than its readers remember; return a sentence for each reader of one.
+
+    `groups.WorkersRun` when a worker of such a role runs; nothing is changed then.
+    """
+    from ops.kafka import records
+
+    with records.kafka(settings):
+        return await _adopt_all(settings)
+
+
+async def _adopt_all(settings: Settings) -> list[str]:
+    ids = {topic.name: topic.id for topic in await describe_topics(settings)}
+    strange = [
+        (reader, topic, found)
+        for reader in READERS
+        for topic, found in (await _strange(settings, reader, ids)).items()
+        if found
+    ]
+    logs = [aggregate.events for aggregate in AGGREGATES.values()]
+    events = {settings.named(topic.name) for _, topic, _ in strange if topic in logs}
+    projected = await _projected_others(settings, ids)
+    events |= projected
+    roles = {reader.role for reader, _, _ in strange} | ({PROJECTOR} if events else set())
+    await asyncio.to_thread(groups.refuse_running, settings, roles)
+    if events:
+        await _forget_progress(settings, events)
+    for reader, topic, found in strange:
+        await asyncio.to_thread(_adopt, settings, reader, topic, found, ids[settings.named(topic.name)])
+    said = [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in strange]
+    only = projected - {settings.named(topic.name) for _, topic, _ in strange}
+    return [*said, *(f"{PROJECTOR} begins at the start of the new {topic}" for topic in sorted(only))]
+
+
+async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
+    """Return the partitions of each input that were read when it was another topic."""
+    for name in (settings.named(topic.name) for topic in (*reader.inputs, reader.changelog)):
+        if name not in ids:
+            raise Unavailable(f"Topic {name} is missing: run `fulfillment topics create` first.")
+    changelog, numbers = settings.named(reader.changelog.name), range(settings.partitions)
+    tables = await restored(settings, changelog, numbers, reader.codec)
+    found: dict[Topic, Found] = {}
+    for topic in reader.inputs:
+        name = settings.named(topic.name)
+        read = {number: table.get(position_key(name)) for number, table in tables.items()}
+        found[topic] = {number: each for number, each in read.items() if each and each.topic_id != ids[name]}
+    return found
+
+
+def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic_id: str) -> None:
+    """Reset the group first: without the new positions a worker still refuses, and adopting again does the rest."""
+    group, name = group_of(reader.role, settings), settings.named(topic.name)
+    groups.reset(settings, group, name)
+    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "log_level": 0})
+    for number, before in found.items():
+        value = reader.codec.encode(Position(-1, topic_id, before.fulfils))
+        producer.produce(settings.named(reader.changelog.name), value, position_key(name), number)
+    if producer.flush(ASK_SECONDS):
+        raise Unavailable(f"Kafka at {settings.kafka} did not take the new positions; adopt again.")
+
+
+async def _projected_others(settings: Settings, ids: Mapping[str, str]) -> set[str]:
+    """Return the topics that were projected when they were others."""
+    async with _mongo(settings) as mongo:
+        with_id = mongo.collection(PROGRESS).find({"topicId": {"$exists": True}}, {"topic": 1, "topicId": 1})
+        return {each["topic"] async for each in with_id if each["topicId"] != ids.get(each["topic"], each["topicId"])}
+
+
+async def _forget_progress(settings: Settings, topics: set[str]) -> None:
+    """Let projectors begin at the start too: their documents know which events they have.
+
+    Sums know it by offsets of the old topic: they are told that they have nothing of the new one.
+    """
+    async with _mongo(settings) as mongo:
+        for versions in (await Registry(mongo).read()).values():
+            for version in versions.versions:
+                one = versions.projection(version.number)
+                if one is not None and one.sums and settings.named(one.topic.name) in topics:
+                    for name in one.collections:
+                        await mongo.durable(one.collection(name)).update_many({}, {"$set": {"sequence": 0}})
+        for collection in (PROGRESS, SKIPS):
+            await mongo.durable(collection).delete_many({"topic": {"$in": sorted(topics)}})
+
+
+@asynccontextmanager
+async def _mongo(settings: Settings) -> AsyncIterator[Mongo]:
+    mongo = Mongo(settings)
+    try:
+        yield mongo
+    except PyMongoError as error:
+        raise mongo_trouble(settings.mongo, error, "Nothing was adopted.") from error
+    finally:
+        await mongo.close()

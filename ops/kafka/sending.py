@@ -1,0 +1,153 @@
+"""Commands by hand: checked as the aggregates check them, sent as any producer sends them, and their outcomes."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer
+
+from ops.commands.outcomes import TOPIC, decoded
+from ops.errors import Misconfigured, Unavailable
+from ops.kafka import records
+from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
+from streams.runtime.settings import Settings
+from streams.topics import ORDER_COMMANDS
+from streams.topology import AGGREGATES
+
+HERE = "cli"  # the source of what is sent by hand
+SEND_SECONDS = 15.0
+TYPES = {each.commands.name: (each.types, each.id_field) for each in AGGREGATES.values()}  # by topic
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message ready to be sent; `refused`: why the aggregates will not take it."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    id: str | None  # None: it will be derived from the position
+    refused: BadMessage | None = None
+    message: CommandMessage | None = None  # None: it cannot be read, or was not
+
+    def answered_by(self, outcome: Outcome) -> bool:
+        """Return whether `outcome`, of its id, is its own; several commands may have the same id."""
+        return self.message is None or outcome.answers(self.message)
+
+
+def envelope(name: str, data: str) -> bytes:
+    """Return the envelope of a command whose data is JSON text; text that is no JSON is refused as data, too."""
+    try:
+        parsed: Any = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        parsed = data
+    return orjson.dumps({"type": name, "data": parsed})
+
+
+def parcel(line: bytes, key: str | None, topic: str | None) -> Parcel:
+    """Return the message in an envelope; what a Kafka producer need not say is filled in, as the API does."""
+    try:
+        given = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        refused = BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
+        return Parcel(_topic(topic), key.encode() if key else None, line, None, refused)
+    name = str(given.get("type"))
+    goes_to = next((topic for topic, (types, _) in TYPES.items() if name in types), None)
+    identifier = new_id() if given.get("id") is None else given["id"]
+    filled = {"time": now(), "source": HERE}
+    if name == "PlaceOrder" and not key and not names_order(given):
+        filled["subject"] = new_id()
+    value = orjson.dumps({**filled, **given, "id": identifier})
+    return _checked(value, key, goes_to, topic, identifier)
+
+
+def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | None, identifier: Any) -> Parcel:
+    raw = key.encode() if key else None
+    known_id = identifier if isinstance(identifier, str) else None
+    try:
+        if goes_to is None:
+            known = ", ".join(name for types, _ in TYPES.values() for name in types)
+            raise BadMessage("UNKNOWN_TYPE", f"unknown command type: known are {known}")
+        message = decode_command(value, RecordAt(HERE, 0, 0, time.time(), raw), *TYPES[goes_to])
+    except BadMessage as refused:
+        return Parcel(_topic(topic or goes_to), raw, value, known_id, refused)
+    return Parcel(goes_to, message.key.encode(), message.encode(), message.id, message=message)
+
+
+def _topic(name: str | None) -> str:
+    if name is not None and name not in TYPES:
+        raise Misconfigured(f"--topic is {' or '.join(TYPES)}, not {name}.")
+    return name or ORDER_COMMANDS.name
+
+
+def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
+    """Return the commands' ids once all are durable; Unavailable when Kafka does not take them."""
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.kafka,
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "delivery.timeout.ms": int(SEND_SECONDS * 1000),
+            "message.max.bytes": 64 << 20,  # what a topic takes, the broker says
+            "log_level": 0,
+        }
+    )
+    ids, errors = [each.id for each in parcels], list[Any]()
+
+    def delivered(number: int, error: Any, record: Any) -> None:
+        if error is not None:
+            errors.append(error)
+        elif ids[number] is None:
+            ids[number] = derived_id(record.topic(), record.partition(), record.offset())
+
+    with records.kafka(settings):
+        for number, each in enumerate(parcels):
+            _produce(producer, settings.named(each.topic), each, lambda e, r, number=number: delivered(number, e, r))
+        left = producer.flush(SEND_SECONDS + 1)
+    if errors or left:
+        why = errors[0].str() if errors else "it does not answer"
+        raise Unavailable(f"Kafka at {settings.kafka} did not take {len(errors) + left} of {len(parcels)}: {why}.")
+    return [str(each) for each in ids]
+
+
+def _produce(producer: Producer, topic: str, each: Parcel, delivered: Any) -> None:
+    while True:
+        try:
+            producer.produce(topic, each.value, each.key, headers=CONTENT_TYPE, on_delivery=delivered)
+            producer.poll(0)
+            return
+        except BufferError:
+            producer.poll(0.1)  # librdkafka's queue is full: let it send
+
+
+def wait_for(
+    settings: Settings, parcels: Sequence[Parcel], ids: Sequence[str], since: records.Offsets, seconds: float
+) -> list[Outcome | None]:
+    """Return the outcomes of `parcels`, sent under `ids`, that come within `seconds`, in the order of the parcels.
+
+    `since`: the topic's ends before they were sent.
+    """
+    found: list[Outcome | None] = [None] * len(parcels)
+    missing, wanted, until = dict(enumerate(parcels)), set(ids), time.monotonic() + seconds
+    with records.Log(settings, TOPIC, since) as log, records.kafka(settings):
+        while missing and time.monotonic() < until:
+            came = [record for record in log.batch() if (record.key or b"").decode(errors="replace") in wanted]
+            for outcome in decoded(came):
+                mine = (n for n, each in missing.items() if ids[n] == outcome.command_id and each.answered_by(outcome))
+                if (number := next(mine, None)) is not None:
+                    found[number] = outcome
+                    del missing[number]
+    return found
+
+
+def exit_code(found: Sequence[Outcome | None]) -> int:
+    """Return 0 when all were accepted, 1 when one was rejected, else EX_TEMPFAIL: outcomes are missing."""
+    if any(outcome is not None and outcome.status == "rejected" for outcome in found):
+        return 1
+    return 0 if all(found) else os.EX_TEMPFAIL

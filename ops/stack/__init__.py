@@ -1,0 +1,1 @@
+"""The local stack: Kafka, MongoDB and the workers on one machine."""
