@@ -33,7 +33,7 @@ def run(role: str, settings: Settings) -> None:
 
 def _serve(role: Role, settings: Settings) -> None:
     if role == "api":
-        from ops import api
+        from web import main as api
 
         gc.freeze()  # what was imported stays
         gc.set_threshold(*COLLECT_AFTER)

@@ -10,23 +10,24 @@ from aiohttp.typedefs import Handler
 from streams.messages.envelope import new_id
 from streams.tracing import traces
 
-from . import letters, operations, overview, pages
-from .asyncapi import asyncapi
-from .batch import send_commands
-from .decided import PREFIX
+from .commands.answering import PREFIX
+from .commands.batch import send_commands
+from .commands.outcomes import command_outcome
+from .commands.routes import COMMAND_ROUTES
+from .documents import pages
+from .documents.asyncapi import asyncapi
+from .documents.openapi import openapi, openapi_yaml
 from .errors import Problem, problem_of
-from .events import live_events
+from .live.stream import live_events
 from .metrics import observe
-from .openapi import openapi, openapi_yaml
-from .outcomes import command_outcome
-from .projections import show_projections
-from .queries import QUERY_ROUTES
+from .operations import health, letters, overview
+from .operations.messages import show_message
+from .operations.projections import show_projections
+from .queries.routes import QUERY_ROUTES
 from .query_string import check_query
-from .records import show_message
 from .requests import CORRELATION, correlation_of
-from .routes import COMMAND_ROUTES
 from .services import SERVICES, Services
-from .traces import traced
+from .tracing import traced
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +50,14 @@ def install(application: web.Application, services: Services) -> None:
     overview.install(application, services)
     letters.install(application)
     show(f"{PREFIX}/projections", show_projections)
-    show("/livez", operations.livez)
-    show("/readyz", operations.readyz)
-    show("/health", operations.health)
-    show("/metrics", operations.metrics)
+    show("/livez", health.livez)
+    show("/readyz", health.readyz)
+    show("/health", health.health)
+    show("/metrics", health.metrics)
     show("/openapi.json", openapi)
     show("/openapi.yaml", openapi_yaml)
     show("/asyncapi.json", asyncapi)
-    show("/", operations.index)
+    show("/", health.index)
     pages.install(application)
 
 
@@ -89,7 +90,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _authorize(request: web.Request) -> None:
     token = request.app[SERVICES].settings.api_token
-    if token is None or request.path in operations.OPEN_TO_ALL or pages.is_open(request.path):
+    if token is None or request.path in health.OPEN_TO_ALL or pages.is_open(request.path):
         return
     sent = request.headers.get("Authorization", "")
     if not hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode()):

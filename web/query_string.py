@@ -11,10 +11,10 @@ from aiohttp import web
 
 from streams.messages.spelling import LONGEST, unknown
 
-from .decided import PREFIX
+from .commands.answering import PREFIX
+from .documents.openapi import document
+from .documents.schemas import Schema
 from .errors import invalid
-from .openapi import document
-from .schemas import Schema
 
 MOST_NAMED = 10  # wrong parameters that an answer names
 DOCUMENTS = ("/openapi.json", "/asyncapi.json")

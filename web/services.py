@@ -15,7 +15,7 @@ from streams.kafka.open_transactions import OpenTransaction
 from streams.runtime.settings import Settings
 from streams.runtime.waiting import Waiting
 
-from .sse.hub import Hub
+from .live.hub import Hub
 
 REMEMBERED = 50_000  # command ids
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.runtime.settings import Settings
-from web.asyncapi import document
+from web.documents.asyncapi import document
 
 Schema = dict[str, Any]
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"

@@ -20,9 +20,9 @@ from ops.cli import cli
 from streams.messages.models import model_of
 from streams.messages.strict import IGNORED, fields_at
 from streams.runtime.settings import Settings
-from web.decided import PREFIX
-from web.queries import QUERY_ROUTES
-from web.routes import COMMAND_ROUTES
+from web.commands.answering import PREFIX
+from web.commands.routes import COMMAND_ROUTES
+from web.queries.routes import QUERY_ROUTES
 
 README = Path(__file__).parents[2] / "README.md"
 OPERATIONS = README.parent / "docs" / "operations.md"

@@ -16,7 +16,7 @@ from system import Api, System
 
 from streams.runtime.settings import Settings
 from web.app import install
-from web.decided import PREFIX
+from web.commands.answering import PREFIX
 from web.services import Services
 
 TEXT = README.read_text()

@@ -14,8 +14,8 @@ from domain.inventory.decider import RESERVATION_CHANGES
 from domain.inventory.events import ReservationEvent
 from domain.message import Command, Event
 from ops.replay.memory import COMMANDS as CAUSES
-from web.asyncapi_examples import examples
-from web.routes import COMMAND_ROUTES
+from web.commands.routes import COMMAND_ROUTES
+from web.documents.asyncapi_examples import examples
 
 AGGREGATES: list[Any] = [orders, inventory]
 TESTS = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("*.py") if path != Path(__file__))
@@ -42,9 +42,9 @@ def test_a_command_is_complete(aggregate: Any, command: type[Command]) -> None:
     name, decider = command.__name__, f"{aggregate.__name__.replace('.', '/')}/decider.py"
     assert name in aggregate.COMMANDS, f"add {name} to the union at the end of {command.__module__}"
     assert command in aggregate.DECISIONS, f"add {name} and its decision to DECISIONS in {decider}"
-    assert name in examples(), f"add {name} to a story in web/asyncapi_examples.py"
+    assert name in examples(), f"add {name} to a story in web/documents/asyncapi_examples.py"
     sent = hasattr(fulfilment, name) or command in [route.command for route in COMMAND_ROUTES]
-    assert sent, f"add a route for {name} to web/routes.py, or let domain/fulfilment.py send it"
+    assert sent, f"add a route for {name} to web/commands/routes.py, or let domain/fulfilment.py send it"
     assert re.search(rf"\b{name}\(", TESTS), (
         f"add tests of {name} to tests/domain: its events, its rejections, a repeat"
     )
@@ -58,7 +58,7 @@ def test_an_event_is_complete(aggregate: Any, event: type[Event]) -> None:
     if issubclass(event, ReservationEvent):
         assert event in RESERVATION_CHANGES, f"add {name} and its change to RESERVATION_CHANGES in {decider}"
     assert name in CAUSES, f"name {name} in the return type of the decision that causes it, for replay"
-    assert name in examples(), f"let a story in web/asyncapi_examples.py cause {name}"
+    assert name in examples(), f"let a story in web/documents/asyncapi_examples.py cause {name}"
 
 
 def test_the_tables_hold_nothing_else() -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 ROLES = {
-    "api": "ops.api",
+    "api": "web.main",
     "orders": "agents.orders",
     "inventory": "agents.inventory",
     "projector": "agents.projector",

@@ -10,7 +10,7 @@ from msgspec import MsgspecError
 
 from streams.messages import codec
 from streams.messages.codec import INVENTORY_COMMANDS, ORDER_COMMANDS, RecordAt, decode_command
-from web.asyncapi_examples import examples
+from web.documents.asyncapi_examples import examples
 
 ODD = [None, 0, -1, 1.5, 1.0, True, "", "x" * 129, "a\nb", "a\x00", "\u2028", "é漢", "x" * 1001, [], {}, [1], 10**13,
        10**20, "EUR", "XXX", "2026-13-01", "2026-11-23", {"amount": 1, "currency": "EUR"}, "PARTIAL", "a\x7fb",

@@ -20,7 +20,6 @@ from test_streams_transport import produce, worker
 
 from agents.decided import Decided
 from agents.orders import ORDER
-from agents.outcomes import Outcomes
 from agents.projector import Projecting
 from agents.worker import TransactionalWorker
 from domain.orders.commands import Hold
@@ -34,6 +33,7 @@ from streams.runtime.settings import Settings
 from streams.runtime.waiting import Waiting
 from tables.entries import Position
 from tables.store import Entries
+from web.commands.outcome_reader import Outcomes
 
 KEY = b"/in"
 

@@ -24,8 +24,8 @@ from streams.messages.envelope import CommandMessage
 from streams.messages.spelling import closest
 from streams.messages.strict import IGNORED, MOST_ERRORS, field_errors, fields_at, read
 from tables.orders import CODEC, OrderEntry
-from web.asyncapi_examples import examples
-from web.models import OrderRequest
+from web.commands.bodies import OrderRequest
+from web.documents.asyncapi_examples import examples
 
 COMMANDS = {**ORDER_COMMANDS, **INVENTORY_COMMANDS}
 ADDRESS = {"street": "s", "city": "c", "zipCode": "1", "country": "US"}

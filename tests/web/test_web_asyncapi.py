@@ -15,7 +15,7 @@ from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS, R
 from streams.messages.envelope import Outcome
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS
-from web.asyncapi import document
+from web.documents.asyncapi import document
 
 # https://github.com/asyncapi/spec-json-schemas, schemas/3.0.0.json, Apache-2.0
 SCHEMA = json.loads(gzip.decompress((Path(__file__).parent / "asyncapi-3.0.0.schema.json.gz").read_bytes()))

@@ -8,9 +8,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from raw import exchange, parsed
 
-from ops.api import create_app
 from streams.runtime.settings import Settings
 from web import requests
+from web.main import create_app
 
 NOWHERE = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}
 

@@ -8,7 +8,7 @@ from browser_page import dashboard, expect, screenshot
 from playwright.async_api import Page
 from system import Api
 
-from web.pages import PAGES
+from web.documents.pages import PAGES
 
 
 async def place(page: Page, product: str, quantity: int, order: str) -> None:

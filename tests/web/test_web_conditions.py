@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from system import Api, eventually
 
-from web.consistency import token
+from web.queries.consistency import token
 
 Unique = Callable[[str], str]
 Body = Callable[..., dict[str, Any]]

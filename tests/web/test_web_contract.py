@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from system import Api
 
 from streams.runtime.settings import Settings
-from web.codes import codes
-from web.openapi import document
+from web.documents.codes import codes
+from web.documents.openapi import document
 
 SECONDS = 900  # on a machine with much else to do; it takes half a minute
 # Not asked: that what is well formed is accepted (the rules may refuse it), and that what is not is refused (parameters

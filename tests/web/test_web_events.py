@@ -15,11 +15,11 @@ import aiohttp
 import pytest
 from system import Api, System, eventually
 
-from web.sse.bookmark import decode, encode
-from web.sse.event import LiveEvent
-from web.sse.listeners import QUEUE_BYTES, Listener, Listeners, Wanted, wake
-from web.sse.rates import Rates
-from web.sse.recent import MOST_EVENTS, Recent
+from web.live.bookmark import decode, encode
+from web.live.event import LiveEvent
+from web.live.listeners import QUEUE_BYTES, Listener, Listeners, Wanted, wake
+from web.live.rates import Rates
+from web.live.recent import MOST_EVENTS, Recent
 
 Message = dict[str, str]
 

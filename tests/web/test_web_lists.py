@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from system import Api
 
-from web.consistency import token
+from web.queries.consistency import token
 
 Unique = Callable[[str], str]
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 from system import ADDRESS
 
+from web.commands.bodies import OrderRequest
 from web.errors import Problem
-from web.models import OrderRequest
 
 
 def read(*items: dict[str, Any], **changes: Any) -> OrderRequest:

@@ -10,13 +10,13 @@ from openapi_spec_validator import validate
 
 import web
 from streams.messages import codec
-from web.codes import codes, every_code
-from web.commands import validated, validated_command
+from web.commands.handling import validated, validated_command
+from web.commands.routes import COMMAND_ROUTES, CommandRoute
+from web.documents.codes import codes, every_code
+from web.documents.openapi import document
+from web.documents.refusals import REFUSALS
 from web.errors import MISSING
-from web.openapi import document
-from web.queries import QUERY_ROUTES
-from web.refusals import REFUSALS
-from web.routes import COMMAND_ROUTES, CommandRoute
+from web.queries.routes import QUERY_ROUTES
 
 DOCUMENT = document()
 
@@ -52,7 +52,7 @@ def test_every_code_an_answer_can_carry_is_listed_with_its_status() -> None:
     listed = set(every_code())
     assert set(DOCUMENT["components"]["schemas"]["Error"]["properties"]["error"]["enum"]) == listed
     written = re.compile(r'(?:Problem|unavailable|invalid|BadMessage)\(\s*(?:\d+,\s*)?(?:[^()]*, )?"([A-Z_]{5,})"')
-    sources = [*Path(web.__path__[0]).glob("*.py"), Path(codec.__file__)]
+    sources = [*Path(web.__path__[0]).rglob("*.py"), Path(codec.__file__)]
     found = {code for source in sources for code in written.findall(source.read_text())}
     found.remove("UNKNOWN_EVENT")  # of the log, never of an answer
     found |= {MISSING[kind] for source in sources for kind in re.findall(r'missing\("(\w+)"', source.read_text())}

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from streams.runtime.settings import Settings
 from web.app import install
-from web.pages import PAGES, STATIC, files
+from web.documents.pages import PAGES, STATIC, files
 from web.services import Services
 
 

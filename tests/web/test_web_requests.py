@@ -3,10 +3,10 @@
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from web.conditions import expected_version
-from web.consistency import parse, token
+from web.commands.preconditions import expected_version
 from web.errors import Problem
-from web.queries import limit
+from web.queries.consistency import parse, token
+from web.queries.routes import limit
 from web.requests import Preference, identifier
 
 

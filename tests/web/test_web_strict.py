@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from system import Api
 
-from web.openapi import document
+from web.documents.openapi import document
 
 Body = Callable[..., dict[str, Any]]
 Unique = Callable[[str], str]

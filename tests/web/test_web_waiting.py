@@ -9,8 +9,8 @@ from domain.orders.commands import Hold
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.waiting import Waiting
+from web.commands.outcomes import chosen
 from web.errors import Problem
-from web.outcomes import chosen
 
 TIME = "2026-11-23T10:00:00.000Z"
 

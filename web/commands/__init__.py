@@ -1,0 +1,1 @@
+"""Commands over HTTP: from the request to its outcome."""

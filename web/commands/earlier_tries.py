@@ -1,0 +1,130 @@
+"""What earlier tries of a request led to, for a repeat under its Idempotency-Key.
+
+The aggregate remembers its last `FULFILLMENT_RECENT_COMMANDS` only, and a busy product takes more of them than that
+before the lease of a process that died is over. The read model of commands remembers all, for a week.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import get_args
+
+from msgspec.structs import replace
+
+from parking.letter import LETTER_COMMANDS
+from projections.commands import document_ids, outcome_of
+from streams.messages.codec import aggregate_of
+from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id
+from streams.messages.expected import EXISTS
+from streams.topics import COMMAND_OUTCOMES
+from web.errors import Problem
+from web.queries.consistency import until
+from web.services import Services
+
+AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
+TOGETHER = 100  # attempts looked up at once: some ten seconds of a client's waiting
+MOST_ATTEMPTS = 100_000  # of a request: a client that repeats it for hours
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds, between two looks into the read model
+
+
+def attempt_id(command_id: str, number: int) -> str:
+    """Return the id of a command's attempt; the first, 0, is the command's own."""
+    return derived_id(command_id, "attempt", number) if number else command_id
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What is known of earlier tries of a request.
+
+    `possible`: there may have been one, whose process died. `sent`: the id of the attempt that is in Kafka for certain.
+    """
+
+    possible: bool = False
+    sent: str | None = None
+
+
+FIRST_TRY = Tries()
+
+
+def number_of(command_id: str, attempt: str) -> int | None:
+    """Return which attempt of the command `attempt` is the id of; None when it belongs to another command."""
+    return next((number for number in range(MOST_ATTEMPTS) if attempt_id(command_id, number) == attempt), None)
+
+
+def continues(message: CommandMessage, outcome: Outcome) -> bool:
+    """Return whether another attempt follows `outcome`: stock has not answered, and the client named no version."""
+    return outcome.code == "ALLOCATION_PENDING" and message.expected_version in (None, EXISTS)
+
+
+async def earlier(services: Services, message: CommandMessage, first: int = 0) -> tuple[int, Outcome | None]:
+    """Return the attempt of `message` to continue with, from `first` on, and its outcome when that is an answer.
+
+    Attempts that ended in ALLOCATION_PENDING are over, unless the client named a version: then there is only one.
+    A 503 when the read model is behind, so that it cannot be told.
+    """
+    await _caught_up(services)
+    number = first
+    while True:
+        ids = [attempt_id(message.id, each) for each in range(number, number + TOGETHER)]
+        known = await _known(services, [replace(message, id=each) for each in ids])
+        for outcome in map(known.get, ids):
+            if outcome is None or not outcome.retryable:
+                return number, outcome
+            if not continues(message, outcome):
+                return number, None
+            number += 1
+
+
+async def undecided(services: Services, messages: Sequence[CommandMessage]) -> list[CommandMessage]:
+    """Return those of `messages` that no earlier try of their request got decided; a 503 when it cannot be told."""
+    await _caught_up(services)
+    ids = [each for message in messages for each in document_ids(message, aggregate_of(message.command))]
+    known: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in map(outcome_of, await services.queries.find_many("commands", ids)):
+        known[outcome.command_id].append(outcome)
+    return [each for each in messages if not any(outcome.answers(each) for outcome in known[each.id])]
+
+
+async def awaited(services: Services, message: CommandMessage, deadline: float) -> Outcome | None:
+    """Return the outcome of a command that is in Kafka already; None when it does not come until `deadline`.
+
+    It may have been decided before this process began to read outcomes, so the read model is asked too.
+    """
+    async with services.waiting.of(message) as future:
+        pause = FIRST_PAUSE
+        while True:
+            if found := await _known(services, [message]):
+                return found[message.id]
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait([future], timeout=max(0.0, min(pause, left)))
+            if future.done():
+                return future.result()
+            if left <= 0:
+                return None
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _known(services: Services, attempts: Sequence[CommandMessage]) -> dict[str, Outcome]:
+    """Return id → outcome of those of `attempts` that have one; the last one counts."""
+    first = attempts[0]
+    aggregates: tuple[Aggregate, ...] = AGGREGATES if first.type in LETTER_COMMANDS else (aggregate_of(first.command),)
+    ids = [each for attempt in attempts for kind in aggregates for each in document_ids(attempt, kind)]
+    found = map(outcome_of, await services.queries.find_many("commands", ids))
+    ours = [one for one in found if one.aggregate in aggregates and one.aggregate_id == first.key]
+    return {one.command_id: one for one in sorted(ours, key=lambda one: not one.retryable)}
+
+
+async def _caught_up(services: Services) -> None:
+    """Wait until the read model has the outcomes that this process has read."""
+    topic = services.settings.named(COMMAND_OUTCOMES.name)
+    try:
+        async with asyncio.timeout(services.settings.consistency_timeout):
+            for partition, read in list(services.waiting.read.items()):
+                await until(read, partial(services.queries.reached, "commands", (topic, partition)))
+    except TimeoutError:
+        sentence = (
+            "the read models are behind: whether this was done before cannot be told yet, so it is not done again"
+        )
+        raise Problem(503, "READ_MODEL_BEHIND", sentence, headers={"Retry-After": "5"}) from None

@@ -1,0 +1,177 @@
+"""The AsyncAPI 3 document: every topic and every message on it, made of the models and the table of topics."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import orjson
+from aiohttp import web
+from pydantic.json_schema import models_json_schema
+
+from domain.message import Command, Event
+from parking.letter import KINDS, LETTER_COMMANDS
+from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
+from streams.messages.models import model_of
+from streams.runtime.settings import Settings
+from streams.topics import TOPICS, Topic
+from web.answers import raw_response
+from web.commands.routes import COMMAND_ROUTES
+from web.services import SERVICES
+
+from .asyncapi_examples import examples
+from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, binary_headers, envelope, outcome_example
+from .openapi import service_version
+from .parameters import IDENTIFIER
+from .schemas import Schema, with_ignored
+
+BY_PROCESS = {*ORDER_COMMANDS, *INVENTORY_COMMANDS} - {route.command.__name__ for route in COMMAND_ROUTES}
+DESCRIPTION = """One JSON object a message: CloudEvents 1.0, structured mode, header `content-type:
+application/cloudevents+json`. A hand-made command needs `type` and `data` only, and the aggregate's id as its Kafka
+key; where `subject` or `data` give that id, too, all are the same. Commands may also come in binary mode: the
+attributes as headers (`ce_type`, `ce_id`, `ce_source`, `ce_subject`, `ce_time`, `ce_correlationid`, `ce_causationid`,
+`ce_expectedversion`), `content-type: application/json`, and the data as the value. Batches and other formats are
+refused.
+
+Commands with unknown fields are refused. Readers of events should ignore fields they do not know, and use
+`isolation.level=read_committed`: what an aborted transaction wrote is not there."""
+PURPOSES = {
+    "order-commands": ("receive", "What orders are asked to do. Key: the order's id. Anybody may send."),
+    "inventory-commands": ("receive", "What a product's stock is asked to do. Key: the product's id."),
+    "order-events": ("send", "What happened to orders, for ever, in order per order: the source of truth."),
+    "inventory-events": ("send", "What happened to stock, for ever, in order per product: the source of truth."),
+    "command-outcomes": ("send", "What became of each command. Key: the command's id."),
+    "dead-letters": ("send", "What could not be handled, and what became of it."),
+}
+KEY = "The aggregate's id, for producers that cannot set the Kafka key; with a key, the same as it."
+OUR_OWN = ("send", "A worker's table, restored from here when it starts. Ours alone: its shape may change.")
+
+
+async def asyncapi(request: web.Request) -> web.Response:
+    """Answer the document."""
+    return raw_response(_encoded(request.app[SERVICES].settings))
+
+
+@lru_cache(maxsize=1)
+def _encoded(settings: Settings) -> bytes:
+    return orjson.dumps(document(settings))
+
+
+def document(settings: Settings) -> Schema:
+    """Return the AsyncAPI document of an installation."""
+    messages = _messages()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Order fulfilment", "version": service_version(), "description": DESCRIPTION},
+        "defaultContentType": "application/cloudevents+json",
+        "servers": {"kafka": {"host": settings.kafka.split(",")[0], "protocol": "kafka"}},
+        "channels": {topic.name: _channel(topic, settings) for topic in TOPICS},
+        "operations": {f"{_purpose(topic)[0]}-{topic.name}": _operation(topic) for topic in TOPICS},
+        "components": {"messages": messages, "schemas": _schemas()},
+    }
+
+
+def _purpose(topic: Topic) -> tuple[str, str]:
+    return PURPOSES.get(topic.name, OUR_OWN)
+
+
+def _on(topic: Topic) -> tuple[str, ...]:
+    """Return the names of the messages on a topic."""
+    return {
+        "order-commands": (*ORDER_COMMANDS, *LETTER_COMMANDS),
+        "inventory-commands": (*INVENTORY_COMMANDS, *LETTER_COMMANDS),
+        "order-events": tuple(name for name, event in EVENTS.items() if "orders" in event.__module__),
+        "inventory-events": tuple(name for name, event in EVENTS.items() if "inventory" in event.__module__),
+        "command-outcomes": tuple(OUTCOMES),
+        "dead-letters": ("DeadLetter",),
+    }.get(topic.name, ("TableEntry",))
+
+
+def _channel(topic: Topic, settings: Settings) -> Schema:
+    config: Schema = {"cleanup.policy": [topic.cleanup]}
+    if topic.cleanup == "delete":
+        config["retention.ms"] = topic.retention_ms
+    if topic.largest is not None:
+        config["max.message.bytes"] = topic.largest
+    kafka = {"partitions": settings.partitions, "replicas": settings.replication, "topicConfiguration": config}
+    return {
+        "address": settings.named(topic.name),
+        "title": topic.name,
+        "description": _purpose(topic)[1],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _on(topic)},
+        "bindings": {"kafka": {**kafka, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _operation(topic: Topic) -> Schema:
+    action, sentence = _purpose(topic)
+    channel = f"#/channels/{topic.name}"
+    return {
+        "action": action,
+        "channel": {"$ref": channel},
+        "summary": sentence,
+        "messages": [{"$ref": f"{channel}/messages/{name}"} for name in _on(topic)],
+    }
+
+
+def _messages() -> dict[str, Schema]:
+    found = {name: _message(name, model, False) for name, model in _commands().items()}
+    found |= {name: _message(name, model, True) for name, model in EVENTS.items()}
+    for name, schema in OUTCOMES.items():
+        found[name] = _entry(name, schema["description"], schema, outcome_example(name))
+    kinds = ", ".join(KINDS)
+    found["DeadLetter"] = _entry("DeadLetter", f"A message, whole, and what became of it: {kinds}.", LETTER)
+    found["DeadLetter"]["examples"] = [{"name": "DeadLetter", "payload": LETTER_EXAMPLE}]
+    found["TableEntry"] = {**_entry("TableEntry", OUR_OWN[1], TABLE_ENTRY), "contentType": "application/json"}
+    return found
+
+
+def _commands() -> Mapping[str, type[Command]]:
+    return {**ORDER_COMMANDS, **INVENTORY_COMMANDS, **LETTER_COMMANDS}
+
+
+def _message(name: str, model: type[Command] | type[Event], is_event: bool) -> Schema:
+    sentence = (model.__doc__ or "").split("\n\n")[0]
+    if name in BY_PROCESS:
+        sentence += " Sent by the fulfilment process."
+    version = getattr(model, "schema_version", None)
+    payload = envelope(name, {"$ref": f"#/components/schemas/{name}"}, version)
+    data = examples().get(name, {"commandId": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01", "reason": "sent by mistake"})
+    example: Schema = {"type": name, "data": data if name != "RetryLetters" else {}}
+    if is_event:
+        example = {**_EVENT, "type": name, "source": _source(model), "schemaversion": version, "data": data}
+    entry = _entry(name, sentence, payload, example)
+    return entry if is_event else {**entry, "headers": binary_headers(name)}
+
+
+_EVENT = {
+    "specversion": "1.0",
+    "id": "3d322615-2cbb-5a65-a094-217ec3fdca00",
+    "time": "2026-11-23T10:00:00.000Z",
+    "subject": "order-1001",
+    "correlationid": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01",
+    "causationid": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01",
+    "sequence": 3,
+}
+
+
+def _source(model: type) -> str:
+    return "order" if "orders" in model.__module__ else "inventory"
+
+
+def _entry(name: str, sentence: str, payload: Schema, example: Schema | None = None) -> Schema:
+    key: Schema = {"type": "string", "description": "The aggregate's id, or as the topic says."}
+    entry: Schema = {"name": name, "title": name, "summary": sentence, "payload": payload}
+    entry["bindings"] = {"kafka": {"key": key, "bindingVersion": "0.5.0"}}
+    if example is not None:
+        entry["examples"] = [{"name": name, "payload": example}]
+    return entry
+
+
+def _schemas() -> dict[str, Schema]:
+    used = [*((model_of(kind), "validation") for kind in _commands().values())]
+    used += [(model_of(kind), "serialization") for kind in EVENTS.values()]
+    _, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    schemas: dict[str, Schema] = found["$defs"]
+    for names, field in ((ORDER_COMMANDS, "orderId"), (INVENTORY_COMMANDS, "productId")):
+        for name in names:
+            schemas[name].setdefault("properties", {})[field] = {**IDENTIFIER, "description": KEY}
+    return with_ignored(schemas)

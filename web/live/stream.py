@@ -1,0 +1,105 @@
+"""`GET /events`: what happens, as it happens, as server-sent events (https://html.spec.whatwg.org, Server-sent events).
+
+Every message has an `id`: where it stands in Kafka. Sent back as `Last-Event-ID` (browsers do it by themselves) it goes
+on behind it, on any process. A client that is too slow, and everybody when the process stops, gets a last message
+`closed` with the reason.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+
+import orjson
+from aiohttp import web
+from multidict import MultiMapping
+
+from streams.messages.codec import EVENTS
+from streams.topology import AGGREGATES
+from web.errors import invalid
+from web.requests import identifier, whole_number
+from web.services import SERVICES
+
+from .bookmark import Bookmark, decode
+from .hub import BadBookmark, Hub
+from .listeners import Listener, Wanted
+
+MOST_RECENT = 200
+_IDS = ("subject", "customerId")  # as `Wanted` has them
+HEARTBEAT_SECONDS = 15.0
+WRITE_SECONDS = 20.0  # a client that takes nothing for so long is gone
+RETRY = b"retry: 2000\n\n"  # milliseconds until a browser connects again
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx is not to gather them
+}
+
+
+async def live_events(request: web.Request) -> web.StreamResponse:
+    """Answer events until the client goes, or is too slow, or the process stops."""
+    services = request.app[SERVICES]
+    listener, hub = Listener(wanted_of(request.query)), services.sse
+    position = _position(request, services.settings.partitions)
+    newest = _newest(request.query)
+    response = web.StreamResponse(headers=HEADERS)
+    try:
+        async with aclosing(hub.listen(listener, position, newest)) as missed:
+            async for chunk in missed:
+                await _write(request, response, chunk)
+        while not listener.closed:
+            chunk = await listener.take(HEARTBEAT_SECONDS)
+            await _write(request, response, chunk or _heartbeat(hub))
+        await _write(request, response, _closed(listener.closed))
+    except BadBookmark:
+        raise invalid({"Last-Event-ID": "is ahead of what there is: it is another installation's"}) from None
+    except (TimeoutError, ConnectionError):
+        if request.transport:
+            request.transport.abort()
+    finally:
+        hub.leave(listener)
+    return response
+
+
+def wanted_of(query: MultiMapping[str]) -> Wanted:
+    """Return what a request asks for; a 400 when there is no such thing."""
+    types = frozenset(name for sent in query.getall("types", []) for name in sent.split(","))
+    if unknown := types - EVENTS.keys():
+        raise invalid({"types": f"there is no {', '.join(sorted(unknown))[:200]}; there are {', '.join(EVENTS)}"})
+    aggregates = frozenset(query.getall("aggregate", []))
+    if not aggregates <= set(AGGREGATES):
+        raise invalid({"aggregate": f"must be {' or '.join(AGGREGATES)}"})
+    ids = {name: frozenset(identifier(value, name) for value in query.getall(name, [])) for name in _IDS}
+    return Wanted(types, aggregates, *ids.values())
+
+
+def _position(request: web.Request, partitions: int) -> Bookmark | None:
+    sent = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
+    if not sent:
+        return None
+    if (position := decode(sent, partitions)) is None:
+        raise invalid({"Last-Event-ID": "must be the id of an event of this installation"})
+    return position
+
+
+def _newest(query: Mapping[str, str]) -> int:
+    if (number := whole_number(query.get("recent", "0"), 0, MOST_RECENT)) is not None:
+        return number
+    raise invalid({"recent": f"must be a whole number up to {MOST_RECENT}"})
+
+
+async def _write(request: web.Request, response: web.StreamResponse, chunk: bytes) -> None:
+    async with asyncio.timeout(WRITE_SECONDS):
+        if not response.prepared:
+            await response.prepare(request)
+            chunk = RETRY + chunk
+        if chunk:
+            await response.write(chunk)
+
+
+def _heartbeat(hub: Hub) -> bytes:
+    """Return what keeps a connection open, and says how far the silence reaches: no event, but an id to go on from."""
+    return f": heartbeat\nid: {hub.recent.id}\n\n".encode() if hub.recent else b": heartbeat\n\n"
+
+
+def _closed(reason: str) -> bytes:
+    return b"event: closed\ndata: %b\n\n" % orjson.dumps({"reason": reason})

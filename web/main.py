@@ -1,0 +1,172 @@
+"""The api role: a Faust app that serves HTTP, sends commands and reads outcomes, and consumes nothing as a group."""
+
+import asyncio
+import logging
+import resource
+
+import mode.loop
+
+mode.loop.use("uvloop")  # before Faust is imported: https://faust-streaming.github.io/faust (Event loops)
+
+import faust  # noqa: E402
+from aiohttp.web import Application  # noqa: E402
+from faust.app.base import BootStrategy  # noqa: E402
+from pymongo.errors import PyMongoError  # noqa: E402
+
+from parking.reader import LetterReader  # noqa: E402
+from projections.mongo.client import Mongo  # noqa: E402
+from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
+from projections.mongo.live import LiveVersions  # noqa: E402
+from projections.mongo.queries import Queries  # noqa: E402
+from projections.mongo.readers import Presence  # noqa: E402
+from projections.mongo.registry import Registry  # noqa: E402
+from streams.kafka.gateway import Gateway  # noqa: E402
+from streams.kafka.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
+from streams.runtime import disk  # noqa: E402
+from streams.runtime.logs import configure  # noqa: E402
+from streams.runtime.running import run_until_stopped  # noqa: E402
+from streams.runtime.settings import Settings  # noqa: E402
+from streams.runtime.waiting import Waiting  # noqa: E402
+from streams.runtime.webserver import Server  # noqa: E402
+from web.app import install  # noqa: E402
+from web.commands.outcome_reader import Outcomes  # noqa: E402
+from web.live.hub import Hub  # noqa: E402
+from web.services import Services  # noqa: E402
+
+PING_SECONDS = 1.0
+SHUTDOWN_SECONDS = 3.0  # for requests that are being answered
+QUIET = ("aiokafka", "faust", "mode", "pymongo")
+
+
+class HttpOnly(BootStrategy):  # type: ignore[misc]  # Faust is not typed
+    """Start the web server and nothing that talks to Kafka in Faust's way."""
+
+    enable_kafka = False
+    enable_web = True
+    enable_sensors = False
+
+
+class OurRoutes(Server):
+    """A web server with our routes only."""
+
+    default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
+
+
+class ApiApp(faust.App):  # type: ignore[misc]
+    """The Faust app of the api role."""
+
+    BootStrategy = HttpOnly
+    producer_only = True
+
+    def _new_web(self) -> Server:
+        return OurRoutes(self, shutdown_seconds=SHUTDOWN_SECONDS)
+
+    def _create_directories(self) -> None:
+        """Keep nothing on disk."""
+
+
+class Api:
+    """What the handlers work with, started before the first request and stopped after the last."""
+
+    def __init__(self, settings: Settings) -> None:
+        waiting = Waiting()
+        self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
+        self.mongo = Mongo(settings)
+        queries = Queries(self.mongo)
+        self.versions = LiveVersions(Registry(self.mongo), queries, Presence(self.mongo, "api", settings))
+        everything = all_partitions(settings)
+        self.open_transactions = TransactionWatch(settings, lambda: everything)
+        self._watching: asyncio.Task[None] | None = None
+        self.services = Services(
+            settings,
+            self.gateway,
+            waiting,
+            queries,
+            IdempotencyKeys(self.mongo),
+            LetterReader(settings),
+            Hub(settings, queries),
+            self.versions,
+            self.reasons,
+            open_transactions=lambda: self.open_transactions.open,
+        )
+
+    async def start(self, _: Application) -> None:
+        """Begin to look for Kafka and MongoDB; requests are answered meanwhile, with 503 where they need them."""
+        await self.gateway.start()
+        await self.outcomes.start()
+        self.versions.start()
+        self._watching = asyncio.create_task(self.open_transactions.watch())
+
+    async def hang_up(self, _: Application) -> None:
+        """End the answers that would go on for ever."""
+        await self.services.sse.stop()
+
+    async def stop(self, _: Application) -> None:
+        """Let go of Kafka and MongoDB."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.versions.stop()
+        await self.outcomes.stop()
+        await self.gateway.stop()
+        await self.mongo.close()
+
+    async def reasons(self) -> dict[str, str]:
+        """Return why the process is not ready; nothing when it is."""
+        found = {}
+        if away := await self.gateway.away():
+            found["kafka"] = away
+        if not self.outcomes.ready:
+            found["outcomes"] = "the reader of command outcomes is not at the end of its topic yet"
+        if not await self._mongo_answers():
+            found["mongodb"] = "MongoDB does not answer"
+        if found and (full := disk.full(self.services.settings.data)):
+            found["disk"] = full
+        return found
+
+    async def _mongo_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self.mongo.ping()
+        except (PyMongoError, TimeoutError):
+            return False
+        return True
+
+
+def create_app(settings: Settings) -> ApiApp:
+    """Return the Faust app of the api role."""
+    app = ApiApp(
+        settings.named("api"),
+        broker=f"kafka://{settings.kafka.split(',')[0]}",
+        store="memory://",
+        web_host=settings.http_host,
+        web_bind=settings.http_host,
+        web_port=settings.worker_port or settings.http_port,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        web_application_options={"client_max_size": settings.body_bytes},
+        worker_redirect_stdouts=False,
+    )
+    api = Api(settings)
+
+    application = app.web.web_app
+    install(application, api.services)
+    application.on_startup.append(api.start)
+    application.on_shutdown.append(api.hang_up)
+    application.on_cleanup.append(api.stop)
+    return app
+
+
+def _many_connections() -> None:
+    """Take as many connections as the kernel allows: every listener of live events has one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def run(settings: Settings) -> None:
+    """Run one api worker until SIGTERM or SIGINT."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    configure("api", settings)
+    _many_connections()
+    run_until_stopped(create_app(settings))

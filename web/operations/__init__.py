@@ -1,0 +1,1 @@
+"""What operators ask: health, the pipeline, dead letters, projections, messages."""

@@ -1,0 +1,232 @@
+"""Parked letters over HTTP: which there are, and what is to become of them."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from aiohttp import web
+from msgspec.structs import replace
+from multidict import MultiMapping
+
+from domain.message import Command
+from parking.book import Entry, Key, Letterbook, described, listed, previewed
+from parking.letter import DeadLetter, DiscardLetter, RetryLetters
+from streams.kafka.gateway import GatewayUnavailable
+from streams.messages.envelope import CommandMessage, Outcome, now
+from streams.messages.spelling import unknown
+from streams.topology import AGGREGATES
+from web.answers import answer, page
+from web.commands.answering import PREFIX
+from web.commands.earlier_tries import Tries
+from web.commands.handling import validated_command
+from web.commands.idempotency import Executed, executed, keyed
+from web.commands.preconditions import expected_version
+from web.commands.submitting import submit
+from web.errors import invalid, missing, rejected
+from web.queries.routes import limit
+from web.requests import CORRELATION, Preference, identifier, json_body
+from web.services import SERVICES
+
+AGED_SECONDS = 1.0  # how old the letters may be that a command is looked up in
+LOOKUP_SECONDS = 2.0  # and how long that may take
+MOST_NAMED = 10  # unknown fields
+PAGE_LETTERS, PAGE_BYTES = 100, 1 << 20  # of one order or product that are shown at once
+READ_LETTERS, READ_BYTES = 20, 16 << 20  # read between two looks at the page's size
+ITEM_BYTES = 4_096  # of a value, of headers and of a stack trace; what is larger is at `href`
+PLACE = re.compile(r"\d{1,9}-\d{1,18}", re.ASCII)  # a letter's id
+NO_CURSOR = "must be nextCursor of an earlier answer"
+
+
+def install(application: web.Application) -> None:
+    """Give `application` the paths below `/letters`."""
+    one = f"{PREFIX}/letters/{{aggregate}}/{{key}}"
+    application.router.add_get(f"{PREFIX}/letters", list_letters)
+    application.router.add_get(f"{PREFIX}/letters/{{letterId}}", show_letter)
+    application.router.add_get(one, show_letters)
+    application.router.add_post(f"{one}/retry", retry_letters)
+    application.router.add_post(f"{one}/discard", discard_letter)
+
+
+async def list_letters(request: web.Request) -> web.Response:
+    """Answer the aggregates whose commands wait; with `kind`, the newest letters of it."""
+    book, query = await request.app[SERVICES].letters.book(), request.query
+    most, kinds, aggregates = limit(query.get("limit")), query.getall("kind", []), query.getall("aggregate", AGGREGATES)
+    if kinds:
+        return _newest(book, kinds, query, most)
+    after = _cursor(query.get("cursor"))
+    keys = [key for key in book.keys if key > after and key[0] in aggregates]
+    shown = keys[:most]
+    return page([book.summary(key) for key in shown], "/".join(shown[-1]) if len(keys) > most else None)
+
+
+def _newest(book: Letterbook, kinds: list[str], query: MultiMapping[str], most: int) -> web.Response:
+    before, aggregates = _numbers(query.get("cursor"), 3), query.getall("aggregate", [])
+    found = [each for each in book.others if each.letter.kind in kinds and (not before or each.order < before)]
+    if aggregates:
+        found = [each for each in found if each.letter.aggregate in aggregates]
+    shown = [{**listed(each), "href": _href(each)} for each in found[:most]]
+    return page(shown, ".".join(map(str, found[most - 1].order)) if len(found) > most else None)
+
+
+def _href(entry: Entry) -> str:
+    return f"{PREFIX}/letters/{entry.id}"
+
+
+def _cursor(sent: str | None) -> tuple[str, str]:
+    aggregate, slash, key = (sent or "/").partition("/")
+    if not slash:
+        raise invalid({"cursor": NO_CURSOR})
+    return aggregate, key
+
+
+def _numbers(sent: str | None, count: int) -> tuple[int, ...]:
+    """Return the numbers of a cursor; none without one."""
+    if sent is None:
+        return ()
+    if re.fullmatch(r"-?\d{1,18}" + r"\.\d{1,18}" * (count - 1), sent, re.ASCII) is None:
+        raise invalid({"cursor": NO_CURSOR})
+    return tuple(map(int, sent.split(".")))
+
+
+async def show_letters(request: web.Request) -> web.Response:
+    """Answer the letters of one order or product, in their order; large values by reference.
+
+    A page ends early when it has `PAGE_BYTES`.
+    """
+    key, reader = _key(request), request.app[SERVICES].letters
+    book, most = await reader.book(), limit(request.query.get("limit", str(PAGE_LETTERS)))
+    summary, after = _parked(book, key), _numbers(request.query.get("cursor"), 1)
+    queue = [each for each in book.letters(key) if not after or each.letter.offset > after[0]]
+    items, size = list[dict[str, Any]](), 0
+    for part in _parts(queue[:most]):
+        found = await reader.whole([(each.partition, each.offset) for each in part], by_reference)
+        items += [_item(*each) for each in zip(part, found, strict=True)]
+        size += sum(len(orjson.dumps(item)) for item in items[-len(part) :])
+        if size > PAGE_BYTES:
+            break
+    more = len(items) < len(queue)
+    cursor = str(queue[len(items) - 1].letter.offset) if more and items else None
+    return answer({**summary, "items": items, "nextCursor": cursor})
+
+
+def _parts(queue: list[Entry]) -> Iterator[list[Entry]]:
+    """Yield letters as they are read together: each is in memory whole for a moment."""
+    part, size = list[Entry](), 0
+    for entry in queue:
+        part.append(entry)
+        size += entry.value_bytes or 0
+        if len(part) == READ_LETTERS or size > READ_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _item(entry: Entry, found: dict[str, Any] | None) -> dict[str, Any]:
+    """Return an item of `show_letters`: as much as the book knows where the topic has forgotten the rest."""
+    return {"id": entry.id, **(found or listed(entry)), "valueBytes": entry.value_bytes, "href": _href(entry)}
+
+
+def by_reference(letter: DeadLetter) -> dict[str, Any]:
+    """Return a letter for a list: what is large of it is left out, or only begins."""
+    data = described(letter)
+    if letter.value is not None and len(letter.value) > ITEM_BYTES:
+        data = previewed(data, letter.value)
+    if len(orjson.dumps(data["headers"])) > ITEM_BYTES:
+        del data["headers"]
+    for name in ("message", "traceback"):
+        if len(data.get(name) or "") > ITEM_BYTES:
+            data[name] = f"{data[name][: ITEM_BYTES // 2]} … {data[name][-ITEM_BYTES // 2 :]}"
+    return data
+
+
+async def show_letter(request: web.Request) -> web.Response:
+    """Answer one letter whole: the message as it came, with its headers, and the stack trace."""
+    letter_id = request.match_info["letterId"]
+    if PLACE.fullmatch(letter_id) is None:
+        raise missing("Letter", identifier(letter_id, "letterId"))
+    partition, offset = map(int, letter_id.split("-"))
+    (found,) = await request.app[SERVICES].letters.whole([(partition, offset)], described)
+    if found is None:
+        raise missing("Letter", letter_id)
+    return answer({"id": letter_id, **found})
+
+
+async def parked_command(request: web.Request, command_id: str) -> dict[str, Any] | None:
+    """Return why a command has no outcome: it is parked. None when it is not, or nobody can say."""
+    try:
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            letter = (await request.app[SERVICES].letters.book(AGED_SECONDS)).of_command(command_id)
+    except (GatewayUnavailable, TimeoutError):
+        return None
+    if letter is None:
+        return None
+    where = {"aggregate": letter.aggregate, "aggregateId": letter.aggregate_id, "type": letter.command_type}
+    return {"status": "pending", "reason": "parked", **where, "code": letter.code, "message": letter.message}
+
+
+async def retry_letters(request: web.Request) -> web.Response:
+    """Let an aggregate handle its parked commands again, from the first to the first that fails."""
+    key, (body, data) = _key(request), await json_body(request)
+    if data:
+        raise invalid({name: unknown("field", name, ()) for name in list(data)[:MOST_NAMED]})
+    return await _ask(request, key, body, None, lambda _, __: RetryLetters())
+
+
+async def discard_letter(request: web.Request) -> web.Response:
+    """Give up one parked command, the first if none is named; an Idempotency-Key remembers which that was."""
+    key, (body, data) = _key(request), await json_body(request)
+    book = await request.app[SERVICES].letters.book() if "commandId" not in data else None
+    first = book.summary(key)["commandId"] if book is not None and key in book.keys else None
+    asked = validated_command(DiscardLetter, {"commandId": first or "none", **data})
+    if not asked.reason.strip():
+        raise invalid({"reason": "must say why"})
+
+    def discard(command_id: str, tries: Tries) -> DiscardLetter:
+        if book is not None and first is None and not tries.possible:
+            raise missing("Letter", "/".join(key))
+        return replace(asked, command_id=command_id)
+
+    return await _ask(request, key, body, asked.command_id if book is None else first, discard)
+
+
+def _key(request: web.Request) -> Key:
+    aggregate = request.match_info["aggregate"]
+    if aggregate not in AGGREGATES:
+        raise invalid({"aggregate": f"must be {' or '.join(AGGREGATES)}"})
+    return aggregate, identifier(request.match_info["key"], "key")  # type: ignore[return-value]
+
+
+def _parked(book: Letterbook, key: Key) -> dict[str, Any]:
+    if key not in book:
+        raise missing("Letter", "/".join(key))
+    return book.summary(key)
+
+
+async def _ask(
+    request: web.Request, key: Key, body: bytes, letter: str | None, command: Callable[[str, Tries], Command]
+) -> web.Response:
+    """Send the command that `command` makes, once an Idempotency-Key; `letter`: the id of the one it is about."""
+    services = request.app[SERVICES]
+    preference = Preference.of(request.headers, services.settings.command_timeout)
+    if expected_version(request.headers) is not None:
+        raise invalid({"If-Match": "letters have no version"})
+
+    async def execute(command_id: str, letter_id: str, tries: Tries) -> Executed:
+        correlation = request.setdefault(CORRELATION, command_id)
+        message = CommandMessage(command_id, key[1], command(letter_id, tries), now(), "web", correlation)
+        attempt, outcome = await submit(services, message, preference, AGGREGATES[key[0]].commands, tries)
+        return executed(_answered(key, command_id, outcome), attempt, outcome)
+
+    return await keyed(request, body, letter, execute)
+
+
+def _answered(key: Key, command_id: str, outcome: Outcome | None) -> web.Response:
+    data = {"aggregate": key[0], "aggregateId": key[1], "commandId": command_id}
+    if outcome is None:
+        return answer({**data, "status": "pending"}, 202, {"Location": f"{PREFIX}/commands/{command_id}"})
+    if outcome.status == "rejected":
+        return rejected(outcome, command_id).response()
+    return answer({**data, **(outcome.result or {})})

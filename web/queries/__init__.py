@@ -1,0 +1,1 @@
+"""Reading over HTTP: read models, their past and their explanation."""
