@@ -5,7 +5,7 @@ message checks what its annotations say; constructing one in code checks only it
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
@@ -152,3 +152,17 @@ def written(default: Any) -> Any:
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class State(Struct, frozen=True, gc=False, omit_defaults=True):
     """A value in memory and in changelogs: snake_case, without fields that have their default."""
+
+
+def differing(asked: Struct, kept: Struct, compared: Mapping[str, bool]) -> list[str]:
+    """Return the wire names of the fields in which `asked` differs from `kept`, where they have the same names.
+
+    `compared` says of fields that are kept in another form whether they are the same. A field that is in neither raises
+    AttributeError: a field that is added to a command cannot be left out of the comparison unnoticed.
+    """
+    names = zip(asked.__struct_fields__, asked.__struct_encode_fields__, strict=True)
+    return [on_wire for name, on_wire in names if not _is_same(name, asked, kept, compared)]
+
+
+def _is_same(name: str, asked: Struct, kept: Struct, compared: Mapping[str, bool]) -> bool:
+    return compared[name] if name in compared else bool(getattr(asked, name) == getattr(kept, name))

@@ -2,7 +2,7 @@
 
 from domain.errors import InvalidOrder, OrderExists, TotalMismatch
 from domain.ids import refuse_confusable
-from domain.message import MAX_TOTAL
+from domain.message import MAX_TOTAL, differing
 from domain.money import Money, decimal_string
 from domain.policy import MANUAL
 
@@ -86,20 +86,15 @@ def _words(money: Money) -> str:
 
 def _differences(command: PlaceOrder, order: Order) -> list[str]:
     """Return the fields in which `command` differs from the order that was placed."""
-    asked = [
-        (new.line_id or str(number), new.product_id, new.quantity, new.price)
-        for number, new in enumerate(command.lines, start=1)
-    ]
-    same = {
-        "customerId": command.customer_id == order.customer_id,
-        "lines": asked == [(line.line_id, line.product_id, line.ordered, line.price) for line in order.lines],
-        "shippingAddress": command.shipping_address == order.shipping_address,
-        "billingAddress": command.billing_address == order.billing_address,
-        "policy": command.policy == order.policy,
-        "issuedAt": command.issued_at == order.issued_at,
-        "totalCost": _agrees(command, order.total_cost),
-    }
-    return [field for field, is_same in same.items() if not is_same]
+    lines = len(command.lines) == len(order.lines) and not any(
+        differing(
+            new,
+            line,
+            {"line_id": (new.line_id or str(number)) == line.line_id, "quantity": new.quantity == line.ordered},
+        )
+        for number, (new, line) in enumerate(zip(command.lines, order.lines, strict=True), start=1)
+    )
+    return differing(command, order, {"lines": lines, "total_cost": _agrees(command, order.total_cost)})
 
 
 def placed(order: None, event: OrderPlaced) -> Order:

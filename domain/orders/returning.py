@@ -15,6 +15,7 @@ from domain.errors import (
     ReturnNotFound,
 )
 from domain.ids import refuse_confusable
+from domain.message import differing
 
 from .commands import CountedLine, ReceiveReturn, RequestReturn
 from .events import ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
@@ -43,7 +44,8 @@ def request_return(command: RequestReturn, order: Order) -> list[ReturnRequested
 
 def _refuse_another(back: Return, command: RequestReturn) -> None:
     """Raise ReturnExists if `back` differs from what `command` announces."""
-    if command.reason != back.reason or summed(command.lines) != {line.line_id: line.quantity for line in back.lines}:
+    same_lines = summed(command.lines) == {line.line_id: line.quantity for line in back.lines}
+    if differing(command, back, {"lines": same_lines}):
         raise ReturnExists(
             returnId=back.return_id,
             status="OPEN" if back.open else "RECEIVED",

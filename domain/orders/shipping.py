@@ -18,6 +18,7 @@ from domain.errors import (
     ShipmentNotFound,
 )
 from domain.ids import refuse_confusable
+from domain.message import differing
 from domain.policy import AllocationPolicy
 
 from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity
@@ -63,9 +64,8 @@ def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
 
 def refuse_another(shipment: Shipment, command: CreateShipment) -> None:
     """Raise ShipmentExists if `shipment` was cancelled, or differs from what `command` asks for."""
-    asked = (command.carrier, command.tracking_number)
-    same = asked == (shipment.carrier, shipment.tracking_number) and _same_lines(shipment, command.lines)
-    if not same or shipment.status is ShipmentStatus.CANCELLED:
+    differs = differing(command, shipment, {"lines": _same_lines(shipment, command.lines)})
+    if differs or shipment.status is ShipmentStatus.CANCELLED:
         raise ShipmentExists(
             shipmentId=shipment.shipment_id,
             status=shipment.status,
