@@ -12,8 +12,8 @@ from domain.inventory import InventoryCommand
 from domain.message import MAX_ID, Event
 from domain.orders import OrderCommand
 from domain.orders.commands import PlaceOrder
-from parking.entries import Letter
 from parking.handling import ACCEPTED, Effects
+from parking.queue import Letter
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.keys import segment
 from streams.messages.codec import BadMessage, RecordAt, source_of

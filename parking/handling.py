@@ -16,9 +16,8 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from parking.entries import PARKED, Letter
 from parking.letter import DeadLetter, DiscardLetter, LetterKind, RetryLetters
-from parking.queue import Changes, Letters, aggregates, parked, parked_bytes
+from parking.queue import PARKED, Changes, Letter, Letters, aggregates, parked, parked_bytes
 from streams.kafka.received import received_at
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.messages.codec import BadMessage, RecordAt, decode_command

@@ -8,7 +8,7 @@ import orjson
 from msgspec.structs import replace
 
 from domain.message import State
-from parking import entries as parked
+from parking import queue as parked
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id, event_id
 from streams.messages.tolerant import known_in
 

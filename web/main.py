@@ -13,7 +13,7 @@ from aiohttp.web import Application  # noqa: E402
 from faust.app.base import BootStrategy  # noqa: E402
 from pymongo.errors import PyMongoError  # noqa: E402
 
-from parking.reader import LetterReader  # noqa: E402
+from parking.book import LetterReader  # noqa: E402
 from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.live import LiveVersions  # noqa: E402

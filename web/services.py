@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from parking.reader import LetterReader
+from parking.book import LetterReader
 from projections.mongo.idempotency import IdempotencyKeys
 from projections.mongo.live import LiveVersions
 from projections.mongo.queries import Queries

@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 from ops.doctor.finding import Finding
 from ops.doctor.machine import OLDEST_MONGODB
 from ops.errors import mongo_cause
-from parking.reader import LetterReader
+from parking.book import LetterReader
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import indexes_of
 from projections.mongo.live import projections_of

@@ -21,9 +21,8 @@ from domain.policy import MANUAL
 from ops.kafka import records
 from ops.letters.letterbox import read_whole
 from parking.book import Letterbook
-from parking.entries import Letter
 from parking.letter import DeadLetter, letter_in
-from parking.queue import Letters
+from parking.queue import Letter, Letters
 from streams.messages.cloudevents import glimpse
 from streams.messages.codec import decode_command
 from streams.messages.envelope import Aggregate, EventMessage, Outcome, derived_id, event_id
