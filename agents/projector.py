@@ -11,11 +11,12 @@ from typing import Any
 
 from faust.types import TP
 from pymongo.errors import PyMongoError
-from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from parking.letter import DeadLetter
 from projections.metrics import update
 from projections.mongo.client import Mongo
+from projections.mongo.failures import describe
 from projections.mongo.indexes import create_indexes
 from projections.mongo.progress import AnotherTopic, TopicPartition
 from projections.mongo.readers import Presence
@@ -114,7 +115,7 @@ class Projecting:
                     await self.presence.tell([one.id for one in self.runner.followed])
                 known = await self.registry.read()
             except PyMongoError as error:
-                log.warning("versions cannot be read, trying again: %s", error)
+                log.warning("%s; reading the versions again until it answers", describe(error))
                 continue
             live = {one.id for versions in known.values() if (one := versions.live_projection) is not None}
             self.runner.spare({one.id for one in self.runner.followed} - live)
@@ -172,8 +173,9 @@ class Projecting:
 
     def _while_mongo_is_away(self) -> AsyncRetrying:
         def say(state: Any) -> None:
-            self.app.say_waiting(f"MongoDB is away: {state.outcome.exception()}")
-            before_sleep_log(log, logging.WARNING)(state)
+            reason = describe(state.outcome.exception())
+            self.app.say_waiting(f"{reason}; retrying")
+            log.warning("%s; retrying in %.1f s", reason, state.upcoming_sleep)
 
         return AsyncRetrying(
             retry=retry_if_exception_type(PyMongoError),

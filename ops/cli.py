@@ -17,7 +17,7 @@ from ops.commands.replay import replay
 from ops.commands.skip import skip
 from ops.commands.tail import tail
 from ops.commands.transactions import transactions
-from ops.errors import CannotGoOn, trouble_outside
+from ops.errors import CommandFailed, external_failure
 from streams.runtime.settings import ROLES
 
 
@@ -29,10 +29,10 @@ class Sentences(TyperGroup):
         logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what it meets is in our sentence
         try:
             return super().invoke(ctx)
-        except CannotGoOn as error:
+        except CommandFailed as error:
             expected = error
         except Exception as error:
-            if (outside := trouble_outside(error)) is None:
+            if (outside := external_failure(error)) is None:
                 raise
             expected = outside
         typer.echo(str(expected), err=True)

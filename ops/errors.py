@@ -1,8 +1,8 @@
-"""Why an operator's command cannot go on: one sentence for a person, one exit code for a script.
+"""Why a command fails: one sentence for a person, one exit code for a script.
 
-CannotGoOn                  the sentence, and what the process exits with
-├── Unavailable             a server, a port, a file or a program that is needed is not there
-└── Misconfigured           a setting or an argument that cannot be right
+CommandFailed               the sentence, and the exit code of the process
+├── Unavailable             a server, a port, a file or a program that the command needs is missing
+└── Misconfigured           a setting or an argument is wrong
 """
 
 import errno
@@ -12,30 +12,30 @@ import re
 from pydantic import ValidationError
 
 
-class CannotGoOn(Exception):
-    """Carry one sentence that says what is wrong and what to do."""
+class CommandFailed(Exception):
+    """A failure that the user can act on; the message says what happened and what to do."""
 
     exit_code = 1
 
 
-class Unavailable(CannotGoOn):
-    """Something outside is missing, taken or broken."""
+class Unavailable(CommandFailed):
+    """Something outside this process is missing, in use or broken."""
 
     exit_code = os.EX_UNAVAILABLE
 
 
-class Misconfigured(CannotGoOn):
-    """A setting is refused; retrying without changing it is pointless."""
+class Misconfigured(CommandFailed):
+    """A setting or an argument is wrong; the command fails again until it is changed."""
 
     exit_code = os.EX_CONFIG
 
 
-def sentence_for(error: OSError, path: object) -> CannotGoOn:
-    """Say what an operating system error at `path` means for whoever runs us."""
+def file_error(error: OSError, path: object) -> CommandFailed:
+    """Return the failure that an operating system error at `path` means."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable(f"The disk is full: {path} could not be written. Free some space and start again.")
+        return Unavailable(f"The disk is full: {path} cannot be written. Free some space and try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Unavailable(f"{path} is not writable for this user: fix its permissions or set FULFILLMENT_DATA.")
+        return Unavailable(f"{path} is not writable: fix its permissions, or set FULFILLMENT_DATA.")
     return Unavailable(f"{path}: {error.strerror or error}.")
 
 
@@ -43,49 +43,57 @@ CREDENTIALS = re.compile(r"//[^@/]*@")
 
 
 def without_credentials(address: str) -> str:
-    """Return an address without the user and password that it may carry."""
+    """Return an address with its user and password masked."""
     return CREDENTIALS.sub("//********@", address)
 
 
-def mongo_cause(error: Exception) -> str:
-    """Return what went wrong, without the client's view of the whole cluster."""
-    return str(error).partition(" (configured timeouts")[0].partition(", Timeout: ")[0]
+def mongo_error(address: str, error: Exception, consequence: str = "") -> Unavailable:
+    """Return the failure for an error of MongoDB at `address`; `consequence` is a sentence about what was not done."""
+    from projections.mongo.failures import describe
+
+    sentence = f"{describe(error, f'MongoDB at {without_credentials(address)}')}. {_mongo_remedy(error)}"
+    return Unavailable(f"{consequence} {sentence}".lstrip())
 
 
-def mongo_trouble(address: str, error: Exception, remedy: str = "") -> Unavailable:
-    """Return the sentence for a MongoDB that does not answer."""
-    sentence = f"MongoDB at {without_credentials(address)} does not answer: {mongo_cause(error)}."
-    return Unavailable(f"{sentence} {remedy}".rstrip())
+def _mongo_remedy(error: Exception) -> str:
+    from projections.mongo.failures import is_refused, is_unreachable
+
+    if is_unreachable(error):
+        return "Start it with `fulfillment up`, or set FULFILLMENT_MONGO to a running server."
+    if is_refused(error):
+        return "Check the user and password in FULFILLMENT_MONGO."
+    return "Run `fulfillment doctor` to check the installation."
 
 
-def trouble_outside(error: BaseException) -> CannotGoOn | None:
-    """Return the sentence for a server or a file that failed where no command expected it; None for a bug of ours."""
+def external_failure(error: BaseException) -> CommandFailed | None:
+    """Return the failure for an error of a server or a file; None for a bug in this program."""
     from aiokafka.errors import KafkaError
     from confluent_kafka import KafkaException
     from pymongo.errors import PyMongoError
 
+    from projections.mongo.failures import describe
+
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, KafkaException):
-        return Unavailable(f"Kafka failed: {error.args[0].str()}. `fulfillment doctor` looks at everything.")
+        return Unavailable(f"Kafka failed: {error.args[0].str()}. Run `fulfillment doctor` to check the installation.")
     if isinstance(error, KafkaError):
-        return Unavailable(f"Kafka failed: {error!r}. `fulfillment doctor` looks at everything.")
+        return Unavailable(f"Kafka failed: {error!r}. Run `fulfillment doctor` to check the installation.")
     if isinstance(error, PyMongoError):
-        return Unavailable(f"MongoDB failed: {mongo_cause(error)}. `fulfillment doctor` looks at everything.")
+        return Unavailable(f"{describe(error)}. {_mongo_remedy(error)}")
     if isinstance(error, TimeoutError):
-        return Unavailable(
-            f"No answer in time: {error or 'a server is slow or unreachable'}. See `fulfillment doctor`."
-        )
+        what = str(error) or "a server is slow or unreachable"
+        return Unavailable(f"The command timed out: {what}. Run `fulfillment doctor` to check the installation.")
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        return sentence_for(error, error.filename or type(error).__name__)
+        return file_error(error, error.filename or type(error).__name__)
     return None
 
 
-def sentences(error: ValidationError) -> str:
-    """Return one line a refused setting, naming the environment variable; secrets are not repeated."""
-    return "\n".join(_sentence(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors())
+def settings_errors(error: ValidationError) -> str:
+    """Return one line for each refused setting, with its environment variable and without the secrets."""
+    return "\n".join(_settings_error(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors())
 
 
-def _sentence(field: str, message: str) -> str:
+def _settings_error(field: str, message: str) -> str:
     message = message.removeprefix("Value error, ")
     return f"FULFILLMENT_{field.upper()}: {message}" if field else message

@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ops.errors import CannotGoOn, Misconfigured, Unavailable
+from ops.errors import CommandFailed, Misconfigured, Unavailable
 from streams.runtime.settings import Settings
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 60.0
 AGAIN = frozenset({"ALLOCATION_PENDING", "IDEMPOTENCY_KEY_IN_FLIGHT"})
 
 
-class Rejected(CannotGoOn):
+class Rejected(CommandFailed):
     """The API understood the request and says no."""
 
     def __init__(self, status: int, code: str, message: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.errors import Misconfigured, sentences
+from ops.errors import Misconfigured, settings_errors
 from streams.runtime.settings import Settings
 
 
@@ -13,4 +13,4 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise Misconfigured(sentences(error)) from None
+        raise Misconfigured(settings_errors(error)) from None

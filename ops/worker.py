@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 
-from ops.errors import CannotGoOn, Misconfigured
+from ops.errors import CommandFailed, Misconfigured
 from ops.loading import load_settings
 from streams.runtime import faults, garbage
 from streams.runtime.settings import ROLES, Role, Settings
@@ -62,7 +62,7 @@ def main() -> None:
     """Run the role named on the command line with this environment's settings."""
     try:
         run(sys.argv[1], load_settings())
-    except CannotGoOn as error:
+    except CommandFailed as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
 

@@ -19,7 +19,7 @@ from ops.audit.report import Kind, Report
 from ops.audit.settled import wait_until_settled
 from ops.audit.strangers import Strangers
 from ops.audit.tables import Workers
-from ops.errors import mongo_trouble
+from ops.errors import mongo_error
 from ops.kafka import records
 from ops.progress import Advance, progress
 from projections.mongo.client import Mongo
@@ -40,7 +40,7 @@ async def run(settings: Settings, repair: bool) -> Report:
             session = await stack.enter_async_context(aiohttp.ClientSession(headers=_authorization(settings)))
             await Audit(settings, mongo, Workers(settings, session), report, repair).run()
     except PyMongoError as error:
-        raise mongo_trouble(settings.mongo, error) from error
+        raise mongo_error(settings.mongo, error) from error
     finally:
         await mongo.close()
     report.seconds = time.monotonic() - began

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from ops.commands.options import Json, load_settings
-from ops.errors import CannotGoOn, Misconfigured
+from ops.errors import CommandFailed, Misconfigured
 from ops.letters import letterbox
 from parking.book import described
 from streams.topics import DEAD_LETTERS
@@ -19,7 +19,7 @@ Topic = Annotated[str | None, typer.Option(help="only of order-commands, or inve
 Wait = Annotated[float, typer.Option(help="seconds to wait for an outcome")]
 
 
-class StillParked(CannotGoOn):
+class StillParked(CommandFailed):
     """Something could not be handled this time either."""
 
 

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from ops.commands.options import Json, load_settings
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 from streams.messages.envelope import Outcome
 from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
@@ -17,7 +17,7 @@ from streams.topics import COMMAND_OUTCOMES
 TOPIC = COMMAND_OUTCOMES.name
 
 
-class NoOutcome(CannotGoOn):
+class NoOutcome(CommandFailed):
     """There is no such outcome, or not yet."""
 
     exit_code = os.EX_TEMPFAIL

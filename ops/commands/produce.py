@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Json, load_settings
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 
 
-class BadCommands(CannotGoOn):
+class BadCommands(CommandFailed):
     """What was given is no command; nothing was sent."""
 
     exit_code = os.EX_DATAERR

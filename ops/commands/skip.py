@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.commands.options import load_settings
-from ops.errors import CannotGoOn, Misconfigured, Unavailable
+from ops.errors import CommandFailed, Misconfigured, Unavailable
 from parking.letter import DeadLetter, skip_key
 from streams.kafka.unreadable import Unreadable, whole
 from streams.messages.envelope import CONTENT_TYPE, now
@@ -22,7 +22,7 @@ PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})@(?P<of
 SEND_SECONDS = READ_SECONDS = 15.0
 
 
-class NoSuchRecord(CannotGoOn):
+class NoSuchRecord(CommandFailed):
     """There is nothing at that offset."""
 
     exit_code = os.EX_DATAERR

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from ops.commands.options import Json, load_settings
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 
 
-class NoFlow(CannotGoOn):
+class NoFlow(CommandFailed):
     """Nothing on the topics belongs to the flow."""
 
     exit_code = os.EX_TEMPFAIL

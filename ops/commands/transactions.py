@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ops.commands.options import Json, load_settings
-from ops.errors import CannotGoOn, Misconfigured, Unavailable
+from ops.errors import CommandFailed, Misconfigured, Unavailable
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS
 
@@ -22,7 +22,7 @@ PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})")
 ASK_SECONDS = 20.0
 
 
-class NothingOpen(CannotGoOn):
+class NothingOpen(CommandFailed):
     """There is no transaction to end."""
 
 

@@ -13,11 +13,12 @@ import confluent_kafka
 from pymongo.errors import PyMongoError
 
 from ops.doctor.finding import Finding
-from ops.errors import Misconfigured, mongo_cause
+from ops.errors import Misconfigured
 from ops.http import WILDCARDS
 from ops.stack import kafka, mongod, ports, state
 from ops.stack.status import collect
 from projections.mongo.client import Mongo
+from projections.mongo.failures import cause
 from streams.runtime.settings import Settings
 
 OLDEST_PYTHON, OLDEST_MONGODB = (3, 11), (6, 0)
@@ -106,7 +107,7 @@ async def clocks(mongo: Mongo) -> list[Finding]:
         told = (await mongo.database.command("hello"))["localTime"].replace(tzinfo=UTC)
         after = datetime.now(UTC)
     except PyMongoError as error:
-        return [Finding("clocks", f"MongoDB does not say its time: {mongo_cause(error)}", "see MongoDB above")]
+        return [Finding("clocks", f"MongoDB does not say its time: {cause(error)}", "see MongoDB above")]
     skew = max((before - told).total_seconds(), (told - after).total_seconds(), 0.0)
     remedy = "" if skew <= SKEW_SECONDS else "let both machines follow a time server (chrony, systemd-timesyncd)"
     return [Finding("clocks", f"MongoDB's and this machine's are {skew:.1f} s apart", remedy)]

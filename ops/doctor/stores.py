@@ -8,9 +8,9 @@ from pymongo.errors import PyMongoError
 
 from ops.doctor.finding import Finding
 from ops.doctor.machine import OLDEST_MONGODB
-from ops.errors import mongo_cause
 from parking.book import LetterReader
 from projections.mongo.client import Mongo
+from projections.mongo.failures import cause
 from projections.mongo.indexes import indexes_of
 from projections.mongo.live import projections_of
 from projections.mongo.readers import running_readers
@@ -97,7 +97,7 @@ async def readers(mongo: Mongo) -> list[Finding]:
     try:
         known, running = await Registry(mongo).read(), await running_readers(mongo)
     except PyMongoError as error:
-        return [Finding("read models", f"MongoDB does not say: {mongo_cause(error)}", "see MongoDB above")]
+        return [Finding("read models", f"MongoDB does not say: {cause(error)}", "see MongoDB above")]
     live = [f"{name}/v{versions.live}" for name, versions in known.items() if versions.live is not None]
     if (missing := absent(running, "the read models")) is not None:
         troubles = [missing]
@@ -122,7 +122,7 @@ async def database(mongo: Mongo) -> list[Finding]:
         wanted = {one.collection(name): indexes_of(one, name) for one in live for name in one.collections}
         there = await asyncio.gather(*(mongo.collection(name).index_information() for name in wanted))
     except PyMongoError as error:
-        return [Finding("indexes", f"MongoDB does not say: {mongo_cause(error)}", "see MongoDB above")]
+        return [Finding("indexes", f"MongoDB does not say: {cause(error)}", "see MongoDB above")]
     missing = [
         f"{collection}.{index.document['name']}"
         for (collection, expected), indexes in zip(wanted.items(), there, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from confluent_kafka import Consumer, TopicPartition
 
 from ops.doctor.finding import Finding
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 from ops.kafka import records
 from streams.kafka.unreadable import Unreadable, whole
 from streams.runtime.settings import Role, Settings
@@ -21,7 +21,7 @@ async def unreadable(settings: Settings) -> list[Finding]:
     """Look at what comes next in every partition that has messages left."""
     try:
         found = await asyncio.to_thread(lambda: list(_findings(settings)))
-    except CannotGoOn as error:
+    except CommandFailed as error:
         return [Finding("records", str(error), "see Kafka above")]
     return found or [Finding("records", "the next of every partition can be read")]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from confluent_kafka import Producer
 from pymongo.errors import PyMongoError
 
-from ops.errors import Unavailable, mongo_trouble
+from ops.errors import Unavailable, mongo_error
 from ops.kafka import groups
 from ops.kafka.changelogs import restored
 from projections.mongo.client import Mongo
@@ -147,6 +147,6 @@ async def _mongo(settings: Settings) -> AsyncIterator[Mongo]:
     try:
         yield mongo
     except PyMongoError as error:
-        raise mongo_trouble(settings.mongo, error, "Nothing was adopted.") from error
+        raise mongo_error(settings.mongo, error, "Nothing was adopted.") from error
     finally:
         await mongo.close()

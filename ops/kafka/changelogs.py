@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 from streams.runtime.settings import Settings
 from tables.restore import LostChangelog, restore
 from tables.store import Codec, Entries
@@ -17,4 +17,4 @@ async def restored(
         return await restore(settings, changelog, partitions, codec)
     except LostChangelog as error:
         remedy = "stop the workers and rebuild it with `fulfillment replay tables --rebuild`"
-        raise CannotGoOn(f"A changelog cannot be read ({error}): {remedy}.") from error
+        raise CommandFailed(f"A changelog cannot be read ({error}): {remedy}.") from error

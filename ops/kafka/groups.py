@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 from streams.runtime.settings import Role, Settings
 from streams.topics import admin
 from streams.topology import group_of
@@ -24,7 +24,7 @@ from streams.topology import group_of
 ASK_SECONDS = 20.0
 
 
-class WorkersRun(CannotGoOn):
+class WorkersRun(CommandFailed):
     """Somebody reads the topic that is to be adopted."""
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ops.commands.tables import whole
-from ops.errors import CannotGoOn, Misconfigured
+from ops.errors import CommandFailed, Misconfigured
 from parking.book import Entry, Key, Letterbook, described
 from parking.letter import DeadLetter, letter_in
 from streams.runtime.settings import Settings
@@ -22,7 +22,7 @@ from streams.topology import AGGREGATES
 SHOWN = 10_000  # characters of a value that a person gets to see
 
 
-class NoLetters(CannotGoOn):
+class NoLetters(CommandFailed):
     """Nothing waits there."""
 
     exit_code = os.EX_DATAERR

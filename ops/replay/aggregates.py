@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from pymongo.errors import DuplicateKeyError
 
 from domain.message import instant
-from ops.errors import CannotGoOn, Misconfigured
+from ops.errors import CommandFailed, Misconfigured
 from ops.kafka import records
 from ops.progress import progress
 from ops.versions.work import Work
@@ -149,7 +149,7 @@ class _Partition:
             self.folded.apply(event, record)
         elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):
             place = f"{record.topic}/{self.number}@{record.offset}"
-            raise CannotGoOn(f"There is no event that can be read at {place}: `fulfillment skip projector {place}`.")
+            raise CommandFailed(f"There is no event that can be read at {place}: `fulfillment skip projector {place}`.")
 
     async def write(self) -> int:
         """Write what is not as it should be; read on where the projector is ahead, wait where it is behind."""
@@ -170,7 +170,9 @@ class _Partition:
             await self.read(ends[self.number])
             now = self.folded.documents()
             left = {name: {each: now[name][each] for each in documents} for name, documents in later.items()}
-        raise CannotGoOn(f"{sum(map(len, left.values()))} documents change faster than they can be written: try again.")
+        raise CommandFailed(
+            f"{sum(map(len, left.values()))} documents change faster than they can be written: try again."
+        )
 
     async def _write(self, name: str, wanted: Mapping[str, Document]) -> tuple[int, list[str]]:
         """Write documents that differ; return how many were, and the ids of those that moved meanwhile."""

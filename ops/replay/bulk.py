@@ -19,7 +19,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ops.audit.settled import last_records
-from ops.errors import CannotGoOn, Unavailable, mongo_trouble
+from ops.errors import CommandFailed, Unavailable, mongo_error
 from ops.kafka import records
 from projections.mongo.client import Mongo
 from projections.mongo.progress import AnotherTopic, TopicPartition, offsets_of
@@ -40,7 +40,7 @@ LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 20.0  # with a database that is away
 
 
-class CannotBuild(CannotGoOn):
+class CannotBuild(CommandFailed):
     """An event that cannot be projected, or a topic that is another one."""
 
 
@@ -151,7 +151,7 @@ def _run(share: Share, said: Any) -> None:
     gc.disable()  # looking for cycles among the records of a batch was half of the time; see `_read`
     try:
         asyncio.run(_build(share, said.put))
-    except CannotGoOn as error:
+    except CommandFailed as error:
         said.put(str(error))
 
 
@@ -169,7 +169,7 @@ async def _build(share: Share, say: Say) -> None:
     except AnotherTopic as error:
         raise CannotBuild(f"{projection.id} cannot be built: {error}.") from error
     except PyMongoError as error:
-        raise mongo_trouble(share.settings.mongo, error, "Run it again.") from error
+        raise mongo_error(share.settings.mongo, error, "Run it again.") from error
     finally:
         await mongo.close()
 

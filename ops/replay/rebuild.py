@@ -18,7 +18,7 @@ from faust.types import TP
 
 from ops.audit.history import Aggregate, Histories
 from ops.audit.report import Report
-from ops.errors import CannotGoOn, Unavailable
+from ops.errors import CommandFailed, Unavailable
 from ops.kafka import records
 from ops.kafka.adopt import READERS, Reader
 from ops.progress import progress
@@ -59,7 +59,7 @@ PRODUCER = {
 AGGREGATES: dict[str, tuple[Kind, Projection]] = {"orders": ("order", ORDERS), "inventory": ("inventory", INVENTORY)}
 
 
-class Unfoldable(CannotGoOn):
+class Unfoldable(CommandFailed):
     """Events that do not follow on one another."""
 
 

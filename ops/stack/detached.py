@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.errors import CannotGoOn, Unavailable, sentence_for
+from ops.errors import CommandFailed, Unavailable, file_error
 from ops.stack import state
 from ops.stack import up as stack
 from ops.stack.logs import log_of
@@ -19,7 +19,7 @@ from ops.stack.workers import count_workers, environment
 from streams.runtime.settings import Settings
 
 
-class Interrupted(CannotGoOn):
+class Interrupted(CommandFailed):
     """Ctrl-C, or SIGTERM, while the stack was being started."""
 
     exit_code = 130
@@ -47,7 +47,7 @@ def detached(settings: Settings, workers: str, wait: float) -> None:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise sentence_for(error, log.parent) from error
+        raise file_error(error, log.parent) from error
     stack.refuse_full_disk(settings)  # the supervisor could not even write down why it stops
     supervisor = _launch(settings, workers, log)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -96,7 +96,7 @@ def _launch(settings: Settings, workers: str, log: Path) -> "subprocess.Popen[by
                 start_new_session=True,
             )
     except OSError as error:
-        raise sentence_for(error, log) from error
+        raise file_error(error, log) from error
 
 
 def _where(settings: Settings) -> str:

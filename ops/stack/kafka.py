@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from ops.errors import Unavailable, sentence_for
+from ops.errors import Unavailable, file_error
 from ops.stack.lifeline import tied_to_parent
 from ops.stack.logs import last_lines
 
@@ -77,7 +77,7 @@ def command(folder: Path, address: str, controller_port: int) -> tuple[str, ...]
         folder.mkdir(parents=True, exist_ok=True)
         config.write_text(PROPERTIES.format(address=address, controller=controller_port, logs=logs.absolute()))
     except OSError as error:
-        raise sentence_for(error, folder) from error
+        raise file_error(error, folder) from error
     base = (java, "-cp", classpath, *LOGGING)
     if not (logs / "meta.properties").exists():
         _format((*base, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"), config)

@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from ops.errors import Misconfigured, Unavailable, sentence_for
+from ops.errors import Misconfigured, Unavailable, file_error
 
 
 def command(folder: Path, host: str, port: int) -> tuple[str, ...]:
@@ -19,7 +19,7 @@ def command(folder: Path, host: str, port: int) -> tuple[str, ...]:
         data.mkdir(parents=True, exist_ok=True)
         binary = _runnable(_binary(), folder)
     except OSError as error:
-        raise sentence_for(error, folder) from error
+        raise file_error(error, folder) from error
     # diagnosticDataCollection samples every second, which is most of what an idle mongod does
     return (
         *(str(binary), "--dbpath", str(data), "--bind_ip", host, "--port", str(port), "--quiet"),

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import psutil
 
-from ops.errors import CannotGoOn, Misconfigured, Unavailable
+from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.stack import state
 from ops.stack.status import Condition, collect
 from ops.stack.stores import Say
@@ -21,7 +21,7 @@ STOP_SECONDS = 12.0  # a worker that is asked to stop ends itself within eight
 LOOK_SECONDS = 0.2
 
 
-class NotReady(CannotGoOn):
+class NotReady(CommandFailed):
     """A worker was restarted and is not ready."""
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel
 
-from ops.errors import Unavailable, sentence_for
+from ops.errors import Unavailable, file_error
 from ops.stack.holders import holders, lock_file
 from ops.stack.holders import strays as strays
 from streams.runtime.process import reason_in
@@ -103,7 +103,7 @@ def locked(data: Path) -> Iterator[None]:
         data.mkdir(parents=True, exist_ok=True)
         handle = os.open(lock_file(data), os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise sentence_for(error, data) from error
+        raise file_error(error, data) from error
     try:
         _take(handle)
     except BlockingIOError as error:
@@ -174,7 +174,7 @@ def _note_pid(handle: int, data: Path) -> None:
         os.truncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
     except OSError as error:
-        raise sentence_for(error, data) from error
+        raise file_error(error, data) from error
 
 
 def _holder(data: Path) -> int | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import psutil
 
-from ops.errors import Unavailable, sentence_for
+from ops.errors import Unavailable, file_error
 from ops.stack import state
 from ops.stack.status import collect
 from ops.stack.stores import STORES, Say, start_kafka, start_mongod
@@ -155,7 +155,7 @@ def _prepare(settings: Settings) -> None:
     try:
         (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise sentence_for(error, settings.data) from error
+        raise file_error(error, settings.data) from error
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from ops.errors import CannotGoOn, Unavailable
+from ops.errors import CommandFailed, Unavailable
 from ops.progress import progress
 from ops.replay.bulk import CannotBuild, build, left_to_build
 from ops.versions.work import Work
@@ -88,7 +88,7 @@ async def wait_until_caught_up(
         version = (await work.registry.get(projection.name)).get(projection.version)
         if version is None or version.state != "following":
             state = "retired" if version is None else f"{version.state}: {version.reason}"
-            raise CannotGoOn(f"{projection.id} is not kept up to date: {state}.")
+            raise CommandFailed(f"{projection.id} is not kept up to date: {state}.")
         if time.monotonic() > until:
             raise Denied(
                 f"{projection.id} lags behind the live version: is a projector running whose code knows it? "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 
-from ops.errors import CannotGoOn, Misconfigured, mongo_trouble
+from ops.errors import CommandFailed, Misconfigured, mongo_error
 from ops.kafka import records
 from projections.mongo.client import Mongo
 from projections.mongo.leases import Leased, lease
@@ -46,11 +46,11 @@ async def work(settings: Settings, name: str | None = None) -> AsyncIterator[Wor
             async with lease(mongo, f"projections/{name}"):
                 yield Work(settings, mongo, registry)
     except Leased as held:
-        raise CannotGoOn(f"{name} is being worked on: {held}.") from held
+        raise CommandFailed(f"{name} is being worked on: {held}.") from held
     except Denied as error:
-        raise CannotGoOn(str(error)) from error
+        raise CommandFailed(str(error)) from error
     except PyMongoError as error:
-        raise mongo_trouble(settings.mongo, error) from error
+        raise mongo_error(settings.mongo, error) from error
     finally:
         await mongo.close()
 

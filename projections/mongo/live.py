@@ -7,6 +7,7 @@ from contextlib import suppress
 from pymongo.errors import PyMongoError
 
 from projections.metrics import LIVE
+from projections.mongo.failures import describe
 from projections.mongo.queries import Queries
 from projections.mongo.readers import Presence
 from projections.mongo.registry import Registry
@@ -63,7 +64,7 @@ class LiveVersions:
                 away = False
             except PyMongoError as error:  # what was live then is read meanwhile
                 if not away:
-                    log.warning("the live versions cannot be read, trying again: %s", error)
+                    log.warning("%s; reading the live versions again until it answers", describe(error))
                 away = True
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import cli
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 from ops.stack import state
 from ops.stack.holders import lock_file
 from ops.stack.state import Process, Stack
@@ -58,7 +58,7 @@ def supervising(data: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def refused(data: Path) -> str:
-    with pytest.raises(CannotGoOn) as error, state.locked(data):
+    with pytest.raises(CommandFailed) as error, state.locked(data):
         pass
     return str(error.value)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.errors import CannotGoOn
+from ops.errors import CommandFailed
 from ops.stack import state
 from ops.stack.state import Process, Stack
 from ops.stack.up import down
@@ -24,7 +24,7 @@ def test_a_directory_has_one_supervisor_and_the_lock_of_a_killed_one_is_no_obsta
         assert holder.stdout
         holder.stdout.readline()
         assert state.supervisor(tmp_path) == holder.pid
-        with pytest.raises(CannotGoOn, match=f"in use.*pid {holder.pid}.*fulfillment down"), state.locked(tmp_path):
+        with pytest.raises(CommandFailed, match=f"in use.*pid {holder.pid}.*fulfillment down"), state.locked(tmp_path):
             pass
         holder.send_signal(signal.SIGKILL)
         holder.wait()

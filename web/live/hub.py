@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
+from projections.mongo.failures import describe
 from projections.mongo.queries import Queries
 from streams.kafka.gateway import GatewayUnavailable
 from streams.runtime.settings import Settings
@@ -182,7 +183,7 @@ class Hub:
         try:
             await self.customers.look_up(events)
         except PyMongoError as error:
-            log.warning("customers of live events cannot be looked up: %r", error)
+            log.warning("%s; closing live streams that filter by customer", describe(error))
             self.listeners.close_where(lambda wanted: bool(wanted.customers), "the read models are away")
 
     def _decoded(self, fetched: Sequence[tuple[int, list[Any]]]) -> list[LiveEvent]:

@@ -1,0 +1,67 @@
+"""An error of MongoDB is one sentence: which server, and what failed."""
+
+import socket
+
+import pymongo
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure, PyMongoError, WriteConcernError
+
+from projections.mongo.failures import cause, describe
+
+
+async def failure(uri: str) -> PyMongoError:
+    """Return the error of a ping that nothing answers."""
+    client = AsyncMongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=200)
+    with pytest.raises(PyMongoError) as caught:
+        await client.admin.command("ping")
+    await client.close()
+    return caught.value
+
+
+async def test_a_refused_connection_names_the_server() -> None:
+    error = await failure("mongodb://me:hunter2@127.0.0.1:1")
+    assert describe(error) == "MongoDB is unreachable (127.0.0.1:1: Connection refused)"
+
+
+async def test_each_unreachable_server_of_a_replica_set_is_named() -> None:
+    error = await failure("mongodb://127.0.0.1:1,127.0.0.1:2/?replicaSet=rs")
+    named = sorted(cause(error).split(", "))
+    assert named == ["127.0.0.1:1: Connection refused", "127.0.0.1:2: Connection refused"]
+
+
+async def test_an_unknown_host_keeps_the_resolvers_words() -> None:
+    error = await failure("mongodb://no-such-host.invalid:27017")
+    assert cause(error).startswith("no-such-host.invalid:27017: ")
+    assert "Topology" not in cause(error)
+
+
+async def test_a_server_that_never_answers_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        client = AsyncMongoClient[dict[str, object]](f"mongodb://127.0.0.1:{port}")
+        with pymongo.timeout(0.2), pytest.raises(PyMongoError) as caught:
+            await client.admin.command("ping")
+        await client.close()
+    assert describe(caught.value) == f"MongoDB is unreachable (127.0.0.1:{port}: no answer)"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OperationFailure("Authentication failed.", 18, {"ok": 0.0, "codeName": "AuthenticationFailed"}),
+            "MongoDB at db refused the credentials (Authentication failed)",
+        ),
+        (
+            OperationFailure("not authorized on f to execute command { find }", 13, {"ok": 0.0}),
+            "MongoDB at db refused the credentials (not authorized on f to execute command { find })",
+        ),
+        (
+            WriteConcernError("waiting for replication timed out", 64, {"wtimeout": True}),
+            "MongoDB at db reported an error (waiting for replication timed out)",
+        ),
+    ],
+)
+def test_the_servers_complete_reply_is_left_out(error: PyMongoError, sentence: str) -> None:
+    assert describe(error, "MongoDB at db") == sentence
