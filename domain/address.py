@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from .message import READABLE, After, Also, Asked, Before, Missing, Told, written
 
-MAX_PART = 200  # characters
+MAX_PART = 200  # in characters
 Line = Annotated[str, Meta(min_length=1, max_length=MAX_PART), READABLE]
 Region = Annotated[str, Meta(max_length=MAX_PART), READABLE]
 
@@ -21,7 +21,7 @@ Detail = Annotated[Given | None, Before(_none_if_empty)]
 
 
 class Address(Asked):
-    """Where an order goes, or its invoice; people write some of the names otherwise (`spellings`)."""
+    """A shipping or billing address; `spellings` lists the other names that clients use for its fields."""
 
     spellings: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("recipient", "recipientName", "fullName"), "name"),
@@ -58,12 +58,12 @@ def require_postal_code(address: Address) -> Address:
     return address
 
 
-# An address of a new order. Whether it needs a postal code is asked of new orders alone: the list may change.
+# The address of a new order. Only new orders are checked for a postal code, because the list below may change.
 NewAddress = Annotated[Address, After(require_postal_code)]
 
-# Countries and territories without postal codes, or where hardly anybody uses them (Eircodes in Ireland, the codes of
-# Ghana, Panama, Tanzania …): by ISO 3166 code of two and three letters, and by name. Source: "Postal addressing systems
-# in member countries" of the Universal Postal Union, https://www.upu.int
+# Countries and territories that have no postal codes or hardly use them (such as Eircodes in Ireland, or the codes of
+# Ghana, Panama and Tanzania), by two-letter and three-letter ISO 3166 code and by name. Source: "Postal addressing
+# systems in member countries" of the Universal Postal Union, https://www.upu.int
 _TABLE = """
 AE ARE United Arab Emirates|UAE; AG ATG Antigua and Barbuda; AO AGO Angola; AW ABW Aruba; BF BFA Burkina Faso;
 BI BDI Burundi; BJ BEN Benin; BO BOL Bolivia; BQ BES Bonaire; BS BHS Bahamas|The Bahamas; BW BWA Botswana;

@@ -76,7 +76,7 @@ class NotFound(Rejection):
 
 
 class Invalid(Rejection):
-    """The command is wrong in every state."""
+    """The command is invalid, whatever the state."""
 
 
 class Conflict(Rejection):
@@ -84,37 +84,37 @@ class Conflict(Rejection):
 
 
 class OrderNotFound(NotFound):
-    """No such order."""
+    """The order does not exist."""
 
     sentence = "there is no order {orderId}"
 
 
 class LineNotFound(NotFound):
-    """No such line in the order."""
+    """The order has no such line."""
 
     sentence = "the order has no line {lineId}"
 
 
 class ShipmentNotFound(NotFound):
-    """No such shipment of the order."""
+    """The order has no such shipment."""
 
     sentence = "the order has no shipment {shipmentId}"
 
 
 class ReturnNotFound(NotFound):
-    """No such return of the order."""
+    """The order has no such return."""
 
     sentence = "the order has no return {returnId}"
 
 
 class ProductNotFound(NotFound):
-    """The product was never stocked."""
+    """The product has never been stocked."""
 
     sentence = "there is no product {productId}"
 
 
 class InvalidId(Invalid):
-    """The id of something new could be mistaken for another one."""
+    """The id of a new thing could be mistaken for another id."""
 
     sentence = "{field}: {reason}"
 
@@ -126,13 +126,13 @@ class InvalidOrder(Invalid):
 
 
 class InvalidQuantity(Invalid):
-    """The quantity is impossible here."""
+    """The quantity is not possible here."""
 
     sentence = "{reason}"
 
 
 class InvalidStatusTransition(Invalid):
-    """The order's units do not allow the status asked for."""
+    """The order's units do not allow the requested status."""
 
     sentence = "an order that is {status} cannot become {asked}"
 
@@ -140,32 +140,32 @@ class InvalidStatusTransition(Invalid):
 class OrderExists(Conflict):
     """The id belongs to another order; `differs` names the fields."""
 
-    sentence = "order {orderId} exists already with other contents: {differs}"
+    sentence = "order {orderId} already exists with different contents: {differs}"
 
 
 class ShipmentExists(Conflict):
-    """The id belongs to another shipment of the order, or to one that was cancelled."""
+    """The id belongs to another shipment of the order, or to a cancelled one."""
 
-    sentence = "shipment {shipmentId} exists already and is {status}: give another shipment an id of its own"
+    sentence = "shipment {shipmentId} already exists and is {status}: use another id for a new shipment"
 
 
 class ReturnExists(Conflict):
     """The id belongs to another return of the order."""
 
-    sentence = "return {returnId} exists already with other contents: give another return an id of its own"
+    sentence = "return {returnId} already exists with different contents: use another id for a new return"
 
 
 class ReturnAlreadyReceived(Conflict):
-    """The return was received with other quantities."""
+    """The return was already received with different quantities."""
 
-    sentence = "return {returnId} was received already with other quantities: announce the rest as another return"
+    sentence = "return {returnId} was already received with different quantities: request another return for the rest"
 
 
 class ReservationExists(Conflict):
-    """The line reserved another quantity."""
+    """The line has already reserved a different quantity."""
 
     sentence = (
-        "line {lineId} of order {orderId} has reserved this product already: "
+        "line {lineId} of order {orderId} has already reserved this product: "
         "{held} units held, {waiting} waiting, {shipped} shipped, {rejected} rejected"
     )
 
@@ -178,15 +178,15 @@ class AllocationPending(Conflict):
 
 
 class StaleQuantity(Conflict):
-    """The units on hand are not the number the command expects."""
+    """The number of units on hand is not the one the command expects."""
 
     sentence = "expected {expected} units on hand, there are {onHand}"
 
 
 class StaleVersion(Conflict):
-    """The aggregate is not at the version the command expects."""
+    """The aggregate's version is not the one the command expects."""
 
-    sentence = "expected version {expected}, it is at {version}"
+    sentence = "expected version {expected}, the current version is {version}"
 
     @property
     def message(self) -> str:
@@ -194,7 +194,7 @@ class StaleVersion(Conflict):
         if self.details["version"] == 0:
             return "it does not exist"
         if self.details["expected"] == 0:
-            return f"it exists already, at version {self.details['version']}"
+            return f"it already exists, at version {self.details['version']}"
         return super().message
 
 
@@ -208,15 +208,15 @@ class CommandIdReused(Rejection):
 
 
 class TotalMismatch(Rejection):
-    """The total given is not the sum of the lines."""
+    """The total in the command is not the sum of the lines."""
 
     sentence = "the total given, {given}, is not the sum of the lines, {computed}"
 
 
 class OrderCannotBeCancelled(Rejection):
-    """Units of the order have shipped."""
+    """Units of the order have already shipped."""
 
-    sentence = "an order that is {status} cannot be cancelled; ask for a return instead"
+    sentence = "an order that is {status} cannot be cancelled; request a return instead"
 
 
 class CancelledOrderModification(Rejection):
@@ -226,7 +226,7 @@ class CancelledOrderModification(Rejection):
 
 
 class OrderOnHold(Rejection):
-    """The order is on hold and does not ship."""
+    """The order is on hold and cannot ship."""
 
     sentence = "the order is on hold: {reason}"
 
@@ -234,73 +234,73 @@ class OrderOnHold(Rejection):
 class NotAllocated(Rejection):
     """The command ships more units than are allocated."""
 
-    sentence = "line {lineId}: {asked} units asked, {allocated} allocated"
+    sentence = "line {lineId}: {asked} units requested, {allocated} allocated"
 
 
 class MoreThanUnshipped(Rejection):
-    """The command cancels more units than have not shipped."""
+    """The command cancels more units than are left to ship."""
 
-    sentence = "line {lineId}: {asked} units asked to cancel, {unshipped} not shipped yet"
+    sentence = "line {lineId}: {asked} units to cancel, {unshipped} not shipped yet"
 
 
 class MoreThanShipped(Rejection):
-    """The command delivers more units than are under way."""
+    """The command delivers more units than are in transit."""
 
-    sentence = "line {lineId}: {asked} units asked to deliver, {undelivered} under way"
+    sentence = "line {lineId}: {asked} units to deliver, {undelivered} in transit"
 
 
 class MoreThanDelivered(Rejection):
     """The command returns more units than were delivered and not returned."""
 
-    sentence = "line {lineId}: {asked} units asked to return, {returnable} delivered and not returned"
+    sentence = "line {lineId}: {asked} units to return, {returnable} delivered and not returned"
 
 
 class ShipmentAlreadyDelivered(Rejection):
-    """The shipment was delivered, at least in part, and cannot be cancelled."""
+    """The shipment was delivered, at least in part, and can no longer be cancelled."""
 
-    sentence = "shipment {shipmentId} is delivered already"
+    sentence = "shipment {shipmentId} is already delivered"
 
 
 class ShipmentIsCancelled(Rejection):
-    """The shipment was cancelled."""
+    """The shipment has been cancelled."""
 
     sentence = "shipment {shipmentId} is cancelled"
 
 
 class TooManyShipments(Rejection):
-    """The order's shipments take too many bytes; an order is stored as one record."""
+    """The order's shipments take up too many bytes; an order is stored as one record."""
 
     sentence = (
-        "the order has {shipments} shipments, cancelled ones included, which take {bytes} bytes; after {limit} bytes "
-        "it takes no more: cancel the lines that are left, and place another order for them"
+        "the order's {shipments} shipments, cancelled ones included, take {bytes} bytes, and the limit is {limit}: "
+        "cancel the remaining lines and place another order for them"
     )
 
 
 class TooManyReturns(Rejection):
-    """The order's returns take too many bytes; an order is stored as one record."""
+    """The order's returns take up too many bytes; an order is stored as one record."""
 
     sentence = (
-        "the order has {returns} returns, received ones included, which take {bytes} bytes; after {limit} bytes it "
-        "takes no more"
+        "the order's {returns} returns, received ones included, take {bytes} bytes, and the limit is {limit}: "
+        "the order accepts no more returns"
     )
 
 
 class ProductDiscontinued(Rejection):
-    """The product takes no new reservations."""
+    """The product accepts no new reservations."""
 
     sentence = "product {productId} is discontinued"
 
 
 class OrderLineByHand(Rejection):
-    """The line belongs to an order, which alone moves its stock; moved by hand, the two would disagree."""
+    """The line belongs to an order, and only commands to the order may move its stock."""
 
     sentence = (
-        "line {lineId} of order {orderId} cannot be moved by hand: cancel, ship or return it on the order; "
-        "what is reserved outside of orders has the line manual"
+        "line {lineId} of order {orderId} can only be changed through the order: cancel, ship or return it there; "
+        "reservations outside of orders have the line 'manual'"
     )
 
 
 class InsufficientStock(Rejection):
-    """Fewer units are available than the command asks for."""
+    """Fewer units are available than the command requests."""
 
-    sentence = "product {productId}: {asked} units asked, {available} available"
+    sentence = "product {productId}: {asked} units requested, {available} available"

@@ -1,7 +1,7 @@
-"""The process manager between orders and stock: from each event, the commands it causes; it remembers nothing.
+"""The process manager between orders and stock: a stateless function from an event to the commands it causes.
 
-Orders and stock tell each other totals, and the version that says so, so that a command handled twice or late
-changes nothing. One event causes at most one command to any line of any aggregate.
+Orders and stock send each other totals together with the version they belong to, so that a command handled twice or
+late has no effect. An event causes at most one command for any line of any aggregate.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from domain.policy import MANUAL
 
 
 class Request(State):
-    """A command to the aggregate called `key`; the caller gives it an id, from its event's id and its position."""
+    """A command for the aggregate `key`. The caller derives its id from the event's id and the command's position."""
 
     aggregate: Literal["order", "inventory"]
     key: str
@@ -40,7 +40,7 @@ class Request(State):
 
 
 def commands(event: OrderEvent | InventoryEvent, aggregate_id: str, sequence: int) -> list[Request]:
-    """Return what the event numbered `sequence` of the aggregate causes, in order."""
+    """Return the commands that event number `sequence` of the aggregate causes, in order."""
     requests = _COMMANDS[type(event)](event, aggregate_id, sequence) if type(event) in _COMMANDS else []
     if getattr(event, "more", False):
         requests.append(Request("inventory", aggregate_id, FillBackorders()))
@@ -48,7 +48,7 @@ def commands(event: OrderEvent | InventoryEvent, aggregate_id: str, sequence: in
 
 
 def sends(command: OrderCommand | InventoryCommand) -> bool:
-    """Return whether `command` is one of the process manager's: about an order's line it says which version asks."""
+    """Return whether the process manager sent `command`: only its commands about order lines carry a version."""
     if isinstance(command, RecordAllocation | FillBackorders):
         return True
     return getattr(command, "order_version", 0) > 0

@@ -1,6 +1,6 @@
-"""Ids of new things must be distinguishable in a URL, in a terminal and on a page.
+"""Checks that the id of a new thing can be told apart from others in a URL, in a terminal and on a page.
 
-Only commands that create something check this. Orders and products that already have other ids keep them.
+Only commands that create something check this. Existing orders and products keep the ids they have.
 """
 
 import re
@@ -8,11 +8,11 @@ import unicodedata
 
 from .errors import InvalidId
 
-_PLAIN = re.compile(r"[A-Za-z0-9][!-.0-~]*(?: [!-.0-~]+)*")  # nearly all: printable ASCII without a slash
+_PLAIN = re.compile(r"[A-Za-z0-9][!-.0-~]*(?: [!-.0-~]+)*")  # Nearly all ids: printable ASCII without a slash.
 _DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 _BLANKS = re.compile(r"^ | $|  ")
-# Characters that leave no mark and are neither a space nor a format character: joiners, fillers and variation selectors
-# (Unicode's Default_Ignorable_Code_Point), and the empty Braille pattern.
+# Characters that are invisible although they are neither spaces nor format characters: joiners, fillers and variation
+# selectors (Unicode's Default_Ignorable_Code_Point), and the empty Braille pattern.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -27,16 +27,16 @@ def refuse_confusable(field: str, identifier: str) -> None:
 def confusable(identifier: str) -> str | None:
     """Return why an id can be mistaken for another one, or None if it cannot."""
     if _DOTS.search(identifier):
-        return "must not be . or .. between slashes: URLs drop them"
+        return "must not be . or .., alone or between slashes, because URLs drop them"
     if _BLANKS.search(identifier):
-        return "must not begin or end with a blank, nor have two in a row"
+        return "must not begin or end with a space, or contain two in a row"
     for character in identifier:
         kind = unicodedata.category(character)
         if (kind[0] in "CZ" and character != " ") or _UNSEEN.match(character):
-            name = unicodedata.name(character, "no character that everybody knows")
-            return f"must not contain U+{ord(character):04X} ({name}): it cannot be seen, or not be told from others"
+            name = unicodedata.name(character, "an unassigned or private character")
+            return f"must not contain U+{ord(character):04X} ({name}): it is invisible or looks like another character"
     if not unicodedata.is_normalized("NFC", identifier):
-        return "must be in Unicode's normalization form NFC: the same letters can be written in several ways"
+        return "must be in Unicode's normalization form NFC: otherwise equal-looking ids could differ"
     if unicodedata.category(identifier[0])[0] == "M":
         return "must not begin with a combining mark"
     return None

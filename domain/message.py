@@ -1,7 +1,7 @@
-"""What every command, event and state is made of: immutable structs, and the annotated types they share.
+"""The base classes of commands, events and states: immutable structs, and the annotated types they share.
 
-A class defines a message once: the codec, the JSON Schemas and the sentences of a refusal follow from it. Reading a
-message checks what its annotations say; constructing one in code checks only its `__post_init__`.
+A class defines a message once: the codec, the JSON Schemas and the sentences of validation errors follow from it.
+Reading a message checks all annotations; constructing one in code checks only its `__post_init__`.
 """
 
 import re
@@ -12,53 +12,53 @@ from typing import Annotated, Any, ClassVar, dataclass_transform
 from msgspec import Meta, Struct, StructMeta, field
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-MAX_ID = 128  # characters
-MAX_TEXT = 1_000  # characters
-MAX_LINES = 200  # an order
-MAX_QUANTITY = 1_000_000  # units a line
-MAX_STOCK = 1_000_000_000_000  # units a product
-MAX_MOVED = 2**51  # units a product ever received, for instance: any sum of three such totals is exact in JavaScript
-MAX_VERSION = 2**53 - 1  # the largest whole number that every JSON reader has exactly; documents have 64 bits
-MAX_AMOUNT = 1_000_000_000_000  # minor units a price
-MAX_TOTAL = 1_000_000_000_000_000  # minor units an order
+MAX_ID = 128  # in characters
+MAX_TEXT = 1_000  # in characters
+MAX_LINES = 200  # per order
+MAX_QUANTITY = 1_000_000  # units per line
+MAX_STOCK = 1_000_000_000_000  # units per product
+MAX_MOVED = 2**51  # units a product ever received, for instance: the sum of three such totals is exact in JavaScript
+MAX_VERSION = 2**53 - 1  # the largest integer that every JSON reader represents exactly; documents have 64 bits
+MAX_AMOUNT = 1_000_000_000_000  # minor units per price
+MAX_TOTAL = 1_000_000_000_000_000  # minor units per order
 
 
-# --- what annotations say beyond msgspec's `Meta`; `streams.messages.models` turns it into sentences
+# --- annotations beyond msgspec's `Meta`; `streams.messages.models` turns them into sentences
 
 
 class Without(Struct, frozen=True):
-    """Text must not contain these characters."""
+    """Text that must not contain these characters."""
 
-    characters: str  # as in a regular expression's brackets
+    characters: str  # as within the brackets of a regular expression
     sentence: str
 
 
 class Before(Struct, frozen=True):
-    """A function that turns other spellings into the one that is stored, or raises ValueError."""
+    """A function that converts alternative spellings to the stored one, or raises ValueError."""
 
     function: Callable[[Any], Any]
 
 
 class After(Struct, frozen=True):
-    """A check of the whole value, which raises ValueError; its struct's `__post_init__` makes the same check."""
+    """A check of the whole value that raises ValueError; the struct's `__post_init__` makes the same check."""
 
     function: Callable[[Any], Any]
 
 
 class Told(Struct, frozen=True):
-    """The annotation that a refusal and the JSON Schemas are made of, where the type itself says too much."""
+    """The annotation used for error messages and JSON Schemas when the type itself accepts too much."""
 
     annotation: Any
 
 
 class Also(Struct, frozen=True):
-    """Other names that clients use for a field."""
+    """Alternative names that clients use for a field."""
 
     names: tuple[str, ...]
 
 
 class Missing(ValueError):
-    """A field is required after all; `name` is its name on the wire."""
+    """A required field is missing; `name` is its name on the wire."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is missing")
@@ -77,10 +77,10 @@ _ZONED = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE | re.ASCII)
 
 
 def instant(value: object) -> str:
-    """Return the time `value` as UTC with milliseconds, `2026-11-23T10:00:00.000Z`; a time without zone is UTC."""
+    """Return the time `value` in UTC as `2026-11-23T10:00:00.000Z`; a time without a zone is read as UTC."""
     if not isinstance(value, str):
         raise ValueError("must be a time like 2026-11-23T10:00:00.000Z")
-    if _INSTANT.fullmatch(value):  # as our own messages have it: only its numbers can be wrong
+    if _INSTANT.fullmatch(value):  # As in our own messages: only its numbers can be invalid.
         datetime.fromisoformat(value)
         return value
     if _DAY.fullmatch(value):
@@ -92,12 +92,12 @@ def instant(value: object) -> str:
     except ValidationError:
         raise ValueError("must be a time like 2026-11-23T10:00:00.000Z") from None
     except OverflowError:
-        raise ValueError("must be a time between the years 1 and 9999") from None
+        raise ValueError("must be in the years 1 to 9999") from None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def require_canonical(time: str) -> None:
-    """Raise ValueError unless `time` is spelled as `instant` returns it."""
+    """Raise ValueError unless `time` is written as `instant` returns it."""
     if instant(time) != time:
         raise ValueError("must be a time like 2026-11-23T10:00:00.000Z")
 
@@ -113,7 +113,7 @@ Units = Annotated[int, Meta(ge=0, le=MAX_STOCK)]
 
 
 class _ByName(StructMeta):
-    """Makes the fields of every subclass keyword-only, which msgspec does not inherit."""
+    """Makes the fields of every subclass keyword-only; msgspec does not inherit that setting."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
         return super().__new__(cls, name, bases, namespace, **{"kw_only": True, **config})
@@ -123,14 +123,15 @@ class _ByName(StructMeta):
 class Value(Struct, metaclass=_ByName, frozen=True, gc=False, omit_defaults=True, rename="camel"):
     """A value on the wire: camelCase, without fields that are None; unknown fields are ignored.
 
-    Values are acyclic, so the garbage collector need not track them.
+    Values are acyclic, so that the garbage collector need not track them.
     """
 
 
 class Asked(Value, forbid_unknown_fields=True):
-    """A value of a command: an unknown field is refused, because what it asks for would be ignored.
+    """A value of a command: unknown fields are refused, because a request must not be silently ignored.
 
-    Events and states contain some of these, too; `streams.messages.tolerant` reads them from newer code.
+    Events and states contain some of these values too; `streams.messages.tolerant` ignores fields that newer code
+    added.
     """
 
 
@@ -145,7 +146,7 @@ class Event(Value):
 
 
 def written(default: Any) -> Any:
-    """Return a default that is written to the wire, unlike None."""
+    """Return a default that, unlike None, is written to the wire."""
     return field(default_factory=type(default) if default in (0, "") else lambda: default)
 
 

@@ -24,7 +24,7 @@ _HUNDREDTHS = frozenset(
 
 
 def exponent(currency: str) -> int:
-    """Return how many decimals `currency` has; ValueError when ISO 4217 has no such currency."""
+    """Return how many decimals `currency` has; raise ValueError if ISO 4217 has no such currency."""
     if currency in _HUNDREDTHS:
         return 2
     try:
@@ -41,7 +41,7 @@ def _known(currency: str) -> str:
 if TYPE_CHECKING:
     Currency = str
 else:
-    Code = Literal[(*_HUNDREDTHS, *_EXPONENTS)]  # decoded without a copy of its own
+    Code = Literal[(*_HUNDREDTHS, *_EXPONENTS)]  # avoids a copy per decoded value
     Currency = Annotated[Code, Told(Annotated[str, Meta(max_length=3), After(_known)])]
 
 
@@ -52,14 +52,14 @@ class Money(Asked):
     currency: Currency
 
 
-# What adding and multiplying binary floats leaves, such as 110.53999999999999: an error of 2**-53 for each operation,
-# of which a total has some hundreds.
-NOISE = Decimal("1e-12")  # of the amount
-MOST_NOISE = Decimal("0.01")  # minor units
+# The error of adding and multiplying binary floats, such as 110.53999999999999: up to 2**-53 per operation, and a total
+# takes some hundreds of operations.
+NOISE = Decimal("1e-12")  # relative to the amount
+MOST_NOISE = Decimal("0.01")  # in minor units
 
 
 def minor_units(value: Decimal | str | int | float, currency: str) -> int:
-    """Return `value` of `currency` in minor units; ValueError when it is no amount of money, or is finer than those.
+    """Return `value` of `currency` in minor units; raise ValueError if it is not an amount of money or too precise.
 
     Floats are read by their shortest decimal form, so that 19.99 is 19.99. The noise of binary floats beside a whole
     number of minor units is dropped.
@@ -69,7 +69,7 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
         if not amount.is_finite() or abs(amount) > MAX_TOTAL:
             raise ValueError(f"{str(value)!r} is not an amount of money")
         exact = amount.scaleb(exponent(currency))
-    except ArithmeticError:  # decimal's: not a number, or one with an exponent of many digits
+    except ArithmeticError:  # decimal's error for text that is not a number, or whose exponent has many digits
         raise ValueError(f"{str(value)!r} is not an amount of money") from None
     whole = exact.to_integral_value(ROUND_HALF_EVEN)
     if exact != whole and abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):

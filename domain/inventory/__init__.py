@@ -1,4 +1,4 @@
-"""Stock: commands, events, state, and the functions between them."""
+"""Stock: commands, events, state, and the functions that connect them."""
 
 from typing import get_args
 

@@ -1,7 +1,7 @@
-"""Backorders: lines wait for units in a queue and are served first come, first served.
+"""Backorders: lines that lack units wait in a queue and are served first come, first served.
 
-One decision serves or rejects at most FILL_LIMIT lines. If it could do more, its last event says so (`more`), and the
-process manager sends FillBackorders.
+A decision serves or rejects at most FILL_LIMIT lines. If more lines could be served, the last event has `more` set, and
+the process manager sends FillBackorders.
 """
 
 from collections.abc import Iterable
@@ -24,18 +24,18 @@ from .events import Balance, ReservationRejected, StockReserved
 from .figures import moved
 from .state import Reservation, Stock, StockState
 
-FILL_LIMIT = 500  # lines
+FILL_LIMIT = 500  # in lines
 
 
 def fill_backorders(command: FillBackorders, state: StockState) -> list[StockReserved] | list[ReservationRejected]:
-    """Continue where the last decision stopped."""
+    """Continue serving the queue where the last decision stopped."""
     if state.stock.discontinued:
         return reject_waiting(state.stock.balance, state.waiting)
     return fill(state.stock.balance, state.waiting)
 
 
 def fill(balance: Balance, waiting: Iterable[Reservation]) -> list[StockReserved]:
-    """Give available units to waiting lines, until there are no more of either or the limit is reached."""
+    """Give available units to waiting lines until units or lines run out, or the limit is reached."""
     events: list[StockReserved] = []
     if not (balance.available and balance.backordered):
         return events
@@ -63,7 +63,7 @@ def fill(balance: Balance, waiting: Iterable[Reservation]) -> list[StockReserved
 
 
 def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[ReservationRejected]:
-    """Reject waiting lines, until there are no more or the limit is reached."""
+    """Reject waiting lines until none are left or the limit is reached."""
     events: list[ReservationRejected] = []
     for reservation in waiting:
         units = reservation.waiting
@@ -90,16 +90,16 @@ def reject_waiting(balance: Balance, waiting: Iterable[Reservation]) -> list[Res
 
 
 def head_after(stock: Stock, event: StockReserved | ReservationRejected, place: int) -> int:
-    """Return where the queue begins after the line at `place`, its first one, got or was refused units."""
+    """Return where the queue begins after its first line, at `place`, was served or rejected."""
     if not stock.balance.backordered:
         return stock.queue_tail
     return place if event.backordered else place + 1
 
 
 def units_to_serve(command: InventoryCommand, stock: Stock, reservation: Reservation | None) -> int:
-    """Return how many units `command` can give to waiting lines, or refuse them, at most.
+    """Return the maximum number of units that `command` can give to, or refuse, waiting lines.
 
-    A decision needs the waiting lines of these units in its state, and no others.
+    A decision needs exactly the lines that wait for these units in its state.
     """
     if not stock.balance.backordered:
         return 0
@@ -114,15 +114,15 @@ def units_to_serve(command: InventoryCommand, stock: Stock, reservation: Reserva
             return stock.balance.available + units
         case AdjustStock(delta=units) if units > 0:
             return stock.balance.available + units
-        case ReleaseStock() if reservation is not None:  # which may wait in the queue itself, and leave it
+        case ReleaseStock() if reservation is not None:  # it may be waiting in the queue itself, and leave it
             return stock.balance.available + reservation.held + reservation.waiting
     return 0
 
 
 def first_waiting(queue: Iterable[Reservation], units: int) -> tuple[Reservation, ...]:
-    """Return the first lines of `queue`, as many as wait for `units` units.
+    """Return the shortest prefix of `queue` that waits for at least `units` units.
 
-    They are at most one more than a decision serves: the command's own line may leave the queue.
+    It has at most one line more than a decision serves, because the command's own line may leave the queue.
     """
     found = []
     for reservation in islice(queue, FILL_LIMIT + 1 if units > 0 else 0):

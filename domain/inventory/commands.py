@@ -1,4 +1,4 @@
-"""What a product's stock can be asked to do. The product's id is the message's key, not part of these."""
+"""Commands for a product's stock. The product's id is the message's key and not part of the command."""
 
 from typing import Annotated
 
@@ -13,23 +13,24 @@ Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 
 
 class ReceiveStock(Command):
-    """Put delivered units on the shelf; creates an unknown product."""
+    """Receive delivered units into stock. Creates the product if it is unknown."""
 
     quantity: Positive
 
 
 class SetStock(Command):
-    """Make `quantity` units available (the previous system's PUT), counted as an adjustment; creates the product.
+    """Make `quantity` units available (the previous system's PUT), recorded as an adjustment. Creates the product.
 
-    Lines that wait are served from these units, so fewer may be available afterwards. The same quantity set again
-    counts the units they got: it changes nothing as long as nothing else changed what is on hand.
+    Waiting lines are served from these units, so fewer may be available afterwards. When the same quantity is set
+    again, the units given to waiting lines count as available. The repeat therefore has no effect unless something else
+    changed the units on hand.
     """
 
     quantity: Units
 
 
 class AdjustStock(Command):
-    """Correct what is on hand by `delta` units."""
+    """Correct the units on hand by `delta`."""
 
     delta: Annotated[int, Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
     reason: Text = written("")
@@ -37,9 +38,10 @@ class AdjustStock(Command):
 
 
 class ReserveStock(Command):
-    """Hold `quantity` units for an order's line. Asked again for the same line it is quiet, unless it is MANUAL.
+    """Reserve `quantity` units for a line of an order. Repeating it has no effect, unless the line is `manual`.
 
-    `order_version`: of the order event that asks; zero for people, who cannot move what an order has reserved.
+    `order_version` is the version of the order whose event caused the command. It is zero in commands that people send,
+    which cannot change what an order has reserved.
     """
 
     order_id: Id
@@ -50,7 +52,7 @@ class ReserveStock(Command):
 
 
 class ReleaseStock(Command):
-    """Let what is held and waiting for a line fall to at most `keep`, or give back `quantity` (MANUAL lines)."""
+    """Reduce the units reserved and waiting for a line to `keep`, or release `quantity` units (of `manual` lines)."""
 
     order_id: Id
     line_id: Id = written(MANUAL)
@@ -59,13 +61,13 @@ class ReleaseStock(Command):
     order_version: Version = written(0)
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless it says one of the two."""
+        """Raise ValueError unless exactly one of the two is given."""
         if (self.keep is None) == (self.quantity is None):
-            raise ValueError("give either keep or quantity")
+            raise ValueError("either keep or quantity is required, not both")
 
 
 class ShipStock(Command):
-    """Take a line's reserved units out of the house until `shipped` of them are gone in all; never rejected."""
+    """Ship reserved units until `shipped` units of the line have left the warehouse in total. Never rejected."""
 
     order_id: Id
     line_id: Id
@@ -74,7 +76,7 @@ class ShipStock(Command):
 
 
 class UnshipStock(Command):
-    """Put a cancelled shipment back on the shelf, reserved again, until only `shipped` of the line are gone in all."""
+    """Return units of a cancelled shipment to stock, reserved again, until only `shipped` units have left in total."""
 
     order_id: Id
     line_id: Id
@@ -83,7 +85,7 @@ class UnshipStock(Command):
 
 
 class RestockReturn(Command):
-    """Count returned units in; both are the line's totals. Damaged ones do not go back on sale."""
+    """Count in returned units. Both figures are totals of the line; damaged units do not become available again."""
 
     order_id: Id
     line_id: Id
@@ -93,21 +95,21 @@ class RestockReturn(Command):
 
 
 class FillBackorders(Command):
-    """Go on filling the backorder queue where one decision was not enough."""
+    """Continue filling the backorder queue, because one decision was not enough."""
 
 
 class DiscontinueProduct(Command):
-    """Take no new reservations; waiting ones are rejected, held ones honoured."""
+    """Accept no new reservations. Waiting lines are rejected, reserved units stay reserved."""
 
     reason: Text = written("")
 
 
 class ReactivateProduct(Command):
-    """Take reservations again."""
+    """Accept reservations again."""
 
 
 InventoryCommand = (
     ReceiveStock | SetStock | AdjustStock | ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
     | FillBackorders | DiscontinueProduct | ReactivateProduct
 )  # fmt: skip
-ReservationCommand = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn  # of one line
+ReservationCommand = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn  # of a line's reservation

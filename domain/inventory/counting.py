@@ -13,7 +13,7 @@ from .state import Stock, StockState
 
 
 def receive(command: ReceiveStock, state: StockState) -> list[StockReceived]:
-    """Put delivered units on the shelf; the first ones create the product."""
+    """Receive delivered units into stock. The first delivery creates the product."""
     stock = state.stock
     _refuse_confusable_product(state)
     _refuse_too_many(stock, command.quantity)
@@ -28,10 +28,10 @@ def received(stock: Stock, event: StockReceived) -> Stock:
 
 
 def set_available(command: SetStock, state: StockState) -> list[StockAdjusted]:
-    """Adjust so that `quantity` units are available before waiting lines are served from them; may create the product.
+    """Adjust stock so that `quantity` units are available before waiting lines are served. May create the product.
 
-    If the same quantity is set again, the units that waiting lines got of it count as available: a repeat changes
-    nothing.
+    If the same quantity is set again, units already given to waiting lines count as available, so that a repeat has no
+    effect.
     """
     stock, quantity = state.stock, command.quantity
     _refuse_confusable_product(state)
@@ -44,10 +44,10 @@ def set_available(command: SetStock, state: StockState) -> list[StockAdjusted]:
 
 
 def adjust(command: AdjustStock, state: StockState) -> list[StockAdjusted]:
-    """Correct units on hand, unless another number was expected or the units are reserved."""
+    """Correct the units on hand, unless a different number was expected or the units are reserved."""
     balance = state.stock.balance
     if command.delta == 0:
-        raise InvalidQuantity(reason="an adjustment by 0 units changes nothing")
+        raise InvalidQuantity(reason="an adjustment must not be 0 units")
     if command.expected_on_hand not in (None, balance.on_hand):
         raise StaleQuantity(expected=command.expected_on_hand, onHand=balance.on_hand)
     if balance.available + command.delta < 0:
@@ -56,7 +56,7 @@ def adjust(command: AdjustStock, state: StockState) -> list[StockAdjusted]:
 
 
 def adjusted(stock: Stock, event: StockAdjusted) -> Stock:
-    """Return `stock` with units on hand corrected, and the quantity remembered if it was set."""
+    """Return `stock` with corrected units on hand, and with the quantity if it was set."""
     after = replace(with_balance(stock, event), exists=True)
     if event.set_to is None:
         return after
@@ -77,4 +77,4 @@ def _refuse_confusable_product(state: StockState) -> None:
 
 def _refuse_too_many(stock: Stock, units: int) -> None:
     if units > 0 and stock.balance.on_hand + units > MAX_STOCK:
-        raise InvalidQuantity(reason=f"no product may have more than {MAX_STOCK} units on hand")
+        raise InvalidQuantity(reason=f"a product cannot have more than {MAX_STOCK} units on hand")

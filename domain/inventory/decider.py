@@ -1,4 +1,4 @@
-"""A product's stock at a glance: each command and its decision, each event and the changes it makes."""
+"""A product's stock at a glance: the decision for each command, and the change for each event."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,7 +69,7 @@ AFTER_RESERVED = (events.StockReleased, events.StockShipped, events.StockUnshipp
 def decide(command: InventoryCommand, state: StockState) -> Sequence[InventoryEvent]:
     """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
 
-    A command that makes units available serves waiting lines in the same decision.
+    A command that makes units available also serves waiting lines, in the same decision.
     """
     stock = state.stock
     if not stock.exists and not isinstance(command, WITHOUT_PRODUCT):
@@ -85,13 +85,13 @@ def decide(command: InventoryCommand, state: StockState) -> Sequence[InventoryEv
 
 
 def _refuse_order_line(reservation: Reservation | None) -> None:
-    """Let only the order itself, which says its version, move the units it has reserved."""
+    """Refuse to move units that an order has reserved, unless the command carries the order's version."""
     if reservation is not None and reservation.order_version:
         raise OrderLineByHand(orderId=reservation.order_id, lineId=reservation.line_id)
 
 
 def evolve(state: StockState, event: InventoryEvent) -> StockState:
-    """Return `state` after `event`, whose reservation is then that of the state."""
+    """Return `state` after `event`, with the reservation that the event changed."""
     stock = evolve_stock(state.stock, event)
     if not isinstance(event, ReservationEvent):
         return StockState(state.product_id, stock, state.reservation, state.waiting)
@@ -105,7 +105,7 @@ def evolve_stock(stock: Stock, event: InventoryEvent) -> Stock:
 
 
 def evolve_reservation(reservation: Reservation | None, event: ReservationEvent) -> Reservation:
-    """Return the reservation that `event` is about after it; raise CorruptHistory if the event cannot have followed."""
+    """Return the reservation `event` changed, after it; raise CorruptHistory if the event cannot have followed."""
     if reservation is None:
         if isinstance(event, AFTER_RESERVED):
             raise CorruptHistory(f"{type(event).__name__} of line {event.line_id} before it reserved anything")

@@ -1,4 +1,4 @@
-"""Discontinuing: a product takes no new reservations, until it is reactivated."""
+"""Discontinuing: a product accepts no new reservations until it is reactivated."""
 
 from msgspec.structs import replace
 
@@ -10,7 +10,7 @@ from .state import Stock, StockState
 
 
 def discontinue(command: DiscontinueProduct, state: StockState) -> list[ProductDiscontinued | ReservationRejected]:
-    """Take no new reservations and reject waiting lines; held units stay held."""
+    """Accept no new reservations and reject waiting lines; reserved units stay reserved."""
     stock = state.stock
     if stock.discontinued:
         return []
@@ -19,12 +19,12 @@ def discontinue(command: DiscontinueProduct, state: StockState) -> list[ProductD
 
 
 def discontinued(stock: Stock, event: ProductDiscontinued) -> Stock:
-    """Return `stock` without new reservations."""
+    """Return `stock`, which accepts no new reservations."""
     return replace(with_balance(stock, event), discontinued=True)
 
 
 def reactivate(command: ReactivateProduct, state: StockState) -> list[ProductReactivated | StockReserved]:
-    """Take reservations again, and serve lines that were not rejected yet."""
+    """Accept reservations again, and serve waiting lines that have not been rejected yet."""
     stock = state.stock
     if not stock.discontinued:
         return []
@@ -32,5 +32,5 @@ def reactivate(command: ReactivateProduct, state: StockState) -> list[ProductRea
 
 
 def reactivated(stock: Stock, event: ProductReactivated) -> Stock:
-    """Return `stock` with new reservations."""
+    """Return `stock`, which accepts reservations again."""
     return replace(with_balance(stock, event), discontinued=False)

@@ -1,4 +1,4 @@
-"""What can happen to a product's stock. Every event carries the `balance` after it."""
+"""Events of a product's stock. Each carries the `balance` after it."""
 
 from domain.message import Event, Value, written
 
@@ -22,7 +22,7 @@ class Balance(Value):
 
 
 class StockEvent(Event):
-    """Any event of a product; `more`: the backorder queue could be worked on further than one decision goes."""
+    """Any event of a product. `more`: the queue can be processed further than one decision allows."""
 
     balance: Balance
     more: bool = written(False)
@@ -31,12 +31,13 @@ class StockEvent(Event):
 class ReservationEvent(StockEvent):
     """An event of one line's reservation, with the line's totals after it.
 
-    `reserved` counts units granted, shipped ones included; `backordered` those that wait; `rejected` those refused.
+    `reserved` counts the units granted, including shipped ones, `backordered` the units that wait, and `rejected` the
+    units refused.
     """
 
     order_id: str
     line_id: str
-    quantity: int  # units this event moved
+    quantity: int  # units that this event moved
     reserved: int
     backordered: int
     rejected: int
@@ -44,13 +45,13 @@ class ReservationEvent(StockEvent):
 
 
 class StockReceived(StockEvent):
-    """Units were put on the shelf."""
+    """Units were received into stock."""
 
     quantity: int
 
 
 class StockAdjusted(StockEvent):
-    """What is on hand was corrected by `delta` units; `set_to`: the quantity, if it was set."""
+    """The units on hand were corrected by `delta`. `set_to`: the quantity, if it was set."""
 
     delta: int
     reason: str
@@ -58,45 +59,45 @@ class StockAdjusted(StockEvent):
 
 
 class StockReserved(ReservationEvent):
-    """`quantity` units are held for the line; `place`: the queue's place they were waiting at."""
+    """`quantity` units were reserved for the line. `place`: where in the queue the line waited for them."""
 
     place: int | None = None
 
 
 class StockBackordered(ReservationEvent):
-    """`quantity` units of the line wait at `place` of the product's queue."""
+    """`quantity` units of the line wait at `place` in the product's queue."""
 
     place: int
 
 
 class ReservationRejected(ReservationEvent):
-    """`quantity` units of the line will not be had, for `reason` (a rejection's code); `place`: where they waited."""
+    """`quantity` units of the line, which waited at `place`, were refused for `reason` (a rejection's code)."""
 
     reason: str
     place: int | None = None
 
 
 class StockReleased(ReservationEvent):
-    """`quantity` held units and `unqueued` waiting ones were given up by the line."""
+    """The line gave up `quantity` reserved units and `unqueued` waiting ones."""
 
     unqueued: int = written(0)
     place: int | None = None
 
 
 class StockShipped(ReservationEvent):
-    """`quantity` reserved units left the house; `shipped`: the line's total."""
+    """`quantity` reserved units left the warehouse. `shipped`: the line's total."""
 
     shipped: int
 
 
 class StockUnshipped(ReservationEvent):
-    """`quantity` units came back from a cancelled shipment and are reserved again; `shipped`: the line's total."""
+    """`quantity` units of a cancelled shipment are back and reserved again. `shipped`: the line's total."""
 
     shipped: int
 
 
 class StockRestocked(ReservationEvent):
-    """`quantity` returned units are on sale again, `damaged` are not; the totals are the line's."""
+    """`quantity` returned units are available again and `damaged` are not. The totals are the line's."""
 
     damaged: int
     total_received: int
@@ -104,13 +105,13 @@ class StockRestocked(ReservationEvent):
 
 
 class ProductDiscontinued(StockEvent):
-    """No new reservations are taken."""
+    """The product accepts no new reservations."""
 
     reason: str
 
 
 class ProductReactivated(StockEvent):
-    """Reservations are taken again."""
+    """The product accepts reservations again."""
 
 
 InventoryEvent = (

@@ -1,4 +1,4 @@
-"""How figures move: a decision writes them into its event, and a change copies them into the state."""
+"""Balances and totals: a decision writes them into its event, and applying the event copies them into the state."""
 
 from domain.errors import CorruptHistory, InvalidQuantity
 from domain.message import MAX_MOVED
@@ -34,24 +34,24 @@ def moved(
 
 
 def refuse_overflow(balance: Balance, **by: int) -> None:
-    """Raise InvalidQuantity if a total of `balance` would grow beyond what every store and client can count.
+    """Raise InvalidQuantity if a total of `balance` exceeds what every store and client can represent.
 
-    Only what comes in from outside is checked: all other figures are bounded by these totals.
+    Only units that arrive from outside are checked, because these totals bound all other figures.
     """
     for name, units in by.items():
         if units > 0 and getattr(balance, name) + units > MAX_MOVED:
-            raise InvalidQuantity(reason=f"no more than {MAX_MOVED} units of a product can be counted as {name}")
+            raise InvalidQuantity(reason=f"at most {MAX_MOVED} units of a product can be counted as {name}")
 
 
 def is_stale(order_version: int, reservation: Reservation) -> bool:
-    """Return whether a command is older than the order event last applied; commands by hand (version 0) never are."""
+    """Return whether a command is older than the last order event applied; manual commands (version 0) never are."""
     return 0 < order_version <= reservation.order_version
 
 
 def with_balance(stock: Stock, event: StockEvent) -> Stock:
     """Return `stock` with the balance after `event`.
 
-    A queue without units is empty, and the quantity stock was set to is forgotten when units on hand change.
+    A queue without waiting units is empty. The quantity that stock was set to is forgotten when units on hand change.
     """
     balance = event.balance
     if balance.available < 0 or balance.available != balance.on_hand - balance.allocated or balance.backordered < 0:
@@ -71,7 +71,7 @@ def with_balance(stock: Stock, event: StockEvent) -> Stock:
 def with_totals(
     reservation: Reservation, event: ReservationEvent, *, shipped: int | None = None, place: int | None = None
 ) -> Reservation:
-    """Return `reservation` with the totals after `event`, and `shipped` and `place` if the event changed them."""
+    """Return `reservation` with the totals after `event`, and with `shipped` and `place` if the event changed them."""
     if shipped is None:
         shipped = reservation.shipped
     if place is None:

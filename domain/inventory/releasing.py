@@ -1,4 +1,4 @@
-"""Releasing: a line gives up units that it holds or waits for."""
+"""Releasing: a line gives up units that are reserved for it or that it waits for."""
 
 from msgspec.structs import replace
 
@@ -11,12 +11,12 @@ from .state import Reservation, Stock, StockState
 
 
 def release(command: ReleaseStock, state: StockState) -> list[StockReleased]:
-    """Give up the units a line has beyond `keep`, waiting units first, or `quantity` of the units it holds."""
+    """Release the units a line has beyond `keep`, waiting units first, or `quantity` of its reserved units."""
     reservation = state.reservation
     if command.quantity is not None:
         held = reservation.held if reservation else 0
         if reservation is None or command.quantity > held:
-            raise InvalidQuantity(reason=f"{command.quantity} units to give back, {held} held")
+            raise InvalidQuantity(reason=f"{command.quantity} units to release, {held} held")
         return [_released(command, state.stock, reservation, command.quantity, 0)]
     if reservation is None or is_stale(command.order_version, reservation):
         return []
@@ -45,7 +45,7 @@ def _released(
 
 
 def stock_released(stock: Stock, event: StockReleased) -> Stock:
-    """Return `stock` with units available again; a line that leaves the middle of the queue leaves a hole there."""
+    """Return `stock` with units available again; a line that leaves the middle of the queue leaves its place empty."""
     after = with_balance(stock, event)
     if event.balance.backordered and not event.backordered and event.place == stock.queue_head:
         return replace(after, queue_head=stock.queue_head + 1)

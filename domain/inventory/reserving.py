@@ -1,4 +1,4 @@
-"""Reserving: units are held for a line; units that are short wait or are rejected, as the line's policy says."""
+"""Reserving: units are held for a line; missing units wait or are rejected, depending on the line's policy."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,9 @@ Answered = StockReserved | StockBackordered | ReservationRejected
 
 
 def reserve(command: ReserveStock, state: StockState) -> Sequence[Answered]:
-    """Hold units for a line; no event if the line of an order asks again."""
+    """Reserve units for a line; no event if a line of an order repeats its command."""
     stock, reservation = state.stock, state.reservation
-    if reservation is None and not command.order_version:  # the order has checked its own ids
+    if reservation is None and not command.order_version:  # the order has already checked its own ids
         refuse_confusable("orderId", command.order_id)
         refuse_confusable("lineId", command.line_id)
     if command.line_id == MANUAL:
@@ -44,7 +44,7 @@ def reserve(command: ReserveStock, state: StockState) -> Sequence[Answered]:
 
 
 def _refuse_another(command: ReserveStock, reservation: Reservation) -> None:
-    """Raise a Rejection if a command by hand asks for another quantity than the line has reserved."""
+    """Raise a Rejection if a manual command requests a different quantity than the line has reserved."""
     asked = reservation.held + reservation.waiting + reservation.shipped + reservation.rejected
     if command.order_version or command.quantity == asked:
         return
@@ -61,7 +61,7 @@ def _refuse_another(command: ReserveStock, reservation: Reservation) -> None:
 
 
 def _by_hand(command: ReserveStock, state: StockState) -> StockReserved:
-    """Hold all units asked for or none; a reservation by hand never overtakes waiting lines."""
+    """Reserve all requested units or none; a manual reservation never overtakes waiting lines."""
     balance = state.stock.balance
     if not state.stock.exists:
         raise ProductNotFound(productId=state.product_id)
@@ -85,7 +85,7 @@ def _granted(command: ReserveStock, stock: Stock, reservation: Reservation) -> S
 
 
 def _free(balance: Balance) -> int:
-    """Return the units a newcomer may have: none while others wait."""
+    """Return the number of units a new line may have: 0 while other lines wait."""
     return 0 if balance.backordered else balance.available
 
 
@@ -105,7 +105,7 @@ def _held(command: ReserveStock, balance: Balance, reservation: Reservation, uni
 def _short(
     command: ReserveStock, stock: Stock, balance: Balance, reservation: Reservation, units: int
 ) -> StockBackordered | ReservationRejected:
-    full = balance.backordered + units > MAX_MOVED  # the number of waiting units could no longer be counted
+    full = balance.backordered + units > MAX_MOVED  # the sum of waiting units would exceed what can be counted
     if full or command.policy is not AllocationPolicy.BACKORDER:
         return _rejected(command, balance, reservation, units, InsufficientStock.code)
     return StockBackordered(
@@ -138,7 +138,7 @@ def _rejected(
 
 
 def stock_reserved(stock: Stock, event: StockReserved) -> Stock:
-    """Return `stock` with units held for a line, which may have waited for them."""
+    """Return `stock` with units reserved for a line, which may have waited for them."""
     after = with_balance(stock, event)
     if event.place is None:
         return after
@@ -152,11 +152,11 @@ def stock_backordered(stock: Stock, event: StockBackordered) -> Stock:
 
 
 def reservation_backordered(reservation: Reservation, event: StockBackordered) -> Reservation:
-    """Return `reservation` with units that wait at a place of the queue."""
+    """Return `reservation` with units that wait at a place in the queue."""
     return with_totals(reservation, event, place=event.place)
 
 
 def reservation_rejected(stock: Stock, event: ReservationRejected) -> Stock:
-    """Return `stock` after a line was refused units, which may have waited for them."""
+    """Return `stock` after units of a line, which may have waited for them, were refused."""
     after = with_balance(stock, event)
     return after if event.place is None else replace(after, queue_head=head_after(after, event, event.place))

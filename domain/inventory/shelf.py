@@ -10,18 +10,18 @@ from .state import Reservation, Stock, StockState
 
 
 class Shelf:
-    """A product's stock, decided on and changed in memory."""
+    """A product's stock, held in memory."""
 
     def __init__(self, product_id: str) -> None:
         self.product_id, self.stock = product_id, Stock()
         self.reservations: dict[tuple[str, str], Reservation] = {}  # by order and line
 
     def decide(self, command: InventoryCommand) -> Sequence[InventoryEvent]:
-        """Return the events `command` causes; they have not happened yet."""
+        """Return the events `command` causes, without applying them."""
         return decide(command, self.state_for(command))
 
     def state_for(self, command: InventoryCommand) -> StockState:
-        """Return the state that `command` is decided on."""
+        """Return the state on which `command` is decided."""
         reservation = None
         if isinstance(command, ReservationCommand):
             reservation = self.reservations.get((command.order_id, command.line_id))
@@ -31,7 +31,7 @@ class Shelf:
         return StockState(self.product_id, self.stock, reservation, waiting)
 
     def apply(self, event: InventoryEvent) -> None:
-        """Let `event` happen."""
+        """Apply `event`."""
         self.stock = evolve_stock(self.stock, event)
         if isinstance(event, ReservationEvent):
             key = event.order_id, event.line_id

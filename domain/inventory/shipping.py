@@ -1,6 +1,6 @@
-"""Shipping: reserved units leave the house, and come back from cancelled shipments and returns.
+"""Shipping: reserved units leave the warehouse, and return from cancelled shipments and returns.
 
-All commands carry totals, so that a repeat changes nothing.
+All commands carry totals, so that a repeat has no effect.
 """
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from .state import Reservation, StockState
 
 
 def ship(command: ShipStock, state: StockState) -> list[StockShipped]:
-    """Take units out until `shipped` of the line are gone in all, as far as it holds them."""
+    """Ship units until `shipped` units of the line have left in total, limited to the units reserved for it."""
     reservation = state.reservation
     if reservation is None or is_stale(command.order_version, reservation):
         return []
@@ -37,7 +37,7 @@ def ship(command: ShipStock, state: StockState) -> list[StockShipped]:
 
 
 def unship(command: UnshipStock, state: StockState) -> list[StockUnshipped]:
-    """Put units back on the shelf, reserved, until only `shipped` of the line are gone in all."""
+    """Return units to stock, reserved, until only `shipped` units of the line have left in total."""
     reservation = state.reservation
     if reservation is None or is_stale(command.order_version, reservation):
         return []
@@ -65,14 +65,14 @@ def reservation_shipped(reservation: Reservation, event: StockShipped | StockUns
 
 
 def restock(command: RestockReturn, state: StockState) -> list[StockRestocked]:
-    """Count returned units in; undamaged ones are available again."""
+    """Count in returned units; undamaged ones become available again."""
     reservation = state.reservation or Reservation(command.order_id, command.line_id)
     if is_stale(command.order_version, reservation):
         return []
     damaged = command.damaged - reservation.damaged
     good = command.received - reservation.received - damaged
     if good < 0 or damaged < 0:
-        raise InvalidQuantity(reason="the units received of a return, good or damaged, only become more")
+        raise InvalidQuantity(reason="the units received, good or damaged, cannot decrease")
     if good == damaged == 0:
         return []
     refuse_overflow(state.stock.balance, restocked=good, damaged=damaged)

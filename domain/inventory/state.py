@@ -10,7 +10,7 @@ from .events import Balance
 
 
 class ProductStatus(StrEnum):
-    """Can it be had?"""
+    """Whether a product accepts reservations."""
 
     AVAILABLE = "AVAILABLE"
     OUT_OF_STOCK = "OUT_OF_STOCK"
@@ -18,26 +18,26 @@ class ProductStatus(StrEnum):
 
 
 class Stock(State):
-    """A product; `exists` only once stock was received or set. Places in the queue are handed out in order."""
+    """A product. `exists` is false until stock was received or set. Places in the queue are numbered in order."""
 
     exists: bool = False
     discontinued: bool = False
     balance: Balance = field(default_factory=Balance)
-    queue_head: int = 0  # nobody waits at a place before this one
-    queue_tail: int = 0  # the next place to hand out
-    set_to: int | None = None  # the quantity it was last set to, until anything else changes what is on hand
-    given: int = 0  # units that waiting lines got since
+    queue_head: int = 0  # no line waits at an earlier place
+    queue_tail: int = 0  # the next place to assign
+    set_to: int | None = None  # the quantity it was last set to, until another change of the units on hand
+    given: int = 0  # units given to waiting lines since then
 
     @property
     def status(self) -> ProductStatus:
-        """Whether it can be had."""
+        """Whether the product accepts reservations."""
         if self.discontinued:
             return ProductStatus.DISCONTINUED
         return ProductStatus.AVAILABLE if self.balance.available else ProductStatus.OUT_OF_STOCK
 
 
 class Reservation(State):
-    """What a line of an order holds of a product; kept when it is empty, so that a repeated command stays quiet."""
+    """The units of a product reserved for a line; kept when it is empty, so that repeated commands are recognized."""
 
     order_id: str
     line_id: str
@@ -46,23 +46,23 @@ class Reservation(State):
     shipped: int = 0
     rejected: int = 0
     received: int = 0  # returned units counted in
-    damaged: int = 0  # of the received
-    place: int | None = None  # in the queue, while units wait
-    order_version: int = 0  # of the newest order event that was heeded
+    damaged: int = 0  # how many of the received units are damaged
+    place: int | None = None  # where in the queue its units wait, if any do
+    order_version: int = 0  # version of the order at its newest event that was applied
 
     @property
     def reserved(self) -> int:
-        """Units granted, shipped ones included."""
+        """Units granted, including shipped ones."""
         return self.held + self.shipped
 
 
 class StockState(State):
-    """What a decision about a product is made on: its stock, and those of its reservations that may change."""
+    """The state on which a decision about a product is made: its stock, and the reservations that may change."""
 
     product_id: str
     stock: Stock = field(default_factory=Stock)
-    reservation: Reservation | None = None  # of the line that the command, or the last event, names
-    waiting: tuple[Reservation, ...] = ()  # the first of the queue, as far as the command can serve them
+    reservation: Reservation | None = None  # the reservation of the line that the command or the last event names
+    waiting: tuple[Reservation, ...] = ()  # the front of the queue, as far as the command can serve it
 
     def find(self, order_id: str, line_id: str) -> Reservation | None:
         """Return the reservation of a line."""
@@ -73,7 +73,7 @@ class StockState(State):
         return named if named and named.line_id == line_id and named.order_id == order_id else None
 
     def waiting_with(self, changed: Reservation) -> tuple[Reservation, ...]:
-        """Return the first of the queue after `changed` changed; a line that joins the queue is behind them."""
+        """Return the front of the queue with `changed` replaced; a line that joins the queue is not part of it."""
         for number, each in enumerate(self.waiting):
             if each.line_id == changed.line_id and each.order_id == changed.order_id:
                 return self.waiting[:number] + ((changed,) if changed.waiting else ()) + self.waiting[number + 1 :]

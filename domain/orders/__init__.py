@@ -1,4 +1,4 @@
-"""Orders: commands, events, state, and the functions between them."""
+"""Orders: commands, events, state, and the functions that connect them."""
 
 from typing import get_args
 

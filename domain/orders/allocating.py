@@ -1,4 +1,4 @@
-"""Allocating: stock reports how many units of a line it granted, keeps waiting or refused."""
+"""Allocating: stock reports how many units of a line it granted, queued or refused."""
 
 from domain.errors import InsufficientStock, LineNotFound
 from domain.policy import AllocationPolicy
@@ -13,11 +13,11 @@ OUT_OF_STOCK = "OUT_OF_STOCK"
 
 
 def record_allocation(command: RecordAllocation, order: Order) -> list[AllocationRecorded | OrderCancelled]:
-    """Clamp stock's figures to the line's active units; cancel refused units, and perhaps the order with them.
+    """Limit stock's figures to the line's active units; cancel refused units, and the order if its policy says so.
 
-    Figures that change nothing leave no event, hence no `stock_version`. That is safe: a line's quantities are a
-    function of the newest figures that changed it and of its active units, which only ever fall, so figures that
-    changed nothing then change nothing later either.
+    Figures that change nothing cause no event, so `stock_version` is not recorded for them. This is safe: a line's
+    quantities depend only on the newest figures that changed it and on its active units, which only decrease. Figures
+    that changed nothing at first therefore change nothing later.
     """
     line = order.line(command.line_id)
     if line is None:

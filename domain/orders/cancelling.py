@@ -1,4 +1,4 @@
-"""Cancelling: all of an order or some of its units, as long as they have not shipped."""
+"""Cancelling: a whole order or some of its units, as long as they have not shipped."""
 
 from msgspec.structs import replace
 
@@ -12,12 +12,12 @@ from .status import OrderStatus
 
 
 def cancel_order(command: CancelOrder, order: Order) -> list[OrderCancelled]:
-    """Cancel the whole order, on hold or not, unless units of it have shipped."""
+    """Cancel the whole order, on hold or not, unless some of its units have shipped."""
     return cancel_all(order, command.reason)
 
 
 def cancel_all(order: Order, reason: str) -> list[OrderCancelled]:
-    """Return the order's cancellation, or no event if it is cancelled already."""
+    """Return the order's cancellation, or no event if it is already cancelled."""
     if order.cancelled:
         return []
     if order.total("shipped"):
@@ -26,14 +26,14 @@ def cancel_all(order: Order, reason: str) -> list[OrderCancelled]:
 
 
 def cancelled_by_stock(order: Order, reason: str | None) -> list[OrderCancelled]:
-    """Return the cancellation of an order that stock refused, or no event if units of it have shipped."""
+    """Return the cancellation of an order that stock refused, or no event if some of its units have shipped."""
     if order.total("shipped"):
         return []
     return [OrderCancelled(lines=_all_unshipped(order), reason=reason or "", cause=CancellationCause.STOCK)]
 
 
 def cancel_lines(command: CancelLines, order: Order) -> list[LinesCancelled | OrderCancelled]:
-    """Cancel units that have not shipped; if no unit is left, the order is cancelled."""
+    """Cancel units that have not shipped; if no units are left, the order is cancelled."""
     lines = []
     for line, quantity in named_lines(order, command.lines):
         if quantity > line.unshipped:
@@ -45,7 +45,7 @@ def cancel_lines(command: CancelLines, order: Order) -> list[LinesCancelled | Or
 
 
 def decide_cancelled(command: OrderCommand, order: Order) -> list[OrderEvent]:
-    """Accept of a cancelled order only commands that change nothing."""
+    """Refuse every command that would change a cancelled order."""
     match command:
         case CancelOrder() | UpdateStatus(status=OrderStatus.CANCELLED) | RecordAllocation():
             return []

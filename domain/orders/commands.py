@@ -1,4 +1,4 @@
-"""What an order can be asked to do. The order's id is the message's key, not part of these."""
+"""Commands for an order. The order's id is the message's key and not part of the command."""
 
 from typing import Annotated
 from uuid import UUID, uuid5
@@ -29,7 +29,7 @@ from .status import OrderStatus as OrderStatus
 
 
 class Price(Asked):
-    """What one unit costs."""
+    """The price of one unit."""
 
     amount: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
     currency: Currency
@@ -45,14 +45,14 @@ class NewLine(Asked):
 
 
 class LineQuantity(Asked):
-    """So many units of one line."""
+    """A quantity of one line."""
 
     line_id: Id
     quantity: Quantity
 
 
 class CountedLine(Asked):
-    """What the warehouse counted of a returned line; `damaged` of the `received` units cannot be sold again."""
+    """The warehouse's count of a returned line; `damaged` of the `received` units cannot be sold again."""
 
     line_id: Id
     received: Units
@@ -60,20 +60,22 @@ class CountedLine(Asked):
 
 
 def refuse_many_lines(lines: object) -> object:
-    """Return `lines`; raise ValueError if there are too many, before each of them is looked at."""
+    """Return `lines`; raise ValueError if there are too many, before checking each of them."""
     if isinstance(lines, list | tuple) and len(lines) > MAX_LINES:
-        raise ValueError(f"must be at most {MAX_LINES} lines")
+        raise ValueError(f"must have at most {MAX_LINES} lines")
     return lines
 
 
-FEW = Before(refuse_many_lines)  # first: a million bad lines would be a million errors, and a minute's work
+FEW = Before(
+    refuse_many_lines
+)  # checked first, because a million invalid lines would cause a million errors and take a minute
 NewLines = Annotated[tuple[NewLine, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
 LineQuantities = Annotated[tuple[LineQuantity, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
 CountedLines = Annotated[tuple[CountedLine, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
 
 
 class PlaceOrder(Command):
-    """Register an order."""
+    """Place an order."""
 
     customer_id: Id
     lines: NewLines
@@ -92,13 +94,13 @@ class PlaceOrder(Command):
 
 
 class CancelOrder(Command):
-    """Cancel all that is not shipped; refused once anything shipped."""
+    """Cancel all units that have not shipped; refused once any unit has shipped."""
 
     reason: Text = written("")
 
 
 class CancelLines(Command):
-    """Cancel part of what is not shipped."""
+    """Cancel some of the units that have not shipped."""
 
     lines: LineQuantities
     reason: Text = written("")
@@ -111,11 +113,11 @@ class Hold(Command):
 
 
 class Release(Command):
-    """End the hold."""
+    """Release the order from hold."""
 
 
 class CreateShipment(Command):
-    """Ship allocated units; no lines: all that is allocated. The edge fills in a missing `shipment_id`."""
+    """Ship allocated units: the given lines, or all of them. The API fills in a missing `shipment_id`."""
 
     shipment_id: Id | None = None
     lines: LineQuantities | None = None
@@ -124,20 +126,20 @@ class CreateShipment(Command):
 
 
 class DeliverShipment(Command):
-    """Record the delivery of a shipment; `lines`: of part of it."""
+    """Record the delivery of a shipment, or of the given lines of it."""
 
     shipment_id: Id
     lines: LineQuantities | None = None
 
 
 class CancelShipment(Command):
-    """Take a shipment back to the shelf: its units are allocated again."""
+    """Cancel a shipment: its units return to the shelf and are allocated again."""
 
     shipment_id: Id
 
 
 class RequestReturn(Command):
-    """Announce the return of delivered units. The edge fills in a missing `return_id`."""
+    """Announce the return of delivered units. The API fills in a missing `return_id`."""
 
     return_id: Id | None = None
     lines: LineQuantities
@@ -145,24 +147,25 @@ class RequestReturn(Command):
 
 
 class ReceiveReturn(Command):
-    """Count a return in and close it; no lines: all as requested, undamaged."""
+    """Count in a return and close it; without lines, all units arrived as announced, undamaged."""
 
     return_id: Id
     lines: CountedLines | None = None
 
 
 class UpdateStatus(Command):
-    """The seed system's way to ship, deliver and cancel. The edge fills in a missing `shipment_id`."""
+    """Ship, deliver or cancel the way the previous system did. The API fills in a missing `shipment_id`."""
 
     status: OrderStatus
     shipment_id: Id | None = None
 
 
 class RecordAllocation(Command):
-    """What stock says of a line, from the fulfilment process; all figures are totals since the order was placed.
+    """Stock's answer for a line, sent by the fulfilment process; all figures are totals since the order was placed.
 
-    `reserved` counts units granted, shipped ones included; `backordered` those that wait; `rejected` those refused.
-    `stock_version` is the product's version that says so: figures older than those already recorded are ignored.
+    `reserved` counts the units granted, including shipped ones, `backordered` the units that wait, and `rejected` the
+    units refused. `stock_version` is the version of the product that the figures belong to: figures older than the ones
+    already recorded are ignored.
     """
 
     line_id: Id
@@ -179,11 +182,11 @@ OrderCommand = (
 )  # fmt: skip
 
 _CREATING = frozenset({CreateShipment, UpdateStatus, RequestReturn})
-_IDS = UUID("5d0f3c1e-0f8e-5a52-9d0c-3f6a4b7c9e21")  # the namespace of ids made here; any other would do
+_IDS = UUID("5d0f3c1e-0f8e-5a52-9d0c-3f6a4b7c9e21")  # the namespace of ids derived here; any constant works
 
 
 def identified(command: OrderCommand, command_id: str) -> OrderCommand:
-    """Return `command` with the id of what it creates, derived from its own id if it names none."""
+    """Return `command` with an id for the thing it creates, derived from the command's id if it names none."""
     if type(command) not in _CREATING:
         return command
     match command:

@@ -1,4 +1,4 @@
-"""An order at a glance: each command and its decision, each event and the change it makes."""
+"""An order at a glance: the decision for each command, and the change for each event."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ from .state import Order, OrderState
 from .updating import update_status
 
 DECISIONS: dict[type[OrderCommand], Callable[[Any, Any], Sequence[OrderEvent]]] = {
-    commands.PlaceOrder: place,  # with the OrderState; all others with its order
+    commands.PlaceOrder: place,  # decided with the OrderState; all others with its order
     commands.CancelOrder: cancel_order,
     commands.CancelLines: cancel_lines,
     commands.Hold: hold,
@@ -40,7 +40,7 @@ DECISIONS: dict[type[OrderCommand], Callable[[Any, Any], Sequence[OrderEvent]]] 
 }
 
 CHANGES: dict[type[OrderEvent], Callable[[Any, Any], Order]] = {
-    events.OrderPlaced: placed,  # with None; all others with the order
+    events.OrderPlaced: placed,  # applied to None; all others to the order
     events.AllocationRecorded: allocation_recorded,
     events.LinesCancelled: cancelled,
     events.OrderCancelled: cancelled,
@@ -57,7 +57,7 @@ CHANGES: dict[type[OrderEvent], Callable[[Any, Any], Order]] = {
 def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
     """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
 
-    Commands that create shipments or returns must have been `identified`.
+    Commands that create shipments or returns must have passed `identified`.
     """
     if isinstance(command, commands.PlaceOrder):
         return place(command, state)

@@ -1,4 +1,4 @@
-"""What can happen to an order. Figures are totals after the event, so that nobody downstream has to add up."""
+"""Events of an order. Figures are totals after the event, so that consumers need not add up."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -21,7 +21,7 @@ class PlacedLine(Value):
 
 
 class CancelledLine(Value):
-    """`quantity` units of the line were cancelled now; `keep` are still ordered and not shipped."""
+    """`quantity` units of the line were cancelled now; `keep` units are still ordered and not shipped."""
 
     line_id: str
     product_id: str
@@ -47,7 +47,7 @@ class DeliveredLine(Value):
 
 
 class ReturnLine(Value):
-    """`quantity` units of the line are announced to come back."""
+    """The return of `quantity` units of the line is announced."""
 
     line_id: str
     product_id: str
@@ -66,7 +66,7 @@ class ReceivedLine(Value):
 
 
 class OrderPlaced(Event):
-    """An order was registered; nothing is allocated yet."""
+    """An order was placed; nothing is allocated yet."""
 
     customer_id: str
     lines: tuple[PlacedLine, ...]
@@ -78,7 +78,7 @@ class OrderPlaced(Event):
 
 
 class AllocationRecorded(Event):
-    """Where the unshipped units of a line stand now; `rejected` units were cancelled for `reason`."""
+    """The state of a line's unshipped units; `rejected` units were cancelled for `reason`."""
 
     line_id: str
     product_id: str
@@ -101,14 +101,14 @@ class LinesCancelled(Event):
 class CancellationCause(StrEnum):
     """Why an order ended before anything of it had shipped."""
 
-    REQUEST = "REQUEST"  # somebody asked for it; the reason is theirs
-    STOCK = "STOCK"  # stock could not serve it; the reason is a code: OUT_OF_STOCK, PRODUCT_NOT_FOUND …
+    REQUEST = "REQUEST"  # requested by a client, who gave the reason
+    STOCK = "STOCK"  # stock could not serve the order; the reason is a code: OUT_OF_STOCK, PRODUCT_NOT_FOUND …
 
 
 class OrderCancelled(Event):
-    """All that was left of the order was cancelled; nothing of it had shipped.
+    """All remaining units of the order were cancelled; none had shipped.
 
-    Version 1 had no `cause`, and who read it had to guess from the reason, which is free text.
+    Version 1 had no `cause`: it can only be guessed from the reason, which is free text.
     """
 
     schema_version: ClassVar[int] = 2
@@ -129,7 +129,7 @@ class OrderReleased(Event):
 
 
 class ShipmentCreated(Event):
-    """Units left the warehouse; `all_allocated`: the command named no lines (older events do not say)."""
+    """Units left the warehouse. `all_allocated`: the command named no lines (missing in older events)."""
 
     shipment_id: str
     lines: tuple[ShippedLine, ...]
@@ -139,21 +139,21 @@ class ShipmentCreated(Event):
 
 
 class ShipmentDelivered(Event):
-    """Units of a shipment arrived; perhaps not all of them."""
+    """Units of a shipment arrived, possibly not all of them."""
 
     shipment_id: str
     lines: tuple[DeliveredLine, ...]
 
 
 class ShipmentCancelled(Event):
-    """A shipment came back whole; its units are allocated again."""
+    """A whole shipment was cancelled; its units are allocated again."""
 
     shipment_id: str
     lines: tuple[ShippedLine, ...]
 
 
 class ReturnRequested(Event):
-    """The customer will send units back."""
+    """The customer announced the return of units."""
 
     return_id: str
     lines: tuple[ReturnLine, ...]
@@ -161,7 +161,7 @@ class ReturnRequested(Event):
 
 
 class ReturnReceived(Event):
-    """A return was counted in and is closed."""
+    """A return was counted in and closed."""
 
     return_id: str
     lines: tuple[ReceivedLine, ...]

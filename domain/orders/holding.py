@@ -1,4 +1,4 @@
-"""Holding: a held order does not ship; it keeps its reservations and can be cancelled."""
+"""Holding: an order on hold does not ship; it keeps its reservations and can be cancelled."""
 
 from msgspec.structs import replace
 
@@ -10,7 +10,7 @@ from .state import Order
 
 
 def hold(command: Hold, order: Order) -> list[OrderHeld]:
-    """Block shipping; holding for another reason replaces the reason."""
+    """Block shipping; another hold replaces the reason."""
     return [] if order.hold == command.reason else [OrderHeld(reason=command.reason)]
 
 
@@ -20,7 +20,7 @@ def held(order: Order, event: OrderHeld) -> Order:
 
 
 def release(command: Release, order: Order) -> list[OrderReleased]:
-    """End the hold, if there is one."""
+    """Release the order, if it is on hold."""
     return [] if order.hold is None else [OrderReleased()]
 
 

@@ -1,4 +1,4 @@
-"""Lines of an order: the ones a command names, and the ones an event changes."""
+"""Lines of an order: the ones that a command names, and the ones that an event changes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -12,7 +12,7 @@ from .state import Line, Order
 
 
 class OfLine(Protocol):
-    """The part of an event that is about one line."""
+    """The part of an event that concerns one line."""
 
     @property
     def line_id(self) -> str:
@@ -23,7 +23,7 @@ Item = TypeVar("Item", bound=OfLine)
 
 
 def named_lines(order: Order, asked: Iterable[LineQuantity]) -> list[tuple[Line, int]]:
-    """Return the lines a command names, each with its units; LineNotFound for a line the order does not have."""
+    """Return the lines a command names, each with its units; raise LineNotFound for an unknown line."""
     quantities = summed(asked)
     lines = {line.line_id: line for line in order.lines}
     if unknown := quantities.keys() - lines.keys():
@@ -32,7 +32,7 @@ def named_lines(order: Order, asked: Iterable[LineQuantity]) -> list[tuple[Line,
 
 
 def summed(asked: Iterable[LineQuantity]) -> dict[str, int]:
-    """Return the units asked for by line; units of a line that is named twice are added up."""
+    """Return the requested units by line; units of a line that is named twice are added up."""
     quantities: dict[str, int] = {}
     for item in asked:
         quantities[item.line_id] = quantities.get(item.line_id, 0) + item.quantity
@@ -40,7 +40,7 @@ def summed(asked: Iterable[LineQuantity]) -> dict[str, int]:
 
 
 def with_lines(order: Order, items: Iterable[Item], change: Callable[[Line, Item], Line], **fields: Any) -> Order:
-    """Return `order` with `change` applied to each line that `items` name, and with other values of `fields`."""
+    """Return `order` with `change` applied to each line that `items` name, and with the given `fields`."""
     by_line = {item.line_id: item for item in items}
     lines = [change(line, by_line.pop(line.line_id)) if line.line_id in by_line else line for line in order.lines]
     if by_line:

@@ -1,4 +1,4 @@
-"""Placing: registering an order; nothing is allocated yet."""
+"""Placing: an order is registered; nothing is allocated yet."""
 
 from domain.errors import InvalidOrder, OrderExists, TotalMismatch
 from domain.ids import refuse_confusable
@@ -12,7 +12,7 @@ from .state import Line, Order, OrderState
 
 
 def place(command: PlaceOrder, state: OrderState) -> list[OrderPlaced]:
-    """Register the order; no event if it was placed before with the same contents."""
+    """Place the order; no event if it was already placed with the same contents."""
     if state.order is not None:
         if differs := _differences(command, state.order):
             raise OrderExists(orderId=state.order_id, differs=differs)
@@ -46,7 +46,7 @@ def _refuse_confusable_ids(command: PlaceOrder, order_id: str) -> None:
 
 def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:
     if not command.lines:
-        raise InvalidOrder(reason="an order needs at least one line")
+        raise InvalidOrder(reason="an order must have at least one line")
     lines = tuple(
         [
             PlacedLine(
@@ -57,9 +57,9 @@ def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:
     )
     ids = {line.line_id for line in lines}
     if len(ids) < len(lines):
-        raise InvalidOrder(reason="two lines have the same id")
+        raise InvalidOrder(reason="two lines of an order cannot have the same id")
     if MANUAL in ids:
-        raise InvalidOrder(reason=f"no line may be called {MANUAL}: reservations made by hand are")
+        raise InvalidOrder(reason=f"a line cannot have the id {MANUAL}, which is reserved for reservations outside of orders")
     return lines
 
 
@@ -71,7 +71,7 @@ def _total(lines: tuple[PlacedLine, ...]) -> Money:
             raise InvalidOrder(reason="all prices of an order must be in one currency")
         amount += line.quantity * price.amount
     if amount > MAX_TOTAL:
-        raise InvalidOrder(reason=f"the total is above {MAX_TOTAL} minor units")
+        raise InvalidOrder(reason=f"the total must not exceed {MAX_TOTAL} minor units")
     return Money(amount=amount, currency=currency)
 
 

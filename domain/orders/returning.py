@@ -43,7 +43,7 @@ def request_return(command: RequestReturn, order: Order) -> list[ReturnRequested
 
 
 def _refuse_another(back: Return, command: RequestReturn) -> None:
-    """Raise ReturnExists if `back` differs from what `command` announces."""
+    """Raise ReturnExists if `back` differs from the return that `command` announces."""
     same_lines = summed(command.lines) == {line.line_id: line.quantity for line in back.lines}
     if differing(command, back, {"lines": same_lines}):
         raise ReturnExists(
@@ -69,7 +69,7 @@ def return_requested(order: Order, event: ReturnRequested) -> Order:
 
 
 def receive_return(command: ReceiveReturn, order: Order) -> list[ReturnReceived]:
-    """Count a return in and close it; units that did not arrive can be announced again."""
+    """Count in a return and close it; units that did not arrive can be announced again."""
     back = order.return_(command.return_id)
     if back is None:
         raise ReturnNotFound(returnId=command.return_id)
@@ -94,7 +94,7 @@ def receive_return(command: ReceiveReturn, order: Order) -> list[ReturnReceived]
 
 
 def _refuse_another_count(back: Return, counted: dict[str, tuple[int, int]]) -> None:
-    """Raise ReturnAlreadyReceived if `back` was counted in with other figures."""
+    """Raise ReturnAlreadyReceived if `back` was counted in with different figures."""
     if any((line.received, line.damaged) != counted.get(line.line_id, (0, 0)) for line in back.lines):
         raise ReturnAlreadyReceived(
             returnId=back.return_id,

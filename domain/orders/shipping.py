@@ -1,4 +1,4 @@
-"""Shipping: the life of a shipment, from allocated units to delivered ones.
+"""Shipping: a shipment from allocated units to delivered ones.
 
 SHIPPED → PARTIALLY_DELIVERED → DELIVERED
 SHIPPED → CANCELLED, and its units are allocated again
@@ -63,7 +63,7 @@ def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
 
 
 def refuse_another(shipment: Shipment, command: CreateShipment) -> None:
-    """Raise ShipmentExists if `shipment` was cancelled, or differs from what `command` asks for."""
+    """Raise ShipmentExists if `shipment` was cancelled or differs from the one that `command` creates."""
     differs = differing(command, shipment, {"lines": _same_lines(shipment, command.lines)})
     if differs or shipment.status is ShipmentStatus.CANCELLED:
         raise ShipmentExists(
@@ -123,7 +123,7 @@ def _shipped(line: Line, quantity: int) -> Line:
     return replace(line, allocated=line.allocated - quantity, shipped=line.shipped + quantity)
 
 
-# --- deliver it, in one go or in parts
+# --- deliver it, at once or in parts
 
 
 def deliver_shipment(command: DeliverShipment, order: Order) -> list[ShipmentDelivered]:
@@ -143,13 +143,13 @@ def _as_delivered(shipment: Shipment, asked: tuple[LineQuantity, ...] | None) ->
     quantities = summed(asked)
     whole = {line.line_id: line.quantity for line in shipment.lines}
     latest = {line.line_id: line.latest for line in shipment.lines if line.latest}
-    if not latest:  # delivered before that was remembered: any part of it may have been the latest
+    if not latest:  # recorded before deliveries were remembered: any part of it may have been the latest
         return all(quantity <= whole.get(line_id, 0) for line_id, quantity in quantities.items())
     return quantities in (whole, latest)
 
 
 def deliver(order: Order, shipment: Shipment, asked: tuple[LineQuantity, ...] | None = None) -> ShipmentDelivered:
-    """Return the delivery of the lines asked for, or of all units of `shipment` that are under way."""
+    """Return the delivery of the given lines, or of all units of `shipment` in transit."""
     under_way = {line.line_id: line.undelivered for line in shipment.lines if asked is not None or line.undelivered}
     quantities = under_way if asked is None else summed(asked)
     for line_id, quantity in quantities.items():
@@ -193,11 +193,11 @@ def _status(shipped: int, delivered: int) -> ShipmentStatus:
     return ShipmentStatus.DELIVERED if delivered == shipped else ShipmentStatus.PARTIALLY_DELIVERED
 
 
-# --- or take it back
+# --- cancel it
 
 
 def cancel_shipment(command: CancelShipment, order: Order) -> list[ShipmentCancelled]:
-    """Take back a shipment of which no unit is delivered; its units are allocated again."""
+    """Cancel a shipment of which no unit is delivered; its units are allocated again."""
     shipment = _existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
         return []

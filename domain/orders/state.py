@@ -26,10 +26,10 @@ class Line(State):
     shipped: int = 0
     delivered: int = 0
     cancelled: int = 0
-    rejected: int = 0  # of the cancelled: those stock refused
-    returned: int = 0  # counted in, damaged ones included
-    damaged: int = 0  # of the returned
-    stock_version: int = 0  # of the product, when it last said how this line stands
+    rejected: int = 0  # how many of the cancelled units stock refused
+    returned: int = 0  # counted in, including damaged ones
+    damaged: int = 0  # how many of the returned units are damaged
+    stock_version: int = 0  # version of the product when stock last reported this line
 
     @property
     def active(self) -> int:
@@ -38,7 +38,7 @@ class Line(State):
 
     @property
     def unshipped(self) -> int:
-        """Units that could still be cancelled."""
+        """Units that can still be cancelled."""
         return self.pending + self.backordered + self.allocated
 
 
@@ -48,23 +48,23 @@ class ShipmentLine(State):
     line_id: str
     quantity: int
     delivered: int = 0
-    latest: int = 0  # how many of them the latest delivery brought, so that its repeat is known; older entries have 0
+    latest: int = 0  # units in the latest delivery, so that its repeat is recognized; 0 in older entries
 
     @property
     def undelivered(self) -> int:
-        """Units under way."""
+        """Units in transit."""
         return self.quantity - self.delivered
 
 
 class Shipment(State):
-    """Units that left together."""
+    """Units that left the warehouse together."""
 
     shipment_id: str
     status: ShipmentStatus
     lines: tuple[ShipmentLine, ...]
     carrier: str | None = None
     tracking_number: str | None = None
-    all_allocated: bool | None = None  # whether the command named no lines; older entries have None
+    all_allocated: bool | None = None  # whether the command named no lines; None in older entries
 
 
 class ReturnLineState(State):
@@ -95,15 +95,15 @@ class Order(State):
     shipping_address: Address
     billing_address: Address
     issued_at: str | None = None
-    hold: str | None = None  # the reason; "" is a reason too
+    hold: str | None = None  # the reason; an empty one is valid
     shipments: tuple[Shipment, ...] = ()
     returns: tuple[Return, ...] = ()
 
     @property
     def status(self) -> OrderStatus:
-        """The seed system's word for where the order is."""
+        """The order's status, in the vocabulary of the previous system."""
         active = shipped = delivered = 0
-        for line in self.lines:  # in one go: it is asked for every event
+        for line in self.lines:  # one loop, because this runs for every event
             active += line.ordered - line.cancelled
             shipped += line.shipped
             delivered += line.delivered
@@ -111,7 +111,7 @@ class Order(State):
 
     @property
     def allocation_status(self) -> AllocationStatus | None:
-        """How far stock has answered; None when nothing is active."""
+        """How much of the order stock has allocated; None when no units are active."""
         pending = backordered = won = 0
         for line in self.lines:
             pending += line.pending
@@ -121,7 +121,7 @@ class Order(State):
 
     @property
     def return_status(self) -> ReturnStatus:
-        """How far the order has come back."""
+        """How much of the order has come back."""
         if not self.returns:
             return ReturnStatus.NONE
         return status.return_status(
@@ -130,7 +130,7 @@ class Order(State):
 
     @property
     def cancelled(self) -> bool:
-        """Whether nothing of the order is active; the same as its status being CANCELLED, and cheaper."""
+        """Whether no units are active: the same as status CANCELLED, but cheaper."""
         return all(line.cancelled == line.ordered for line in self.lines)
 
     def total(self, quantity: str) -> int:
@@ -151,7 +151,7 @@ class Order(State):
 
 
 class OrderState(State):
-    """What a decision about an order is made on: its id, and the order once it is placed."""
+    """The state on which a decision about an order is made: its id, and the order once it is placed."""
 
     order_id: str
     order: Order | None = None

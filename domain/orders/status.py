@@ -1,10 +1,10 @@
-"""The words an order's quantities are summed up in; in each function the first rule that holds decides."""
+"""The statuses that summarize an order's quantities; in each function the first matching rule decides."""
 
 from enum import StrEnum
 
 
 class OrderStatus(StrEnum):
-    """The seed system's words, derived from the quantities."""
+    """The statuses of the previous system, derived from quantities."""
 
     REGISTERED = "REGISTERED"
     PARTIALLY_SHIPPED = "PARTIALLY_SHIPPED"
@@ -15,7 +15,7 @@ class OrderStatus(StrEnum):
 
 
 class AllocationStatus(StrEnum):
-    """How far stock has answered for what is still ordered."""
+    """How much of the active units stock has allocated."""
 
     PENDING = "PENDING"
     ALLOCATED = "ALLOCATED"
@@ -24,7 +24,7 @@ class AllocationStatus(StrEnum):
 
 
 class ReturnStatus(StrEnum):
-    """How far the order has come back."""
+    """How much of the order has come back."""
 
     NONE = "NONE"
     REQUESTED = "REQUESTED"
@@ -33,7 +33,7 @@ class ReturnStatus(StrEnum):
 
 
 class ShipmentStatus(StrEnum):
-    """Where a shipment is."""
+    """How far a shipment has come."""
 
     SHIPPED = "SHIPPED"
     PARTIALLY_DELIVERED = "PARTIALLY_DELIVERED"
@@ -42,7 +42,7 @@ class ShipmentStatus(StrEnum):
 
 
 def order_status(active: int, shipped: int, delivered: int) -> OrderStatus:
-    """Return how far an order has come, of whose units `active` are not cancelled."""
+    """Return the status of an order with `active` units that are not cancelled."""
     if active == 0:
         return OrderStatus.CANCELLED
     if delivered:
@@ -53,7 +53,7 @@ def order_status(active: int, shipped: int, delivered: int) -> OrderStatus:
 
 
 def allocation_status(pending: int, backordered: int, won: int) -> AllocationStatus | None:
-    """Return how far stock has answered, `won` units being allocated or shipped; None when none are active."""
+    """Return the allocation status; `won` units are allocated or shipped. None when no units are active."""
     if not (pending or backordered or won):
         return None
     if pending:
@@ -64,7 +64,7 @@ def allocation_status(pending: int, backordered: int, won: int) -> AllocationSta
 
 
 def return_status(delivered: int, returned: int, any_open: bool) -> ReturnStatus:
-    """Return how far the order has come back; `any_open`: a return is announced and not counted in."""
+    """Return the return status; `any_open`: a return is announced and not counted in yet."""
     if any_open:
         return ReturnStatus.REQUESTED
     if returned == 0:

@@ -1,4 +1,4 @@
-"""Updating: the previous system's way to ship, deliver and cancel, by naming the status an order should have."""
+"""Updating: shipping, delivering and cancelling as in the previous system, by naming the desired status."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ Updated = ShipmentCreated | ShipmentDelivered | OrderCancelled
 
 
 def update_status(command: UpdateStatus, order: Order) -> Sequence[Updated]:
-    """Ship, deliver or cancel until the order has the status asked for, as far as its units allow it."""
+    """Ship, deliver or cancel until the order has the requested status, as far as its units allow it."""
     return _UPDATES[command.status](command, order)
 
 
@@ -55,7 +55,7 @@ def _ship_some(command: UpdateStatus, order: Order) -> Sequence[Updated]:
 
 
 def _known(command: UpdateStatus, order: Order) -> bool:
-    """Return whether the shipment was created before; ShipmentExists if another shipment has its id."""
+    """Return whether the shipment was created before; raise ShipmentExists if another shipment has its id."""
     shipment = None if command.shipment_id is None else order.shipment(command.shipment_id)
     if shipment is not None:
         refuse_another(shipment, CreateShipment(shipment_id=command.shipment_id))
@@ -81,7 +81,7 @@ def _deliver_some(command: UpdateStatus, order: Order) -> Sequence[Updated]:
 
 
 def _deliver(order: Order) -> Sequence[Updated]:
-    """Return one delivery per shipment that is under way."""
+    """Return one delivery per shipment in transit."""
     events: list[Updated] = []
     for shipment in order.shipments:
         if shipment.status not in (ShipmentStatus.DELIVERED, ShipmentStatus.CANCELLED):

@@ -51,7 +51,7 @@ def plain(text: str) -> str:
 
 def paragraphs(kind: str, text: str, first: int = 1) -> Iterator[Prose]:
     """Yield each paragraph and each item of a list in `text`, whose first line has the number `first`."""
-    item = re.compile(r"\s*([-*+]|\d+\.|#+|\|)\s")
+    item = re.compile(r"^\s*([-*+]|\d+\.|#+|\|)\s")
     block: list[tuple[int, str]] = []
     for number, line in enumerate([*text.splitlines(), ""], first):
         if not line.strip() or item.match(line):

@@ -210,9 +210,9 @@ def test_people_reserve_more_each_time() -> None:
 def test_people_give_back_what_they_hold() -> None:
     scenario = given(FIVE, by_hand(3)).when(ReleaseStock(order_id="ann", quantity=2))
     scenario.then_moved((StockReleased, {"quantity": 2, "reserved": 1})).asked_again()
-    scenario.then_rejected(InvalidQuantity, reason="2 units to give back, 1 held")
+    scenario.then_rejected(InvalidQuantity, reason="2 units to release, 1 held")
     scenario.when(ReleaseStock(order_id="bob", quantity=2))
-    scenario.then_rejected(InvalidQuantity, reason="2 units to give back, 0 held")
+    scenario.then_rejected(InvalidQuantity, reason="2 units to release, 0 held")
 
 
 def test_units_given_back_by_a_line_that_waits_come_back_to_it_first() -> None:
