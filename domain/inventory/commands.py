@@ -112,4 +112,4 @@ InventoryCommand = (
     ReceiveStock | SetStock | AdjustStock | ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
     | FillBackorders | DiscontinueProduct | ReactivateProduct
 )  # fmt: skip
-ReservationCommand = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn  # of a line's reservation
+ReservationCommand = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn  # all about one line

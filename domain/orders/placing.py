@@ -57,9 +57,9 @@ def _lines(command: PlaceOrder) -> tuple[PlacedLine, ...]:
     )
     ids = {line.line_id for line in lines}
     if len(ids) < len(lines):
-        raise InvalidOrder(reason="two lines of an order cannot have the same id")
+        raise InvalidOrder(reason="two lines cannot have the same id")
     if MANUAL in ids:
-        raise InvalidOrder(reason=f"a line cannot have the id {MANUAL}, which is reserved for reservations outside of orders")
+        raise InvalidOrder(reason=f"a line cannot have the id {MANUAL}: it is that of manual reservations")
     return lines
 
 

@@ -8,7 +8,13 @@ import pytest
 from tests.docs.language import PATTERNS, ROOT, Pattern, findings, report, sources
 from tests.docs.prose import READERS, Prose, read
 
-CLEAN = ["tests/docs/language.py", "tests/docs/prose.py", "tests/docs/test_language.py", "domain"]
+# The files and directories that are checked already; it grows until it is everything, and then goes.
+CLEAN = [
+    "domain",
+    "tests/docs/language.py",
+    "tests/docs/prose.py",
+    "tests/docs/test_language.py",
+]
 
 
 def test_texts_are_plain_english() -> None:
