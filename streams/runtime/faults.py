@@ -49,7 +49,7 @@ POINTS = (
     Point("assigned", _READING, "partitions are assigned, nothing is read for them"),
     Point("offsets-read", _READING, "the stable committed offsets (projector: its progress) are read"),
     Point("restored", _DECIDING, "the changelog is restored, the table not replaced"),
-    Point("prepared", _READING, "table and offsets are there, the consumer is not sought"),
+    Point("prepared", _READING, "table and offsets are ready, the consumer is not sought"),
     Point("sought", _READING, "the consumer is sought, fetches are withheld"),
     Point("started", _READING, "fetches are delivered"),
     Point("handed-out", _READING, "a fetch is handed out, its agent has not got it"),

@@ -118,7 +118,7 @@ async def stop(marksman: Marksman, names: list[str], aim: Aim) -> str:
         zombie.resume()
     await marksman.back(*names)
     ended = sorted(name for name in names if marksman.restarts(name) > before[name])
-    return f"ended themselves: {', '.join(ended)}" if ended else "went on"
+    return f"ended themselves: {', '.join(ended)}" if ended else "continued"
 
 
 if __name__ == "__main__":
