@@ -23,9 +23,15 @@ rounds' ratios. Processes of other people slow both down alike: of a busy machin
 ABOUT = """\
 # Benchmarks
 
-Made by `make bench`: broker, database, workers and load client together on one machine. A figure is the median of
-several rounds; what is compared was measured in turns, in one run. Machines are shared and noisy: compare ratios and
-CPU times, rather than rates of different runs. The goals are in [bench/goals.py](../bench/goals.py).
+`make bench` writes this page. Broker, database, workers and load client run together on one machine. A figure is the
+median of several rounds; figures that are compared were measured in turns, in one run. Machines are shared and noisy, so
+compare ratios and CPU times rather than the rates of different runs. The goals are in
+[bench/goals.py](../bench/goals.py).
+
+Measurements behind decisions, with the commands that reproduce them: [commands](benchmarks/commands.md),
+[transactions](benchmarks/transactions.md), [throughput](benchmarks/throughput.md),
+[projector](benchmarks/projector.md), [replay](benchmarks/replay.md), [MongoDB](benchmarks/mongodb.md) and
+[Python builds](benchmarks/python.md).
 """
 
 

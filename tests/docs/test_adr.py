@@ -11,7 +11,9 @@ DECISIONS = decisions()
 NUMBERS = [decision.number for decision in DECISIONS]
 SECTIONS = ["Context", "Decision", "Consequences"]
 MOST_WORDS = 300
+BENCHMARKS = ROOT / "docs/benchmarks.md"
 MEASUREMENTS = sorted((ROOT / "docs/benchmarks").glob("*.md"))
+LINKED = [*(decision.path for decision in DECISIONS), INDEX, BENCHMARKS, *MEASUREMENTS]
 PACKAGES = "agents bench docs domain ops parking projections streams tables tests web".split()
 MODULE = re.compile(rf"`((?:{'|'.join(PACKAGES)})/[\w/.]*)`")
 # The decisions' numbers where they are mentioned without a link: `ADR 5`, `docs/adr/0026`.
@@ -95,7 +97,7 @@ def test_the_index_lists_all_decisions() -> None:
     assert all(f"({decision.path.name})" in text for decision in DECISIONS)
 
 
-@pytest.mark.parametrize("page", [*(d.path for d in DECISIONS), INDEX, *MEASUREMENTS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_of_decisions_and_measurements_lead_somewhere(page: Path) -> None:
     assert list(broken_links(page)) == []
 
@@ -108,6 +110,7 @@ def test_modules_that_a_decision_names_exist(decision: Decision) -> None:
 @pytest.mark.parametrize("page", MEASUREMENTS, ids=lambda page: page.name)
 def test_measurements_belong_to_a_decision_and_say_how_they_are_made(page: Path) -> None:
     assert any(f"../benchmarks/{page.name}" in decision.text for decision in DECISIONS)
+    assert f"(benchmarks/{page.name})" in BENCHMARKS.read_text()
     assert re.search(r"`(python -m bench|make bench)", page.read_text())
 
 
