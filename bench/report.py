@@ -24,8 +24,8 @@ ABOUT = """\
 # Benchmarks
 
 `make bench` writes this page. Broker, database, workers and load client run together on one machine. A figure is the
-median of several rounds; figures that are compared were measured in turns, in one run. Machines are shared and noisy, so
-compare ratios and CPU times rather than the rates of different runs. The goals are in
+median of several rounds; figures that are compared were measured in turns, in one run. Machines are shared and noisy,
+so compare ratios and CPU times rather than the rates of different runs. The goals are in
 [bench/goals.py](../bench/goals.py).
 
 Measurements behind decisions, with the commands that reproduce them: [commands](benchmarks/commands.md),
