@@ -1,1 +1,1 @@
-"""The read models: pure folds of events into documents, and the MongoDB they are kept in."""
+"""The read models: pure folds of events into documents, and their storage in MongoDB."""

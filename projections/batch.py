@@ -1,4 +1,4 @@
-"""A batch in memory: decoded, folded on to the views it was given, and what is to be written of it. Pure, no I/O."""
+"""A batch in memory: records are decoded and folded into views, and the documents to write result. Pure, no I/O."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -17,18 +17,18 @@ Decode = Callable[[Record], Any]
 
 
 class Decoded:
-    """Records of a partition that follow on one another, each decoded once for all projections that read it."""
+    """Consecutive records of a partition; each is decoded once for all projections that read it."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
         self._messages: dict[Decode, dict[int, Any]] = defaultdict(dict)
 
     def behind(self, offset: int) -> Sequence[Record]:
-        """Return the records from `offset` on."""
+        """Return the records from `offset` onwards."""
         return self.records[bisect_left(self.records, offset, key=_offset) :]
 
     def messages(self, decode: Decode) -> dict[int, Any]:
-        """Return offset → message of those that were decoded; who decodes another adds it."""
+        """Return offset → message of the decoded records; a projection that decodes another record adds it."""
         return self._messages[decode]
 
 
@@ -37,7 +37,7 @@ def _offset(record: Record) -> int:
 
 
 class Part:
-    """What a batch brought one projection of one partition."""
+    """The part of a batch for one partition, as one projection processes it."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class Part:
         self.owner = (projection.id, topic, partition)
         self.next_offset = records[-1].offset + 1
         self.stop: Stop | None = None
-        self.passed_over: Container[int] = ()  # offsets of what was skipped and cannot be written
+        self.passed_over: Container[int] = ()  # offsets of skipped records, whose documents cannot be written
         self.messages: list[tuple[Record, Any]] = []
         self._read((decoded or Decoded(records)).messages(projection.decode))
 
     def _read(self, known: dict[int, Any]) -> None:
-        """Decode what is not `known`, up to what cannot be; this and `Folding` are most of what a message costs."""
+        """Decode unknown records up to the first invalid one; this and `Folding` are most of a message's cost."""
         decode, sees, messages = self.projection.decode, self.projection.sees, self.messages
         for record in self.projection.read_of(self.records):
             offset = record.offset
@@ -79,13 +79,13 @@ class Part:
                 messages.append((record, seen))
 
     def stop_at(self, offset: int, error: Exception) -> None:
-        """Go no further than `offset`."""
+        """Process no records from `offset` onwards."""
         reason = str(error) if isinstance(error, Gap | CannotRead) else f"{type(error).__name__}: {error}"
         self.stop = Stop(self.topic, self.partition, offset, reason)
         self.next_offset = offset
 
     def firsts(self, model: Model) -> dict[str, EventMessage]:
-        """Return the first event of each key `model` has in here."""
+        """Return the first event in this part of each key that `model` has."""
         firsts: dict[str, EventMessage] = {}
         key_of = model.key
         for _, message in self.messages:
@@ -96,15 +96,15 @@ class Part:
 
 @dataclass(slots=True)
 class Folding:
-    """A part's views as they change, and the entries its messages leave."""
+    """The views of a part while they change, and the entries its messages leave."""
 
     part: Part
-    known: Mapping[tuple[str, str], View]  # (collection, key) → the view before the batch, if there is one
+    known: Mapping[tuple[str, str], View]  # (collection, key) → the view before the batch, if it existed
     changed: dict[tuple[str, str], View] = field(default_factory=dict)
     entries: dict[str, list[Document]] = field(default_factory=lambda: defaultdict(list))
 
     def run(self) -> None:
-        """Fold all messages, up to the first that cannot be."""
+        """Fold all messages, up to the first that cannot be folded."""
         part = self.part
         for record, message in part.messages:
             if part.passed_over and record.offset in part.passed_over:
@@ -112,7 +112,7 @@ class Folding:
                 continue
             try:
                 self._step(message, record)
-            except Exception as error:  # whatever it is: an event is never skipped, unless an operator says so
+            except Exception as error:  # no error skips an event by itself: only an operator does
                 if record.offset in part.skipped:
                     self._pass_over(message)
                     continue
@@ -120,9 +120,9 @@ class Folding:
                 return
 
     def _pass_over(self, message: Any) -> None:
-        """Let the views of a skipped event go on behind it, without what it says."""
+        """Let views continue after a skipped event, without its contents."""
         for model in self.part.projection.models:
-            with suppress(Exception):  # who it is about may be what cannot be said
+            with suppress(Exception):  # its key may be the part that cannot be read
                 at = (model.collection, str(model.key(message)))
                 view: Any = self.changed.get(at) or self.known.get(at)
                 if view is not None and message.sequence > view.version:
@@ -139,8 +139,8 @@ class Folding:
             view = changed.get(at) or self.known.get(at)
             version, sequence = view.version if view else 0, message.sequence
             if sequence <= version:
-                # A gapless document is written last: with it all was written. Views that begin with this message were
-                # not read, and later messages may be new: they are made again.
+                # A gapless document is written last, so all documents of its messages were written. Views that begin
+                # with this message were not read, and later messages may be new, so that these views are rebuilt.
                 projected = projected or model.gapless
                 continue
             if model.gapless and sequence != version + 1:

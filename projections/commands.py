@@ -16,7 +16,7 @@ from projections.projection import Log, Record
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome
 
 KEPT = timedelta(days=7)
-# Refusals that no aggregate remembers: sent again under the same id, the command is decided, and may be accepted.
+# Codes of rejections that no aggregate remembers: a repeat under the same id is decided again, and may be accepted.
 PROVISIONAL: Document = {"$or": [{"retryable": True}, {"status": "rejected", "version": 0}]}
 
 
@@ -29,7 +29,7 @@ def document_id(command_id: str, source: str | None, aggregate: Aggregate, aggre
 
 
 def document_ids(command: CommandMessage, aggregate: Aggregate) -> tuple[str, str]:
-    """Return the `_id`s that the outcome of `command` may have: one of today's code, or one of older code."""
+    """Return the possible `_id`s of the outcome of `command`: today's form and that of older code."""
     return document_id(command.id, command.source, aggregate, command.key), command.id
 
 
@@ -40,9 +40,10 @@ def with_ids(command_ids: Sequence[str]) -> Document:
 
 
 def entry(outcome: Outcome, record: Record) -> Document:
-    """Return the command's document, kept for a week after Kafka got it: a command's own time may be years ago.
+    """Return the command's document. It expires a week after Kafka received it; a command's own time may be years ago.
 
-    The first outcome stays, for a repeat that was forgotten may be answered otherwise; a provisional one does not.
+    The first outcome stays, because the repeat of a forgotten command may be answered differently. A provisional one is
+    replaced.
     """
     source = outcome.command_source
     identifier = document_id(outcome.command_id, source, outcome.aggregate, outcome.aggregate_id)
@@ -72,7 +73,7 @@ LOG = Log(entry, provisional=PROVISIONAL)
 
 
 def outcome_of(document: Document) -> Outcome:
-    """Return the outcome a document was made of."""
+    """Return the outcome from which a document was made."""
     return Outcome(
         command_id=document["id"],
         command_type=document["type"],

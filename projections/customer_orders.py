@@ -1,4 +1,4 @@
-"""The `customer_orders` read model: what a customer's history shows of an order."""
+"""The `customer_orders` read model: an order as an entry of its customer's history."""
 
 from projections.document import Document
 from projections.projection import Derived
@@ -10,7 +10,7 @@ SHOWN = (
 
 
 def document_of(order: Document) -> Document:
-    """Return the history entry of an order; `itemCount` counts lines, `unitCount` what was ordered."""
+    """Return the history entry of an order; `itemCount` counts lines and `unitCount` ordered units."""
     items = order["items"]
     return {
         **{name: order[name] for name in SHOWN},

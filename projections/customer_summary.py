@@ -1,7 +1,8 @@
-"""The `customer_summary` read model: what a customer has ordered, as it was placed.
+"""The `customer_summary` read model: the number and value of a customer's orders, as placed.
 
-Orders of one customer are on all partitions, so there is a document a customer and partition; what is asked for is
-their sum. A document is no aggregate's: it includes the orders before an offset, and `sequence` is that offset.
+Orders of one customer are on all partitions. There is one document per customer and partition, and a query adds them
+up. Such a document does not belong to an aggregate: it includes the orders before an offset, and `sequence` is that
+offset.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Spend = tuple[tuple[str, int], ...]  # (currency, minor units), sorted
 
 
 class Placed(NamedTuple):
-    """An order that was placed; `sequence`: behind its offset in the partition."""
+    """An order that was placed; `sequence` is the offset after it in its partition."""
 
     order: OrderPlaced
     id: str
@@ -28,41 +29,41 @@ class Placed(NamedTuple):
 
 
 class CustomerView(NamedTuple):
-    """What a customer ordered on one partition, before the offset `version`."""
+    """A customer's orders on one partition, before the offset `version`."""
 
     customer_id: str
     partition: int
     orders: int
     units: int
     spend: Spend
-    last_order: tuple[str, str]  # when, and its id
+    last_order: tuple[str, str]  # when the order was placed, and its id
     version: int
 
 
 def placed(message: EventMessage, record: Record) -> Placed | None:
-    """Return the order that `message` places, if it places one."""
+    """Return the order that `message` places, or None."""
     if not isinstance(message.event, OrderPlaced):
         return None
     return Placed(message.event, message.key, message.time, record.partition, record.offset + 1)
 
 
 def document_id(customer_id: str, partition: int) -> str:
-    """Return the `_id` of a customer's document of one partition."""
+    """Return the `_id` of a customer's document for one partition."""
     return f"{quote(customer_id, safe='')}/{partition}"
 
 
 def key(message: Placed) -> str:
-    """Return the `_id` of the document `message` is about."""
+    """Return the `_id` of the document that `message` changes."""
     return document_id(message.order.customer_id, message.partition)
 
 
 def begins(message: Placed) -> bool:
-    """Say no: only the database knows whether it is the customer's first order here."""
+    """Return False: only the database knows whether it is the customer's first order here."""
     return False
 
 
 def fold(view: CustomerView | None, message: Placed) -> CustomerView:
-    """Return what the customer has ordered after `message`."""
+    """Return the customer's orders after `message`."""
     order, total = message.order, message.order.total_cost
     spend = dict(view.spend) if view else {}
     spend[total.currency] = spend.get(total.currency, 0) + total.amount
@@ -94,17 +95,17 @@ def document_of(view: CustomerView) -> Document:
 
 
 def _stored(total: int) -> int | str:
-    """Return a sum over any number of orders as MongoDB can store it: text where 64 bits are not enough."""
+    """Return a sum over any number of orders as MongoDB can store it: as text if it exceeds 64 bits."""
     return total if total < 2**63 else str(total)
 
 
 def _exact(total: int) -> int | str:
-    """Return a sum as JSON that every client reads exactly: text beyond 2**53."""
+    """Return a sum as JSON that every client reads exactly: as text beyond 2**53."""
     return total if total <= MAX_VERSION else str(total)
 
 
 def view_of(document: Document) -> CustomerView:
-    """Return the view a document was made of."""
+    """Return the view from which a document was made."""
     last = document["lastOrder"]
     return CustomerView(
         customer_id=document["customerId"],
@@ -118,7 +119,7 @@ def view_of(document: Document) -> CustomerView:
 
 
 def summed(documents: Sequence[Document]) -> Document | None:
-    """Return a customer's summary as the API shows it; None when there is no order."""
+    """Return a customer's summary as the API shows it; None if there are no orders."""
     views = [view_of(document) for document in documents]
     if not views:
         return None

@@ -1,4 +1,4 @@
-"""What all documents have in common: camelCase, `_id`, and the `sequence` of the last event they include."""
+"""Common parts of all documents: camelCase, `_id`, and `sequence`, the number of the last event they include."""
 
 from functools import lru_cache
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from domain.money import Money, decimal_string
 
 Document = dict[str, Any]
-_value = lru_cache(maxsize=10_000)(decimal_string)  # a shop has fewer prices than lines
+_value = lru_cache(maxsize=10_000)(decimal_string)  # there are fewer different prices than lines
 
 
 def segment(text: str) -> str:
@@ -15,9 +15,9 @@ def segment(text: str) -> str:
 
 
 def public(document: Document) -> Document:
-    """Return `document` as the API shows it: `_id` as `id`, and without what begins with an underscore.
+    """Return `document` as the API shows it: `_id` becomes `id`, and fields that begin with an underscore are omitted.
 
-    `sequence` goes too where `version` says the same.
+    `sequence` is omitted too, because `version` has the same value.
     """
     hidden = "sequence" if "version" in document else "_id"
     shown = {name: value for name, value in document.items() if name[0] != "_" and name != hidden}
@@ -25,10 +25,10 @@ def public(document: Document) -> Document:
 
 
 def money_document(amount: int, currency: str) -> dict[str, str]:
-    """Return minor units as HTTP and documents have them: `{"currency": "EUR", "value": "12.50"}`."""
+    """Return minor units as in HTTP and documents: `{"currency": "EUR", "value": "12.50"}`."""
     return {"currency": currency, "value": _value(amount, currency)}
 
 
 def money_of(document: Document) -> Money:
-    """Return the money `money_document` wrote: all its decimals are there, so without the point it is minor units."""
+    """Return the money that `money_document` wrote with all decimals: without the point, the digits are minor units."""
     return Money(amount=int(document["value"].replace(".", "")), currency=document["currency"])

@@ -1,9 +1,9 @@
-"""Logs of events: one entry for each event, which contains the message as Kafka has it.
+"""Logs of events: each event is one entry, which contains the message as in Kafka.
 
     {_id: "o-1/000000000002", type: "OrderHeld", time: "2026-11-23T10:00:00.000Z", message: "{…}"}
 
-The `_id` consists of the aggregate and the sequence, so that the events of one aggregate are neighbours, in order, and
-are found without another index.
+The `_id` consists of aggregate and sequence, so that the events of an aggregate are adjacent and in order, and are
+found without another index.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from projections.projection import Record
 from streams.messages.codec import decode_event
 from streams.messages.envelope import EventMessage
 
-LAST = 10**12 - 1  # a sequence has 12 digits, with leading zeros, so that text and numbers have the same order
+LAST = 10**12 - 1  # a sequence has 12 digits with leading zeros, so that its text sorts like its number
 
 
 def entry_id(aggregate_id: str, sequence: int) -> str:
@@ -33,25 +33,25 @@ def entry(message: EventMessage, record: Record) -> Document:
 
 
 def message_of(entry: Document) -> EventMessage:
-    """Return the event of an entry, as today's code knows it."""
+    """Return the event of an entry, as today's code reads it."""
     return decode_event(entry["message"].encode())
 
 
 @dataclass(frozen=True, eq=False)
 class ByAggregate:
-    """The history in such a log; `of`: the field of an answer that names the aggregate; `answer`: an event's answer."""
+    """The history in such a log; `of`: the field of an answer that names the aggregate; `answer`: converts an event."""
 
     of: str
     answer: Callable[[EventMessage], Document]
     order: str = "_id"
 
     def between(self, aggregate_id: str, first: int = 1, last: int | None = None) -> Document:
-        """Return the query for the entries of an aggregate, from one sequence to another, both included."""
+        """Return the query for the entries of an aggregate, from one sequence to another, both inclusive."""
         last = LAST if last is None else min(last, LAST)
         return {"_id": {"$gte": entry_id(aggregate_id, first), "$lte": entry_id(aggregate_id, last)}}
 
     def message_of(self, entry: Document) -> EventMessage:
-        """Return the event of an entry, as today's code knows it."""
+        """Return the event of an entry, as today's code reads it."""
         return message_of(entry)
 
     def shown(self, entry: Document) -> Document:

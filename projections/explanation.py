@@ -1,4 +1,4 @@
-"""What an order waits for, in sentences for a warehouse clerk and codes for a program. Pure: facts → reasons."""
+"""Why an order is waiting: sentences for a warehouse clerk, codes for a program. Pure: facts → reasons."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ from domain.orders.events import CancellationCause
 from domain.orders.status import OrderStatus, ShipmentStatus
 from projections.document import Document
 
-# who or what has to move before the order does; NOTHING: the reason is where the order has ended
+# the next actor; NOTHING: the reason is the order's final state
 WaitsFor = Literal["STOCK", "WAREHOUSE", "RELEASE", "CARRIER", "CUSTOMER", "OPERATOR", "SYSTEM", "NOTHING"]
 WORK = {
     "orders": "commands for orders",
     "inventory": "commands for stock",
-    "projector": "events, which are not shown yet",
+    "projector": "events (not yet visible here)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One line of an explanation."""
+    """One reason in an explanation."""
 
     code: str
     waits_for: WaitsFor
@@ -29,7 +29,7 @@ class Reason:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> Document:
-        """Return it as the API shows it."""
+        """Return the reason as the API shows it."""
         return {
             "code": self.code,
             "waitsFor": self.waits_for,
@@ -42,53 +42,53 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A line in its product's backorder queue; `units_ahead` is not counted where very many wait before it."""
+    """A line in its product's backorder queue; `units_ahead` is None if too many lines wait before it."""
 
-    waiting: int  # units
-    lines_ahead: int  # at most so many where not exact
+    waiting: int  # in units
+    lines_ahead: int  # an upper bound unless `exact`
     units_ahead: int | None
-    available: int  # units of the product that nobody has
+    available: int  # units of the product that are not reserved
 
     @property
     def exact(self) -> bool:
-        """Whether those ahead were counted."""
+        """Whether the lines ahead were counted exactly."""
         return self.units_ahead is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """Messages a role has not handled, on a partition where one of them may be about the order."""
+    """Messages a role has not handled, on a partition where some of them may concern the order."""
 
     role: str
     topic: str
     partition: int
     messages: int
-    workers: int  # of the role that run
+    workers: int  # running workers of the role
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of an order now; `order` is its document, None when it is in no read model (yet)."""
+    """The known facts about an order; `order` is its document, None if no read model has it (yet)."""
 
     order_id: str
     order: Document | None
     queued: Mapping[str, Queued] = field(default_factory=dict)  # by line
-    held: Document | None = None  # the entry of the event that did it, of `order_events`
+    held: Document | None = None  # the `order_events` entry that put the order on hold
     cancelled: Document | None = None
-    parked: Sequence[Document] = ()  # summaries of the order's letters, and of its products'
+    parked: Sequence[Document] = ()  # summaries of the dead letters of the order and its products
     behind: Sequence[Behind] = ()
-    unchecked: Sequence[str] = ()  # what could not be looked at, and why
+    unchecked: Sequence[str] = ()  # facts that could not be looked up, and why
 
 
 def explain(facts: Facts) -> list[Reason]:
-    """Return why the order is where it is, what keeps it most first; never nothing."""
+    """Return the reasons why the order waits, the most important first; there is always at least one."""
     reasons = [_parked(facts, summary) for summary in facts.parked]
     if facts.order is not None:
         reasons += [reason for part in _PARTS for reason in part(facts, facts.order)]
     reasons += [_behind(each) for each in facts.behind]
-    reasons += [Reason("NOT_CHECKED", "OPERATOR", f"This could not be looked at: {what}.") for what in facts.unchecked]
+    reasons += [Reason("NOT_CHECKED", "OPERATOR", f"This could not be checked: {what}.") for what in facts.unchecked]
     if not reasons:
-        reasons.append(Reason("NOTHING_OPEN", "NOTHING", "Nothing of this order is open."))
+        reasons.append(Reason("NOTHING_OPEN", "NOTHING", "Nothing is outstanding for this order."))
     return reasons
 
 
@@ -100,12 +100,12 @@ def units(count: int) -> str:
 def _parked(facts: Facts, summary: Document) -> Reason:
     what, key = summary["aggregate"], summary["aggregateId"]
     behind = summary["letters"] - 1
-    others = f" {behind:,} more wait behind it." if behind else ""
+    others = f" {behind:,} more are queued after it." if behind else ""
     whom = "product" if what == "inventory" else "order"
     message = (
-        f"{summary['commandType']} for {whom} {key} could not be handled, because of a fault of ours, "
-        f"since {summary['since']}: {summary['message']}.{others} "
-        f"An operator mends it, then runs: fulfillment letters retry {what} {key}"
+        f"{summary['commandType']} for {whom} {key} has failed since {summary['since']} "
+        f"because of an error in the service: {summary['message']}.{others} "
+        f"To resolve this, an operator fixes the error and runs: fulfillment letters retry {what} {key}"
     )
     product = key if what == "inventory" else None
     return Reason("COMMAND_PARKED", "OPERATOR", message, product_id=product, details=summary)
@@ -122,7 +122,7 @@ def _hold(facts: Facts, order: Document) -> Iterator[Reason]:
 def _reservations(facts: Facts, order: Document) -> Iterator[Reason]:
     for item in order["items"]:
         if count := item["pending"]:
-            message = f"Line {item['lineId']}: stock has not answered yet for {units(count)} of {item['productId']}."
+            message = f"Line {item['lineId']}: waiting for the stock decision on {units(count)} of {item['productId']}."
             yield _of_line("RESERVATION_OUTSTANDING", "SYSTEM", message, item, {"quantity": count})
 
 
@@ -130,9 +130,9 @@ def _backorders(facts: Facts, order: Document) -> Iterator[Reason]:
     for item in order["items"]:
         if not (count := item["backordered"]):
             continue
-        waits = f"Line {item['lineId']}: {units(count)} of {item['productId']} wait for stock"
+        waits = f"Line {item['lineId']}: {units(count)} of {item['productId']} on backorder"
         if (queued := facts.queued.get(item["lineId"])) is None:
-            message = f"{waits}, which has just moved: the order learns of it in a moment."
+            message = f"{waits}; the allocation has just changed, and the order will be updated in a moment."
             yield _of_line("ALLOCATION_UNDER_WAY", "SYSTEM", message, item, {"quantity": count})
             continue
         details = {"quantity": count, "linesAhead": queued.lines_ahead, "exact": queued.exact}
@@ -144,22 +144,24 @@ def _backorders(facts: Facts, order: Document) -> Iterator[Reason]:
 
 def _place(queued: Queued, details: Mapping[str, Any]) -> str:
     if queued.units_ahead is None:
-        return f"Up to {queued.lines_ahead:,} lines of orders wait before it."
-    filled = f"It is served once {units(details['unitsNeeded'])} more are on the shelf."
+        return f"Up to {queued.lines_ahead:,} lines of orders are ahead in the queue."
+    filled = f"It needs {units(details['unitsNeeded'])} more in stock."
     if not queued.lines_ahead:
-        return f"Nobody waits before it. {filled}"
-    lines = "1 line of an order waits" if queued.lines_ahead == 1 else f"{queued.lines_ahead:,} lines of orders wait"
-    return f"{lines} before it, for {units(queued.units_ahead)}. {filled}"
+        return f"It is first in the queue. {filled}"
+    lines = "1 line of an order is" if queued.lines_ahead == 1 else f"{queued.lines_ahead:,} lines of orders are"
+    return f"{lines} ahead in the queue, waiting for {units(queued.units_ahead)}. {filled}"
 
 
 def _allocated(facts: Facts, order: Document) -> Iterator[Reason]:
     count = sum(item["allocated"] for item in order["items"])
     since = order["_pickableSince"]
     if since is not None:
-        message = f"{units(count).capitalize()} are allocated and can be picked since {since}."
+        message = f"{units(count).capitalize()} allocated, ready to pick since {since}."
         yield Reason("READY_TO_PICK", "WAREHOUSE", message, details={"quantity": count, "since": since})
     elif count and order["hold"] is None:
-        message = f"{units(count).capitalize()} are allocated, but the order ships whole or not at all."
+        message = (
+            f"{units(count).capitalize()} allocated, but the order ships only when all of its lines are allocated."
+        )
         yield Reason("OTHER_LINES_OUTSTANDING", "SYSTEM", message, details={"quantity": count})
 
 
@@ -169,7 +171,7 @@ def _shipments(facts: Facts, order: Document) -> Iterator[Reason]:
         if under_way and shipment["status"] != ShipmentStatus.CANCELLED:
             by = " ".join(shipment[name] for name in ("carrier", "trackingNumber") if shipment[name])
             message = (
-                f"Shipment {shipment['shipmentId']}{f' ({by})' if by else ''} is on its way with {units(under_way)}."
+                f"Shipment {shipment['shipmentId']}{f' ({by})' if by else ''} is in transit with {units(under_way)}."
             )
             details = {"shipmentId": shipment["shipmentId"], "quantity": under_way}
             yield Reason("IN_TRANSIT", "CARRIER", message, details=details)
@@ -179,7 +181,7 @@ def _returns(facts: Facts, order: Document) -> Iterator[Reason]:
     for back in order["returns"]:
         if back["status"] == "OPEN":
             count = sum(line["quantity"] for line in back["lines"])
-            message = f"Return {back['returnId']} is announced with {units(count)}; count it in when it arrives."
+            message = f"Return {back['returnId']} of {units(count)} is announced; count it in when it arrives."
             yield Reason("RETURN_OPEN", "CUSTOMER", message, details={"returnId": back["returnId"], "quantity": count})
 
 
@@ -192,7 +194,7 @@ def _ends(facts: Facts, order: Document) -> Iterator[Reason]:
             "ORDER_CANCELLED", "NOTHING", f"The order is cancelled{why}.", details={"reason": data.get("reason")}
         )
     elif order["status"] == OrderStatus.DELIVERED:
-        yield Reason("ORDER_DELIVERED", "NOTHING", "Everything of this order was delivered.")
+        yield Reason("ORDER_DELIVERED", "NOTHING", "The whole order was delivered.")
 
 
 def _unshipped(item: Document) -> int:
@@ -205,7 +207,7 @@ def _of_line(code: str, waits_for: WaitsFor, message: str, item: Document, detai
 
 def _behind(behind: Behind) -> Reason:
     count = f"{behind.messages:,} {WORK[behind.role]}"
-    what = f"{count}, are not handled yet" if "," in WORK[behind.role] else f"{count} are not handled yet"
+    what = f"{count} are waiting to be handled"
     details = {
         "role": behind.role,
         "topic": behind.topic,
@@ -214,9 +216,9 @@ def _behind(behind: Behind) -> Reason:
         "workers": behind.workers,
     }
     if not behind.workers:
-        message = f"{what}, and no {behind.role} worker is running. An operator starts one."
+        message = f"{what}, and no {behind.role} worker is running. An operator has to start one."
         return Reason("CONSUMER_AWAY", "OPERATOR", message, details=details)
-    return Reason("CONSUMER_LAGGING", "SYSTEM", f"{what}; some may be about this order.", details=details)
+    return Reason("CONSUMER_LAGGING", "SYSTEM", f"{what}; some may concern this order.", details=details)
 
 
 _PARTS: tuple[Callable[[Facts, Document], Iterator[Reason]], ...] = (

@@ -1,7 +1,7 @@
 """The `inventory` read model: one document per product, folded by the domain's own `evolve`.
 
-A product of which only a rejected reservation is known does not exist yet: its document says `exists: false`, keeps the
-place in the sequence, and is hidden from queries.
+A product with only a rejected reservation does not exist yet: its document has `exists: false`, keeps the place in the
+sequence, and is hidden from queries.
 """
 
 from typing import NamedTuple, cast
@@ -16,7 +16,7 @@ from streams.messages.tolerant import known
 
 
 class ProductView(NamedTuple):
-    """A product after the event that made it `version`; `created_at`: when it began to exist."""
+    """A product at `version`; `created_at`: the time when it began to exist."""
 
     id: str
     stock: Stock
@@ -39,7 +39,7 @@ def fold(view: ProductView | None, message: EventMessage) -> ProductView:
 
 
 def moved(view: ProductView, message: EventMessage) -> ProductView:
-    """Return the product after `message`, which leaves a balance and does not turn the product on or off."""
+    """Return the product after `message`, which has a balance and does not discontinue or reactivate it."""
     event = cast(StockEvent, message.event)
     stock = Stock(exists=view.stock.exists, discontinued=view.stock.discontinued, balance=event.balance)
     return ProductView(view.id, stock, message.sequence, view.created_at, message.time)
@@ -51,7 +51,7 @@ def project(document: Document | None, message: EventMessage) -> Document:
 
 
 def document_of(view: ProductView) -> Document:
-    """Return the document of `view`: what the API shows, and what the fold needs to go on."""
+    """Return the document of `view`: the fields that the API shows, and those from which the fold continues."""
     stock = view.stock
     return {
         "_id": view.id,
@@ -75,7 +75,7 @@ def document_of(view: ProductView) -> Document:
 
 
 def view_of(document: Document) -> ProductView:
-    """Return the view a document was made of."""
+    """Return the view from which a document was made."""
     head, tail = document["_queue"]
     return ProductView(
         id=document["_id"],

@@ -1,4 +1,4 @@
-"""What projectors tell Prometheus: observed once a batch. docs/operations.md lists them, made from here."""
+"""The projectors' metrics for Prometheus, observed once per batch; docs/operations.md lists them."""
 
 import time
 from collections.abc import Container, Iterable, Mapping
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from projections.projection import Projection
 
 TopicPartition = tuple[str, int]
-# (projection, where) → the offset it goes on from, and when Kafka got the record before that, in Unix seconds
+# (projection, topic, partition) → the next offset, and the Unix time when Kafka received the record before it
 Standing = dict[tuple["Projection", TopicPartition], tuple[int, float | None]]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -26,30 +26,30 @@ VISIBLE_SECONDS = Histogram(
 )
 _LABELS = ("projection", "version", "topic", "partition")
 
-# What is asked for when Prometheus asks:
-POSITION = Gauge("fulfillment_projection_position", "Offset a projection goes on from.", _LABELS)
+# Values that are computed when Prometheus asks:
+POSITION = Gauge("fulfillment_projection_position", "Next offset of a projection.", _LABELS)
 AGE = Gauge(
     "fulfillment_projection_age_seconds",
-    "How old a read model is: 0 when nothing waits, else since the append of the last record that it has.",
+    "Age of a read model: 0 when nothing waits, else the time since the append of the last record it includes.",
     _LABELS,
 )
-LIVE = Gauge("fulfillment_projection_live_version", "The version the API reads.", ("projection",))
+LIVE = Gauge("fulfillment_projection_live_version", "The live version, which the API reads.", ("projection",))
 BEHIND = Gauge(
     "fulfillment_projection_behind_offsets",
-    "Offsets fewer than the version of the projection that is furthest.",
+    "How many offsets a version is behind the most advanced version of its projection.",
     ("projection", "version"),
 )
 STATE = Gauge(
     "fulfillment_projection_version_info",
-    "1 for each version there is, by state: building, following or stopped.",
+    "1 for each existing version, by state: building, following or stopped.",
     ("projection", "version", "state"),
 )
 
 
 def observe(parts: Iterable["Part"], spare: Container[str], standing: Standing) -> None:
-    """Observe what was written, and keep in `standing` how far each projection has come.
+    """Observe a written batch, and keep in `standing` how far each projection has come.
 
-    What a `spare` version (its id) has is not what anybody sees: it may be reading what is a year old.
+    The progress of a `spare` version (its id) is not visible to clients: it may be reading records that are a year old.
     """
     now = time.time()
     oldest: dict[TopicPartition, float] = {}
@@ -65,7 +65,7 @@ def observe(parts: Iterable["Part"], spare: Container[str], standing: Standing) 
 
 
 def update(standing: Standing, lag: Mapping[TopicPartition, int]) -> None:
-    """Set what is known only when it is asked for; the age of what nobody has looked at yet is not known."""
+    """Set the values that are computed on demand; the age of a read model that has not been read yet is unknown."""
     now = time.time()
     POSITION.clear()
     AGE.clear()

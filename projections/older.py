@@ -1,8 +1,8 @@
-"""Read models in the shapes that older code gave them: kept up to date and read until no installation has them.
+"""Read models in the shapes of older code: kept up to date and readable until no installation has them.
 
-Shape 1 of `orders`: the document repeats as fields everything that its JSON contains. The entries of `order_events`,
-and of `stock_ledger` in shape 1 of `inventory`, have the ids of their events as `_id`, and the events' data as fields.
-The oldest code gave several events the same id: the `_id`s of all but the first have aggregate and sequence added.
+Shape 1 of `orders`: the document repeats as fields everything its JSON contains. The entries of `order_events`, and of
+`stock_ledger` in shape 1 of `inventory`, have the ids of their events as `_id` and the events' data as fields. The
+oldest code gave the same id to several events: aggregate and sequence are appended to the `_id`s of all but the first.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def order_document(view: OrderView) -> Document:
 def _by_event_id(
     answer: Callable[[EventMessage], Document], derived: str
 ) -> Callable[[EventMessage, Record], Document]:
-    """Return what makes an entry; the field `derived` is added when it is shown."""
+    """Return the stored fields of an entry; the field `derived` is added when it is shown."""
 
     def entry(message: EventMessage, _: Record) -> Document:
         shown = answer(message)
@@ -40,7 +40,7 @@ def _by_event_id(
 
 @dataclass(frozen=True, eq=False)
 class ByEventId:
-    """The history in a log whose entries are called by the ids of their events."""
+    """The history in a log whose entries have the ids of their events."""
 
     of: str
     message_of: Callable[[Document], EventMessage]
@@ -48,13 +48,13 @@ class ByEventId:
     order: str = "sequence"
 
     def between(self, aggregate_id: str, first: int = 1, last: int | None = None) -> Document:
-        """Return the query for the entries of an aggregate, from one sequence to another, both included."""
+        """Return the query for the entries of an aggregate, from one sequence to another, both inclusive."""
         upto = {} if last is None else {"$lte": last}
         return {self.of: aggregate_id, **({"sequence": {"$gte": first, **upto}} if upto or first > 1 else {})}
 
 
 def upcast(entry: Document) -> Document:
-    """Return an entry of `order_events` as it would be written today; in the database it stays as it was written."""
+    """Return an entry of `order_events` as it would be written today; the stored entry does not change."""
     name, version = entry["type"], entry["schemaVersion"]
     today = EVENTS[name].schema_version
     if version >= today:
@@ -70,7 +70,7 @@ def _order_event(entry: Document) -> EventMessage:
 
 
 def _movement(entry: Document) -> EventMessage:
-    """Return what an entry of the ledger says of the product: of a reservation's event, only the balance."""
+    """Return the product's part of a ledger entry: only the balance, if the event is about a reservation."""
     whole = {each.__name__: each for each in (*stock_ledger.CREATED, *stock_ledger.TURNED)}
     kind = whole.get(entry["type"], StockEvent)
     return _message(entry, "inventory", entry["productId"], entry["commandId"], kind, entry)

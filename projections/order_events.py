@@ -7,7 +7,7 @@ from streams.messages.envelope import EventMessage
 
 
 def shown(message: EventMessage) -> Document:
-    """Return an event as the API shows it; what caused an event is always a command."""
+    """Return an event as the API shows it; the cause of an event is always a command."""
     return {
         "id": message.id,
         "orderId": message.key,

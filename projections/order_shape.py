@@ -1,4 +1,4 @@
-"""The shape orders have over HTTP, and the way back."""
+"""Conversion between orders and their shape over HTTP."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from streams.messages.tolerant import known
 
 
 def render(order_id: str, order: Order, version: int, created_at: str, updated_at: str) -> Document:
-    """Return `order` as the API shows it; also as it was, for time travel."""
+    """Return `order` as the API shows it, now or at an earlier moment."""
     allocation = order.allocation_status
     return {
         "id": order_id,
@@ -35,7 +35,7 @@ def render(order_id: str, order: Order, version: int, created_at: str, updated_a
 
 
 def order_of(document: Document, stock_versions: Sequence[int]) -> Order:
-    """Return the order that `document` shows; `stock_versions`: the last version of stock that each line knows of."""
+    """Return the order that `document` shows; `stock_versions`: the last stock version recorded in each line."""
     return Order(
         customer_id=document["customerId"],
         lines=tuple(_line(item, version) for item, version in zip(document["items"], stock_versions, strict=True)),
@@ -50,7 +50,7 @@ def order_of(document: Document, stock_versions: Sequence[int]) -> Order:
     )
 
 
-_USUAL = {"street", "city", "state", "zip_code", "country"}  # fields every address shows; others only if it has them
+_USUAL = {"street", "city", "state", "zip_code", "country"}  # always shown; others only if the address has them
 _DETAILS = [name for name in Address.__struct_fields__ if name not in _USUAL]
 
 
@@ -111,7 +111,7 @@ def _return(returned: Return) -> Document:
 
 
 def _address_of(document: Document) -> Address:
-    return known(document, Address)  # as events are read
+    return known(document, Address)  # in the form of events
 
 
 def _line(item: Document, stock_version: int) -> Line:

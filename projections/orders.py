@@ -1,7 +1,7 @@
 """The `orders` read model: one whole document per order, folded by the domain's own `evolve`.
 
-`OrderView` is what is folded; `document_of` and `view_of` are each other's inverse, so that a fold continues from what
-was stored. The other read models of orders are derived from `whole` documents.
+`OrderView` is folded; `document_of` and `view_of` are inverse functions, so that a fold continues from stored
+documents. The other read models of orders are derived from `whole` documents.
 """
 
 from typing import NamedTuple, cast
@@ -16,7 +16,7 @@ from streams.messages.envelope import EventMessage
 
 
 class OrderView(NamedTuple):
-    """An order after the event that made it `version`; `pickable_since`: when the warehouse could first pick it."""
+    """An order at `version`; `pickable_since`: since when the warehouse can pick it."""
 
     id: str
     order: Order
@@ -39,11 +39,11 @@ def project(document: Document | None, message: EventMessage) -> Document:
 
 
 def pickable(order: Order) -> bool:
-    """Say whether the warehouse can pick anything of `order` now; ALL_OR_NOTHING waits for every line."""
+    """Return whether the warehouse can pick anything of `order` now; ALL_OR_NOTHING waits for every line."""
     if order.hold is not None:
         return False
     allocated = pending = 0
-    for line in order.lines:  # in one go: it is asked for every event
+    for line in order.lines:  # one loop, because this runs for every event
         allocated += line.allocated
         pending += line.pending
     return allocated > 0 and (pending == 0 or order.policy is not AllocationPolicy.ALL_OR_NOTHING)
@@ -55,12 +55,12 @@ def shown_of(view: OrderView) -> Document:
 
 
 def document_of(view: OrderView) -> Document:
-    """Return the document of `view`: the fields that are queried, its JSON, and what the fold needs beside that."""
+    """Return the document of `view`: the queried fields, its JSON, and other fields the fold needs."""
     return slim(view, shown_of(view))
 
 
 def slim(view: OrderView, shown: Document) -> Document:
-    """Return the document of `view`, which is `shown` so; fields of partial indexes are left out without a value."""
+    """Return the document of `view`, with `shown` as its JSON; partial indexes need missing fields left out."""
     document = {
         "_id": view.id,
         "sequence": view.version,
@@ -80,13 +80,13 @@ def slim(view: OrderView, shown: Document) -> Document:
 
 
 def whole(document: Document) -> Document:
-    """Return everything that a document says of an order: what its JSON shows, and since when it can be picked."""
+    """Return all fields of an order's document: those in its JSON, and since when it can be picked."""
     shown: Document = orjson.loads(document["_json"])
     return {**shown, "_id": document["_id"], "_pickableSince": document.get("_pickableSince")}
 
 
 def view_of(document: Document) -> OrderView:
-    """Return the view a document of any shape was made of."""
+    """Return the view from which a document of any shape was made."""
     return OrderView(
         id=document["_id"],
         order=order_of(orjson.loads(document["_json"]), document["_stockVersions"]),

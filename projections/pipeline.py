@@ -1,4 +1,4 @@
-"""One projection's way from records to documents: read what is needed, fold in memory, write."""
+"""The steps of one projection from records to documents: read the needed views, fold in memory, write."""
 
 import asyncio
 from collections import defaultdict
@@ -25,9 +25,9 @@ async def project(
     before_last: Sequence[asyncio.Future[Any]] = (),
     turn: AbstractAsyncContextManager[Any] = ANY_TIME,
 ) -> None:
-    """Project parts of one projection, folding them when it is their `turn`; one that cannot go on says so in `stop`.
+    """Project parts of one projection, folding during their `turn`; a part that must stop records it in `stop`.
 
-    Gapless models are written after everything else, `before_last` included, however that ends.
+    Gapless models are written after everything else, including `before_last`, whether that succeeds or not.
     """
     projection = parts[0].projection
     known = await _load(mongo, cache, projection, parts)
@@ -43,7 +43,7 @@ async def project(
 
 
 async def together(work: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Do all of `work` at once, wait until all of it has ended, then raise the first error there was."""
+    """Do all `work` concurrently, wait until all of it has ended, then raise the first error."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -58,9 +58,9 @@ async def _load(mongo: Mongo, cache: Cache, projection: Projection, parts: Seque
 
 
 def _remembered(cache: Cache, projection: Projection, parts: Sequence[Part]) -> tuple[Known, Mapping[Model, list[str]]]:
-    """Return the views that need no reading, and the keys of those that do.
+    """Return the views that need no read, and the keys of the views that do.
 
-    Views with gaps are not remembered: nothing would tell when another worker has changed them meanwhile.
+    Views with gaps are not cached, because changes by another worker would go unnoticed.
     """
     known: Known = {}
     missing: dict[Model, list[str]] = defaultdict(list)
@@ -117,7 +117,7 @@ async def _write(
 
 
 def _rendered(model: Model, foldings: Sequence[Folding]) -> list[Put]:
-    """Return what is to be written to the model's collection."""
+    """Return the documents to write to the model's collection."""
     return [
         Put(model.document_of(view), fresh=at not in folding.known)
         for folding in foldings
@@ -127,7 +127,7 @@ def _rendered(model: Model, foldings: Sequence[Folding]) -> list[Put]:
 
 
 def _remember(cache: Cache, model: Model, foldings: Sequence[Folding], ours: bool) -> None:
-    """Keep the views that were written; where the database knew something newer, read again."""
+    """Cache the written views; where the database has newer documents, drop them so that they are read again."""
     for folding in foldings:
         views = {key: view for (collection, key), view in folding.changed.items() if collection == model.collection}
         if ours:

@@ -1,4 +1,4 @@
-"""What a projection is: a topic, what its records say, and the documents they are folded into."""
+"""A projection: a topic, a decoder for its records, and the documents they are folded into."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from streams.topics import Topic
 
 
 class Record(Protocol):
-    """What we need of a Kafka record; aiokafka's `ConsumerRecord` is one."""
+    """The fields of a Kafka record that we use; aiokafka's `ConsumerRecord` has them."""
 
     @property
     def key(self) -> bytes | None:
-        """The aggregate."""
+        """The id of the aggregate."""
 
     @property
     def value(self) -> bytes | None:
@@ -22,19 +22,19 @@ class Record(Protocol):
 
     @property
     def partition(self) -> int:
-        """The partition it is in."""
+        """The number of its partition."""
 
     @property
     def offset(self) -> int:
-        """Where it is in its partition."""
+        """The offset within its partition."""
 
     @property
     def timestamp(self) -> int:
-        """When Kafka got it, in milliseconds."""
+        """When Kafka received it, in milliseconds."""
 
 
 class View(Protocol):
-    """What is folded: it knows the sequence of the last event it includes."""
+    """A folded view; it knows the sequence of the last event it includes."""
 
     @property
     def version(self) -> int:
@@ -43,9 +43,9 @@ class View(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """A read model that is another one's documents, seen otherwise; it is made when it is read and costs no write.
+    """A read model derived from the documents of another one when it is read, at no cost for writes.
 
-    `where`: which of the documents; `made_of`: its fields that can be sorted by → those they are made of.
+    `where`: the filter on those documents; `made_of`: sortable fields → the fields they are derived from.
     """
 
     document_of: Callable[[Document], Document]
@@ -59,7 +59,7 @@ def as_it_is(document: Document) -> Document:
 
 
 class History(Protocol):
-    """How the events of one aggregate are found among the entries of a log, and read."""
+    """How the events of one aggregate are found and read in a log."""
 
     @property
     def of(self) -> str:
@@ -70,10 +70,10 @@ class History(Protocol):
         """The field that sorts the entries of one aggregate by their sequence."""
 
     def between(self, aggregate_id: str, first: int = 1, last: int | None = None) -> Document:
-        """Return the query for the entries of an aggregate, from one sequence to another, both included."""
+        """Return the query for the entries of an aggregate, from one sequence to another, both inclusive."""
 
     def message_of(self, entry: Document) -> EventMessage:
-        """Return the event of an entry, as today's code knows it."""
+        """Return the event of an entry, as today's code reads it."""
 
     def shown(self, entry: Document) -> Document:
         """Return an entry as the API shows it."""
@@ -81,11 +81,11 @@ class History(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """A collection with one document for each message, which is inserted once.
+    """A collection with one document per message, inserted once.
 
-    `provisional`: which of the documents a later one of the same `_id` replaces. `history`: where the messages are
-    events. `today` returns an entry that older code wrote as this code would write it. `namesakes`: entries have the
-    ids of their events, and older code gave several events the same one.
+    `provisional`: which documents a later one with the same `_id` replaces. `history`: how entries are read if the
+    messages are events. `today` converts an entry of older code to the current form. `namesakes`: entries have the ids
+    of their events, and older code gave the same id to several events.
     """
 
     entry: Callable[[Any, Record], Document]
@@ -97,20 +97,20 @@ class Log:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A view folded from the events of one key, its document, and the read models derived from that one.
+    """A view folded from the events of one key, its document, and the read models derived from that document.
 
-    `begins` says that an event needs no older view, which spares the read. A `gapless` view sees every sequence number
-    of its aggregate, so that a missing one stops the partition, and its own document is written last: where it has an
-    event, all others have it.
+    `begins` tells that an event needs no older view, which saves a read. A `gapless` view includes every sequence
+    number of its aggregate, so that a missing one stops the partition. Its own document is written last: once it
+    includes an event, all others include it.
     """
 
-    collection: str  # of its own document, which the view is loaded from
-    key: Callable[[Any], str | None]  # of the document `message` is about
+    collection: str  # the collection of its own document, from which the view is loaded
+    key: Callable[[Any], str | None]  # the key of the document that `message` changes
     begins: Callable[[Any], bool]
     fold: Callable[[Any, Any], View]
     view_of: Callable[[Document], View]
     document_of: Callable[[Any], Document]
-    derived: Mapping[str, Derived] = field(default_factory=dict)  # by their names
+    derived: Mapping[str, Derived] = field(default_factory=dict)  # by name
     gapless: bool = True
 
 
@@ -118,22 +118,23 @@ class Model:
 class Projection:
     """A topic folded into read models.
 
-    `shape` says what its documents look like: raise it when that changes. `version` says which build this is, with
-    collections and progress of its own: a new one is built beside the live one, from offset zero. Read models derived
-    from one another share their version: derived from a document of another one, they would be neither the one nor
-    the other.
+    `shape` identifies the form of its documents: increase it when the form changes. `version` identifies this build,
+    which has its own collections and progress: a new build is made beside the live one, from offset zero. Read models
+    derived from one another share their version, because a document derived from another version would match neither.
     """
 
     name: str
     topic: Topic
-    decode: Callable[[Record], Any]  # shared by projections of a topic: what one has decoded, the others need not
-    logs: Mapping[str, Log] = field(default_factory=dict)  # by their collections
+    decode: Callable[[Record], Any]  # projections of a topic with the same decoder decode a record only once
+    logs: Mapping[str, Log] = field(default_factory=dict)  # by collection
     models: tuple[Model, ...] = ()
     version: int = 1
     shape: int = 1
-    types: frozenset[str] | None = None  # of the events it reads; None: all
-    sees: Callable[[Any, Record], Any] | None = None  # what its models are told of a message; None: the message
-    sums: bool = False  # many aggregates feed one document, which is guarded by offset
+    types: frozenset[str] | None = None  # event types it reads; None: all
+    sees: Callable[[Any, Record], Any] | None = (
+        None  # converts a message before its models see it; None: the message itself
+    )
+    sums: bool = False  # converts a message for its models; None: does not
 
     @property
     def id(self) -> str:
@@ -146,11 +147,11 @@ class Projection:
         return (*self.logs, *(model.collection for model in self.models))
 
     def collection(self, name: str) -> str:
-        """Return what a read model's collection of this version is called."""
+        """Return the collection name of a read model in this version."""
         return f"{name}_v{self.version}"
 
     def read_of(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Return the records it may read: all but those of ours that name another type."""
+        """Return the records it may read: all except our own of other types."""
         if self.types is None:
             return records
         wanted = {None, *self.types}

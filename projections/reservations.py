@@ -1,6 +1,6 @@
-"""The `reservations` read model: what one line of an order holds of a product, and where it waits.
+"""The `reservations` read model: the units of a product reserved for one line, and its place in the queue.
 
-A reservation's `sequence` is the product's version that last touched it, so there are gaps in it.
+A reservation's `sequence` is the version of the product at its last change, so there are gaps in it.
 """
 
 from typing import NamedTuple, cast
@@ -28,7 +28,7 @@ def reservation_id(product_id: str, order_id: str, line_id: str) -> str:
 
 
 def key(message: EventMessage) -> str | None:
-    """Return the `_id` of the reservation `message` is about, if it is about one."""
+    """Return the `_id` of the reservation that `message` changes, if it changes one."""
     event = message.event
     if not isinstance(event, ReservationEvent):
         return None
@@ -36,10 +36,10 @@ def key(message: EventMessage) -> str | None:
 
 
 def begins(message: EventMessage) -> bool:
-    """Say whether `message` is the first of its reservation, so that nothing need be read.
+    """Return whether `message` is the first of its reservation, so that nothing has to be read.
 
-    A line of an order asks once: what moves all it ever asked for, and out of no queue, is its first event. People ask
-    any number of times.
+    A line of an order reserves once. Its first event therefore moves all units it ever requested, and none of them from
+    the queue. Manual reservations may be repeated.
     """
     match message.event:
         case StockReserved(place=None) | StockBackordered() | ReservationRejected(place=None) as event:
@@ -60,7 +60,7 @@ def project(document: Document | None, message: EventMessage) -> Document:
 
 
 def document_of(view: ReservationView) -> Document:
-    """Return the document of `view`; `open`: it holds something, or waits."""
+    """Return the document of `view`; `open`: it holds units or waits for them."""
     line = view.reservation
     return {
         "_id": reservation_id(view.product_id, line.order_id, line.line_id),
@@ -82,7 +82,7 @@ def document_of(view: ReservationView) -> Document:
 
 
 def view_of(document: Document) -> ReservationView:
-    """Return the view a document was made of."""
+    """Return the view from which a document was made."""
     reservation = Reservation(
         order_id=document["orderId"],
         line_id=document["lineId"],

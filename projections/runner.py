@@ -1,4 +1,4 @@
-"""Projects batches of records: read what is needed, fold in memory, one write a document, then the progress."""
+"""Projects batches of records: read the needed views, fold in memory, one write per document, then the progress."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ from streams.runtime.faults import fault
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
-SHARE = 256  # records: more than that are folded in several shares, so that MongoDB writes one while the next is folded
+SHARE = 256  # records; larger batches are folded in shares, so that MongoDB writes one while the next is folded
 
 
 class Runner:
     """The projections of some partitions; one call of `apply` at a time.
 
-    `topic_ids`: full name → id of the topics as they are; without it they are not compared with those that were read.
+    `topic_ids`: full name → current id of each topic; without it, topics are not compared with those read before.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class Runner:
     ) -> None:
         self._mongo, self._settings, self._topic_ids = mongo, settings, topic_ids
         self._cache = Cache()
-        self._turn = asyncio.Lock()  # one share is decoded or folded at a time, while those before it are written
-        self.standing: Standing = {}  # how far each projection has come, for who asks
-        self.failed: dict[Projection, str] = {}  # spare ones that do not go on, and why
+        self._turn = asyncio.Lock()  # one share is decoded or folded at a time, while earlier ones are written
+        self.standing: Standing = {}  # the progress of each projection, for metrics
+        self.failed: dict[Projection, str] = {}  # spare versions that stopped, and why
         self.follow(projections)
 
     def follow(self, projections: Sequence[Projection], spare: Container[str] = ()) -> None:
-        """Apply to these from now on; of `spare` ones (their ids) a failure stops nothing but themselves."""
+        """Apply these from now on; a failure of a `spare` one (by id) stops only itself."""
         self._projections, self._spare = list(projections), spare
         self._reached: dict[str, int] = {}
         self._topics: dict[str, list[Projection]] = defaultdict(list)
@@ -55,18 +55,18 @@ class Runner:
             self._topics[self._settings.named(projection.topic.name)].append(projection)
 
     def spare(self, spare: Container[str]) -> None:
-        """Say again whose failure stops nothing but themselves."""
+        """Replace the set of projections whose failure stops only themselves."""
         self._spare = spare
 
     @property
     def followed(self) -> list[Projection]:
-        """Those it applies to."""
+        """The projections it applies."""
         return [one for one in self._projections if one not in self.failed]
 
     async def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where each (topic, partition) is to be read from: where the slowest of its projections is.
+        """Return from where each (topic, partition) is to be read: the position of its slowest projection.
 
-        `AnotherTopic` when one is not the topic that was read.
+        Raise `AnotherTopic` if a topic is not the one that was read before.
         """
         wanted = list(partitions)
         reached = self._reached = await read_progress(self._mongo, self._projections, wanted, self._topic_ids)
@@ -79,7 +79,7 @@ class Runner:
         }
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Drop what is remembered of `partitions`: they are read elsewhere now."""
+        """Drop everything cached of `partitions`, which are read by another process now."""
         gone = set(partitions)
         self._cache.forget(gone)
         for projection in self._projections:
@@ -88,7 +88,7 @@ class Runner:
                 self.standing.pop((projection, at), None)
 
     def forget_all(self) -> None:
-        """Drop all that is remembered."""
+        """Drop everything cached."""
         self._cache.clear()
         self._reached = {}
         self.standing.clear()
@@ -98,11 +98,11 @@ class Runner:
         batches: Mapping[TopicPartition, Sequence[Record]],
         skipped: Mapping[TopicPartition, Container[int]] = MappingProxyType({}),
     ) -> None:
-        """Project records that follow, in each partition, on those before; doing it again changes nothing.
+        """Project records that follow, in each partition, on earlier ones; repeating it has no effect.
 
-        `skipped`: offsets to go on behind where they cannot be projected.
-        `Stopped` when partitions cannot be read on: the others, and what came before in these, were projected.
-        `PyMongoError` when the database failed: nothing is remembered of the batch, so apply the same one again.
+        `skipped`: offsets to skip if they cannot be projected. Raise `Stopped` if partitions are blocked: the other
+        partitions, and earlier records of these, were projected. Raise `PyMongoError` if the database failed: nothing
+        of the batch is cached, so apply it again.
         """
         reached = self._reached
         decoded = {at: Decoded(records) for at, records in batches.items() if records}
@@ -136,14 +136,14 @@ class Runner:
             raise Stopped(stops)
 
     def _stop_of(self, part: Part) -> Stop | None:
-        """Return where a part stopped, unless only a spare projection does: it is applied to no further."""
+        """Return where a part stopped; a spare projection that stopped is dropped instead."""
         if part.stop is not None and part.projection.id in self._spare:
             self._fail(part.projection, str(part.stop))
             return None
         return part.stop
 
     def _fail(self, projection: Projection, reason: str) -> None:
-        log.error("%s is not kept up to date any more: %s", projection.id, reason)
+        log.error("%s is no longer kept up to date: %s", projection.id, reason)
         self.failed[projection] = reason
 
     async def _project(
@@ -154,13 +154,13 @@ class Runner:
         reached: Mapping[str, int],
         before_last: Sequence[asyncio.Task[list[Part]]],
     ) -> list[Part]:
-        """Project one projection; its last documents only after `before_last`, so that who sees them sees those."""
+        """Project one projection. Its last documents follow `before_last`: a reader of them sees the others too."""
         parts = []
         async with self._turn:
             for at, decoded in share.items():
                 if records := decoded.behind(reached.get(progress_id(projection, at), 0)):
                     parts.append(Part(projection, *at, records, skipped.get(at, ()), decoded))
-                await asyncio.sleep(0)  # a large batch must not keep others' answers waiting
+                await asyncio.sleep(0)  # a large batch must not delay the answers of others
         try:
             if parts:
                 await project(self._mongo, self._cache, parts, before_last, self._turn)
@@ -176,7 +176,7 @@ class Runner:
         return parts
 
     async def _narrowed(self, part: Part, records: Sequence[Record]) -> Part:
-        """Project one part of which something cannot be written: what comes before that, and then stop."""
+        """Project one part with a document that cannot be written: the records before it, and then stop."""
         self._cache.forget([(part.topic, part.partition)])
         narrower = Part(part.projection, part.topic, part.partition, records, part.skipped)
         try:
@@ -195,7 +195,7 @@ class Runner:
 
 
 def _shares(batch: Mapping[TopicPartition, Decoded]) -> Iterator[dict[TopicPartition, Decoded]]:
-    """Yield the partitions of a batch, so many together that they have as many records as a share should."""
+    """Yield the partitions of a batch in groups that have about as many records as a share."""
     share: dict[TopicPartition, Decoded] = {}
     for at, decoded in batch.items():
         share[at] = decoded
@@ -207,7 +207,7 @@ def _shares(batch: Mapping[TopicPartition, Decoded]) -> Iterator[dict[TopicParti
 
 
 def _first_stops(stops: Iterable[Stop]) -> list[Stop]:
-    """Return where each partition stands: where the first of its projections stopped."""
+    """Return where each partition is blocked: where the first of its projections stopped."""
     first: dict[TopicPartition, Stop] = {}
     for stop in sorted(stops, key=lambda stop: stop.offset):
         first.setdefault((stop.topic, stop.partition), stop)

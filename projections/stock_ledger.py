@@ -1,4 +1,4 @@
-"""The `stock_ledger` read model: every movement of stock, never changed; `delta` adds up to what is on hand."""
+"""The `stock_ledger` read model: every stock movement, never changed; the sum of `delta` is the units on hand."""
 
 from domain.inventory.events import (
     ProductDiscontinued,
@@ -17,12 +17,12 @@ from projections.event_log import ByAggregate, entry
 from projections.projection import Log
 from streams.messages.envelope import EventMessage
 
-CREATED = (StockReceived, StockAdjusted)  # what a product exists from
-TURNED = (ProductDiscontinued, ProductReactivated)  # what ends and begins its reservations
+CREATED = (StockReceived, StockAdjusted)  # events after which a product exists
+TURNED = (ProductDiscontinued, ProductReactivated)  # events that discontinue or reactivate it
 
 
 def shown(message: EventMessage) -> Document:
-    """Return an event as the API shows it; `delta`: by how many units it changed what is on hand."""
+    """Return an event as the API shows it; `delta`: the change of the units on hand."""
     event = message.event
     assert isinstance(event, StockEvent), f"{message.type} is not an event of a product"
     line = event if isinstance(event, ReservationEvent) else None

@@ -1,4 +1,4 @@
-"""Why a projector does not go on.
+"""Why a projector is blocked.
 
 Stopped                     the partitions that cannot be read on, each with its offset and the reason
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The record a partition stopped at; nothing at or behind it was projected."""
+    """The record at which a partition is blocked; neither it nor later records were projected."""
 
     topic: str
     partition: int
@@ -21,7 +21,7 @@ class Stop:
 
 
 class Stopped(Exception):
-    """Some partitions cannot be read on until code or data is mended; all that came before was applied."""
+    """Partitions are blocked until code or data is fixed; everything before was projected."""
 
     def __init__(self, stops: Sequence[Stop]) -> None:
         super().__init__("; ".join(map(str, stops)))
@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class Gap(Exception):
-    """An event does not follow on what is known of its aggregate."""
+    """An event does not follow the last known event of its aggregate."""
 
     def __init__(self, key: str, at: int, found: int) -> None:
         super().__init__(f"{key} is at {at}, and event {found} follows: {found - at - 1} missing")

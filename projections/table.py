@@ -31,12 +31,12 @@ def outcome_in(record: Record) -> Outcome:
 
 
 def aggregate(message: EventMessage) -> str:
-    """Return the id of the aggregate `message` is of."""
+    """Return the id of the aggregate of `message`."""
     return message.key
 
 
 def is_first(message: EventMessage) -> bool:
-    """Say whether `message` is the first of its aggregate."""
+    """Return whether `message` is the first of its aggregate."""
     return message.sequence == 1
 
 
@@ -110,7 +110,7 @@ CUSTOMER_SUMMARY = Projection(
     ),
 )
 PROJECTIONS = (ORDERS, INVENTORY, COMMANDS, CUSTOMER_SUMMARY)  # the newest shape of each
-OLDER_SHAPES = (  # those that installations may still have; kept until all have retired them
+OLDER_SHAPES = (  # older shapes that installations may still have; kept until all have retired them
     replace(
         ORDERS,
         shape=1,
@@ -122,6 +122,6 @@ OLDER_SHAPES = (  # those that installations may still have; kept until all have
 
 
 def shape_of(name: str, shape: int) -> Projection | None:
-    """Return a projection as it was in one of its shapes; None when this code does not know it."""
+    """Return a projection in one of its shapes; None if this code does not know it."""
     known = (one for one in (*PROJECTIONS, *OLDER_SHAPES) if (one.name, one.shape) == (name, shape))
     return next(known, None)

@@ -1,15 +1,15 @@
-"""The `work_queue` read model: what the warehouse can pick of an order now, and since when."""
+"""The `work_queue` read model: the units of an order that the warehouse can pick now, and since when."""
 
 from projections.document import Document
 from projections.projection import Derived
 
-PICKABLE = {"_pickableSince": {"$gt": ""}}  # as its partial index has it
+PICKABLE = {"_pickableSince": {"$gt": ""}}  # as in its partial index
 
 SHOWN = ("_id", "customerId", "policy", "version", "createdAt", "updatedAt")
 
 
 def document_of(order: Document) -> Document:
-    """Return the queue's entry of an order, without lines while nothing can be picked."""
+    """Return the queue's entry of an order; it has no lines if nothing can be picked."""
     since = order["_pickableSince"]
     return {
         **{name: order[name] for name in SHOWN},

@@ -1,6 +1,6 @@
-"""Documents by their ids, many for the price of one: what is asked at the same time goes to MongoDB as one question.
+"""Batched lookups by id: lookups requested at the same time are sent to MongoDB as one query.
 
-A question costs 0.3 ms of processor time here and in MongoDB, whatever it asks for; every further id costs 0.02 ms.
+A query costs 0.3 ms of processor time here and in MongoDB, whatever its size; each further id costs 0.02 ms.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ from asyncio import Future
 from projections.document import Document
 from projections.mongo.client import Collection
 
-MOST = 200  # ids a question
+MOST = 200  # ids per query
 
 
 class Asking:
-    """Looks documents up in one collection, one question at a time; what is asked meanwhile is the next one.
+    """Looks up documents of one collection with one query at a time; requests made meanwhile form the next query.
 
-    Who asks gets what was there after he asked: he never joins a question that is under way.
+    A caller always sees documents as they were after its call: it never joins a query that is already running.
     """
 
     def __init__(self, collection: Collection, fields: Document | None = None) -> None:
@@ -24,7 +24,7 @@ class Asking:
         self._task: asyncio.Task[None] | None = None
 
     async def find(self, identifier: str) -> Document | None:
-        """Return the document called `identifier`, if there is one."""
+        """Return the document with the id `identifier`, or None."""
         future: Future[Document | None] = asyncio.get_running_loop().create_future()
         self._asked.setdefault(identifier, []).append(future)
         if self._task is None:
@@ -50,7 +50,7 @@ class Asking:
             failed = error
         for identifier, futures in asked.items():
             for future in futures:
-                if future.done():  # who asked has gone
+                if future.done():  # the caller has gone
                     continue
                 if failed:
                     future.set_exception(failed)

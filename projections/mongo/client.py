@@ -1,4 +1,4 @@
-"""The database: one client a process, and which of its collections is which."""
+"""The database: one client per process, and its collections."""
 
 from typing import Any, TypeAlias
 
@@ -12,13 +12,13 @@ from streams.runtime.settings import Settings
 from streams.tracing import traces
 
 Collection: TypeAlias = AsyncCollection[Document]
-SERVER_SELECTION_MS = 2_000  # without a server for so long, say so: the projector waits and tries again
-SOCKET_MS = 30_000  # a connection that was silently cut must not hang a projector for ever
+SERVER_SELECTION_MS = 2_000  # Report a missing server after this time; the projector waits and tries again.
+SOCKET_MS = 30_000  # a silently cut connection must not hang a projector forever
 
-# A projector goes on only after its progress was written, and what it wrote before must then survive a crash: otherwise
-# it would go on behind a hole. In a replica set the majority that every write waits for keeps it (and journals it). A
-# standalone mongod keeps one journal in order, so that journaling the progress, the last write of a batch, journals
-# all before it; waiting for the disk once a batch is enough.
+# A projector continues only after its progress is written, and everything it wrote before must then survive a crash;
+# otherwise it would skip records. In a replica set, the majority that acknowledges each write keeps (and journals) it.
+# A standalone mongod writes one journal in order: journaling the progress, the last write of a batch, journals all
+# writes before it. Waiting for the disk once per batch is therefore enough.
 REPLICATED = WriteConcern(w="majority")
 DURABLE = WriteConcern(w="majority", j=True)
 
@@ -32,7 +32,7 @@ def _listeners() -> list[Any]:
 
 
 class Mongo:
-    """The installation's database; `close` it when done."""
+    """The installation's database; `close` it after use."""
 
     def __init__(self, settings: Settings) -> None:
         self.client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -45,22 +45,22 @@ class Mongo:
             event_listeners=_listeners(),
         )
         self.database: AsyncDatabase[Document] = self.client.get_database(
-            settings.named(settings.database).replace(".", "_"),  # a prefix may have dots, a database's name may not
-            # MongoDB shortens long ids in its error messages, in the middle of a letter of several bytes.
+            settings.named(settings.database).replace(".", "_"),  # a prefix may contain dots, a database name may not
+            # MongoDB shortens long ids in its error messages, possibly in the middle of a multi-byte character.
             codec_options=CodecOptions(tz_aware=True, unicode_decode_error_handler="replace"),
             write_concern=REPLICATED,
         )
 
     def collection(self, name: str) -> Collection:
-        """Return a collection whose writes survive what its replica set survives."""
+        """Return a collection whose writes survive any failure that its replica set survives."""
         return self.database[name]
 
     def durable(self, name: str) -> Collection:
-        """Return a collection whose writes, and all before them, are on disk when they are acknowledged."""
+        """Return a collection whose acknowledged writes, and all writes before them, are on disk."""
         return self.database[name].with_options(write_concern=DURABLE)
 
     async def ping(self) -> None:
-        """Return once the database answers; `PyMongoError` when it does not."""
+        """Return once the database answers; raise `PyMongoError` if it does not."""
         await self.database.command("ping")
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How many there are in each state, from indexes alone, and what is short."""
+"""Counts of orders and products by state, answered from indexes alone, and the products that are short."""
 
 import asyncio
 from typing import Any
@@ -11,12 +11,12 @@ from projections.work_queue import PICKABLE
 STATUSES = ("REGISTERED", "PARTIALLY_SHIPPED", "SHIPPED", "PARTIALLY_DELIVERED", "DELIVERED", "CANCELLED")
 WAITING = ("PENDING", "BACKORDERED", "PARTIALLY_ALLOCATED")  # allocation statuses of orders that are not complete
 PRODUCTS = ("AVAILABLE", "OUT_OF_STOCK", "DISCONTINUED")
-ON_HOLD = {"hold.reason": {"$gte": ""}}  # any: so asked, the index alone answers
-SHOWN = 10  # products that are short
+ON_HOLD = {"hold.reason": {"$gte": ""}}  # matches any value; asked this way, the index alone answers
+SHOWN = 10  # products with waiting units
 
 
 async def counts(queries: Queries) -> dict[str, Any]:
-    """Return counts of orders and products by state, and the products most units wait for."""
+    """Return counts of orders and products by state, and the products for which most units wait."""
     orders, products = queries.collection("orders"), queries.collection("inventory")
     questions: dict[str, list[tuple[str, Document]]] = {
         "byStatus": [(name, {"status": name}) for name in STATUSES],

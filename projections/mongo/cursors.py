@@ -1,6 +1,6 @@
-"""Cursors: where a page ended, as an opaque word that fits into a URL.
+"""Cursors: the end of a page, as an opaque word for a URL.
 
-BadCursor                   the word is no cursor of this list
+BadCursor                   the word is not a cursor of this list
 """
 
 import base64
@@ -12,22 +12,24 @@ import orjson
 
 
 class BadCursor(ValueError):
-    """A cursor that we did not hand out for this list and this sort."""
+    """A cursor that was not issued for this list, filter and sort."""
 
     def __init__(self) -> None:
-        super().__init__("the cursor is not nextCursor of an earlier page of this list, with the same filters and sort")
+        super().__init__(
+            "the cursor is not the nextCursor of an earlier page of this list with the same filters and sort"
+        )
 
 
 def encode(sort: str, value: Any, identifier: str, question: Any) -> str:
-    """Return the cursor behind the document that has this sort key and id; `question`: which list, and filters."""
+    """Return the cursor after the document with this sort key and id; `question` is the list and its filters."""
     position = orjson.dumps([sort, value, identifier, _digest(question)])
     return base64.urlsafe_b64encode(position).rstrip(b"=").decode()
 
 
 def decode(sort: str, cursor: str, question: Any) -> tuple[str | int, str]:
-    """Return the sort key and `_id` to go on behind; `BadCursor` when it is of another list, filter or sort, or none.
+    """Return the sort key and `_id` after which to continue; raise `BadCursor` unless it was issued for `question`.
 
-    Cursors that were handed out before they had the question in them are still read.
+    Cursors that older code issued, without the question, are still accepted.
     """
     try:
         position = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
@@ -45,5 +47,5 @@ def _digest(question: Any) -> str:
 
 
 def _storable(value: str | int) -> bool:
-    """Return whether MongoDB could have `value` as a sort key: text, or a number of 64 bits."""
+    """Return whether MongoDB can store `value` as a sort key: text, or a 64-bit number."""
     return isinstance(value, str) or (not isinstance(value, bool) and -(2**63) <= value < 2**63)

@@ -1,8 +1,8 @@
-"""Idempotency keys: what a request was, and how it was answered, kept for a week.
+"""Idempotency keys: a request and its answer, kept for a week.
 
-A key is claimed before anything is produced. The process that claimed it has a lease. When the lease ran out, or was
-given up, without an answer, the same request may claim the key again and continues under the same command id. A claim
-that is `sent` names the command that is in Kafka for certain: it must not be sent again, only waited for.
+A key is claimed before anything is produced, and the process that claimed it holds a lease. If the lease expires or is
+released without an answer, the same request may claim the key again and continues under the same command id. A claim
+that is `sent` names a command that is certainly in Kafka: it must not be sent again, only awaited.
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import IDEMPOTENCY
 
 KEPT = timedelta(days=7)
-ENDED = datetime.fromtimestamp(0, UTC)  # a lease that is over
-# A 202 is no answer. Earlier versions stored it as one: it says which command is sent.
+ENDED = datetime.fromtimestamp(0, UTC)  # an expired lease
+# A 202 is not final: earlier versions stored it as the answer. It names the command that was sent.
 UNANSWERED: Document = {"answer.status": {"$in": [None, 202]}, "answer.final": {"$ne": True}}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request under a key; `command_id` and `order_id` are those the first try made up.
+    """A request under a key; `command_id` and `order_id` are the ones the first attempt generated.
 
-    `condition`: the preconditions it came with; None in claims of earlier versions, which did not keep them.
-    `sent`: the id of the command, or of its last attempt, that is known to be in Kafka and was not decided in time.
+    `condition`: the preconditions of the request; None in claims of earlier versions, which did not keep them. `sent`:
+    the id of the command, or of its last attempt, that is certainly in Kafka and was not decided in time.
     """
 
     key: str
@@ -48,15 +48,15 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """The keys of this installation."""
+    """The idempotency keys of this installation."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._keys = mongo.durable(IDEMPOTENCY)
 
     async def claim(self, claim: Claim, lease_seconds: float = 30.0) -> tuple[bool, Claim]:
-        """Return whether the key is ours now, and the claim that counts: with it, its command id and its answer.
+        """Return whether this process now holds the key, and the valid claim with its command id and answer.
 
-        Not ours, and no `same_request`: reused. Not ours, without an answer: in flight.
+        Not held and not `same_request`: the key was reused. Not held, without an answer: the request is in flight.
         """
         now = datetime.now(UTC)
         until = now + timedelta(seconds=lease_seconds)
@@ -66,34 +66,34 @@ class IdempotencyKeys:
                 return True, claim
             except DuplicateKeyError:
                 pass
-            condition = {"condition": {"$in": [claim.condition, None]}}  # None: not kept by earlier versions
+            condition = {"condition": {"$in": [claim.condition, None]}}  # None: earlier versions did not keep it
             again = {**_request(claim), **condition, **UNANSWERED, "$or": _over(now, lease_seconds)}
             if taken := await self._keys.find_one_and_update(again, {"$set": {"leasedUntil": until}}):
                 return True, _claim(taken)
             if found := await self._keys.find_one({"_id": claim.key}):
                 return False, _claim(found)
-            # it expired between the two: insert it after all
+            # the claim expired between the two operations: insert it
 
     async def answer(self, claim: Claim, answer: dict[str, Any]) -> None:
-        """Store how the request was answered; the first answer stays."""
+        """Store the answer to the request; the first answer stays."""
         await self._keys.update_one({"_id": claim.key, **UNANSWERED}, {"$set": {"answer": answer}})
 
     async def sent(self, claim: Claim, command_id: str) -> None:
-        """Store that `command_id` is in Kafka and not decided yet, and end the lease: a repeat waits for it."""
+        """Record that `command_id` is in Kafka and not decided, and end the lease; a repeat waits for the outcome."""
         change = {"sent": command_id, "answer": None, "leasedUntil": ENDED}
         await self._keys.update_one({"_id": claim.key, **UNANSWERED}, {"$set": change})
 
     async def give_up(self, claim: Claim, *, decided: bool = False) -> None:
-        """End the lease without an answer, so that the same request may be tried again at once.
+        """End the lease without an answer, so that the same request may be retried at once.
 
-        `decided`: what was sent got an outcome that invites another try, so that nothing is left to wait for.
+        `decided`: the command got an outcome that allows a retry, so that there is nothing left to wait for.
         """
         change: Document = {"leasedUntil": ENDED, **({"sent": None, "answer": None} if decided else {})}
         await self._keys.update_one({"_id": claim.key, **UNANSWERED}, {"$set": change})
 
 
 def _over(now: datetime, lease_seconds: float) -> list[Document]:
-    """Return what is true of leases that are over: one that goes on for too long is of a clock that was set back."""
+    """Return the query for expired leases; one that lasts too long was made before the clock was set back."""
     longest = now + timedelta(seconds=2 * lease_seconds)
     return [{"leasedUntil": {"$lt": now}}, {"leasedUntil": {"$gt": longest}}]
 

@@ -1,7 +1,7 @@
-"""The collections and their indexes, as a table: an index for every way the API filters, sorts and pages.
+"""The collections and their indexes, as a table: one index for every way in which the API filters, sorts and pages.
 
 Lists are paged by (sort key, `_id`), so each index ends in both. Every write of a projector maintains every index. Logs
-of events are sorted by `_id` themselves (clustered), and need no index for their lists.
+of events are sorted by `_id` themselves (clustered) and need no index for their lists.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from projections.mongo.client import Mongo
 from projections.projection import Log, Projection
 from projections.work_queue import PICKABLE
 
-TURNED: dict[str, Any] = {"type": {"$gte": "ProductDiscontinued", "$lte": "ProductReactivated"}}  # those two, by name
+# Both types, as a range of names.
+TURNED: dict[str, Any] = {"type": {"$gte": "ProductDiscontinued", "$lte": "ProductReactivated"}}
 HELD: dict[str, Any] = {"hold.reason": {"$exists": True}}
 SHORT: dict[str, Any] = {"backorderedQuantity": {"$gt": 0}}
 REFUSED: dict[str, Any] = {"status": "rejected"}
@@ -55,7 +56,7 @@ READ_MODELS: dict[str, list[IndexModel]] = {
 }
 
 
-OLDER: dict[str, list[IndexModel]] = {  # of logs whose entries are called by the ids of their events
+OLDER: dict[str, list[IndexModel]] = {  # for logs whose entries have the ids of their events
     "order_events": [_on("orderId", "sequence", "_id")],
     "stock_ledger": [
         _on("productId", "sequence", "_id"),
@@ -71,7 +72,7 @@ def indexes_of(projection: Projection, name: str) -> list[IndexModel]:
 
 
 async def create_collections(mongo: Mongo, projections: Iterable[Projection]) -> None:
-    """Create those collections of `projections` that MongoDB would not create by itself as they should be."""
+    """Create the collections of `projections` for which MongoDB's defaults do not fit."""
     clustered = {p.collection(name) for p in projections for name, log in p.logs.items() if is_clustered(log)}
     if not clustered:
         return
@@ -89,12 +90,12 @@ async def _create(mongo: Mongo, name: str) -> None:
     try:
         await mongo.database.create_collection(name, check_exists=False, clusteredIndex=by_id)
     except OperationFailure as error:
-        if error.code != NAMESPACE_EXISTS:  # another process was faster
+        if error.code != NAMESPACE_EXISTS:  # another process created it first
             raise
 
 
 async def create_indexes(mongo: Mongo, projections: Iterable[Projection]) -> None:
-    """Create what is missing of the collections of `projections`, and of those without a version, and their indexes."""
+    """Create the missing collections of `projections`, and those without a version, with their indexes."""
     projections = list(projections)
     await create_collections(mongo, projections)
     wanted = {

@@ -1,4 +1,4 @@
-"""Leases: work that only one process may do at a time says so here, for as long as it lives.
+"""Leases: a process that does exclusive work records it here for as long as it runs.
 
 Leased                         who has it
 """
@@ -22,18 +22,18 @@ LEASE_SECONDS = 30.0
 
 
 class Leased(Exception):
-    """Somebody else does it; `holder` says who."""
+    """Another process holds the lease; `holder` names it."""
 
     def __init__(self, holder: Document) -> None:
         super().__init__(
-            f"process {holder['pid']} on {holder['host']} is at it since {holder['since']:%H:%M:%S}: wait, or end "
-            f"it. If it died, try again in {LEASE_SECONDS:.0f} s"
+            f"process {holder['pid']} on {holder['host']} has been doing this since {holder['since']:%H:%M:%S}: "
+            f"wait for it or stop it. If it crashed, retry in {LEASE_SECONDS:.0f} s"
         )
 
 
 @asynccontextmanager
 async def lease(mongo: Mongo, name: str) -> AsyncIterator[None]:
-    """Hold `name` while a context lasts; `Leased` when another process does. What a dead process held is free."""
+    """Hold `name` while a context lasts; raise `Leased` if another process does. Leases of dead processes expire."""
     owner, leases = new_id(), mongo.durable(LEASES)
     await _acquire(leases, name, owner)
     renewing = asyncio.create_task(_renew(leases, name, owner))
@@ -54,7 +54,7 @@ async def _acquire(leases: Collection, name: str, owner: str) -> None:
     free = {"_id": name, "owner": found["owner"] if found else None}
     try:
         await leases.replace_one(free, {"_id": name, **mine}, upsert=True)
-    except DuplicateKeyError:  # somebody was quicker
+    except DuplicateKeyError:  # another process was faster
         return await _acquire(leases, name, owner)
 
 
@@ -64,7 +64,7 @@ async def _renew(leases: Collection, name: str, owner: str) -> None:
         try:
             await leases.update_one({"_id": name, "owner": owner}, {"$set": {"until": _until()}})
         except PyMongoError:
-            continue  # the lease is longer than that
+            continue  # the lease outlasts this interval
 
 
 def _dead(holder: Document) -> bool:

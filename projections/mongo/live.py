@@ -1,4 +1,4 @@
-"""Which versions are live, as a process that reads them knows it: looked up again several times a second."""
+"""The live versions as a reading process knows them, refreshed several times per second."""
 
 import asyncio
 import logging
@@ -15,8 +15,8 @@ from projections.projection import Projection
 from projections.versions import Versions
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 0.25  # a promoted version is read everywhere within twice that
-RETIRED_AFTER_SECONDS = 5.0  # so long after a switch nobody reads the version before it
+LOOK_SECONDS = 0.25  # a promoted version is read everywhere within twice this time
+RETIRED_AFTER_SECONDS = 5.0  # this long after a switch, no process reads the previous version any more
 
 
 class LiveVersions:
@@ -25,15 +25,15 @@ class LiveVersions:
     def __init__(self, registry: Registry, queries: Queries, presence: Presence | None = None) -> None:
         self.registry, self._queries, self._presence = registry, queries, presence
         self._read: dict[str, int | None] | None = None
-        self.versions: dict[str, Versions] = {}  # as they were last looked up
+        self.versions: dict[str, Versions] = {}  # as of the last refresh
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start refreshing."""
         self._task = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop refreshing."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -42,7 +42,7 @@ class LiveVersions:
                 await self._presence.forget()
 
     async def refresh(self) -> None:
-        """Look which versions are live, and read those."""
+        """Look up the live versions and read them from now on."""
         if not self.versions:
             await self.registry.bootstrap()
         self.versions = await self.registry.read()
@@ -62,7 +62,7 @@ class LiveVersions:
             try:
                 await self.refresh()
                 away = False
-            except PyMongoError as error:  # what was live then is read meanwhile
+            except PyMongoError as error:  # meanwhile, the versions that were live are read
                 if not away:
                     log.warning("%s; reading the live versions again until it answers", describe(error))
                 away = True
@@ -70,5 +70,5 @@ class LiveVersions:
 
 
 def projections_of(known: dict[str, Versions]) -> list[Projection]:
-    """Return the live projections, but for those whose shape this code does not know."""
+    """Return the live projections, except those whose shape this code does not know."""
     return [projection for versions in known.values() if (projection := versions.live_projection) is not None]

@@ -19,13 +19,13 @@ Offsets = Mapping[tuple[str, int], int]  # (topic, partition) → next offset
 
 
 async def overview(registry: Registry) -> list[Document]:
-    """Return a document a projection; `behind`: offsets fewer than the version that is furthest."""
+    """Return one document per projection; `behind`: offsets behind the most advanced version."""
     known, reached = await asyncio.gather(registry.read(), registry.progress())
     return [_overview(versions, reached) for _, versions in sorted(known.items())]
 
 
 async def measure(registry: Registry) -> None:
-    """Tell Prometheus; what cannot be read now is left out."""
+    """Update Prometheus metrics; values that cannot be read now are left out."""
     BEHIND.clear()
     STATE.clear()
     with suppress(PyMongoError, TimeoutError):

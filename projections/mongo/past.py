@@ -1,10 +1,10 @@
-"""Orders and products as they were: their history, folded by the domain's own `evolve`.
+"""Orders and products at an earlier moment: their history, folded by the domain's own `evolve`.
 
 NotThen                     there is a history, but nothing of it at the moment that was asked for
 
-Times of one aggregate's events never run backwards, so what happened up to a moment is the beginning of its history.
-Events of older code have the times that producers gave, which may be any. Such an event counts from its time on, or
-from the latest time before it in the history if that is later, but at the latest when a newer event does.
+Times of an aggregate's events never decrease, so the events up to a moment are the beginning of its history. Events of
+older code have the times that producers gave, which are arbitrary. Such an event counts from its time, or from the
+latest time before it in the history if that is later, but no later than a newer event.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,35 +20,35 @@ from projections.mongo.queries import Queries
 from projections.projection import History
 from streams.messages.envelope import Aggregate, EventMessage, event_id
 
-PATIENCE_MS = 10_000  # of a product with millions of movements, all of them may have to be looked at
+PATIENCE_MS = 10_000  # all movements of a product, possibly millions, may have to be read
 _CREATED = [event.__name__ for event in stock_ledger.CREATED]
 
 
 class Moment(NamedTuple):
-    """When: a version of the aggregate, or a time (UTC with milliseconds)."""
+    """A moment: a version of the aggregate, or a time (UTC with milliseconds)."""
 
     version: int | None = None
     as_of: str | None = None
 
 
 class NotThen(Exception):
-    """The moment is before the first event or behind the last; `first_at` and `last` are when they were."""
+    """The moment is before the first event or after the last one; `first_at` and `last` are their times."""
 
     def __init__(self, first_at: str, last: int, last_at: str) -> None:
-        super().__init__(f"there are versions 1 to {last}, of {first_at} to {last_at}")
+        super().__init__(f"versions exist from 1 to {last}, from {first_at} to {last_at}")
         self.first_at, self.last, self.last_at = first_at, last, last_at
 
 
 class Past:
-    """What the read models showed once; the answers have the shape of today's."""
+    """The read models at an earlier moment, in the shape of today's answers."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
     async def show(self, model: str, identifier: str, moment: Moment) -> tuple[Document, int] | None:
-        """Return `orders` or `inventory` of one aggregate as it was, and its version; None when there is none at all.
+        """Return an aggregate's `orders` or `inventory` document at a moment, and its version; None if unknown.
 
-        `NotThen` when there is none at that moment.
+        Raise `NotThen` if it did not exist at that moment.
         """
         return await (self._order if model == "orders" else self._product)(identifier, moment)
 
@@ -63,7 +63,8 @@ class Past:
         return orders.shown_of(view), view.version
 
     async def _product(self, product_id: str, moment: Moment) -> tuple[Document, int] | None:
-        """Fold what bears on the product: where it began, its last turn, and the balance then, which is a total."""
+        """Fold the events that matter: the first, the last switch on or off, and the latest balance, which is a
+        total."""
         ledger = _Ledger(*self._queries.log("stock_ledger"), product_id)
         created = await ledger.first({"type": {"$in": _CREATED}})
         if created is None:
@@ -79,7 +80,7 @@ class Past:
         return public(inventory.document_of(view)), view.version
 
     async def _then(self, ledger: "_Ledger", moment: Moment, last: EventMessage) -> EventMessage | None:
-        """Return the last movement of the moment."""
+        """Return the last movement up to the moment."""
         version = moment.version
         if version is None:
             then = await ledger.newest({"time": {"$lte": moment.as_of}})
@@ -98,11 +99,11 @@ class _Ledger(NamedTuple):
     product_id: str
 
     async def first(self, where: Document) -> EventMessage | None:
-        """Return the first movement with some properties."""
+        """Return the first movement that matches."""
         return await self._one({**self.history.between(self.product_id), **where}, 1)
 
     async def newest(self, where: Mapping[str, Any] = {}, upto: int | None = None) -> EventMessage | None:
-        """Return the last movement with some properties, up to a sequence."""
+        """Return the last movement that matches, up to a sequence."""
         return await self._one({**self.history.between(self.product_id, last=upto), **where}, -1)
 
     async def number(self, sequence: int) -> EventMessage | None:
@@ -128,5 +129,5 @@ def _upto(history: Sequence[EventMessage], moment: Moment) -> list[EventMessage]
 
 
 def _is_ours(aggregate: Aggregate, aggregate_id: str, identifier: str, sequence: int) -> bool:
-    """Return whether an event has a time of the broker's: those of older code have ids of another kind, too."""
+    """Return whether the broker set an event's time; events of older code also have ids of another form."""
     return identifier == event_id(aggregate, aggregate_id, sequence)

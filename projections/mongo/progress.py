@@ -1,4 +1,4 @@
-"""How far each projection has come: one document a (projection, version, topic, partition), written after its batch.
+"""The progress of each projection: one document per (projection, version, topic, partition), written after its batch.
 
 AnotherTopic                   a topic is not the one that was projected
 """
@@ -17,7 +17,7 @@ TopicPartition = tuple[str, int]
 
 
 class AnotherTopic(Exception):
-    """A topic was deleted and created again: the offsets that are known mean nothing there."""
+    """A topic was deleted and created again, so that the known offsets are meaningless."""
 
 
 def progress_id(projection: Projection, partition: TopicPartition) -> str:
@@ -31,7 +31,7 @@ async def read_progress(
     partitions: Iterable[TopicPartition],
     topic_ids: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, int]:
-    """Return `progress_id` → next offset of those that have one; `AnotherTopic` when it is one of another topic's."""
+    """Return `progress_id` → next offset of those with progress; `AnotherTopic` if one is of another topic."""
     at = list(partitions)
     ids = [progress_id(projection, partition) for projection in projections for partition in at]
     found = mongo.collection(PROGRESS).find({"_id": {"$in": ids}}, batch_size=len(ids) + 1)
@@ -46,8 +46,8 @@ def _refuse_another_topic(document: Mapping[str, Any], topic_ids: Mapping[str, s
     if known is not None and known != topic_ids.get(topic, known):
         raise AnotherTopic(
             f"topic {topic} is not the one that was projected up to offset {document['nextOffset']} of partition "
-            f"{document['partition']}: it was deleted and created again. Bring the old one back, or accept the new one "
-            "with `fulfillment topics adopt`"
+            f"{document['partition']}: it was deleted and created again. Restore the old topic, or accept the new "
+            "one with `fulfillment topics adopt`"
         )
 
 
@@ -56,7 +56,7 @@ async def write_progress(
     reached: Mapping[tuple[Projection, TopicPartition], int],
     topic_ids: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Store the next offset of each; a smaller one than is stored changes nothing."""
+    """Store the next offsets; an offset never decreases."""
     if not reached:
         return
     now = datetime.now(UTC)
@@ -81,12 +81,12 @@ async def write_progress(
 
 
 async def offsets_of(mongo: Mongo, projection: Projection) -> dict[TopicPartition, int]:
-    """Return the next offset of a version in every partition it has begun."""
+    """Return the next offset of a version in every partition that it has started."""
     query = {"projection": projection.name, "version": projection.version}
     found = mongo.collection(PROGRESS).find(query, batch_size=1_000)
     return {(document["topic"], document["partition"]): document["nextOffset"] async for document in found}
 
 
 async def forget_progress(mongo: Mongo, name: str, version: int) -> None:
-    """Forget how far a version of a projection has come."""
+    """Forget the progress of a version of a projection."""
     await mongo.durable(PROGRESS).delete_many({"projection": name, "version": version})

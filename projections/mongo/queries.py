@@ -1,4 +1,4 @@
-"""What the API asks: one document by its id, pages of many, how far a document is, and what happened to an order."""
+"""The queries of the API: documents by id, pages of lists, the sequence of a document, and an order's history."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -16,8 +16,8 @@ from projections.table import PROJECTIONS
 from streams.messages.envelope import EventMessage
 
 Scalar = str | int | bool
-Range = tuple[str | None, str | None]  # from, and before; None: open
-SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading minus: descending
+Range = tuple[str | None, str | None]  # from (inclusive) and before (exclusive); None: unbounded
+SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading minus sorts descending
     "orders": ("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
     "customer_orders": ("-createdAt", "createdAt"),
     "work_queue": ("since", "-since"),
@@ -27,21 +27,21 @@ SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading min
     "stock_ledger": ("sequence", "-sequence"),
 }
 
-OF_PART: dict[str, tuple[str, ...]] = {  # of those that wait, and those refused: only they are indexed so
+OF_PART: dict[str, tuple[str, ...]] = {  # fields with a partial index: only documents that have them are indexed
     "reservations": ("place",),
     "commands": ("-time",),
 }
 
 
 class Page(NamedTuple):
-    """Documents of a list, and where the next page begins; no cursor: this was the last."""
+    """A page of a list, and the cursor of the next page; without a cursor it is the last."""
 
     documents: list[Shown]
     next_cursor: str | None
 
 
 class BadSort(ValueError):
-    """A sort the list does not have; `allowed` are those it has."""
+    """A sort that the list does not have; `allowed` are those it has."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         super().__init__(f"sort must be one of {', '.join(allowed)}")
@@ -49,14 +49,14 @@ class BadSort(ValueError):
 
 
 class NotDeployed(Exception):
-    """A read model that no version is live of."""
+    """A read model without a live version."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is not live: `fulfillment projections list` says what is deployed")
+        super().__init__(f"{name} is not live: `fulfillment projections list` shows the deployed versions")
 
 
 class Queries:
-    """Read access to the read models by their names (`orders`, `work_queue` …), whatever version is live."""
+    """Read access to the read models by name (`orders`, `work_queue` …), whichever version is live."""
 
     def __init__(self, mongo: Mongo, projections: Sequence[Projection] = PROJECTIONS) -> None:
         self._mongo = mongo
@@ -64,7 +64,7 @@ class Queries:
         self.read_from(projections)
 
     def read_from(self, projections: Sequence[Projection]) -> None:
-        """Read the documents of these versions from now on; who is reading others goes on."""
+        """Read these versions from now on; running queries finish with the previous ones."""
         self._projections, self._sources = projections, sources(projections)
 
     def _source(self, name: str) -> Source:
@@ -79,7 +79,7 @@ class Queries:
         return self._askings[at]
 
     async def show(self, name: str, identifier: str) -> tuple[Shown, int] | None:
-        """Return a document as the API shows it, and its version; None when there is none, or none to be seen."""
+        """Return a document as the API shows it, and its version; None if it does not exist or is hidden."""
         source = self._source(name)
         if source.summed is not None:
             return await self._summed(source, identifier)
@@ -96,7 +96,7 @@ class Queries:
         return None if total is None else (total, sum(document["sequence"] for document in documents))
 
     async def find_many(self, name: str, identifiers: Sequence[str]) -> list[Document]:
-        """Return those documents of `identifiers` that exist, in no order."""
+        """Return the existing documents of `identifiers`, in any order."""
         found = self.collection(name).find({"_id": {"$in": list(identifiers)}}, batch_size=len(identifiers) + 1)
         return [public(document) async for document in found]
 
@@ -107,7 +107,7 @@ class Queries:
         return sorted(documents, key=lambda document: str(document["time"]), reverse=True)
 
     async def version(self, name: str, identifier: str) -> int:
-        """Return the sequence a document includes, 0 when there is none yet: has a write got here?"""
+        """Return the sequence up to which a document includes events, 0 if it does not exist yet."""
         found = await self._asking(self._source(name)).find(identifier)
         return int(found["sequence"]) if found else 0
 
@@ -123,7 +123,7 @@ class Queries:
     ) -> Page:
         """Return up to `limit` documents of a list; `BadSort` and `BadCursor` are the caller's mistakes.
 
-        `where`: fields and what they must be, as MongoDB says it; `within`: fields and the range they must be in.
+        `where`: conditions on fields in MongoDB's syntax; `within`: ranges of fields.
         """
         sort = sort or SORTS[name][0]
         if sort not in SORTS.get(name, ()) and sort not in OF_PART.get(name, ()):
@@ -167,7 +167,7 @@ class Queries:
         return [history.message_of(entry) for entry in await found.to_list(None)]
 
     def log(self, name: str) -> tuple[Collection, History]:
-        """Return the collection of a log of events, and how to find and read the entries of an aggregate."""
+        """Return the collection of a log of events, and its way to find and read the entries of an aggregate."""
         return self.collection(name), cast(History, self._source(name).history)
 
     async def ahead(self, product_id: str, place: int, most: int) -> tuple[int, int]:
@@ -179,7 +179,7 @@ class Queries:
         return (found[0]["lines"], found[0]["units"]) if found else (0, 0)
 
     async def reached(self, name: str, at: TopicPartition) -> int:
-        """Return the offset that is projected next into a read model, of a partition of its topic (its full name)."""
+        """Return the next offset of a read model in a partition of its topic (full name)."""
         projection = next(each for each in self._projections if name in each.collections)
         return (await read_progress(self._mongo, [projection], [at])).get(progress_id(projection, at), 0)
 
@@ -192,7 +192,7 @@ class Queries:
         return await found.sort(order).limit(limit).to_list(None)
 
     def collection(self, name: str) -> Collection:
-        """Return the collection a read model is read from."""
+        """Return the collection from which a read model is read."""
         return self._mongo.collection(self._source(name).collection)
 
 
@@ -208,7 +208,7 @@ def _ranges(within: Mapping[str, Range]) -> list[dict[str, Any]]:
 
 
 def _behind(key: str, descending: bool, value: Scalar, identifier: str) -> Document:
-    """Return what is true of documents behind a position; its first half is what bounds the index scan."""
+    """Return the query for documents after a position; its first half bounds the index scan."""
     beyond = "$lt" if descending else "$gt"
     if key == "_id":
         return {"_id": {beyond: identifier}}

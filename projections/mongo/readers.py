@@ -1,4 +1,4 @@
-"""Running projectors and APIs say here every few seconds which read models they know and follow."""
+"""A registry of running projectors and APIs: every few seconds, each records the read models it knows and follows."""
 
 import time
 from collections.abc import Collection
@@ -14,25 +14,25 @@ from streams.runtime.settings import Settings
 
 READERS = "readers"
 TELL_SECONDS = 3.0
-GONE_SECONDS = 10.0  # a process that has said nothing for so long does not run, by MongoDB's clock
+GONE_SECONDS = 10.0  # a process that has been silent for longer is not running, by MongoDB's clock
 FORGET_SECONDS = 3600
 
 
 class Presence:
-    """What one process says of itself; `tell` costs nothing more often than every few seconds."""
+    """One process's entry; `tell` writes it at most every few seconds."""
 
     def __init__(
         self, mongo: Mongo, role: Literal["projector", "api"], settings: Settings, knows: Collection[Shape] = KNOWN
     ) -> None:
         self._documents, self._role, self._name = mongo.collection(READERS), role, f"{role}-{settings.instance}"
-        # Only one projector has an instance's name, so a new one takes its place at once. APIs may share a name.
+        # Only one projector can have an instance's name, so a new one replaces it at once. APIs may share a name.
         self._id = self._name if role == "projector" else f"{self._name}-{new_id()}"
         self._knows = [list(shape) for shape in sorted(knows)]
         self._told: frozenset[str] | None = None
         self._told_at = 0.0
 
     async def tell(self, follows: Collection[str]) -> None:
-        """Say that the process runs and what it follows; `PyMongoError`."""
+        """Record that the process runs and what it follows; raises `PyMongoError`."""
         if self._told == (now := frozenset(follows)) and time.monotonic() - self._told_at < TELL_SECONDS:
             return
         if self._told is None:
@@ -44,12 +44,12 @@ class Presence:
         self._told, self._told_at = now, time.monotonic()
 
     async def forget(self) -> None:
-        """Say that the process ends; `PyMongoError`."""
+        """Record that the process ends; raises `PyMongoError`."""
         await self._documents.delete_one({"_id": self._id})
 
 
 async def running_readers(mongo: Mongo) -> list[Reader]:
-    """Return the processes that have said lately that they run; `PyMongoError`."""
+    """Return the processes that are running, by their entries; raises `PyMongoError`."""
     lately = {"$expr": {"$gt": ["$seen", {"$subtract": ["$$NOW", GONE_SECONDS * 1000]}]}}
     return [_reader(document) async for document in mongo.collection(READERS).find(lately).sort("_id")]
 

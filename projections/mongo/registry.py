@@ -1,4 +1,4 @@
-"""Which versions of the projections there are: a document each, changed by compare-and-set."""
+"""The versions of the projections: one document each, changed by compare-and-set."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from projections.versions import Denied, Version, Versions
 from streams.messages.envelope import now
 
 _VERSIONS: TypeAdapter[Versions] = TypeAdapter(Versions)
-MINE = {"revision": {"$exists": True}}  # the collection has the progress of each version too
+MINE = {"revision": {"$exists": True}}  # the collection also holds the progress of each version
 
 
 class Registry:
@@ -25,7 +25,7 @@ class Registry:
         self._documents, self._durable = mongo.collection(PROGRESS), mongo.durable(PROGRESS)
 
     async def read(self) -> dict[str, Versions]:
-        """Return what there is, by name."""
+        """Return the versions by projection name."""
         return {document["_id"]: _versions(document) async for document in self._documents.find(MINE, batch_size=1_000)}
 
     async def progress(self) -> dict[tuple[str, int], dict[tuple[str, int], int]]:
@@ -37,14 +37,14 @@ class Registry:
         return dict(found)
 
     async def get(self, name: str) -> Versions:
-        """Return the versions of one projection; none, where nothing is known of it."""
+        """Return the versions of one projection; empty if it is unknown."""
         found = await self._documents.find_one({"_id": name})
         return Versions(name) if found is None else _versions(found)
 
     async def bootstrap(self, projections: Iterable[Projection] = PROJECTIONS) -> None:
-        """Make version 1 live of all projections in a database that is new, else of those that have been followed.
+        """Make version 1 live: of all projections in a new database, else of the projections with progress.
 
-        A projection that is new in an old installation waits to be deployed.
+        A projection that is new in an existing installation has to be deployed.
         """
         known = await self.read()
         unknown = [one for one in projections if one.name not in known]
@@ -57,20 +57,20 @@ class Registry:
                 await self._insert(Versions(one.name, live=1, newest=1, revision=1, versions=(first,)))
 
     async def change(self, name: str, change: Callable[[Versions], Versions], revision: int | None = None) -> Versions:
-        """Store what `change` makes of the versions, tried again when somebody was quicker.
+        """Store the versions that `change` returns, retried if another process changed them first.
 
-        `revision`: change only these; `Denied` when they are others by now.
+        `revision`: change only this revision; raise `Denied` if it is no longer current.
         """
         while True:
             before = await self.get(name)
             if revision is not None and before.revision != revision:
-                raise Denied(f"The versions of {name} were changed by somebody else meanwhile: look, and try again.")
+                raise Denied(f"The versions of {name} were changed by another process: check them and try again.")
             after = change(before)
             if await self._store(before, after):
                 return after
 
     async def touch(self, name: str) -> None:
-        """Let projectors read anew what they remember of a projection's documents: they were written by others."""
+        """Make projectors reload their cached documents of a projection, because another process wrote them."""
         await self._durable.update_one({"_id": name}, {"$inc": {"revision": 1, "touched": 1}})
 
     async def _store(self, before: Versions, after: Versions) -> bool:
@@ -101,10 +101,10 @@ def _document(versions: Versions, revision: int) -> Document:
 
 
 async def live_version(mongo: Mongo, projection: Projection) -> Projection:
-    """Return the version of a projection that the API reads; `Denied` when this code does not know it."""
+    """Return the version of a projection that the API reads; raise `Denied` if this code does not know it."""
     versions = await Registry(mongo).get(projection.name)
-    if versions.live is None:  # a database that nobody has begun
+    if versions.live is None:  # a database that has not been initialized
         return projection
     if (live := versions.live_projection) is None:
-        raise Denied(f"{projection.name} v{versions.live} has a shape this code does not know: use newer code.")
+        raise Denied(f"{projection.name} v{versions.live} has a shape that this code does not know: use newer code.")
     return live

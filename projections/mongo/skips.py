@@ -1,4 +1,4 @@
-"""The events a projector was told to go on behind, one document each; kept for ever, as what they left out is."""
+"""Events that operators told a projector to skip, one document each; kept forever, like the gaps they leave."""
 
 from collections import defaultdict
 
@@ -17,7 +17,7 @@ async def read_skips(mongo: Mongo) -> dict[TopicPartition, dict[int, str]]:
 
 
 async def write_skip(mongo: Mongo, at: TopicPartition, offset: int, reason: str, time: str) -> None:
-    """Store that an event is skipped; the first reason stays."""
+    """Record that an event is skipped; the first reason stays."""
     topic, partition = at
     await mongo.durable(SKIPS).update_one(
         {"_id": f"{topic}/{partition}@{offset}"},

@@ -1,4 +1,4 @@
-"""Where read models are: collections of their own, or another one's documents seen otherwise."""
+"""Where read models are stored: in collections of their own, or derived from documents of another read model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from projections.projection import Derived, History, Projection
 Shown = Document | orjson.Fragment  # a document as the API shows it, or its JSON
 VISIBLE: dict[str, Document] = {"inventory": {"exists": True}}
 SUMMED = {"customer_summary": customer_summary.summed}
-RENDERED = frozenset({"orders"})  # collections whose documents carry their JSON
+RENDERED = frozenset({"orders"})  # collections whose documents contain their JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The collection a read model is read from, which of its documents, and how they are shown.
+    """The collection from which a read model is read, the filter on its documents, and how they are shown.
 
-    `rendered`: documents contain the answer as JSON. `derived`: the answer is made of that. `history`: the entries of a
-    log. `summed`: the answer is the sum of several documents.
+    `rendered`: documents contain the answer as JSON. `derived`: the answer is made from that JSON. `history`: documents
+    are entries of a log. `summed`: the answer is the sum of several documents.
     """
 
     collection: str
@@ -32,11 +32,11 @@ class Source:
     summed: Callable[[Sequence[Document]], Document | None] | None = None
 
     def key(self, name: str) -> str:
-        """Return the collection's name of a field that can be sorted by."""
+        """Return the collection's name of a sortable field."""
         return self.derived.made_of.get(name, name) if self.derived else name
 
     def fields(self, *others: str) -> Document:
-        """Return the fields to ask for; nothing where all are needed."""
+        """Return the fields to fetch; empty if all are needed."""
         if self.derived:
             others = (*others, "_pickableSince")
         return {"_json": 1, "sequence": 1, **dict.fromkeys(others, 1)} if self.rendered or self.derived else {}
@@ -51,7 +51,7 @@ class Source:
 
 
 def sources(projections: Sequence[Projection]) -> dict[str, Source]:
-    """Return the source of every read model by its name, without version."""
+    """Return the source of every read model by its name without version."""
     found = {}
     for one in projections:
         for name in one.collections:

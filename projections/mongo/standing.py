@@ -1,4 +1,4 @@
-"""Where an order stands, as far as the read models know: what its explanation is made of."""
+"""The facts from which an order's explanation is made, as far as the read models know them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from projections.mongo.queries import Queries
 from projections.orders import whole
 from projections.reservations import reservation_id
 
-COUNTED = 200  # lines waiting before those of one order: of more, the places say how many there are at most
+COUNTED = 200  # the number of waiting lines up to which they are counted; beyond it, places give an upper bound
 LEAST = 10
 
 
 async def standing(queries: Queries, order_id: str) -> Facts:
-    """Return the order and where its lines wait; without those when it is in no read model."""
+    """Return the order and where its lines wait; without lines if no read model has it."""
     found = await queries.collection("orders").find_one({"_id": order_id}, {"_json": 1, "_pickableSince": 1})
     if found is None:
         return Facts(order_id, None)
@@ -37,7 +37,7 @@ async def _newest(queries: Queries, order_id: str, name: str, wanted: bool) -> D
 
 
 async def _queued(queries: Queries, order_id: str, short: Sequence[Document]) -> dict[str, Queued]:
-    """Return where lines wait; those that do not, or no longer, are left out."""
+    """Return where lines wait; lines that do not wait (any more) are left out."""
     if not short:
         return {}
     ids = {reservation_id(item["productId"], order_id, item["lineId"]): item for item in short}

@@ -1,4 +1,4 @@
-"""What is asked of MongoDB as spans, below the request or batch it is done for; nothing else is recorded."""
+"""Spans for MongoDB commands, below the request or batch that caused them; other commands are not recorded."""
 
 import time
 from typing import Any
@@ -7,17 +7,17 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from streams.tracing.spans import SCOPE, Scope, Span, new_span
 
-SENT = ("documents", "updates", "deletes")  # fields of a command that say how much it writes
+SENT = ("documents", "updates", "deletes")  # fields of a command that contain its writes
 
 
 class Listener(CommandListener):
-    """Adds a span a command to the scope it was begun in; never what the command says, which is people's addresses."""
+    """Adds one span per command to the current scope, without the command's contents, which include addresses."""
 
     def __init__(self) -> None:
         self._open: dict[int, tuple[Scope, str, int]] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Remember what a command is about, if it is done for somebody."""
+        """Remember a command's subject, if it is part of a trace."""
         if (around := SCOPE.get()) is not None:
             command: Any = event.command
             collection = str(command.get("collection" if event.command_name == "getMore" else event.command_name))

@@ -1,7 +1,7 @@
-"""What a projector does: loading many documents at once, and writes of many that may be repeated.
+"""The projector's access to MongoDB: loading many documents at once, and bulk writes that may be repeated.
 
-They are MongoDB's own commands. PyMongo's `bulk_write` makes several objects of every write, and knows no constants of
-an update (`c`, since MongoDB 5.0), without which each document needs a pipeline of its own.
+They use MongoDB's own commands. PyMongo's `bulk_write` creates several objects per write and does not support constants
+of an update (`c`, since MongoDB 5.0), without which each document needs a pipeline of its own.
 
 WriteFailed                 how many writes failed, and why the first did; a `PyMongoError`
 Unwritable                  a document that can never be written: it is too large, or has what MongoDB has no place for
@@ -18,48 +18,48 @@ from projections.mongo.client import Collection
 from streams.messages.envelope import event_id
 
 DUPLICATE_KEY = 11000
-TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge; of an update's result
-MOST = 10_000  # documents a command, some 10 MB: PyMongo sends no more than 16 in one
-WRITES = {"insert": "documents", "update": "updates"}  # commands, and what holds their writes
+TOO_LARGE = (10334, 17419, 17420)  # the code of BSONObjectTooLarge, in an update's result
+MOST = 10_000  # documents per command, some 10 MB: PyMongo does not split a command
+WRITES = {"insert": "documents", "update": "updates"}  # concurrent commands, and the memory their writes take
 
-# The guard is in the update: MongoDB finds documents by nothing but `_id` without planning a query, which would take
-# half of a write's time. A missing document has no `sequence`, and nothing is less than any number.
+# The guard is in the update, because MongoDB finds documents by `_id` alone without planning a query, which would take
+# half of a write's time. A missing document has no `sequence`, and a missing value is never less than a number.
 NEWER = {"$lt": ["$sequence", "$$new.sequence"]}
 GUARDED = [{"$replaceWith": {"$cond": [NEWER, "$$new", "$$ROOT"]}}]
 
 
 class WriteFailed(PyMongoError):
-    """Writes failed; why, without the documents: people's addresses are none of a log's."""
+    """Writes failed; the message leaves out the documents, because addresses do not belong in a log."""
 
     def __init__(self, collection: str, errors: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(f"{collection}: {len(errors)} writes failed, the first with {errors[0]['errmsg']}")
+        super().__init__(f"{collection}: {len(errors)} writes failed, the first one with {errors[0]['errmsg']}")
 
 
 class Unwritable(Exception):
-    """A document that can never be written, however often it is tried."""
+    """A document that can never be written, however often it is retried."""
 
 
 class Put(NamedTuple):
-    """A document to write; `fresh`: as far as we know it is new, and an insert costs a quarter of an upsert."""
+    """A document to write; `fresh`: it is probably new, and an insert costs a quarter of an upsert."""
 
     document: Document
     fresh: bool
 
 
 class Written(NamedTuple):
-    """How many documents changed, and the indexes of those whose `_id` was there already."""
+    """The number of changed documents, and the indexes of those whose `_id` already existed."""
 
     changed: int
     there: list[int]
 
 
 async def load(collection: Collection, ids: Sequence[str]) -> list[Document]:
-    """Return those documents of `ids` that exist, in one round trip."""
+    """Return the existing documents of `ids`, in one round trip."""
     return await collection.find({"_id": {"$in": ids}}, batch_size=len(ids) + 1).to_list(None)
 
 
 async def put(collection: Collection, puts: Sequence[Put]) -> bool:
-    """Write documents over older ones and leave newer ones; return whether there was no newer one."""
+    """Replace older documents and leave newer ones; return whether there were no newer ones."""
     fresh = [one.document for one in puts if one.fresh]
     count, there = await _write(collection, "insert", fresh)
     older = [one.document for one in puts if not one.fresh] + [fresh[index] for index in there]
@@ -67,12 +67,12 @@ async def put(collection: Collection, puts: Sequence[Put]) -> bool:
 
 
 async def upsert(collection: Collection, updates: Sequence[Document]) -> int:
-    """Make updates as MongoDB has them (`q`, `u`, `upsert`), and return how many documents changed."""
+    """Run updates in MongoDB's form (`q`, `u`, `upsert`), and return how many documents changed."""
     count = 0
     while updates:
         changed, there = await _write(collection, "update", updates)
         count += changed
-        updates = [updates[index] for index in there]  # somebody else was first: now there is something to update
+        updates = [updates[index] for index in there]  # another process inserted it first: now it can be updated
     return count
 
 
@@ -85,7 +85,7 @@ async def insert(
 ) -> None:
     """Insert documents that never change; existing ones stay as they are, unless they are `provisional`.
 
-    `namesakes`: the documents are log entries of a shape whose `_id` several events may have; each gets its entry.
+    `namesakes`: log entries of a shape in which several events may have the same `_id`; each gets an entry.
     """
     _, there = await _write(collection, "insert", documents)
     later = [documents[index] for index in there]
@@ -97,7 +97,7 @@ async def insert(
 
 
 async def _insert_namesakes(collection: Collection, documents: Sequence[Document]) -> None:
-    """Insert those of `documents` whose `_id` is that of another event, as ids of older code could be."""
+    """Insert the `documents` whose `_id` belongs to another event, which ids of older code allow."""
     if not (suspects := [each for each in documents if may_share_its_id(each)]):
         return
     known = {each["_id"]: each for each in await load(collection, [each["_id"] for each in suspects])}
@@ -106,19 +106,19 @@ async def _insert_namesakes(collection: Collection, documents: Sequence[Document
 
 
 def may_share_its_id(entry: Document) -> bool:
-    """Return whether a log entry is of an event of older code, whose id another event may have."""
+    """Return whether a log entry was written by older code, whose ids several events may share."""
     product = entry.get("productId")
     ours = event_id("inventory", product, entry["sequence"]) if product else event_id("order", *_of(entry))
     return bool(entry["_id"] != ours)
 
 
 def is_namesake(entry: Document, found: Document | None) -> bool:
-    """Return whether the log entry that was `found` under the id of `entry` is of another event."""
+    """Return whether the log entry `found` under the id of `entry` belongs to another event."""
     return found is not None and may_share_its_id(entry) and _of(entry) != _of(found)
 
 
 def namesake_id(entry: Document) -> str:
-    """Return the `_id` of a log entry of which another event has the id."""
+    """Return the `_id` of a log entry whose id belongs to another event."""
     return "/".join(map(str, (entry["_id"], *_of(entry))))
 
 
@@ -128,14 +128,14 @@ def _of(entry: Document) -> tuple[str, int]:
 
 
 def _guarded(document: Document) -> Document:
-    """Return the upsert that leaves a document with the same or a higher `sequence` as it is."""
+    """Return the upsert that keeps a document with the same or a higher `sequence`."""
     return {"q": {"_id": document["_id"]}, "u": GUARDED, "c": {"new": document}, "upsert": True}
 
 
 async def _write(
     collection: Collection, name: Literal["insert", "update"], writes: Sequence[Document], *, ordered: bool = False
 ) -> Written:
-    """Write what can be, in as few commands as it takes."""
+    """Run the writes in as few commands as possible."""
     changed, there, begin, most = 0, list[int](), 0, MOST
     while begin < len(writes):
         some = writes[begin : begin + most]
@@ -169,9 +169,9 @@ async def _command(collection: Collection, name: str, writes: Sequence[Document]
 
 
 def judged(collection: str, name: str, answer: Mapping[str, Any]) -> Written:
-    """Return what MongoDB's answer to a command says was written.
+    """Return how much was written, by MongoDB's answer to a command.
 
-    Raises what it means where not all was: see above; `AutoReconnect` when it may yet be taken back, as in an election.
+    Raise the errors above if not all was written; `AutoReconnect` if it may still be rolled back, as in an election.
     """
     errors = answer.get("writeErrors", [])
     if any(one["code"] in TOO_LARGE for one in errors):
@@ -179,6 +179,6 @@ def judged(collection: str, name: str, answer: Mapping[str, Any]) -> Written:
     if failed := [one for one in errors if one["code"] != DUPLICATE_KEY]:
         raise WriteFailed(collection, failed)
     if concern := answer.get("writeConcernError"):
-        raise AutoReconnect(f"{collection}: written, but not as safe as was asked for: {concern['errmsg']}")
+        raise AutoReconnect(f"{collection}: written, but not with the requested durability:  {concern['errmsg']}")
     changed = answer["n"] if name == "insert" else answer["nModified"] + len(answer.get("upserted", ()))
     return Written(changed, [one["index"] for one in errors])

@@ -259,7 +259,7 @@ async def test_a_read_model_that_running_processes_do_not_know_is_refused_and_se
         done = await asyncio.to_thread(system.run, "doctor", "--json", check=False)
         found = {each["found"]: each for each in json.loads(done.stdout) if each["what"] == "read models"}
         assert found[f"projector-0 does not keep {version} up to date"]["remedy"] == "`fulfillment restart projector`"
-        assert found[f"api-0 does not answer from {version}"]["remedy"] == "`fulfillment restart api`"
+        assert found[f"api-0 does not read {version}"]["remedy"] == "`fulfillment restart api`"
         assert done.returncode == 1
     finally:
         await newer_cli(system, "projections", "rollback", "customer_summary", "--force", check=False)

@@ -51,18 +51,22 @@ WHOLE = place(("boot", 2), ("hat", 1), policy=AllocationPolicy.ALL_OR_NOTHING)
 @pytest.mark.parametrize(
     ("commands", "expected", "says"),
     [
-        ((BOOTS,), ["RESERVATION_OUTSTANDING"], "Line 1: stock has not answered yet for 2 units of boot."),
-        ((BOOTS, allocate("1", 2)), ["READY_TO_PICK"], "2 units are allocated and can be picked since"),
+        ((BOOTS,), ["RESERVATION_OUTSTANDING"], "Line 1: waiting for the stock decision on 2 units of boot."),
+        ((BOOTS, allocate("1", 2)), ["READY_TO_PICK"], "2 units allocated, ready to pick since"),
         ((BOOTS, allocate("1", 2), Hold(reason="fraud")), ["ON_HOLD"], "on hold: fraud. Nothing ships until"),
         ((BOOTS, Hold()), ["ON_HOLD", "RESERVATION_OUTSTANDING"], "on hold, without a reason."),
-        ((BOOTS, allocate("1", 1, backordered=1)), ["ALLOCATION_UNDER_WAY", "READY_TO_PICK"], "1 unit of boot wait"),
+        (
+            (BOOTS, allocate("1", 1, backordered=1)),
+            ["ALLOCATION_UNDER_WAY", "READY_TO_PICK"],
+            "1 unit of boot on backorder;",
+        ),
         ((WHOLE, allocate("1", 2)), ["RESERVATION_OUTSTANDING", "OTHER_LINES_OUTSTANDING"], "1 unit of hat"),
-        (SHIPPED, ["IN_TRANSIT"], "Shipment s-1 (DHL) is on its way with 2 units."),
-        ((*SHIPPED, DeliverShipment(shipment_id="s-1")), ["ORDER_DELIVERED"], "Everything of this order"),
+        (SHIPPED, ["IN_TRANSIT"], "Shipment s-1 (DHL) is in transit with 2 units."),
+        ((*SHIPPED, DeliverShipment(shipment_id="s-1")), ["ORDER_DELIVERED"], "The whole order was delivered"),
         (
             (*SHIPPED, DeliverShipment(shipment_id="s-1"), RequestReturn(return_id="r-1", lines=ONE)),
             ["RETURN_OPEN", "ORDER_DELIVERED"],
-            "Return r-1 is announced with 1 unit;",
+            "Return r-1 of 1 unit is announced;",
         ),
         ((BOOTS, CancelOrder(reason="no")), ["ORDER_CANCELLED"], "The order is cancelled."),
     ],
@@ -88,18 +92,18 @@ def test_what_is_in_the_way_comes_first() -> None:
         "NOT_CHECKED",
     ]
     parked, _, lagging, away, unchecked = reasons
-    assert parked.message.endswith("2 more wait behind it. An operator mends it, then runs: "
-                                   "fulfillment letters retry inventory boot")  # fmt: skip
+    assert parked.message.endswith("2 more are queued after it. To resolve this, an operator fixes the error "
+                                   "and runs: fulfillment letters retry inventory boot")  # fmt: skip
     assert lagging.message.startswith("1,234 commands")
     assert (lagging.waits_for, lagging.details["partition"]) == ("SYSTEM", 3)
     assert "no inventory worker is running" in away.message
-    assert unchecked.message == "This could not be looked at: the weather."
+    assert unchecked.message == "This could not be checked: the weather."
 
 
 def test_an_order_that_is_only_parked_is_explained() -> None:
     reasons = explain(Facts("o-1", None, parked=[PARKED | {"aggregate": "order", "letters": 1}]))
     assert codes(reasons) == ["COMMAND_PARKED"]
-    assert "more wait" not in reasons[0].message
+    assert "more are queued" not in reasons[0].message
 
 
 @pytest.fixture
@@ -134,10 +138,10 @@ async def test_the_place_in_the_queue_is_counted_past_holes(queue: Queries) -> N
     }
     (first, *_), (last,) = explain(await standing(queue, "o-0")), explain(await standing(queue, "o-5"))
     assert first.message == (
-        "Line 1: 1 unit of boot wait for stock. Nobody waits before it. It is served once 1 unit more are on the shelf."
+        "Line 1: 1 unit of boot on backorder. It is first in the queue. It needs 1 unit more in stock."
     )
-    assert last.message.endswith("4 lines of orders wait before it, for 10 units. "
-                                 "It is served once 13 units more are on the shelf.")  # fmt: skip
+    assert last.message.endswith("4 lines of orders are ahead in the queue, waiting for 10 units. "
+                                 "It needs 13 units more in stock.")  # fmt: skip
     assert last.details == {"quantity": 3, "linesAhead": 4, "exact": True, "unitsAhead": 10, "unitsNeeded": 13}
     (gone,) = explain(await standing(queue, "o-2"))
     assert gone.code == "ALLOCATION_UNDER_WAY"  # stock has let go of it, and the order has not heard
@@ -147,7 +151,7 @@ async def test_of_very_many_the_place_says_how_many_at_most(queue: Queries, monk
     monkeypatch.setattr(module, "COUNTED", 2)
     monkeypatch.setattr(module, "LEAST", 2)
     (reason,) = explain(await standing(queue, "o-5"))
-    assert reason.message.endswith("wait for stock. Up to 5 lines of orders wait before it.")
+    assert reason.message.endswith("on backorder. Up to 5 lines of orders are ahead in the queue.")
     assert reason.details == {"quantity": 3, "linesAhead": 5, "exact": False}
 
 

@@ -29,7 +29,7 @@ def test_processes_of_older_code_are_named_with_what_to_do() -> None:
     said = unaware(running, SUMMARY)
     assert said == (
         "api-0 and projector-0 run code that does not know shape 1 of customer_summary: "
-        "restart with this code (`fulfillment restart projector api`), then try again."
+        "restart with this code (`fulfillment restart projector api`), then retry."
     )
     assert unaware(running, ("orders", 1)) is None
     assert "shape 2 of orders" in (unaware(running, ("orders", 2)) or ""), "only its shape is new"
@@ -41,16 +41,14 @@ def test_a_version_is_kept_up_to_date_by_every_projector_or_is_not() -> None:
     assert idle([follows, passes], "orders/v2") == (
         "projector-1 does not keep orders/v2 up to date: `fulfillment restart projector`."
     )
-    assert "No projector that would keep orders/v2 up to date is running" in (
-        idle([reader("api-0")], "orders/v2") or ""
-    )
+    assert "No running projector keeps orders/v2 up to date" in (idle([reader("api-0")], "orders/v2") or "")
     assert absent([follows], "orders") is None
 
 
 def test_an_api_answers_from_the_live_versions_or_does_not() -> None:
     assert unread([reader("api-0", "orders/v2"), reader("projector-0")], ["orders/v2"]) is None
     said = unread([reader("api-0", "orders/v2")], ["orders/v2", "customer_summary/v1"])
-    assert said == "api-0 does not answer from customer_summary/v1: `fulfillment restart api`."
+    assert said == "api-0 does not read customer_summary/v1: `fulfillment restart api`."
 
 
 async def test_what_processes_say_is_read_and_forgotten(mongo: Mongo, settings: Settings) -> None:
@@ -75,7 +73,7 @@ async def test_nothing_is_built_or_promoted_for_processes_that_do_not_know_it(
     monkeypatch.setattr(checks, "SHORTEST_SECONDS", 0.0)
     monkeypatch.setattr(checks, "LONGEST_SECONDS", 0.5)
     work = Work(settings, mongo, Registry(mongo))
-    with pytest.raises(Denied, match="No projector that would keep customer_summary up to date"):
+    with pytest.raises(Denied, match="No running projector keeps customer_summary up to date"):
         await checks.refuse_unattended(work, *SUMMARY)
     await checks.refuse_unaware(work, *SUMMARY)  # a replay needs none
     old = Presence(mongo, "projector", settings, knows=[("orders", 1)])

@@ -76,7 +76,7 @@ def test_the_first_version_needs_nothing_to_be_compared_with():
 
 
 def test_rolling_back_goes_to_the_version_before_while_it_is_kept_up_to_date():
-    with pytest.raises(Denied, match="no version of orders to go back to"):
+    with pytest.raises(Denied, match="no version of orders to roll back to"):
         rolled_back(deployed(), T)
     switched = promoted(deployed(), 2, T)
     assert (switched.live, switched.previous) == (2, 1)
@@ -284,7 +284,7 @@ async def test_one_by_one_sums_are_the_same_as_all_at_once(mongo: Mongo, setting
 
 async def test_what_one_does_another_may_not_do_meanwhile(mongo: Mongo):
     async with lease(mongo, "replay"):
-        with pytest.raises(Leased, match=r"process \d+ on .* is at it since"):
+        with pytest.raises(Leased, match=r"process \d+ on .* has been doing this since"):
             async with lease(mongo, "replay"):
                 pass
         async with lease(mongo, "another"):

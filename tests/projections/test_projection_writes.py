@@ -75,7 +75,7 @@ async def test_provisional_documents_are_replaced_and_others_are_not(things: Col
 async def test_a_write_that_failed_says_why_and_not_what(things: Collection):
     await things.database.create_collection("things", validator={"sequence": {"$lt": 10}})
     with pytest.raises(
-        WriteFailed, match="things: 1 writes failed, the first with Document failed validation"
+        WriteFailed, match="things: 1 writes failed, the first one with Document failed validation"
     ) as failed:
         await insert(things, [thing("a", 1), thing("b", 10, text="where somebody lives")])
     assert "somebody" not in str(failed.value)
@@ -84,7 +84,9 @@ async def test_a_write_that_failed_says_why_and_not_what(things: Collection):
 
 def test_a_write_that_may_be_taken_back_is_to_be_done_again():
     election = {"code": 11602, "errmsg": "operation was interrupted"}
-    with pytest.raises(AutoReconnect, match="things: written, but not as safe as was asked for: operation was interr"):
+    with pytest.raises(
+        AutoReconnect, match="things: written, but not with the requested durability: operation was interr"
+    ):
         judged("things", "insert", {"n": 2, "writeConcernError": election})
 
 

@@ -38,7 +38,7 @@ async def test_an_order_is_explained_from_shortage_to_the_door(api: Api, unique:
     (queued,) = await coded(api, second, "BACKORDERED")
     assert queued["waitsFor"] == "STOCK"
     assert queued["details"] == {"quantity": 2, "linesAhead": 1, "exact": True, "unitsAhead": 2, "unitsNeeded": 4}
-    assert "1 line of an order waits before it, for 2 units. It is served once 4 units more" in queued["message"]
+    assert "1 line of an order is ahead in the queue, waiting for 2 units. It needs 4 units more" in queued["message"]
     await api("POST", f"/inventory/{product}/receive", {"quantity": 4})
     await coded(api, second, "READY_TO_PICK")
     await api("POST", f"/orders/{second}/hold", {"reason": "fraud check"})
