@@ -1,63 +1,79 @@
-# One command each; CI runs the same ones (.ci/run). `make run` is all a fresh machine needs besides Python and make.
+# `make help` lists the commands; CI runs the same ones (.ci/run). A fresh machine needs only Python and make.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: setup build run stop seed seed-data test check schemas bench bench-against faults faults-points outages
+.PHONY: help setup build run stop seed seed-data test test-unit test-all format check schemas bench bench-against \
+  faults faults-points outages
 
 SEEDS ?= $(shell seq 1 30)
 
-setup: $(STAMPS)/project
+help: ## list these commands
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(STAMPS)/project ## make .venv from requirements.lock; every other command does this first
 
 # The commands of the system this one replaces: `build` prepares what `make run` runs and, where there is Docker, the
 # images of docker-compose.yml, which wants a token even when it starts nothing.
-build: setup
+build: setup ## prepare make run and, where there is Docker, the images of docker-compose.yml
 	@if docker compose version > /dev/null 2>&1; then \
 	  FULFILLMENT_API_TOKEN=$${FULFILLMENT_API_TOKEN:-unused} docker compose build; \
 	else echo "built .venv, which is all that make run needs; there is no Docker to build images with"; fi
 
-run: setup
+run: setup ## run the whole system on this machine until Ctrl-C
 	$(BIN)/fulfillment up
 
-stop: setup
+stop: setup ## stop the system
 	$(BIN)/fulfillment down
 
-seed seed-data: setup
+seed seed-data: setup ## put example products and orders into the running system
 	$(BIN)/fulfillment seed
 
-# Most tests wait for processes: two lanes are nearly twice as fast as one. Each has servers and ports of its own.
+# Tests run in lanes, each with servers and ports of its own. tests/conftest.py says which tests are on which level.
 LANES ?= 2
+PYTEST = $(BIN)/pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
+unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each would compile all it imports
 
-test: setup
-	$(BIN)/pytest -n $(LANES) --dist loadfile --no-loadscope-reorder $(TESTS)
+test: setup ## run the tests for every change, 8 minutes; some of them: make test TESTS=tests/web
+	$(PYTEST) -m "not long and not slow" $(TESTS)
 
-check: setup
+test-unit: setup ## run the tests that start no process, 30 seconds
+	$(BIN)/pytest -n $(LANES) --dist worksteal -m unit $(TESTS)
+
+test-all: setup ## run all tests as CI does, with faults, outages, upgrades and the browser, 25 minutes
+	$(PYTEST) $(TESTS)
+
+format: setup ## format the code and sort its imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: setup ## format and lint check, types, imports, message schemas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m ops.schemas
 
-schemas: setup
+schemas: setup ## write docs/schemas after a compatible change
 	$(BIN)/python -m ops.schemas --write
 
-bench: setup
+bench: setup ## run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m bench --write docs/benchmarks.md
 
 # Both checkouts in turns, and their ratios: `make bench-against BASE=COMMIT`. BASE_PYTHON is the interpreter the base is
 # installed with, by default this .venv's: with BASE=HEAD it compares interpreters.
-bench-against: setup
+bench-against: setup ## compare with another commit: make bench-against BASE=COMMIT
 	$(BIN)/python -m bench.against $(or $(BASE),$(error BASE is the commit to compare with)) \
 	  $(if $(BASE_PYTHON),--python $(BASE_PYTHON)) --write docs/benchmarks.md
 
-faults: setup
+faults: setup ## run random faults by seed: make faults SEEDS="1 2"
 	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md
 
-faults-points: setup
+faults-points: setup ## kill each role at each fault point
 	$(BIN)/python tests/faults/run_points.py --write docs/reliability/points.md $(POINTS)
 
-outages: setup
+outages: setup ## run the tests that take minutes each: long outages, a full disk
 	$(BIN)/pytest -m slow tests/outages
 
 # A .venv of another interpreter than the one that is asked for by name, or whose interpreter is gone, is rebuilt.

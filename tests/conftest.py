@@ -1,20 +1,56 @@
-from collections.abc import AsyncIterator, Iterator
+"""The levels of tests, decided by where a test is and what it uses, and the system that tests share.
+
+unit    starts no process: `make test-unit`
+(none)  starts processes, with servers that many tests share: `make test` runs these and the unit tests
+long    crashes, outages, upgrades, benchmarks, the browser: `make test-all` runs these too
+slow    takes minutes each: only `make outages` runs these
+"""
+
+import subprocess
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any, NoReturn
+from unittest.mock import patch
 
 import aiohttp
 import pytest
 from system import Api, System
 
-# Folders whose files take minutes, longest first: lanes that begin with them end at about the same time.
-LONG = ("faults", "upgrade", "integration", "streams", "letters", "bench", "otel", "outages")
+# The folders, and words in the names of files, whose tests are long.
+LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages", "make", "browser", "dashboard"}
+# The folders whose files take minutes, longest first: lanes that begin with them end at about the same time.
+FIRST = ("faults", "upgrade", "integration", "streams", "letters", "bench", "otel", "outages")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the long files to the front; files stay whole, and tests in the order in which they are written."""
-    items.sort(key=lambda item: LONG.index(folder) if (folder := item.path.parent.name) in LONG else len(LONG))
+    """Mark each test with its level and sort the long files to the front; a file's tests keep their order."""
+    for item in items:
+        if "processes" not in item.fixturenames:  # type: ignore[attr-defined]
+            item.add_marker("unit")
+        elif LONG & {item.path.parent.name, *item.path.stem.split("_")}:
+            item.add_marker("long")
+    items.sort(key=lambda item: FIRST.index(folder) if (folder := item.path.parent.name) in FIRST else len(FIRST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a unit test that starts a process."""
+    if item.get_closest_marker("unit"):
+        with patch.object(subprocess.Popen, "__init__", _refuse):
+            return (yield)
+    return (yield)
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    pytest.fail("this test starts a process: let it, or its fixture, use the fixture `processes`")
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def processes() -> None:
+    """Let a test start processes; every fixture that starts one uses this one."""
+
+
+@pytest.fixture(scope="session")
+def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system, started once a run; tests leave it running and ready."""
     system = System(tmp_path_factory.mktemp("system"))
     system.up()

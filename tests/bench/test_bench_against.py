@@ -21,6 +21,7 @@ PARTS = ("code", "flow")
 FULFILLMENT = "#!{python}\nfrom ops.cli import cli\ncli()\n"
 
 
+@pytest.mark.usefixtures("processes")
 def test_two_checkouts_of_the_same_commit_are_compared(tmp_path: Path) -> None:
     page, results = tmp_path / "benchmarks.md", tmp_path / "results.json"
     page.write_text("# Benchmarks\n")
@@ -53,6 +54,7 @@ def give_packages(folder: Path) -> None:
     script.chmod(0o755)
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_commit_is_cloned_as_it_was(tmp_path: Path) -> None:
     folder = cloned("HEAD", tmp_path / "base")
     assert commit_of(folder) == commit_of(ROOT)

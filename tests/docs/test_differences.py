@@ -76,6 +76,7 @@ async def test_a_product_must_exist_before_an_order_can_wait_for_it(api: Api) ->
     assert order["items"][0]["cancelled"] == 1
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("target", ["build", "run", "stop", "seed-data"])
 def test_the_commands_of_make_are_there(target: str) -> None:
     said = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -8,6 +8,8 @@ import pytest
 from tests.docs.language import PATTERNS, ROOT, Pattern, findings, report, sources
 from tests.docs.prose import READERS, Prose, read
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 # The files and directories that are checked already; it grows until it is everything, and then goes.
 CLEAN = [
     "domain",

@@ -7,6 +7,7 @@ from run import one
 from system import System
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("seed", [7])
 async def test_faults_break_no_promise(tmp_path: Path, seed: int) -> None:
     system = System(tmp_path)

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from load import Load
 from points import Aim, Marksman, in_turn
 from system import System
@@ -33,6 +34,7 @@ async def hit(marksman: Marksman, role: str, aims: list[Aim]) -> None:
     await marksman.back(f"{role}-0")
 
 
+@pytest.mark.usefixtures("processes")
 async def test_killed_at_each_point_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     (folder := tmp_path / "asked").mkdir()
     system = System(tmp_path / "data", **Marksman.environment(folder))

@@ -22,7 +22,7 @@ READABLE = [topic.name for topic in TOPICS if topic.cleanup == "delete"]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system of its own: what is written here stays on its topics."""
     system = System(tmp_path_factory.mktemp("unreadable"), FULFILLMENT_PARTITIONS=str(PARTITIONS))
     system.settings = system.settings.model_copy(update={"partitions": PARTITIONS})

@@ -52,7 +52,7 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system but for the roles the tests run."""
     system = System(tmp_path_factory.mktemp("letters"), FULFILLMENT_ROLES="api", FULFILLMENT_PARTITIONS="2")
     system.up()

@@ -9,7 +9,7 @@ from streams.runtime.settings import Settings
 
 
 @pytest.fixture
-def stack_settings(tmp_path: Path) -> Iterator[Settings]:
+def stack_settings(processes: None, tmp_path: Path) -> Iterator[Settings]:
     """A stack of Kafka and MongoDB without workers, in a directory of its own; stopped after the test."""
     kafka, mongo, http = some_ports(1)[0], some_ports(1)[0], some_ports(1)[0]
     settings = Settings(

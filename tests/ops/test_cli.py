@@ -68,6 +68,7 @@ def test_an_unknown_role_is_refused() -> None:
     assert "orders, inventory, projector, api" in shown.stderr
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_supervisors_way_to_a_worker_refuses_as_the_command_does_and_loads_no_command_line() -> None:
     started = subprocess.run([sys.executable, "-m", "ops.worker", "stock"], capture_output=True, text=True)
     assert (started.returncode, started.stderr) == (os.EX_CONFIG, invoke("worker", "stock").stderr)

@@ -18,7 +18,10 @@ from yarl import URL
 from ops.stack.ports import is_listening
 
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
-pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed (.ci/run installs it)")
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed (.ci/run installs it)"),
+    pytest.mark.usefixtures("processes"),
+]
 
 # started by root, nginx becomes another user, who may not enter the directories of a test
 AS_ROOT = "user root;" if os.geteuid() == 0 else ""

@@ -22,6 +22,8 @@ from ops.stack.state import Process, Stack
 from ops.stack.up import down
 from streams.runtime.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 SUPERVISES = """
 import signal, subprocess, sys
 from pathlib import Path

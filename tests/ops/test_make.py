@@ -12,7 +12,7 @@ VENV = ".venv/.stamps/venv"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the Makefile and a `.venv` made by it."""
     folder = tmp_path_factory.mktemp("make")
     shutil.copy(MAKEFILE, folder)

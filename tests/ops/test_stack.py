@@ -168,6 +168,7 @@ def test_an_address_that_is_none_is_one_sentence(stack_settings: Settings, varia
     assert len(up.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_taken_port_is_one_sentence_that_says_what_to_do(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port, (mongo, http) = taken.getsockname()[1], some_ports(2)
@@ -203,6 +204,7 @@ def test_a_wrong_number_of_workers_is_refused(stack_settings: Settings, workers:
     assert says in up.stderr
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path) -> None:
     (tmp_path / "file").touch()
     up = fulfillment(Settings(data=tmp_path / "file" / "data", roles=()), "up")

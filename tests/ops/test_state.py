@@ -19,6 +19,7 @@ HOLDS = "import signal, sys; from pathlib import Path; from ops.stack import sta
 SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_directory_has_one_supervisor_and_the_lock_of_a_killed_one_is_no_obstacle(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout
@@ -46,6 +47,7 @@ def test_a_broken_state_is_no_state(tmp_path: Path, text: str) -> None:
     assert state.read(tmp_path) is None
 
 
+@pytest.mark.usefixtures("processes")
 def test_leftovers_are_ended_and_strangers_with_their_pid_are_not(tmp_path: Path) -> None:
     left, stranger = psutil.Popen(SLEEPS), psutil.Popen(SLEEPS)
     try:

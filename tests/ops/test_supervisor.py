@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 from helpers_ops import until
 
 from ops.stack import supervisor as module
 from ops.stack.state import Phase, Process
 from ops.stack.supervisor import Child, Program, Supervisor
+
+pytestmark = pytest.mark.usefixtures("processes")
 
 SLEEPS = "import signal; print('up', flush=True); signal.pause()"
 DEAF = (

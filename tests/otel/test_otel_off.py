@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 ROLES = {
     "api": "web.main",
     "orders": "agents.orders",

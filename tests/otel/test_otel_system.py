@@ -20,7 +20,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[System]:
+def traced(processes: None, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[System]:
     """A system of its own, which sends its traces to `receiver`."""
     system = System(
         tmp_path_factory.mktemp("traced"),

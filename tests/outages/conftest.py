@@ -14,7 +14,9 @@ from servers import Server, servers_of  # the line above is for `load` and `veri
 
 
 @pytest.fixture(scope="package")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, dict[str, Server]]]:
+def installation(
+    processes: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[System, dict[str, Server]]]:
     """The system and its two servers, all running."""
     folder = tmp_path_factory.mktemp("outages")
     asked = folder / "faults"

@@ -21,7 +21,7 @@ _emptied: list[str] = []  # databases that are as new
 
 
 @pytest.fixture(scope="session")
-def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mongo_uri(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("mongod")
     port = free_ports(1)
     with (folder / "log").open("wb") as log:

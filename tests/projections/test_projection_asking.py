@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
+from projections.mongo import client
 from projections.mongo.asking import Asking
 from projections.mongo.client import Mongo
 from streams.runtime.settings import Settings
@@ -69,8 +70,9 @@ async def test_who_goes_away_takes_nobody_along(collection: Counted):
     assert (await asking.find("3") or {})["n"] == 3
 
 
-async def test_everyone_hears_of_a_database_that_is_away():
-    nowhere = Mongo(Settings(mongo="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50"))
+async def test_everyone_hears_of_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client, "SERVER_SELECTION_MS", 50)
+    nowhere = Mongo(Settings(mongo="mongodb://127.0.0.1:9"))
     asking = Asking(nowhere.collection("things"))
     results = await asyncio.gather(*(asking.find(name) for name in ("1", "2")), return_exceptions=True)
     assert all(isinstance(result, PyMongoError) for result in results)

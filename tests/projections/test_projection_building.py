@@ -24,7 +24,7 @@ class Database:
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
         self.port = free_ports(1)
-        self.settings = Settings(mongo=f"mongodb://127.0.0.1:{self.port}/?serverSelectionTimeoutMS=200")
+        self.settings = Settings(mongo=f"mongodb://127.0.0.1:{self.port}")
         self._folder, self._ending = folder, ending
 
     def start(self) -> None:
@@ -36,7 +36,7 @@ class Database:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(processes: None, tmp_path: Path) -> Iterator[Database]:
     with ExitStack() as ending:
         yield Database(tmp_path, ending)
 

@@ -29,6 +29,7 @@ from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
 from domain.orders.commands import CreateShipment, Hold, Release
 from projections import commands, orders, pipeline
 from projections.batch import Folding
+from projections.mongo import client
 from projections.mongo.client import Mongo
 from projections.mongo.progress import write_progress
 from projections.mongo.queries import Queries
@@ -258,8 +259,11 @@ async def test_two_workers_at_once_end_with_the_same_documents(mongo: Mongo, set
     assert await dump(mongo) == together
 
 
-async def test_a_database_that_is_away_loses_nothing(settings: Settings, mongo: Mongo, runner: Runner):
-    nowhere = Mongo(Settings(mongo="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50"))
+async def test_a_database_that_is_away_loses_nothing(
+    settings: Settings, mongo: Mongo, runner: Runner, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "SERVER_SELECTION_MS", 50)
+    nowhere = Mongo(Settings(mongo="mongodb://127.0.0.1:9"))
     away = Runner(nowhere, settings)
     with pytest.raises(PyMongoError):
         await away.apply(EVERYTHING)

@@ -10,7 +10,7 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """One broker for all tests here."""
     with running_broker(tmp_path_factory.mktemp("broker")) as broker:
         yield broker

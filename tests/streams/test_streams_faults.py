@@ -12,6 +12,8 @@ import pytest
 from streams.runtime import faults
 from streams.runtime.faults import Injected, UnknownFault, arm, fault
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 ROOT = Path(__file__).parents[2]
 PASSING = """
 import sys

@@ -10,6 +10,8 @@ import pytest
 
 from streams.runtime.logs import JsonFormatter, NotAgain
 
+pytestmark = pytest.mark.usefixtures("processes")
+
 
 def said(record: logging.LogRecord) -> dict[str, str]:
     line = JsonFormatter("orders", "3").format(record)

@@ -27,7 +27,7 @@ EVERYBODY = "User:*"
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def guarded(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system whose broker asks for rights."""
     with running_broker(tmp_path_factory.mktemp("guarded-broker"), AUTHORIZER) as broker:
         system = System(

@@ -371,6 +371,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_dead_broker_is_given_up_on_within_the_time_said(tmp_path: Path) -> None:
     with running_broker(tmp_path) as own_broker:
         settings = Settings(kafka=own_broker.address, partitions=1)
@@ -406,6 +407,7 @@ class UpdateFeatures(RequestStruct):
         return self
 
 
+@pytest.mark.usefixtures("processes")
 async def test_a_cluster_that_cannot_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with running_broker(tmp_path) as own_broker:
         settings = Settings(kafka=own_broker.address, partitions=1)

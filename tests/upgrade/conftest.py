@@ -42,7 +42,7 @@ def recorded(recording: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def it(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def it(processes: None, recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The recorded installation under today's code, with nothing left to handle."""
     folder, port = tmp_path_factory.mktemp("upgrade"), free_ports(20)
     with tarfile.open(recording / "installation.tar.xz") as archive:

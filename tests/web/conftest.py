@@ -16,7 +16,7 @@ from streams.runtime.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def installation(request: pytest.FixtureRequest) -> tuple[str, Settings]:
+def installation(processes: None, request: pytest.FixtureRequest) -> tuple[str, Settings]:
     """The address of the API and the settings behind it."""
     if url := os.environ.get("FULFILLMENT_TEST_URL"):
         return url, Settings()

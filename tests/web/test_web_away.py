@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from raw import exchange, parsed
 
+from projections.mongo import client as mongo_client
 from streams.runtime.settings import Settings
 from web import requests
 from web.main import create_app
@@ -16,11 +17,13 @@ NOWHERE = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}
 
 
 async def started(**changes: Any) -> TestClient[Any, Any]:
-    app = create_app(Settings(**{**NOWHERE, **changes}))
+    with pytest.MonkeyPatch.context() as patience:
+        patience.setattr(mongo_client, "SERVER_SELECTION_MS", 50)
+        app = create_app(Settings(**{**NOWHERE, **changes}))
     app.web.web_app.router.add_get("/broken", broken)
-    client: TestClient[Any, Any] = TestClient(TestServer(app.web.web_app))
-    await client.start_server()
-    return client
+    server = TestServer(app.web.web_app)
+    await server.start_server(lingering_time=0.1)  # seconds it waits for the rest of a body it has refused
+    return TestClient(server)
 
 
 async def broken(request: web.Request) -> web.Response:
