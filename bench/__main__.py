@@ -1,4 +1,4 @@
-"""`python -m bench [PART …]`: run benchmarks against stacks of their own, print the tables, write them where asked."""
+"""`python -m bench [PART …]`: run benchmarks on their own stacks, print the tables, and write them if asked to."""
 
 import argparse
 import signal
@@ -19,9 +19,9 @@ RESULTS = Path(".fulfillment/benchmarks.json")
 
 
 def main() -> int:
-    """Run what was asked for; 1 when a part failed."""
+    """Run the requested parts; return 1 if one failed."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # the stacks are ended too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the stacks are stopped too
     names = arguments.parts or list(PARTS)
     results = Results(arguments.results, go_on=bool(arguments.parts))
     with Stacks() as stacks:
@@ -38,25 +38,25 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; or all")
-    parser.add_argument("--orders", type=int, help="orders placed at a time over HTTP")
+    parser.add_argument("--orders", type=int, help="orders placed concurrently over HTTP")
     parser.add_argument("--commands", type=int, help="backlog of order commands to decide")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured")
+    parser.add_argument("--rounds", type=int, help="how often each figure is measured")
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also with 1,000,000 orders there, and so many events replayed: takes much longer",
+        help="also measure with 1,000,000 existing orders and replay as many events: takes much longer",
     )
     parser.add_argument(
-        "--tiny", action="store_true", help="as little as shows that it works; the figures mean nothing"
+        "--tiny", action="store_true", help="tiny sizes that only show that it works; the figures mean nothing"
     )
-    parser.add_argument("--write", type=Path, help="also write the tables to this file, as Markdown")
+    parser.add_argument("--write", type=Path, help="also write the tables to this file as Markdown")
     parser.add_argument(
         "--results", type=Path, default=RESULTS,
-        help="keep the figures here (default: %(default)s); parts that are named replace theirs, the others stay",
+        help="keep the figures here (default: %(default)s); the named parts replace their figures, others stay",
     )  # fmt: skip
     arguments = parser.parse_args()
     if strange := set(arguments.parts) - PARTS.keys():
-        parser.error(f"there is no part {', '.join(sorted(strange))}: choose from {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(strange))}; choose from {', '.join(PARTS)}")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""Compare this checkout with another commit: both are measured in turns on stacks of their own, reported as ratios.
+"""Compare this checkout with another commit: both are measured in turns on their own stacks, reported as ratios.
 
 python -m bench.against BASE [--parts PART …] [--rounds N] [--tiny] [--write PAGE]
 """
@@ -28,9 +28,9 @@ RESULTS = Path(".fulfillment/against.json")
 
 
 def main() -> int:
-    """Compare; 1 when a part failed."""
+    """Run the comparison; return 1 if a part failed."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # the stacks are ended too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the stacks are stopped too
     results = Results(arguments.results, go_on=bool(arguments.parts))
     sizes = Sizes.tiny() if arguments.tiny else SIZES
     sizes = replace(sizes, rounds=arguments.rounds or sizes.rounds)
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _base(wanted: str, folder: Path, python: str) -> Checkout:
-    """Return the checkout to compare with: one that is ready, or a commit that is cloned and installed."""
+    """Return the checkout to compare with: an installed one, or a commit that is cloned and installed."""
     if (Path(wanted) / ".venv").is_dir():
         return opened(Path(wanted).resolve())
     Console(stderr=True).print(f"installing {wanted} from its own lock", highlight=False)
@@ -59,17 +59,17 @@ def _base(wanted: str, folder: Path, python: str) -> Checkout:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.against", description=__doc__)
-    parser.add_argument("base", help="a commit, tag or branch; or a folder with a checkout whose .venv is ready")
+    parser.add_argument("base", help="a commit, tag or branch; or a folder with a checkout that has a .venv")
     parser.add_argument("--parts", nargs="*", metavar="PART", choices=COMPARED, help=f"of {', '.join(COMPARED)}")
-    parser.add_argument("--rounds", type=int, help=f"how often everything is measured (default: {SIZES.rounds})")
-    parser.add_argument("--python", default=sys.executable, help="the interpreter the base is installed with")
+    parser.add_argument("--rounds", type=int, help=f"how often each figure is measured (default: {SIZES.rounds})")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter for the base's .venv")
     parser.add_argument(
-        "--tiny", action="store_true", help="as little as shows that it works: the figures mean nothing"
+        "--tiny", action="store_true", help="tiny sizes that only show that it works; the figures mean nothing"
     )
     parser.add_argument("--write", type=Path, help="also write the table into its section of this page")
     parser.add_argument(
         "--results", type=Path, default=RESULTS,
-        help="keep the figures here (default: %(default)s); parts that are named replace theirs, the others stay",
+        help="keep the figures here (default: %(default)s); the named parts replace their figures, others stay",
     )  # fmt: skip
     return parser.parse_args()
 

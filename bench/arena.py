@@ -1,4 +1,4 @@
-"""Topics of a contender's own on the shared broker, and its processes for as long as a backlog lasts."""
+"""A contender's own topics on the shared broker, and its processes while it works off a backlog."""
 
 import subprocess
 import tempfile
@@ -21,7 +21,7 @@ from tests.system import free_ports, wait_until
 
 
 class Contender(NamedTuple):
-    """Who decides: how a checkout starts it, how often, and the group its offsets are committed for."""
+    """The program that decides: how a checkout starts it, how many processes, and its consumer group."""
 
     name: str
     command: Callable[[Checkout], list[str]]
@@ -42,7 +42,7 @@ def bare_loop(client: str) -> Contender:
 
 
 class Arena:
-    """Where one contender works off backlogs, one after the other."""
+    """Lets one contender work off backlogs, one after the other."""
 
     def __init__(self, servers: Install, contender: Contender) -> None:
         self.contender, name = contender, uuid.uuid4().hex[:6]
@@ -62,9 +62,10 @@ class Arena:
             future.result(30)
 
     def work_off(self, messages: Sequence[Message]) -> Rate:
-        """Send a backlog, start the contender on it, return how fast it was, and end the contender.
+        """Send a backlog, start the contender on it, return how fast it was, and stop the contender.
 
-        Several workers share the partitions before they see any of it: forming a group takes longer than the work.
+        Several workers share the partitions before any of them sees the backlog, because forming a group takes longer
+        than the work.
         """
         before, several = self._sent, self.contender.workers > 1
         self._sent += len(messages)
@@ -87,12 +88,12 @@ class Arena:
         wait=wait_fixed(0.2), stop=stop_after_delay(20), reraise=True,
     )  # fmt: skip
     def check(self) -> None:
-        """Make sure that everything sent until now was accepted, once."""
+        """Check that every command sent so far was accepted, exactly once."""
         accepted = sum(b'"status":"accepted"' in value for value in stored(self.settings, COMMAND_OUTCOMES.name))
         assert accepted == self._sent, f"{self.contender.name} accepted {accepted:,} of {self._sent:,} commands"
 
     def log(self) -> str:
-        """Return the end of what the contender said."""
+        """Return the end of the contender's output."""
         self._output.seek(0)
         return self._output.read()[-2000:]
 

@@ -1,4 +1,4 @@
-"""A backlog of commands, and how fast a group works it off."""
+"""A backlog of commands, and how fast a consumer group works it off."""
 
 import time
 import uuid
@@ -14,7 +14,7 @@ from streams.runtime.settings import Settings
 from tests.system import ADDRESS
 
 PRICE = {"amount": 1999, "currency": "EUR"}
-FIRST_SHARE = 0.1  # of a backlog, not counted: a worker that has just started
+FIRST_SHARE = 0.1  # the share of a backlog that is not timed, because workers have just started
 PAUSE_SECONDS = 0.05
 
 Message = tuple[str, bytes]  # key and value
@@ -23,8 +23,8 @@ Message = tuple[str, bytes]  # key and value
 class Rate(NamedTuple):
     """How fast a backlog was worked off."""
 
-    second: float  # commands a second
-    cpu_second: float  # commands a second of the workers' CPU
+    second: float  # commands per second
+    cpu_second: float  # commands per second of the workers' CPU time
 
 
 def command(key: str, kind: str, data: Any) -> Message:
@@ -35,7 +35,7 @@ def command(key: str, kind: str, data: Any) -> Message:
 
 
 def place_order(key: str, *products: str, customer: str = "c-1") -> Message:
-    """Return a PlaceOrder with a line of each of `products`."""
+    """Return a PlaceOrder with one line for each of `products`."""
     lines = [{"productId": product, "quantity": 1, "price": PRICE} for product in products]
     data = {"customerId": customer, "lines": lines, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
     return command(key, "PlaceOrder", data)
@@ -47,13 +47,13 @@ def orders(count: int) -> list[Message]:
 
 
 def reservations(product: str, count: int) -> list[Message]:
-    """Return `count` ReserveStock commands to one product, each for an order of its own."""
+    """Return `count` ReserveStock commands for one product, each for a different order."""
     wanted = {"lineId": "1", "quantity": 1, "policy": "BACKORDER", "orderVersion": 1}
     return [command(product, "ReserveStock", wanted | {"orderId": str(uuid.uuid4())}) for _ in range(count)]
 
 
 class Sender:
-    """A producer as an upstream service has it. `transactional_id`: nobody reads what is sent before all is durable."""
+    """Return an upstream service's producer; with `transactional_id`, messages are read once all are durable."""
 
     def __init__(self, settings: Settings, transactional_id: str | None = None) -> None:
         self._settings, self._transactional = settings, transactional_id is not None
@@ -71,9 +71,9 @@ class Sender:
             self._producer.init_transactions(60)
 
     def send(self, topic: str, messages: Iterable[Message]) -> None:
-        """Send messages in bulk; return when all are durable. The first time takes half a second or a whole one more.
+        """Send messages in bulk; return once all are durable. The first call takes up to a second longer.
 
-        librdkafka asks for a producer's id before it has a broker to ask, and then again twice a second.
+        librdkafka requests a producer id before it is connected to a broker, and then retries twice a second.
         """
         if self._transactional:
             self._producer.begin_transaction()
@@ -85,7 +85,7 @@ class Sender:
 
 
 class Handled:
-    """How many records of a topic a group has handled: its committed offsets, which transactions carry."""
+    """Counts the records of a topic that a group has handled, by its committed offsets, which transactions carry."""
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         self._reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": settings.named(group)})
@@ -98,20 +98,20 @@ class Handled:
         self._reader.close()
 
     @retry(
-        retry=retry_if_exception_type(KafkaException),  # the coordinator of a new broker's first group is not there yet
+        retry=retry_if_exception_type(KafkaException),  # a new broker's group coordinator starts late
         wait=wait_fixed(0.2), stop=stop_after_delay(60), reraise=True,
     )  # fmt: skip
     def __call__(self) -> int:
-        """Return the count; exact where the topic has no transactions' markers."""
+        """Return the count; exact if the topic has no transaction markers."""
         return sum(max(one.offset, 0) for one in self._reader.committed(self._partitions, 20))
 
 
 def work_off(
     handled: Callable[[], int], before: int, count: int, used: Callable[[], float], seconds: float = 600
 ) -> Rate:
-    """Return how fast `count` more than `before` are handled; `used`: the workers' CPU seconds.
+    """Return how fast `count` commands after `before` are handled; `used`: the workers' CPU seconds.
 
-    The first tenth does not count, so that neither the start of a process nor a group's forming does.
+    The first tenth is not timed, which excludes process start and group formation.
     """
     samples = [(time.perf_counter(), 0, used())]
     end = time.monotonic() + seconds
@@ -142,7 +142,7 @@ def stored(settings: Settings, topic: str) -> Iterator[bytes]:
     ended, end = set[int](), time.monotonic() + 120
     try:
         while len(ended) < settings.partitions:
-            assert time.monotonic() < end, f"{topic} could not be read to its end in 120 s"
+            assert time.monotonic() < end, f"{topic} could not be read to its end within 120 s"
             for message in reader.consume(5_000, 0.2):
                 if message.error():
                     ended.add(message.partition())

@@ -2,9 +2,9 @@
 
     python -m bench.bare aiokafka | librdkafka
 
-It keeps its states in a dict, writes the same events, states and outcomes, restores nothing and knows of no rebalances.
-Two of them, because which client is faster differs; what each can do for speed, it does: whole record batches through
-aiokafka, librdkafka's own threads.
+It keeps its states in a dict, writes the same events, states and outcomes, restores nothing and ignores rebalances.
+There is one loop per client library, because either may be faster, and each uses the fastest way its client offers:
+whole record batches with aiokafka, librdkafka's own threads.
 """
 
 import sys
@@ -26,11 +26,11 @@ from tables.store import Entries
 
 GROUP = "bare"
 TRANSACTION_SECONDS = 0.1
-FETCH_BYTES = 1 << 20  # of one partition
+FETCH_BYTES = 1 << 20  # records of one partition
 
 
 class Loop:
-    """What both have in common: the decisions, and states in memory."""
+    """The common part of both loops: decisions, and states in memory."""
 
     def __init__(self, settings: Settings) -> None:
         self.topic, self.group = settings.named(ORDER_COMMANDS.name), settings.named(GROUP)
@@ -39,7 +39,7 @@ class Loop:
         self._deciding = Deciding(settings, ORDER, table, {self.topic: GROUP})
 
     def decide(self, batches: Mapping[int, Sequence[Any]]) -> Decided:
-        """Return what the records of each partition lead to, merged already: nobody takes it back."""
+        """Return the decisions on each partition's records, already merged, because this loop never rolls back."""
         parts = {TP(self.topic, partition): Part(records[0].offset, records) for partition, records in batches.items()}
         decided = self._deciding.decide(Fetch(0, Member(0, ""), parts))
         decided.merge()
@@ -48,7 +48,7 @@ class Loop:
 
 
 def main(arguments: Iterable[str]) -> None:
-    """Decide order commands from the group's offsets on, until it is ended."""
+    """Decide order commands from the group's offsets until the process is stopped."""
     (client,) = arguments
     garbage.configure()
     settings = Settings()

@@ -1,4 +1,4 @@
-"""The bare loop on aiokafka: records are put into whole batches of their partitions, and those are sent."""
+"""The bare loop on aiokafka: records are collected into whole batches per partition before they are sent."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ BATCH_BYTES = 1 << 20
 
 
 async def run(loop: Loop, settings: Settings) -> None:
-    """Decide until it is ended."""
+    """Decide until the process is stopped."""
     consumer = AIOKafkaConsumer(
         loop.topic, bootstrap_servers=settings.kafka, group_id=loop.group, enable_auto_commit=False,
         auto_offset_reset="earliest", isolation_level="read_committed", max_partition_fetch_bytes=FETCH_BYTES,
@@ -32,7 +32,7 @@ async def run(loop: Loop, settings: Settings) -> None:
 
 
 async def _transaction(loop: Loop, consumer: Any, producer: Any, partitions: int) -> None:
-    first = await consumer.getmany(timeout_ms=1000)  # no empty transactions
+    first = await consumer.getmany(timeout_ms=1000)  # avoids empty transactions
     if not first:
         return
     async with producer.transaction():
@@ -51,7 +51,7 @@ async def _transaction(loop: Loop, consumer: Any, producer: Any, partitions: int
 
 
 class Batches:
-    """One growing batch a partition; a full one is sent at once."""
+    """One growing batch for each partition; a full batch is sent at once."""
 
     def __init__(self, producer: Any, partitions: int) -> None:
         self._producer, self._partitions = producer, partitions
@@ -59,7 +59,7 @@ class Batches:
         self._acknowledged: list[Any] = []
 
     async def add(self, writes: Iterable[Write]) -> None:
-        """Put records into their partitions' batches."""
+        """Add records to the batches of their partitions."""
         for topic, partition, key, value, headers in writes:
             at = (topic, partition if partition >= 0 else partition_of(key or b"", self._partitions))
             while True:
@@ -75,6 +75,6 @@ class Batches:
         self._acknowledged.append(await self._producer.send_batch(batch, at[0], partition=at[1]))
 
     async def sent(self) -> None:
-        """Send what is there; return when all is acknowledged."""
+        """Send all batches; return once they are acknowledged."""
         await asyncio.gather(*(self._send(at) for at in list(self._growing)))
         await asyncio.gather(*self._acknowledged)

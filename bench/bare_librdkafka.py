@@ -9,12 +9,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
 from streams.runtime.settings import Settings
 
-MOST = 2_000  # records consumed at once
+MOST = 2_000  # records per consume call
 PATIENCE_SECONDS = 30
 
 
 class Record:
-    """A record as our decisions want it; librdkafka's messages have methods."""
+    """A record as our decisions expect it; librdkafka's messages have methods instead of attributes."""
 
     __slots__ = ("headers", "key", "offset", "partition", "timestamp", "timestamp_type", "topic", "value")
 
@@ -28,7 +28,7 @@ class Record:
 
 
 def run(loop: Loop, settings: Settings) -> None:
-    """Decide until it is ended."""
+    """Decide until the process is stopped."""
     servers = {"bootstrap.servers": settings.kafka}
     consumer = Consumer(
         servers
@@ -47,7 +47,7 @@ def run(loop: Loop, settings: Settings) -> None:
 
 
 def _transaction(loop: Loop, consumer: Any, producer: Any) -> None:
-    batches = _batches(consumer.consume(MOST, 1.0))  # no empty transactions
+    batches = _batches(consumer.consume(MOST, 1.0))  # avoids empty transactions
     if not batches:
         return
     producer.begin_transaction()

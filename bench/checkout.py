@@ -1,4 +1,4 @@
-"""A work tree of the project with a .venv of its own, and its programs as another process runs them."""
+"""A work tree of the project with its own .venv, and its programs as other processes run them."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ SETUP_SECONDS = 1800
 
 @dataclass(frozen=True)
 class Checkout:
-    """Where a commit's code is, and the interpreter that runs it."""
+    """The location of a commit's code, and the interpreter that runs it."""
 
     folder: Path
     python: Path
@@ -41,7 +41,7 @@ class Checkout:
 
 
 def commit_of(folder: Path, ref: str = "HEAD") -> str:
-    """Return the full hash of a commit; raise `ValueError` when there is no such commit."""
+    """Return the full hash of a commit; raise `ValueError` if it does not exist."""
     done = subprocess.run(
         ["git", "-C", str(folder), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"],
         capture_output=True, text=True, check=False,
@@ -52,7 +52,7 @@ def commit_of(folder: Path, ref: str = "HEAD") -> str:
 
 
 def cloned(ref: str, folder: Path, source: Path = ROOT) -> Path:
-    """Clone the commit `ref` of `source` into `folder`; objects are shared, so it takes no time."""
+    """Clone the commit `ref` of `source` into `folder`; objects are shared, so this is fast."""
     commit = commit_of(source, ref)
     for arguments in (
         ["clone", "--quiet", "--shared", "--no-checkout", str(source), str(folder)],
@@ -63,12 +63,12 @@ def cloned(ref: str, folder: Path, source: Path = ROOT) -> Path:
 
 
 def opened(folder: Path) -> Checkout:
-    """Return the checkout in `folder`, whose .venv is ready."""
+    """Return the checkout in `folder`, which has a .venv."""
     return Checkout(folder, folder / ".venv" / "bin" / "python", commit_of(folder))
 
 
 def made(ref: str, folder: Path, python: str = sys.executable) -> Checkout:
-    """Clone the commit `ref` into `folder` and install it from its own lock, with `make setup`."""
+    """Clone the commit `ref` into `folder` and install it from its own lock with `make setup`."""
     checkout = opened(cloned(ref, folder))
     checkout.run(["make", "setup", f"PYTHON={python}"], seconds=SETUP_SECONDS)
     return checkout

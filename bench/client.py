@@ -1,4 +1,4 @@
-"""A load client that costs little: keep-alive HTTP/1.1 over bare asyncio streams, a request at a time each."""
+"""A cheap load client: keep-alive HTTP/1.1 over plain asyncio streams, one request at a time per connection."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ class Connection:
 
 @dataclass(slots=True)
 class Load:
-    """What a load did: how long each request took, and which answers were no success."""
+    """The result of a load: the duration of each request, and the unsuccessful answers."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Successful requests a second."""
+        """Successful requests per second."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
     def percentile(self, share: float) -> float:
@@ -80,7 +80,7 @@ Request = Callable[[Connection, int], Awaitable[Answer]]
 
 
 async def run_load(base: str, connections: int, numbers: Iterator[int], request: Request, pause: float = 0.0) -> Load:
-    """Send one request a number, over so many connections at once; `pause` seconds between two of a connection."""
+    """Send one request per number over several connections, with `pause` seconds between two on a connection."""
     load = Load()
     started = time.perf_counter()
 

@@ -1,7 +1,7 @@
-"""The parts of a comparison of two checkouts: each is driven from outside, over HTTP, Kafka and its command line.
+"""The parts of a comparison of two checkouts, each driven from outside: by HTTP, Kafka and its command line.
 
-A part of `bench` that imports the code it measures runs in the checkout's own interpreter; nothing of the base's is
-imported here.
+A part of `bench` that imports the code it measures runs in the checkout's own interpreter; this process imports nothing
+of the base.
 """
 
 import re
@@ -35,7 +35,7 @@ CPU = "CPU of the whole system"
 
 
 def code(turns: Turns) -> Iterator[Found]:
-    """Yield the CPU time of the roles' own code, as each checkout's `bench.cpu` has it."""
+    """Yield the CPU time of the roles' own code, measured by each checkout's `bench.cpu`."""
     orders, rounds = ("500", "20") if turns.sizes.meaning else ("50", "1")
 
     def measure(checkout: Checkout) -> dict[str, float]:
@@ -52,7 +52,7 @@ def code(turns: Turns) -> Iterator[Found]:
 
 
 def decide(turns: Turns) -> Iterator[Found]:
-    """Yield what the orders worker decides, and its share of what a bare loop with this checkout's decisions does."""
+    """Yield the orders worker's rate of decisions, and its share of a bare loop's with this checkout's decisions."""
     backlog, bare = orders(turns.sizes.commands), list[Rate]()
 
     def worked_off(install: Install, *contenders: str) -> Rate:
@@ -70,11 +70,11 @@ def decide(turns: Turns) -> Iterator[Found]:
         return worked_off(install, "")
 
     both = turns.stacked("deciding", measure)
-    yield both.ratio("decide.cpu", "commands decided in a second of the orders worker's CPU", "", _cpu_second)
+    yield both.ratio("decide.cpu", "commands decided per CPU second of the orders worker", "", _cpu_second)
     yield both.ratio("", "commands decided by one orders worker", "/s", _second)
     beside = both._replace(base=bare)
     yield beside.ratio("decide.bare", "… by the bare loop, and by the orders worker", "/s", _second)
-    yield beside.ratio("", "… in a second of CPU by the bare loop, and by the orders worker", "", _cpu_second)
+    yield beside.ratio("", "… per CPU second, by the bare loop, and by the orders worker", "", _cpu_second)
 
 
 def _second(rate: Rate) -> float:
@@ -86,10 +86,10 @@ def _cpu_second(rate: Rate) -> float:
 
 
 def http(turns: Turns) -> Iterator[Found]:
-    """Yield orders accepted over HTTP."""
+    """Yield the rate of orders accepted over HTTP."""
     count = turns.sizes.orders
     for install in turns.installs():
-        uvloop.run(place_orders(install, count // 2, 32))  # warm
+        uvloop.run(place_orders(install, count // 2, 32))  # warm-up
     for connections in CONNECTIONS:
 
         def measure(install: Install, connections: int = connections) -> Accepted:
@@ -105,7 +105,7 @@ def http(turns: Turns) -> Iterator[Found]:
 
 
 def latency(turns: Turns) -> Iterator[Found]:
-    """Yield how long one order takes in an idle system."""
+    """Yield the latency of one order in an idle system."""
 
     def measure(install: Install) -> tuple[float, float]:
         outcome, visible = uvloop.run(one_at_a_time(install, turns.sizes.singles))
@@ -117,10 +117,10 @@ def latency(turns: Turns) -> Iterator[Found]:
 
 
 def flow(turns: Turns) -> Iterator[Found]:
-    """Yield whole orders: from PlaceOrder on Kafka to allocated and visible."""
+    """Yield the rate of whole orders: from PlaceOrder on Kafka to allocated and visible."""
     count = turns.sizes.flow
     for install in turns.installs():
-        uvloop.run(place(install, count // 4))  # warm
+        uvloop.run(place(install, count // 4))  # warm-up
     both = turns.stacked("whole orders", lambda install: uvloop.run(place(install, count)))
     yield both.ratio(
         "flow.rate", "whole orders, PlaceOrder on Kafka → allocated and visible", "/s", lambda one: one.rate
@@ -135,7 +135,7 @@ def _profiles(what: str, sides: tuple[T, T], profile: Callable[[T, str], Profile
 
 
 def idle(turns: Turns) -> Iterator[Found]:
-    """Yield what a stack costs while nobody asks anything of it."""
+    """Yield the cost of an idle stack."""
 
     def measure(install: Install) -> tuple[float, float]:
         install.quiet(120)
@@ -148,18 +148,18 @@ def idle(turns: Turns) -> Iterator[Found]:
 
 
 class Recovered(NamedTuple):
-    """What both tables' workers said of their last restore."""
+    """The last restore of the tables, by the workers' logs."""
 
     orders: int
     restores: dict[str, Restored]
 
     def rate(self, *roles: str) -> float:
-        """Orders restored in a second, in the tables of `roles` one after the other."""
+        """Orders restored per second, in the tables of `roles` one after the other."""
         return self.orders / max(sum(self.restores[role].seconds for role in roles), 0.01)
 
 
 def restore(turns: Turns) -> Iterator[Found]:
-    """Yield the memory an order takes in the roles, then how fast the tables are restored after kill -9."""
+    """Yield the memory per order in the roles, and how fast the tables are restored after kill -9."""
     already = turns.sizes.already
     memory = dict[Checkout, float]()
     for install in turns.installs():
@@ -169,7 +169,7 @@ def restore(turns: Turns) -> Iterator[Found]:
         install.quiet(120)
         memory[install.checkout] = (roles_memory(install) - before) / already
     base, ours = (max(memory[side], 1.0) for side in (turns.base, turns.ours))
-    yield Ratio("memory", f"memory of all roles, {already:,} orders more", "bytes an order", [base], [ours])
+    yield Ratio("memory", f"memory of all roles, {already:,} orders more", "bytes per order", [base], [ours])
 
     def measure(install: Install) -> Recovered:
         found = dict[str, Restored]()
@@ -181,11 +181,11 @@ def restore(turns: Turns) -> Iterator[Found]:
     both = turns.stacked("kill -9 and restore", measure)
     yield both.ratio("restore", "orders restored, in all tables", "/s", lambda one: one.rate(*ROLES))
     for role in ROLES:
-        yield both.ratio("", f"… in those of {role}", "/s", methodcaller("rate", role))
+        yield both.ratio("", f"… in the tables of {role}", "/s", methodcaller("rate", role))
 
 
 def replay(turns: Turns) -> Iterator[Found]:
-    """Yield events replayed into fresh projections, as each checkout's `bench.fresh` does it."""
+    """Yield the rate of events replayed into fresh projections, measured by each checkout's `bench.fresh`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         turns.say("writing events")
         base, ours = (

@@ -1,9 +1,10 @@
-"""What the roles' own code costs, without Kafka, MongoDB or HTTP: CPU per order, all in one process.
+"""CPU time per order of the roles' own code, without Kafka, MongoDB or HTTP, all in one process.
 
     python -m bench.cpu [--orders N] [--rounds N] [--profile STEP]
 
-Orders of two lines go all the way, from PlaceOrder to allocated and rendered; what one step writes is what the next
-one reads. On a shared machine the least of many short rounds is what the code costs; all else is other people's.
+Orders of two lines pass all steps, from PlaceOrder to allocated and rendered; each step reads the output of the one
+before. The figure is the minimum of many short rounds: on a shared machine, everything above it is the load of other
+processes.
 """
 
 import argparse
@@ -40,7 +41,7 @@ ORDERS, ROUNDS, FETCH = 500, 20, 400
 
 
 class Spent:
-    """CPU seconds by step; the step `profiled` is profiled too."""
+    """CPU seconds by step; the step `profiled` also runs under the profiler."""
 
     def __init__(self, profiled: str | None = None) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -48,7 +49,7 @@ class Spent:
 
     @contextmanager
     def on(self, step: str) -> Iterator[None]:
-        """Count what the block takes as the step's."""
+        """Attribute the CPU time of the block to a step."""
         if step == self.profiled:
             self.profile.enable()
         began = time.process_time()
@@ -58,12 +59,12 @@ class Spent:
 
 
 def main() -> None:
-    """Print CPU per order by step."""
+    """Print CPU time per order by step."""
     parser = argparse.ArgumentParser(prog="bench.cpu", description=__doc__)
-    parser.add_argument("--orders", type=int, default=ORDERS, help="in a round")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="the least of so many is shown")
-    parser.add_argument("--fetch", type=int, default=FETCH, help="records in a fetch")
-    parser.add_argument("--profile", metavar="STEP", help="print where this step's time goes")
+    parser.add_argument("--orders", type=int, default=ORDERS, help="per round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="the minimum of these rounds is shown")
+    parser.add_argument("--fetch", type=int, default=FETCH, help="records per fetch")
+    parser.add_argument("--profile", metavar="STEP", help="print a profile of this step")
     asked = parser.parse_args()
     rounds = measured(asked.orders, asked.rounds, asked.fetch, asked.profile)
     least = least_of(rounds, asked.orders)
@@ -74,17 +75,17 @@ def main() -> None:
 
 
 def costs(orders: int, rounds: int) -> dict[str, float]:
-    """Return the microseconds an order that each step takes at least."""
+    """Return the minimum time per order of each step, in microseconds."""
     return least_of(measured(orders, rounds), orders)
 
 
 def least_of(rounds: Sequence[Spent], orders: int) -> dict[str, float]:
-    """Return the microseconds an order that each step took at least."""
+    """Return the minimum time per order of each step, in microseconds."""
     return {step: min(1e6 * spent.seconds[step] / orders for spent in rounds) for step in rounds[0].seconds}
 
 
 def measured(orders: int, rounds: int, fetch: int = FETCH, profile: str | None = None) -> list[Spent]:
-    """Take so many orders all the way in each round; the collector is set as in a worker, for good."""
+    """Take `orders` orders through all steps in each round; the garbage collector stays set as in a worker."""
     garbage.configure()
     found = [Spent(profile) for _ in range(rounds)]
     for spent in found:
@@ -94,7 +95,7 @@ def measured(orders: int, rounds: int, fetch: int = FETCH, profile: str | None =
 
 
 def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
-    """Take orders all the way: decide until nothing is left to do, then project it all."""
+    """Take orders through all steps: decide until nothing is left to do, then project everything."""
     log = Log(settings)
     to_orders, to_stock = (settings.named(each.name) for each in (topics.ORDER_COMMANDS, topics.INVENTORY_COMMANDS))
     log.write(placed(to_orders, orders))
@@ -114,7 +115,7 @@ def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
 
 
 def steps(settings: Settings, to_orders: str, to_stock: str) -> list[Step]:
-    """Return what orders go through, one after the other: a name, what handles a fetch, and of which topics."""
+    """Return the steps of an order: a name, the handler of a fetch, and its topics."""
     ids = dict.fromkeys([to_orders, to_stock], "id")
     orders = owned(orders_table(create_app("orders", settings)))
     stock = owned(stock_table(create_app("inventory", settings)))
@@ -129,7 +130,7 @@ def steps(settings: Settings, to_orders: str, to_stock: str) -> list[Step]:
 
 
 def project(projection: Projection, fetch: Fetch, known: dict[Any, Any], spent: Spent) -> None:
-    """Fold a fetch as a projector does that remembers all views, up to the bytes that go to MongoDB."""
+    """Fold a fetch like a projector that has all views cached, up to the bytes for MongoDB."""
     name = f"projector: {projection.name}"
     with spent.on(f"{name} decode"):
         foldings = [Folding(Part(projection, *tp, part.records), known) for tp, part in fetch.parts.items()]

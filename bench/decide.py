@@ -1,4 +1,4 @@
-"""Order commands a second through one worker, against the same decisions in bare loops, in turns."""
+"""Order commands per second through one worker, against the same decisions in bare loops, in turns."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ OURS, AIOKAFKA, LIBRDKAFKA = agent("orders"), bare_loop("aiokafka"), bare_loop("
 
 
 def decide(bench: Bench) -> Iterator[Found]:
-    """Yield what one worker decides in a second, and the share of what the bare loops do."""
+    """Yield the rate of one worker's decisions, and its share of the bare loops' rates."""
     rates: dict[str, list[Rate]] = defaultdict(list)
     servers, count = bench.stacks.servers, bench.sizes.commands
     for _ in bench.rounds("deciding", 100):
@@ -39,4 +39,4 @@ def _ratios(rates: dict[str, list[Rate]]) -> Iterator[Found]:
     faster = [ours.second / max(one.second, other.second) for ours, one, other in rounds]
     yield Figure("decide.ratio", what, faster, "×", "the faster one")
     cpu = [ours.cpu_second / max(one.cpu_second, other.cpu_second) for ours, one, other in rounds]
-    yield Figure("", what, cpu, "×", "a second of CPU, the better one")
+    yield Figure("", what, cpu, "×", "per CPU second, the better one")

@@ -1,8 +1,8 @@
-"""Event topics filled fast: some histories made by the domain, copied under other ids.
+"""Event topics filled fast: a few histories made by the domain, copied under other ids.
 
-They are as `fulfillment seed` leaves them: of twenty orders 7 are registered, 6 shipped, 4 delivered, 3 cancelled, and
-the events of 1,000 orders come one step after the other. What an event costs depends on that: an order is a document
-with many indexes, and the fewer events it has, the more of it each of them pays.
+They resemble the output of `fulfillment seed`: of twenty orders 7 are registered, 6 shipped, 4 delivered and 3
+cancelled, and the events of 1,000 orders interleave step by step. This matters for the cost per event: an order is a
+document with many indexes, and the fewer events it has, the larger the share of that cost for each event.
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ from streams.messages.strict import read_command
 from streams.runtime.settings import Settings
 from streams.topics import INVENTORY_EVENTS, ORDER_EVENTS
 
-TEMPLATES, RESERVATIONS = 200, 40  # orders, and reservations a product
-EVENTS_AN_ORDER, EVENTS_A_PRODUCT = 3.7, 1 + RESERVATIONS * (1 + 0.5 + 0.15)  # reserved; half shipped, some given back
-BEGIN = 1_795_428_000  # Unix seconds
-ORDER, CUSTOMER = "order-00000000", "customer-00000"  # of the same lengths as their copies, so that JSON stays JSON
-ID = len('{"specversion":"1.0","id":"')  # where an event's id begins
+TEMPLATES, RESERVATIONS = 200, 40  # orders, and reservations per product
+EVENTS_AN_ORDER, EVENTS_A_PRODUCT = 3.7, 1 + RESERVATIONS * (1 + 0.5 + 0.15)  # reserved; half shipped, some released
+BEGIN = 1_795_428_000  # in Unix seconds
+ORDER, CUSTOMER = "order-00000000", "customer-00000"  # as long as the ids of their copies, so that the JSON stays valid
+ID = len('{"specversion":"1.0","id":"')  # the start of an event's id
 PRODUCT = "product-00000000"
 
 
@@ -47,7 +47,7 @@ def order_template(number: int) -> list[bytes]:
 
 
 def _following(placing: PlaceOrder, promised: OrderStatus) -> Iterator[Any]:
-    """Yield the commands that bring an order to its state; a cancelled one hears nothing of stock."""
+    """Yield the commands that bring an order to its state; stock does not answer a cancelled order."""
     if promised is OrderStatus.CANCELLED:
         yield CancelOrder(reason="changed my mind")
         return
@@ -60,7 +60,7 @@ def _following(placing: PlaceOrder, promised: OrderStatus) -> Iterator[Any]:
 
 
 def product_template() -> list[bytes]:
-    """Return a product's events: received, then reserved many times, and shipped or given back."""
+    """Return a product's events: received, then reserved many times, and shipped or released."""
     shelf, found = inventory.Shelf(PRODUCT), list[bytes]()
     commands: list[Any] = [ReceiveStock(quantity=10 * RESERVATIONS)]
     for number in range(RESERVATIONS):
@@ -83,16 +83,16 @@ def _encoded(key: str, event: Any, sequence: int, command_id: str, source: str) 
     return EventMessage(derived_id(key, sequence), key, event, sequence, time, source, command_id, command_id).encode()
 
 
-Event = tuple[str, bytes, bytes]  # a topic, a key, a value
+Event = tuple[str, bytes, bytes]  # topic, key, value
 
 
 def having(events: int) -> tuple[int, int]:
-    """Return how many orders, and how many products, have about so many events each."""
+    """Return how many orders, and how many products, have about `events` events each."""
     return max(1, round(events / EVENTS_AN_ORDER)), max(1, round(events / EVENTS_A_PRODUCT))
 
 
 def histories(order_count: int, product_count: int) -> Iterator[Event]:
-    """Yield the events of so many orders and products."""
+    """Yield the events of `orders` orders and `products` products."""
     templates = [order_template(number) for number in range(TEMPLATES)]
     for first in range(0, order_count, WINDOW):
         window = range(first, min(first + WINDOW, order_count))
@@ -108,7 +108,7 @@ def _order(template: list[bytes], number: int) -> Iterator[Event]:
 
 
 def _in_turn(histories: list[Iterator[Event]]) -> Iterator[Event]:
-    """Yield the first events of all, then the second ones, and so on."""
+    """Yield the first events of all histories, then the second ones, and so on."""
     for step in zip_longest(*histories):
         yield from filter(None, step)
 
@@ -118,12 +118,12 @@ def _copies(topic: str, events: list[bytes], names: tuple[tuple[str, str], ...])
     for step, event in enumerate(events):
         for old, new in names:
             event = event.replace(old.encode(), new.encode())
-        own = derived_id(key, step).encode()  # as scattered as real ones: an index is slower to grow with them
+        own = derived_id(key, step).encode()  # scattered like real ids, which make an index slower to grow
         yield topic, key.encode(), event[:ID] + own + event[ID + len(own) :]
 
 
 def fill(settings: Settings, order_count: int, product_count: int) -> None:
-    """Write the events of so many orders and products."""
+    """Write the events of `orders` orders and `products` products."""
     producer = Producer(
         {"bootstrap.servers": settings.kafka, "enable.idempotence": True, "linger.ms": 50, "compression.type": "lz4",
          "queue.buffering.max.messages": 500_000}

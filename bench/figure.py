@@ -1,4 +1,4 @@
-"""What a benchmark found: figures measured several times, and where the CPU time went."""
+"""The results of a benchmark: figures measured several times, and profiles of CPU time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing that was measured, each round's value of it, and the key its goal is kept under."""
+    """One measured quantity, its value in each round, and the key of its goal."""
 
     key: str
     what: str
@@ -17,12 +17,12 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle of the rounds: what is reported, and what goals are held against."""
+        """The median of the rounds, which is reported and compared with goals."""
         return float(median(self.values))
 
     @property
     def spread(self) -> str:
-        """From the lowest round to the highest, of how many; empty when there was one."""
+        """The lowest and highest round and their number; empty if there was only one."""
         count, lowest, highest = len(self.values), number(min(self.values)), number(max(self.values))
         return f"{lowest}–{highest} of {count}" if count > 1 else ""
 
@@ -34,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """CPU milliseconds per order, or whatever `each` is, by process."""
+    """CPU milliseconds per order, or per `each`, by process."""
 
     load: str
     each: str
@@ -47,7 +47,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One thing measured of both checkouts in every round, and the key its mark is kept under."""
+    """One quantity measured of both checkouts in every round, and the key of its mark."""
 
     key: str
     what: str
@@ -57,17 +57,17 @@ class Ratio:
 
     @property
     def ratios(self) -> list[float]:
-        """Ours to the base's, round by round."""
+        """Our value divided by the base's, for each round."""
         return [ours / base for base, ours in zip(self.base, self.ours, strict=True)]
 
     @property
     def median(self) -> float:
-        """The middle of the rounds' ratios: what is reported, and what marks are held against."""
+        """The median of the rounds' ratios, which is reported and compared with marks."""
         return float(median(self.ratios))
 
     @property
     def spread(self) -> str:
-        """From the lowest ratio to the highest, of how many rounds; empty when there was one."""
+        """The lowest and highest ratio and the number of rounds; empty if there was only one."""
         ratios = self.ratios
         return f"{number(min(ratios))}–{number(max(ratios))} of {len(ratios)}" if len(ratios) > 1 else ""
 
@@ -81,14 +81,14 @@ Found = Figure | Profile | Ratio
 
 
 def number(value: float) -> str:
-    """Return `value` with about three digits that mean something."""
+    """Return `value` with three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that `share` (0 to 1) of `values` do not exceed; `ValueError` when there are none."""
+    """Return the value that `share` (0 to 1) of `values` do not exceed; raise `ValueError` if there are none."""
     if not values:
         raise ValueError("nothing was measured")
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""Whole orders a second: from PlaceOrder on Kafka to allocated, and visible in every read model."""
+"""Whole orders per second: from PlaceOrder on Kafka to allocated, and visible in every read model."""
 
 import asyncio
 import uuid
@@ -18,11 +18,11 @@ from streams.topics import ORDER_COMMANDS
 
 PRODUCTS = 20
 PLENTY = 100_000_000
-CHECKED = 50  # one outcome in so many is looked at
+CHECKED = 50  # one in this many outcomes is checked
 
 
 class Flowed(NamedTuple):
-    """How many orders flowed, since when (`time.perf_counter`), and what they used."""
+    """The number of orders, the start (`time.perf_counter`), and the resources used."""
 
     orders: int
     began: float
@@ -30,18 +30,18 @@ class Flowed(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Orders a second."""
+        """Orders per second."""
         return self.orders / self.used.seconds
 
     def profile(self, load: str) -> Profile:
-        """Return the CPU ms of an order."""
+        """Return the CPU ms per order."""
         return Profile(load, "order", {name: 1000 * each / self.orders for name, each in self.used.cpu.items()})
 
 
 def flow(bench: Bench) -> Iterator[Found]:
-    """Yield whole orders a second, and where their CPU time goes."""
+    """Yield the rate of whole orders, and a profile of their CPU time."""
     install, flowed = bench.main, list[Flowed]()
-    uvloop.run(place(install, bench.sizes.flow // 4))  # warm
+    uvloop.run(place(install, bench.sizes.flow // 4))  # warm-up
     for _ in bench.rounds("whole orders", 30):
         flowed.append(uvloop.run(place(install, bench.sizes.flow)))
     how = f"{bench.sizes.flow:,} PlaceOrder of 2 lines on Kafka → allocated, in every read model"
@@ -52,8 +52,8 @@ def flow(bench: Bench) -> Iterator[Found]:
 async def place(install: Install, count: int, hot: str | None = None) -> Flowed:
     """Place orders of two lines in bulk and wait until all of them are allocated and visible; none may be rejected.
 
-    One is sent before the clock starts: it connects the producer, as that of an upstream service is.
-    `hot`: the product of every order's first line; else both lines are spread over some products of their own.
+    One order is sent before the clock starts, so that the producer is connected, like that of an upstream service.
+    `hot`: the product of every order's first line; by default both lines are spread over several products.
     """
     run = uuid.uuid4().hex[:8]
     products = [f"{run}-{number}" for number in range(PRODUCTS)]
@@ -74,7 +74,7 @@ async def place(install: Install, count: int, hot: str | None = None) -> Flowed:
 
 
 async def stock_up(install: Install, products: Sequence[str]) -> None:
-    """Make plenty of every product available."""
+    """Receive plenty of every product."""
     async with Connection(install.base) as connection:
         for product in products:
             answer = await connection.ask("PUT", f"/inventory/{product}", {"quantity": PLENTY})
@@ -85,5 +85,5 @@ async def fill(install: Install, count: int, hot: str | None = None, say: Any = 
     """Place orders until `install` has `count`."""
     while (missing := count - install.placed) > 0:
         if say:
-            say(f"placing orders: {install.placed:,} of {count:,} are there")
+            say(f"placing orders: {install.placed:,} of {count:,} exist")
         await place(install, min(missing, 25_000), hot)

@@ -1,8 +1,8 @@
-"""What replaying an event costs the builder's own code, without Kafka and MongoDB: CPU by step.
+"""CPU time per event of replaying in the builder's own code, by step, without Kafka and MongoDB.
 
     python -m bench.fold [--events N] [--rounds N]
 
-On a shared machine the least of many short rounds is what the code costs; all else is other people's.
+The figure is the minimum of many short rounds: on a shared machine, everything above it is the load of other processes.
 """
 
 import argparse
@@ -18,16 +18,16 @@ from streams.runtime.settings import Settings
 
 
 def main() -> None:
-    """Print CPU per event by step."""
+    """Print CPU time per event by step."""
     parser = argparse.ArgumentParser(prog="bench.fold", description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000, help="of each topic, in a round")
-    parser.add_argument("--rounds", type=int, default=10, help="the least of so many is shown")
+    parser.add_argument("--events", type=int, default=20_000, help="per topic and round")
+    parser.add_argument("--rounds", type=int, default=10, help="the minimum of these rounds is shown")
     asked = parser.parse_args()
     settings, log = Settings(), Log(Settings())
     events = histories(*having(asked.events))
     log.write(Write(settings.named(topic), -1, key, value) for topic, key, value in events)
     gc.freeze()
-    gc.disable()  # as the builder does
+    gc.disable()  # like the builder
     for projection in (CUSTOMER_SUMMARY, ORDERS, INVENTORY):
         rounds = [measure(log, settings.named(projection.topic.name), projection) for _ in range(asked.rounds)]
         least = {step: min(each[step] for each in rounds) for step in rounds[0]}
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measure(log: Log, topic: str, projection: Projection) -> dict[str, float]:
-    """Fold all events of a topic as one batch; return CPU µs an event by step."""
+    """Fold all events of a topic as one batch; return CPU µs per event by step."""
     log.begin_again()
     spent, events = Spent(), 0
     for fetch in log.fetches([topic], 1 << 40):

@@ -19,7 +19,7 @@ from streams.runtime.settings import Settings
 
 
 async def build(name: str) -> dict[str, float]:
-    """Build a projection anew and return what it took."""
+    """Build a new version of a projection and return the resources it took."""
     settings, newest_shape = Settings(), newest(name)
     events = sum(last_records(settings, newest_shape.topic.name).values())
     async with work(settings, name) as here:

@@ -1,4 +1,4 @@
-"""The marks to reach on a machine with two cores, broker, database and load client included."""
+"""The goals for a machine with two cores that also runs broker, database and load client."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ from bench.figure import Figure, Ratio, number
 
 
 class Goal(NamedTuple):
-    """A mark: at least so much, or at most."""
+    """A lower or upper bound."""
 
     sign: str  # ≥, >, ≤ or <
     mark: float
 
     def reached(self, value: float) -> bool:
-        """Say whether `value` is good enough."""
+        """Return whether `value` reaches the goal."""
         return {
             "≥": value >= self.mark,
             ">": value > self.mark,
@@ -56,7 +56,7 @@ GOALS = {
 }
 
 
-# The same of this checkout to those of commit dc4a191, the last one before messages became structs.
+# The ratio of this checkout to commit dc4a191, the last one before messages became structs.
 MARKS = {
     "code": Goal("≤", 0.5),
     "decide.cpu": Goal("≥", 2.2),
@@ -75,7 +75,7 @@ MARKS = {
 
 
 def verdict(figure: Figure | Ratio) -> tuple[str, str]:
-    """Return the figure's goal, and whether it was reached; two empty texts when it has none."""
+    """Return the figure's goal, and whether it was reached; two empty texts if it has none."""
     goal, unit = (MARKS.get(figure.key), "×") if isinstance(figure, Ratio) else (GOALS.get(figure.key), figure.unit)
     if goal is None:
         return "", ""

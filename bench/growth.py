@@ -1,4 +1,4 @@
-"""Does it get slower with what is there: orders in the tables, open reservations of one product."""
+"""How the rate of commands depends on existing orders in the tables and on open reservations of a product."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RATIO = "rate with them to rate without"
 
 
 def growth(bench: Bench) -> Iterator[Found]:
-    """Yield the ratios: with orders there to without, with open reservations to without."""
+    """Yield the ratios of rates: with existing orders to without, with open reservations to without."""
     yield from _decide(bench)
     yield from _hot_decide(bench)
     yield from _flow(bench)
@@ -38,7 +38,7 @@ def _decide(bench: Bench) -> Iterator[Found]:
             arena.check()
     for wanted, found in ratios.items():
         key = "growth.decide.million" if wanted == MILLION else "growth.decide"
-        yield Figure(key, f"order commands, {wanted:,} orders there", found, "×", RATIO)
+        yield Figure(key, f"order commands, {wanted:,} existing orders", found, "×", RATIO)
 
 
 def _hot_decide(bench: Bench) -> Iterator[Found]:
@@ -66,11 +66,11 @@ def _flow(bench: Bench) -> Iterator[Found]:
 def _compared(bench: Bench, already: int, key: str) -> Iterator[Found]:
     count, full, few = bench.sizes.flow, bench.main, bench.stacks.install("few")
     spread, hot = list[float](), list[float]()
-    for _ in bench.rounds(f"whole orders with {already:,} there", 60):
+    for _ in bench.rounds(f"whole orders with {already:,} existing orders", 60):
         without = uvloop.run(place(few, count)).rate
         spread.append(uvloop.run(place(full, count)).rate / without)
         without = uvloop.run(place(few, count, f"{HOT}-{few.placed}")).rate
         hot.append(uvloop.run(place(full, count, HOT)).rate / without)
-    yield Figure(key, f"whole orders, {already:,} there", spread, "×", f"{RATIO} (or at most {few.placed:,})")
-    what = f"whole orders, {already:,} there, lines of a product with many open reservations"
+    yield Figure(key, f"whole orders, {already:,} existing orders", spread, "×", f"{RATIO} (or at most {few.placed:,})")
+    what = f"whole orders, {already:,} existing orders, lines of a product with many open reservations"
     yield Figure("growth.flow.hot", what, hot, "×", RATIO)

@@ -1,4 +1,4 @@
-"""Orders accepted a second over HTTP, at 32 and at 128 connections."""
+"""Orders accepted per second over HTTP, at 32 and at 128 connections."""
 
 import uuid
 from collections import defaultdict
@@ -20,7 +20,7 @@ CONNECTIONS = (32, 128)
 
 
 class Accepted(NamedTuple):
-    """A load, and what was used until everything was visible."""
+    """A load, and the resources used until everything was visible."""
 
     load: Load
     used: Used
@@ -31,7 +31,7 @@ class Accepted(NamedTuple):
         return self.used.seconds - self.load.seconds
 
     def profile(self, load: str) -> Profile:
-        """Return the CPU ms of an order."""
+        """Return the CPU ms per order."""
         orders = len(self.load.latencies)
         return Profile(load, "order", {name: 1000 * each / orders for name, each in self.used.cpu.items()})
 
@@ -51,9 +51,9 @@ def order(run: str, number: int) -> dict[str, Any]:
 
 
 def http(bench: Bench) -> Iterator[Found]:
-    """Yield orders a second, and where their CPU time goes."""
+    """Yield orders per second, and a profile of their CPU time."""
     found: dict[int, list[Accepted]] = defaultdict(list)
-    uvloop.run(place_orders(bench.main, bench.sizes.orders // 2, 32))  # warm
+    uvloop.run(place_orders(bench.main, bench.sizes.orders // 2, 32))  # warm-up
     for _ in bench.rounds("orders over HTTP", 45):
         for connections in CONNECTIONS:
             found[connections].append(uvloop.run(place_orders(bench.main, bench.sizes.orders, connections)))
@@ -76,7 +76,7 @@ def _figures(connections: int, rounds: list[Accepted], orders: int) -> Iterator[
 
 
 async def place_orders(install: Install, count: int, connections: int) -> Accepted:
-    """Place orders as fast as so many connections can, and wait until all are visible; none may be refused."""
+    """Place orders as fast as the connections can, and wait until all are visible; none may be refused."""
     run = uuid.uuid4().hex[:8]
     await stock_up(install, [f"{run}-{number}" for number in range(PRODUCTS)])
 

@@ -1,4 +1,4 @@
-"""What the stack costs when nobody asks anything of it."""
+"""The cost of an idle stack."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -21,7 +21,7 @@ def idle(bench: Bench) -> Iterator[Found]:
 
 
 def memory(install: Install, how: str, roles: Collection[str] = ()) -> Iterator[Found]:
-    """Yield the memory of each process, or of those of some roles."""
+    """Yield the memory of each process, or of the processes of some roles."""
     for role, process in install.processes():
         if roles and role not in roles:
             continue
@@ -29,12 +29,12 @@ def memory(install: Install, how: str, roles: Collection[str] = ()) -> Iterator[
 
 
 def roles_memory(install: Install) -> int:
-    """Return the bytes of memory that all roles hold, Kafka and MongoDB left out."""
+    """Return the bytes of memory that all roles use, without Kafka and MongoDB."""
     return sum(process.memory_info().rss for role, process in install.processes() if role not in STORES)
 
 
 def idle_cores(install: Install, seconds: float) -> dict[str, float]:
-    """Return the percent of a core that each role uses while nobody asks anything of the stack."""
+    """Return the percentage of a core that each role uses while the stack is idle."""
     spent = Spent(install)
     time.sleep(seconds)
     used = spent.used()

@@ -1,4 +1,4 @@
-"""How long one order takes: until its outcome, and until it is visible; in an idle system, and at half of its load."""
+"""The latency of one order, until its outcome and until it is visible, in an idle system and at half load."""
 
 import asyncio
 import time
@@ -16,10 +16,10 @@ from bench.suite import Bench
 from bench.visible import wait_visible
 from streams.messages.envelope import now
 
-PAUSE_SECONDS = 0.01  # between two orders of an idle system
-# Between two looks whether an order is visible: who looks all the time takes a core from those that work.
+PAUSE_SECONDS = 0.01  # between two orders in an idle system
+# Between two checks whether an order is visible: checking all the time would take a core from the system.
 LOOK_SECONDS, LOOK_SECONDS_IN_LOAD = 0.001, 0.003
-LOOKED_FOR = 40  # every so manieth order of a load
+LOOKED_FOR = 40  # sample every nth order of a load
 
 Seconds = list[float]
 
@@ -50,7 +50,7 @@ async def one_at_a_time(install: Install, count: int) -> tuple[Seconds, Seconds]
     """Place orders one after the other; return POST → outcome and POST → visible."""
     run, outcome, visible = await _stocked(install), Seconds(), Seconds()
     async with Connection(install.base) as connection:
-        for number in range(-count // 10, count):  # the first are for warmth
+        for number in range(-count // 10, count):  # the first ones are a warm-up
             begun = time.perf_counter()
             answer = await connection.ask("POST", "/orders", order(run, abs(number) if number >= 0 else number + 10**9))
             assert answer.status == 201, answer.body
@@ -65,9 +65,9 @@ async def one_at_a_time(install: Install, count: int) -> tuple[Seconds, Seconds]
 
 
 async def at_rate(install: Install, rate: float, seconds: float, spent: Spent) -> tuple[Seconds, Seconds]:
-    """Place `rate` orders a second, whether or not the last was answered; return POST → outcome and POST → visible.
+    """Place `rate` orders per second without waiting for answers; return POST → outcome and POST → visible.
 
-    Counted from when an order was due, so that a system that stands still has no better figures for it.
+    Latency counts from the time when an order was due, so that a blocked system does not get better figures.
     """
     run, outcome, visible = await _stocked(install), Seconds(), Seconds()
     idle: list[Connection] = []

@@ -1,4 +1,4 @@
-"""Where and with what it was measured."""
+"""The machine and software on which figures were measured."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ def _processor() -> str:
 
 
 def versions(mongo: str) -> str:
-    """Return the versions of what runs; `mongo`: what the server reports, empty when none was started."""
+    """Return the versions of the software; `mongo`: the server's version, empty if none was started."""
     kafka = JARS.partition("+")[0].rpartition(":")[2]
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     stores = [f"Kafka {kafka}", f"MongoDB {mongo}"] if mongo else []
@@ -38,5 +38,5 @@ def versions(mongo: str) -> str:
 
 
 def load_average() -> float:
-    """Return how many processes wanted a core in the last minute: what else the machine did when a part began."""
+    """Return the load average of the last minute: the load of other processes when a part begins."""
     return os.getloadavg()[0]

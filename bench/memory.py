@@ -1,4 +1,4 @@
-"""Topics, tables and a worker in memory, for measuring what is between them."""
+"""Topics, tables and a worker in memory, for measuring the code between them."""
 
 import uuid
 from collections import defaultdict
@@ -16,12 +16,12 @@ from streams.runtime.settings import Settings
 from tables.store import Entries, PartitionedTable
 
 NOBODY = Member(0, "")
-NOW = 1_790_000_000_000  # ms
+NOW = 1_790_000_000_000  # in ms
 PRODUCTS = 20
 
 
 class Log:
-    """Topics: what was written, and how far it was read."""
+    """Topics: the written records, and the read positions."""
 
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
@@ -29,18 +29,18 @@ class Log:
         self._read: dict[TP, int] = defaultdict(int)
 
     def write(self, writes: Iterable[Write]) -> None:
-        """Append what a transaction wrote."""
+        """Append the records of a transaction."""
         for topic, partition, key, value, headers in writes:
             tp = TP(topic, partition if partition >= 0 else partition_of(key or b"", self._partitions))
             log, size = self._records[tp], len(value or b"")
             log.append(ConsumerRecord(*tp, len(log), NOW, 0, key, value, None, 10, size, tuple(headers or ())))
 
     def begin_again(self) -> None:
-        """Read everything again."""
+        """Start reading from the beginning again."""
         self._read.clear()
 
     def fetches(self, topics: list[str], size: int) -> Iterator[Fetch]:
-        """Yield what was not read yet of `topics`, `size` records at a time, of all partitions as many."""
+        """Yield unread records of `topics`, `size` at a time, evenly from all partitions."""
         each = max(size // self._partitions, 1)
         while parts := {
             tp: part for tp in list(self._records) if tp.topic in topics and (part := self._next(tp, each))
@@ -68,7 +68,7 @@ def placed(topic: str, count: int) -> Iterator[Write]:
 
 
 def stocked(topic: str) -> Iterator[Write]:
-    """Yield commands that put plenty of every product on the shelf."""
+    """Yield commands that receive plenty of every product."""
     for product in range(PRODUCTS):
         key, value = command(f"p-{product}", "ReceiveStock", {"quantity": 100_000_000})
         yield Write(topic, -1, key.encode(), value)

@@ -1,4 +1,4 @@
-"""The parts of the suite, in the order they are run: those that fill the tables come last."""
+"""The parts of the suite in the order in which they run; parts that fill the tables come last."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,19 +24,19 @@ from bench.scaling import scaling
 
 
 class Measured(Protocol):
-    """What parts are given: it tells a person what is measured now, and a reader under which conditions."""
+    """The context of a part: it shows progress to a person, and gives a reader the conditions."""
 
     say: Callable[[str], None]
 
     def conditions(self) -> str:
-        """Return what a reader must know to judge the figures."""
+        """Return the conditions a reader must know to judge the figures."""
 
 
 M = TypeVar("M", bound=Measured)
 
 
 class Entry(NamedTuple, Generic[M]):
-    """A part, what it is called on the page, and about how many seconds it takes."""
+    """A part, its title on the page, and about how many seconds it takes."""
 
     run: Callable[[M], Iterator[Found]]
     title: str
@@ -44,14 +44,14 @@ class Entry(NamedTuple, Generic[M]):
 
 
 PARTS = {
-    "code": Entry(code, "Code: what an order costs the roles themselves", 15),
+    "code": Entry(code, "Code: CPU time of an order in the roles", 15),
     "decide": Entry(decide, "Decide: order commands of one worker", 110),
     "idle": Entry(idle, "Idle", 45),
     "http": Entry(http, "Orders over HTTP", 60),
     "latency": Entry(latency, "Latency", 25),
     "flow": Entry(flow, "Flow: whole orders", 40),
     "queries": Entry(queries, "Queries", 30),
-    "scaling": Entry(scaling, "Scaling: two workers a role", 90),
+    "scaling": Entry(scaling, "Scaling: two workers per role", 90),
     "growth": Entry(growth, "Growth", 190),
     "recovery": Entry(recovery, "Recovery", 90),
     "replay": Entry(replay, "Replay", 60),
@@ -59,7 +59,7 @@ PARTS = {
 
 
 def run_parts(parts: Mapping[str, Entry[M]], names: Sequence[str], measured: M, results: Results) -> int:
-    """Run the parts called `names`, keep what they find and show how far they are; return 1 when one failed."""
+    """Run the parts called `names`, keep their results and show progress; return 1 if one failed."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
@@ -76,14 +76,14 @@ def run_parts(parts: Mapping[str, Entry[M]], names: Sequence[str], measured: M, 
 
 
 def run_part(part: Entry[M], measured: M, found: Callable[[Found], None]) -> PartResult:
-    """Run a part and return what it found until it ended, or failed; `found` is told at once."""
+    """Run a part and return its results until it ended or failed; each is shown at once."""
     began = time.monotonic()
     result = PartResult(part.title, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", measured.conditions())
     try:
         for one in part.run(measured):
             result.found.append(one)
             found(one)
-    except Exception as error:  # the other parts' figures must not be lost with it
+    except Exception as error:  # a failure must not lose the other parts' figures
         result.failed = f"{type(error).__name__}: {str(error)[-500:]}"
     result.seconds = time.monotonic() - began
     return result

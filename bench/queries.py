@@ -1,4 +1,4 @@
-"""Queries a second: one order, a page of a hundred, the warehouse's work queue."""
+"""Queries per second: one order, a page of a hundred, the warehouse's work queue."""
 
 import random
 from collections import defaultdict
@@ -15,11 +15,11 @@ from bench.suite import Bench
 from bench.visible import order_ids
 
 CONNECTIONS = 16
-SAMPLE = 5_000  # orders that are asked for
+SAMPLE = 5_000  # the number of orders that are queried
 
 
 class Query(NamedTuple):
-    """What is asked for, and how much of the load it is: a page costs more than an order."""
+    """A query, and its share of the load: a page costs more than an order."""
 
     key: str
     what: str
@@ -35,7 +35,7 @@ QUERIES = (
 
 
 class Answered(NamedTuple):
-    """How fast a load of queries was answered, and what it used."""
+    """How fast a load of queries was answered, and the resources it used."""
 
     rate: float
     latencies: list[float]
@@ -43,7 +43,7 @@ class Answered(NamedTuple):
 
 
 def queries(bench: Bench) -> Iterator[Found]:
-    """Yield how many of each are answered in a second, and where the CPU time goes."""
+    """Yield the rate of each query, and a profile of CPU time."""
     install, found = bench.main, defaultdict[str, list[Answered]](list)
     uvloop.run(fill(install, min(SAMPLE, bench.sizes.already), say=bench.say))
     ids = uvloop.run(order_ids(install, SAMPLE))
@@ -52,7 +52,7 @@ def queries(bench: Bench) -> Iterator[Found]:
             paths = [query.path(ids) for _ in range(int(bench.sizes.queries * query.share))]
             found[query.key].append(_ask(install, paths))
     for query in QUERIES:
-        yield from _figures(query, found[query.key], f"{CONNECTIONS} connections, {install.placed:,} orders there")
+        yield from _figures(query, found[query.key], f"{CONNECTIONS} connections, {install.placed:,} existing orders")
 
 
 def _ask(install: Install, paths: list[str]) -> Answered:

@@ -1,4 +1,4 @@
-"""A load client for GETs, cheaper still: requests made beforehand, answers looked at as far as their length."""
+"""An even cheaper load client for GETs: prepared requests, and answers parsed only as far as their length."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ LENGTH = b"content-length:"
 
 
 class Reader(asyncio.Protocol):
-    """One keep-alive connection that asks the next question as soon as the last is answered."""
+    """One keep-alive connection that sends the next request as soon as the last one is answered."""
 
     def __init__(self, requests: Iterator[bytes], latencies: list[float]) -> None:
         self._requests, self._latencies = requests, latencies
@@ -19,7 +19,7 @@ class Reader(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask the first question."""
+        """Send the first request."""
         self._transport = transport  # type: ignore[assignment]
         self._ask()
 
@@ -31,7 +31,7 @@ class Reader(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Go on when the answer is whole; anything but 200 ends the load."""
+        """Continue when the answer is complete; any status but 200 ends the load."""
         self._got = self._got + data if self._got else data
         if (size := length(self._got)) is None or len(self._got) < size:
             return
@@ -43,7 +43,7 @@ class Reader(asyncio.Protocol):
         self._ask()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail unless all was done."""
+        """Fail unless all requests were answered."""
         self._fail(error or ConnectionError("the API closed the connection"))
 
     def _fail(self, error: BaseException) -> None:
@@ -53,7 +53,7 @@ class Reader(asyncio.Protocol):
 
 
 def length(got: bytes) -> int | None:
-    """Return how long the answer that begins with `got` is, head and body; None while its head is not whole."""
+    """Return the length of the answer that begins with `got`, head and body; None until its head is complete."""
     if (end := got.find(END)) < 0:
         return None
     head = got[:end].lower()
@@ -64,7 +64,7 @@ def length(got: bytes) -> int | None:
 
 
 async def read(base: str, paths: Sequence[str], connections: int) -> tuple[float, list[float]]:
-    """GET all of `paths` below `base` over so many connections; return the seconds it took, and each one's."""
+    """GET all of `paths` below `base` over several connections; return the total time and that of each request."""
     parts, latencies = urlsplit(base), list[float]()
     head = f" HTTP/1.1\r\nHost: {parts.hostname}\r\n\r\n"
     requests = iter([f"GET {parts.path}{path}{head}".encode() for path in paths])

@@ -32,7 +32,7 @@ DECIDED = (200, 201, 409, 422)
 
 
 class Restored(NamedTuple):
-    """What a worker's log says of its last restore."""
+    """The last restore, by a worker's log."""
 
     entries: int
     partitions: int
@@ -40,7 +40,7 @@ class Restored(NamedTuple):
 
 
 def recovery(bench: Bench) -> Iterator[Found]:
-    """Yield memory, then the seconds of restarts, restores and takeovers."""
+    """Yield memory, then the durations of restarts, restores and takeovers."""
     install, already = bench.main, bench.sizes.already
     uvloop.run(fill(install, already, say=bench.say))
     install.quiet(120)
@@ -64,15 +64,15 @@ def recovery(bench: Bench) -> Iterator[Found]:
 
 
 def last_restore(log: str) -> Restored:
-    """Return what a worker's log says of its last restore of all partitions."""
+    """Return the last restore of all partitions, by a worker's log."""
     found = RESTORED.findall(log)
-    assert found, "the worker's log says nothing of a restore"
+    assert found, "the worker's log does not mention a restore"
     entries, partitions, seconds = found[-1]
     return Restored(int(entries), int(partitions), float(seconds))
 
 
 def restarted(install: Install, role: str) -> float:
-    """Kill a role's only worker; return the seconds until its supervisor's new one decides in every partition."""
+    """Kill a role's only worker; return the seconds until the restarted one decides in every partition."""
     probes, killed = Probes(install, role), install.process(f"{role}-0")
     began = time.perf_counter()
     killed.kill()
@@ -83,7 +83,7 @@ def restarted(install: Install, role: str) -> float:
 
 
 def taken_over(install: Install, role: str) -> float:
-    """Kill one of two workers and keep it from being restarted; return the seconds until the other has all it had."""
+    """Kill one of two workers and prevent its restart; return the seconds until the other has all partitions."""
     with _second_worker(install, role) as port, _paused_supervisor(install) as pause:
         wait_until(lambda: 0 < partitions_at(port) < install.settings.partitions, PATIENCE_SECONDS, "two to share")
         probes = Probes(install, role)
@@ -112,7 +112,7 @@ def _second_worker(install: Install, role: str) -> Iterator[int]:
 
 @contextmanager
 def _paused_supervisor(install: Install) -> Iterator[Callable[[], None]]:
-    """Yield what stops the supervisor, so that it restarts nobody; it goes on at the end of the block."""
+    """Suspend the supervisor, so that it does not restart workers; it continues at the end of the block."""
     stack = state.read(install.settings.data)
     assert stack is not None
     supervisor = psutil.Process(stack.pid)
@@ -123,7 +123,7 @@ def _paused_supervisor(install: Install) -> Iterator[Callable[[], None]]:
 
 
 class Probes:
-    """A command for each partition of a role, asked again until it is decided."""
+    """A command for each partition of a role, repeated until it is decided."""
 
     def __init__(self, install: Install, role: str) -> None:
         self._install, self._role, self._run = install, role, os.urandom(4).hex()

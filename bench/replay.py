@@ -1,4 +1,4 @@
-"""Events a second into a fresh projection, from offset zero; and where their CPU time goes."""
+"""Events per second into a fresh projection from offset zero, and a profile of their CPU time."""
 
 import json
 import tempfile
@@ -13,18 +13,18 @@ from bench.stacks import STORES, Install, Spent
 from bench.suite import Bench
 
 PROJECTIONS = ("orders", "inventory")
-MILLION = 1_000_000  # events, of both topics together
+MILLION = 1_000_000  # events of both topics together
 
 
 class Rebuilt(NamedTuple):
-    """What building a projection anew took; CPU seconds by process."""
+    """The resources used to build a projection; CPU seconds by process."""
 
     events: int
     seconds: float
     cpu: dict[str, float]
 
     def microseconds(self, process: str) -> float:
-        """CPU time of an event."""
+        """CPU time per event."""
         return 1e6 * self.cpu[process] / self.events
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ def logs(servers: Install, folder: Path, each: int) -> Install:
 
 
 def rebuild(install: Install, projection: str) -> Rebuilt:
-    """Build a projection from offset zero; the one place that knows how that is done."""
+    """Build a projection from offset zero; the only function that knows how this is done."""
     checkout, spent = install.checkout, Spent(install)
     done = checkout.run(checkout.module("bench.fresh", projection), install.env)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -56,7 +56,7 @@ def rebuild(install: Install, projection: str) -> Rebuilt:
 
 
 def replay(bench: Bench) -> Iterator[Found]:
-    """Yield events a second, by projection and in all."""
+    """Yield events per second, by projection and in total."""
     bench.say("writing events")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         install = logs(

@@ -15,9 +15,9 @@ RATIO_HEAD = ("what", "base", "this", "ratio", "lowest–highest", "mark", "")
 BEGIN, END = "<!-- section: ", "<!-- end -->"
 
 AGAINST = """\
-Made by `make bench-against BASE={base}`: both commits are installed from their own locks, run on stacks of their own on
+Written by `make bench-against BASE={base}`: both commits are installed from their own locks, run on their own stacks on
 one machine, and are measured in turns (A B, B A, …). Figures are medians of the rounds; a ratio is the median of the
-rounds' ratios. Processes of other people slow both down alike: of a busy machine, only the ratios mean something.
+rounds' ratios. Other processes slow both down alike: on a busy machine, only the ratios are meaningful.
 """
 
 ABOUT = """\
@@ -36,7 +36,7 @@ Measurements behind decisions, with the commands that reproduce them: [commands]
 
 
 def as_tables(results: Results) -> Iterator[Table]:
-    """Yield a table a part for a terminal, then those of the CPU times."""
+    """Yield one table per part for a terminal, then the tables of CPU times."""
     for part in results.parts.values():
         table = Table(*HEAD, title=part.title, title_justify="left")
         for row in _rows(part):
@@ -80,7 +80,7 @@ def comparison(results: Results, base: str, about: str) -> str:
 
 
 def ratio_rows(results: Results) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each ratio that was found, as `RATIO_HEAD` names its columns."""
+    """Yield a row for each ratio, with the columns of `RATIO_HEAD`."""
     for part in results.parts.values():
         for one in part.ratios():
             base, ours = (f"{number(median(values))} {one.unit}".strip() for values in (one.base, one.ours))

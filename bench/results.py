@@ -1,4 +1,4 @@
-"""What was found, part by part, in a file: a part that failed, or was wanted again, loses nothing of the others."""
+"""Results part by part in a file: a part that fails or is repeated does not affect the others."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from bench.figure import Figure, Found, Profile, Ratio
 
 @dataclass
 class PartResult:
-    """What one part found, when and under which conditions; `failed` says why it found no more."""
+    """The results of one part, with their time and conditions; `failed` is the reason why it ended early."""
 
     title: str
     date: str
@@ -21,20 +21,20 @@ class PartResult:
     failed: str = ""
 
     def figures(self) -> list[Figure]:
-        """Return the figures among it."""
+        """Return its figures."""
         return [one for one in self.found if isinstance(one, Figure)]
 
     def ratios(self) -> list[Ratio]:
-        """Return the ratios among it."""
+        """Return its ratios."""
         return [one for one in self.found if isinstance(one, Ratio)]
 
     def profiles(self) -> list[Profile]:
-        """Return the profiles among it."""
+        """Return its profiles."""
         return [one for one in self.found if isinstance(one, Profile)]
 
 
 class Results:
-    """The parts' results by their names."""
+    """The results by the names of the parts."""
 
     def __init__(self, path: Path | None = None, *, go_on: bool = False) -> None:
         self.path, self.parts = path, dict[str, PartResult]()
@@ -42,7 +42,7 @@ class Results:
             self.parts = {name: _part(raw) for name, raw in json.loads(path.read_text()).items()}
 
     def keep(self, name: str, result: PartResult) -> None:
-        """Replace what was found by the part `name`, also in the file."""
+        """Replace the results of the part `name`, also in the file."""
         self.parts[name] = result
         if self.path is not None:
             texts = {name: asdict(part) for name, part in self.parts.items()}
@@ -50,7 +50,7 @@ class Results:
             self.path.write_text(json.dumps(texts, indent=1, ensure_ascii=False))
 
     def figure(self, key: str) -> Figure | None:
-        """Return the figure `key` where it was measured."""
+        """Return the figure `key` if it was measured."""
         return next((figure for figure in self.figures() if figure.key == key), None)
 
     def figures(self) -> Iterator[Figure]:

@@ -1,4 +1,4 @@
-"""Two workers a role instead of one, on the same machine."""
+"""Two workers per role instead of one, on the same machine."""
 
 from collections.abc import Iterator
 
@@ -28,8 +28,8 @@ def scaling(bench: Bench) -> Iterator[Found]:
     yield Figure("scaling.decide", "order commands decided", decided, "×", RATIO)
     one, two = bench.stacks.install("few"), bench.stacks.install("two", TWICE)
     for install in (one, two):
-        uvloop.run(place(install, sizes.flow // 4))  # warm
-    for _ in bench.rounds("whole orders with one worker a role and with two", 30):
+        uvloop.run(place(install, sizes.flow // 4))  # warm-up
+    for _ in bench.rounds("whole orders with one worker per role and with two", 30):
         alone = uvloop.run(place(one, sizes.flow)).rate
         flowed.append(uvloop.run(place(two, sizes.flow)).rate / alone)
     bench.stacks.end("two")

@@ -1,4 +1,4 @@
-"""What is measured: one broker, one database, and installations on them with topics and documents of their own."""
+"""The measured stacks: one broker and one database, and installations on them with their own topics and documents."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ STORES, CLIENT = ("kafka", "mongod"), "client"
 
 
 class Install(System):
-    """One installation of a checkout: with a Kafka and a MongoDB of its own, or with its roles alone on `servers`."""
+    """One installation of a checkout: with its own Kafka and MongoDB, or only its roles, on `servers`."""
 
     def __init__(
         self, data: Path, name: str = "", servers: "Install | None" = None, *, checkout: Checkout = HERE,
@@ -32,18 +32,18 @@ class Install(System):
         super().__init__(data, **{f"FULFILLMENT_{key.upper()}": value for key, value in shared.items()}, **env)
         self.settings = self.settings.model_copy(update=shared)
         self.name, self.servers, self.checkout, self.workers = name, servers, checkout, workers
-        self.placed = 0  # orders
-        self.ports: dict[str, int] = {}  # of the workers' pages, by their names
+        self.placed = 0  # in orders
+        self.ports: dict[str, int] = {}  # the workers' HTTP ports, by role
 
     def up(self) -> None:
-        """Start it; return when everything is ready."""
+        """Start it; return once everything is ready."""
         self.run("up", "--detach", "--workers", self.workers)
         self.ports = {each["name"]: int(each["port"]) for each in self.status()["processes"] if each["pid"]}
         if "orders-0" in self.ports:
             self.learn_partitions()
 
     def learn_partitions(self) -> None:
-        """Take the number of partitions from the topics: another checkout may have another default."""
+        """Take the number of partitions from the topics, because another checkout may have another default."""
         topic = self.settings.named(ORDER_COMMANDS.name)
         found = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 3}).list_topics(topic, 30)
         self.settings = self.settings.model_copy(update={"partitions": len(found.topics[topic].partitions)})
@@ -53,19 +53,19 @@ class Install(System):
         return self.checkout.run(self.checkout.fulfillment(*arguments), self.env, check=check, input=stdin)
 
     def status(self) -> dict[str, Any]:
-        """Return what the checkout's `fulfillment status --json` says."""
+        """Return the output of the checkout's `fulfillment status --json`."""
         return (
             super().status() if self.checkout is HERE else json.loads(self.run("status", "--json", check=False).stdout)
         )
 
     def processes(self) -> list[tuple[str, psutil.Process]]:
-        """Return the role and the process of everything an order goes through, Kafka and MongoDB first."""
+        """Return the role and process of everything that handles an order, Kafka and MongoDB first."""
         own = [(each["role"], psutil.Process(each["pid"])) for each in self.status()["processes"] if each["pid"]]
         return own if self.servers is None else [*self.servers.processes(), *own]
 
 
 class Stacks:
-    """Servers and installations by name, started when they are first asked for."""
+    """Servers and installations by name, started on first use."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
@@ -91,26 +91,26 @@ class Stacks:
         return self._servers
 
     def install(self, name: str, workers: str = "") -> Install:
-        """Return the installation called `name`; `workers` as `fulfillment up --workers` has it."""
+        """Return the installation called `name`; `workers` as for `fulfillment up --workers`."""
         if name not in self._installs:
             install = Install(Path(self._folder.name) / name, name, self.servers, workers=workers)
             self._installs[name] = self._started(install)
         return self._installs[name]
 
     def end(self, name: str) -> None:
-        """End an installation that later parts do not need: an idle one costs a little too."""
+        """Stop an installation that later parts do not need, because even an idle one has a cost."""
         if (install := self._installs.pop(name, None)) is not None:
             install.down()
 
     def own(self, name: str, checkout: Checkout) -> Install:
-        """Return the installation `name` of a checkout, with servers of its own."""
+        """Return the installation `name` of a checkout with its own servers."""
         if name not in self._installs:
             install = Install(Path(self._folder.name) / name, checkout=checkout)
             self._installs[name] = self._started(install)
         return self._installs[name]
 
     def mongo_version(self) -> str:
-        """Return the version a running database server reports; empty when none was started."""
+        """Return the version of a running database server; empty if none was started."""
         running = [self._servers] if self._servers else list(self._installs.values())
         if not running:
             return ""
@@ -122,25 +122,25 @@ class Stacks:
         try:
             stack.up()
         except BaseException:
-            stack.down()  # the next part that wants it starts it again
+            stack.down()  # the next part that needs it starts it again
             raise
         return stack
 
 
 class Used(NamedTuple):
-    """How many seconds passed, and the CPU seconds that each role used in them."""
+    """The elapsed seconds, and the CPU seconds that each role used in them."""
 
     seconds: float
     cpu: dict[str, float]
 
     @property
     def system(self) -> float:
-        """CPU seconds of all processes but the load client."""
+        """CPU seconds of all processes except the load client."""
         return sum(spent for role, spent in self.cpu.items() if role != CLIENT)
 
 
 class Spent:
-    """Time, and the CPU seconds of Kafka, MongoDB, an installation's roles and the load client, since this was made."""
+    """Time, and the CPU seconds of Kafka, MongoDB, an installation's roles and the load client, since its creation."""
 
     def __init__(self, install: Install) -> None:
         self._processes = [*install.processes(), (CLIENT, psutil.Process())]
@@ -148,7 +148,7 @@ class Spent:
         self.began = time.perf_counter()
 
     def used(self) -> Used:
-        """Return what was used until now."""
+        """Return the resources used until now."""
         seconds, spent = time.perf_counter() - self.began, dict[str, float]()
         for (role, process), before in zip(self._processes, self._before, strict=True):
             spent[role] = spent.get(role, 0.0) + cpu_seconds(process) - before
@@ -162,7 +162,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def partitions_at(port: int) -> int:
-    """Return how many partitions the worker with its pages at `port` handles; 0 while it says nothing."""
+    """Return how many partitions the worker with HTTP port `port` handles; 0 until it answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return sum(map(len, json.load(answer)["partitions"].values()))

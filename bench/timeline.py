@@ -1,9 +1,9 @@
-"""Which process is busy when while whole orders flow: what bounds their rate.
+"""Which processes are busy at what time while whole orders flow, to find the bottleneck.
 
     python -m bench.timeline [--orders N] [--rounds N]
 
-A row is a part of the time, a column a process, a figure cores. Where the last column is below the machine's cores,
-processes wait for one another; a round before, whose figures are not shown, warms everything up.
+Rows are points in time, columns processes, and figures cores. If the last column is below the machine's cores,
+processes wait for one another. A first round, whose figures are not shown, warms everything up.
 """
 
 import argparse
@@ -32,9 +32,9 @@ class Sample(NamedTuple):
 
 
 def main() -> None:
-    """Print a table a round."""
+    """Print one table per round."""
     parser = argparse.ArgumentParser(prog="bench.timeline", description=__doc__)
-    parser.add_argument("--orders", type=int, default=6_000, help="in a round")
+    parser.add_argument("--orders", type=int, default=6_000, help="per round")
     parser.add_argument("--rounds", type=int, default=1)
     asked = parser.parse_args()
     with Stacks() as stacks:
@@ -48,7 +48,7 @@ def main() -> None:
 
 @contextmanager
 def sampled(install: Install) -> Iterator[list[Sample]]:
-    """Yield what each process has used, again and again until the block ends."""
+    """Yield the CPU time that each process has used, repeatedly until the block ends."""
     samples, ended, watching = list[Sample](), threading.Event(), install.processes()
 
     def sample() -> None:
@@ -65,10 +65,10 @@ def sampled(install: Install) -> Iterator[list[Sample]]:
 
 
 def show(flowed: Flowed, names: Sequence[str], samples: Sequence[Sample]) -> None:
-    """Print how many cores each process took while the orders flowed, and how many all did."""
+    """Print how many cores each process used while the orders flowed, and how many all did."""
     during = [sample for sample in samples if 0 <= sample.at - flowed.began <= flowed.used.seconds]
     used, cores = sum(flowed.used.cpu.values()) / flowed.used.seconds, os.cpu_count() or 1
-    rate = f"{flowed.orders:,} orders in {flowed.used.seconds:.2f} s, {flowed.rate:,.0f} a second"
+    rate = f"{flowed.orders:,} orders in {flowed.used.seconds:.2f} s, {flowed.rate:,.0f} per second"
     print(f"\n{rate}, {used:.2f} of {cores} cores")
     print("seconds ", *(f"{name:>10}" for name in names), "       all")
     rows = during[:: max(len(during) // ROWS, 1)]

@@ -1,4 +1,4 @@
-"""Two checkouts measured in turns, A B, B A, …: each has a stack of its own, and what is compared is their ratio."""
+"""Two checkouts measured in turns, A B, B A, …, each on its own stack; the result is their ratio."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ BASE, OURS = "base", "ours"
 
 
 class Both(NamedTuple, Generic[T]):
-    """What each round found of the base, and of this checkout."""
+    """The results of each round for the base and for this checkout."""
 
     base: list[T]
     ours: list[T]
@@ -38,12 +38,12 @@ class Turns:
     sizes: Sizes
     stacks: Stacks
     ours: Checkout = HERE
-    say: Callable[[str], None] = field(default=lambda text: None)  # what is being done now
+    say: Callable[[str], None] = field(default=lambda text: None)  # reports the current step
 
     def conditions(self) -> str:
-        """Return what a reader must know to judge the figures."""
+        """Return the conditions a reader must know to judge the figures."""
         found = f"{self.ours.commit[:7]} against {self.base.commit[:7]}, {self.sizes.rounds} rounds in turns"
-        found += f", when it began the load average was {load_average():.1f}"
+        found += f", load average at the start {load_average():.1f}"
         return found if self.sizes.meaning else f"{found}; **sizes so small that the figures mean nothing**"
 
     def installs(self) -> tuple[Install, Install]:
@@ -51,7 +51,7 @@ class Turns:
         return self.stacks.own(BASE, self.base), self.stacks.own(OURS, self.ours)
 
     def measured(self, what: str, base: S, ours: S, measure: Callable[[S], T]) -> Both[T]:
-        """Measure both in every round; the next round begins with the one that ended the last."""
+        """Measure both in every round; a round begins with the checkout that ended the previous one."""
         both, count = Both[T]([], []), self.sizes.rounds
         turns = [(BASE, base, both.base), (OURS, ours, both.ours)]
         for number in range(count):

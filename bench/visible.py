@@ -1,4 +1,4 @@
-"""Are orders allocated, and shown by every read model? Asked over HTTP, as any client can."""
+"""Checks over HTTP, as any client can, that orders are allocated and shown by every read model."""
 
 import asyncio
 import time
@@ -21,7 +21,8 @@ POLL_SECONDS = 0.1
 async def wait_visible(install: Install, count: int, since: str, spent: Spent) -> Used:
     """Wait until `count` orders placed at `since` or later are allocated and the projector has no lag.
 
-    Return what was used until then; the orders are counted page by page after that, and the count costs nothing of it.
+    Return the resources used until then. The orders are counted page by page afterwards, so that counting is not
+    included.
     """
     end = time.monotonic() + PATIENCE_SECONDS
     ports = [port for name, port in install.ports.items() if name.startswith("projector")]
@@ -33,12 +34,12 @@ async def wait_visible(install: Install, count: int, since: str, spent: Spent) -
                 if found == count:
                     return used
                 assert found < count, f"{found:,} orders are visible, {count:,} were accepted"
-            assert time.monotonic() < end, f"not all of {count:,} orders are visible after {PATIENCE_SECONDS} s"
+            assert time.monotonic() < end, f"not all {count:,} orders are visible after {PATIENCE_SECONDS} s"
             await asyncio.sleep(POLL_SECONDS)
 
 
 async def check_stock(install: Install, products: Sequence[str], run: str, lines: int) -> None:
-    """Make sure that the read models of stock show a reservation for each of the `lines` of a run's orders."""
+    """Check that the read models of stock show a reservation for each of the `lines` of a run's orders."""
     ours = f"{run}-"
     async with Connection(install.base) as api:
         for kind, wanted in (("reservations", {"held": 1}), ("ledger", {"type": "StockReserved"})):
@@ -50,7 +51,7 @@ async def check_stock(install: Install, products: Sequence[str], run: str, lines
 
 
 async def check_outcomes(install: Install, command_ids: Sequence[str]) -> None:
-    """Make sure that each command was accepted."""
+    """Check that each command was accepted."""
     async with Connection(install.base) as api:
         for command_id in command_ids:
             answer = await api.ask("GET", f"/commands/{command_id}")

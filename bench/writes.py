@@ -1,8 +1,9 @@
-"""What writing a document costs the client, beside PyMongo's `bulk_write`.
+"""The client's CPU time for writing a document, compared with PyMongo's `bulk_write`.
 
     python -m bench.writes [--rounds N]
 
-CPU, the medians of rounds in which each way has its turn: on a shared machine nothing else can be compared.
+The figures are medians of CPU time over rounds in which each method has its turn, the only fair comparison on a shared
+machine.
 """
 
 import argparse
@@ -21,12 +22,12 @@ from projections.mongo.writes import Put, put
 from streams.runtime import garbage
 from streams.runtime.settings import Settings
 
-COUNT = 500  # documents of a write
-JSON_BYTES = 1_100  # of an order of two lines
+COUNT = 500  # documents per write
+JSON_BYTES = 1_100  # an order of two lines
 
 
 def main() -> None:
-    """Print µs by way."""
+    """Print µs by method."""
     parser = argparse.ArgumentParser(prog="bench.writes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     rounds = parser.parse_args().rounds
@@ -36,13 +37,13 @@ def main() -> None:
 
 
 def show(rounds: Sequence[dict[str, float]]) -> None:
-    """Print the median of what a document took each way."""
+    """Print the median time per document of each method."""
     for name in rounds[0]:
         print(f"{name:36} {1e6 * median(each[name] for each in rounds) / COUNT:6.2f} µs")
 
 
 async def write(settings: Settings, rounds: int) -> None:
-    """Print what writing documents costs the client, by PyMongo's `bulk_write` and by our commands."""
+    """Print the client's cost of writing documents, with PyMongo's `bulk_write` and with our commands."""
     mongo = Mongo(settings)
     ways: dict[str, Callable[[Collection, list[Document]], Awaitable[Any]]] = {
         "insert, bulk_write": lambda to, documents: to.bulk_write([InsertOne(each) for each in documents]),
@@ -62,7 +63,7 @@ async def write(settings: Settings, rounds: int) -> None:
 
 
 def document(name: str) -> Document:
-    """Return a document like an order's: the fields that are queried, and its JSON."""
+    """Return a document like an order's: the queried fields, and its JSON."""
     return {
         "_id": name,
         "sequence": 1,
@@ -77,7 +78,7 @@ def document(name: str) -> Document:
 
 
 def guarded(document: Document) -> UpdateOne:
-    """Return the update that leaves a newer document as it is, as PyMongo can say it."""
+    """Return the update that keeps a newer document, in PyMongo's form."""
     newer = {"$lt": ["$sequence", document["sequence"]]}
     replace = [{"$replaceWith": {"$cond": [newer, {"$literal": document}, "$$ROOT"]}}]
     return UpdateOne({"_id": document["_id"]}, replace, upsert=True)
