@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: help setup build run stop seed seed-data test test-unit test-all format check schemas bench bench-against \
-  faults faults-points outages
+.PHONY: help setup build run stop seed seed-data test test-unit test-all format check schemas reference docs bench \
+  bench-against faults faults-points outages
 
 SEEDS ?= $(shell seq 1 30)
 
@@ -57,6 +57,12 @@ check: setup ## format and lint check, types, imports, message schemas
 
 schemas: setup ## write docs/schemas after a compatible change
 	$(BIN)/python -m ops.schemas --write
+
+reference: setup ## update the generated parts of the README and of docs/reference
+	$(BIN)/python -m ops.reference --write
+
+docs: setup reference ## build the documentation site, which the running service serves at /docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: setup ## run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m bench --write docs/benchmarks.md

@@ -1,6 +1,6 @@
 """What workers tell Prometheus: observed once a fetch or a partition's part of it, counted after the commit.
 
-Labels are types, codes, topics and partitions, never ids. docs/operations.md lists them, made from here.
+Labels are types, codes, topics and partitions, never ids. docs/reference/metrics.md lists them.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The projectors' metrics for Prometheus, observed once per batch; docs/operations.md lists them."""
+"""The projectors' metrics for Prometheus, observed once per batch; docs/reference/metrics.md lists them."""
 
 import time
 from collections.abc import Container, Iterable, Mapping

@@ -14,7 +14,7 @@ from .commands.answering import PREFIX
 from .commands.batch import send_commands
 from .commands.outcomes import command_outcome
 from .commands.routes import COMMAND_ROUTES
-from .documents import pages
+from .documents import pages, site
 from .documents.asyncapi import asyncapi
 from .documents.openapi import openapi, openapi_yaml
 from .errors import Problem, problem_of
@@ -59,6 +59,7 @@ def install(application: web.Application, services: Services) -> None:
     show("/asyncapi.json", asyncapi)
     show("/", health.index)
     pages.install(application)
+    site.install(application)
 
 
 def _function(handler: Handler) -> Handler:

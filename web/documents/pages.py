@@ -34,7 +34,7 @@ PAGES = {
     "/asyncapi": ("asyncapi.html", STRICT),
 }
 OPEN = frozenset(
-    {*PAGES, "/redoc", "/openapi.json", "/openapi.yaml", "/asyncapi.json", "/favicon.ico"}
+    {*PAGES, "/docs", "/redoc", "/openapi.json", "/openapi.yaml", "/asyncapi.json", "/favicon.ico"}
 )  # they hold no data
 
 
@@ -61,7 +61,7 @@ def install(application: web.Application) -> None:
 
 def is_open(path: str) -> bool:
     """Say whether `path` is answered without a token: a browser that loads a page cannot send one."""
-    return path in OPEN or path.startswith("/static/")
+    return path in OPEN or path.startswith(("/static/", "/docs/"))
 
 
 async def show_page(request: web.Request) -> web.Response:
@@ -90,6 +90,11 @@ def sent(request: web.Request, name: str, policy: str) -> web.Response:
     found = files().get(name)
     if found is None:
         raise Problem(404, "NOT_FOUND", "there is no such file")
+    return respond(request, found, policy)
+
+
+def respond(request: web.Request, found: File, policy: str) -> web.Response:
+    """Return the answer with a file, or 304 if the browser has it already."""
     headers = {
         "ETag": found.tag,
         "Cache-Control": "no-cache",
@@ -113,11 +118,12 @@ def files() -> dict[str, File]:
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
             name, content = path.relative_to(STATIC).as_posix(), path.read_bytes()
-            found[name.removesuffix(".gz")] = _file(name.removesuffix(".gz"), content, name.endswith(".gz"))
+            found[name.removesuffix(".gz")] = file_of(name.removesuffix(".gz"), content, name.endswith(".gz"))
     return found
 
 
-def _file(name: str, content: bytes, is_compressed: bool) -> File:
+def file_of(name: str, content: bytes, is_compressed: bool = False) -> File:
+    """Return a file as it is sent, from its content; `is_compressed` if that is gzip."""
     kind = guess_type(name)[0] or "application/octet-stream"
     if kind.startswith("text/") or kind.endswith(("javascript", "json", "svg+xml")):
         kind += "; charset=utf-8"

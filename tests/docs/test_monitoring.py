@@ -1,4 +1,4 @@
-"""What docs/operations.md says is so: what Prometheus is told, by processes that run."""
+"""The monitoring guide is right: what Prometheus is told, by processes that run."""
 
 import json
 import re
@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import aiohttp
 import yaml
+from documents import DOCS, ROOT
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from readme_tables import EXPORTED, OPERATIONS, README, metrics_of, metrics_table, rewritten
 from system import Api, System, eventually
 
+from ops.reference.metrics import EXPORTED, metrics_of
 from streams.topics import INVENTORY_EVENTS, ORDER_COMMANDS
 
 Metrics = dict[str, dict[str, Metric]]  # role → name → what it says
@@ -47,11 +48,6 @@ def value(metric: Metric, suffix: str = "", **labels: str) -> float:
         for sample in metric.samples
         if sample.name == metric.name + suffix and labels.items() <= sample.labels.items()
     )
-
-
-def test_the_table_in_the_operations_guide_is_that_of_the_code() -> None:
-    text = OPERATIONS.read_text()
-    assert rewritten(text, {"metrics": metrics_table}) == text, "run .venv/bin/python tests/docs/readme_tables.py"
 
 
 async def test_an_order_can_be_followed_through_the_metrics(system: System, api: Api) -> None:
@@ -109,7 +105,7 @@ async def test_a_projection_that_has_all_is_not_old(system: System, api: Api) ->
 
 # --- Prometheus's rules and Grafana's dashboard
 
-DEPLOY = README.parent / "deploy"
+DEPLOY = ROOT / "deploy"
 RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"][0]["rules"]
 SCRAPE: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"][0]
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/fulfillment.json").read_text())
@@ -144,7 +140,7 @@ ENDS = {"gauge": ("",), "counter": ("_total",), "histogram": ("_bucket", "_count
 
 
 def test_every_alert_says_what_to_do() -> None:
-    told = set(re.findall(r"^\| (\w+) \| ", OPERATIONS.read_text(), re.MULTILINE))
+    told = set(re.findall(r"^\| (\w+) \| ", (DOCS / "how-to/monitor.md").read_text(), re.MULTILINE))
     alerts = [rule["alert"] for rule in RULES]
     assert len(set(alerts)) == len(alerts) >= 8
     assert set(alerts) <= told
@@ -152,11 +148,11 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 def test_prometheus_finds_every_role_and_gives_the_token() -> None:
-    services = yaml.safe_load((README.parent / "docker-compose.yml").read_text())["services"]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     (discovery,) = SCRAPE["dns_sd_configs"]
     assert sorted(discovery["names"]) == sorted(ROLES["all"].split())
     assert set(discovery["names"]) <= services.keys()
-    assert f"FULFILLMENT_WORKER_PORT={discovery['port']}" in (README.parent / "Dockerfile").read_text()
+    assert f"FULFILLMENT_WORKER_PORT={discovery['port']}" in (ROOT / "Dockerfile").read_text()
     (secret,) = services["prometheus"]["secrets"]
     assert SCRAPE["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
 
@@ -176,7 +172,7 @@ def test_panels_have_places_and_titles_of_their_own() -> None:
 
 
 def test_grafana_reads_the_dashboard_from_where_compose_puts_it() -> None:
-    services = yaml.safe_load((README.parent / "docker-compose.yml").read_text())["services"]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/fulfillment.yml").read_text())["providers"]
     (source,) = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
     folders = dict(volume.split(":")[:2] for volume in services["grafana"]["volumes"])
