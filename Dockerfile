@@ -10,7 +10,7 @@ RUN /venv/bin/pip install --no-cache-dir --no-deps .
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home fulfillment
 COPY --from=build /venv /venv
-# A container has its ports to itself, so every role's web server listens on the same one.
+# The container has its own ports, so every role's web server uses the same one.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -19,7 +19,7 @@ ENV PATH=/venv/bin:$PATH \
 USER fulfillment
 WORKDIR /tmp
 EXPOSE 8000
-# From inside, over loopback, so that it also works where a role listens nowhere else.
+# Over loopback inside the container, so that it works even if the role listens on no other interface.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['FULFILLMENT_WORKER_PORT'] + '/readyz', timeout=4)"]
 ENTRYPOINT ["fulfillment"]

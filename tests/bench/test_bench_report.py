@@ -138,5 +138,5 @@ def test_the_last_restore_is_read_from_a_workers_log() -> None:
 2026-11-23 10:05:00,000 INFO restore: restored 1200 entries of main-orders-states-changelog, 4 partitions, in 1.25 s
 """
     assert last_restore(log) == (1200, 4, 1.25)
-    with pytest.raises(AssertionError, match="nothing of a restore"):
+    with pytest.raises(AssertionError, match="not mention a restore"):
         last_restore("")

@@ -36,4 +36,4 @@ def test_a_part_that_does_not_exist_is_refused() -> None:
     command = [sys.executable, "-m", "bench", "speed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert "unknown part speed: choose from code, decide" in done.stderr
+    assert "unknown part speed; choose from code, decide" in done.stderr

@@ -152,6 +152,13 @@ def yaml(text: str) -> Iterator[Prose]:
             yield from prose("string", [(number, found[2].partition(" #")[0].strip("\"' "))])
 
 
+def json(text: str) -> Iterator[Prose]:
+    """Yield titles and descriptions."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r'\s*"(?:title|description|legendFormat|summary)": "(.+)"', line):
+            yield from prose("string", [(number, found[1])])
+
+
 def makefile(text: str) -> Iterator[Prose]:
     """Yield comments and what is printed."""
     yield from hashes(text)
@@ -241,6 +248,7 @@ READERS: dict[str, Callable[[str], Iterator[Prose]]] = {
     ".html": html,
     ".yml": yaml,
     ".yaml": yaml,
+    ".json": json,
     ".toml": hashes,
     ".conf": hashes,
     "Dockerfile": hashes,

@@ -42,7 +42,7 @@ async def test_an_order_is_placed_allocated_shipped_and_delivered(
         await page.get_by_label("as of version").press("Home")  # back in time, by the keyboard
         await expect(page.get_by_text("This is version 1 of 4.")).to_be_visible()
         await expect(page.get_by_text("2 pending")).to_be_visible()
-        await page.get_by_role("button", name="Back to now").click()
+        await page.get_by_role("button", name="Back to the current version").click()
         await page.get_by_role("button", name="Message").last.click()
         await expect(page.get_by_role("dialog")).to_contain_text('"type": "OrderPlaced"')
         await expect(page.get_by_role("dialog")).to_contain_text("order-events")
@@ -59,11 +59,11 @@ async def test_a_shortage_is_seen_and_ends_when_stock_comes(
         await place(page, product, 3, order)
         await expect(page.get_by_text("1 allocated · 2 backordered")).to_be_visible()
         await page.get_by_role("link", name=product).first.click()
-        await expect(page.get_by_role("region", name="Who waits")).to_contain_text(order)
+        await expect(page.get_by_role("region", name="Waiting orders")).to_contain_text(order)
         await screenshot(page, "shortage")
         await page.get_by_role("button", name="Receive", exact=True).click()
         await page.get_by_role("dialog").get_by_role("button", name="Receive").click()
-        await expect(page.get_by_text("Nobody waits for it.")).to_be_visible()
+        await expect(page.get_by_text("No order waits for it.")).to_be_visible()
     found = await api.order(order, lambda each: each["allocationStatus"] == "ALLOCATED")
     assert found["items"][0]["allocated"] == 3
 

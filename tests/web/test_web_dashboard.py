@@ -66,7 +66,7 @@ async def test_who_waits_is_listed_page_by_page(api: Api, address: str, unique: 
     placed = [await api.place((product, 2), orderId=unique("o")) for _ in range(25)]
     await asyncio.gather(*(api.order(each["id"], lambda o: o["allocationStatus"] != "PENDING") for each in placed))
     async with dashboard(f"{address}#/inventory/{product}") as page:
-        card = page.get_by_role("region", name="Who waits")
+        card = page.get_by_role("region", name="Waiting orders")
         await expect(card).to_contain_text("49 units, first come first")
         await expect(card.locator("tbody tr")).to_have_count(20)
         await card.get_by_role("button", name="Show more").click()

@@ -1,4 +1,4 @@
-/* Swagger UI over our own document; requests go to this server, with the token that is given under "Authorize". */
+/* Swagger UI for our OpenAPI document; requests go to this server, with the token given under "Authorize". */
 window.SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

@@ -1,11 +1,11 @@
-/* The API: answers' data, or a Problem with what the API says; reads see this page's own writes. */
+/* The API client: returns the data of answers, or throws a Problem; reads include this page's own writes. */
 
 const BASE = "/api/v1";
-const WAITS = /^\/(orders|inventory|customers|work-queue)/; // what waits for a Consistency-Token
-const tokens = []; // of this page's newest commands
+const WAITS = /^\/(orders|inventory|customers|work-queue)/; // paths whose reads wait for a Consistency-Token
+const tokens = []; // the tokens of this page's newest commands
 let authorization = sessionStorage.getItem("token");
 
-/** What the API said no to: its code, sentence, details and errors by field. */
+/** An error answer of the API: its code, message, details and errors by field. */
 export class Problem extends Error {
   constructor(status, body) {
     super(body?.message ?? `The server answered ${status}.`);
@@ -35,7 +35,7 @@ async function ask(method, path, body, signal) {
     response = await fetch(BASE + path, { method, headers: asked, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { message: "The server cannot be reached. Is it running?" });
+    throw new Problem(0, { message: "The server is unreachable. Is it running?" });
   }
   const answer = await response.json().catch(() => null);
   if (!response.ok) throw new Problem(response.status, answer);
@@ -44,13 +44,13 @@ async function ask(method, path, body, signal) {
   return answer;
 }
 
-/** Return one thing. */
+/** Return one document. */
 export const get = async (path, signal) => (await ask("GET", withStale(path), undefined, signal)).data;
 /** Return a page of a list: `{data, nextCursor}`. */
 export const list = (path, signal) => ask("GET", withStale(path), undefined, signal);
-/** Send a command; return what the API says of it. */
+/** Send a command; return the API's answer. */
 export const send = async (method, path, body) => (await ask(method, path, body)).data;
-/** Return an id as part of a path. */
+/** Return an id encoded for a path. */
 export const id = encodeURIComponent;
 
 function withStale(path) {

@@ -1,5 +1,5 @@
-/* Which view is shown, and what is around it. A view is a function (page, parameters, signal): it fills the page and goes
-   on until the signal aborts. */
+/* Routes to views and draws the frame around them. A view is a function (page, parameters, signal): it fills the page
+ * and keeps it up to date until the signal aborts. */
 import { get, authorize, id } from "./api.js";
 import { fill, h } from "./dom.js";
 import { ask, say } from "./forms.js";
@@ -42,8 +42,8 @@ function failed(error, signal) {
 }
 
 function askForToken() {
-  fill(page, h("p.empty", {}, "This installation wants a token."));
-  ask("Token", [{ name: "token", label: "Bearer token", type: "password", wide: true, hint: "FULFILLMENT_API_TOKEN; kept in this tab only" }], "Go on", async ({ token }) => {
+  fill(page, h("p.empty", {}, "This installation requires a token."));
+  ask("Token", [{ name: "token", label: "Bearer token", type: "password", wide: true, hint: "FULFILLMENT_API_TOKEN; kept in this tab only" }], "Continue", async ({ token }) => {
     authorize(token);
     show();
     return "";
@@ -64,11 +64,11 @@ async function find(event) {
       if (error.status !== 404) { say(error.message); return; }
     }
   }
-  say(`There is no order and no product called ${wanted}.`);
+  say(`No order or product has the id ${wanted}.`);
 }
 
 document.getElementById("find").addEventListener("submit", find);
 document.getElementById("place").addEventListener("click", () => placeOrder());
 addEventListener("hashchange", () => { document.getElementById("dialog").close(); show(); });
-addEventListener("changed", () => show(false)); // what this page did to what it shows
+addEventListener("changed", () => show(false)); // this page's own changes to the data it shows
 show(false);

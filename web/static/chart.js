@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 
 const WIDTH = 600, HEIGHT = 120;
 
-/** Return a chart of `series`, lists of numbers or null, each drawn to the same scale; `label` says what it shows. */
+/** Return a chart of `series`, lists of numbers or null, all drawn to the same scale; `label` describes it. */
 export function chart(label, series, { area = true } = {}) {
   const most = nice(Math.max(...series.flat().filter((value) => value !== null), 1e-9));
   const x = (place, length) => (place / Math.max(length - 1, 1)) * WIDTH;
@@ -28,7 +28,7 @@ function path(values, x, y) {
   return drawn;
 }
 
-/** Return the values that have no neighbour: a line does not show them. */
+/** Return the values without a neighbour, which a line does not show. */
 function dots(values, x, y) {
   const alone = (value, place) => value !== null && (values[place - 1] ?? null) === null && (values[place + 1] ?? null) === null;
   return values.map((value, place) => (alone(value, place) ? `M${x(place, values.length).toFixed(1)} ${y(value).toFixed(1)}h0.01` : "")).join("");

@@ -1,4 +1,4 @@
-/* Elements out of names, attributes and children; text is always text, never markup. */
+/* Create elements from names, attributes and children; text is always inserted as text, never as markup. */
 
 const SVG = new Set(["svg", "path", "rect", "line", "g", "text", "title", "circle", "polyline"]);
 
@@ -12,14 +12,15 @@ export function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "class") element.setAttribute("class", [...classes, value].join(" ").trim());
     else if (key === "value") element.value = value;
-    else if (key === "style") Object.assign(element.style, value); // the policy forbids the attribute, not this
+    else if (key === "style") Object.assign(element.style, value); // the CSP forbids the attribute
     else element.setAttribute(key, value === true ? "" : value);
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
-/** Put `children` in the place of what `parent` has, where they differ: focus and a click that has begun stay. For what does not act. */
+/** Replace the children of `parent` by `children` where they differ; focus and a click in progress survive. Only for
+ * elements without event handlers. */
 export function renew(parent, ...children) {
   merge(parent, fill(parent.cloneNode(false), ...children));
   return parent;
@@ -36,7 +37,7 @@ function merge(old, fresh) {
   });
 }
 
-/** Put `children` in the place of what `parent` has. */
+/** Replace the children of `parent`. */
 export function fill(parent, ...children) {
   parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return parent;

@@ -1,4 +1,4 @@
-/* How things are written, and the small parts every view uses. */
+/* Formatting of values, and the small elements that every view uses. */
 import { h } from "./dom.js";
 import { id } from "./api.js";
 
@@ -26,7 +26,7 @@ export function when(time, precise = false) {
   return h("time", { datetime: time, title: full.format(date) }, shown.format(date));
 }
 
-/** Return how long ago a time is, in the largest unit there is one of. */
+/** Return how long ago a time is, in the largest unit that fits. */
 export function age(time) {
   const seconds = Math.max((Date.now() - new Date(time)) / 1000, 0);
   const [length, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([each]) => seconds >= each) ?? [1, "s"];
@@ -44,7 +44,7 @@ export const orderLink = (order) => h("a.id.mono", { href: `#/orders/${id(order)
 export const productLink = (product) => h("a.id.mono", { href: `#/inventory/${id(product)}`, title: product }, product);
 export const customerLink = (customer) => h("a.id", { href: `#/orders?customerId=${id(customer)}`, title: customer }, customer);
 
-/** Return a table; `columns` are [title, is it a number], `rows` lists of cells; a caption for who cannot see it. */
+/** Return a table; `columns` are [title, is it a number], `rows` lists of cells; a caption for screen readers. */
 export function table(caption, columns, rows, empty) {
   if (!rows.length) return h("p.empty", {}, empty);
   const head = columns.map(([title, numeric]) => h(numeric ? "th.number" : "th", { scope: "col" }, title));

@@ -1,11 +1,11 @@
-/* Dialogs that ask, send and show what the API says, next to the field it is about. */
+/* Dialogs that ask for fields, send them and show the API's errors next to the fields. */
 import { fill, h } from "./dom.js";
 
 const dialog = document.getElementById("dialog");
 const said = document.getElementById("said");
 let silence = 0;
 
-/** Say something to everybody, also to who cannot see it. */
+/** Show a message, also to screen readers. */
 export function say(text) {
   said.textContent = text;
   clearTimeout(silence);
@@ -17,10 +17,10 @@ export function show(title, content, wide = false) {
   dialog.className = wide ? "wide" : "";
   fill(dialog, h("div.inside", {}, h("h2", { id: "dialog-title" }, title), content, h("div.buttons", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Close"))));
   dialog.showModal();
-  dialog.scrollTop = 0; // it is scrolled to what has the focus
+  dialog.scrollTop = 0; // the dialog scrolls to the focused element
 }
 
-/** Ask for `fields` and send them; `submit(values)` returns what to say, or throws the API's Problem. */
+/** Ask for `fields` and send them; `submit(values)` returns the message to show, or throws the API's Problem. */
 export function ask(title, fields, verb, submit, note) {
   const problem = h("p.problem", { role: "alert", hidden: true });
   const inputs = fields.map(input);

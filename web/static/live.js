@@ -1,9 +1,10 @@
-/* Server-sent events over fetch, which can carry the token; goes on behind the last id when the connection breaks. */
+/* Server-sent events over fetch, which can send the token; after a broken connection, continues from the last id. */
 import { headers } from "./api.js";
 
-const BREATH = 1000; // milliseconds between two drawings of what changes all the time
+const BREATH = 1000; // milliseconds between two redraws of data that changes constantly
 
-/** Call `heard(event)` for every event of `query` and `state(connected)` when that changes, until `signal` aborts. */
+/** Call `heard(event)` for every event of `query` and `state(connected)` when the connection changes, until `signal`
+ * aborts. */
 export async function listen(query, heard, state, signal) {
   let last = null;
   while (!signal.aborted) {
@@ -20,24 +21,24 @@ export async function listen(query, heard, state, signal) {
   }
 }
 
-/** Draw again when something happens to `key`, until what is drawn (`draw` returns its version) has it. */
+/** Redraw after an event of `key`, until the drawn version (returned by `draw`) includes it. */
 export function follow(key, aggregate, draw, signal) {
   let due = false, heard = 0, drawn = 0;
   const again = (pause, tries) => {
-    if (due) return; // a stream of events does not put it off
+    if (due) return; // a stream of events does not postpone it
     due = true;
     setTimeout(async () => {
       const version = signal.aborted ? heard : await draw().catch(() => 0);
       due = false;
       drawn = Date.now();
-      if (version < heard && tries > 0) again(300, tries - 1); // the read model is not there yet
+      if (version < heard && tries > 0) again(300, tries - 1); // the read model does not include the event yet
     }, pause);
   };
   const hear = (event) => {
     if (event.source === aggregate && event.subject === key) heard = Math.max(heard, event.sequence);
     again(Math.max(150, drawn + BREATH - Date.now()), 30);
   };
-  listen({ subject: key, aggregate }, hear, (connected) => { if (connected) again(0, 30); }, signal); // what came before it
+  listen({ subject: key, aggregate }, hear, (connected) => { if (connected) again(0, 30); }, signal); // the earlier part
 }
 
 async function read(body, heard, reached, last) {

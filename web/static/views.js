@@ -1,9 +1,10 @@
-/* What views have in common: asking again, buttons that act, and lists that go on. */
+/* Common parts of views: polling, buttons that send commands, and paged lists. */
 import { list } from "./api.js";
 import { h } from "./dom.js";
 import { say } from "./forms.js";
 
-/** Ask again every so many milliseconds, while the page is seen, until the signal aborts; the first failure is thrown. */
+/** Call repeatedly, every `milliseconds` while the page is visible, until the signal aborts; the first failure is
+ * thrown. */
 export async function every(period, signal, ask) {
   await ask();
   (async () => {
@@ -16,7 +17,7 @@ export async function every(period, signal, ask) {
   })();
 }
 
-/** Return a button that acts, is off meanwhile, and says what came of it. */
+/** Return a button that runs an action, is disabled meanwhile, and shows the result. */
 export function act(text, action, kind = "") {
   return h(`button${kind && `.${kind}`}`, { type: "button", onclick: async ({ currentTarget: button }) => {
     button.disabled = true;
@@ -24,7 +25,7 @@ export function act(text, action, kind = "") {
   } }, text);
 }
 
-const MOST = 500; // entries the API answers at once
+const MOST = 500; // the largest page the API returns
 
 /** Return an element with a list page by page: `rows` turns the data so far into an element; as long as the list `like`,
  *  also where more of that one was asked for while this one is loaded. */
@@ -44,4 +45,4 @@ export async function paged(path, rows, signal, { size = 50, like } = {}) {
   while (cursor && found.length < wanted()) await load(Math.min(wanted() - found.length, MOST));
   return place;
 }
-const lengths = new WeakMap(); // element → how many entries it has, or was asked to have
+const lengths = new WeakMap(); // element → how many entries it has or was asked for

@@ -1,4 +1,4 @@
-/* The stages orders go through: how many are in each, and how many got there lately. */
+/* The stages of orders: how many orders are in each, and how many entered it recently. */
 import { h } from "../dom.js";
 import { count, units } from "../format.js";
 import { lately } from "./lately.js";
@@ -9,12 +9,12 @@ export const underWay = ({ byStatus }) => byStatus.SHIPPED + byStatus.PARTIALLY_
 const status = (name) => `#/orders?status=${name}`;
 const stock = (name) => `#/orders?allocationStatus=${name}`;
 
-/** Return the stages as [name, event that leads to it, verb, parts]; parts are [orders, what they are, where they are listed]. */
+/** Return the stages as [name, event that leads to it, verb, parts]; parts are [orders, label, link to their list]. */
 const stages = ({ byStatus, byAllocation, pickable }) => [
   ["Being allocated", "OrderPlaced", "placed", [[byAllocation.PENDING, "", stock("PENDING")]]],
   ["Waiting for stock", "StockBackordered", "lines", [[byAllocation.BACKORDERED, "with nothing yet", stock("BACKORDERED")], [byAllocation.PARTIALLY_ALLOCATED, "with a part", stock("PARTIALLY_ALLOCATED")]]],
   ["Ready to ship", "StockReserved", "lines", [[pickable, "", "#/work"]]],
-  ["Under way", "ShipmentCreated", "shipped", [[byStatus.SHIPPED, "shipped", status("SHIPPED")], [byStatus.PARTIALLY_SHIPPED, "shipped in part", status("PARTIALLY_SHIPPED")], [byStatus.PARTIALLY_DELIVERED, "delivered in part", status("PARTIALLY_DELIVERED")]]],
+  ["In transit", "ShipmentCreated", "shipped", [[byStatus.SHIPPED, "shipped", status("SHIPPED")], [byStatus.PARTIALLY_SHIPPED, "shipped in part", status("PARTIALLY_SHIPPED")], [byStatus.PARTIALLY_DELIVERED, "delivered in part", status("PARTIALLY_DELIVERED")]]],
   ["Delivered", "ShipmentDelivered", "delivered", [[byStatus.DELIVERED, "", status("DELIVERED")]]],
 ];
 
@@ -26,7 +26,7 @@ export function flow({ orders }, rates) {
 function stage([name, type, verb, parts], most, rates) {
   const value = parts.reduce((sum, [orders]) => sum + orders, 0);
   const some = parts.filter(([orders]) => orders > 0);
-  const alone = some.length > 1 ? null : (some[0] ?? parts[0])[2]; // a number leads to the list of just so many
+  const alone = some.length > 1 ? null : (some[0] ?? parts[0])[2]; // a number links to the list of exactly these orders
   return h(alone ? "a.stage" : "div.stage", { href: alone, class: name === "Waiting for stock" && value ? "warn" : "" },
     h("span.stage-count", {}, count(value)), h("span.stage-name", {}, name), h("span.stage-bar", {}, h("i", { style: { width: `${(value / most) * 100}%` }, class: value ? "some" : "" })),
     h("span.stage-rate", {}, moved(rates, type, verb)), alone ? "" : h("span.stage-parts", {}, some.map(([orders, what, href]) => h("a", { href }, `${count(orders)} ${what}`))));

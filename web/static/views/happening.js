@@ -1,10 +1,10 @@
-/* The newest events, as they come. */
+/* The newest events, as they arrive. */
 import { fill, h } from "../dom.js";
 import { orderLink, productLink, sentence, when } from "../format.js";
 import { listen } from "../live.js";
 
 const KEPT = 60;
-const PAUSE = 250; // milliseconds: many events are one change of the page
+const PAUSE = 250; // milliseconds: many events are drawn at once
 
 export function happening(place, signal) {
   const rows = h("ol.events", { "aria-label": "Newest events first", tabindex: "0" });
@@ -23,7 +23,7 @@ export function happening(place, signal) {
   listen({ recent: "30" }, hear, say, signal);
 }
 
-/** Put an event where it belongs: partitions are read one after the other. */
+/** Insert an event at its place, because partitions are read one after the other. */
 function insert(rows, event) {
   let before = rows.firstElementChild;
   while (before && before.dataset.time > event.time) before = before.nextElementSibling;

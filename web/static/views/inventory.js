@@ -1,4 +1,4 @@
-/* Products and their stock, a page at a time; what is short comes first. */
+/* Products and their stock, page by page; products that are short come first. */
 import { get } from "../api.js";
 import { receive, newProduct } from "../commands.js";
 import { fill, h } from "../dom.js";
@@ -10,7 +10,7 @@ const COLUMNS = [["product"], ["waiting", true], ["available", true], ["allocate
 
 export default async function inventory(page, { query }, signal) {
   const status = query.get("status") ?? "";
-  const [summary, found] = await Promise.all([get("/summary", signal), paged(`/inventory${status ? `?status=${status}` : ""}`, (data) => rows(data, "No product is like this."), signal)]);
+  const [summary, found] = await Promise.all([get("/summary", signal), paged(`/inventory${status ? `?status=${status}` : ""}`, (data) => rows(data, "No product matches."), signal)]);
   const choice = h("select", { "aria-label": "Status", onchange: ({ target }) => { location.hash = `#/inventory${target.value && `?status=${target.value}`}`; } },
     STATUSES.map((value) => h("option", { value, selected: value === status }, value ? words(value) : "Status: any")));
   fill(page, h("div.title", {}, h("h1", {}, "Inventory"), h("div.row.end", {}, choice, act("Receive stock", newProduct))),

@@ -1,4 +1,4 @@
-/* One order: what it is, what it waits for, everything that happened to it, and what it was before. */
+/* One order: its state, what it waits for, its history, and its earlier versions. */
 import { get, id, list } from "../api.js";
 import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
@@ -10,7 +10,7 @@ import { act } from "../views.js";
 const UNITS = ["delivered", "shipped", "allocated", "backordered", "pending", "cancelled"];
 
 export default async function order(page, { key }, signal) {
-  let shown = null; // the version looked at; null: as it is
+  let shown = null; // the version shown; null: the current one
   let asked = 0;
   const draw = async () => {
     const turn = ++asked;
@@ -21,10 +21,10 @@ export default async function order(page, { key }, signal) {
     const seen = shown === null ? now : await get(`${path}?version=${shown}`, signal);
     if (turn !== asked || signal.aborted) return now.version;
     const travel = (version) => { shown = version === now.version ? null : version; return draw(); };
-    fill(page, head(now), shown === null ? "" : h("p.note", { role: "status" }, `This is version ${shown} of ${now.version}. `, act("Back to now", () => travel(now.version), "plain")),
+    fill(page, head(now), shown === null ? "" : h("p.note", { role: "status" }, `This is version ${shown} of ${now.version}. `, act("Back to the current version", () => travel(now.version), "plain")),
       h("div.columns", {},
         h("div.w7", {}, lines(seen, shown !== null), shown === null && explained.reasons.length ? reasons(explained) : "", shipments(seen, key, shown === null), address(seen)),
-        card("w5", "What happened", `version ${now.version}`, slider(now, shown, travel), timeline(now, shown, history.data, refusals.data, parked, travel, key))));
+        card("w5", "History", `version ${now.version}`, slider(now, shown, travel), timeline(now, shown, history.data, refusals.data, parked, travel, key))));
     return now.version;
   };
   await draw();
@@ -36,7 +36,7 @@ async function lettersOf(key, signal) {
   return data[0]?.aggregateId === key ? get(`/letters/order/${id(key)}`, signal) : null;
 }
 
-/** Return what sorts just before `key`, so that a list from behind it begins with `key`, if it has it. */
+/** Return the key that sorts just before `key`, so that a list that starts after it begins with `key`, if it has it. */
 const before = (key) => key.slice(0, -1) + String.fromCharCode(key.charCodeAt(key.length - 1) - 1) + "\uffff";
 
 function head(order) {
@@ -64,7 +64,7 @@ function units(line, name) {
 }
 
 function reasons({ reasons: found }) {
-  const title = found.every((reason) => reason.waitsFor === "NOTHING") ? "Where it stands" : "What it waits for";
+  const title = found.every((reason) => reason.waitsFor === "NOTHING") ? "Status" : "Waiting for";
   return h("section.card", { "aria-label": title }, h("header", {}, h("h2", {}, title)),
     h("ul.reasons", {}, found.map((reason) => h("li", {}, reason.message ?? reason.sentence ?? words(reason.code ?? reason.reason)))));
 }
@@ -72,7 +72,7 @@ function reasons({ reasons: found }) {
 function shipments(order, key, now) {
   const parcels = order.shipments.map((shipment) => [h("span.mono.small", {}, shipment.shipmentId), tag(shipment.status, shipment.status === "DELIVERED" ? "good" : shipment.status === "CANCELLED" ? "bad" : "info"),
     [shipment.carrier, shipment.trackingNumber].filter(Boolean).join(" "), now && !["DELIVERED", "CANCELLED"].includes(shipment.status)
-      ? h("div.acts", {}, act("Deliver", () => commands.deliver(key, shipment.shipmentId), "small"), act("Take back", () => commands.takeBack(key, shipment.shipmentId), "small")) : ""]);
+      ? h("div.acts", {}, act("Deliver", () => commands.deliver(key, shipment.shipmentId), "small"), act("Cancel shipment", () => commands.takeBack(key, shipment.shipmentId), "small")) : ""]);
   const returns = order.returns.map((returned) => [h("span.mono.small", {}, returned.returnId), tag(returned.status, returned.status === "OPEN" ? "warn" : "good"), returned.reason,
     now && returned.status === "OPEN" ? h("div.acts", {}, act("Count in", () => commands.receiveReturn(key, returned.returnId), "small")) : ""]);
   return [h("section.card", { "aria-label": "Shipments" }, h("header", {}, h("h2", {}, "Shipments")), table("Shipments", [["shipment"], ["status"], ["carrier"], [""]], parcels, "Nothing has been shipped.")),
@@ -119,9 +119,9 @@ function details({ data, commandType }) {
 async function raw({ topic, message, time }, key) {
   const [found, { kafdrop }] = await Promise.all([get(`/messages/${topic}/${id(message)}?key=${id(key)}&time=${id(time)}`), get("/pipeline")]);
   const link = kafdrop && `${kafdrop.replace(/\/$/, "")}/topic/${id(found.topic)}/messages?partition=${found.partition}&offset=${found.offset}&count=1&keyFormat=DEFAULT&format=DEFAULT`;
-  const facts = [["topic", found.topic], ["partition", found.partition], ["offset", found.offset], ["key", found.key], ["got by Kafka", when(new Date(found.timestamp).toISOString())],
+  const facts = [["topic", found.topic], ["partition", found.partition], ["offset", found.offset], ["key", found.key], ["received by Kafka", when(new Date(found.timestamp).toISOString())],
     ...found.headers.filter(({ name }) => name.startsWith("ce_")).map(({ name, value, valueBase64 }) => [name, value ?? valueBase64 ?? ""])]; // CloudEvents' binary mode
   let value = found.value ?? found.valueBase64;
-  try { value = JSON.stringify(JSON.parse(value), null, 2); } catch { /* shown as it is: it is no JSON */ }
+  try { value = JSON.stringify(JSON.parse(value), null, 2); } catch { /* shown unchanged, because it is not JSON */ }
   show("Message", [h("dl.facts", {}, facts.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd.mono", {}, text)))), h("pre", { tabindex: "0" }, value), link && h("p", {}, h("a", { href: link, rel: "noreferrer" }, "Open in Kafdrop"))], true);
 }

@@ -1,4 +1,4 @@
-/* Orders, filtered, a page at a time. */
+/* Orders, filtered, page by page. */
 import { get } from "../api.js";
 import { fill, h } from "../dom.js";
 import { card, count, customerLink, money, orderLink, table, tag, units, when, words } from "../format.js";
@@ -18,7 +18,7 @@ export default async function orders(page, { query }, signal) {
   fill(page, h("div.title", {}, h("h1", {}, "Orders"), filters(asked)), card("w12", SORTS[asked.get("sort") ?? ""] ?? "Found", many === undefined ? null : units(many, "order"), found));
 }
 
-/** Return how many orders there are of what is asked for, where that is counted. */
+/** Return the number of matching orders, if it is counted. */
 function howMany({ total, byStatus, byAllocation }, asked) {
   const wanted = Object.keys(LABELS).filter((name) => asked.has(name));
   if (wanted.length > 1 || wanted[0] === "customerId") return undefined;
@@ -28,7 +28,7 @@ function howMany({ total, byStatus, byAllocation }, asked) {
 function filters(asked) {
   const go = (name, value) => {
     if (value) asked.set(name, value); else asked.delete(name);
-    if (asked.get("status") === "CANCELLED") asked.delete("allocationStatus"); // nothing of it is left to have stock
+    if (asked.get("status") === "CANCELLED") asked.delete("allocationStatus"); // no active units that could be allocated
     location.hash = `#/orders?${asked}`;
   };
   const choice = (name) => h("select", { "aria-label": LABELS[name], disabled: name === "allocationStatus" && asked.get("status") === "CANCELLED", onchange: ({ target }) => go(name, target.value) },
@@ -41,5 +41,5 @@ function filters(asked) {
 function rows(found) {
   return table("Orders", [["order"], ["status"], ["stock"], ["customer"], ["lines", true], ["total", true], ["placed"]], found.map((order) => [
     orderLink(order.id), [tag(order.status), order.hold ? [" ", h("span.tag.warn", {}, "on hold")] : ""], order.status === "CANCELLED" ? "" : tag(order.allocationStatus),
-    customerLink(order.customerId), count(order.items.length), money(order.totalCost), when(order.createdAt)]), "No order is like this. Place one with the button above, or clear the filters.");
+    customerLink(order.customerId), count(order.items.length), money(order.totalCost), when(order.createdAt)]), "No order matches. Place one with the button above, or clear the filters.");
 }

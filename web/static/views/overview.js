@@ -1,4 +1,4 @@
-/* What goes on: how many orders are where, what is short and who waits, whether the pipeline is well, and how fast all is. */
+/* The overview: orders by stage, short products, the orders that wait longest, and the health of the pipeline. */
 import { get, list } from "../api.js";
 import { chart } from "../chart.js";
 import { fill, h, renew } from "../dom.js";
@@ -8,8 +8,8 @@ import { flow, underWay, waiting } from "./flow.js";
 import { happening } from "./happening.js";
 import { known, lately } from "./lately.js";
 
-const SHORT = 5; // products named
-const LONGEST = 5; // orders named
+const SHORT = 5; // products listed
+const LONGEST = 5; // orders listed
 
 export default async function overview(page, _, signal) {
   const parts = Object.fromEntries(["lead", "flow", "throughput", "latency", "short", "longest", "roles", "events"].map((name) => [name, h("div")]));
@@ -35,7 +35,7 @@ function lead({ summary: { orders, products }, pipeline }) {
   const open = orders.total - orders.byStatus.DELIVERED - orders.byStatus.CANCELLED;
   const strong = (value) => h("strong", {}, count(value));
   return h("p.lead", {}, strong(open), " of ", strong(orders.total), " orders are open: ", strong(orders.pickable), " ready to ship, ", strong(waiting(orders)), " waiting for stock, ",
-    strong(underWay(orders)), " under way, ", strong(orders.onHold), " on hold. ",
+    strong(underWay(orders)), " in transit, ", strong(orders.onHold), " on hold. ",
     products.shortTotal ? [strong(products.shortTotal), products.shortTotal === 1 ? " product is short. " : " products are short. "] : "Nothing is short. ", pipeline && health(pipeline));
 }
 
@@ -43,8 +43,8 @@ function health({ roles: found, parked }) {
   const lag = found.reduce((sum, role) => sum + role.lag, 0);
   const idle = found.filter((role) => !role.workers).map((role) => role.role);
   return [
-    idle.length ? [h("strong.wrong", {}, `Nobody works on ${idle.join(", ")}.`), " "] : "",
-    lag ? [h("strong", {}, count(lag)), lag === 1 ? " message waits to be handled. " : " messages wait to be handled. "] : idle.length ? "" : "The pipeline is caught up. ",
+    idle.length ? [h("strong.wrong", {}, `No worker handles ${idle.join(", ")}.`), " "] : "",
+    lag ? [h("strong", {}, count(lag)), lag === 1 ? " message waits to be handled. " : " messages wait to be handled. "] : idle.length ? "" : "The pipeline has caught up. ",
     parked === null ? h("strong.wrong", {}, "The dead letters cannot be read.") : parked.letters ? h("a.wrong", { href: "#/pipeline" }, h("strong.wrong", {}, units(parked.letters, "command"), parked.letters === 1 ? " is parked." : " are parked.")) : "No command is parked.",
   ];
 }
@@ -56,14 +56,14 @@ function short({ short: products, shortTotal }) {
   left > 0 ? h("p.rest", {}, h("a", { href: "#/inventory" }, `and ${units(left, "product")} more`)) : ""];
 }
 
-/** Return the orders that wait for stock the longest, of those that wait for all of it and for a part. */
+/** Return the orders that have waited for stock the longest, whether for all or for a part of their units. */
 async function waitLongest(signal) {
   const pages = await Promise.all(["BACKORDERED", "PARTIALLY_ALLOCATED"].map((status) => list(`/orders?allocationStatus=${status}&sort=createdAt&limit=${LONGEST}`, signal)));
   return pages.flatMap((page) => page.data).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1)).slice(0, LONGEST);
 }
 
 function longest(orders) {
-  return table("Orders that wait the longest", [["order"], ["customer"], ["for", true]], orders.map((order) => [orderLink(order.id), customerLink(order.customerId), age(order.createdAt)]), "Nobody waits for stock.");
+  return table("Orders that wait the longest", [["order"], ["customer"], ["for", true]], orders.map((order) => [orderLink(order.id), customerLink(order.customerId), age(order.createdAt)]), "No order waits for stock.");
 }
 
 function rates(parts, found) {
@@ -83,7 +83,7 @@ const figure = (value, name) => h("div", {}, h("b", {}, value), h("span", {}, na
 const axis = (since, most) => h("div.axis", {}, h("span", {}, since), h("span", {}, most ? `scale 0 to ${most}` : "nothing happened"), h("span", {}, "now"));
 
 function roles({ roles: found, parked }) {
-  return [table("Roles", [["role"], ["workers", true], ["not handled yet", true]], found.map((role) =>
+  return [table("Roles", [["role"], ["workers", true], ["backlog", true]], found.map((role) =>
     [h("span.named", {}, h(`i.dot${role.workers ? (role.lag ? ".warn" : "") : ".bad"}`), role.role), role.workers || h("span.tag.bad", {}, "none"), count(role.lag)]), "No roles."),
   h("div.aside", {}, parked === null ? "The dead letters cannot be read." : parked.letters
     ? h("a.wrong", { href: "#/pipeline" }, h("strong.wrong", {}, units(parked.letters, "command")), " parked, of ", units(parked.aggregates, "order or product", "orders or products"))

@@ -1,4 +1,4 @@
-/* Whether messages flow: roles and their lag, read models, and what could not be handled. */
+/* Whether messages flow: roles and their lag, read models, and failed commands. */
 import { get, list } from "../api.js";
 import { discard, retry } from "../commands.js";
 import { fill, h, renew } from "../dom.js";
@@ -18,13 +18,13 @@ export default async function pipeline(page, _, signal) {
     renew(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
   };
   await every(5000, signal, load);
-  fill(page, h("div.title", {}, h("h1", {}, "Pipeline"), state), card("w12", "Roles", "messages not handled yet, by partition", parts.roles),
-    card("w12", "Parked commands", "they wait in order behind the first that failed", parts.parked), card("w12", "Read models", null, parts.projections), card("w12", "Refused messages", "newest first; no commands, or not readable", parts.others));
+  fill(page, h("div.title", {}, h("h1", {}, "Pipeline"), state), card("w12", "Roles", "backlog by partition", parts.roles),
+    card("w12", "Parked commands", "they wait in order after the first one that failed", parts.parked), card("w12", "Read models", null, parts.projections), card("w12", "Refused messages", "newest first; not commands, or unreadable", parts.others));
 }
 
 const drawn = new WeakMap();
 
-/** Draw `data` in `place`, unless it is what is there: whoever is about to press a button of it still has it. */
+/** Draw `data` in `place` if it changed: a button that a user is about to press stays in place. */
 function unlessSame(place, data, draw) {
   const text = JSON.stringify(data);
   if (drawn.get(place) === text) return;
@@ -34,7 +34,7 @@ function unlessSame(place, data, draw) {
 
 function roles({ roles: found }) {
   return h("div.roles", {}, found.map((role) => h("div.role", {}, h("b", {}, h(`i.dot${role.workers ? (role.lag ? ".warn" : "") : ".bad"}`), role.role),
-    h("span.small.quiet", {}, role.workers ? units(role.workers, "worker") : "nobody works on it", " · ", role.lag ? `${count(role.lag)} behind` : "caught up"),
+    h("span.small.quiet", {}, role.workers ? units(role.workers, "worker") : "no worker handles it", " · ", role.lag ? `${count(role.lag)} behind` : "caught up"),
     role.topics.map((topic) => h("div", {}, bars(topic), h("span.small.quiet", {}, topic.topic))))));
 }
 
@@ -45,7 +45,7 @@ function bars({ topic, byPartition }) {
 }
 
 function models(projections) {
-  return table("Read models", [["projection"], ["version", true], ["state"], ["events behind the furthest", true], ["built"], ["why"]], projections.flatMap((each) => each.versions.map((version) =>
+  return table("Read models", [["projection"], ["version", true], ["state"], ["events behind the most advanced version", true], ["built"], ["why"]], projections.flatMap((each) => each.versions.map((version) =>
     [each.name, version.version, version.version === each.live ? h("span.tag.good", {}, "live") : h("span.tag", {}, version.state), count(version.behind), when(version.createdAt), version.reason ?? ""])), "No read model is deployed.");
 }
 
@@ -56,8 +56,8 @@ function letters(found) {
       act("Look", async () => show("Parked commands", h("pre", { tabindex: "0" }, JSON.stringify(await get(`/letters/${key.aggregate}/${encodeURIComponent(key.aggregateId)}`), null, 2)), true), "small"))]), "No command is parked.");
 }
 
-/** Return what a page can show of a text: a message may have megabytes. */
-const beginning = (text) => (text.length > 50000 ? `${text.slice(0, 50000)}\n… ${count(text.length)} characters in all` : text);
+/** Return the part of a text that a page can show: a message may have megabytes. */
+const beginning = (text) => (text.length > 50000 ? `${text.slice(0, 50000)}\n… ${count(text.length)} characters in total` : text);
 
 function refused(found) {
   return table("Refused messages", [["topic"], ["where"], ["why"], ["when"], [""]], found.map((letter) => [letter.topic, h("span.mono.small", {}, `${letter.partition}@${letter.offset}`), [h("div", {}, letter.message), h("code.small.quiet", {}, letter.code)], when(letter.time),

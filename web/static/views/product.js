@@ -1,4 +1,4 @@
-/* One product: its figures, who waits for it, and every movement. */
+/* One product: its figures, the orders that wait for it, and every movement. */
 import { get, id } from "../api.js";
 import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
@@ -10,7 +10,7 @@ const FEW = 20;
 
 export default async function product(page, { key }, signal) {
   const path = `/inventory/${id(key)}`;
-  let waiting, held, ledger; // drawn again, each shows as much as before
+  let waiting, held, ledger; // redrawn with as many entries as before
   const draw = async () => {
     let found;
     [found, waiting, held, ledger] = await Promise.all([get(path, signal),
@@ -18,7 +18,7 @@ export default async function product(page, { key }, signal) {
       paged(`${path}/ledger?sort=-sequence`, movements, signal, { like: ledger })]);
     if (signal.aborted) return found.version;
     fill(page, head(found), h("div.columns", {},
-      h("div.w5", {}, figures(found), card("w12", "Who waits", found.backorderedQuantity ? `${units(found.backorderedQuantity)}, first come first` : null, waiting),
+      h("div.w5", {}, figures(found), card("w12", "Waiting orders", found.backorderedQuantity ? `${units(found.backorderedQuantity)}, first come first` : null, waiting),
         card("w12", "Reservations", found.allocatedQuantity ? `${units(found.allocatedQuantity)} held` : null, held)),
       card("w7", "Movements", "newest first", ledger)));
     return found.version;
@@ -38,7 +38,7 @@ function figures(found) {
 }
 
 function queue(lines) {
-  return table("Who waits", [["order"], ["line"], ["waiting", true], ["since"]], lines.map((line) => [orderLink(line.orderId), line.lineId, count(line.waiting), when(line.updatedAt)]), "Nobody waits for it.");
+  return table("Waiting orders", [["order"], ["line"], ["waiting", true], ["since"]], lines.map((line) => [orderLink(line.orderId), line.lineId, count(line.waiting), when(line.updatedAt)]), "No order waits for it.");
 }
 
 function reservations(lines) {
@@ -48,5 +48,5 @@ function reservations(lines) {
 function movements(found) {
   const signed = (value) => (value > 0 ? `+${count(value)}` : count(value));
   return table("Movements", [["what"], ["order"], ["units", true], ["on hand", true], ["when"]], found.map((entry) => [[sentence(entry.type), entry.reason ? h("div.small.quiet", {}, entry.reason) : ""], entry.orderId ? orderLink(entry.orderId) : "",
-    entry.delta ? signed(entry.delta) : entry.quantity ? h("span.quiet", {}, count(entry.quantity)) : "", count(entry.balance?.onHand), when(entry.time)]), "It has not moved yet.");
+    entry.delta ? signed(entry.delta) : entry.quantity ? h("span.quiet", {}, count(entry.quantity)) : "", count(entry.balance?.onHand), when(entry.time)]), "No movements yet.");
 }
