@@ -22,6 +22,7 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
+from streams.kafka.library_patches import abandon
 from streams.kafka.partitions import partition_of
 from streams.kafka.pulse import Pulse, answers
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
@@ -81,10 +82,8 @@ async def _end(producer: AIOKafkaProducer) -> None:
     """End a producer; it has a second to send what it still has."""
     try:
         await asyncio.wait_for(producer.stop(), STOP_SECONDS)
-    except (TimeoutError, KafkaError):  # it would go on trying
-        with suppress(TimeoutError, KafkaError):  # a request under way to a broker that is gone may outlast this too
-            await asyncio.wait_for(producer._sender.close(), STOP_SECONDS)
-        await producer.client.close()
+    except (TimeoutError, KafkaError):
+        await abandon(producer, STOP_SECONDS)
 
 
 class Gateway:

@@ -1,46 +1,88 @@
-"""What is changed in libraries from within: each patch with its reason, the version it is for, and its test.
+"""What we change in libraries from within, and what we read in them that is not public: each with its reason.
 
-**aiokafka 0.14: one record must not block its partition** (tests/streams/test_streams_unreadable.py). Its parser raises
-whatever the bytes of a batch lead to out of `getmany`: `UnicodeDecodeError` for a header name that is not UTF-8, errors
-of a decompressor, `CorruptRecordException`. What was fetched of other partitions in the same call is lost, the position
-stays, and the next call raises again; seeking is no way out, because the broker always returns whole batches. Patched,
-a batch that raises is read again by `streams/kafka/unreadable.py`, and one that nothing can read is handed out in its
-place as an `Unreadable`. Batches that can be read never leave aiokafka's own path.
+The versions are aiokafka 0.14.0 and faust-streaming 0.15.3. `VERSIONS` names them and `PRIVATE` every attribute that
+this file relies on; tests/streams/test_streams_library_patches.py fails when a version is upgraded or an attribute is
+gone. Read the changes of the library then, and run the test of each patch.
 
-**aiokafka 0.14: header names as bytes** (tests/streams/test_streams_batches.py). Its builder in C encodes header names
-as UTF-8, so that a name which came as other bytes could not be sent on as it was. The builder in Python asks the name
-itself to do that: a `HeaderName` becomes the bytes it came as.
+Patches:
 
-**aiokafka 0.14: fetches in turns** (tests/streams/test_streams_pace.py). Its fetcher sends the next request as soon as
-an answer is there, over the connection that every other request waits for, and has no setting for either.
-`intercept_fetches` puts a turn before each request, and a client of ours in place of the fetcher's.
+**aiokafka: one record must not block its partition** (tests/streams/test_streams_unreadable.py). `getmany` raises
+whatever the bytes of a batch lead to: `UnicodeDecodeError` for a header name that is not UTF-8, errors of a
+decompressor, `CorruptRecordException`. The records fetched from other partitions in the same call are lost, the
+position does not move, and the next call raises again. Seeking does not help, because the broker always returns whole
+batches. With the patch, `streams/kafka/unreadable.py` reads such a batch a second time, and a batch that cannot be read
+at all is returned as an `Unreadable` record. Batches that aiokafka can read stay on its own path.
 
-**faust-streaming 0.15.3: only committed records** (tests/integration/test_open_transactions.py). Faust reads
-uncommitted ones unless it runs its own `exactly_once`, which we do not use. `read_committed` sets it on the consumer
-that Faust has made.
+**aiokafka: decompression without end** (the same test). The parser decompresses whatever it gets. With the patch, a
+batch may have at most `decompression.LARGEST` bytes.
 
-**aiokafka 0.14: decompression without end** (the same test). Its parser decompresses whatever it is given; patched, no
-more than `decompression.LARGEST` bytes a batch.
+**aiokafka: header names as bytes** (tests/streams/test_streams_batches.py). The builder in C encodes header names as
+UTF-8, so it cannot forward a name that arrived as other bytes. The builder in Python calls `encode` of the name, and a
+`HeaderName` returns the bytes it arrived as.
 
-Whoever reads with aiokafka takes `AIOKafkaConsumer` from here, so that the patch is in force.
+**aiokafka: fetches take turns** (tests/streams/test_streams_pace.py). The fetcher sends the next request as soon as it
+has an answer, on the connection that all other requests wait for. There is no setting for either. `intercept_fetches`
+awaits a turn before each request and gives the fetcher a client of ours.
+
+**faust-streaming: only committed records** (tests/integration/test_open_transactions.py). Faust reads uncommitted
+records unless it runs its own `exactly_once`, which we do not use. `read_committed` changes the consumer Faust made.
+
+Private attributes that are only read:
+
+**aiokafka: taking records and positions in one step** (tests/streams/test_streams_transport.py). `getmany` returns
+records but not where they began. `states_of`, `positions_of`, `ready_records` and `records_come` are the parts of
+`getmany`, so that positions can be compared before and after records are taken.
+
+**aiokafka: the group membership** (tests/streams/test_streams_rules.py). No public method returns the generation and
+the member id that fence a transaction: `membership_of`.
+
+**aiokafka: the client of a consumer** (tests/streams/test_streams_transport.py). Only its client can send the request
+for the last stable offset: `client_of`.
+
+**aiokafka: ending a producer whose broker is gone** (tests/outages/test_outages.py). A producer that `stop` has
+given up flushing keeps retrying: `abandon` ends its task.
+
+Import `AIOKafkaConsumer` from here, so that the patches are in force.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer as AIOKafkaConsumer
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError
+from aiokafka.record import default_records as default_records_py
 from aiokafka.record._crecords import default_records
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as RawBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from faust.types import TP
 
 from streams.kafka import decompression
 from streams.kafka.unreadable import RAW, Batch, Unreadable, batch_at, records_of
 
-__all__ = ["AIOKafkaConsumer", "HeaderName", "RawBatchBuilder", "intercept_fetches", "read_committed"]
+VERSIONS = {"aiokafka": "0.14.0", "faust-streaming": "0.15.3"}
+PRIVATE = {  # where an object comes from → its private attributes that are used here, at any depth
+    "aiokafka.consumer.consumer:AIOKafkaConsumer": (
+        "_client", "_coordinator", "_fetcher", "_isolation_level", "_max_poll_records", "_subscription",
+    ),
+    "aiokafka.consumer.fetcher:Fetcher": (
+        "_client", "_closed", "_create_fetch_waiter", "_prefetch_backoff", "_proc_fetch_request", "_subscriptions",
+    ),
+    "aiokafka.consumer.fetcher:PartitionRecords": (
+        "_aborted_producers", "_check_crcs", "_consume_aborted_up_to", "_isolation_level", "_records",
+        "_records_iterator", "_tp", "_unpack_records",
+    ),
+    "aiokafka.producer.producer:AIOKafkaProducer": ("_sender",),
+    "aiokafka.record:default_records": ("_DefaultRecordBatchBuilderPy",),
+}  # fmt: skip
+
+
+RawBatchBuilder: Any = default_records_py._DefaultRecordBatchBuilderPy
+
+# --- patches
 
 
 def intercept_fetches(
@@ -66,7 +108,7 @@ def intercept_fetches(
 
 
 def read_committed(consumer: Any) -> Any:
-    """Return a consumer that has not started, set to read only what was committed."""
+    """Return a consumer that has not started yet, set to read only committed records."""
     consumer._isolation_level = "read_committed"
     return consumer
 
@@ -77,12 +119,71 @@ class HeaderName(str):
     __slots__ = ()
 
     def encode(self, *_: str) -> bytes:
-        """Return the bytes it came as."""
+        """Return the bytes the name arrived as."""
         return str.encode(self, *RAW)
 
 
+# --- what is read
+
+
+def states_of(consumer: AIOKafkaConsumer, partitions: Collection[TP]) -> Mapping[TP, Any] | None:
+    """Return what a consumer knows of `partitions`; None while it has no assignment."""
+    subscription = consumer._subscription.subscription
+    if subscription is None or subscription.assignment is None:
+        return None
+    return {tp: subscription.assignment.state_value(TopicPartition(*tp)) for tp in partitions}
+
+
+def positions_of(states: Mapping[TP, Any]) -> dict[TP, int]:
+    """Return the position of each partition that has one."""
+    return {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
+
+
+def taking(consumer: AIOKafkaConsumer) -> AbstractContextManager[Any]:
+    """Return the context in which records are taken; ConsumerStoppedError if the consumer is closed."""
+    if consumer._fetcher._closed:
+        raise ConsumerStoppedError
+    context: AbstractContextManager[Any] = consumer._fetcher._subscriptions.fetch_context()
+    return context
+
+
+async def ready_records(
+    consumer: AIOKafkaConsumer, partitions: Collection[TP]
+) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+    """Take the records that were fetched already; nothing is awaited, so no other take and no seek comes in between."""
+    taken: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+    taken = await consumer._fetcher.fetched_records(partitions, 0, consumer._max_poll_records)
+    return taken
+
+
+def records_come(consumer: AIOKafkaConsumer) -> "asyncio.Future[None]":
+    """Return a future that is done when records were fetched; it raises an error that the broker reports."""
+    waiter: asyncio.Future[None] = consumer._fetcher._create_fetch_waiter()
+    return waiter
+
+
+def membership_of(consumer: AIOKafkaConsumer) -> tuple[int, str]:
+    """Return the generation of the consumer's group and its member id."""
+    return consumer._coordinator.generation, consumer._coordinator.member_id
+
+
+def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
+    """Return the client a consumer sends its requests with."""
+    return consumer._client
+
+
+async def abandon(producer: AIOKafkaProducer, seconds: float) -> None:
+    """End a producer that did not stop; a request to a broker that is gone may outlast `seconds` and is dropped."""
+    with suppress(TimeoutError, KafkaError):
+        await asyncio.wait_for(producer._sender.close(), seconds)
+    await producer.client.close()
+
+
+# --- batches that cannot be read
+
+
 class Fetched:
-    """What a fetch brought of a partition: aiokafka's parser of it, and the bytes."""
+    """The records fetched from a partition: their bytes, and aiokafka's parser of them."""
 
     __slots__ = ("memory", "raw")
 
@@ -91,16 +192,16 @@ class Fetched:
         self.memory = MemoryRecords(self.raw)
 
     def has_next(self) -> bool:
-        """Return whether there is anything; a first batch that is cut off is something, too."""
+        """Return whether there are any bytes; a first batch that is cut off counts, too."""
         return bool(self.raw)
 
     def size_in_bytes(self) -> int:
-        """Return how much there is."""
+        """Return the number of bytes."""
         return len(self.raw)
 
 
 class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """A partition's records as they were fetched, those of batches that aiokafka cannot read among them."""
+    """The records of a partition, including those of batches that aiokafka cannot read."""
 
     def __init__(self, tp: Any, records: Fetched, *options: Any) -> None:
         super().__init__(tp, records.memory, *options)
@@ -121,7 +222,7 @@ class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             return next(self)
 
     def _read_again(self, error: Exception) -> Iterator[ConsumerRecord[bytes, bytes]]:
-        """Yield what is in the batch that raised, then what is behind it."""
+        """Yield the records of the batch that raised, then those of the batches behind it."""
         batch = batch_at(self._raw, self.next_fetch_offset)
         if batch is None:
             raise error
@@ -135,7 +236,7 @@ class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             except Exception as unreadable:
                 first, self.next_fetch_offset = self.next_fetch_offset, batch.next_offset
                 yield self._unreadable(batch, max(first, batch.base_offset), unreadable)
-                return  # which transactions were aborted behind it, the next fetch says
+                return  # the next fetch says which transactions behind it were aborted
         self.next_fetch_offset = batch.next_offset
         self._records = MemoryRecords(self._raw[batch.end :])
         yield from self._unpack_records()

@@ -20,6 +20,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.kafka.ends import ends_of
+from streams.kafka.library_patches import client_of, membership_of, positions_of, states_of
 from streams.kafka.pulse import Pulse
 from streams.kafka.taking import ConsumerThread
 from streams.runtime import garbage
@@ -116,7 +117,7 @@ class FetchConsumer(driver.Consumer):
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
         self.refused: dict[TP, str] = {}  # what the broker itself cannot read, and its error
-        self._pulse = Pulse(lambda: self._ask(self._thread._consumer._client.fetch_all_metadata()))
+        self._pulse = Pulse(lambda: self._ask(self._thread.kafka.topics()))
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -133,8 +134,7 @@ class FetchConsumer(driver.Consumer):
 
     def member(self) -> Member:
         """Return the group membership as it is now."""
-        coordinator = self._thread._consumer._coordinator
-        return Member(coordinator.generation, coordinator.member_id)
+        return Member(*membership_of(self._thread.kafka))
 
     def inputs(self) -> set[TP]:
         """Return the assigned partitions that carry our input, changelogs left out."""
@@ -153,7 +153,7 @@ class FetchConsumer(driver.Consumer):
         fault("assigned")
         offsets, withheld = await self.app.prepare(inputs)
         fault("prepared")
-        self._thread._consumer.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
+        self._thread.kafka.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
         async with self._fetching:  # a fetch still under way would take what the seek has just made available
             if offsets:
                 await self._thread.seek_wait({TopicPartition(*tp): offset for tp, offset in offsets.items()})
@@ -250,7 +250,7 @@ class FetchConsumer(driver.Consumer):
     async def _find_back(self, astray: Mapping[TP, int]) -> None:
         """Read again from what is handled, where something was skipped; what Kafka has deleted is no more to be had."""
         progress = self.progress
-        begins = await self._ask(self._thread._consumer.beginning_offsets([TopicPartition(*tp) for tp in astray]))
+        begins = await self._ask(self._thread.kafka.beginning_offsets([TopicPartition(*tp) for tp in astray]))
         for tp, at in astray.items():
             self.log.warning("%s/%d is read at %d instead of %d", *tp, at, progress.positions[tp])
             if at == begins[TopicPartition(*tp)] > progress.positions[tp]:
@@ -310,7 +310,7 @@ class FetchConsumer(driver.Consumer):
 
     async def answered(self) -> bool:
         """Return whether the broker answers, as far as is known: a consumer that has not started has not asked."""
-        return self._thread._consumer is None or await self._pulse.beats()
+        return self._thread.kafka is None or await self._pulse.beats()
 
     async def _ask(self, question: Coroutine[Any, Any, T]) -> T:
         """Await `question` on the consumer's thread; not in its queue, where one that is given up would stay."""
@@ -327,25 +327,23 @@ class FetchConsumer(driver.Consumer):
         if not handled:
             return {}
         async with asyncio.timeout(LAG_SECONDS):
-            ends = await self._ask(ends_of(self._thread._consumer._client, list(handled)))
+            ends = await self._ask(ends_of(client_of(self._thread.kafka), list(handled)))
         ours = handled.keys() & self.progress.handled.keys()  # a rebalance may have come in between
         return {tp: max((ends[tp].stable if readable else ends[tp].high) - self._position(tp), 0) for tp in ours}
 
     def held_back(self) -> set[TP]:
         """Return the partitions whose last fetch saw records of a transaction that was still open."""
-        consumer = self._thread._consumer
-        subscription = None if consumer is None else consumer._subscription.subscription
-        if subscription is None or subscription.assignment is None:
-            return set()  # a rebalance is under way, or the end
-        states = {tp: subscription.assignment.state_value(TopicPartition(*tp)) for tp in self.progress.handled}
+        states = None if self._thread.kafka is None else states_of(self._thread.kafka, self.progress.handled)
+        if states is None:
+            return set()  # partitions are being assigned, or the worker ends
         return {tp for tp, state in states.items() if state and state.lso is not None and state.highwater > state.lso}
 
     def _position(self, tp: TP) -> int:
         """Return where `tp` is handled up to: behind the markers too, once nothing of it waits."""
         handled = self.progress.handled[tp]
-        state = self._thread._consumer._subscription.subscription.assignment.state_value(TopicPartition(*tp))
-        waiting = self.progress.handed[tp] != handled or tp in self.progress.stopped
-        return handled if waiting or state is None or not state.has_valid_position else max(handled, state.position)
+        if self.progress.handed[tp] != handled or tp in self.progress.stopped:
+            return handled
+        return max(handled, positions_of(states_of(self._thread.kafka, [tp]) or {}).get(tp, handled))
 
     # --- Faust's own bookkeeping is out of the loop
 

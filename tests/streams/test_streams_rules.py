@@ -23,6 +23,7 @@ from agents.orders import ORDER
 from agents.projector import Projecting
 from agents.worker import TransactionalWorker
 from domain.orders.commands import Hold
+from streams.kafka.library_patches import membership_of
 from streams.kafka.taking import Taken
 from streams.kafka.transactions import Transactions, Write, committed_offsets
 from streams.kafka.transport import Fetch, Member, Part, Progress, handle_fetches
@@ -53,7 +54,7 @@ async def joined(settings: Settings, topic: str, instance: str, stack: AsyncExit
 
 
 def member_of(consumer: AIOKafkaConsumer) -> Member:
-    return Member(consumer._coordinator.generation, consumer._coordinator.member_id)
+    return Member(*membership_of(consumer))
 
 
 def decided(settings: Settings, table: Any, offset: int) -> tuple[Decided, Entries[Any]]:
@@ -95,7 +96,7 @@ class Rejoining:
 
     def __init__(self, tp: TP, rejoins: bool) -> None:
         self.group = SimpleNamespace(generation=1, member_id="m")
-        self._consumer, self.rejoins = SimpleNamespace(_coordinator=self.group), rejoins
+        self.kafka, self.rejoins = SimpleNamespace(_coordinator=self.group), rejoins
         record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
         self.records = {TopicPartition(*tp): [record]}
 

@@ -20,6 +20,7 @@ from real_kafka import Broker, create, environment, running_broker, transactiona
 from system import eventually
 
 from streams.kafka.brokers import Refused, TooOld
+from streams.kafka.library_patches import membership_of
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.transactions import (
     ANY_PARTITION,
@@ -59,7 +60,7 @@ async def member(settings: Settings, topic: str, instance: str | None) -> AsyncI
 
 
 def member_of(consumer: AIOKafkaConsumer) -> Member:
-    return Member(consumer._coordinator.generation, consumer._coordinator.member_id)
+    return Member(*membership_of(consumer))
 
 
 @asynccontextmanager

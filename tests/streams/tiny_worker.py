@@ -99,7 +99,7 @@ async def steal() -> None:
     """Take what was fetched, three times, as a fetch does that nobody waits for any more."""
     thread, times = app.consumer._thread, 3
     while times:
-        taking = thread._consumer._fetcher.fetched_records
+        taking = thread.kafka._fetcher.fetched_records
         if stolen := await thread.call_thread(taking, set(app.consumer.progress.handed), 0.2):
             times -= 1
             write_down({"stolen": sum(map(len, stolen.values()))})
