@@ -1,52 +1,43 @@
-"""One command's way to its answer: what the aggregate decides, as events, a changed entry and an outcome."""
+"""How a command is answered: the aggregate's events, the commands they cause, a changed entry and an outcome."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from msgspec.structs import replace
 
 from domain import fulfilment
 from domain.errors import CommandIdReused, InvalidId, InvalidOrder, InvalidQuantity, Rejection, StaleVersion
-from domain.inventory import InventoryCommand
-from domain.message import MAX_ID, Event
-from domain.orders import OrderCommand
+from domain.inventory import InventoryCommand, InventoryEvent
+from domain.message import Event
+from domain.orders import OrderCommand, OrderEvent
 from domain.orders.commands import PlaceOrder
-from parking.handling import ACCEPTED, Effects
-from parking.queue import Letter
+from parking.effects import ACCEPTED, Effects
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.keys import segment
-from streams.messages.codec import BadMessage, RecordAt, source_of
-from streams.messages.envelope import (
-    CONTENT_TYPE,
-    CommandMessage,
-    EventMessage,
-    Outcome,
-    derived_id,
-    event_id,
-    instant_of,
-)
+from streams.messages.envelope import CONTENT_TYPE, Aggregate, CommandMessage, EventMessage, derived_id, event_id
 from streams.messages.expected import holds, shown
 from streams.runtime import faults
 from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES
+from streams.topology import AGGREGATES
 from streams.tracing import traces
 from streams.tracing.spans import Span
 from tables.entries import Answer, Recent, recall, remember
 from tables.store import Changes
 
 from .aggregate import AggregateKind, Entry
-from .process_manager import PROCESS_MANAGER, ProcessManager
+from .replying import outcome_write
 from .traces import managing
 
-REPEATED, DISCARDED = "repeated", "DISCARDED"  # an outcome, as it is counted; a code
+PROCESS_MANAGER = "fulfilment"  # the source of the commands that events cause
+REPEATED = "repeated"  # an outcome, as it is counted
 
-# Rejections of what makes no sense whatever the state is: kept as dead letters, like what cannot be read.
+# Rejections of commands that make no sense whatever the state is: kept as dead letters, like unreadable messages.
 NONSENSE = frozenset({InvalidId.code, InvalidOrder.code, InvalidQuantity.code})
 
 
-def nobody_waits(command: CommandMessage) -> bool:
-    """Return whether the process manager sent `command`: others may use its source, so the content counts, too."""
+def is_caused(command: CommandMessage) -> bool:
+    """Return whether the process manager sent `command`; others may use its source, so the content counts, too."""
     return (
         command.source == PROCESS_MANAGER
         and command.causation_id is not None
@@ -57,19 +48,30 @@ def nobody_waits(command: CommandMessage) -> bool:
 def places_order(command: CommandMessage) -> bool:
     """Return whether the order that `command` places is all of its content.
 
-    The order is kept, and a repeat is compared with it: a digest would take a tenth of the time of the whole decision.
+    The order is kept, and a repeat is compared with it. A digest would take a tenth of the time of the whole decision.
     """
     return command.expected_version is None and type(command.command) is PlaceOrder
 
 
+class Decision(NamedTuple):
+    """A decided command: its answer, the aggregate's entry after it, and what it leads to besides."""
+
+    answer: Answer
+    entry: Entry | None
+    outcome: str  # as it is counted
+    writes: Sequence[Write] = ()
+    spans: Sequence[Span] = ()
+    nonsense: str | None = None
+
+
 class Answering:
-    """Answers the commands of one kind of aggregate; it is the handling that parking wraps."""
+    """Answers the commands of one kind of aggregate; parking wraps it."""
 
     def __init__(self, settings: Settings, kind: AggregateKind) -> None:
         self.kind, self.aggregate, self.recent_commands = kind, kind.aggregate, settings.recent_commands
         self.events = settings.named(kind.topics.events.name)
         self.outcomes = settings.named(COMMAND_OUTCOMES.name)
-        self.process_manager = ProcessManager(settings)
+        self.command_topics = command_topics(settings)
 
     def answer(self, command: CommandMessage, partition: int, changes: Changes[Any]) -> Effects:
         """Decide a command, or answer it as it was answered before. May raise anything: a rejection is an answer."""
@@ -77,30 +79,30 @@ class Answering:
             faults.fault(command.type)
         key = segment(command.key)
         entry: Entry | None = changes.get(key)
-        quiet = nobody_waits(command)
+        quiet = is_caused(command)
         if entry is not None and not quiet and (known := recall(entry.recent, command)):
             return self._answer_again(command, known, entry, changes)
         try:
-            entry, answer, effects = self._decided(command, entry, partition, changes, quiet)
+            decision = self._decided(command, entry, partition, changes, quiet)
         except Rejection as no:
-            entry, answer = self._rejected(command, entry, no, quiet)
-            effects = Effects(no.code, nonsense=no.message if no.code in NONSENSE else None)
+            decision = self._rejected(command, entry, no, quiet)
+        answer, entry, outcome, writes, spans, nonsense = decision
         if entry is not None:
             changes.put(key, entry)
         if answer.code or not quiet:
-            effects.writes.append(self._told(answer, command, entry))
-        return effects
+            writes = [*writes, self._told(answer, command, entry)]
+        return Effects(outcome, writes, spans, nonsense=nonsense)
 
     def _decided(
         self, command: CommandMessage, entry: Entry | None, partition: int, changes: Changes[Any], quiet: bool
-    ) -> tuple[Entry, Answer, Effects]:
-        """Return the entry after the events that a command causes, its answer, and the events as they are written."""
+    ) -> Decision:
+        """Return the decision of a command that the aggregate accepts; a Rejection is raised."""
         version, last = (entry.version, entry.time) if entry is not None else (0, "")
         if (expected := command.expected_version) is not None and not holds(expected, version):
             raise StaleVersion(expected=shown(expected), version=version)
         events, state = self.kind.decide(command, entry, changes)
         time = max(command.moment, last) if events else last  # the broker's clock may be set back
-        effects = self._written(command, events, version, partition, time, quiet)
+        writes, spans = self._written(command, events, version, partition, time, quiet)
         types = tuple([type(event).__name__ for event in events])
         answer = Answer(  # by position: names cost as much again
             command.id,
@@ -115,11 +117,12 @@ class Answering:
             None if quiet else command.source,
             None if quiet or (places_order(command) and types) else command.digest(),
         )
-        return self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet), time), answer, effects
+        after = self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet), time)
+        return Decision(answer, after, ACCEPTED, writes, spans)
 
     def _written(
         self, command: CommandMessage, events: Sequence[Event], version: int, partition: int, time: str, quiet: bool
-    ) -> Effects:
+    ) -> tuple[list[Write], list[Span]]:
         """Return events as they are written, each with the commands it causes; if those fail, the command fails."""
         writes: list[Write] = []
         spans: list[Span] = []
@@ -137,23 +140,23 @@ class Answering:
                 said,
             )
             writes.append(Write(self.events, partition, key, message.encode(), CONTENT_TYPE))
-            caused = self.process_manager.commands(message)
-            if caused:
-                writes += caused
+            if commands := caused(message, self.command_topics):
+                writes += commands
                 if traces.ON is not None:
-                    spans += managing(traces.ON, message, len(caused))
-        return Effects(ACCEPTED, writes, spans)
+                    spans += managing(traces.ON, message, len(commands))
+        return writes, spans
 
-    def _rejected(
-        self, command: CommandMessage, entry: Entry | None, no: Rejection, quiet: bool
-    ) -> tuple[Entry | None, Answer]:
+    def _rejected(self, command: CommandMessage, entry: Entry | None, no: Rejection, quiet: bool) -> Decision:
+        """Return the decision of a command that the aggregate rejects."""
+        nonsense = no.message if no.code in NONSENSE else None
         version = entry.version if entry is not None else 0
         answer = Answer(command.id, command.type, version, (), no.code, no.message, no.details, no.retryable)
         if entry is None or no.retryable:  # nothing to remember it by, or the same question may be asked again
-            return entry, answer
+            return Decision(answer, entry, no.code, nonsense=nonsense)
         if not quiet:
             answer = replace(answer, source=command.source, digest=command.digest())
-        return self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet), entry.time), answer
+        after = self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet), entry.time)
+        return Decision(answer, after, no.code, nonsense=nonsense)
 
     def _remembered(self, entry: Entry | None, answer: Answer, quiet: bool) -> Recent:
         recent: Recent = entry.recent if entry is not None else ()
@@ -189,90 +192,31 @@ class Answering:
             return False
         return True
 
-    # --- outcomes
-
     def _told(self, answer: Answer, command: CommandMessage, entry: Entry | None) -> Write:
-        """Return the outcome that tells of `answer`."""
-        if entry is None:
-            return self._outcome(answer.outcome(command, self.aggregate, None))
-        return self._outcome(answer.outcome(command, self.aggregate, entry.result, entry.time))
+        """Return the outcome that carries `answer`."""
+        result, last = (None, "") if entry is None else (entry.result, entry.time)
+        return outcome_write(self.outcomes, answer.outcome(command, self.aggregate, result, last))
 
-    def refusal(self, at: RecordAt, bad: BadMessage) -> Write:
-        """Return the outcome of an invalid command."""
-        envelope = bad.envelope
-        command_id = given_id(envelope, at)
-        return self._outcome(
-            Outcome(
-                command_id=command_id,
-                command_type=given_type(envelope) or "",
-                aggregate=self.aggregate,
-                aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
-                status="rejected",
-                time=instant_of(at.timestamp),
-                correlation_id=given_text(envelope, "correlationid") or command_id,
-                code=bad.code,
-                message=bad.message,
-                details=bad.details,
-                command_source=source_of(envelope),
-            )
+
+def command_topics(settings: Settings) -> Mapping[Aggregate, str]:
+    """Return the full names of the topics that the process manager sends commands to."""
+    return {name: settings.named(topics.commands.name) for name, topics in AGGREGATES.items()}
+
+
+def caused(event: EventMessage, topics: Mapping[Aggregate, str]) -> list[Write]:
+    """Return the commands that `event` causes; for the same event they are the same, ids included."""
+    of_event = cast("OrderEvent | InventoryEvent", event.event)  # there are no others
+    writes = []
+    for number, request in enumerate(fulfilment.commands(of_event, event.key, event.sequence)):
+        command = CommandMessage(
+            id=derived_id(event.id, number),
+            key=request.key,
+            command=request.command,
+            time=event.time,
+            source=PROCESS_MANAGER,
+            correlation_id=event.correlation_id,
+            causation_id=event.id,
         )
-
-    def discarded(
-        self, command: CommandMessage, letter: Letter, sent: CommandMessage | None, reason: str, changes: Changes[Any]
-    ) -> Write:
-        """Return the outcome of the command in a letter that `command` discards, and remember it."""
-        answer = Answer(letter.command_id, letter.command_type or "", 0, (), DISCARDED, f"discarded: {reason}")
-        source = source_of({})
-        if sent is not None:
-            source = sent.source
-            answer = replace(answer, source=source, digest=sent.digest())
-        key = segment(command.key)
-        with suppress(Exception):  # an entry that cannot be read may be why it is discarded
-            if (entry := changes.get(key)) is not None:
-                answer = replace(answer, version=entry.version)
-                recent = remember(entry.recent, answer, self.recent_commands)
-                changes.put(key, self.kind.entry(entry.state, entry.version, recent, entry.time))
-        sender = replace(command, id=letter.command_id, source=source)
-        return self._outcome(answer.outcome(sender, self.aggregate, None))
-
-    def report(self, command: CommandMessage, result: dict[str, Any], changes: Changes[Any]) -> Write:
-        """Return the outcome of a command about letters."""
-        version = 0
-        with suppress(Exception):  # an entry that cannot be read may be what the letters are about
-            version = getattr(changes.get(segment(command.key)), "version", 0)
-        return self._outcome(
-            Outcome(
-                command_id=command.id,
-                command_type=command.type,
-                aggregate=self.aggregate,
-                aggregate_id=command.key,
-                status="accepted",
-                time=command.moment,
-                correlation_id=command.correlation_id,
-                version=version,
-                result=result,
-                command_source=command.source,
-                producer_time=command.producer_time,
-            )
-        )
-
-    def _outcome(self, outcome: Outcome) -> Write:
-        return Write(self.outcomes, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
-
-
-def given_id(envelope: Mapping[str, Any], at: RecordAt) -> str:
-    """Return the id a command came with, or the one its position makes."""
-    given = envelope.get("id")
-    known = isinstance(given, str) and 0 < len(given) <= MAX_ID
-    return str(given) if known else derived_id(at.topic, at.partition, at.offset)
-
-
-def given_type(envelope: Mapping[str, Any]) -> str | None:
-    """Return the type a message came with; None when it has none, or one that is no text."""
-    return given_text(envelope, "type")
-
-
-def given_text(envelope: Mapping[str, Any], name: str) -> str | None:
-    """Return the beginning of an attribute; None where it is no text, which may be nested deeper than `str` goes."""
-    given = envelope.get(name)
-    return given[:MAX_ID] if isinstance(given, str) and given else None
+        topic = topics[request.aggregate]
+        writes.append(Write(topic, ANY_PARTITION, request.key.encode(), command.encode(), CONTENT_TYPE))
+    return writes

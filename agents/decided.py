@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from faust.types import TP
 
-from parking.handling import Effects
+from parking.effects import Effects
 from streams.kafka.transactions import Write
 from streams.kafka.transport import Part
 from streams.tracing.spans import Span

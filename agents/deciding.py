@@ -7,8 +7,10 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from domain.message import Command
-from parking.handling import FAILED, Effects, Parking, failed, letter_of, letter_with, without_value
+from parking.effects import Effects, together
+from parking.handling import Parking
 from parking.letter import LETTER_COMMANDS
+from parking.telling import FAILED, failed, letter_of, letter_with, without_value
 from streams.kafka.partitions import partition_of
 from streams.kafka.received import Coordinates, coordinates, received_at
 from streams.kafka.transactions import TOO_LARGE, Write
@@ -24,9 +26,10 @@ from tables.entries import Position
 from tables.store import Changes, PartitionedTable
 
 from .aggregate import AggregateKind
-from .answering import Answering, given_id, given_type
+from .answering import Answering
 from .decided import Decided, Stop
 from .portions import Refusal, Resort
+from .replying import Replying, given_id, given_type
 from .traces import deciding
 
 MESSAGE_TOO_LARGE, REFUSED_BY_KAFKA = "MESSAGE_TOO_LARGE", "REFUSED_BY_KAFKA"  # codes
@@ -48,8 +51,8 @@ class Deciding:
         self.settings, self.table, self.topic_ids, self.skipped = settings, table, topic_ids, skipped
         self.types: Mapping[str, type[Command]] = {**kind.topics.types, **LETTER_COMMANDS}
         self.id_field = kind.topics.id_field
-        self.answering = Answering(settings, kind)
-        self.parking = Parking(settings, kind.aggregate, self.answering)
+        self.replying = Replying(settings, kind)
+        self.parking = Parking(settings, kind.aggregate, Answering(settings, kind), self.replying)
         self.changelog: str = table.changelog_topic.get_topic_name()
 
     def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
@@ -104,7 +107,8 @@ class Deciding:
         else:
             effects = self.parking.handle(record, command, changes)
         if traces.ON is not None and effects.outcome:
-            effects.add(Effects(spans=deciding(traces.ON, record, command, effects.outcome)))
+            spans = Effects(spans=deciding(traces.ON, record, command, effects.outcome))
+            effects = together(effects, spans, outcome=effects.outcome, stop=effects.stop)
         return command.type, effects
 
     def _belongs(self, aggregate_id: str) -> int:
@@ -127,7 +131,9 @@ class Deciding:
         """Handle a command although Kafka refuses what it leads to."""
         if command.type in LETTER_COMMANDS:
             refused = refusal.why if refusal.resort is Resort.REJECTED else None
-            return command.type, self.parking.obey(command, record.partition, changes, singly=True, refused=refused)
+            return command.type, self.parking.retrying.obey(
+                command, record.partition, changes, singly=True, refused=refused
+            )
         if not elsewhere and refusal.resort is Resort.ASIDE:
             letter = failed(letter_with(record, command), refusal.why)
             return command.type, self.parking.park(letter, command.key, changes)
@@ -162,6 +168,6 @@ class Deciding:
         if refusal is not None and refusal.resort is not Resort.SINGLY:
             bad = BadMessage(bad.code, bad.message, bad.envelope)
             letter = without_value(letter)
-        effects = Effects(bad.code, [self.answering.refusal(at, bad)])
-        effects.add(self.parking.tell("invalid", letter, None))
+        refused = Effects(writes=[self.replying.refusal(at, bad)])
+        effects = together(refused, self.parking.dead_letters.tell("invalid", letter, None), outcome=bad.code)
         return command_type if command_type is not None and command_type in self.types else UNREAD, effects

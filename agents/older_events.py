@@ -32,7 +32,7 @@ from tables.entries import Position
 from tables.orders import CODEC
 from tables.restore import high_watermarks, restore
 
-from .process_manager import ProcessManager
+from .answering import caused, command_topics
 from .skips import Skips
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class OlderEvents:
         self.app, self.settings, self.transactions = app, settings, transactions
         self.topic, self.changelog = settings.named(events.name), settings.named(POSITIONS)
         self.skips = Skips(app, FORMER_ROLE, settings)
-        self.process_manager = ProcessManager(settings)
+        self.command_topics = command_topics(settings)
 
     async def send(self, inputs: Mapping[TP, int]) -> None:
         """Send what is left of partitions that older code was the last to handle; returns when nothing is.
@@ -181,7 +181,7 @@ class Partition:
         if isinstance(record, Unreadable):
             raise CannotRead(str(record))
         event: Any = decode_event(record.value)
-        return self.older.process_manager.commands(event)
+        return caused(event, self.older.command_topics)
 
     async def _commit(self, portion: Sequence[Caused]) -> RefusedByKafka | None:
         """Commit a portion in one transaction, or, if Kafka refuses that, event by event up to one it refuses: why."""

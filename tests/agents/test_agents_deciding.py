@@ -12,11 +12,11 @@ from faust.types import TP
 from system import ADDRESS
 
 from agents.aggregate import AggregateKind
+from agents.answering import caused, command_topics
 from agents.decided import Decided
 from agents.deciding import Deciding
 from agents.inventory import PRODUCT
 from agents.orders import ORDER
-from agents.process_manager import ProcessManager
 from domain import fulfilment
 from domain.orders.events import OrderPlaced
 from streams.kafka.partitions import partition_of
@@ -256,7 +256,7 @@ def test_an_event_is_written_with_the_commands_it_causes() -> None:
     assert [(write.partition, write.key) for write in written(decided, "inventory-commands")] == [
         (ANY_PARTITION, b"shoes"), (ANY_PARTITION, "größe 9".encode()),
     ]  # fmt: skip
-    again = ProcessManager(SETTINGS).commands(event)
+    again = caused(event, command_topics(SETTINGS))
     assert again == written(decided, "inventory-commands"), "the event as it is read later causes the same commands"
 
 

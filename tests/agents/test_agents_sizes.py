@@ -31,8 +31,8 @@ from domain.orders.commands import (
     RequestReturn,
 )
 from ops.replay.bulk import BulkRecord
-from parking.handling import failed, letter_of
 from parking.letter import DeadLetter
+from parking.telling import failed, letter_of
 from projections import commands as commands_model
 from projections.orders import OrderView, document_of
 from streams.keys import segment

@@ -153,7 +153,7 @@ def test_when_the_last_is_discarded_nothing_waits(desk: Desk) -> None:
 
 
 def test_the_outcome_of_a_retry_comes_when_all_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parking.handling.AT_ONCE", 2)
+    monkeypatch.setattr("parking.retrying.AT_ONCE", 2)
     desk = Desk()
     with Broken("ReceiveStock"):
         for number in range(5):
@@ -274,7 +274,7 @@ def test_the_topic_is_told_again_of_letters_it_would_forget(desk: Desk, days: in
 
 
 def test_many_letters_are_told_again_some_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parking.handling.REMINDED", 1)
+    monkeypatch.setattr("parking.telling.REMINDED", 1)
     with Broken("SetStock"):
         desk.tell(set_stock(1, THIRD), id="d")
     desk.deciding.parking.now = lambda: PARKED_AT + 11 * DAY
@@ -321,7 +321,7 @@ def test_a_partition_parks_so_many_bytes_and_then_stops() -> None:
 
 
 def test_large_letters_are_retried_some_in_each_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parking.handling.AT_ONCE_BYTES", 1_000_000)
+    monkeypatch.setattr("parking.retrying.AT_ONCE_BYTES", 1_000_000)
     desk = Desk()
     with Broken("SetStock"):
         desk.decide([desk.record(BOOTS, padded(BOOTS, f"large-{n}")) for n in range(5)])

@@ -17,8 +17,8 @@ from kafka import messages, produce, records
 from real_kafka import create, environment
 from system import FULFILLMENT, free_ports, wait_until
 
+from agents.answering import caused, command_topics
 from agents.older_events import POSITIONS
-from agents.process_manager import ProcessManager
 from domain.orders.events import OrderPlaced
 from streams.kafka.partitions import partition_of
 from streams.keys import position_key
@@ -61,7 +61,7 @@ class Upgraded:
         """Do what the former role did: send the commands of the events there are, and note how far they go."""
         handled = records(self.settings, self.topic)
         for event in self.events[: len(handled)]:
-            for command in ProcessManager(self.settings).commands(event):
+            for command in caused(event, command_topics(self.settings)):
                 number = partition_of(command.key or b"", 4)
                 self.producer.produce(command.topic, command.value, command.key, number)
         (topic_id,) = [each.id for each in asyncio.run(describe_topics(self.settings)) if each.name == self.topic]

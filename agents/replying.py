@@ -1,0 +1,110 @@
+"""Outcomes of messages that are not decided: refused ones, discarded ones, and commands about letters."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from msgspec.structs import replace
+
+from domain.message import MAX_ID
+from parking.queue import Letter
+from streams.kafka.transactions import ANY_PARTITION, Write
+from streams.keys import segment
+from streams.messages.codec import BadMessage, RecordAt, source_of
+from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, instant_of
+from streams.runtime.settings import Settings
+from streams.topics import COMMAND_OUTCOMES
+from tables.entries import Answer, remember
+from tables.store import Changes
+
+from .aggregate import AggregateKind
+
+DISCARDED = "DISCARDED"  # a code
+
+
+class Replying:
+    """Writes those outcomes, for one kind of aggregate."""
+
+    def __init__(self, settings: Settings, kind: AggregateKind) -> None:
+        self.kind, self.aggregate, self.recent_commands = kind, kind.aggregate, settings.recent_commands
+        self.topic = settings.named(COMMAND_OUTCOMES.name)
+
+    def refusal(self, at: RecordAt, bad: BadMessage) -> Write:
+        """Return the outcome of an invalid command."""
+        envelope = bad.envelope
+        command_id = given_id(envelope, at)
+        outcome = Outcome(
+            command_id=command_id,
+            command_type=given_type(envelope) or "",
+            aggregate=self.aggregate,
+            aggregate_id=at.key.decode(errors="replace")[:MAX_ID] if at.key else "",
+            status="rejected",
+            time=instant_of(at.timestamp),
+            correlation_id=given_text(envelope, "correlationid") or command_id,
+            code=bad.code,
+            message=bad.message,
+            details=bad.details,
+            command_source=source_of(envelope),
+        )
+        return outcome_write(self.topic, outcome)
+
+    def discarded(
+        self, command: CommandMessage, letter: Letter, sent: CommandMessage | None, reason: str, changes: Changes[Any]
+    ) -> Write:
+        """Return the outcome of the command in a letter that `command` discards, and remember it."""
+        answer = Answer(letter.command_id, letter.command_type or "", 0, (), DISCARDED, f"discarded: {reason}")
+        source = source_of({})
+        if sent is not None:
+            source = sent.source
+            answer = replace(answer, source=source, digest=sent.digest())
+        key = segment(command.key)
+        with suppress(Exception):  # the command may be discarded because the entry cannot be read
+            if (entry := changes.get(key)) is not None:
+                answer = replace(answer, version=entry.version)
+                recent = remember(entry.recent, answer, self.recent_commands)
+                changes.put(key, self.kind.entry(entry.state, entry.version, recent, entry.time))
+        sender = replace(command, id=letter.command_id, source=source)
+        return outcome_write(self.topic, answer.outcome(sender, self.aggregate, None))
+
+    def report(self, command: CommandMessage, result: dict[str, Any], changes: Changes[Any]) -> Write:
+        """Return the outcome of a command about letters."""
+        version = 0
+        with suppress(Exception):  # the letters may be parked because the entry cannot be read
+            version = getattr(changes.get(segment(command.key)), "version", 0)
+        outcome = Outcome(
+            command_id=command.id,
+            command_type=command.type,
+            aggregate=self.aggregate,
+            aggregate_id=command.key,
+            status="accepted",
+            time=command.moment,
+            correlation_id=command.correlation_id,
+            version=version,
+            result=result,
+            command_source=command.source,
+            producer_time=command.producer_time,
+        )
+        return outcome_write(self.topic, outcome)
+
+
+def outcome_write(topic: str, outcome: Outcome) -> Write:
+    """Return the message that carries an outcome."""
+    return Write(topic, ANY_PARTITION, outcome.command_id.encode(), outcome.encode(), CONTENT_TYPE)
+
+
+def given_id(envelope: Mapping[str, Any], at: RecordAt) -> str:
+    """Return the id in an envelope, or the one derived from the position of its record."""
+    given = envelope.get("id")
+    known = isinstance(given, str) and 0 < len(given) <= MAX_ID
+    return str(given) if known else derived_id(at.topic, at.partition, at.offset)
+
+
+def given_type(envelope: Mapping[str, Any]) -> str | None:
+    """Return the type in an envelope; None when it is missing or not a string."""
+    return given_text(envelope, "type")
+
+
+def given_text(envelope: Mapping[str, Any], name: str) -> str | None:
+    """Return the beginning of an attribute; None when it is not a string: `str` of a deeply nested value raises."""
+    given = envelope.get(name)
+    return given[:MAX_ID] if isinstance(given, str) and given else None
