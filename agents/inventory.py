@@ -12,7 +12,6 @@ from domain import inventory
 from domain.inventory import InventoryCommand, Stock
 from domain.inventory.events import ReservationEvent
 from domain.message import Event
-from streams.kafka.transport import Fetch, Offsets
 from streams.messages.envelope import CommandMessage
 from streams.runtime.app import RoleApp
 from streams.runtime.settings import Settings
@@ -41,10 +40,5 @@ PRODUCT = AggregateKind("inventory", stock_table, StockEntry, decide)
 
 
 def start(app: RoleApp, settings: Settings) -> None:
-    """Give the inventory role its table and its agent."""
-    worker = TransactionalWorker(app, settings, PRODUCT)
-
-    @app.fetch_agent
-    async def handle(fetch: Fetch) -> Offsets | None:
-        """Decide what one fetch brought, commit what it leads to as one transaction, then merge it into the table."""
-        return await worker.handle(fetch)
+    """Attach a worker that decides these commands: each fetch is one transaction, merged into the table afterwards."""
+    app.attach(TransactionalWorker(app, settings, PRODUCT))

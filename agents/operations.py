@@ -92,7 +92,7 @@ def pages(app: RoleApp) -> None:
         ready, lag = not await reasons(app), await known_lag(app)
         update(app, ready, lag)
         tell_open(app.open_transactions.open)
-        app.telling(lag)
+        app.work.tell(lag)
         return self.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])
 
     app.page("/lag")(guarded(app, lag))

@@ -11,7 +11,6 @@ from typing import Any, cast
 from domain import orders
 from domain.message import Event
 from domain.orders import Order, OrderCommand, OrderState
-from streams.kafka.transport import Fetch, Offsets
 from streams.messages.envelope import CommandMessage
 from streams.runtime.app import RoleApp
 from streams.runtime.settings import Settings
@@ -37,10 +36,5 @@ ORDER = AggregateKind("order", orders_table, OrderEntry, decide)
 
 
 def start(app: RoleApp, settings: Settings) -> None:
-    """Give the orders role its table and its agent."""
-    worker = TransactionalWorker(app, settings, ORDER)
-
-    @app.fetch_agent
-    async def handle(fetch: Fetch) -> Offsets | None:
-        """Decide what one fetch brought, commit what it leads to as one transaction, then merge it into the table."""
-        return await worker.handle(fetch)
+    """Attach a worker that decides these commands: each fetch is one transaction, merged into the table afterwards."""
+    app.attach(TransactionalWorker(app, settings, ORDER))

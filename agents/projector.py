@@ -6,6 +6,7 @@ writes   MongoDB: documents, and then how far they are
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -61,9 +62,17 @@ class Projecting:
         self.following: Following = frozenset()
         self.skips = Skips(app, "projector", settings, self._learnt)
         self.skipped: dict[TopicPartition, dict[int, str]] = {}
-        app.prepare = self.prepare
-        app.starting = self.start
-        app.telling = lambda lag: update(self.runner.standing, lag)
+        self._handle: Handle = self._apply
+        if traces.ON is not None:
+            self._handle = Projected(traces.ON, settings.named(COMMAND_OUTCOMES.name)).around(self._apply)
+
+    def tell(self, lag: Mapping[TP, int]) -> None:
+        """Set the metrics of projections."""
+        update(self.runner.standing, lag)
+
+    async def handle(self, fetch: Fetch) -> Offsets | None:
+        """Fold a fetch into the read models: store the documents, then the progress."""
+        return await self._handle(fetch)
 
     async def start(self) -> None:
         """Learn which topics there are, and begin a new database; wait while it is away."""
@@ -131,7 +140,7 @@ class Projecting:
 
                 await self.registry.change(projection.name, stopped)
 
-    async def apply(self, fetch: Fetch) -> Offsets | None:
+    async def _apply(self, fetch: Fetch) -> Offsets | None:
         """Apply a fetch whole, and try again until the database has it; None once the partitions are not ours."""
         consumer: FetchConsumer = self.app.consumer
         try:
@@ -202,12 +211,5 @@ def _live(versions: Versions) -> Projection:
 
 
 def start(app: RoleApp, settings: Settings) -> None:
-    """Give the projector role its agent."""
-    apply: Handle = Projecting(app, settings).apply
-    if traces.ON is not None:
-        apply = Projected(traces.ON, settings.named(COMMAND_OUTCOMES.name)).around(apply)
-
-    @app.fetch_agent
-    async def handle(fetch: Fetch) -> Offsets | None:
-        """Fold what one fetch brought into the read models, and store the documents, then the progress."""
-        return await apply(fetch)
+    """Attach the projector's work to its app."""
+    app.attach(Projecting(app, settings))

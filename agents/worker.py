@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from time import perf_counter
 
 from faust.types import TP
@@ -46,7 +47,6 @@ class TransactionalWorker:
         self.preparing = Preparing(app, settings, group, table, self.topic_ids, older_events)
         self._deciding = Deciding(settings, kind, table, self.topic_ids, self.stopping.skips.reasons)
         self.portions = Portions(self)
-        app.prepare, app.starting = self.prepare, self.start
 
     # --- starting
 
@@ -74,6 +74,9 @@ class TransactionalWorker:
     async def prepare(self, inputs: set[TP]) -> Prepared:
         """Restore the table's partitions, and return where each input is to be read from."""
         return await self.preparing.prepare(inputs)
+
+    def tell(self, lag: Mapping[TP, int]) -> None:
+        """Set no metrics besides those of all workers."""
 
     # --- one fetch
 

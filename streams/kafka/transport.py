@@ -74,7 +74,6 @@ class Fetch:
         return sum(len(part.records) for part in self.parts.values())
 
 
-Prepare = Callable[[set[TP]], Awaitable[Prepared]]  # of input partitions
 Handle = Callable[[Fetch], Awaitable[Offsets | None]]  # returns what is handled; None: the fetch is to be read again
 
 
@@ -151,7 +150,7 @@ class FetchConsumer(driver.Consumer):
     async def _prepare(self) -> None:
         member, inputs = self.member(), self.inputs()
         fault("assigned")
-        offsets, withheld = await self.app.prepare(inputs)
+        offsets, withheld = await self.app.work.prepare(inputs)
         fault("prepared")
         self._thread.kafka.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
         async with self._fetching:  # a fetch still under way would take what the seek has just made available

@@ -1,8 +1,8 @@
 """One Faust app per role: its consumer group, its settings, its transport."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import faust
 from faust.app.base import BootStrategy
@@ -14,7 +14,7 @@ from streams.kafka.pace import Turns, turns_of
 from streams.kafka.pulse import until_kafka_answers
 from streams.kafka.recovery import PreparedTables
 from streams.kafka.transaction_watch import TransactionWatch
-from streams.kafka.transport import FetchTransport, Handle, Prepare, Untouched, handle_fetches
+from streams.kafka.transport import Fetch, FetchTransport, Offsets, Prepared, Untouched, handle_fetches
 from streams.runtime.process import end_process
 from streams.runtime.settings import Role, Settings
 from streams.runtime.watchdog import Watchdog
@@ -30,12 +30,24 @@ FOLDED_TOGETHER, MOST_FOLDED = 4, 10_000  # times `fetch_bytes`; records
 QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 
 
-def tell_nothing(lag: Mapping[TP, int]) -> None:
-    """Have nothing to add to the metrics that all workers have."""
+class Work(Protocol):
+    """The work of a role. The app calls `start` once, `prepare` after each assignment, and `handle` for each fetch."""
+
+    async def start(self) -> None:
+        """Do what must be done before the consumer joins its group."""
+
+    async def prepare(self, inputs: set[TP]) -> Prepared:
+        """Prepare the assigned input partitions, before anything of them is read."""
+
+    async def handle(self, fetch: Fetch) -> Offsets | None:
+        """Handle a fetch, and return the offsets handled; None when it must be read again."""
+
+    def tell(self, lag: Mapping[TP, int]) -> None:
+        """Set the metrics that only this role has."""
 
 
 class Beginning(Service):
-    """What a worker does before it talks to Kafka, its web server running already: it may take until Kafka is back."""
+    """Runs before the worker talks to Kafka, while its web server already answers: Kafka may be unreachable."""
 
     def __init__(self, app: "RoleApp", **options: Any) -> None:
         super().__init__(**options)
@@ -47,7 +59,7 @@ class Beginning(Service):
 
 
 class WebFirst(BootStrategy):
-    """Starts the web server first: it says what the worker waits for."""
+    """Starts the web server first, because it reports what the worker waits for."""
 
     def server(self) -> Any:
         """Return Faust's services in our order."""
@@ -64,17 +76,15 @@ class WebFirst(BootStrategy):
 
 
 class RoleApp(faust.App):
-    """A Faust app whose partitions are prepared by `prepare` before anything of them is delivered."""
+    """A Faust app whose `work` prepares partitions before anything of them is delivered."""
 
     BootStrategy = WebFirst
     settings: Settings
-    prepare: Prepare  # awaited when partitions are assigned, before anything of them is read
-    starting: Callable[[], Awaitable[None]]  # awaited before the consumer joins its group
+    work: Work
     reads: tuple[Topic, ...] = ()
     turns: Turns  # that its fetches take
-    waiting_for: str | None = None  # what is away, said on /readyz
-    telling: Callable[[Mapping[TP, int]], None] = staticmethod(tell_nothing)  # sets a role's own metrics, given the lag
-    open_transactions: TransactionWatch  # that hold back what it reads
+    waiting_for: str | None = None  # the reason on /readyz
+    open_transactions: TransactionWatch  # that hold back the topics it reads
 
     def _new_transport(self) -> Any:
         return FetchTransport(self.conf.broker_consumer, self)
@@ -83,45 +93,48 @@ class RoleApp(faust.App):
         return Server(self)
 
     def _create_directories(self) -> None:
-        """Keep nothing on disk: tables are restored from their changelogs."""
+        """Create none: tables are restored from their changelogs."""
 
     def say_waiting(self, what: str | None) -> None:
-        """Say on /readyz what is away; None: nothing any more."""
+        """Report on /readyz what the worker waits for; None: nothing any more."""
         self.waiting_for = what
 
     async def begin(self) -> None:
-        """Do what the role needs before its consumer joins the group."""
+        """Wait for Kafka and start the work, before the consumer joins its group."""
         await until_kafka_answers(self.settings, self.say_waiting)
         self.add_future(self.open_transactions.watch())
-        await self.starting()
+        await self.work.start()
         self.say_waiting(None)
         self.add_future(Watchdog(self, self.settings.watchdog).watch())  # not a Faust task: those wait for recovery
 
     def maybe_held_back(self) -> set[TP]:
-        """Return the partitions that an open transaction may hold back: what is restored, or what fetches have seen."""
+        """Return the partitions that an open transaction may hold back.
+
+        While partitions are restored these are all inputs and changelogs, then the inputs that fetches found held back.
+        """
         if self.consumer.prepared:
             return self.consumer.held_back()  # type: ignore[no-any-return]
         names = {self.settings.named(topic.name) for topic in self.reads}
         names |= {table.changelog_topic.get_topic_name() for table in self.tables.values()}
         return {TP(name, number) for name in names for number in range(self.settings.partitions)}
 
-    def fetch_agent(self, handle: Handle) -> Handle:
-        """Let `handle` handle what the role reads, fetch by fetch; an exception in it ends the process."""
+    def attach(self, work: Work) -> None:
+        """Let `work` do the role's work; an exception while a fetch is handled ends the process."""
+        self.work = work
 
         async def agent(stream: Any) -> None:
             try:
-                await handle_fetches(stream, handle)
+                await handle_fetches(stream, work.handle)
             except Exception as exc:  # Faust would restart the agent, which would skip what failed
                 log.critical("the %s agent failed", self.conf.id, exc_info=exc)
                 end_process(f"{type(exc).__name__}: {exc}")
 
         topics = [self.settings.named(topic.name) for topic in self.reads]
         self.agent(self.topic(*topics, schema=Untouched()), name=self.conf.id)(agent)
-        return handle
 
 
 def create_app(role: Role, settings: Settings) -> RoleApp:
-    """Return the Faust app of `role`; the caller gives it agents and says how partitions are prepared."""
+    """Return the Faust app of `role`; the caller attaches its work."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     app = RoleApp(

@@ -260,4 +260,4 @@ async def test_a_projector_that_lost_its_partitions_waits_no_longer_for_the_data
     projecting, tp = Projecting(create_app("projector", settings), settings), TP("order-events", 0)
     record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
     fetch = Fetch(1, Member(1, "m"), {tp: Part(0, [record])})
-    assert await asyncio.wait_for(projecting.apply(fetch), 20) is None
+    assert await asyncio.wait_for(projecting.handle(fetch), 20) is None

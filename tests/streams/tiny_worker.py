@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,27 @@ transactions = Transactions(settings, group, instance_of("orders", settings))
 pages(app)
 
 
-async def prepare(inputs: set[TP]) -> Prepared:
-    if behaviour == "restoring" and inputs:
-        generation = app.consumer.member().generation
-        await asyncio.sleep(9)
-        write_down({"generation": generation})
-    return Prepared(await committed_offsets(settings, group, inputs))
+class Work:
+    """Prepares and starts as the app asks; fetches are handled by `handle` below."""
+
+    async def start(self) -> None:
+        await transactions.start()
+
+    async def prepare(self, inputs: set[TP]) -> Prepared:
+        if behaviour == "restoring" and inputs:
+            generation = app.consumer.member().generation
+            await asyncio.sleep(9)
+            write_down({"generation": generation})
+        return Prepared(await committed_offsets(settings, group, inputs))
+
+    async def handle(self, fetch: Fetch) -> Offsets | None:
+        return await handle(fetch)
+
+    def tell(self, lag: Mapping[TP, int]) -> None:
+        """Set no metrics."""
 
 
-app.prepare, app.starting = prepare, transactions.start
+app.work = Work()
 
 
 def write_down(*lines: dict[str, Any]) -> None:
