@@ -23,8 +23,8 @@ from agents.deciding import Deciding
 from agents.inventory import PRODUCT
 from agents.orders import ORDER
 from bench.memory import Log, owned, placed, stocked
-from projections.batch import Folding, Part
-from projections.pipeline import _rendered
+from projections.batch import Part
+from projections.pipeline import Folding, _rendered
 from projections.projection import Projection
 from projections.table import PROJECTIONS
 from streams import topics

@@ -1,14 +1,11 @@
-"""A batch in memory: records are decoded and folded into views, and the documents to write result. Pure, no I/O."""
+"""A batch in memory, decoded: each record once, for all projections that read it. Pure, no I/O."""
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from projections.document import Document
-from projections.projection import Model, Projection, Record, View
+from projections.projection import Model, Projection, Record
 from projections.stopped import Gap, Stop
 from streams.kafka.unreadable import CannotRead, Unreadable
 from streams.messages.envelope import EventMessage
@@ -92,61 +89,3 @@ class Part:
             if (key := key_of(message)) is not None:
                 firsts.setdefault(key, message)
         return firsts
-
-
-@dataclass(slots=True)
-class Folding:
-    """The views of a part while they change, and the entries its messages leave."""
-
-    part: Part
-    known: Mapping[tuple[str, str], View]  # (collection, key) → the view before the batch, if it existed
-    changed: dict[tuple[str, str], View] = field(default_factory=dict)
-    entries: dict[str, list[Document]] = field(default_factory=lambda: defaultdict(list))
-
-    def run(self) -> None:
-        """Fold all messages, up to the first that cannot be folded."""
-        part = self.part
-        for record, message in part.messages:
-            if part.passed_over and record.offset in part.passed_over:
-                self._pass_over(message)
-                continue
-            try:
-                self._step(message, record)
-            except Exception as error:  # no error skips an event by itself: only an operator does
-                if record.offset in part.skipped:
-                    self._pass_over(message)
-                    continue
-                part.stop_at(record.offset, error)
-                return
-
-    def _pass_over(self, message: Any) -> None:
-        """Let views continue after a skipped event, without its contents."""
-        for model in self.part.projection.models:
-            with suppress(Exception):  # its key may be the part that cannot be read
-                at = (model.collection, str(model.key(message)))
-                view: Any = self.changed.get(at) or self.known.get(at)
-                if view is not None and message.sequence > view.version:
-                    self.changed[at] = view._replace(version=message.sequence)
-
-    def _step(self, message: Any, record: Record) -> None:
-        """Fold a message into all models and logs, or into none."""
-        projection, changed, projected = self.part.projection, self.changed, False
-        changes: list[tuple[tuple[str, str], View]] = []
-        for model in projection.models:
-            if (key := model.key(message)) is None:
-                continue
-            at = (model.collection, key)
-            view = changed.get(at) or self.known.get(at)
-            version, sequence = view.version if view else 0, message.sequence
-            if sequence <= version:
-                # A gapless document is written last, so all documents of its messages were written. Views that begin
-                # with this message were not read, and later messages may be new, so that these views are rebuilt.
-                projected = projected or model.gapless
-                continue
-            if model.gapless and sequence != version + 1:
-                raise Gap(key, version, sequence)
-            changes.append((at, model.fold(view, message)))
-        entries = [] if projected else [(name, log.entry(message, record)) for name, log in projection.logs.items()]
-        changed.update(changes)
-        for name, document in entries:
-            self.entries[name].append(document)

@@ -28,11 +28,11 @@ from pymongo.errors import PyMongoError
 from domain.inventory.commands import ReceiveStock, ReserveStock, ShipStock
 from domain.orders.commands import CreateShipment, Hold, Release
 from projections import commands, orders, pipeline
-from projections.batch import Folding
 from projections.mongo import client
 from projections.mongo.client import Mongo
 from projections.mongo.progress import write_progress
 from projections.mongo.queries import Queries
+from projections.pipeline import Folding
 from projections.runner import Runner
 from projections.stopped import Stopped
 from projections.table import PROJECTIONS, shape_of
