@@ -1,7 +1,13 @@
-"""What one fetch of commands leads to: events, changed entries, outcomes, forwarded commands and dead letters."""
+"""What a fetch of commands leads to: events, caused commands, outcomes, changed entries, dead letters.
 
+All of it is written in one transaction; the changed entries are merged into the table after the commit.
+"""
+
+import time
+from collections import Counter
 from collections.abc import Container, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -10,31 +16,72 @@ from domain.message import Command
 from parking.effects import Effects, together
 from parking.handling import Parking
 from parking.letter import LETTER_COMMANDS
-from parking.telling import FAILED, failed, letter_of, letter_with, without_value
 from streams.kafka.partitions import partition_of
-from streams.kafka.received import Coordinates, coordinates, received_at
-from streams.kafka.transactions import TOO_LARGE, Write
+from streams.kafka.received import Coordinates, received_at
+from streams.kafka.transactions import Write
 from streams.kafka.transport import Fetch, Part
-from streams.kafka.unreadable import CannotRead, Unreadable
+from streams.kafka.unreadable import Unreadable
 from streams.keys import position_key, segment
 from streams.messages.codec import BadMessage, RecordAt, decode_command
-from streams.messages.envelope import CONTENT_TYPE, CommandMessage
+from streams.messages.envelope import CONTENT_TYPE
 from streams.runtime import faults
 from streams.runtime.settings import Settings
 from streams.tracing import traces
+from streams.tracing.spans import Span
 from tables.entries import Position
 from tables.store import Changes, PartitionedTable
 
 from .aggregate import AggregateKind
 from .answering import Answering
-from .decided import Decided, Stop
-from .portions import Refusal, Resort
-from .replying import Replying, given_id, given_type
+from .metrics import COMMANDS, LETTERS
+from .refusing import FORWARDED, UNREAD, Refusal, Refusing, Resort
+from .replying import Replying
 from .traces import deciding
 
-MESSAGE_TOO_LARGE, REFUSED_BY_KAFKA = "MESSAGE_TOO_LARGE", "REFUSED_BY_KAFKA"  # codes
-UNREAD = "unread"  # the type of a command that could not be read
-FORWARDED = "forwarded"  # an outcome, as it is counted
+
+class Stop(NamedTuple):
+    """A record that its partition must not go past, and why."""
+
+    record: Any
+    why: Exception
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a fetch leads to. `handled`: the records it is about, without those at which a partition stops."""
+
+    handled: dict[TP, Part] = field(default_factory=dict)
+    stops: dict[TP, Stop] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    changes: list[Changes[Any]] = field(default_factory=list)
+    letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
+    commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # (type, outcome) → commands handled
+    spans: list[Span] = field(default_factory=list)  # of messages whose traces are recorded
+    began: int = field(default_factory=time.time_ns)  # Unix time
+
+    @property
+    def offsets(self) -> Mapping[TP, int]:
+        """The offsets its partitions are handled up to."""
+        return {tp: part.ended for tp, part in self.handled.items()}
+
+    def add(self, kind: str, effects: Effects) -> None:
+        """Take in what one message leads to: a command of type `kind`, as it is counted."""
+        self.writes += effects.writes
+        if effects.outcome:
+            self.commands[kind, effects.outcome] += 1
+        if effects.spans:
+            self.spans += effects.spans
+        if effects.letters:
+            self.letters.update(effects.letters)
+
+    def merge(self) -> None:
+        """Make the changes part of the table, and count what was written."""
+        for changes in self.changes:
+            changes.merge()
+        for (topic, kind), count in self.letters.items():
+            LETTERS.labels(topic, kind).inc(count)
+        for (kind, outcome), count in self.commands.items():
+            COMMANDS.labels(kind, outcome).inc(count)
 
 
 class Deciding:
@@ -48,11 +95,12 @@ class Deciding:
         topic_ids: Mapping[str, str],
         skipped: Container[Coordinates] = (),
     ) -> None:
-        self.settings, self.table, self.topic_ids, self.skipped = settings, table, topic_ids, skipped
+        self.table, self.topic_ids, self.partitions = table, topic_ids, settings.partitions
         self.types: Mapping[str, type[Command]] = {**kind.topics.types, **LETTER_COMMANDS}
         self.id_field = kind.topics.id_field
-        self.replying = Replying(settings, kind)
-        self.parking = Parking(settings, kind.aggregate, Answering(settings, kind), self.replying)
+        replying = Replying(settings, kind)
+        self.parking = Parking(settings, kind.aggregate, Answering(settings, kind), replying)
+        self.refusing = Refusing(settings.partitions, self.parking, replying, self.types, skipped)
         self.changelog: str = table.changelog_topic.get_topic_name()
 
     def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
@@ -64,7 +112,8 @@ class Deciding:
 
     def _decide_part(self, tp: TP, part: Part, refusal: Refusal | None, decided: Decided) -> None:
         changes: Changes[Any] = self.table.data.changes(tp.partition)
-        position: Position | None = changes.get(position_key(tp.topic))
+        key = position_key(tp.topic)
+        position: Position | None = changes.get(key)
         handled = position.offset if position else -1
         for record in part.records:
             if record.offset <= handled:
@@ -76,31 +125,34 @@ class Deciding:
                 part = Part(part.began, [each for each in part.records if each.offset < record.offset])
                 break
         if refusal is None:  # a reminder has nothing to do with the record
-            decided.writes += self.parking.remind(changes)
-        if part.ended - 1 > handled:
-            changes.put(position_key(tp.topic), Position(part.ended - 1, self.topic_ids[tp.topic], fulfils=True))
-        decided.writes += [Write(self.changelog, tp.partition, key, value) for key, value in changes.encode()]
+            decided.writes += self.parking.dead_letters.remind(changes, self.parking.now())
+        last = part.ended - 1
+        if last > handled:
+            changes.put(key, Position(last, self.topic_ids[tp.topic], fulfils=True))
+        decided.writes += [Write(self.changelog, tp.partition, each, value) for each, value in changes.encode()]
         decided.changes.append(changes)
         decided.handled[tp] = part
 
     def _handle(self, record: ConsumerRecord, changes: Changes[Any], refusal: Refusal | None) -> tuple[str, Effects]:
         """Return the type of the command in a record, as it is counted, and what it leads to."""
         if type(record) is Unreadable:
-            return UNREAD, self._pass(record)
+            return UNREAD, self.refusing.pass_unreadable(record)
         at = RecordAt(record.topic, record.partition, record.offset, received_at(record), record.key)
         try:
             command = decode_command(record.value, at, self.types, self.id_field, record.headers)
         except BadMessage as bad:
-            return self._refuse(record, at, bad, refusal)
+            return self.refusing.refuse(record, at, bad, refusal)
         except RecursionError:  # JSON may be nested 1,024 deep, which Python cannot show
-            return self._refuse(record, at, BadMessage("INVALID_MESSAGE", "the message is nested too deep"), refusal)
-        except Exception as bug:  # ours: the message may be as good as any
-            return self._park_unread(record, at, bug, changes)
+            deep = BadMessage("INVALID_MESSAGE", "the message is nested too deep")
+            return self.refusing.refuse(record, at, deep, refusal)
+        except Exception as bug:  # a bug of ours: the message may be valid
+            return self.refusing.park_unread(record, at, bug, changes)
         if faults.ARMED:
             faults.fault("decoded")
-        target = record.partition if segment(command.key) in changes else self._belongs(command.key)
+        is_ours = segment(command.key) in changes
+        target = record.partition if is_ours else partition_of(command.key.encode(), self.partitions)
         if refusal is not None and refusal.resort is not Resort.SINGLY:
-            return self._set_aside(record, at, command, changes, refusal, elsewhere=target != record.partition)
+            return self.refusing.set_aside(record, at, command, changes, refusal, elsewhere=target != record.partition)
         if target != record.partition:
             write = Write(record.topic, target, command.key.encode(), command.encode(), CONTENT_TYPE)
             effects = Effects(FORWARDED, [write])
@@ -110,64 +162,3 @@ class Deciding:
             spans = Effects(spans=deciding(traces.ON, record, command, effects.outcome))
             effects = together(effects, spans, outcome=effects.outcome, stop=effects.stop)
         return command.type, effects
-
-    def _belongs(self, aggregate_id: str) -> int:
-        return partition_of(aggregate_id.encode(), self.settings.partitions)
-
-    def _pass(self, record: Unreadable) -> Effects:
-        """Stop at a batch that cannot be read, unless an operator skips it: the number of commands in it is unknown."""
-        return Effects() if coordinates(record) in self.skipped else Effects(stop=CannotRead(str(record)))
-
-    def _set_aside(
-        self,
-        record: ConsumerRecord,
-        at: RecordAt,
-        command: CommandMessage,
-        changes: Changes[Any],
-        refusal: Refusal,
-        *,
-        elsewhere: bool,
-    ) -> tuple[str, Effects]:
-        """Handle a command although Kafka refuses what it leads to."""
-        if command.type in LETTER_COMMANDS:
-            refused = refusal.why if refusal.resort is Resort.REJECTED else None
-            return command.type, self.parking.retrying.obey(
-                command, record.partition, changes, singly=True, refused=refused
-            )
-        if not elsewhere and refusal.resort is Resort.ASIDE:
-            letter = failed(letter_with(record, command), refusal.why)
-            return command.type, self.parking.park(letter, command.key, changes)
-        code = MESSAGE_TOO_LARGE if refusal.why.code in TOO_LARGE else REFUSED_BY_KAFKA
-        envelope = {"id": command.id, "type": command.type, "source": command.source}
-        envelope["correlationid"] = command.correlation_id
-        bad = BadMessage(code, f"Kafka refuses what this command leads to: {refusal.why}", envelope)
-        return self._refuse(record, at, bad, refusal)
-
-    def _park_unread(
-        self, record: ConsumerRecord, at: RecordAt, bug: Exception, changes: Changes[Any]
-    ) -> tuple[str, Effects]:
-        """Park what only a bug of ours keeps from being read, under its key; its id is not known yet."""
-        try:
-            aggregate_id = (record.key or b"").decode()
-        except UnicodeDecodeError:
-            aggregate_id = ""
-        if not aggregate_id:
-            return self._refuse(record, at, BadMessage(FAILED, f"{type(bug).__name__}: {bug}"))
-        if (target := self._belongs(aggregate_id)) != record.partition:
-            write = Write(record.topic, target, record.key, record.value, list(record.headers))
-            return UNREAD, Effects(FORWARDED, [write])
-        letter = failed(letter_of(record, given_id({}, at), UNREAD), bug)
-        return UNREAD, self.parking.park(letter, aggregate_id, changes)
-
-    def _refuse(
-        self, record: ConsumerRecord, at: RecordAt, bad: BadMessage, refusal: Refusal | None = None
-    ) -> tuple[str, Effects]:
-        """Refuse an invalid command; as briefly as possible where Kafka would not take more."""
-        command_id, command_type = given_id(bad.envelope, at), given_type(bad.envelope)
-        letter = letter_of(record, command_id, command_type, bad.code, bad.message)
-        if refusal is not None and refusal.resort is not Resort.SINGLY:
-            bad = BadMessage(bad.code, bad.message, bad.envelope)
-            letter = without_value(letter)
-        refused = Effects(writes=[self.replying.refusal(at, bad)])
-        effects = together(refused, self.parking.dead_letters.tell("invalid", letter, None), outcome=bad.code)
-        return command_type if command_type is not None and command_type in self.types else UNREAD, effects

@@ -7,8 +7,7 @@ stops, and is tried again until Kafka takes it.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from faust.types import TP
 
@@ -16,27 +15,13 @@ from streams.kafka.received import coordinates
 from streams.kafka.transactions import NOT_ALLOWED, TOO_LARGE, RefusedByKafka
 from streams.kafka.transport import Fetch, Offsets, Part
 
-from .decided import Decided
+from .deciding import Decided
+from .refusing import Refusal, Resort
 
 SMALL_BYTES = 1_024  # a topic that refuses so small a message as too large refuses nearly all
 MOST_IN_A_ROW = 10  # records set aside without one in between that the same topic took
 
 Record = tuple[TP, Any]  # a partition, and a record of it
-
-
-class Resort(IntEnum):
-    """How a record is handled that was refused alone; the next one where that is refused as well."""
-
-    SINGLY = 1  # as usual, but each message in a batch of its own, and with nothing beside it
-    ASIDE = 2  # its command is parked
-    REJECTED = 3  # its command is rejected; the dead letter says where it is instead of quoting it
-
-
-class Refusal(NamedTuple):
-    """How a record is to be handled, and why."""
-
-    resort: Resort
-    why: RefusedByKafka
 
 
 class Stops(Protocol):

@@ -21,12 +21,12 @@ from streams.topology import group_of, instance_of
 from streams.tracing import traces
 
 from .aggregate import AggregateKind
-from .decided import Decided
-from .deciding import Deciding
+from .deciding import Decided, Deciding
 from .metrics import DECIDE_SECONDS, TRANSACTION_SECONDS, observe_handled
 from .older_events import OlderEvents
-from .portions import Portions, Refusal
+from .portions import Portions
 from .preparing import Preparing, topic_ids_of
+from .refusing import Refusal
 from .stopping import LONGEST_PAUSE_SECONDS, Stopping
 from .traces import committed
 

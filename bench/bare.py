@@ -13,8 +13,7 @@ from typing import Any
 
 from faust.types import TP
 
-from agents.decided import Decided
-from agents.deciding import Deciding
+from agents.deciding import Decided, Deciding
 from agents.orders import ORDER
 from streams.kafka.transport import Fetch, Member, Part
 from streams.runtime import garbage

@@ -14,7 +14,6 @@ from parking.letter import DiscardLetter, RetryLetters
 from parking.queue import Changes, Letter, Letters, aggregates, parked, parked_bytes
 from parking.retrying import Retrying
 from parking.telling import AT_ONCE_BYTES, DeadLetters, failed, letter_of, letter_with
-from streams.kafka.transactions import Write
 from streams.messages.envelope import Aggregate, CommandMessage
 from streams.runtime.settings import Settings
 
@@ -65,10 +64,6 @@ class Parking:
         if room.stop is not None:
             return room
         return together(room, self._append(letter, aggregate_id, changes), outcome=PARKED_OUTCOME)
-
-    def remind(self, changes: Changes) -> list[Write]:
-        """Return dead letters again whose records the topic would soon delete."""
-        return self.dead_letters.remind(changes, self.now())
 
     def _waits(self, aggregate_id: str, changes: Changes) -> bool:
         return Letters(changes, aggregate_id).queue is not None

@@ -13,8 +13,7 @@ from system import ADDRESS
 
 from agents.aggregate import AggregateKind
 from agents.answering import caused, command_topics
-from agents.decided import Decided
-from agents.deciding import Deciding
+from agents.deciding import Decided, Deciding
 from agents.inventory import PRODUCT
 from agents.orders import ORDER
 from domain import fulfilment

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.decided import Decided
-from agents.portions import MOST_IN_A_ROW, Portions, Refusal, Resort
+from agents.deciding import Decided
+from agents.portions import MOST_IN_A_ROW, Portions
+from agents.refusing import Refusal, Resort
 from streams.kafka.brokers import Refused
 from streams.kafka.transactions import RefusedByKafka, Write
 from streams.kafka.transport import Fetch, Member, Offsets, Part

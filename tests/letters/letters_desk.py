@@ -7,8 +7,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.decided import Decided
-from agents.deciding import Deciding
+from agents.deciding import Decided, Deciding
 from agents.inventory import PRODUCT
 from parking.queue import Letters, parked
 from streams.kafka.partitions import partition_of

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
-from agents.decided import Decided
+from agents.deciding import Decided
 from parking.letter import DeadLetter
 from streams.kafka.unreadable import Unreadable
 
@@ -103,7 +103,7 @@ def test_nothing_at_or_behind_it_is_handled_and_all_before_it_is() -> None:
 def test_once_it_is_skipped_the_position_is_behind_it() -> None:
     desk = Desk()
     batch, behind = unreadable(desk), receive(desk)
-    desk.deciding.skipped = {(TOPIC, 1, batch.offset): "lost"}
+    desk.deciding.refusing.skipped = {(TOPIC, 1, batch.offset): "lost"}
     decided = desk.decide([batch])
     assert decided.offsets == {(TOPIC, 1): batch.offset + 1}
     assert decided.stops == {}

@@ -18,7 +18,7 @@ from real_kafka import create, environment, transactional
 from system import eventually, wait_until
 from test_streams_transport import produce, worker
 
-from agents.decided import Decided
+from agents.deciding import Decided
 from agents.orders import ORDER
 from agents.projector import Projecting
 from agents.worker import TransactionalWorker
@@ -158,7 +158,7 @@ async def test_a_fetch_that_does_not_continue_the_last_one_is_dropped_and_read_a
 UNCLEAR = """
 import asyncio, sys
 from faust.types import TP
-from agents.decided import Decided
+from agents.deciding import Decided
 from agents.orders import ORDER
 from agents.worker import TransactionalWorker
 from streams.runtime.app import create_app
