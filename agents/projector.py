@@ -62,9 +62,9 @@ class Projecting:
         self.following: Following = frozenset()
         self.skips = Skips(app, "projector", settings, self._learnt)
         self.skipped: dict[TopicPartition, dict[int, str]] = {}
-        self._handle: Handle = self._apply
+        self._traced: Handle | None = None
         if traces.ON is not None:
-            self._handle = Projected(traces.ON, settings.named(COMMAND_OUTCOMES.name)).around(self._apply)
+            self._traced = Projected(traces.ON, settings.named(COMMAND_OUTCOMES.name)).around(self._apply)
 
     def tell(self, lag: Mapping[TP, int]) -> None:
         """Set the metrics of projections."""
@@ -72,7 +72,7 @@ class Projecting:
 
     async def handle(self, fetch: Fetch) -> Offsets | None:
         """Fold a fetch into the read models: store the documents, then the progress."""
-        return await self._handle(fetch)
+        return await (self._apply(fetch) if self._traced is None else self._traced(fetch))
 
     async def start(self) -> None:
         """Learn which topics there are, and begin a new database; wait while it is away."""
