@@ -1,4 +1,4 @@
-"""The guided tour in docs/architecture.md is true: each hop exists, is called by a hop before it, and runs in its order."""
+"""The guided tour in docs/architecture.md is true: each hop exists, is called by an earlier one, and runs in order."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -71,13 +71,15 @@ def test_the_tour_is_short() -> None:
     assert 20 < len(TOUR) <= MOST_HOPS
     assert len({hop.file for hop in TOUR}) <= MOST_FILES
     for leg, some in LEGS.items():
-        often = {file: times for file, times in Counter(hop.file for hop in some).items() if times > MOST_TIMES_IN_A_LEG}
+        often = {
+            file: times for file, times in Counter(hop.file for hop in some).items() if times > MOST_TIMES_IN_A_LEG
+        }
         assert not often, leg
 
 
 def test_hops_cross_files() -> None:
     for some in LEGS.values():
-        assert all(before.file != after.file for before, after in zip(some, some[1:], strict=False))
+        assert all(before.file != after.file for before, after in pairwise(some))
 
 
 @cache

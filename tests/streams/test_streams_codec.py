@@ -375,4 +375,4 @@ def test_too_many_lines_are_one_error(line: Any) -> None:
     data = {"customerId": "c", "lines": [line] * 20_000, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
     with pytest.raises(BadMessage) as bad:
         decode_command(json.dumps({"type": "PlaceOrder", "data": data}).encode(), at(), ORDER_COMMANDS, "orderId")
-    assert bad.value.details == {"lines": "must be at most 200 lines"}
+    assert bad.value.details == {"lines": "must have at most 200 lines"}
