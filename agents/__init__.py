@@ -1,1 +1,1 @@
-"""The effects: Faust agents that decide commands, manage the process and project events."""
+"""The roles: workers that decide commands, and the projector that folds events into read models."""

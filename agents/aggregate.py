@@ -1,4 +1,4 @@
-"""What differs between orders and stock, for the loop that decides both."""
+"""The differences between orders and stock, for the worker that decides both."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tables.store import Changes, PartitionedTable
 
 
 class Entry(Protocol):
-    """What every aggregate's entry has."""
+    """An aggregate's entry in its table."""
 
     @property
     def state(self) -> Any:
@@ -24,7 +24,7 @@ class Entry(Protocol):
 
     @property
     def recent(self) -> Recent:
-        """The commands it answered lately."""
+        """The answers to its recent commands."""
 
     @property
     def time(self) -> str:
@@ -32,7 +32,7 @@ class Entry(Protocol):
 
     @property
     def result(self) -> dict[str, Any]:
-        """What an outcome says of the aggregate."""
+        """The part of the aggregate that outcomes contain."""
 
 
 Decide = Callable[[CommandMessage, Any, Changes[Any]], tuple[Sequence[Event], Any]]
@@ -40,10 +40,10 @@ Decide = Callable[[CommandMessage, Any, Changes[Any]], tuple[Sequence[Event], An
 
 @dataclass(frozen=True, slots=True)
 class AggregateKind:
-    """An aggregate: its table, the class of its entries there, and how a command is decided.
+    """An aggregate: its table, the class of its entries, and how a command is decided.
 
-    `decide` returns the events a command causes and the state after them, given the aggregate's entry, None before its
-    first event. Entries beside that one it changes itself.
+    `decide` gets a command and the aggregate's entry, which is None before its first event. It returns the events the
+    command causes and the state after them. It changes other entries itself.
     """
 
     aggregate: Aggregate
@@ -53,5 +53,5 @@ class AggregateKind:
 
     @property
     def topics(self) -> AggregateTopics:
-        """The aggregate's topics, and the commands it takes."""
+        """The aggregate's topics, and the types of its commands."""
         return AGGREGATES[self.aggregate]

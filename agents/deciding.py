@@ -1,4 +1,4 @@
-"""What a fetch of commands leads to: events, caused commands, outcomes, changed entries, dead letters.
+"""Decides a fetch of commands: the result is events, caused commands, outcomes, changed entries and dead letters.
 
 All of it is written in one transaction; the changed entries are merged into the table after the commit.
 """
@@ -40,7 +40,7 @@ from .traces import deciding
 
 
 class Stop(NamedTuple):
-    """A record that its partition must not go past, and why."""
+    """A record at which its partition stops, and why."""
 
     record: Any
     why: Exception
@@ -48,7 +48,7 @@ class Stop(NamedTuple):
 
 @dataclass(slots=True)
 class Decided:
-    """What a fetch leads to. `handled`: the records it is about, without those at which a partition stops."""
+    """The result of deciding a fetch. `handled` are its records, up to the one at which a partition stops."""
 
     handled: dict[TP, Part] = field(default_factory=dict)
     stops: dict[TP, Stop] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Decided:
     changes: list[Changes[Any]] = field(default_factory=list)
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)  # (topic, kind) → dead letters written
     commands: Counter[tuple[str, str]] = field(default_factory=Counter)  # (type, outcome) → commands handled
-    spans: list[Span] = field(default_factory=list)  # of messages whose traces are recorded
+    spans: list[Span] = field(default_factory=list)  # spans of messages whose traces are recorded
     began: int = field(default_factory=time.time_ns)  # Unix time
 
     @property
@@ -65,7 +65,7 @@ class Decided:
         return {tp: part.ended for tp, part in self.handled.items()}
 
     def add(self, kind: str, effects: Effects) -> None:
-        """Take in what one message leads to: a command of type `kind`, as it is counted."""
+        """Add the effects of one message, which is counted as a command of type `kind`."""
         self.writes += effects.writes
         if effects.outcome:
             self.commands[kind, effects.outcome] += 1
@@ -75,7 +75,7 @@ class Decided:
             self.letters.update(effects.letters)
 
     def merge(self) -> None:
-        """Make the changes part of the table, and count what was written."""
+        """Make the changes part of the table, and count the commands and dead letters."""
         for changes in self.changes:
             changes.merge()
         for (topic, kind), count in self.letters.items():
@@ -104,7 +104,7 @@ class Deciding:
         self.changelog: str = table.changelog_topic.get_topic_name()
 
     def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
-        """Return what `fetch` leads to, decided in order per partition; `refusal`: of the only record it has."""
+        """Decide the records of each partition in order; `refusal` is given if Kafka refused the only record."""
         decided = Decided()
         for tp, part in fetch.parts.items():
             self._decide_part(tp, part, refusal, decided)
@@ -134,7 +134,7 @@ class Deciding:
         decided.handled[tp] = part
 
     def _handle(self, record: ConsumerRecord, changes: Changes[Any], refusal: Refusal | None) -> tuple[str, Effects]:
-        """Return the type of the command in a record, as it is counted, and what it leads to."""
+        """Return the type of the command in a record, as it is counted, and the effects of handling it."""
         if type(record) is Unreadable:
             return UNREAD, self.refusing.pass_unreadable(record)
         at = RecordAt(record.topic, record.partition, record.offset, received_at(record), record.key)
@@ -145,7 +145,7 @@ class Deciding:
         except RecursionError:  # JSON may be nested 1,024 deep, which Python cannot show
             deep = BadMessage("INVALID_MESSAGE", "the message is nested too deep")
             return self.refusing.refuse(record, at, deep, refusal)
-        except Exception as bug:  # a bug of ours: the message may be valid
+        except Exception as bug:  # our bug: the message may be valid
             return self.refusing.park_unread(record, at, bug, changes)
         if faults.ARMED:
             faults.fault("decoded")

@@ -1,4 +1,4 @@
-"""A table's entries over HTTP, for who audits them: a partition, as it stood at one moment."""
+"""The entries of a table over HTTP, for audits: one partition at one moment."""
 
 import asyncio
 import hmac
@@ -12,11 +12,14 @@ from streams.runtime.app import RoleApp
 from streams.runtime.webserver import refusal
 from tables.store import Entries
 
-CHUNK = 500  # entries written before others get their turn
+CHUNK = 500  # entries written before other tasks run
 
 
 def entries_page(app: RoleApp) -> None:
-    """Serve `/entries?partition=N`: a line an entry, `{"key":…,"value":…}`; 404 and those that are ours else."""
+    """Serve `/entries?partition=N`: one line per entry, `{"key":…,"value":…}`.
+
+    For a partition that this worker does not own, answer 404 and the partitions it owns.
+    """
 
     @app.page("/entries")
     async def entries(self: Any, request: Any) -> Any:
@@ -29,7 +32,7 @@ def entries_page(app: RoleApp) -> None:
 
 
 def authorized(app: RoleApp, request: Any) -> bool:
-    """Whether a request carries the token, where there is one."""
+    """Return whether a request carries the token; any request does if no token is set."""
     token = app.settings.api_token
     sent = request.headers.get("Authorization", "")
     return token is None or hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode())
@@ -44,7 +47,7 @@ def _owned(app: RoleApp) -> Mapping[int, Entries[Any]]:
 async def _stream(request: Any, entries: Entries[Any]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    left = iter(list(entries.raw.items()))  # a copy: what is written meanwhile belongs to a later moment
+    left = iter(list(entries.raw.items()))  # a copy, because later transactions change the entries
     while chunk := list(islice(left, CHUNK)):
         await response.write(b"".join(b'{"key":"%b","value":%b}\n' % entry for entry in chunk))
         await asyncio.sleep(0)

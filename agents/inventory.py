@@ -1,8 +1,8 @@
 """The inventory agent: decides stock commands.
 
 reads    inventory-commands
-writes   inventory-events, order-commands that they cause, command-outcomes, dead-letters
-keeps    inventory-stock: each product, its reservations and its backorder queue as they are
+writes   inventory-events, the order-commands that these cause, command-outcomes, dead-letters
+keeps    inventory-stock: each product with its reservations and its backorder queue
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from .worker import TransactionalWorker
 
 
 def decide(command: CommandMessage, entry: StockEntry | None, changes: Changes[Any]) -> tuple[Sequence[Event], Stock]:
-    """Return the events a command causes, and the product after them; its reservations change in `changes`."""
+    """Return the events a command causes and the product after them; put changed reservations into `changes`."""
     stock = entry.state if entry is not None else Stock()
-    asked = cast(InventoryCommand, command.command)  # of this topic, no others are decoded
+    asked = cast(InventoryCommand, command.command)  # no other commands are decoded from this topic
     reservations = ProductReservations(changes, command.key)
     state = reservations.state_for(asked, stock)
     events = inventory.decide(asked, state)

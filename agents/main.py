@@ -1,4 +1,4 @@
-"""One process, one role."""
+"""Runs one role in this process."""
 
 from importlib import import_module
 
@@ -14,12 +14,12 @@ def build(role: Role, settings: Settings) -> RoleApp:
     """Return the app of a role, with its table, its agent and its pages."""
     app = create_app(role, settings)
     pages(app)
-    import_module(f"agents.{role}").start(app, settings)  # a worker loads what its role needs, no more
+    import_module(f"agents.{role}").start(app, settings)  # a worker imports only the modules of its role
     return app
 
 
 def run(role: Role, settings: Settings) -> None:
-    """Run a worker of `role` until it is told to stop; raises SystemExit."""
+    """Run a worker of `role` until it gets a signal; raises SystemExit."""
     import mode.loop
 
     mode.loop.use("uvloop")

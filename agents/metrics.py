@@ -1,4 +1,4 @@
-"""What workers tell Prometheus: observed once a fetch or a partition's part of it, counted after the commit.
+"""The Prometheus metrics of workers: observed once per fetch or per partition of it, counted after the commit.
 
 Labels are types, codes, topics and partitions, never ids. docs/reference/metrics.md lists them.
 """
@@ -49,7 +49,7 @@ RECOVERY_SECONDS = Histogram(
 )
 RECOVERED_ENTRIES = Counter("fulfillment_recovered_entries_total", "Entries restored from changelogs.")
 
-# What is asked for when Prometheus asks:
+# These are set when Prometheus reads the metrics:
 POSITION = Gauge(
     "fulfillment_partition_position", "Offset this worker has handled a partition up to.", ("topic", "partition")
 )
@@ -58,29 +58,29 @@ LAG = Gauge(
     "Records of a partition that are not handled yet; left out while Kafka does not answer.",
     ("topic", "partition"),
 )
-STOPPED = Gauge("fulfillment_partitions_stopped", "Partitions of a topic that stand still at a record.", ("topic",))
+STOPPED = Gauge("fulfillment_partitions_stopped", "Partitions of a topic that are blocked at a record.", ("topic",))
 PARKED = Gauge("fulfillment_letters_parked", "Commands parked in this worker's partitions now.", ("topic",))
 ENTRIES = Gauge("fulfillment_table_entries", "Entries in this worker's partitions of a table.", ("table",))
 
 
 def observe_handled(parts: Mapping[TP, Part]) -> None:
-    """Observe what was handled of a fetch whose transaction was committed."""
+    """Observe the handled records of a fetch whose transaction was committed."""
     now = time.time()
     FETCH_RECORDS.observe(sum(len(part.records) for part in parts.values()))
     for tp, part in parts.items():
-        if part.records:  # a producer may stamp its records as it likes, so also with a time that is still to come
+        if part.records:  # a producer may give its records any time, also a future one
             HANDLED_SECONDS.labels(tp.topic).observe(max(now - part.records[0].timestamp / 1000, 0.0))
 
 
 def letters(app: RoleApp) -> dict[str, int]:
-    """Return how many commands are parked, by topic; they make nothing unready: all others are handled."""
+    """Return how many commands are parked, by topic. The worker is ready all the same: it handles the others."""
     tables = list(app.tables.values()) if app.consumer.prepared else []
     count = sum(parked(entries) for table in tables for entries in table.data.partitions.values())
     return {app.settings.named(app.reads[0].name): count} if count else {}
 
 
 def update(app: RoleApp, ready: bool, lag: Mapping[TP, int]) -> None:
-    """Set what is known only when it is asked for; what moved with a partition is its new owner's alone to tell."""
+    """Set the gauges, for the partitions that this worker owns now."""
     progress = app.consumer.progress
     handled = progress.handled if app.consumer.prepared else {}
     READY.set(ready)

@@ -1,8 +1,8 @@
-"""Events whose commands are not sent yet: in older code a role called `fulfilment` read the events and sent them.
+"""Events whose commands are not sent yet: in older code, the role `fulfilment` read events and sent their commands.
 
-A worker that takes over a partition from older code sends what that role left, before it handles anything else of the
-partition. How far the events are handled stays where the role kept it, in its own changelog: so a worker that is killed
-continues where it was, and after a roll back the role does. A command that is sent twice has the same id and the same
+A worker that takes over a partition from older code sends the commands which that role left, before it handles
+anything else of the partition. The position stays in the changelog of that role, so that a worker that is killed
+continues from there, and so does the role after a roll back. A command that is sent twice has the same id and the same
 totals, and changes nothing the second time.
 """
 
@@ -37,13 +37,13 @@ from .skips import Skips
 
 log = logging.getLogger(__name__)
 
-POSITIONS = "fulfilment-positions-changelog"  # of the former role: how far it handled each event topic
+POSITIONS = "fulfilment-positions-changelog"  # the former role keeps here how far it handled each event topic
 PORTION = 500  # events handled in one transaction
-PAUSE_SECONDS, BLOCKED_SECONDS = 1.0, 10.0  # between two looks at the former role; before a blocked event is retried
+PAUSE_SECONDS, BLOCKED_SECONDS = 1.0, 10.0  # between two checks of the former role; before a blocked event is retried
 
 
 class Reassigned(Exception):
-    """The partitions are being assigned again: that assignment continues."""
+    """The partitions are being assigned again; the new assignment continues the work."""
 
 
 class Caused(NamedTuple):
@@ -63,9 +63,9 @@ class OlderEvents:
         self.command_topics = command_topics(settings)
 
     async def send(self, inputs: Mapping[TP, int]) -> None:
-        """Send what is left of partitions that older code was the last to handle; returns when nothing is.
+        """Send the commands that older code left in partitions; return when none are left.
 
-        `inputs`: their commands, and the committed offsets.
+        `inputs` are the partitions' commands with their committed offsets.
         """
         if not inputs or not await self._former_role_has_run():
             return
@@ -73,21 +73,21 @@ class OlderEvents:
         try:
             await self._until_former_role_has_gone(assigned)
             (topic_id,) = [each.id for each in await describe_topics(self.settings) if each.name == self.topic]
-            lost: dict[int, str] = {}  # what cannot be read is empty: its events are handled from the first one on
+            lost: dict[int, str] = {}  # an unreadable changelog is empty: all events are handled
             positions = await restore(self.settings, self.changelog, {tp.partition for tp in inputs}, CODEC, lost)
             for tp, committed in inputs.items():
                 position: Position | None = positions[tp.partition].get(position_key(self.topic))
                 handled = position.offset if position is not None and position.topic_id == topic_id else -1
                 await Partition(self, assigned, tp, committed, topic_id, handled).send()
         except Reassigned:
-            log.info("partitions are assigned again before all that older code left was sent")
+            log.info("partitions are assigned again before all commands of older events were sent")
         except Unclear as unclear:
-            end_process(f"whether the commands of older events were sent is unknown: {unclear}")
+            end_process(f"it is unknown whether the commands of older events were sent: {unclear}")
         finally:
             self.app.say_waiting(None)
 
     def check(self, assigned: Member) -> None:
-        """Raise `Reassigned` if the partitions may be another worker's now."""
+        """Raise `Reassigned` if another worker may own the partitions."""
         if self.app.consumer.member() != assigned:
             raise Reassigned
 
@@ -111,15 +111,15 @@ class OlderEvents:
                 if not members:
                     return
                 self.app.say_waiting(
-                    f"{members} workers of the role {FORMER_ROLE} run, which is part of orders and inventory now: stop "
-                    "them, this worker sends what they leave"
+                    f"{members} workers of the role {FORMER_ROLE} are running, which is part of orders and inventory "
+                    "now: stop them; this worker sends the commands they leave"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
             self.check(assigned)
 
 
 class Partition:
-    """One partition of events, handled from where the former role was to its end."""
+    """One partition of events, handled from the position of the former role to its end."""
 
     def __init__(
         self, older: OlderEvents, member: Member, commands: TP, committed: int, topic_id: str, handled: int
@@ -136,7 +136,7 @@ class Partition:
         before_sleep=before_sleep_log(log, logging.WARNING),
     )
     async def send(self) -> None:
-        """Send what is left; `Reassigned`."""
+        """Send the commands that are left; raise `Reassigned` if the partition may have a new owner."""
         end, first = (await high_watermarks(self.older.settings, [self.events]))[self.events], self.handled + 1
         if first >= end:
             return  # a reader that is closed before it has read anything raises `CancelledError`
@@ -154,10 +154,10 @@ class Partition:
                 for records in fetched.values():
                     await self._handle(records)
         if self.handled >= first:
-            log.info("sent what %s/%d caused from offset %d to %d", *self.events, first, self.handled)
+            log.info("sent the commands that %s/%d caused from offset %d to %d", *self.events, first, self.handled)
 
     async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
-        """Handle events; at one that cannot be handled, wait until it can, or is skipped."""
+        """Handle events; at one that cannot be handled, wait until it can be handled or is skipped."""
         left = list(records)
         while left:
             portion, blocked = self._caused(left)
@@ -168,12 +168,12 @@ class Partition:
                 await self._blocked(left[0], blocked)
 
     def _caused(self, records: Sequence[ConsumerRecord]) -> tuple[list[Caused], Exception | None]:
-        """Return what events cause, up to the first that cannot be handled, and why it cannot."""
+        """Return the commands of events, up to the first event that cannot be handled, and why it cannot."""
         portion: list[Caused] = []
         for record in records:
             try:
                 portion.append(Caused(record, () if record.offset in self.skipped else self._commands(record)))
-            except Exception as why:  # a bug of ours, or nothing that we have written
+            except Exception as why:  # our bug, or not one of our events
                 return portion, why
         return portion, None
 
@@ -184,7 +184,7 @@ class Partition:
         return caused(event, self.older.command_topics)
 
     async def _commit(self, portion: Sequence[Caused]) -> RefusedByKafka | None:
-        """Commit a portion in one transaction, or, if Kafka refuses that, event by event up to one it refuses: why."""
+        """Commit a portion in one transaction; if Kafka refuses that, event by event, and return its first refusal."""
         try:
             await self._transact(portion)
         except RefusedByKafka as why:
@@ -206,7 +206,7 @@ class Partition:
             except RefusedByKafka:
                 raise
             except Aborted as aborted:
-                log.warning("the commands of %d events are sent again: %s", len(portion), aborted)
+                log.warning("sending the commands of %d events again: %s", len(portion), aborted)
                 await asyncio.sleep(PAUSE_SECONDS)
                 self.older.check(self.member)
             else:
@@ -214,7 +214,7 @@ class Partition:
                 return
 
     async def _blocked(self, record: ConsumerRecord, why: Exception) -> None:
-        """Wait until an operator skips an event, or for a while: Kafka may take what it leads to later."""
+        """Wait until an operator skips an event, or for a while, because Kafka may accept its commands later."""
         place = f"{record.topic}/{record.partition}"
         reason = (
             f"{place} is blocked at offset {record.offset}, an event of older code: {type(why).__name__}: {why}; "
@@ -228,5 +228,7 @@ class Partition:
         except TimeoutError:
             self.older.check(self.member)
             return
-        log.warning("%s is handled from behind offset %d: %s", place, record.offset, letter and letter.reason)
+        log.warning(
+            "%s continues after offset %d, which is skipped: %s", place, record.offset, letter and letter.reason
+        )
         self.skipped.add(record.offset)

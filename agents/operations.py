@@ -1,4 +1,4 @@
-"""What a worker says of itself over HTTP: alive, ready, how far behind, and its metrics."""
+"""The pages of a worker: whether it is alive and ready, its lag, and its metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ from .entries import authorized, entries_page
 from .metrics import letters, update
 
 Page = Callable[[Any, Any], Awaitable[Any]]
-LAG_SECONDS = 2.0  # Kafka may take to say the lag: Prometheus waits 5 s for all of /metrics
+LAG_SECONDS = 2.0  # time limit for Kafka's answer: Prometheus waits 5 s for all of /metrics
 
 
 async def reasons(app: RoleApp) -> list[str]:
@@ -29,21 +29,21 @@ async def reasons(app: RoleApp) -> list[str]:
     if app.waiting_for:
         found.append(app.waiting_for)
     elif not await consumer.answered():
-        found.append(f"Kafka is away: {app.settings.kafka} does not answer")
+        found.append(f"Kafka is unreachable: {app.settings.kafka} does not answer")
     if not consumer.prepared:
         found.append("partitions are being assigned or restored")
-    if found and (full := disk.full(app.settings.data)):  # why what it waits for is away
+    if found and (full := disk.full(app.settings.data)):  # a full disk may be the cause
         found.append(full)
     return found
 
 
 def _refused(consumer: Any) -> list[tuple[TP, str]]:
-    """Return the partitions of ours that the broker cannot read, and its error."""
+    """Return the assigned partitions that the broker cannot read, and its error."""
     return [(tp, error) for tp, error in sorted(dict(consumer.refused).items()) if tp in consumer.progress.handed]
 
 
 async def known_lag(app: RoleApp) -> Mapping[TP, int]:
-    """Return how far behind each partition is; nothing while Kafka does not answer, or before it is known."""
+    """Return the lag of each partition; nothing while Kafka does not answer, or before the lag is known."""
     try:
         async with asyncio.timeout(LAG_SECONDS):
             return await app.consumer.lag() if app.consumer.prepared else {}
@@ -52,7 +52,7 @@ async def known_lag(app: RoleApp) -> Mapping[TP, int]:
 
 
 def guarded(app: RoleApp, page: Page) -> Page:
-    """Let `page` answer only who sends the token, where there is one."""
+    """Return `page` with a check of the token, if one is set."""
 
     @wraps(page)
     async def answer(self: Any, request: Any) -> Any:
@@ -64,7 +64,7 @@ def guarded(app: RoleApp, page: Page) -> Page:
 
 
 def pages(app: RoleApp) -> None:
-    """Serve /livez and /readyz on the worker's port, and with the token, where there is one, /lag and /metrics."""
+    """Serve /livez and /readyz on the worker's port, and /lag and /metrics, which require the token if one is set."""
     entries_page(app)
 
     @app.page("/livez")

@@ -1,8 +1,8 @@
 """The orders agent: decides order commands.
 
 reads    order-commands
-writes   order-events, inventory-commands that they cause, command-outcomes, dead-letters
-keeps    orders-states: each order as it is
+writes   order-events, the inventory-commands that these cause, command-outcomes, dead-letters
+keeps    orders-states: each order
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from .worker import TransactionalWorker
 def decide(
     command: CommandMessage, entry: OrderEntry | None, changes: Changes[Any]
 ) -> tuple[Sequence[Event], Order | None]:
-    """Return the events a command causes, and the order after them."""
+    """Return the events a command causes and the order after them."""
     state = OrderState(command.key, entry.state if entry is not None else None)
-    events = orders.decide(cast(OrderCommand, command.command), state)  # of this topic, no others are decoded
+    events = orders.decide(cast(OrderCommand, command.command), state)  # no other commands are decoded from this topic
     for event in events:
         state = orders.evolve(state, event)
     return events, state.order

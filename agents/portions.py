@@ -1,8 +1,8 @@
-"""A fetch in portions: where Kafka refuses the transaction of a fetch for good, its records are handled by halves.
+"""Handles a fetch in portions: if Kafka refuses its transaction for good, its records are halved until it accepts them.
 
-A record that is refused alone is handled by other means (`Resort`): its command is parked, or at last rejected. All
-others are committed as usual. Where the record is not the cause, as when the service lacks a right, its partition
-stops, and is tried again until Kafka takes it.
+A record that is refused alone is handled by other means (`Resort`): its command is parked, or finally rejected. All
+others are committed as usual. If the record is not the cause, for instance because the service lacks a permission, its
+partition stops and is retried until Kafka accepts it.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from .deciding import Decided
 from .refusing import Refusal, Resort
 
 SMALL_BYTES = 1_024  # a topic that refuses so small a message as too large refuses nearly all
-MOST_IN_A_ROW = 10  # records set aside without one in between that the same topic took
+MOST_IN_A_ROW = 10  # records set aside since the same topic last accepted one
 
 Record = tuple[TP, Any]  # a partition, and a record of it
 
@@ -29,25 +29,25 @@ class Stops(Protocol):
 
     @property
     def skips(self) -> Any:
-        """The records that an operator said to skip."""
+        """The records that an operator skips."""
 
     def is_stopped(self, tp: TP) -> bool:
         """Return whether a partition is stopped."""
 
     def stop(self, tp: TP, record: Any, why: Exception) -> None:
-        """Stop a partition; where Kafka refused the record, try it again later."""
+        """Stop a partition; if Kafka refused the record, retry it later."""
 
 
 class Committing(Protocol):
-    """What portions ask of their worker."""
+    """The part of a worker that portions use."""
 
     stopping: Stops
 
     def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
-        """Return what a fetch leads to; `refusal`: how to handle its only record, which Kafka refused."""
+        """Decide a fetch; `refusal` says how to handle its only record if Kafka refused that."""
 
     async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> Offsets | None:
-        """Commit what a fetch leads to; None when that was aborted, `RefusedByKafka` when Kafka will not take it."""
+        """Commit a decided fetch; return None if that was aborted, raise `RefusedByKafka` if Kafka refuses it."""
 
 
 class Portions:
@@ -55,10 +55,10 @@ class Portions:
 
     def __init__(self, worker: Any) -> None:
         self._worker: Committing = worker
-        self._in_a_row: dict[str | None, int] = {}  # topic → records set aside since it last took one
+        self._in_a_row: dict[str | None, int] = {}  # topic → records set aside since it last accepted one
 
     async def commit(self, fetch: Fetch) -> Offsets | None:
-        """Decide and commit a fetch by halves. Return the offsets handled; None when the rest is to be read again."""
+        """Decide and commit a fetch, halving it as needed. Return the handled offsets; None when the rest must be read again."""
         handled = {tp: part.began for tp, part in fetch.parts.items()}
         waiting = deque([[(tp, record) for tp, part in fetch.parts.items() for record in part.records]])
         while waiting:
@@ -74,12 +74,12 @@ class Portions:
                     continue
                 offsets = await self._alone(fetch, portion[0], why)
             if offsets is None:
-                return None  # the partitions may be another's now; what is not committed is read again
+                return None  # the partitions may have a new owner, which reads the rest again
             handled |= offsets
         return handled
 
     def taken(self, decided: Decided) -> None:
-        """Remember which topics took what was decided as usual."""
+        """Remember which topics accepted a fetch that was decided as usual."""
         if self._in_a_row:
             for write in decided.writes:
                 self._in_a_row.pop(write.topic, None)
@@ -92,7 +92,7 @@ class Portions:
         return offsets
 
     async def _alone(self, fetch: Fetch, refused: Record, why: RefusedByKafka) -> Mapping[TP, int] | None:
-        """Handle one record that was refused alone; return the offset behind it, nothing if its partition stopped."""
+        """Handle one record that was refused alone; return the offset after it, nothing if its partition stopped."""
         tp, record = refused
         decided = Decided()
         resorts = (Resort.REJECTED,) if coordinates(record) in self._worker.stopping.skips.reasons else tuple(Resort)
@@ -113,7 +113,7 @@ class Portions:
         return {}
 
     def _is_not_the_cause(self, resort: Resort, why: RefusedByKafka, refused: Decided) -> bool:
-        """Return whether Kafka seems to refuse whatever is sent, so that the record has nothing to do with it."""
+        """Return whether Kafka seems to refuse every message, so that the record is not the cause."""
         if why.code in NOT_ALLOWED:
             return True
         if resort is Resort.SINGLY:

@@ -1,7 +1,7 @@
 """The projector agent: folds events and outcomes into the read models.
 
 reads    order-events, inventory-events, command-outcomes
-writes   MongoDB: documents, and then how far they are
+writes   MongoDB: documents, then how far they are
 """
 
 import asyncio
@@ -41,17 +41,17 @@ from .skips import Skips
 from .traces import Projected
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 0.5  # between two looks for versions that were deployed or retired
+LOOK_SECONDS = 0.5  # interval at which deployed and retired versions are looked for
 
 Following = frozenset[tuple[str, int, int]]  # name, how often its documents were written by others, version
 
 
 class NoLongerOurs(Exception):
-    """The partitions of a fetch were given to somebody else while the database was away."""
+    """The partitions of a fetch were assigned to another worker while the database was unreachable."""
 
 
 class Projecting:
-    """Applies fetches; waits while MongoDB is away, as long as the partitions are ours."""
+    """Applies fetches; waits while MongoDB is unreachable, as long as this worker owns the partitions."""
 
     def __init__(self, app: RoleApp, settings: Settings) -> None:
         self.app, self.settings, self.mongo = app, settings, Mongo(settings)
@@ -75,18 +75,18 @@ class Projecting:
         return await (self._apply(fetch) if self._traced is None else self._traced(fetch))
 
     async def start(self) -> None:
-        """Learn which topics there are, and begin a new database; wait while it is away."""
+        """Read the topics' ids and create a new database's indexes; wait while MongoDB is unreachable."""
         self.topic_ids |= {topic.name: topic.id for topic in await describe_topics(self.settings)}
-        async for attempt in self._while_mongo_is_away():
+        async for attempt in self._while_mongo_is_unreachable():
             with attempt:
                 await self.registry.bootstrap()
                 await create_indexes(self.mongo, ())
         self.app.add_future(self._look_for_versions())
 
     async def prepare(self, inputs: set[TP]) -> Prepared:
-        """Return where MongoDB says the partitions are to be read from."""
+        """Return the offsets at which the partitions continue, which are stored in MongoDB."""
         self.runner.forget_all()
-        async for attempt in self._while_mongo_is_away():
+        async for attempt in self._while_mongo_is_unreachable():
             with attempt:
                 await self._follow()
                 try:
@@ -100,7 +100,7 @@ class Projecting:
     # --- versions
 
     async def _follow(self) -> None:
-        """Follow the live version of each projection, and those that are kept up to date beside it."""
+        """Follow the live version of each projection, and the versions that are kept up to date beside it."""
         known = await self.registry.read()
         live = [_live(versions) for versions in known.values() if versions.live is not None]
         others = [
@@ -115,7 +115,7 @@ class Projecting:
         log.info("following %s", ", ".join(one.id for one in self.runner.followed))
 
     async def _look_for_versions(self) -> None:
-        """Prepare again, from where the slowest is, whenever there are other versions to follow."""
+        """Prepare again, from the position of the slowest version, whenever there are other versions to follow."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -141,10 +141,10 @@ class Projecting:
                 await self.registry.change(projection.name, stopped)
 
     async def _apply(self, fetch: Fetch) -> Offsets | None:
-        """Apply a fetch whole, and try again until the database has it; None once the partitions are not ours."""
+        """Apply a whole fetch, and retry until MongoDB has it; return None once another worker owns the partitions."""
         consumer: FetchConsumer = self.app.consumer
         try:
-            async for attempt in self._while_mongo_is_away():
+            async for attempt in self._while_mongo_is_unreachable():
                 with attempt:
                     if not consumer.is_current(fetch):
                         raise NoLongerOurs
@@ -153,7 +153,7 @@ class Projecting:
             log.debug("projected %d records of %d partitions", len(fetch), len(fetch.parts))
             return handled
         except NoLongerOurs:
-            log.info("%d records are left to the new owner of their partitions", len(fetch))
+            log.info("leaving %d records to the new owner of their partitions", len(fetch))
             return None
 
     async def _apply_once(self, fetch: Fetch) -> Offsets:
@@ -175,12 +175,12 @@ class Projecting:
         return {tp: part.ended for tp, part in handled.items()}
 
     async def _learnt(self, skip: DeadLetter) -> None:
-        """Keep that an event is skipped, first where every later owner of its partition will look."""
+        """Remember that an event is skipped, first in MongoDB, where later owners of its partition look."""
         at, reason = (skip.topic, skip.partition), skip.reason or ""
         await write_skip(self.mongo, at, skip.offset, reason, skip.time)
         self.skipped.setdefault(at, {})[skip.offset] = reason
 
-    def _while_mongo_is_away(self) -> AsyncRetrying:
+    def _while_mongo_is_unreachable(self) -> AsyncRetrying:
         def say(state: Any) -> None:
             reason = describe(state.outcome.exception())
             self.app.say_waiting(f"{reason}; retrying")

@@ -1,4 +1,4 @@
-"""Commands that are not decided: they cannot be read, are invalid, or lead to what Kafka refuses."""
+"""Commands that are not decided: they cannot be read, are invalid, or Kafka refuses their results."""
 
 from collections.abc import Container
 from enum import IntEnum
@@ -41,7 +41,7 @@ class Refusal(NamedTuple):
 
 
 class Refusing:
-    """Refuses, parks or passes such commands, for one kind of aggregate."""
+    """Refuses, parks or skips such commands, for one kind of aggregate."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Refusing:
         self.types, self.skipped = types, skipped
 
     def pass_unreadable(self, record: Unreadable) -> Effects:
-        """Stop at a batch that cannot be read, unless an operator skips it: the number of commands in it is unknown."""
+        """Stop at an unreadable batch, unless an operator skips it: the number of commands in it is unknown."""
         return Effects() if coordinates(record) in self.skipped else Effects(stop=CannotRead(str(record)))
 
     def set_aside(
@@ -68,7 +68,7 @@ class Refusing:
         *,
         elsewhere: bool,
     ) -> tuple[str, Effects]:
-        """Handle a command although Kafka refuses what it leads to."""
+        """Handle a command although Kafka refuses its results."""
         if command.type in LETTER_COMMANDS:
             refused = refusal.why if refusal.resort is Resort.REJECTED else None
             return command.type, self.parking.retrying.obey(
@@ -80,13 +80,13 @@ class Refusing:
         code = MESSAGE_TOO_LARGE if refusal.why.code in TOO_LARGE else REFUSED_BY_KAFKA
         envelope = {"id": command.id, "type": command.type, "source": command.source}
         envelope["correlationid"] = command.correlation_id
-        bad = BadMessage(code, f"Kafka refuses what this command leads to: {refusal.why}", envelope)
+        bad = BadMessage(code, f"Kafka refuses the results of this command: {refusal.why}", envelope)
         return self.refuse(record, at, bad, refusal)
 
     def park_unread(
         self, record: ConsumerRecord, at: RecordAt, bug: Exception, changes: Changes[Any]
     ) -> tuple[str, Effects]:
-        """Park what only a bug of ours keeps from being read, under its key; its id is not known yet."""
+        """Park a record that cannot be read because of a bug, under its key; the command's id is unknown."""
         try:
             aggregate_id = (record.key or b"").decode()
         except UnicodeDecodeError:
@@ -102,7 +102,7 @@ class Refusing:
     def refuse(
         self, record: ConsumerRecord, at: RecordAt, bad: BadMessage, refusal: Refusal | None = None
     ) -> tuple[str, Effects]:
-        """Refuse an invalid command; as briefly as possible where Kafka would not take more."""
+        """Refuse an invalid command; as briefly as possible if Kafka refused more."""
         command_id, command_type = given_id(bad.envelope, at), given_type(bad.envelope)
         letter = letter_of(record, command_id, command_type, bad.code, bad.message)
         if refusal is not None and refusal.resort is not Resort.SINGLY:

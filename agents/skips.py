@@ -1,6 +1,6 @@
-"""Records that an operator said to skip: `fulfillment skip` writes them to `dead-letters`, and here they are read.
+"""Records that an operator skips: `fulfillment skip` writes them to `dead-letters`, and this module reads them.
 
-Looked for only while a partition stands: what can be handled is never skipped.
+It reads them only while a partition is blocked: a record that can be handled is never skipped.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ POLL_MILLISECONDS = 1_000
 
 
 class Skips:
-    """The records that this worker skips, and why. `learnt` is awaited before it does."""
+    """The records that this worker skips, and why; `learnt` is awaited before a record is skipped."""
 
     def __init__(
         self,
@@ -47,14 +47,14 @@ class Skips:
         return f"{place} is blocked, {record}; `fulfillment skip {self.role} {place}@{record.offset}` gets past it"
 
     def wait_for(self, record: Any) -> None:
-        """Let a partition go on that was stopped at `record`, as soon as somebody says so."""
+        """Let a partition that stopped at `record` continue as soon as an operator skips the record."""
         tp = TP(record.topic, record.partition)
         if (before := self._tasks.pop(tp, None)) is not None:
             before.cancel()
         self._tasks[tp] = asyncio.create_task(self._wait_for(tp, record))
 
     def wait_no_longer(self, tp: TP) -> None:
-        """Stop looking: a partition is tried again without being told to skip anything."""
+        """Stop waiting for a skip, because the partition is retried."""
         if (task := self._tasks.pop(tp, None)) is not None:
             task.cancel()
 
@@ -69,16 +69,16 @@ class Skips:
                     await self.learnt(letter)
                 break
             except Exception as error:
-                log.warning("skips cannot be read, trying again: %r", error)
+                log.warning("cannot read the records to skip, retrying: %r", error)
                 await asyncio.sleep(AGAIN_SECONDS)
-        log.warning("%s/%d goes on behind offset %d: %s", *tp, record.offset, letter.reason)
+        log.warning("%s/%d continues after offset %d, which is skipped: %s", *tp, record.offset, letter.reason)
         self.reasons[tp.topic, tp.partition, record.offset] = letter.reason or ""
         await self.app.consumer.go_on(tp)
 
     async def find(self, event: Any, stands: Callable[[], bool]) -> DeadLetter | None:
-        """Return the letter that says to skip an event, as soon as there is one, not one that stood there once.
+        """Return the letter that skips `event` as soon as it exists; its value must be the event's.
 
-        None when the partition was prepared anew: it may be another's now, and where it is ours it stops again.
+        Return None when the partition was prepared again: another worker may own it, and if not, it stops again.
         """
         key = skip_key(self.role, event.topic, event.partition, event.offset)
         partition = TopicPartition(self.settings.named(DEAD_LETTERS.name), partition_of(key, self.settings.partitions))

@@ -1,4 +1,4 @@
-"""Partitions that stop at a record, because what follows it depends on it, and how they continue."""
+"""Partitions that stop at a record because later records depend on it, and how they continue."""
 
 import asyncio
 import logging
@@ -17,11 +17,11 @@ from .skips import Skips
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0  # before a partition is tried again that Kafka refused
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0  # before a record that Kafka refused is retried
 
 
 class Pauses:
-    """How long to wait before a partition is tried again at the same record: longer each time."""
+    """The pauses before a partition is retried at the same record, each longer than the one before."""
 
     def __init__(self) -> None:
         self._last: dict[TP, tuple[int, float]] = {}  # offset, seconds
@@ -48,7 +48,7 @@ class Stopping:
     def stop(self, tp: TP, record: Any, why: Exception) -> None:
         """Stop a partition at a record that cannot be handled, and say why on /readyz.
 
-        A record that Kafka refused is tried again; any but one that only waits for room may be skipped by an operator.
+        A record that Kafka refused is retried. An operator may skip any record except one that only waits for room.
         """
         reason = f"{tp.topic}/{tp.partition} is blocked at offset {record.offset}: "
         if isinstance(record, Unreadable):
@@ -56,8 +56,7 @@ class Stopping:
         elif isinstance(why, QueueFull):
             reason += str(why)
         elif isinstance(why, RefusedByKafka):
-            reason += f"Kafka refuses what that record leads to: {why}; "
-            reason += f"it is tried again every {LONGEST_PAUSE_SECONDS:.0f} s"
+            reason += f"Kafka refuses its results: {why}; it is retried every {LONGEST_PAUSE_SECONDS:.0f} s"
             self._trying[tp] = asyncio.create_task(self._try_again(tp, self._pauses.after(tp, record.offset)))
         else:
             reason += f"{type(why).__name__}: {why}"
@@ -70,10 +69,10 @@ class Stopping:
         consumer, progress = self.app.consumer, self.app.consumer.progress
         await asyncio.sleep(pause)
         if consumer.progress is not progress:
-            return  # it was assigned since, and tried then
+            return  # it was assigned again since, and retried
         self.skips.wait_no_longer(tp)
         try:
             await consumer.go_on(tp)
         except KafkaError as error:
-            log.warning("%s/%d cannot be read, trying again: %r", *tp, error)
+            log.warning("cannot read %s/%d, retrying: %r", *tp, error)
             self._trying[tp] = asyncio.create_task(self._try_again(tp, LONGEST_PAUSE_SECONDS))

@@ -1,7 +1,7 @@
-"""What workers record of a fetch: a span a message in the trace it belongs to, and one of the whole fetch.
+"""The spans that workers record: one per message in the trace of that message, and one for the whole fetch.
 
-A fetch is one transaction, or one batch of writes to MongoDB, for messages of many traces. Its own span is in a trace
-of its own; they are linked both ways.
+A fetch is one transaction, or one batch of writes to MongoDB, for messages of many traces. Its span is in a trace of
+its own, and linked with the messages' spans both ways.
 """
 
 import time
@@ -17,12 +17,12 @@ from streams.messages.envelope import CommandMessage, EventMessage
 from streams.tracing.spans import Span, about, new_span, new_trace, scope, span_of, trace_of
 from streams.tracing.traces import Recorder
 
-MOST_LINKS = 128  # of one span: what receivers take by default
+MOST_LINKS = 128  # links of one span, which receivers accept by default
 ONCE_MORE = frozenset({"repeated", "forwarded"})  # outcomes a command may have besides that of its decision
 
 
 def deciding(recorder: Recorder, record: ConsumerRecord, command: CommandMessage, outcome: str) -> list[Span]:
-    """Return the span of a command that was handled, its times still open; none when its trace is not recorded."""
+    """Return the span of a handled command, without times; none if its trace is not recorded."""
     trace = trace_of(command.correlation_id)
     if not recorder.wants(trace):
         return []
@@ -35,14 +35,14 @@ def deciding(recorder: Recorder, record: ConsumerRecord, command: CommandMessage
 
 
 def _cause(command: CommandMessage) -> int | None:
-    """Return the span of what caused a command; those that the api sent have one that says so."""
+    """Return the parent span of a command: the api's span for sending it, or the event that caused it."""
     if command.source == "web":
         return span_of(command.id, "send")
     return None if command.causation_id is None else span_of(command.causation_id)
 
 
 def managing(recorder: Recorder, event: EventMessage, commands: int) -> list[Span]:
-    """Return the span of an event that causes commands, its times still open."""
+    """Return the span of an event that causes commands, without times."""
     trace = trace_of(event.correlation_id)
     if not recorder.wants(trace):
         return []
@@ -52,7 +52,7 @@ def managing(recorder: Recorder, event: EventMessage, commands: int) -> list[Spa
 
 
 def committed(recorder: Recorder, spans: Sequence[Span], began: int, seconds: float) -> None:
-    """Record a fetch that was committed: decided from `began` (Unix nanoseconds) on, its transaction took `seconds`."""
+    """Record a committed fetch: it was decided from `began` (Unix nanoseconds) on, its transaction took `seconds`."""
     ended = time.time_ns()
     own = Span("transaction", "internal", new_trace(), new_span(), began=ended - int(seconds * 1e9), ended=ended)
     for span in _linked(own, spans, began):
@@ -60,7 +60,7 @@ def committed(recorder: Recorder, spans: Sequence[Span], began: int, seconds: fl
 
 
 def _linked(own: Span, spans: Sequence[Span], began: int) -> Iterator[Span]:
-    """Yield the spans of a fetch's messages and its own, linked with one another."""
+    """Yield the spans of a fetch's messages and the span of the fetch, linked with one another."""
     own.attributes = {"messaging.system": "kafka", "messaging.batch.message_count": len(spans)}
     own.links = [(span.trace, span.id) for span in spans[:MOST_LINKS]]
     for span in spans:
@@ -70,14 +70,14 @@ def _linked(own: Span, spans: Sequence[Span], began: int) -> Iterator[Span]:
 
 
 class Projected:
-    """Records what is projected, each event once: a new version of a read model makes the projector read again."""
+    """Records each projected event once, although the projector reads events again for new versions of read models."""
 
     def __init__(self, recorder: Recorder, outcomes: str) -> None:
-        self._recorder, self._outcomes = recorder, outcomes  # the topic that has no events
+        self._recorder, self._outcomes = recorder, outcomes  # the topic without events
         self._reached: dict[TP, int] = {}
 
     def around(self, apply: Handle) -> Handle:
-        """Return `apply` with spans of what it does."""
+        """Return `apply` with spans."""
 
         async def applied(fetch: Fetch) -> Offsets | None:
             began = time.time_ns()
@@ -112,7 +112,7 @@ class Projected:
 
 
 def _envelope(value: bytes | None) -> dict[str, Any] | None:
-    """Return an event's envelope; None of one that cannot be read, which an operator has said to go on behind."""
+    """Return an event's envelope; None if it cannot be read, because an operator has skipped it."""
     try:
         envelope = orjson.loads(value or b"")
     except orjson.JSONDecodeError:

@@ -1,6 +1,6 @@
-"""A worker of a transactional role: it claims its name, restores its table, and commits one transaction per fetch.
+"""A worker of a transactional role: claims its transactional id, restores its table, commits one transaction per fetch.
 
-`handle` is the life of a fetch. Partitions are prepared in `preparing.py`, and stopped in `stopping.py`.
+`handle` is the life of a fetch. Partitions are prepared in `preparing.py` and stopped in `stopping.py`.
 """
 
 import asyncio
@@ -51,14 +51,14 @@ class TransactionalWorker:
     # --- starting
 
     async def start(self) -> None:
-        """Return once the topics are as they must be and the transactional id is ours: it fences an earlier worker."""
+        """Check the topics and claim the transactional id, which fences an earlier worker."""
         fault("starting")
         self.topic_ids |= await topic_ids_of(self.app)
         await self._claim()
         fault("claimed")
 
     async def _claim(self) -> None:
-        """Claim the transactional id; where that is not allowed, wait until it is."""
+        """Claim the transactional id; while that is not allowed, wait."""
         while True:
             try:
                 await self.transactions.start()
@@ -72,7 +72,7 @@ class TransactionalWorker:
             await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def prepare(self, inputs: set[TP]) -> Prepared:
-        """Restore the table's partitions, and return where each input is to be read from."""
+        """Restore the table's partitions, and return the offset at which each input partition continues."""
         return await self.preparing.prepare(inputs)
 
     def tell(self, lag: Mapping[TP, int]) -> None:
@@ -81,29 +81,31 @@ class TransactionalWorker:
     # --- one fetch
 
     async def handle(self, fetch: Fetch) -> Offsets | None:
-        """Decide a fetch, and commit it as one; in portions where Kafka refuses what one of its records leads to.
+        """Decide a fetch and commit it as one transaction, or in portions if Kafka refuses that transaction.
 
-        Return the offsets its partitions are handled up to; None when it is to be read again.
+        Return the offsets up to which its partitions are handled; None when the fetch must be read again.
         """
         decided = self.decide(fetch)
         try:
             handled = await self.commit(fetch, decided)
         except RefusedByKafka as refused:
-            log.warning("%d records are handled in portions, Kafka refuses what they lead to: %s", len(fetch), refused)
+            log.warning(
+                "handling %d records in portions, because Kafka refused their transaction: %s", len(fetch), refused
+            )
             return await self.portions.commit(fetch)
         self.portions.taken(decided)
         return handled
 
     def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
-        """Return what a fetch leads to; `refusal`: how to handle its only record, which Kafka refused."""
+        """Decide a fetch; `refusal` says how to handle its only record if Kafka refused that."""
         with DECIDE_SECONDS.time():
             decided: Decided = self._deciding.decide(fetch, refusal)
         return decided
 
     async def commit(self, fetch: Fetch, decided: Decided, *, singly: bool = False) -> Offsets | None:
-        """Write what a fetch leads to in one transaction, then merge it into the table; None when it was aborted.
+        """Write a decided fetch in one transaction, then merge it into the table; return None if it was aborted.
 
-        `RefusedByKafka` when Kafka will never take it; `singly`: each message in a batch of its own.
+        Raise `RefusedByKafka` if Kafka will never accept it. `singly` puts each message into a batch of its own.
         """
         fault("decided")
         began = perf_counter()
@@ -115,10 +117,10 @@ class TransactionalWorker:
             raise
         except Aborted as aborted:
             TRANSACTION_SECONDS.labels("aborted").observe(perf_counter() - began)
-            log.warning("%d records are decided again, their transaction was aborted: %s", len(fetch), aborted)
+            log.warning("deciding %d records again, because their transaction was aborted: %s", len(fetch), aborted)
             return None
         except Unclear as unclear:
-            end_process(f"whether a transaction of {len(fetch)} records was committed is unknown: {unclear}")
+            end_process(f"it is unknown whether a transaction of {len(fetch)} records was committed: {unclear}")
         seconds = perf_counter() - began
         TRANSACTION_SECONDS.labels("committed").observe(seconds)
         if traces.ON is not None and decided.spans:

@@ -1,9 +1,9 @@
-"""Which letters are parked, folded from `dead-letters`, for everybody who is not the worker that has them.
+"""The parked letters, folded from `dead-letters`, for processes other than the worker whose table has them.
 
-The workers' tables are the truth; the topic is told again of letters that wait long, before it forgets them.
+The workers' tables are the source of truth. Workers repeat letters that wait long, before the topic deletes them.
 
-A book keeps what lists say of a letter, some hundred bytes. Values, headers and stack traces may have megabytes each:
-they stay on the topic, and are read from there, letter by letter, on request.
+A book keeps the part of a letter that lists show, a few hundred bytes. Values, headers and stack traces may have
+megabytes each: they stay on the topic, and are read from there, letter by letter, on request.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ from streams.topics import DEAD_LETTERS
 log = logging.getLogger(__name__)
 
 Key = tuple[Aggregate, str]  # an aggregate
-KEPT = 1_000  # letters that are not parked
+KEPT = 1_000  # the number of letters kept that are not parked
 WORDS, KEY_BYTES = 300, 1_000  # characters of a message or reason, and bytes of a key, that a book keeps
-PREVIEW_BYTES = 500  # of a value that is not parked; a smaller one is kept whole
-BACKLOG_MS = 60_000  # what was recorded later than this after its message came is as new as its record
+PREVIEW_BYTES = 500  # the part of a value that is kept of a letter that is not parked
+BACKLOG_MS = 60_000  # a letter that was recorded later than this after its message arrived counts from its record
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A letter as the book has it: where its record is on `dead-letters`, and what is short of it."""
+    """A letter in the book: where its record is on `dead-letters`, and its short fields."""
 
     partition: int
     offset: int
-    moment: int  # Unix milliseconds, by which the newest is told
+    moment: int  # Unix milliseconds, by which letters are sorted
     letter: DeadLetter  # without headers and stack trace, and with the beginning of the value at most
     value_bytes: int | None
 
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """What lists are sorted by, the oldest first."""
+        """The sort key of lists, the oldest first."""
         return self.moment, self.partition, self.offset
 
 
@@ -67,7 +67,7 @@ class Letterbook:
         self._others: list[Entry] = []  # the newest last
 
     def add(self, letter: DeadLetter, partition: int, offset: int, recorded_ms: int) -> None:
-        """Take in a record of `dead-letters`; those of one aggregate come in their order: they are on one partition."""
+        """Add a record of `dead-letters`; records of one aggregate are on one partition, so they arrive in order."""
         entry = _entry(letter, partition, offset, recorded_ms)
         if letter.aggregate is None or letter.aggregate_id is None or letter.command_id is None:
             self._keep(entry)
@@ -100,17 +100,17 @@ class Letterbook:
 
     @property
     def keys(self) -> list[Key]:
-        """The aggregates whose commands wait, sorted."""
+        """The aggregates that have parked commands, sorted."""
         return sorted(self._queues)
 
     @property
     def parked(self) -> int:
-        """How many letters wait."""
+        """The number of parked letters."""
         return sum(map(len, self._queues.values()))
 
     @property
     def others(self) -> list[Entry]:
-        """The newest letters that do not wait, the newest first."""
+        """The newest letters that are not parked, the newest first."""
         return self._others[::-1]
 
     def __contains__(self, key: Key) -> bool:
@@ -125,7 +125,7 @@ class Letterbook:
         return next((entry.letter for entry in self._commands.get(command_id, ())), None)
 
     def summary(self, key: Key) -> dict[str, Any]:
-        """Return what is to be known of an aggregate whose commands wait: how many, and why the first does."""
+        """Return how many commands of an aggregate are parked, and why the first one is."""
         queue = self._queues[key].values()
         first = min(queue, key=lambda each: each.letter.offset).letter
         return {
@@ -143,12 +143,12 @@ class Letterbook:
 
 
 def described(letter: DeadLetter) -> dict[str, Any]:
-    """Return a letter whole, as JSON."""
+    """Return a whole letter as JSON."""
     return {**letter.data, "time": letter.time, "attempts": letter.attempts}
 
 
 def listed(entry: Entry) -> dict[str, Any]:
-    """Return what a list says of a letter: a value that is large only begins, as `valuePreview`."""
+    """Return a letter as lists show it: of a large value only the beginning, as `valuePreview`."""
     data, kept = described(entry.letter), entry.letter.value
     del data["headers"]
     if entry.value_bytes is not None and entry.value_bytes > len(kept or b""):
@@ -173,7 +173,7 @@ def _entry(letter: DeadLetter, partition: int, offset: int, recorded_ms: int) ->
         key=None if letter.key is None else letter.key[:KEY_BYTES],
         value=None if letter.kind == "parked" or value is None else value[:PREVIEW_BYTES],
         headers=(),
-        message=intern(letter.message[:WORDS]),  # of those behind the first it is one and the same
+        message=intern(letter.message[:WORDS]),  # all letters after the first one have the same message
         reason=None if letter.reason is None else letter.reason[:WORDS],
         traceback=None,
     )
@@ -181,7 +181,7 @@ def _entry(letter: DeadLetter, partition: int, offset: int, recorded_ms: int) ->
 
 
 def _moment(time: str, recorded_ms: int) -> int:
-    """Return when a letter came: when its message did, unless that is a time no clock of ours would tell."""
+    """Return when a letter's message arrived, as far as that is plausible by the time of the letter's record."""
     try:
         came = int(datetime.fromisoformat(time).timestamp() * 1000)
     except ValueError:
@@ -191,18 +191,18 @@ def _moment(time: str, recorded_ms: int) -> int:
 
 # --- reading it
 
-PATIENCE_SECONDS = 20.0  # the first time, 30 days are read
-RETRY_MS = 10  # between two looks who leads the partitions: a new consumer does not know
-FETCH_BYTES = 4 << 20  # of all partitions; a larger batch comes alone
-AT_ONCE = 100  # records taken of what was fetched: each may have megabytes
-NEAR = 200  # records read through instead of asking the broker for a place behind them
+PATIENCE_SECONDS = 20.0  # the first read covers 30 days
+RETRY_MS = 10  # until a new consumer asks again which broker leads a partition
+FETCH_BYTES = 4 << 20  # limit of a fetch of all partitions; a larger batch arrives alone
+AT_ONCE = 100  # records taken at a time: each may have megabytes
+NEAR = 200  # a letter at most this many records ahead is reached by reading, a later one by seeking
 
 T = TypeVar("T")
 Place = tuple[int, int]  # partition and offset of a record of `dead-letters`
 
 
 class LetterReader:
-    """Reads `dead-letters` when it is asked, and keeps what lists say; costs nothing until then."""
+    """Reads `dead-letters` on request, and keeps the book; it costs nothing before the first request."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -213,7 +213,7 @@ class LetterReader:
         self._reading = asyncio.Lock()
 
     async def book(self, age: float = 0.0) -> Letterbook:
-        """Return the letterbook as it is now, or was `age` seconds ago; `GatewayUnavailable` when Kafka is away."""
+        """Return the letterbook, at most `age` seconds old; raise `GatewayUnavailable` if Kafka is unreachable."""
         asked_at = time.monotonic() - age
         async with self._reading:
             if self._read_at < asked_at:
@@ -224,7 +224,7 @@ class LetterReader:
         return self._book
 
     async def whole(self, places: Sequence[Place], say: Callable[[DeadLetter], T]) -> list[T | None]:
-        """Return what `say` makes of the letters at `places`, one in memory at a time; None where there is none."""
+        """Return `say` of the letter at each of `places`, or None; only one letter is in memory at a time."""
         async with self._consumer() as consumer:
             tps = [TopicPartition(self._topic, partition) for partition, _ in places]
             known = [tp for tp in dict.fromkeys(tps) if tp in self._positions]
@@ -237,8 +237,8 @@ class LetterReader:
             return said
 
     async def _at(self, consumer: Any, tp: TopicPartition, offset: int) -> DeadLetter | None:
-        """Return the letter at an offset that is on the topic; None when it is another's, or was never committed."""
-        if consumer.assignment() != {tp}:  # one at a time: of all that are assigned, records are fetched ahead
+        """Return the letter at an offset of the topic; None if the record is not a letter, or was never committed."""
+        if consumer.assignment() != {tp}:  # one at a time, because records of all assigned partitions are fetched ahead
             consumer.assign([tp])
             consumer.seek(tp, offset)
         elif not 0 <= offset - await consumer.position(tp) < NEAR:

@@ -1,4 +1,4 @@
-"""What handling a message leads to, and who handles it."""
+"""The effects of handling a message, and the interfaces of its handlers."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -16,18 +16,18 @@ ACCEPTED, PARKED_OUTCOME = "accepted", "parked"  # outcomes, as they are counted
 
 
 class Effects(Struct, frozen=True):
-    """What handling a message leads to: written in the transaction of its fetch, counted after the commit."""
+    """The effects of handling a message: written in the transaction of its fetch, counted after the commit."""
 
     outcome: str = ""  # as it is counted
     writes: Sequence[Write] = ()
-    spans: Sequence[Span] = ()  # of messages whose traces are recorded
-    letters: Sequence[tuple[str, LetterKind]] = ()  # of each dead letter written: the message's topic, and the kind
+    spans: Sequence[Span] = ()  # spans of messages whose traces are recorded
+    letters: Sequence[tuple[str, LetterKind]] = ()  # the message's topic and the kind of each dead letter
     nonsense: str | None = None  # why the command is refused whatever the state is: it is kept as a dead letter
     stop: Exception | None = None  # why the message was not handled; no later one of its partition may be either
 
 
 def together(*effects: Effects, outcome: str = "", stop: Exception | None = None) -> Effects:
-    """Return all that `effects` lead to as one, with an outcome of its own."""
+    """Return the sum of `effects`, with an outcome of its own."""
     return Effects(
         outcome,
         [write for each in effects for write in each.writes],

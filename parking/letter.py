@@ -1,4 +1,4 @@
-"""Dead letters: the records that say what could not be handled and what became of it, and the commands about them."""
+"""Dead letters: the records about messages that could not be handled, and the commands about letters."""
 
 import base64
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from domain.message import MAX_VERSION, Command, Id, State, Text, written
 from streams.kafka.unreadable import RAW
 from streams.messages.envelope import Aggregate, derived_id
 
-# invalid: refused for good · parked: waits for a retry · retried, discarded: no longer parked · skipped: an event
-# that the process manager or a projector was told to go on behind
+# invalid: refused for good · parked: waits for a retry · retried, discarded: no longer parked · skipped: a record that
+# an operator told a worker or a projector to skip
 LetterKind = Literal["invalid", "parked", "retried", "discarded", "skipped"]
 KINDS: tuple[LetterKind, ...] = get_args(LetterKind)
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -21,14 +21,14 @@ Headers = tuple[tuple[str, bytes | None], ...]
 class RetryLetters(Command):
     """Handle an aggregate's parked commands, from the first to the first that fails again.
 
-    `handled`: how many were, where one transaction was not enough for all and the command goes on.
+    `handled` is the number handled so far, when one transaction was not enough for all of them.
     """
 
     handled: Annotated[int, Meta(ge=0, le=MAX_VERSION)] = written(0)
 
 
 class DiscardLetter(Command):
-    """Take one parked command out, never to be handled; the reason is recorded, and its sender told."""
+    """Discard one parked command; the reason is recorded and sent to the command's sender."""
 
     command_id: Id
     reason: Text
@@ -41,7 +41,7 @@ LETTER_COMMANDS: Mapping[str, type[Command]] = {each.__name__: each for each in 
 
 
 class DeadLetter(State):
-    """A message that could not be handled, whole: where it was, what it was, and why; or what became of it."""
+    """A message that could not be handled: its place, its contents, why, and what an operator did about it."""
 
     kind: LetterKind
     topic: str
@@ -52,19 +52,19 @@ class DeadLetter(State):
     headers: Headers
     code: str
     message: str
-    time: str  # when Kafka got the message; of what became of it: when that was asked for
+    time: str  # when Kafka received the message, or the operator's command about it
     traceback: str | None = None
     aggregate: Aggregate | None = None
     aggregate_id: str | None = None
     command_id: str | None = None
     command_type: str | None = None
-    attempts: int = 0  # 0: it waits behind one that failed
-    reason: str | None = None  # the operator's
-    role: str | None = None  # who skipped it
+    attempts: int = 0  # 0: it waits behind a command that failed
+    reason: str | None = None  # the operator's reason
+    role: str | None = None  # the role that skips it
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the record says; bytes that are not UTF-8 are base64, in `…Base64`."""
+        """The data of the record; bytes that are not UTF-8 are base64, in `…Base64`."""
         headers = [{**_name(name), **_text("value", value)} for name, value in self.headers]
         return {
             "kind": self.kind,
@@ -110,13 +110,13 @@ class DeadLetter(State):
 
     @classmethod
     def decode(cls, value: bytes) -> "DeadLetter":
-        """Return the dead letter in a Kafka value of ours; `ValueError`, `KeyError`, `TypeError` of another's."""
+        """Return the dead letter in a Kafka value; raise `ValueError`, `KeyError` or `TypeError` if it is not one."""
         envelope = orjson.loads(value)
         data = envelope["data"]
         if not all(isinstance(data[name], kind) for name, kind in _NEEDED) or not isinstance(envelope["time"], str):
-            raise TypeError("not a dead letter of ours")
+            raise TypeError("not a dead letter")
         if not all(isinstance(data.get(name), str | None) for name in _TEXTS):
-            raise TypeError("not a dead letter of ours")
+            raise TypeError("not a dead letter")
         return cls(
             kind=data["kind"],
             topic=data["topic"],
@@ -140,7 +140,7 @@ class DeadLetter(State):
 
 
 def letter_in(value: bytes | None) -> DeadLetter | None:
-    """Return the dead letter in a Kafka value; None if it is not one of ours."""
+    """Return the dead letter in a Kafka value; None if it is not one."""
     try:
         return DeadLetter.decode(value or b"")
     except (ValueError, KeyError, TypeError):
@@ -148,7 +148,7 @@ def letter_in(value: bytes | None) -> DeadLetter | None:
 
 
 def skip_key(role: str, topic: str, partition: int, offset: int) -> bytes:
-    """Return the key of the record that says that `role` skips an event."""
+    """Return the key of the record that makes `role` skip an event."""
     return f"{role}/{topic}/{partition}@{offset}".encode()
 
 
@@ -160,7 +160,7 @@ def _text(name: str, value: bytes | None) -> dict[str, str | None]:
 
 
 def _name(name: str) -> dict[str, str]:
-    """Return a header's name; of one that is not UTF-8 what can be shown, and its bytes beside it."""
+    """Return a header's name; if it is not UTF-8, the part that can be shown and its bytes."""
     raw = name.encode(*RAW)
     try:
         return {"name": raw.decode()}

@@ -1,14 +1,14 @@
-"""An aggregate's parked commands: the entries they are in its table, and the queue of them that a transaction changes.
+"""The queue of an aggregate's parked commands, as entries of the aggregate's table.
 
-They are entries of the table so that they change in its transaction and move with its partitions.
+Because they are entries of the table, they change in its transaction and move with its partitions.
 
-    /parked                        Parked: how many letters the partition has
-    /parked/aggregate              Queue: the first letter of the aggregate, and the number of the next
-    /parked/aggregate/number       Letter: the command as it came, and why it is here
-    /parked/aggregate//command     Place: the number of the letter that command is in; of several commands with the
-                                   same id, all but the first have their source and digest behind the id
+    /parked                        Parked: the number of letters in the partition
+    /parked/aggregate              Queue: the number of the aggregate's first letter, and of the next one
+    /parked/aggregate/number       Letter: the command as it arrived, and why it is parked
+    /parked/aggregate//command     Place: the number of the letter that contains this command. If several commands have
+                                   the same id, source and digest follow the id for all but the first
 
-No topic is called `parked/…`: a topic's name has no `/`.
+The keys cannot clash with the positions of topics (`/topic`), because the name of a topic has no `/`.
 """
 
 import base64
@@ -25,13 +25,15 @@ from streams.keys import segment
 from streams.messages.codec import RecordAt
 
 PARKED = b"/parked"
-_ENCODED = "\0base64:"  # begins what stands for a header name that is not UTF-8; such a name itself is encoded, too
+_ENCODED = (
+    "\0base64:"  # the prefix of an encoded header name that is not UTF-8; a name that begins like this is encoded, too
+)
 
 
 class Parked(State):
-    """How many letters a partition has, and when `dead-letters` was last told of all of them (Unix seconds).
+    """The number of letters in a partition, and when all of them were last written to `dead-letters` (Unix seconds).
 
-    `bytes`: of the letters, but for those that were parked by code that did not count them.
+    `bytes` is the size of the letters, without letters that older code parked without counting bytes.
     """
 
     letters: int
@@ -40,9 +42,9 @@ class Parked(State):
 
 
 class Queue(State):
-    """An aggregate whose commands wait: the numbers of its first letter and of the next one to come.
+    """The queue of an aggregate: the numbers of its first letter and of the next one.
 
-    `said`: when `dead-letters` was last told of all of them (Unix seconds).
+    `said` is when all of them were last written to `dead-letters` (Unix seconds).
     """
 
     first: int
@@ -57,7 +59,7 @@ class Place(State):
 
 
 class Letter(State):
-    """A command as it came, and why it could not be handled; `attempts` 0: it waits behind one that could not."""
+    """A command as it arrived, and why it is parked; with 0 `attempts` it waits behind a command that failed."""
 
     command_id: str
     command_type: str | None
@@ -72,23 +74,23 @@ class Letter(State):
     message: str
     attempts: int = 0
     traceback: str | None = None
-    source: str | None = None  # of the command; None: parked by older code, or unread
-    digest: str | None = None  # of its content; None: as above
+    source: str | None = None  # the command's source; None if older code parked it, or it was not read
+    digest: str | None = None  # the digest of the command's content; None as above
 
     @property
     def size(self) -> int:
-        """The bytes of the command as it came, which another attempt does not change."""
+        """The size of the command in bytes, which another attempt does not change."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
 
     @property
     def at(self) -> RecordAt:
-        """Where the command was: what it left out is derived from that, as it would have been."""
+        """The place of the command's record, from which omitted attributes are derived."""
         return RecordAt(self.topic, self.partition, self.offset, self.timestamp, self.key)
 
 
 def kind(key: bytes) -> type | None:
-    """Return what the value under a key of ours is; None when it is nothing about letters."""
+    """Return the type of the value under `key`; None if the key does not belong to a letter."""
     match key.split(b"/")[1:]:
         case [b"parked"]:
             return Parked
@@ -105,7 +107,7 @@ KINDS = (Parked, Queue, Place, Letter)
 
 
 def encoded(letter: Letter) -> bytes:
-    """Return the changelog value of a letter: a command may be of any bytes, so they are in base64."""
+    """Return the changelog value of a letter, with base64, because a command may contain any bytes."""
     entry = {name: value for name, value in asdict(letter).items() if value != _DEFAULTS.get(name, ...)}
     entry["key"], entry["value"] = _base64(letter.key), _base64(letter.value)
     entry["headers"] = [(_written(name), _base64(value)) for name, value in letter.headers]
@@ -183,7 +185,7 @@ class Letters:
 
     @property
     def queue(self) -> Queue | None:
-        """The aggregate's queue; None when nothing waits."""
+        """The aggregate's queue; None if nothing is parked."""
         queue: Queue | None = self._changes.get(self._key)
         return queue
 
@@ -191,14 +193,14 @@ class Letters:
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Letter]:
-        """Yield the letters in their order; there are holes where letters were discarded."""
+        """Yield the letters in order; discarded letters leave holes."""
         if (queue := self.queue) is not None:
             for number in range(queue.first, queue.next):
                 if (letter := self._changes.get(self._letter(number))) is not None:
                     yield letter
 
     def __contains__(self, letter: Letter) -> bool:
-        """Return whether the command in `letter` is parked: the same content under the same source and id."""
+        """Return whether the command in `letter` is parked, that is, one with its source, id and content."""
         other = self._at(self._place(letter.command_id))
         return (other is not None and _same(other, letter)) or self._own_place(letter) in self._changes
 
@@ -208,12 +210,12 @@ class Letters:
         return first or next((letter for letter in self if letter.command_id == command_id), None)
 
     def first(self) -> Letter | None:
-        """Return the letter that must be handled before the others."""
+        """Return the letter that must be handled first."""
         queue = self.queue
         return None if queue is None else self._changes.get(self._letter(queue.first))
 
     def append(self, letter: Letter, now: float = 0.0) -> None:
-        """Park `letter` behind the others; `now` (Unix seconds) the topic is told of it."""
+        """Park `letter` at the end; `now` (Unix seconds) is when it is written to `dead-letters`."""
         queue, place = self.queue or Queue(0, 0, now), self._place(letter.command_id)
         self._changes.put(self._letter(queue.next), letter)
         self._changes.put(self._own_place(letter) if place in self._changes else place, Place(queue.next))
@@ -221,12 +223,12 @@ class Letters:
         self._count(1, letter.size, now)
 
     def replace(self, letter: Letter) -> None:
-        """Write what has become of a letter that is here."""
+        """Replace the letter of the same command."""
         place: Place = self._changes.get(self._place_of(letter))  # type: ignore[assignment]
         self._changes.put(self._letter(place.number), letter)
 
     def remove(self, letter: Letter) -> None:
-        """Take a letter out; the queue begins with the next one, and ends with the last."""
+        """Remove a letter; the queue ends with its last letter."""
         key = self._place_of(letter)
         place: Place = self._changes.get(key)  # type: ignore[assignment]
         queue: Queue = self.queue  # type: ignore[assignment]
@@ -239,7 +241,7 @@ class Letters:
         self._count(-1, -letter.size)
 
     def said(self, at: float) -> None:
-        """Remember when the topic was last told of these letters."""
+        """Record when these letters were last written to `dead-letters`."""
         if (queue := self.queue) is not None:
             self._changes.put(self._key, replace(queue, said=at))
 
@@ -256,12 +258,12 @@ class Letters:
         return b"%b//%b" % (self._key, segment(command_id))
 
     def _own_place(self, letter: Letter) -> bytes:
-        """Return the place of a letter whose command's id another letter has."""
+        """Return the place of a letter whose command shares its id with another letter's."""
         what = letter.offset if letter.source is None else f"{letter.source}\n{letter.digest}"
         return self._place(f"{letter.command_id}\n{what}")
 
     def _place_of(self, letter: Letter) -> bytes:
-        """Return the place a letter has."""
+        """Return the place of a letter."""
         place = self._place(letter.command_id)
         first = self._at(place)
         return place if first is not None and first.offset == letter.offset else self._own_place(letter)
@@ -272,23 +274,23 @@ class Letters:
 
 
 def _same(one: Letter, other: Letter) -> bool:
-    """Return whether two letters with the same command id are of the same command; older ones are told by the id."""
+    """Return whether two letters with one command id contain the same command; older letters have only the id."""
     known = one.source is not None and other.source is not None
     return not known or (one.source, one.digest) == (other.source, other.digest)
 
 
 def parked(entries: Entries) -> int:
-    """Return how many letters a partition has."""
+    """Return the number of letters in a partition."""
     count: Parked | None = entries.get(PARKED)
     return 0 if count is None else count.letters
 
 
 def parked_bytes(entries: Entries) -> int:
-    """Return how many bytes a partition's letters have."""
+    """Return the size in bytes of the letters in a partition."""
     count: Parked | None = entries.get(PARKED)
     return 0 if count is None else count.bytes
 
 
 def aggregates(keys: Iterable[bytes]) -> list[str]:
-    """Return the ids of the aggregates of a partition whose commands wait, from the keys of its entries."""
+    """Return the ids of a partition's aggregates that have letters, from the keys of its entries."""
     return [unquote(key[len(PARKED) + 1 :].decode()) for key in keys if kind(key) is Queue]

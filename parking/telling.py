@@ -1,4 +1,4 @@
-"""Letters: a record becomes one, and the topic `dead-letters` is told what happens to it."""
+"""Letters: a record becomes a letter, and each change of a letter is written to the topic `dead-letters`."""
 
 import logging
 import traceback
@@ -21,11 +21,11 @@ FAILED = "PROCESSING_FAILED"  # the code of a letter
 MESSAGE, TRACEBACK = 1_000, 20_000  # characters that are kept: an error may quote all of a command
 REMIND_SECONDS = 10 * 86_400.0  # a third of the retention of `dead-letters`
 REMINDED = 500  # letters that one transaction repeats, and the rest of the last aggregate
-AT_ONCE_BYTES = 32 << 20  # of letters that one transaction repeats or retries: each is written whole
+AT_ONCE_BYTES = 32 << 20  # limit of the letters that one transaction repeats or retries, each written whole
 
 
 class DeadLetters:
-    """What a worker of one kind of aggregate writes to `dead-letters`."""
+    """Writes to `dead-letters`, for one kind of aggregate."""
 
     def __init__(self, settings: Settings, aggregate: Aggregate) -> None:
         self.aggregate, self.topic = aggregate, settings.named(DEAD_LETTERS.name)

@@ -1,1 +1,1 @@
-"""The state the agents own, in changelog-backed Faust tables."""
+"""The state that workers own, in Faust tables with changelogs."""

@@ -1,4 +1,4 @@
-"""What is kept in both tables: where the input was handled to, and the answers to recent commands."""
+"""The entries of both tables: the position of the input, and the answers to recent commands."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derive
 from streams.messages.tolerant import known_in
 
 _encode = msgspec.json.Encoder().encode
-BRIEF = 500  # characters of a remembered rejection's message
-SMALL = 2_000  # bytes of a remembered rejection's details
+BRIEF = 500  # limit of a remembered rejection's message, in characters
+SMALL = 2_000  # limit of a remembered rejection's details, in bytes
 
 
 def _is_small(details: dict[str, Any] | None) -> bool:
@@ -22,9 +22,9 @@ def _is_small(details: dict[str, Any] | None) -> bool:
 
 
 class Position(State):
-    """The highest offset ever handled of an input partition, and which topic of that name it was.
+    """The highest offset ever handled of an input partition, and the id of its topic.
 
-    `fulfils`: the code that handled it wrote the commands that its events cause; older code left them to another role.
+    `fulfils` is set by code that writes the commands which events cause; older code left that to another role.
     """
 
     offset: int
@@ -33,7 +33,7 @@ class Position(State):
 
 
 class Answer(State):
-    """A command that was answered, so that the same command gets the same answer again."""
+    """The answer to a command, which a repeat of the command gets again."""
 
     command_id: str
     command_type: str
@@ -44,11 +44,13 @@ class Answer(State):
     details: dict[str, Any] | None = None
     retryable: bool = False
     by_sequence: bool = False  # the ids of the events are `event_id`s; older answers named `older_event_id`s
-    source: str | None = None  # of the command; None: of any, as older answers did not say
-    digest: str | None = None  # of the command's content; None: not known, or that of the order it placed
+    source: str | None = None  # the command's source; older answers have None, which matches any
+    digest: str | None = (
+        None  # the digest of the command's content; None if unknown, or if the order itself is compared
+    )
 
     def brief(self) -> "Answer":
-        """Return the answer as it is remembered: an aggregate keeps dozens, so a rejection keeps little data."""
+        """Return the answer as it is remembered: an aggregate keeps dozens, so rejections are shortened."""
         if self.code is None or (self.message is not None and len(self.message) <= BRIEF and _is_small(self.details)):
             return self
         return replace(self, message=(self.message or "")[:BRIEF], details=None)
@@ -56,7 +58,7 @@ class Answer(State):
     def outcome(
         self, command: CommandMessage, aggregate: Aggregate, result: dict[str, Any] | None, last: str = ""
     ) -> Outcome:
-        """Return the outcome as it was given the first time; `last`: when the aggregate's last event happened."""
+        """Return the outcome, the same as the first time; `last` is the time of the aggregate's last event."""
         return Outcome(  # by position: names cost as much again
             self.command_id,
             self.command_type,
@@ -78,7 +80,7 @@ class Answer(State):
         )
 
     def _events(self, aggregate: Aggregate, aggregate_id: str) -> tuple[dict[str, Any], ...]:
-        """Return what an outcome says of the events the command caused."""
+        """Return the references to the events that the command caused."""
         references, sequence = [], self.version - len(self.events)
         for number, name in enumerate(self.events):
             sequence += 1
@@ -92,7 +94,7 @@ class Answer(State):
 
 
 def older_event_id(aggregate_id: str, command_id: str, number: int) -> str:
-    """Return the id that the `number`-th event (from 0) a command caused had before ids were made of the sequence."""
+    """Return the id of a command's event number `number` (from 0) before ids were derived from the sequence."""
     return derived_id(aggregate_id, command_id, number)
 
 
@@ -105,7 +107,7 @@ def remember(recent: Recent, answer: Answer, limit: int) -> Recent:
 
 
 def recall(recent: Recent, command: CommandMessage) -> Answer | None:
-    """Return the answer that a command of the same source and id was given, where it is still kept."""
+    """Return the answer to the command of the same source and id, if it is still kept."""
     for answer in recent:
         if answer.command_id == command.id and answer.source in (None, command.source):
             return answer
@@ -113,9 +115,9 @@ def recall(recent: Recent, command: CommandMessage) -> Answer | None:
 
 
 class StructCodec:
-    """A table codec of structs, one a kind of value: JSON without fields that have their default."""
+    """A table codec with one struct per kind of value: JSON without fields that have their default."""
 
-    older: Mapping[bytes, bytes] = {}  # names that older code wrote → those of today
+    older: Mapping[bytes, bytes] = {}  # names that older code wrote → current names
 
     def __init__(self, *kinds: type) -> None:
         decoders: dict[type, Callable[[bytes], Any]] = {
@@ -124,7 +126,7 @@ class StructCodec:
         self._decoders = {**decoders, parked.Letter: parked.decoded}
 
     def kind(self, key: bytes) -> type:
-        """Return what the value under `key` is."""
+        """Return the type of the value under `key`."""
         raise NotImplementedError
 
     def encode(self, value: Any) -> bytes:
@@ -135,6 +137,6 @@ class StructCodec:
         """Return the value in a changelog value."""
         kind = (parked.kind(key) or Position) if key[:1] == b"/" else self.kind(key)
         for before, now in self.older.items():
-            if before in raw:  # text has a backslash before each quote, so this is the name of a field
+            if before in raw:  # quotes within text are escaped, so this is the name of a field
                 raw = raw.replace(before, now)
         return known_in(raw, kind, self._decoders[kind])

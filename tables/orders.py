@@ -1,4 +1,4 @@
-"""The orders' table: one entry an order."""
+"""The table of orders: one entry per order."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,22 +12,22 @@ from .store import PartitionedTable, declare
 
 
 class OrderEntry(State):
-    """An order, its version, and the commands it answered lately."""
+    """An order, its version, and the answers to its recent commands."""
 
     state: Order
     version: int
     recent: Recent = ()
-    time: str = ""  # of its last event; "": older code wrote that, with its producer's time
+    time: str = ""  # the time of its last event; "" if older code wrote that event, with its producer's time
 
     @property
     def result(self) -> dict[str, Any]:
-        """What an outcome says of the order."""
+        """The part of the order that outcomes contain."""
         order, allocation = self.state, self.state.allocation_status
         return {"status": order.status._value_, "allocationStatus": allocation and allocation._value_}
 
 
 class OrdersCodec(StructCodec):
-    """Every key that is not ours is an order's."""
+    """The codec of the table; keys that do not begin with `/` are ids of orders."""
 
     older: Mapping[bytes, bytes] = {b'"zip_code":': b'"zipCode":'}
 
@@ -41,4 +41,4 @@ CODEC = OrdersCodec(OrderEntry)
 
 def orders_table(app: Any) -> PartitionedTable:
     """Return the table of the orders role."""
-    return declare(app, ORDER_STATES.name, CODEC, "orders as they stand")
+    return declare(app, ORDER_STATES.name, CODEC, "each order")

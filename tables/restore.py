@@ -1,4 +1,4 @@
-"""Bulk restore: a changelog partition, read whole, in batches, as far as it was committed.
+"""Bulk restore: reads whole changelog partitions in batches, committed records only.
 
 LostChangelog                  a changelog cannot be read: `fulfillment replay tables --rebuild` writes it again
 """
@@ -20,11 +20,11 @@ from streams.runtime.settings import Settings
 from .store import Codec, Entries
 
 log = logging.getLogger(__name__)
-FETCH_BYTES = 4 << 20  # of one partition in one fetch
+FETCH_BYTES = 4 << 20  # limit of one partition in one fetch
 
 
 class LostChangelog(Exception):
-    """A changelog cannot be read any more."""
+    """A changelog cannot be read."""
 
 
 @retry(
@@ -37,11 +37,12 @@ async def restore(
 ) -> dict[int, Entries[Any]]:
     """Return the entries of `partitions` of the changelog `topic` (its full name).
 
-    `lost`: takes in which partitions cannot be read, and why; they have no entries then. Without it, `LostChangelog`.
+    Partitions that cannot be read are added to `lost` with the reason, and have no entries. Without `lost`, raise
+    `LostChangelog`.
 
-    Reads to the high watermark, not to the last stable offset: a killed worker's open transaction can hold that back
-    behind what a later owner has committed. Reading on waits until what is open there is resolved. Waits, and starts
-    again, while the broker is away.
+    The end is the high watermark, not the last stable offset, which the open transaction of a killed worker can hold
+    back before records that a later owner has committed. Reading therefore waits until open transactions are resolved.
+    While the broker is unreachable, wait and start again.
     """
     started = time.monotonic()
     mine = [TopicPartition(topic, partition) for partition in partitions]
@@ -59,7 +60,7 @@ async def restore(
 
 
 async def high_watermarks(settings: Settings, mine: list[TopicPartition]) -> dict[TopicPartition, int]:
-    """Return where partitions end, behind what open transactions have written."""
+    """Return where partitions end, records of open transactions included."""
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False) as uncommitted:
         return dict(await uncommitted.end_offsets(mine))
 
@@ -84,15 +85,15 @@ async def _read(
         while left:
             for tp, records in (await reader.getmany(*left, timeout_ms=100)).items():
                 if (unreadable := _apply(into[tp.partition], records)) is not None:
-                    into[tp.partition].clear()  # half a table must not be used
+                    into[tp.partition].clear()  # a partial table must not be used
                     gone[tp.partition] = f"{tp.topic}/{tp.partition}, {unreadable}"
-                await asyncio.sleep(0)  # the worker's web server answers between two batches
+                await asyncio.sleep(0)  # the worker's web server answers between batches
             left = {tp for tp in left if tp.partition not in gone and await reader.position(tp) < ends[tp]}
     return gone
 
 
 def _apply(entries: dict[bytes, bytes], records: Iterable[Any]) -> Unreadable | None:
-    """Apply records up to one that cannot be read; return that."""
+    """Apply records up to the first unreadable one, and return that one."""
     for record in records:
         if type(record) is Unreadable:
             return record

@@ -1,10 +1,10 @@
-"""The stock table: one entry a product, one a reservation, one a place in a backorder queue.
+"""The table of stock: one entry per product, per reservation, and per place in a backorder queue.
 
     product               StockEntry
     product/order/line    Reservation
-    product//place        QueuePlace: who waits there
+    product//place        QueuePlace: the reservation that waits there
 
-so that a product with 100,000 open reservations costs the same a command as one with none.
+With separate entries, a command costs the same for a product with 100,000 open reservations as for one without any.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,16 +22,16 @@ from .store import Changes, PartitionedTable, declare
 
 
 class StockEntry(State):
-    """A product, its version, and the commands it answered lately."""
+    """A product, its version, and the answers to its recent commands."""
 
     state: Stock
     version: int
     recent: Recent = ()
-    time: str = ""  # of its last event; "": older code wrote that, with its producer's time
+    time: str = ""  # the time of its last event; "" if older code wrote that event, with its producer's time
 
     @property
     def result(self) -> dict[str, Any]:
-        """What an outcome says of the product."""
+        """The part of the product that outcomes contain."""
         balance = self.state.balance
         return {
             "availableQuantity": balance.available,
@@ -44,14 +44,14 @@ class StockEntry(State):
 
 
 class QueuePlace(State):
-    """Who waits at a place of a product's queue."""
+    """The order and line that wait at a place of a product's queue."""
 
     order_id: str
     line_id: str
 
 
 class StockCodec(StructCodec):
-    """The number of segments says what a key is."""
+    """The codec of the table; the type of a value follows from the number of segments in its key."""
 
     older: Mapping[bytes, bytes] = {b'"on_hand":': b'"onHand":'}
 
@@ -67,7 +67,7 @@ CODEC = StockCodec(StockEntry, Reservation, QueuePlace)
 
 def stock_table(app: Any) -> PartitionedTable:
     """Return the table of the inventory role."""
-    return declare(app, STOCK_STATES.name, CODEC, "products, reservations and backorder queues as they stand")
+    return declare(app, STOCK_STATES.name, CODEC, "products, reservations and backorder queues")
 
 
 class ProductReservations:
@@ -87,7 +87,7 @@ class ProductReservations:
         return b"%b//%d" % (self._prefix, place)
 
     def state_for(self, command: InventoryCommand, stock: Stock) -> StockState:
-        """Return the state that `command` is decided on; of the queue, only the lines it can serve are read."""
+        """Return the state for deciding `command`; of the queue it contains only the lines that it can serve."""
         reservation = None
         if isinstance(command, ReservationCommand):
             reservation = self.get(command.order_id, command.line_id)
@@ -99,14 +99,14 @@ class ProductReservations:
         return self._changes.get(self._key(order_id, line_id))
 
     def queue(self, stock: Stock) -> Iterator[Reservation]:
-        """Yield the lines that wait, first come first; a line that left has left a hole."""
+        """Yield the waiting lines, first come first served; a line that left the queue leaves a hole."""
         for place in range(stock.queue_head, stock.queue_tail):
             who: QueuePlace | None = self._changes.get(self._place(place))
             if who is not None and (reservation := self.get(who.order_id, who.line_id)) is not None:
                 yield reservation
 
     def put(self, reservation: Reservation) -> None:
-        """Set a line's reservation; the line has a place in the queue as long as it waits."""
+        """Set a line's reservation, and its place in the queue as long as the line waits."""
         key = self._key(reservation.order_id, reservation.line_id)
         before: Reservation | None = self._changes.get(key)
         self._changes.put(key, reservation)

@@ -1,7 +1,7 @@
-"""Entries by partition: what a changelog partition holds, restored in bulk, changed only by committed transactions.
+"""Entries by partition: restored from a changelog partition in bulk, changed only by committed transactions.
 
-A transaction decides on `Changes` laid over the `Entries` of a partition; they are merged when it is committed, and
-only into the entries they were decided on: after a rebalance those may have been replaced.
+A transaction decides on `Changes` on top of the `Entries` of a partition. They are merged after the commit, and only
+into the entries they were decided on, because a rebalance may have replaced the entries of the table.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,29 +11,29 @@ from faust.stores.base import Store
 from faust.tables import Table
 
 V = TypeVar("V")
-CACHED_VALUES = 2_000  # decoded values of a generation, of which a partition keeps two
-CACHED_BYTES = 1 << 20  # a larger value is decoded each time: it is a letter, and rarely looked at
+CACHED_VALUES = 2_000  # decoded values per generation; a partition keeps two generations
+CACHED_BYTES = 1 << 20  # a larger value is decoded each time: it is a letter, which is rarely read
 
 
 class Codec(Protocol[V]):
-    """How a table's values become bytes and back."""
+    """Encodes and decodes a table's values."""
 
     def encode(self, value: V) -> bytes:
         """Return the changelog value."""
 
     def decode(self, key: bytes, raw: bytes) -> V:
-        """Return the value in a changelog value; what it is, its key says."""
+        """Return the value in a changelog value; its type follows from `key`."""
 
 
 class Entries(Generic[V]):
-    """One partition's entries: the bytes of all, and the decoded values of those used lately."""
+    """One partition's entries: the bytes of all, and the decoded values of recently used ones."""
 
     __slots__ = ("_codec", "_older", "_recent", "raw")
 
     def __init__(self, codec: Codec[V], raw: dict[bytes, bytes]) -> None:
         self._codec = codec
         self._recent: dict[bytes, V] = {}
-        self._older: dict[bytes, V] = {}  # not looked at since `_recent` began, or superseded there
+        self._older: dict[bytes, V] = {}  # not read since `_recent` began, or superseded there
         self.raw = raw
 
     def __contains__(self, key: bytes) -> bool:
@@ -51,7 +51,7 @@ class Entries(Generic[V]):
         return value
 
     def put(self, key: bytes, value: V | None, raw: bytes | None) -> None:
-        """Set an entry that is in the changelog already, or drop it."""
+        """Set or delete an entry that is in the changelog already."""
         if raw is None or value is None:
             self.raw.pop(key, None)
             self._forget(key)
@@ -67,16 +67,16 @@ class Entries(Generic[V]):
         self._older.pop(key, None)
 
     def _remember(self, key: bytes, value: V) -> None:
-        """Remember a value, and forget whole generations: one by one, a dict gets slower with each that has gone."""
+        """Remember a value, and forget whole generations: a dict gets slower with each single item deleted from it."""
         if len(self._recent) >= CACHED_VALUES:
             self._recent, self._older = {}, self._recent
         self._recent[key] = value
 
 
 class Changes(Generic[V]):
-    """What one transaction changes in one partition; reads see its own changes first.
+    """The changes of one transaction in one partition; reads see them.
 
-    What may fail is changed on an `attempt`: dropped, it has changed nothing.
+    Code that may fail changes an `attempt`, which is dropped if it fails.
     """
 
     __slots__ = ("_changed", "_encoded", "entries")
@@ -90,7 +90,7 @@ class Changes(Generic[V]):
         return self._changed[key] is not None if key in self._changed else key in self.entries
 
     def get(self, key: bytes) -> V | None:
-        """Return the value of `key` as the transaction sees it."""
+        """Return the value of `key` in this transaction."""
         return self._changed[key] if key in self._changed else self.entries.get(key)
 
     def put(self, key: bytes, value: V | None) -> None:
@@ -102,11 +102,11 @@ class Changes(Generic[V]):
         return Changes(self)
 
     def keep(self) -> None:
-        """Make this attempt part of the changes it was made on."""
+        """Make this attempt part of the changes below it."""
         self.entries._changed.update(self._changed)
 
     def encode(self) -> list[tuple[bytes, bytes | None]]:
-        """Return the changelog records: one a touched key."""
+        """Return the changelog records: one per changed key."""
         encode = self.entries._codec.encode
         self._encoded = [(key, None if value is None else encode(value)) for key, value in self._changed.items()]
         return self._encoded
@@ -118,20 +118,20 @@ class Changes(Generic[V]):
 
 
 class PartitionedStore(Store):
-    """A Faust table's data, kept by partition. Written by `replace` and merged changes only."""
+    """The data of a Faust table by partition, written only by `replace` and by merged changes."""
 
     def __post_init__(self) -> None:
         self.partitions: dict[int, Entries[Any]] = {}
 
     def replace(self, restored: Mapping[int, Entries[Any]]) -> None:
-        """Own exactly these partitions from now on, as they were restored."""
+        """Own exactly these restored partitions from now on."""
         self.partitions = dict(restored)
 
     def changes(self, partition: int) -> Changes[Any]:
-        """Return an empty overlay for one transaction on an owned partition."""
+        """Return empty changes for one transaction on an owned partition."""
         return Changes(self.partitions[partition])
 
-    # what Faust's Table asks of a store
+    # --- the methods that Faust's Table needs
 
     def __getitem__(self, key: bytes) -> Any:
         for entries in self.partitions.values():
@@ -140,10 +140,10 @@ class PartitionedStore(Store):
         raise KeyError(key)
 
     def __setitem__(self, key: bytes, value: Any) -> None:
-        raise TypeError("entries change in a transaction only: it would write a second changelog record")
+        raise TypeError("entries change only in transactions: this would write a second changelog record")
 
     def __delitem__(self, key: bytes) -> None:
-        raise TypeError("entries change in a transaction only: it would write a second changelog record")
+        raise TypeError("entries change only in transactions: this would write a second changelog record")
 
     def __iter__(self) -> Iterator[bytes]:
         for entries in self.partitions.values():
@@ -153,33 +153,33 @@ class PartitionedStore(Store):
         return sum(len(entries.raw) for entries in self.partitions.values())
 
     def persisted_offset(self, tp: Any) -> None:
-        """Know none: partitions are restored whole when they are assigned."""
+        """Return None: whole partitions are restored when they are assigned."""
 
     async def on_rebalance(self, *_: Any, **__: Any) -> None:
-        """Leave it to the preparation, which runs off the heartbeat's path."""
+        """Do nothing: partitions are prepared later, without delaying heartbeats."""
 
     async def on_recovery_completed(self, *_: Any) -> None:
-        """Nothing is left to do: `replace` has done it."""
+        """Do nothing: `replace` has recovered the table."""
 
     def apply_changelog_batch(self, *_: Any, **__: Any) -> None:
-        """Refuse Faust's own recovery: it would apply what `replace` restored a second time."""
+        """Refuse Faust's own recovery, which would apply restored records a second time."""
         raise TypeError("tables are restored in bulk, not by Faust's recovery")
 
     async def backup_partition(self, *_: Any, **__: Any) -> None:
         """Refuse: the changelog is the backup."""
-        raise TypeError("entries live in memory and in their changelog, which is the backup")
+        raise TypeError("entries are in memory and in the changelog, which is the backup")
 
     def restore_backup(self, *_: Any, **__: Any) -> None:
         """Refuse: the changelog is the backup."""
         raise TypeError("entries are restored from their changelog")
 
     def reset_state(self) -> None:
-        """Forget everything."""
+        """Forget all entries."""
         self.partitions.clear()
 
 
 class PartitionedTable(Table):
-    """A Faust table on a `PartitionedStore`, whose changelog is a topic of ours."""
+    """A Faust table with a `PartitionedStore`; we create the topic of its changelog."""
 
     data: PartitionedStore
 
@@ -198,7 +198,7 @@ class PartitionedTable(Table):
 
 
 def declare(app: Any, topic: str, codec: Codec[Any], about: str) -> PartitionedTable:
-    """Return the table of `app` that is kept in the changelog `topic` (without prefix)."""
+    """Return the table of `app` with the changelog `topic` (without prefix)."""
     name = app.settings.named(topic)
     table = PartitionedTable(
         app,
