@@ -58,7 +58,7 @@ class Portions:
         self._in_a_row: dict[str | None, int] = {}  # topic → records set aside since it last accepted one
 
     async def commit(self, fetch: Fetch) -> Offsets | None:
-        """Decide and commit a fetch, halving it as needed. Return the handled offsets; None when the rest must be read again."""
+        """Commit a fetch, halving it as needed; return the handled offsets, or None if the rest must be read again."""
         handled = {tp: part.began for tp, part in fetch.parts.items()}
         waiting = deque([[(tp, record) for tp, part in fetch.parts.items() for record in part.records]])
         while waiting:

@@ -73,7 +73,7 @@ class Skips:
                 await asyncio.sleep(AGAIN_SECONDS)
         log.warning("%s/%d continues after offset %d, which is skipped: %s", *tp, record.offset, letter.reason)
         self.reasons[tp.topic, tp.partition, record.offset] = letter.reason or ""
-        await self.app.consumer.go_on(tp)
+        await self.app.consumer.let_continue(tp)
 
     async def find(self, event: Any, stands: Callable[[], bool]) -> DeadLetter | None:
         """Return the letter that skips `event` as soon as it exists; its value must be the event's.

@@ -72,7 +72,7 @@ class Stopping:
             return  # it was assigned again since, and retried
         self.skips.wait_no_longer(tp)
         try:
-            await consumer.go_on(tp)
+            await consumer.let_continue(tp)
         except KafkaError as error:
             log.warning("cannot read %s/%d, retrying: %r", *tp, error)
             self._trying[tp] = asyncio.create_task(self._try_again(tp, LONGEST_PAUSE_SECONDS))

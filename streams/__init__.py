@@ -1,1 +1,1 @@
-"""What flows between the roles: settings, topics, messages, Faust's transport and the transaction a fetch."""
+"""The streams between the roles: topics, messages, Faust's transport, transactions, settings and tracing."""

@@ -1,4 +1,4 @@
-"""Messages become record batches, and record batches Produce requests: one batch a partition in each."""
+"""Turns messages into record batches, and record batches into Produce requests with one batch per partition."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,16 +10,16 @@ from faust.types import TP
 from streams.kafka.library_patches import HeaderName, RawBatchBuilder
 from streams.kafka.partitions import partition_of
 
-ANY_PARTITION = -1  # by the key, as Kafka's Java client does (murmur2)
-BATCH_BYTES = 900_000  # below the 1 MiB a broker takes by default; a larger message is a batch of its own
-REQUEST_BYTES = 64 << 20  # below the 100 MiB a broker takes by default
+ANY_PARTITION = -1  # the partition follows from the key, as in Kafka's Java client (murmur2)
+BATCH_BYTES = 900_000  # below the 1 MiB a broker accepts by default; a larger message is a batch of its own
+REQUEST_BYTES = 64 << 20  # below the 100 MiB a broker accepts by default
 
 _MAGIC, _UNCOMPRESSED, _TRANSACTIONAL = 2, 0, 1
 NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 class Write(NamedTuple):
-    """A message to send; a partition of `ANY_PARTITION` means: by key."""
+    """A message to send; with `ANY_PARTITION`, its partition follows from its key."""
 
     topic: str
     partition: int
@@ -29,13 +29,13 @@ class Write(NamedTuple):
 
 
 class Producer(NamedTuple):
-    """Who writes: as every record batch says it."""
+    """The producer's id and epoch, which every record batch contains."""
 
     id: int
     epoch: int
 
 
-Request = dict[TP, bytearray]  # one Produce request: a record batch a partition
+Request = dict[TP, bytearray]  # one Produce request: one record batch per partition
 
 
 def requests(
@@ -43,7 +43,7 @@ def requests(
 ) -> Iterator[Request]:
     """Yield Produce requests for `writes`, one record batch for each partition in each; `partitions`: topic → count.
 
-    `singly`: a batch for each message, because the broker limits the size of a batch.
+    `singly` makes a batch of each message, because the broker limits the size of a batch.
     """
     request, size = Request(), 0
     for tp, batch in _batches(writes, partitions, producer, 1 if singly else BATCH_BYTES):
@@ -59,7 +59,7 @@ def requests(
 def _batches(
     writes: Iterable[Write], partitions: Mapping[str, int], producer: Producer, batch_bytes: int
 ) -> list[tuple[TP, bytearray]]:
-    """Return the record batches of one transaction, those of one partition in order."""
+    """Return the record batches of one transaction; batches of one partition are in order."""
     now_ms = int(time.time() * 1000)
     full: list[tuple[TP, bytearray]] = []
     logs: dict[tuple[str, int], _Log] = {}
@@ -94,7 +94,7 @@ class _Log:
     def __init__(self, tp: TP, producer: Producer, batch_bytes: int, full: list[tuple[TP, bytearray]]) -> None:
         self.tp, self._producer, self._batch_bytes, self._full = tp, producer, batch_bytes, full
         self.records = 0  # in the open batch
-        self.sequence = 0  # of its first record
+        self.sequence = 0  # the sequence number of its first record
         self._open(DefaultRecordBatchBuilder)
 
     def begin(self, kind: Any = DefaultRecordBatchBuilder) -> None:

@@ -1,4 +1,4 @@
-"""Who to ask what, over aiokafka's connections, and asking until the answer is clear.
+"""Sends requests to the right broker over aiokafka's connections, and repeats them until the answer is clear.
 
 Again                          not now: to be asked again
 Refused                        the broker will not have it, however often it is asked
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = 5.0  # for one answer; then it is asked again
+REQUEST_SECONDS = 5.0  # time limit of one request; then it is repeated
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 1.0  # the markers of the last transaction take a millisecond or two
 
 # The one that was asked is the right one, but busy …
@@ -53,11 +53,11 @@ MEANINGS = {
 
 
 class Again(Exception):
-    """Not now: to be asked again."""
+    """The broker cannot do it now: repeat the request."""
 
 
 class Refused(Exception):
-    """The broker will not have it, however often it is asked."""
+    """The broker refuses the request, however often it is repeated."""
 
     def __init__(self, code: Code, about: str | None = None, topic: str | None = None) -> None:
         super().__init__(": ".join(filter(None, (code.name, about, MEANINGS.get(code)))))
@@ -65,7 +65,7 @@ class Refused(Exception):
 
 
 class TooOld(Exception):
-    """The cluster does not speak transactions of version 2."""
+    """The cluster does not support version 2 of transactions."""
 
 
 class Brokers:
@@ -77,7 +77,7 @@ class Brokers:
         self._coordinators: dict[tuple[CoordinationType, str], int] = {}
 
     async def connect(self) -> None:
-        """Find the brokers; `TooOld`."""
+        """Find the brokers; raise `TooOld` if the cluster is."""
         if self._client is not None:
             return
         client = AIOKafkaClient(bootstrap_servers=self.kafka, request_timeout_ms=int(REQUEST_SECONDS * 1000))
@@ -100,7 +100,7 @@ class Brokers:
             await self._client.close()
 
     async def until_clear(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Return what `attempt` returns, once it does; the caller limits the time. Anything but `Again` escapes."""
+        """Repeat `attempt` while it raises `Again`, and return its result; the caller limits the time."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -108,14 +108,14 @@ class Brokers:
             except (Again, KafkaError) as exc:
                 self.last_trouble = str(exc) or type(exc).__name__
             if pause >= LONGEST_PAUSE_SECONDS:
-                log.warning("asking Kafka again: %s", self.last_trouble)
+                log.warning("repeating a request to Kafka: %s", self.last_trouble)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     # --- leaders
 
     async def partitions(self, topic: str) -> int:
-        """Return how many partitions a topic has; waits until there is such a topic."""
+        """Return the number of partitions of a topic; wait until the topic exists."""
         if not self._connected.cluster.partitions_for_topic(topic):
             await self.until_clear(partial(self._learn, topic))
         return len(self._connected.cluster.partitions_for_topic(topic))
@@ -129,7 +129,7 @@ class Brokers:
             raise Again(f"Kafka has no topic {topic}")
 
     async def by_leader(self, request: Request) -> dict[int, Request]:
-        """Return what goes to which node; `Again` while a partition has no leader."""
+        """Return node → batches for it; raise `Again` while a partition has no leader."""
         nodes: dict[int, Request] = defaultdict(dict)
         for tp, batch in request.items():
             leader = self._connected.cluster.leader_for_partition(TopicPartition(*tp))
@@ -140,7 +140,7 @@ class Brokers:
         return nodes
 
     async def ask_node(self, node: int, request: Any) -> Any:
-        """Ask a node; `Again` when it does not answer."""
+        """Send a request to a node; raise `Again` if it does not answer."""
         try:
             return await self._connected.send(node, request)
         except KafkaError as exc:
@@ -148,7 +148,7 @@ class Brokers:
             raise Again(f"{type(exc).__name__}: {exc}") from exc
 
     async def judge(self, tp: TP, code: int, about: str | None) -> None:
-        """Raise `Again` or `Refused`, as a partition's error code has it."""
+        """Raise `Again` or `Refused`, depending on a partition's error code."""
         where = f"{tp.topic}/{tp.partition}"
         if code not in ASK_AGAIN:
             raise Refused(Code(code), f"{where}: {about}" if about else where, tp.topic)
@@ -157,13 +157,13 @@ class Brokers:
         raise Again(f"{where}: {Code(code).name}")
 
     async def refresh(self) -> None:
-        """Ask anew who leads what."""
+        """Ask again which broker leads which partition."""
         await self._connected.force_metadata_update()
 
     # --- coordinators
 
     async def ask_coordinator(self, kind: CoordinationType, key: str, request: Any) -> Any:
-        """Ask the coordinator of a transactional id or a group; `Again` when it does not answer."""
+        """Send a request to the coordinator of a transactional id or a group; raise `Again` if it does not answer."""
         node = self._coordinators.get((kind, key))
         if node is None:
             node = self._coordinators[kind, key] = await self._connected.coordinator_lookup(kind, key)
@@ -174,7 +174,7 @@ class Brokers:
             raise Again(f"{type(exc).__name__}: {exc}") from exc
 
     def judge_coordinator(self, kind: CoordinationType, key: str, code: int) -> None:
-        """Raise `Again` or `Refused`, as a coordinator's error code has it; return when it is none."""
+        """Raise `Again` or `Refused`, depending on a coordinator's error code; return if there is no error."""
         if code == Code.NONE:
             return
         if code not in ASK_AGAIN:

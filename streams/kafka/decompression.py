@@ -1,19 +1,19 @@
-"""Decompression with a limit: a record batch of a few kilobytes can stand for gigabytes, and end the process."""
+"""Decompression with a limit: a record batch of a few kilobytes can expand to gigabytes and end the process."""
 
 import gzip
 import io
 import mmap
 from typing import Any
 
-from aiokafka.codec import cramjam  # what it decompresses with
+from aiokafka.codec import cramjam  # the library that aiokafka decompresses with
 from aiokafka.codec import gzip_decode as whole_gzip
 from aiokafka.codec import lz4_decode as whole_lz4
 from aiokafka.codec import snappy_decode as whole_snappy
 from aiokafka.codec import zstd_decode as whole_zstd
 from aiokafka.errors import CorruptRecordException
 
-LARGEST = 128 << 20  # bytes of a batch; brokers take batches of a few MiB, compressed
-GZIP, LZ4, ZSTD = 1_032, 255, 32_768  # the most that a byte can become
+LARGEST = 128 << 20  # bytes of a batch; brokers accept batches of a few MiB, compressed
+GZIP, LZ4, ZSTD = 1_032, 255, 32_768  # the largest expansion of a byte
 
 
 def _too_large() -> CorruptRecordException:
@@ -21,7 +21,7 @@ def _too_large() -> CorruptRecordException:
 
 
 def gzip_decode(data: Any) -> bytes:
-    """Return what was compressed; `CorruptRecordException` when it is larger than `LARGEST`."""
+    """Return the decompressed bytes; raise `CorruptRecordException` if they are more than `LARGEST`."""
     if len(data) * GZIP <= LARGEST:
         return bytes(whole_gzip(data))
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
@@ -32,17 +32,17 @@ def gzip_decode(data: Any) -> bytes:
 
 
 def lz4_decode(data: bytes) -> bytes:
-    """Return what was compressed; `CorruptRecordException` when it is larger than `LARGEST`."""
+    """Return the decompressed bytes; raise `CorruptRecordException` if they are more than `LARGEST`."""
     return bytes(whole_lz4(data)) if len(data) * LZ4 <= LARGEST else _limited(cramjam.lz4, data)
 
 
 def zstd_decode(data: bytes) -> bytes:
-    """Return what was compressed; `CorruptRecordException` when it is larger than `LARGEST`."""
+    """Return the decompressed bytes; raise `CorruptRecordException` if they are more than `LARGEST`."""
     return bytes(whole_zstd(data)) if len(data) * ZSTD <= LARGEST else _limited(cramjam.zstd, data)
 
 
 def snappy_decode(data: bytes) -> bytes:
-    """Return what was compressed: no more than some twenty times as much."""
+    """Return the decompressed bytes, which are at most about twenty times as many."""
     return bytes(whole_snappy(data))
 
 

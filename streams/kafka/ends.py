@@ -1,4 +1,4 @@
-"""Where partitions end: for readers of committed records, and for records whose transaction is still open."""
+"""The ends of partitions: for readers of committed records, and with records of open transactions."""
 
 import asyncio
 from collections import defaultdict
@@ -25,14 +25,14 @@ class Ends(NamedTuple):
 
     @property
     def held(self) -> int:
-        """How many offsets an open transaction holds back."""
+        """The number of offsets that an open transaction holds back."""
         return self.high - self.stable
 
 
 async def ends_of(client: AIOKafkaClient, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], Ends]:
-    """Return where partitions end; `KafkaError` when a broker does not say. It asks their leaders twice."""
+    """Return the ends of partitions, with two requests to their leaders; raise `KafkaError` if one does not answer."""
     nodes = by_leader(client, partitions)
-    # The high watermark first: a transaction that is committed in between must not look open.
+    # The high watermark first, so that a transaction committed in between does not look open.
     high, stable = await asyncio.gather(*(_ends(client, nodes, level) for level in (UNCOMMITTED, COMMITTED)))
     return {at: Ends(min(stable[at], high[at]), high[at]) for at in high}
 
@@ -40,7 +40,7 @@ async def ends_of(client: AIOKafkaClient, partitions: Collection[tuple[str, int]
 def by_leader(
     client: AIOKafkaClient, partitions: Collection[tuple[str, int]]
 ) -> dict[int, dict[str, list[int]]]:  # fmt: skip
-    """Return node → topic → partitions; `LeaderNotAvailableError` when one has no leader that `client` knows of."""
+    """Return node → topic → partitions; raise `LeaderNotAvailableError` if `client` knows no leader of one."""
     nodes: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for topic, partition in sorted(partitions):
         leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
@@ -61,7 +61,7 @@ async def _ends(
         for topic, partitions in answer.topics:
             for partition, code, _, offset, *_ in partitions:
                 if code:
-                    client.force_metadata_update()  # perhaps another broker leads it by now
+                    client.force_metadata_update()  # another broker may lead it now
                     raise for_code(code)(f"{topic}/{partition}")
                 found[topic, partition] = offset
     return found

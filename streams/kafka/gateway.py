@@ -1,7 +1,7 @@
-"""Commands into Kafka: durable when `send` returns.
+"""Sends commands to Kafka: they are durable when `send` returns.
 
-GatewayUnavailable             Kafka did not take the commands in time; those `on_their_way` may be done all the same
-CommandTooLarge                a command is larger than its topic takes; nothing was sent of it
+GatewayUnavailable             Kafka did not accept the commands in time; commands `on_their_way` may still be handled
+CommandTooLarge                a command is larger than its topic accepts, and was not sent
 """
 
 import asyncio
@@ -33,16 +33,16 @@ from streams.tracing import traces
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 0.5  # between two attempts to reach Kafka for the first time
+RETRY_SECONDS = 0.5  # pause between attempts to reach Kafka
 STOP_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
-REQUEST_BYTES = 64 << 20  # of one message: the topic's own limit is what counts
-OVERHEAD_BYTES = 160  # of a batch and a record with our header, besides key and value
-LIMIT_SECONDS = 1.0  # a limit is asked for again, before a command is refused by it, when it is older
+REQUEST_BYTES = 64 << 20  # limit of one message, above the limit of any topic
+OVERHEAD_BYTES = 160  # the size of a batch and a record with our header, besides key and value
+LIMIT_SECONDS = 1.0  # before a command is refused, an older limit is read again
 
 
 class GatewayUnavailable(Exception):
-    """Kafka did not take the commands in time; those whose ids are `on_their_way` may be done all the same."""
+    """Kafka did not accept the commands in time; commands whose ids are `on_their_way` may still be handled."""
 
     def __init__(self, message: str, on_their_way: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -50,19 +50,19 @@ class GatewayUnavailable(Exception):
 
 
 class CommandTooLarge(Exception):
-    """A command is larger, as a message, than its topic takes."""
+    """A command is larger, as a message, than its topic accepts."""
 
     def __init__(self, topic: str, size: int, limit: int | None) -> None:
-        takes = "less" if limit is None else f"{limit} at most"
+        accepts = "less" if limit is None else f"at most {limit}"
         super().__init__(
-            f"the command takes {size} bytes as a message, and the topic {topic} takes {takes}: send a smaller one, "
-            "or raise the topic's max.message.bytes"
+            f"the command has {size} bytes as a message, and the topic {topic} accepts {accepts}: send a smaller "
+            "command, or raise the topic's max.message.bytes"
         )
         self.topic, self.size, self.limit = topic, size, limit
 
 
 class _Sending(NamedTuple):
-    """A command as it is sent."""
+    """A command to send."""
 
     topic: str
     key: bytes
@@ -70,7 +70,7 @@ class _Sending(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes it takes in the log, as a batch of its own."""
+        """Its size in the log in bytes, as a batch of its own."""
         return len(self.key) + len(self.value) + OVERHEAD_BYTES
 
 
@@ -79,7 +79,7 @@ def _partition(key: bytes, every: Sequence[int], available: Sequence[int]) -> in
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
-    """End a producer; it has a second to send what it still has."""
+    """End a producer; it has a second to send its remaining messages."""
     try:
         await asyncio.wait_for(producer.stop(), STOP_SECONDS)
     except (TimeoutError, KafkaError):
@@ -87,14 +87,14 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
 
 class Gateway:
-    """An idempotent producer of commands. It starts when Kafka is there, and says whether it has (`ready`)."""
+    """An idempotent producer of commands, which starts as soon as Kafka is reachable."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
         self._pulse: Pulse | None = None
-        self._looking: asyncio.Task[None] | None = None  # for a broker that did not answer
+        self._looking: asyncio.Task[None] | None = None  # waits for a broker that did not answer
         self._limits: dict[str, int] = {}  # topic → bytes of its largest batch, as far as known
         self._limits_asked = 0.0
         self._renewing, self._ending = asyncio.Lock(), set[asyncio.Task[None]]()
@@ -105,33 +105,33 @@ class Gateway:
         }
 
     async def away(self) -> str | None:
-        """Return why commands cannot be sent now; None when they can."""
+        """Return why commands cannot be sent now; None if they can."""
         if self._producer is None:
             return "Kafka has not been reached yet"
         self._pulse = self._pulse or Pulse(self._producer.client.fetch_all_metadata)
         return None if self._looking is None and await self._pulse.beats() else "Kafka does not answer"
 
     async def start(self) -> None:
-        """Begin to look for Kafka; returns at once, so that the process answers while it is away."""
+        """Start connecting and return at once, so that the process answers while Kafka is unreachable."""
         self._starting = asyncio.create_task(self._reach())
 
     async def stop(self) -> None:
-        """Send what is under way and let go, within a second."""
+        """Send the commands under way, then stop, within a second."""
         for task in filter(None, (self._starting, self._looking)):
             task.cancel()
         if self._producer:
             await _end(self._producer)
 
     async def send(self, messages: Sequence[CommandMessage], topic: Topic | None = None) -> None:
-        """Return when every one of `messages` is durable; raise `GatewayUnavailable` when that takes too long.
+        """Return when all `messages` are durable; raise `GatewayUnavailable` if that takes too long.
 
-        `CommandTooLarge` where one of them alone would not be taken. `topic`: where to, for commands that both kinds of
-        aggregate take.
+        Raise `CommandTooLarge` if a command is larger than its topic accepts. `topic` is the destination of commands
+        that both kinds of aggregate handle.
         """
         producer = self._producer
         if producer is None:
             raise GatewayUnavailable("Kafka has not been reached yet: nothing was sent")
-        if self._looking is not None:  # at once, and without leaving something behind that is done when it is back
+        if self._looking is not None:  # a command that was buffered now would be sent later
             raise GatewayUnavailable("Kafka does not answer: nothing was sent")
         began = time.time_ns()
         try:
@@ -140,7 +140,7 @@ class Gateway:
         except (TimeoutError, KafkaError) as error:
             if producer is self._producer:
                 self._looking = self._looking or asyncio.create_task(self._look(producer))
-            reason = f"Kafka did not take it in time ({type(error).__name__}); it may be done all the same"
+            reason = f"Kafka did not accept it in time ({type(error).__name__}); it may still be handled"
             raise GatewayUnavailable(reason, [message.id for message in messages]) from error
         if traces.ON is not None:
             traces.sent(traces.ON, messages, began, time.time_ns())
@@ -161,7 +161,7 @@ class Gateway:
                 refused.append(one)
         if refused:
             await self._renew(producer)
-        for one in refused:  # one by one: it may have been a batch of several that was refused, or one behind another
+        for one in refused:  # one by one: the refused batch may have had several, or followed another one
             await self._refuse_too_large(one)
             await self._send_alone(one)
 
@@ -179,7 +179,7 @@ class Gateway:
             raise GatewayUnavailable(sentence) from refusal
 
     async def too_large(self, message: CommandMessage) -> CommandTooLarge | None:
-        """Return why a command cannot be sent, where it is known that its topic does not take it."""
+        """Return why a command cannot be sent, if it is known to be too large for its topic."""
         try:
             if self._limits:
                 await self._refuse_too_large(self._encoded(message, None))
@@ -200,7 +200,7 @@ class Gateway:
         self._limits_asked = time.monotonic()
 
     async def _renew(self, spent: AIOKafkaProducer) -> None:
-        """Go on with another producer: what was refused has used a sequence number, and nothing is taken behind it."""
+        """Replace the producer: a refused batch used a sequence number, and Kafka accepts nothing after the gap."""
         async with self._renewing:
             if self._producer is spent:
                 await self._ask_limits()
@@ -215,10 +215,10 @@ class Gateway:
                 task.add_done_callback(self._ending.discard)
 
     async def _look(self, failed: AIOKafkaProducer) -> None:
-        """Refuse commands until the broker answers; then go on with another producer.
+        """Refuse commands until the broker answers, then replace the producer.
 
-        What expires in aiokafka's has its sequence number already, and the broker takes nothing behind the gap: of such
-        a partition, ever again.
+        A batch that expires in aiokafka's producer has used its sequence number, and the broker never accepts anything
+        after the gap on that partition.
         """
         again = AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(RETRY_SECONDS))
         await again(answers, failed.client.fetch_all_metadata)
@@ -229,7 +229,7 @@ class Gateway:
     async def _enqueue(self, producer: AIOKafkaProducer, one: _Sending) -> Any:
         try:
             return await producer.send(one.topic, one.value, key=one.key, headers=CONTENT_TYPE)
-        except (BrokerResponseError, ProducerClosed) as error:  # closed by another's `_renew`; or not even named to us
+        except (BrokerResponseError, ProducerClosed) as error:  # closed by another call of `_renew`, or not allowed
             refused = asyncio.get_running_loop().create_future()
             refused.set_exception(error)
             return refused
@@ -244,7 +244,7 @@ class Gateway:
                 self._producer = producer
                 return
             except (KafkaError, OSError) as error:
-                log.warning("Kafka at %s cannot be reached yet: %r", self._settings.kafka, error)
+                log.warning("Kafka at %s is unreachable, retrying: %r", self._settings.kafka, error)
                 with suppress(Exception):
                     await producer.stop()
                 await asyncio.sleep(RETRY_SECONDS)
@@ -255,7 +255,7 @@ class Gateway:
             client_id=self._settings.named("api"),
             enable_idempotence=True,
             acks="all",
-            linger_ms=0,  # what arrives while a request is under way goes with the next one
+            linger_ms=0,  # commands that arrive during a request are sent with the next one
             max_batch_size=min([BATCH_BYTES, *self._limits.values()]),
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=int(self._settings.command_timeout * 1000),

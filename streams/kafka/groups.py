@@ -1,8 +1,8 @@
-"""How far consumer groups are, as somebody who is no member of them can see it.
+"""The lag of consumer groups, seen from outside.
 
 A committed offset and the end of a partition are not enough, because transaction markers between them are not messages.
-Where the distance is short, the messages are counted. Offsets behind the last stable one count as they are: an open
-transaction holds them back, and its markers are not written yet.
+If the distance is short, the messages are counted. All offsets after the last stable one count: an open transaction
+holds them back, and its markers are not written yet.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from streams.runtime.settings import Role, Settings
 from streams.topology import TOPOLOGY, group_of
 
 PATIENCE_SECONDS = 10.0
-COUNTED = 500  # messages: further apart, a few markers do not matter
+COUNTED = 500  # messages; over a longer distance, a few markers do not matter
 STOP_SECONDS = 2.0
-RETRY_MS = 10  # between two looks: who leads a new consumer's partitions, and whether markers are all that is left
+RETRY_MS = 10  # pause before a new consumer asks again for leaders, or whether only markers are left
 
 
 class Place(NamedTuple):
-    """A partition (its topic's full name) that a group reads; `position`: where it is, if not what it committed."""
+    """A partition (with its topic's full name) that a group reads; `position` if it is not the committed offset."""
 
     group: str
     topic: str
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 class Left(NamedTuple):
-    """Messages that a group has not handled at a place, and how many members it has."""
+    """The number of messages that a group has not handled at a place, and of its members."""
 
     messages: int
     members: int
@@ -57,13 +57,13 @@ def places_of(settings: Settings, roles: Iterable[Role]) -> dict[Place, Role]:
 
 
 class Groups:
-    """Asks Kafka about groups; opens connections for every question, and closes them."""
+    """Asks Kafka about groups; each question opens and closes connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     async def left(self, places: Sequence[Place]) -> dict[Place, Left]:
-        """Return those places where something is left; `GatewayUnavailable` when Kafka does not say in time."""
+        """Return the places where messages are left; raise `GatewayUnavailable` if Kafka does not answer in time."""
         try:
             async with (
                 asyncio.timeout(PATIENCE_SECONDS),
@@ -76,15 +76,15 @@ class Groups:
                 behind = {place: count for place, count in messages.items() if count}
                 members = await asyncio.to_thread(_members, self._settings, {place.group for place in behind})
         except (KafkaError, KafkaException, OSError, TimeoutError) as error:
-            raise GatewayUnavailable(f"consumer groups cannot be asked about: {error!r}") from error
+            raise GatewayUnavailable(f"Kafka does not describe consumer groups: {error!r}") from error
         return {place: Left(count, members[place.group]) for place, count in behind.items()}
 
     async def members(self, groups: Collection[str]) -> dict[str, int]:
-        """Return how many members groups have; `GatewayUnavailable` when Kafka does not say in time."""
+        """Return how many members groups have; raise `GatewayUnavailable` if Kafka does not answer in time."""
         try:
             return await asyncio.to_thread(_members, self._settings, groups)
         except (KafkaException, TimeoutError) as error:
-            raise GatewayUnavailable(f"consumer groups cannot be asked about: {error!r}") from error
+            raise GatewayUnavailable(f"Kafka does not describe consumer groups: {error!r}") from error
 
     @asynccontextmanager
     async def _clients(self) -> Any:
@@ -127,7 +127,7 @@ async def _positions(admin: AIOKafkaAdminClient, places: Iterable[Place]) -> dic
 async def _messages(
     consumer: AIOKafkaConsumer, positions: Mapping[Place, int], ends: Mapping[tuple[str, int], Ends]
 ) -> dict[Place, int]:
-    """Return how many messages lie behind each position, those included that an open transaction holds back."""
+    """Return how many messages follow each position, messages of open transactions included."""
     readable = await _readable(consumer, positions, {at: end.stable for at, end in ends.items()})
     return {place: count + ends[place.topic, place.partition].held for place, count in readable.items()}
 
@@ -148,7 +148,7 @@ async def _readable(
 async def _offsets(
     consumer: AIOKafkaConsumer, near: Mapping[Place, int], ends: Mapping[tuple[str, int], int]
 ) -> Mapping[tuple[str, int], list[int]]:
-    """Return the offsets of the messages, transaction markers left out, from the first place of each partition on."""
+    """Return the offsets of the messages, without transaction markers, from the first place of each partition on."""
     begins: dict[TopicPartition, int] = {}
     for place, position in near.items():
         at = TopicPartition(place.topic, place.partition)
@@ -166,7 +166,7 @@ async def _offsets(
 
 
 def _members(settings: Settings, groups: Collection[str]) -> dict[str, int]:
-    """Return how many members groups have; librdkafka is asked, for aiokafka cannot read every answer."""
+    """Return how many members groups have, with librdkafka, because aiokafka cannot read every answer."""
     if not groups:
         return {}
     client = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})

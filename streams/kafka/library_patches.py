@@ -1,4 +1,4 @@
-"""What we change in libraries from within, and what we read in them that is not public: each with its reason.
+"""All changes to libraries from within, and all uses of their private attributes, each with its reason.
 
 The versions are aiokafka 0.14.0 and faust-streaming 0.15.3. `VERSIONS` names them and `PRIVATE` every attribute that
 this file relies on; tests/streams/test_streams_library_patches.py fails when a version is upgraded or an attribute is
@@ -22,7 +22,7 @@ UTF-8, so it cannot forward a name that arrived as other bytes. The builder in P
 
 **aiokafka: fetches take turns** (tests/streams/test_streams_pace.py). The fetcher sends the next request as soon as it
 has an answer, on the connection that all other requests wait for. There is no setting for either. `intercept_fetches`
-awaits a turn before each request and gives the fetcher a client of ours.
+awaits a turn before each request and gives the fetcher our client.
 
 **faust-streaming: only committed records** (tests/integration/test_open_transactions.py). Faust reads uncommitted
 records unless it runs its own `exactly_once`, which we do not use. `read_committed` changes the consumer Faust made.
@@ -123,11 +123,11 @@ class HeaderName(str):
         return str.encode(self, *RAW)
 
 
-# --- what is read
+# --- private attributes that are read
 
 
 def states_of(consumer: AIOKafkaConsumer, partitions: Collection[TP]) -> Mapping[TP, Any] | None:
-    """Return what a consumer knows of `partitions`; None while it has no assignment."""
+    """Return a consumer's states of `partitions`; None while it has no assignment."""
     subscription = consumer._subscription.subscription
     if subscription is None or subscription.assignment is None:
         return None
@@ -222,7 +222,7 @@ class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             return next(self)
 
     def _read_again(self, error: Exception) -> Iterator[ConsumerRecord[bytes, bytes]]:
-        """Yield the records of the batch that raised, then those of the batches behind it."""
+        """Yield the records of the batch that raised, then the records of later batches."""
         batch = batch_at(self._raw, self.next_fetch_offset)
         if batch is None:
             raise error
@@ -236,7 +236,7 @@ class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             except Exception as unreadable:
                 first, self.next_fetch_offset = self.next_fetch_offset, batch.next_offset
                 yield self._unreadable(batch, max(first, batch.base_offset), unreadable)
-                return  # the next fetch says which transactions behind it were aborted
+                return  # only the next fetch contains the aborted transactions after it
         self.next_fetch_offset = batch.next_offset
         self._records = MemoryRecords(self._raw[batch.end :])
         yield from self._unpack_records()

@@ -1,8 +1,8 @@
-"""Transactions that hold back a partition: whose they are, how long they have been open, and how to end them.
+"""Transactions that hold back a partition: their producers, how long they have been open, and how to end them.
 
-A reader of committed records gets no further than the first transaction that is still open. Any producer may open one
-on any of our topics, and leave it open for as long as its own time-out allows. One that is *hanging* stays open for
-ever: its records are in the partition, and no coordinator knows of it.
+A reader of committed records stops at the first transaction that is still open. Any producer may open one on any of our
+topics, and leave it open for as long as its own time-out allows. A *hanging* transaction stays open for ever: its
+records are in the partition, and no coordinator knows of it.
 
 NotEnded                       the broker refuses to end a transaction
 """
@@ -37,13 +37,13 @@ class NotEnded(Exception):
 class OpenTransaction:
     """A transaction that holds back a partition.
 
-    `seconds`: how long it has been open, None where a hanging one does not say. `timeout_seconds`: when its coordinator
-    aborts it; None for one that no coordinator knows.
+    `seconds` is how long it has been open, None if that is unknown. Its coordinator aborts it after `timeout_seconds`,
+    which is None if no coordinator knows it.
     """
 
     topic: str
     partition: int
-    offset: int  # of its first record
+    offset: int  # the offset of its first record
     producer_id: int
     producer_epoch: int
     coordinator_epoch: int
@@ -54,7 +54,7 @@ class OpenTransaction:
 
     @property
     def identity(self) -> tuple[str, int, int, int, int]:
-        """What distinguishes it from all others."""
+        """Its identity."""
         return self.topic, self.partition, self.offset, self.producer_id, self.producer_epoch
 
     @property
@@ -64,7 +64,7 @@ class OpenTransaction:
 
     @property
     def sentence(self) -> str:
-        """What it is and what to do about it."""
+        """A sentence that describes it and names the command that ends it."""
         who = f"of {self.transactional_id!r} (producer id {self.producer_id})"
         if self.transactional_id is None:
             who = f"of producer id {self.producer_id}, whose transactional id is unknown"
@@ -74,7 +74,7 @@ class OpenTransaction:
         return f"{at} by a transaction {who}{age}{hanging}; to end it: {self.command}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for scripts."""
+        """Return it as JSON."""
         return {
             "topic": self.topic,
             "partition": self.partition,
@@ -90,7 +90,7 @@ class OpenTransaction:
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
-    """Connect to Kafka and learn who leads which partition; asking about a topic by name could create it."""
+    """Connect to Kafka and read the metadata of all topics; asking for a topic by name could create it."""
     client = AIOKafkaClient(
         bootstrap_servers=settings.kafka,
         client_id=settings.named("transactions"),
@@ -107,10 +107,10 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
 async def open_transactions(
     client: AIOKafkaClient, partitions: Collection[At], longer_than: float
 ) -> list[OpenTransaction]:
-    """Return the transactions that hold back `partitions` for longer than some seconds; `KafkaError`.
+    """Return the transactions that have held back `partitions` for `longer_than` seconds; raise `KafkaError`.
 
-    The broker measures that with its own clock. Where nothing is open, it is asked twice and no more. Partitions that
-    do not exist are left out.
+    The broker measures that with its own clock. If nothing is open, two requests are enough. Partitions that do not
+    exist are ignored.
     """
     there = [(topic, number) for topic, number in partitions if number in known_partitions(client, topic)]
     held = {at for at, ends in (await ends_of(client, there)).items() if ends.held}
@@ -133,12 +133,12 @@ async def open_transactions(
 
 
 def known_partitions(client: AIOKafkaClient, topic: str) -> set[int]:
-    """Return the partitions of a topic; none when it does not exist."""
+    """Return the partitions of a topic, an empty set if it does not exist."""
     return client.cluster.partitions_for_topic(topic) or set()
 
 
 async def end_transaction(client: AIOKafkaClient, settings: Settings, one: OpenTransaction) -> None:
-    """Abort a transaction. Its producer, if it still runs, is fenced and its next request is refused; `NotEnded`."""
+    """Abort a transaction, or raise `NotEnded`. If its producer still runs, its next request is refused."""
     try:
         async with asyncio.timeout(END_SECONDS):
             if one.hanging:
@@ -153,7 +153,7 @@ async def end_transaction(client: AIOKafkaClient, settings: Settings, one: OpenT
 
 @dataclass(frozen=True, slots=True)
 class _Coordinated:
-    """What its coordinator knows of a transaction."""
+    """A transaction as its coordinator describes it."""
 
     transactional_id: str
     began_at: float  # Unix time, by the coordinator's clock
@@ -161,7 +161,7 @@ class _Coordinated:
     partitions: frozenset[At]
 
     def told_of(self, one: OpenTransaction, at_least: float) -> OpenTransaction:
-        """Return an open transaction with its name and age."""
+        """Return `one` with its transactional id and age."""
         return replace(
             one,
             transactional_id=self.transactional_id,
@@ -171,7 +171,7 @@ class _Coordinated:
 
 
 async def _producers(client: AIOKafkaClient, partitions: Collection[At]) -> list[OpenTransaction]:
-    """Return what the partitions' leaders say: every open transaction, without its name."""
+    """Return the open transactions that the partitions' leaders report, without transactional ids."""
     found = []
     for node, topics in by_leader(client, partitions).items():
         asked = [(topic, numbers, NO_TAGS) for topic, numbers in topics.items()]
@@ -192,7 +192,7 @@ async def _producers(client: AIOKafkaClient, partitions: Collection[At]) -> list
 
 
 async def _listed(client: AIOKafkaClient, producer_ids: Collection[int], duration_ms: int) -> dict[int, str]:
-    """Return the transactional ids of producers, of those whose transaction is open for longer than a duration."""
+    """Return the transactional ids of the producers whose transaction has been open for longer than a duration."""
     found: dict[int, str] = {}
     for broker in client.cluster.brokers():
         answer = await client.send(
@@ -216,7 +216,7 @@ async def _described(client: AIOKafkaClient, names: Collection[str]) -> dict[str
 
 
 async def _still_open(client: AIOKafkaClient, unknown: list[OpenTransaction]) -> list[OpenTransaction]:
-    """Return those that are still open although their coordinator had ended them, or did not know them, before."""
+    """Return the transactions that are still open although their coordinator had ended or never known them."""
     if not unknown:
         return []
     again = {one.identity for one in await _producers(client, {(one.topic, one.partition) for one in unknown})}
@@ -224,7 +224,7 @@ async def _still_open(client: AIOKafkaClient, unknown: list[OpenTransaction]) ->
 
 
 async def _claim(settings: Settings, one: OpenTransaction) -> None:
-    """Claim the transactional id, as the producer's own restart would: what it left open is aborted."""
+    """Claim the transactional id, as a restart of the producer does, which aborts its open transaction."""
     assert one.transactional_id is not None
     producer = TransactionalProducer(settings.kafka, one.transactional_id, one.timeout_seconds or END_SECONDS)
     try:

@@ -1,11 +1,11 @@
-"""Lets records gather under load: a fetch, and the transaction it becomes, cost the same for one record or a hundred.
+"""Makes fetches larger under load, because a fetch and its transaction cost the same for one record as for a hundred.
 
 aiokafka sends the next fetch as soon as records are taken, and the broker answers it with the first record that
-arrives, so that under load every record is fetched by itself: a broker on the same machine spent three quarters of a
-core on that. Here the next fetch is sent when the records before it have been handled, and brings everything that
-arrived meanwhile. Only a backlog is fetched ahead. Besides, fetches take turns: a few at once after a pause, then at a
-steady pace. For roles that clients wait for, the pace depends on how much arrives: when little does, it is fetched at
-once.
+arrives. Under load, each record is then fetched by itself, and a broker on the same machine needs three quarters of a
+core for that. Here the next fetch is sent when the records before it have been handled, and returns everything that
+arrived meanwhile. Only a backlog is fetched ahead. In addition, fetches take turns: a few at once after a pause, then
+at a steady pace. For roles that clients wait for, the pace depends on the traffic: if few records arrive, they are
+fetched at once.
 """
 
 import asyncio
@@ -19,37 +19,37 @@ from faust.types import TP
 from streams.kafka.library_patches import AIOKafkaConsumer, intercept_fetches
 from streams.runtime.settings import Role, Settings
 
-AWAITED = {"orders": 0.2, "api": 0.2, "projector": 0.3}  # roles HTTP clients wait for: their share of the pace setting
-UNPACED_FETCHES = 8  # made at once after a pause
-BUSY_BYTES = 1_000_000  # fetched in a second: where somebody waits, the pace is full from there on
-MUCH_BYTES = 256 << 10  # in one fetch: there is a backlog, and nothing has to gather
-FORGET_SECONDS = 0.5  # what came before counts less and less
-# aiokafka leaves partitions with records that nobody took for so long out of the next fetch, and what comes to them
-# then waits until it is answered: 1.5 s, where nothing else comes. Its default of 0.1 s is shorter than a transaction
-# under load; what a stopped partition has buffered keeps the others waiting once for as long.
+AWAITED = {"orders": 0.2, "api": 0.2, "projector": 0.3}  # roles that HTTP clients wait for: their share of the pace
+UNPACED_FETCHES = 8  # fetches made at once after a pause
+BUSY_BYTES = 1_000_000  # bytes per second from which on roles that clients wait for use their whole pace
+MUCH_BYTES = 256 << 10  # bytes of a fetch that show a backlog, so that the next fetch need not wait
+FORGET_SECONDS = 0.5  # the time constant with which earlier bytes count less
+# If records of a partition are not taken for this long, aiokafka leaves the partition out of the next fetch. New records
+# of that partition then wait until this fetch is answered, which takes 1.5 s if nothing else arrives. The default of
+# 0.1 s is shorter than a transaction under load. The buffered records of a stopped partition delay the others once.
 UNTAKEN_SECONDS = 1.0
 HELD_SECONDS = 1.0  # the longest a fetch waits for the records before it to be handled
-# The broker's errors that asking again hardly helps against. aiokafka logs them, and asks again at once.
+# Errors of the broker that a retry hardly fixes. aiokafka logs them and retries at once.
 REFUSED = {-1: "UNKNOWN_SERVER_ERROR", 2: "CORRUPT_MESSAGE", 56: "KAFKA_STORAGE_ERROR"}
-FETCHES = "fetches"  # what aiokafka's client calls the connection
+FETCHES = "fetches"  # the name of the connection in aiokafka's client
 
 
 class Turns:
-    """Hands out turns, `seconds` apart once `UNPACED_FETCHES` were taken at once; after one that brought much, at once.
+    """Hands out turns, `seconds` apart after `UNPACED_FETCHES` turns at once; after a large fetch, the next is at once.
 
-    `awaited`: for who waits for what comes, they are the closer the less that is.
+    If clients wait for the records (`awaited`), turns are the closer together the fewer bytes arrive.
     """
 
     def __init__(self, seconds: float, *, awaited: bool = False) -> None:
         self._seconds, self._awaited = seconds, awaited
         self._due = self._counted = 0.0
-        self._bytes = 0.0  # that came lately
-        self._backlog = False  # the last turn brought much
+        self._bytes = 0.0  # recently fetched
+        self._backlog = False  # whether the last fetch was large
         self._handled = asyncio.Event()
         self._handled.set()
 
     def hold(self) -> None:
-        """Give no turn until `release`, because records are being handled. Both are for the loop that takes turns."""
+        """Give no turn until `release`, because records are being handled; call both on the loop that takes turns."""
         self._handled.clear()
 
     def release(self) -> None:
@@ -69,7 +69,7 @@ class Turns:
             await asyncio.sleep(early)
 
     def came(self, size: int) -> None:
-        """Count what a turn brought, in bytes."""
+        """Count the bytes that a turn fetched."""
         now = asyncio.get_running_loop().time()
         self._bytes, self._counted = self._left(now) + size, now
         self._backlog = size >= MUCH_BYTES
@@ -86,15 +86,15 @@ class Turns:
 
 
 def turns_of(role: Role, settings: Settings) -> Turns:
-    """Return the turns of what a role fetches."""
+    """Return the turns of a role's fetches."""
     return Turns(settings.pace * AWAITED.get(role, 1.0), awaited=role in AWAITED)
 
 
 class Fetches:
-    """aiokafka's client, as its fetcher has it: fetches go over a connection of their own, and are counted.
+    """The client of aiokafka's fetcher: it sends fetches on a connection of their own, and counts their bytes.
 
-    A broker answers one request after the other on each, so that whoever asks where a partition ends, for the lag or to
-    know whether Kafka answers, waited for as long as a fetch does: up to 1.5 s.
+    A broker answers the requests of a connection one after the other. On a shared connection, a request for the end of
+    a partition would wait as long as a fetch does, up to 1.5 s.
     """
 
     def __init__(self, client: Any, turns: Turns, refused: dict[TP, str]) -> None:
@@ -124,7 +124,7 @@ class Fetches:
 def pace_fetches(consumer: AIOKafkaConsumer, turns: Turns, refused: dict[TP, str] | None = None) -> None:
     """Make a started consumer's fetch requests take turns, on a connection of their own.
 
-    `refused`: is told of partitions that the broker cannot read, and its error.
+    Partitions that the broker cannot read are added to `refused`, with its error.
     """
     note = {} if refused is None else refused
     intercept_fetches(consumer, turns.take, lambda client: Fetches(client, turns, note), UNTAKEN_SECONDS)

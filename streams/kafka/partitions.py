@@ -1,21 +1,21 @@
-"""Which partition a key belongs to, as in Kafka's Java client: murmur2 of the key."""
+"""The partition of a key, as in Kafka's Java client: murmur2 of the key."""
 
 from functools import lru_cache
 from struct import Struct
 
 SEED, FACTOR, BITS = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
-REMEMBERED = 16_384  # keys; one order's and its products' come several times within a fetch
-WORDS = tuple(Struct(f"<{count}I") for count in range(65))  # by how many: a key of 36 bytes, a UUID, has 9
+REMEMBERED = 16_384  # keys; the keys of an order and its products occur several times within a fetch
+WORDS = tuple(Struct(f"<{count}I") for count in range(65))  # by the number of words: a UUID has 36 bytes, 9 words
 
 
 @lru_cache(maxsize=REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of `key` among `partitions`; librdkafka and others hash differently unless told."""
+    """Return the partition of `key` among `partitions`; librdkafka hashes differently unless configured."""
     return (_murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def _murmur2(key: bytes) -> int:
-    """Return the hash as an unsigned number; aiokafka's own goes through the bytes one by one, at twice the cost."""
+    """Return the hash as an unsigned number; aiokafka's function reads single bytes and takes twice as long."""
     count = len(key) // 4
     words = WORDS[count] if count < len(WORDS) else Struct(f"<{count}I")
     result = SEED ^ len(key)

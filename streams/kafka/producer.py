@@ -1,6 +1,7 @@
 """A transactional producer over aiokafka's connections: all partitions in one request, on the caller's loop.
 
-Every call asks until the answer is clear, so the caller limits the time; `Refused` when asking again is no use.
+Every call repeats its request until the answer is clear, so the caller limits the time. `Refused` is raised if a repeat
+cannot help.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from streams.kafka.wire import NO_TAGS, Code, EndTxn, InitProducerId, Produce, T
 
 NOBODY = Producer(-1, -1)
 ALL_REPLICAS, NO_LEADER_EPOCH, NO_METADATA = -1, -1, ""
-WRITTEN = frozenset({Code.NONE, Code.DUPLICATE_SEQUENCE_NUMBER})  # the second: its first answer was lost
+WRITTEN = frozenset({Code.NONE, Code.DUPLICATE_SEQUENCE_NUMBER})  # a duplicate means that the first answer was lost
 
 
 class TransactionalProducer:
@@ -30,12 +31,12 @@ class TransactionalProducer:
         self._me = NOBODY
 
     async def claim(self) -> None:
-        """Claim the transactional id: whatever an earlier owner left open is aborted. `TooOld`."""
+        """Claim the transactional id, which aborts an earlier owner's open transaction; raise `TooOld` if it must."""
         await self.brokers.until_clear(self.brokers.connect)
         await self._renew(InitProducerId(self.transactional_id, self._timeout_ms, *NOBODY, NO_TAGS))
 
     async def produce(self, writes: Iterable[Write], *, singly: bool = False) -> None:
-        """Send messages, in as few requests as it takes; `singly`: each in a batch of its own."""
+        """Send messages in as few requests as possible; `singly` sends each in a batch of its own."""
         writes = list(writes)
         counts = {topic: await self.brokers.partitions(topic) for topic in {write.topic for write in writes}}
         for request in requests(writes, counts, self._me, singly=singly):
@@ -44,7 +45,7 @@ class TransactionalProducer:
     async def send_offsets(
         self, group: str, member: tuple[int, str], instance: str | None, offsets: Mapping[TP, int]
     ) -> None:
-        """Make consumed offsets part of the transaction, if `member` (generation, id) is still who it was."""
+        """Make consumed offsets part of the transaction, if `member` (generation, id) is still in the group."""
         topics = defaultdict(list)
         for tp, offset in offsets.items():
             topics[tp.topic].append((tp.partition, offset, NO_LEADER_EPOCH, NO_METADATA, NO_TAGS))
@@ -54,11 +55,11 @@ class TransactionalProducer:
             await self.brokers.until_clear(partial(self._send_offsets, group, request))
 
     async def end(self, *, commit: bool) -> None:
-        """Commit or abort; asked again when an answer is lost, which Kafka recognises."""
+        """Commit or abort; if an answer is lost, the request is repeated, which Kafka recognises."""
         await self._renew(EndTxn(self.transactional_id, *self._me, commit, NO_TAGS))
 
     async def close(self) -> None:
-        """Close the connections; an open transaction is left to the next owner's claim, or to its time-out."""
+        """Close the connections; an open transaction ends with the next owner's claim or its time-out."""
         await self.brokers.close()
 
     # --- one attempt each
@@ -79,12 +80,12 @@ class TransactionalProducer:
                 self.brokers.judge_coordinator(CoordinationType.GROUP, group, code)
 
     async def _send(self, left: Request) -> None:
-        """Send what is left of a request to the partitions' leaders; what is written is taken out of it."""
+        """Send the rest of a request to the partitions' leaders, and remove from it the batches that were written."""
         nodes = await self.brokers.by_leader(left)
         sent = [self._send_to(node, batches, left) for node, batches in nodes.items()]
         troubles = [each for each in await asyncio.gather(*sent, return_exceptions=True) if each]
         for trouble in sorted(troubles, key=lambda each: isinstance(each, Again)):
-            raise trouble  # first what asking again is no use against
+            raise trouble  # refusals first, because a repeat cannot help
 
     async def _send_to(self, node: int, batches: Request, left: Request) -> None:
         topics = defaultdict(list)

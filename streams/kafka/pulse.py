@@ -1,4 +1,4 @@
-"""Whether Kafka answers: asked before a process begins, and by whoever asks whether it is ready."""
+"""Checks whether Kafka answers, before a process starts and for readiness."""
 
 import asyncio
 import logging
@@ -12,15 +12,15 @@ from aiokafka.errors import KafkaError
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
-SILENT_SECONDS = 5.0  # without an answer: a busy broker may take a while, one that is gone refuses at once
-WAIT_SECONDS = 0.5  # for an answer that would be news
-PAUSE_SECONDS = 0.5  # between two attempts
+SILENT_SECONDS = 5.0  # time limit of an answer: a busy broker may take a while, a stopped one refuses at once
+WAIT_SECONDS = 0.5  # time limit of a caller who asks whether the broker answers
+PAUSE_SECONDS = 0.5  # pause between attempts
 
 Ask = Callable[[], Awaitable[Any]]
 
 
 async def answers(ask: Ask, seconds: float = SILENT_SECONDS) -> bool:
-    """Return whether `ask`, which asks the broker for something, is answered in time."""
+    """Return whether the broker answers the request `ask` in time."""
     try:
         async with asyncio.timeout(seconds):
             await ask()
@@ -30,7 +30,7 @@ async def answers(ask: Ask, seconds: float = SILENT_SECONDS) -> bool:
 
 
 class Pulse:
-    """Whether a broker answers, for who cannot wait long: away is one that refuses, or is silent for a while."""
+    """Knows whether a broker answers, for callers that cannot wait; it does not if it refuses or is silent."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -39,7 +39,7 @@ class Pulse:
         self._silent_since: float | None = None
 
     async def beats(self) -> bool:
-        """Ask, wait a moment, and return what is known."""
+        """Ask the broker, wait briefly, and return whether it answers as far as is known."""
         if self._asking is None:
             self._silent_since = self._silent_since or time.monotonic()
             self._asking = asyncio.create_task(self._listen())
@@ -61,10 +61,10 @@ class Pulse:
 
 
 async def until_kafka_answers(settings: Settings, say: Callable[[str | None], None]) -> None:
-    """Return once a broker answers; `say` what is waited for until then, and None at last."""
+    """Return once a broker answers; call `say` with the reason for waiting, and finally with None."""
     while not await answers(lambda: _reach(settings.kafka), 2 * SILENT_SECONDS):
-        say(f"Kafka is away: {settings.kafka} does not answer")
-        log.warning("Kafka at %s does not answer, trying again", settings.kafka)
+        say(f"Kafka is unreachable: {settings.kafka} does not answer")
+        log.warning("Kafka at %s does not answer, retrying", settings.kafka)
         await asyncio.sleep(PAUSE_SECONDS)
     say(None)
 

@@ -1,13 +1,13 @@
-"""Where a record is, and when Kafka got it, by a clock that no producer sets."""
+"""The coordinates of a record, and when Kafka received it, by a clock that no producer sets."""
 
 import time
 from typing import Any, Protocol
 
-LOG_APPEND_TIME = 1  # the broker's clock; our topics have it, and what was written before they had it does not
+LOG_APPEND_TIME = 1  # the broker's clock; records from before our topics used it have the producer's
 
 
 class Timestamped(Protocol):
-    """What we need of a Kafka record."""
+    """A Kafka record with its time."""
 
     @property
     def timestamp(self) -> int:
@@ -19,9 +19,9 @@ class Timestamped(Protocol):
 
 
 def received_at(record: Timestamped) -> float:
-    """Return when Kafka got a record (Unix seconds); a producer's own time counts up to now.
+    """Return when Kafka received a record (Unix seconds); a producer's own time counts if it is not in the future.
 
-    Read again after an aborted transaction, such a record may get another time: the first one was never visible.
+    Such a record may get another time if it is read again after an aborted transaction; the first was never visible.
     """
     if record.timestamp_type == LOG_APPEND_TIME:
         return record.timestamp / 1000
@@ -34,5 +34,5 @@ Coordinates = tuple[str, int, int]  # topic, partition, offset
 
 
 def coordinates(record: Any) -> Coordinates:
-    """Return where a record is."""
+    """Return the coordinates of a record."""
     return record.topic, record.partition, record.offset

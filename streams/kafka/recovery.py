@@ -1,8 +1,8 @@
-"""What Faust does after a rebalance, when the transport prepares partitions itself.
+"""Replaces Faust's recovery after a rebalance, because the transport prepares partitions itself.
 
 Faust's own recovery restores tables one event at a time through the stream consumer (10,000 entries/s) and starts again
-with every rebalance. Here it only waits for the assignment, lets `FetchConsumer.perform_seek` restore in bulk, off the
-heartbeat's path, and opens the flow.
+with every rebalance. This one waits for the assignment, lets `FetchConsumer.perform_seek` restore in bulk without
+delaying heartbeats, and opens the flow.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ["PreparedRecovery", "PreparedTables"]
 
 
 class PreparedRecovery(Recovery):
-    """Prepares what was assigned, again for every rebalance."""
+    """Prepares the assigned partitions after every rebalance."""
 
     @Service.task
     async def _restart_recovery(self) -> None:
@@ -25,7 +25,9 @@ class PreparedRecovery(Recovery):
                 return
             self.signal_recovery_start.clear()
             try:
-                if not self.app.consumer.assignment():  # Faust prepares nothing then, and a spare worker looks stuck
+                if (
+                    not self.app.consumer.assignment()
+                ):  # Faust would prepare nothing, and a spare worker would look blocked
                     await self.app.consumer.perform_seek()
                 await self._resume_streams(generation_id=self._generation_id)
             except (RebalanceAgain, IllegalStateError):
@@ -34,7 +36,7 @@ class PreparedRecovery(Recovery):
                 return
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109  # Faust's signature
-        """Wait for `coro` however long it takes; a time-out would go on as if it were done."""
+        """Wait for `coro` however long it takes; after a time-out, Faust would continue as if it were done."""
         await super()._wait(coro)
 
 
@@ -51,6 +53,6 @@ class PreparedTables(TableManager):
         return self._recovery
 
     async def on_start(self) -> None:
-        """Start without the second Faust waits for tables that are declared late: ours never are."""
+        """Start without the second that Faust waits for tables that are declared late; ours are not."""
         await self._update_channels()
         await self.recovery.start()

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.kafka.library_patches import (  # in force before Faust makes a consumer
+    AIOKafkaConsumer,
     positions_of,
     read_committed,
     ready_records,

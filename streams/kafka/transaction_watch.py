@@ -1,4 +1,4 @@
-"""Looks, in a process that runs for long, whether a transaction holds back what the process reads."""
+"""Checks regularly whether an open transaction holds back the topics that a process reads."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ class TransactionWatch:
         return [one.sentence for one in self.open]
 
     async def watch(self) -> None:
-        """Look again and again, for ever; a connection is kept while there is something to ask about."""
+        """Check for ever; a connection is kept while there are suspects."""
         while True:
             try:
                 if self._suspects():
@@ -40,7 +40,7 @@ class TransactionWatch:
                             self._note(await open_transactions(client, suspects, self._settings.open_transaction))
                             await asyncio.sleep(LOOK_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:  # readiness says that Kafka does not answer
-                log.debug("open transactions cannot be looked for: %r", error)
+                log.debug("cannot check for open transactions: %r", error)
             self.open = []
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -53,11 +53,11 @@ class TransactionWatch:
 
 
 async def find_open_transactions(settings: Settings, partitions: Collection[At]) -> list[OpenTransaction]:
-    """Return the transactions that hold back partitions for longer than is normal; `KafkaError`, `OSError`."""
+    """Return the transactions that hold back partitions for too long; raise `KafkaError` or `OSError`."""
     async with connected(settings) as client:
         return await open_transactions(client, partitions, settings.open_transaction)
 
 
 def all_partitions(settings: Settings) -> list[At]:
-    """Return every partition of every topic of ours."""
+    """Return every partition of each of our topics."""
     return [(settings.named(topic.name), number) for topic in TOPICS for number in range(settings.partitions)]

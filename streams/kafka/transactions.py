@@ -1,8 +1,8 @@
-"""One fenced Kafka transaction a fetch (KIP-447): our producer writes, the generation of Faust's consumer group fences.
+"""One Kafka transaction per fetch, fenced by the generation of the worker's consumer group (KIP-447).
 
-Aborted                        thrown away whole; read again from what is committed
-└── RefusedByKafka             and the broker will not take it, however often it is sent
-Unclear                        nobody knows whether it was committed: the process must end, its restart finds out
+Aborted                        the transaction was aborted whole; read again from the committed offsets
+└── RefusedByKafka             and the broker will not accept it, however often it is sent
+Unclear                        its outcome is unknown: the process must end, and its restart finds out
 """
 
 import asyncio
@@ -27,18 +27,18 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 12.0  # the whole transaction: by then the broker has aborted it
 
-# After these the transaction can be aborted, and the same one may succeed later.
+# After these errors the transaction can be aborted, and the same one may succeed later.
 ABORTABLE = frozenset({
     Code.ILLEGAL_GENERATION, Code.UNKNOWN_MEMBER_ID, Code.FENCED_INSTANCE_ID, Code.STALE_MEMBER_EPOCH,
     Code.REBALANCE_IN_PROGRESS, Code.OUT_OF_ORDER_SEQUENCE_NUMBER, Code.UNKNOWN_PRODUCER_ID, Code.TRANSACTION_ABORTABLE,
 })  # fmt: skip
 
-# After these there is nothing to abort with: the producer itself is no longer the one that may write.
+# After these errors the producer cannot abort: it may no longer write.
 FENCED = frozenset({
     Code.INVALID_PRODUCER_EPOCH, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_ID_MAPPING, Code.INVALID_TXN_STATE,
 })  # fmt: skip
 TOO_LARGE = frozenset({Code.MESSAGE_TOO_LARGE, Code.RECORD_LIST_TOO_LARGE})
-# These are about the installation, whatever is sent.
+# These errors are about the installation, not about the messages.
 NOT_ALLOWED = frozenset({
     Code.TOPIC_AUTHORIZATION_FAILED, Code.GROUP_AUTHORIZATION_FAILED, Code.CLUSTER_AUTHORIZATION_FAILED,
     Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Code.INVALID_TIMESTAMP, Code.UNSUPPORTED_FOR_MESSAGE_FORMAT,
@@ -46,11 +46,11 @@ NOT_ALLOWED = frozenset({
 
 
 class Aborted(Exception):
-    """The transaction was aborted: nothing of it was or will be seen."""
+    """The transaction was aborted: nothing of it ever becomes visible."""
 
 
 class RefusedByKafka(Aborted):
-    """The broker will not take what was sent, however often it is sent; the transaction was aborted."""
+    """The broker refuses the messages, however often they are sent; the transaction was aborted."""
 
     def __init__(self, why: Refused) -> None:
         super().__init__(str(why))
@@ -58,7 +58,7 @@ class RefusedByKafka(Aborted):
 
 
 class Unclear(Exception):
-    """The transaction's fate is unknown, or its producer cannot go on."""
+    """The transaction's outcome is unknown, or its producer cannot continue."""
 
 
 class Transactions:
@@ -72,18 +72,18 @@ class Transactions:
         self._unclear: Unclear | None = None
 
     async def start(self) -> None:
-        """Claim the transactional id: what an earlier owner left open is aborted. Waits while the broker is away."""
+        """Claim the transactional id, which aborts an earlier owner's open transaction; wait for the broker."""
         await self.producer.claim()
 
     async def commit(
         self, writes: Iterable[Write], offsets: Mapping[TP, int], member: Member, *, singly: bool = False
     ) -> None:
-        """Send `writes` and commit `offsets` as one; raise `Aborted` when nothing happened, `Unclear` when unknown.
+        """Send `writes` and commit `offsets` in one transaction; raise `Aborted` or `Unclear`.
 
-        `singly`: each write in a batch of its own. When the caller is cancelled, the transaction still goes on.
+        `singly` puts each write into a batch of its own. If the caller is cancelled, the transaction continues.
         """
         transaction = asyncio.ensure_future(self._in_turn(list(writes), dict(offsets), member, singly))
-        transaction.add_done_callback(_say_what_nobody_waits_for)
+        transaction.add_done_callback(_log_unawaited_error)
         await asyncio.shield(transaction)
 
     async def _in_turn(self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool) -> None:
@@ -100,7 +100,7 @@ class Transactions:
                 self._end(f"no answer from Kafka within {PATIENCE_SECONDS:.0f} s" + (f": {trouble}" if trouble else ""))
 
     async def _transact(self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool) -> None:
-        asked = False  # to commit: from then on, a refusal may come after a success whose answer was lost
+        asked = False  # whether a commit was requested: then a refusal may follow a success whose answer was lost
         try:
             fault("begun")
             await self.producer.produce(writes, singly=singly)
@@ -124,17 +124,17 @@ class Transactions:
         raise Aborted(str(why)) if why.code in ABORTABLE else RefusedByKafka(why)
 
     def _end(self, reason: str) -> NoReturn:
-        """Go on with nothing, whoever asks: what was sent may still be part of a transaction."""
+        """Refuse this and all later transactions: sent messages may still be part of a transaction."""
         self._unclear = Unclear(reason)
         raise self._unclear from None
 
     async def stop(self) -> None:
-        """Wait for the transaction under way; one that is left open is the next owner's, or its time-out's."""
+        """Wait for the transaction under way; one that stays open ends with the next owner's claim or its time-out."""
         async with self._turn:
             await self.producer.close()
 
 
-def _say_what_nobody_waits_for(transaction: "asyncio.Future[None]") -> None:
+def _log_unawaited_error(transaction: "asyncio.Future[None]") -> None:
     if not transaction.cancelled() and (exc := transaction.exception()):
         log.debug("a transaction ended with %r", exc)
 
@@ -142,16 +142,16 @@ def _say_what_nobody_waits_for(transaction: "asyncio.Future[None]") -> None:
 async def committed_offsets(
     settings: Settings, group: str, inputs: Iterable[TP], say: Callable[[str | None], None] = lambda _: None
 ) -> dict[TP, int]:
-    """Return the *stable* committed offset of each input partition, 0 where nothing was committed.
+    """Return the *stable* committed offset of each input partition, 0 if nothing was committed.
 
-    librdkafka's `committed` under read_committed waits until no transaction of an earlier owner is pending (KIP-447).
+    With `read_committed`, librdkafka's `committed` waits until no transaction of an earlier owner is pending (KIP-447).
     """
     wanted = [TopicPartition(tp.topic, tp.partition) for tp in inputs]
     if not wanted:
         return {}
     reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": group, "isolation.level": "read_committed"})
     try:
-        async for attempt in _while_broker_is_away(say):
+        async for attempt in _while_broker_is_unreachable(say):
             with attempt:
                 found = await asyncio.to_thread(reader.committed, wanted, settings.transaction_timeout + 5)
         return {TP(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
@@ -160,16 +160,16 @@ async def committed_offsets(
         await asyncio.to_thread(reader.close)
 
 
-def _while_broker_is_away(say: Callable[[str | None], None]) -> AsyncRetrying:
+def _while_broker_is_unreachable(say: Callable[[str | None], None]) -> AsyncRetrying:
     warn = before_sleep_log(log, logging.WARNING)
 
-    def away(state: RetryCallState) -> None:
+    def unreachable(state: RetryCallState) -> None:
         if state.outcome is not None:
-            say(f"Kafka is away: {state.outcome.exception()}")
+            say(f"Kafka is unreachable: {state.outcome.exception()}")
         warn(state)
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda exc: isinstance(exc, KafkaException) and not exc.args[0].fatal()),
         wait=wait_random_exponential(multiplier=0.1, max=5),
-        before_sleep=away,
+        before_sleep=unreachable,
     )

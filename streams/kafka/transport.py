@@ -1,9 +1,9 @@
-"""Faust's transport, batch-native: what one fetch brought is one stream event, which says where it began.
+"""A transport for Faust that delivers whole fetches: each fetch is one stream event.
 
-Faust hands an agent one message at a time (60 µs each before any work is done) and drops some under rebalances and
-flow control. Here an agent gets a `Fetch`: whole record batches of every partition that had any, with the group
-membership they were fetched under. Nothing is delivered before the assignment has been *prepared*: offsets read, tables
-restored, positions sought.
+Faust delivers one message at a time, which takes 60 µs before any work is done, and drops messages under rebalances and
+flow control. Here an agent gets a `Fetch`: the records of all partitions that had any, with the group membership from
+before the fetch. Nothing is delivered before the assigned partitions are *prepared*: offsets are read, tables restored,
+positions sought.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from streams.runtime.faults import fault
 T = TypeVar("T")
 Offsets = Mapping[TP, int]
 
-FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for it
-LAG_SECONDS = 5.0  # how long the broker may take to say where partitions end
-DROPPED_SECONDS = 5.0  # a fetch that no agent took for so long is gone: Faust cleared the stream's queue
+FETCH_SECONDS = 0.5  # how long a fetch waits for records; a rebalance waits for the fetch
+LAG_SECONDS = 5.0  # time limit of a request for the ends of partitions
+DROPPED_SECONDS = 5.0  # a fetch that no agent takes within this time is lost, because Faust cleared the stream's queue
 
 
 class Member(NamedTuple):
-    """Who we are in the consumer group: what a transaction is fenced with (KIP-447)."""
+    """A membership of the consumer group, which fences transactions (KIP-447)."""
 
     generation: int
     member_id: str
 
 
 class Prepared(NamedTuple):
-    """The offset each input partition is to be read from, and why some of them must not be read."""
+    """The offset at which each input partition continues, and the reason for each one that must not be read."""
 
     offsets: Offsets
     withheld: Mapping[TP, str] = MappingProxyType({})
@@ -50,23 +50,23 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a fetch brought of one partition; `began`: where the part before it ended, or where a seek put it."""
+    """The records of one partition in a fetch; `began` is where the part before it ended, or the offset of a seek."""
 
     began: int
     records: Sequence[ConsumerRecord]
 
     @property
     def ended(self) -> int:
-        """The offset to go on from."""
+        """The offset at which the next part begins."""
         return int(self.records[-1].offset) + 1 if self.records else self.began
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """What one fetch brought, of all partitions; it is handled whole or not at all."""
+    """The records of one fetch, of all partitions; they are handled together or not at all."""
 
-    epoch: int  # of the preparation it belongs to
-    member: Member  # as it was *before* the fetch began: read at commit time, a paused worker that rejoined could
+    epoch: int  # the number of the preparation it belongs to
+    member: Member  # from *before* the fetch: if it were read at commit time, a paused worker that rejoined could
     # commit old records under its new generation
     parts: Mapping[TP, Part]
 
@@ -74,11 +74,13 @@ class Fetch:
         return sum(len(part.records) for part in self.parts.values())
 
 
-Handle = Callable[[Fetch], Awaitable[Offsets | None]]  # returns what is handled; None: the fetch is to be read again
+Handle = Callable[
+    [Fetch], Awaitable[Offsets | None]
+]  # returns the handled offsets; None if the fetch must be read again
 
 
 class Untouched(Schema):
-    """Hands a fetch to the agent as it is: decoding is the agent's work."""
+    """Delivers a fetch to the agent without decoding it."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
         """Return Faust's decoding function."""
@@ -91,16 +93,18 @@ class Untouched(Schema):
 
 @dataclass
 class Progress:
-    """Where the consumer is: the current preparation, what was handed out and what was handled."""
+    """The progress of the consumer: the current preparation, and the offsets that were delivered and handled."""
 
     epoch: int = 0
-    member: Member | None = None  # of the preparation that is current
+    member: Member | None = None  # the membership of the current preparation
     handed: dict[TP, int] = field(default_factory=dict)  # where the next part of each input partition begins
-    handled: dict[TP, int] = field(default_factory=dict)  # what the agent has finished
-    positions: dict[TP, int] = field(default_factory=dict)  # where the consumer must be: behind transactions' markers
+    handled: dict[TP, int] = field(default_factory=dict)  # the offsets that the agent has handled
+    positions: dict[TP, int] = field(
+        default_factory=dict
+    )  # the expected positions of the consumer, after transaction markers
     outstanding: Fetch | None = None
     taken: bool = False  # whether the agent has the outstanding fetch
-    stopped: dict[TP, str] = field(default_factory=dict)  # partitions that must not go on, and why
+    stopped: dict[TP, str] = field(default_factory=dict)  # partitions that are blocked, and why
 
 
 class FetchConsumer(driver.Consumer):
@@ -115,7 +119,7 @@ class FetchConsumer(driver.Consumer):
         self._sought = False
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
-        self.refused: dict[TP, str] = {}  # what the broker itself cannot read, and its error
+        self.refused: dict[TP, str] = {}  # partitions that the broker itself cannot read, and its error
         self._pulse = Pulse(lambda: self._ask(self._thread.kafka.topics()))
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -132,17 +136,17 @@ class FetchConsumer(driver.Consumer):
         return self._prepared.is_set()
 
     def member(self) -> Member:
-        """Return the group membership as it is now."""
+        """Return the current group membership."""
         return Member(*membership_of(self._thread.kafka))
 
     def inputs(self) -> set[TP]:
-        """Return the assigned partitions that carry our input, changelogs left out."""
+        """Return the assigned input partitions, without changelogs."""
         return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
 
     # --- preparation: Faust's recovery calls perform_seek, then resume_flow
 
     async def perform_seek(self) -> None:
-        """Prepare the assigned partitions: restore their tables and seek to where they are to be read from."""
+        """Prepare the assigned partitions: restore their tables and seek to the offsets at which they continue."""
         self._withhold()
         async with self._preparing:
             await self._prepare()
@@ -153,16 +157,16 @@ class FetchConsumer(driver.Consumer):
         offsets, withheld = await self.app.work.prepare(inputs)
         fault("prepared")
         self._thread.kafka.pause(*[TopicPartition(*tp) for tp in self.assignment() if self._is_changelog_tp(tp)])
-        async with self._fetching:  # a fetch still under way would take what the seek has just made available
+        async with self._fetching:  # a fetch that is still running would take the records after the seek
             if offsets:
                 await self._thread.seek_wait({TopicPartition(*tp): offset for tp, offset in offsets.items()})
             if member != self.member() or inputs != self.inputs():
-                return  # a rebalance is under way: it will prepare again
+                return  # a rebalance is running, and prepares again
             self._read_offset.clear()
             self.progress = Progress(self.progress.epoch + 1, member, dict(offsets), dict(offsets), dict(offsets))
             self.progress.stopped.update(withheld)
             self._sought = True
-            self._thread.handled()  # what was taken before is dropped
+            self._thread.handled()  # records taken before are dropped
             fault("sought")
 
     def stop_flow(self) -> None:
@@ -171,7 +175,7 @@ class FetchConsumer(driver.Consumer):
         self._withhold()
 
     def resume_flow(self) -> None:
-        """Deliver fetches again, if the partitions are prepared: Faust clears its queues just before this."""
+        """Deliver fetches again if the partitions are prepared; Faust has just cleared its queues."""
         super().resume_flow()
         if self._sought:
             self._room.set()
@@ -183,7 +187,7 @@ class FetchConsumer(driver.Consumer):
         self._prepared.clear()
 
     async def rewind(self) -> None:
-        """Throw away what was fetched and prepare again, unless a rebalance is about to do so."""
+        """Drop fetched records and prepare again, unless a rebalance is about to."""
         if self._preparing.locked() or not self.flow_active:
             self._withhold()
             return
@@ -194,23 +198,23 @@ class FetchConsumer(driver.Consumer):
     # --- delivery
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  # Faust's
-        """Yield what the next fetch brought, as one message."""
+        """Yield the next fetch as one message."""
         if not await self._may_fetch(timeout):
             return
         garbage.collect()
         member, epoch, generation = self.member(), self.progress.epoch, self.app.consumer_generation_id
         if member != self.progress.member:
-            self._withhold()  # we were expelled or rejoin: the next assignment is prepared anew
+            self._withhold()  # this worker left or rejoined the group: the next assignment is prepared again
             return
         active = self.progress.handed.keys() - self.progress.stopped.keys()
         if not active:
-            await self.sleep(timeout)  # nothing is assigned to us, or all of it stands still
+            await self.sleep(timeout)  # no partition is assigned, or all of them are blocked
             return
         async with self._fetching:
             positions = self.progress.positions
             taken = await self._thread.take({tp: positions[tp] for tp in active}, FETCH_SECONDS)
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
-            return  # what was fetched across a rejoin could carry old records under the new generation
+            return  # after a rejoin, this would deliver old records under the new generation
         if taken.astray:
             await self._find_back(taken.astray)
             return
@@ -236,7 +240,7 @@ class FetchConsumer(driver.Consumer):
         progress = self.progress
         if await self._within(self._room, DROPPED_SECONDS) or progress.taken or self.progress.outstanding is not fetch:
             return
-        self.log.warning("a fetch of %d records was dropped on its way to the agent: reading again", len(fetch))
+        self.log.warning("a fetch of %d records did not reach the agent: reading it again", len(fetch))
         await self.rewind()
 
     @staticmethod
@@ -247,11 +251,11 @@ class FetchConsumer(driver.Consumer):
         return event.is_set()
 
     async def _find_back(self, astray: Mapping[TP, int]) -> None:
-        """Read again from what is handled, where something was skipped; what Kafka has deleted is no more to be had."""
+        """Read skipped partitions again from the handled offset, except where Kafka has deleted the records."""
         progress = self.progress
         begins = await self._ask(self._thread.kafka.beginning_offsets([TopicPartition(*tp) for tp in astray]))
         for tp, at in astray.items():
-            self.log.warning("%s/%d is read at %d instead of %d", *tp, at, progress.positions[tp])
+            self.log.warning("%s/%d: the consumer is at offset %d instead of %d", *tp, at, progress.positions[tp])
             if at == begins[TopicPartition(*tp)] > progress.positions[tp]:
                 progress.positions[tp] = at
         if progress is self.progress and any(progress.positions[tp] != at for tp, at in astray.items()):
@@ -273,14 +277,14 @@ class FetchConsumer(driver.Consumer):
         return fetch
 
     def take(self, fetch: Fetch) -> bool:
-        """Return whether a fetch that has reached the agent is still ours and continues where the last one ended."""
+        """Return whether a fetch that reached the agent is current and continues where the last one ended."""
         if self.progress.outstanding is fetch:
             self.progress.taken = True
         handled = self.progress.handled
         return self.is_current(fetch) and all(part.began == handled.get(tp) for tp, part in fetch.parts.items())
 
     def finish(self, fetch: Fetch, handled: Offsets | None) -> None:
-        """Make room for the next fetch; `handled`: what the agent has committed of this one."""
+        """Make room for the next fetch; `handled` are the offsets that the agent has committed of this one."""
         if self.progress.outstanding is fetch:
             self.progress.outstanding = None
             self.progress.handled |= handled or {}
@@ -288,15 +292,15 @@ class FetchConsumer(driver.Consumer):
             self._room.set()
 
     def is_current(self, fetch: Fetch) -> bool:
-        """Whether `fetch` may still be committed, as far as this process knows."""
+        """Return whether `fetch` may still be committed, as far as this process knows."""
         return self.prepared and fetch.epoch == self.progress.epoch and fetch.member == self.member()
 
     def stop_partition(self, tp: TP, reason: str) -> None:
-        """Deliver no more of `tp`, and say why on `/readyz`; the others go on."""
+        """Deliver no more of `tp` and report the reason on `/readyz`; other partitions continue."""
         self.progress.stopped[tp] = reason
 
-    async def go_on(self, tp: TP) -> None:
-        """Deliver a stopped partition again, from where it stands; nothing to do where it was prepared anew since."""
+    async def let_continue(self, tp: TP) -> None:
+        """Deliver a stopped partition again from its handled offset, unless it was prepared again since."""
         progress = self.progress
         while progress.outstanding is not None and tp in progress.outstanding.parts:
             await self._room.wait()  # the agent has not finished what it stopped at
@@ -308,19 +312,19 @@ class FetchConsumer(driver.Consumer):
                 del progress.stopped[tp]
 
     async def answered(self) -> bool:
-        """Return whether the broker answers, as far as is known: a consumer that has not started has not asked."""
+        """Return whether the broker answers, as far as is known; True before the consumer has started."""
         return self._thread.kafka is None or await self._pulse.beats()
 
     async def _ask(self, question: Coroutine[Any, Any, T]) -> T:
-        """Await `question` on the consumer's thread; not in its queue, where one that is given up would stay."""
+        """Await `question` on the consumer's thread; not in its queue, where an abandoned one would stay."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, self._thread.thread_loop))
 
     async def lag(self, *, readable: bool = False) -> dict[TP, int]:
-        """Return per partition how many offsets up to the high watermark are not handled yet, markers left out.
+        """Return per partition how many offsets up to the high watermark are not handled yet, without markers.
 
-        `readable`: only those before the last stable offset; an open transaction holds back the others. Asks the
-        broker, not the fetcher, which would not know that it has stopped. `TimeoutError`, `KafkaError` when the broker
-        does not answer.
+        `readable` counts only offsets before the last stable one, because an open transaction holds back the others.
+        The broker is asked, not the fetcher, which would not notice that it has stopped. Raise `TimeoutError` or
+        `KafkaError` if the broker does not answer.
         """
         handled = self.progress.handled
         if not handled:
@@ -331,27 +335,27 @@ class FetchConsumer(driver.Consumer):
         return {tp: max((ends[tp].stable if readable else ends[tp].high) - self._position(tp), 0) for tp in ours}
 
     def held_back(self) -> set[TP]:
-        """Return the partitions whose last fetch saw records of a transaction that was still open."""
+        """Return the partitions whose last fetch contained records of an open transaction."""
         states = None if self._thread.kafka is None else states_of(self._thread.kafka, self.progress.handled)
         if states is None:
             return set()  # partitions are being assigned, or the worker ends
         return {tp for tp, state in states.items() if state and state.lso is not None and state.highwater > state.lso}
 
     def _position(self, tp: TP) -> int:
-        """Return where `tp` is handled up to: behind the markers too, once nothing of it waits."""
+        """Return the offset up to which `tp` is handled; after the markers, too, once no records wait."""
         handled = self.progress.handled[tp]
         if self.progress.handed[tp] != handled or tp in self.progress.stopped:
             return handled
         return max(handled, positions_of(states_of(self._thread.kafka, [tp]) or {}).get(tp, handled))
 
-    # --- Faust's own bookkeeping is out of the loop
+    # --- Faust's own bookkeeping is not used
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit nothing: offsets travel in our transactions, or live in MongoDB."""
+        """Commit nothing: offsets are part of our transactions, or in MongoDB."""
         return False
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Keep no gaps: transaction markers make them all the time."""
+        """Keep no gaps: transaction markers cause them all the time."""
 
 
 class FetchTransport(driver.Transport):
@@ -361,9 +365,9 @@ class FetchTransport(driver.Transport):
 
 
 async def handle_fetches(stream: Any, handle: Handle) -> None:
-    """Let `handle` handle one fetch after the other; a fetch that it returns None for is read again.
+    """Let `handle` handle one fetch after the other; a fetch is read again if it returns None.
 
-    A fetch that is no longer ours, or does not continue where the one before it ended, is dropped and read again too.
+    A fetch that is not current, or does not continue where the one before it ended, is dropped and read again, too.
     """
     consumer: FetchConsumer = stream.app.consumer
     async for event in stream.noack().events():

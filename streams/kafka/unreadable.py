@@ -1,7 +1,8 @@
-"""Record batches that aiokafka cannot read: read with a tolerant reader, or handed out whole as what they are.
+"""Record batches that aiokafka cannot read: they are read with a tolerant reader, or returned as a whole.
 
-Kafka keeps header names as bytes and checks neither them nor, once a batch is on its disk, its checksum. Header names
-that are not UTF-8 are read with `surrogateescape`, as Python reads file names: `name.encode(*RAW)` is what was sent.
+Kafka stores header names as bytes and does not check them. It does not check the checksum of a stored batch either.
+Header names that are not UTF-8 are read with `surrogateescape`, as Python reads file names: `name.encode(*RAW)` returns
+the original bytes.
 """
 
 import struct
@@ -16,8 +17,8 @@ from aiokafka.record.util import calc_crc32c, decode_varint
 from streams.kafka.decompression import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 
 RAW = "utf-8", "surrogateescape"  # header names as Python has them: a name that is not UTF-8 becomes its bytes again
-_HEADER = struct.Struct(">qiibIhiqqqhii")  # of a batch of version 2; the records follow
-_ENTRY = struct.Struct(">qi")  # base offset and length: what every version of the format begins with
+_HEADER = struct.Struct(">qiibIhiqqqhii")  # the header of a batch of version 2; the records follow
+_ENTRY = struct.Struct(">qi")  # base offset and length, with which every version of the format begins
 _MAGIC, _CHECKED = 16, 21  # where the version is, and where what the checksum covers begins
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20  # bits of the attributes
 _DECODERS: dict[int, Callable[[bytes], bytes]] = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
@@ -35,7 +36,7 @@ class Unreadable(ConsumerRecord[bytes, bytes]):
 
     @property
     def span(self) -> str:
-        """The offsets it takes."""
+        """The offsets of its records."""
         return f"offset {self.offset}" if self.first == self.offset else f"offsets {self.first} to {self.offset}"
 
     def __str__(self) -> str:
@@ -43,19 +44,19 @@ class Unreadable(ConsumerRecord[bytes, bytes]):
 
 
 class CannotRead(Exception):
-    """A partition goes no further, because of an `Unreadable`."""
+    """A partition is blocked by an `Unreadable`."""
 
 
 def first_of(record: ConsumerRecord[bytes, bytes]) -> int:
-    """Return the offset of a record, or of the first in a batch that cannot be read."""
+    """Return the offset of a record, or of the first record of an unreadable batch."""
     return record.first if isinstance(record, Unreadable) else record.offset
 
 
 class Batch(NamedTuple):
-    """A record batch as bytes, and what its header says."""
+    """A record batch as bytes, and the fields of its header."""
 
     raw: bytes
-    end: int  # where it ends in what was fetched
+    end: int  # its end in the fetched bytes
     magic: int
     crc: int
     attributes: int
@@ -68,7 +69,7 @@ class Batch(NamedTuple):
 
     @property
     def transactional(self) -> bool:
-        """Whether it belongs to a transaction, which may have been aborted; a marker does not."""
+        """Whether it belongs to a transaction, which may be aborted; markers do not."""
         return self.attributes & (_TRANSACTIONAL | _CONTROL) == _TRANSACTIONAL
 
     def check(self, *, crc: bool) -> None:
@@ -80,11 +81,11 @@ class Batch(NamedTuple):
         if crc and calc_crc32c(self.raw[_CHECKED:]) != self.crc:
             raise CorruptRecordException("the checksum is wrong")
         if self.attributes & _CONTROL:
-            raise CorruptRecordException("a transaction's marker is not as it must be")
+            raise CorruptRecordException("a transaction marker is malformed")
 
 
 def batch_at(fetched: bytes, offset: int) -> Batch | None:
-    """Return the batch that `offset` is in, or the next; None when there is none."""
+    """Return the batch that contains `offset`, or the next one; None if there is neither."""
     position = 0
     while position < len(fetched):
         batch = _batch(fetched, position, offset)
@@ -110,18 +111,18 @@ def _batch(fetched: bytes, position: int, offset: int) -> Batch:
 
 
 def whole(record: Unreadable) -> Unreadable:
-    """Return an `Unreadable` from its first offset on, wherever in it was begun to read."""
+    """Return an `Unreadable` from its first offset on, wherever reading it began."""
     batch = batch_at(record.value or b"", record.offset)
     return record if batch is None else replace(record, first=min(record.first, batch.base_offset))
 
 
 def records_of(batch: Batch, topic: str, partition: int) -> Iterator[ConsumerRecord[bytes, bytes]]:
-    """Yield a batch's records; raise whatever its bytes lead to, such as `ValueError` and `IndexError`."""
+    """Yield a batch's records; invalid bytes raise various errors, such as `ValueError` and `IndexError`."""
     reading = _Reading(_uncompressed(batch))
     for _ in range(batch.records):
         yield reading.record(batch, topic, partition)
     if reading.position != len(reading.buffer):
-        raise CorruptRecordException(f"{len(reading.buffer) - reading.position} bytes are left behind the last record")
+        raise CorruptRecordException(f"{len(reading.buffer) - reading.position} bytes are left after the last record")
 
 
 def _uncompressed(batch: Batch) -> bytearray:
@@ -169,7 +170,7 @@ class _Reading:
             return None
         begin, self.position = self.position, self.position + length
         if self.position > len(self.buffer):
-            raise CorruptRecordException(f"a field ends behind the batch, at byte {self.position}")
+            raise CorruptRecordException(f"a field ends after the batch, at byte {self.position}")
         return bytes(self.buffer[begin : self.position])
 
     def _number(self) -> int:

@@ -1,4 +1,4 @@
-"""Kafka's requests of transactions, version 2 (KIP-890), which aiokafka does not have: schemas and error codes.
+"""Kafka's requests for version 2 of transactions (KIP-890), which aiokafka lacks: schemas and error codes.
 
 Produce and TxnOffsetCommit add their partitions to the transaction by themselves, and every EndTxn hands out the next
 producer epoch: what was sent for an earlier transaction and comes late is refused.
@@ -32,7 +32,7 @@ _NO_TAGS = b"\0"
 
 
 def _length(sized: Sized) -> bytes:
-    """Return how the compact types begin: with their length plus one, 0 being for null."""
+    """Return the first bytes of a compact type: its length plus one, or 0 for null."""
     return cast(bytes, UnsignedVarInt32.encode(len(sized) + 1))
 
 
@@ -41,7 +41,7 @@ _ERROR = ("throttle_time_ms", Int32), ("error_code", Int16)
 
 
 class Code(IntEnum):
-    """The error codes a transaction can meet; any other becomes a member when it is met."""
+    """The error codes of a transaction; any other code becomes a member when it occurs."""
 
     UNKNOWN_SERVER_ERROR = -1
     NONE = 0
@@ -90,18 +90,18 @@ class Code(IntEnum):
 
 
 class WireRequest(RequestStruct):
-    """A request in the one version we speak; aiokafka's connection asks it which one to send."""
+    """A request in the one version we use; aiokafka's connection asks it which version to send."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE, SCHEMA = -1, -1, Response, Schema()
     FLEXIBLE_VERSION = True
 
     def prepare(self, versions: dict[int, tuple[int, int]]) -> "WireRequest":
-        """Return itself: that the cluster speaks this version is known from its `transaction.version`."""
+        """Return itself: the cluster's `transaction.version` implies this version."""
         return self
 
 
 class InitProducerIdResponse(Response):
-    """The producer's id and epoch; whatever an earlier owner of the transactional id left open is aborted."""
+    """The producer's id and epoch; an open transaction of an earlier owner was aborted."""
 
     API_KEY, API_VERSION = 22, 5
     SCHEMA = Schema(*_ERROR, *_PRODUCER, _TAGS)
@@ -115,7 +115,7 @@ class InitProducerId(WireRequest):
 
 
 class ProduceResponse(Response):
-    """(topic, [(partition, error code, base offset, …)]) of every partition that was written to."""
+    """(topic, [(partition, error code, base offset, …)]) of every written partition."""
 
     API_KEY, API_VERSION = 0, 12
     _RECORD_ERRORS = CompactArray(("index", Int32), ("message", _TEXT), _TAGS)
@@ -144,7 +144,7 @@ class Produce(WireRequest):
     )
 
     def encode(self) -> bytes:
-        """Return the request as bytes, as the schema has it, but copying each batch once instead of five times."""
+        """Return the request as bytes; unlike the schema, this copies each batch once instead of five times."""
         topics = self.get_item("topics")
         parts = [
             _TEXT.encode(self.get_item("transactional_id")),
@@ -173,7 +173,7 @@ class TxnOffsetCommitResponse(Response):
 
 
 class TxnOffsetCommit(WireRequest):
-    """Commits offsets with the transaction, if the member is still who it was (KIP-447)."""
+    """Commits offsets with the transaction, if the member is still in the group (KIP-447)."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 28, 5, TxnOffsetCommitResponse
     _PARTITIONS = CompactArray(
@@ -192,7 +192,7 @@ class TxnOffsetCommit(WireRequest):
 
 
 class EndTxnResponse(Response):
-    """The id and epoch to go on with."""
+    """The producer's id and epoch for the next transaction."""
 
     API_KEY, API_VERSION = 26, 5
     SCHEMA = Schema(*_ERROR, *_PRODUCER, _TAGS)
@@ -206,7 +206,7 @@ class EndTxn(WireRequest):
 
 
 class ApiVersionsResponse(Response):
-    """What the cluster speaks."""
+    """The versions that the cluster supports."""
 
     API_KEY, API_VERSION = 18, 3
     _VERSIONS = CompactArray(("api_key", Int16), ("min_version", Int16), ("max_version", Int16), _TAGS)
@@ -216,7 +216,7 @@ class ApiVersionsResponse(Response):
     _FEATURES = CompactArray(("name", _TEXT), ("max_level", Int16), ("min_level", Int16), _TAGS)
 
     def level(self, feature: str) -> int:
-        """Return the level of a feature that is in force, 0 when the cluster does not have it."""
+        """Return the finalized level of a feature, 0 if the cluster lacks it."""
         tags: dict[int, bytes] = self.get_item("tags")
         if self._FINALIZED not in tags:
             return 0
@@ -225,11 +225,11 @@ class ApiVersionsResponse(Response):
 
 
 class ApiVersions(WireRequest):
-    """Asks what the cluster speaks."""
+    """Asks which versions the cluster supports."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 18, 3, ApiVersionsResponse
     SCHEMA = Schema(("software", _TEXT), ("version", _TEXT), _TAGS)
 
     def parse_response_header(self, read_buffer: BytesIO | bytes) -> ResponseHeader_v0:
-        """Read the header of old, which this one answer has in every version."""
+        """Read the old header, which this answer has in every version."""
         return ResponseHeader_v0.decode(read_buffer)

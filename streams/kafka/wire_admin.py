@@ -20,7 +20,7 @@ _THROTTLE = ("throttle_time_ms", Int32)
 
 
 class DescribeProducersResponse(Response):
-    """(topic, [(partition, error code, error message, producers, tags)], tags) of every partition asked about."""
+    """(topic, [(partition, error code, error message, producers, tags)], tags) of every requested partition."""
 
     API_KEY, API_VERSION = 61, 0
     _PRODUCERS = CompactArray(
@@ -36,7 +36,7 @@ class DescribeProducersResponse(Response):
 
 
 class DescribeProducers(WireRequest):
-    """Asks the leader of partitions which producers wrote to them, and whose transaction is open."""
+    """Asks the leader of partitions which producers wrote to them, and which of those have an open transaction."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 61, 0, DescribeProducersResponse
     SCHEMA = Schema(_TOPICS, _TAGS)
@@ -57,7 +57,7 @@ class ListTransactionsResponse(Response):
 
 
 class ListTransactions(WireRequest):
-    """Asks a broker for its transactions of some producers, and only those open for longer than `duration_ms`."""
+    """Asks a broker for the transactions of some producers that have been open for longer than `duration_ms`."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 66, 1, ListTransactionsResponse
     SCHEMA = Schema(
@@ -66,7 +66,7 @@ class ListTransactions(WireRequest):
 
 
 class DescribeTransactionsResponse(Response):
-    """What the coordinator knows of each transactional id asked about."""
+    """The transaction of each requested transactional id."""
 
     API_KEY, API_VERSION = 65, 0
     _TRANSACTIONS = CompactArray(
@@ -93,7 +93,7 @@ class WriteTxnMarkersResponse(Response):
 
 
 class WriteTxnMarkers(WireRequest):
-    """Ends a producer's transaction on partitions, whatever its coordinator knows of it."""
+    """Ends a producer's transaction on partitions, without its coordinator."""
 
     API_KEY, API_VERSION, RESPONSE_TYPE = 27, 1, WriteTxnMarkersResponse
     _MARKERS = CompactArray(

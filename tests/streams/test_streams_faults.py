@@ -81,7 +81,7 @@ def test_a_process_kills_itself_at_the_passage_it_was_told() -> None:
 
 
 def test_a_little_later_is_after_the_step_has_begun() -> None:
-    done = passing("kill:committed+1", 10_000_000)
+    done = passing("kill:committed+500", 10_000_000)
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.split()[:1] == ["0"]
 
