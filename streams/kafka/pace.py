@@ -24,9 +24,9 @@ UNPACED_FETCHES = 8  # fetches made at once after a pause
 BUSY_BYTES = 1_000_000  # bytes per second from which on roles that clients wait for use their whole pace
 MUCH_BYTES = 256 << 10  # bytes of a fetch that show a backlog, so that the next fetch need not wait
 FORGET_SECONDS = 0.5  # the time constant with which earlier bytes count less
-# If records of a partition are not taken for this long, aiokafka leaves the partition out of the next fetch. New records
-# of that partition then wait until this fetch is answered, which takes 1.5 s if nothing else arrives. The default of
-# 0.1 s is shorter than a transaction under load. The buffered records of a stopped partition delay the others once.
+# If the records of a partition are not taken for this long, aiokafka leaves the partition out of the next fetch. New
+# records of that partition then wait until this fetch is answered, which takes 1.5 s if nothing else arrives. The
+# default of 0.1 s is shorter than a transaction under load. A stopped partition delays the others once.
 UNTAKEN_SECONDS = 1.0
 HELD_SECONDS = 1.0  # the longest a fetch waits for the records before it to be handled
 # Errors of the broker that a retry hardly fixes. aiokafka logs them and retries at once.
