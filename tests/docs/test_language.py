@@ -20,6 +20,8 @@ CLEAN = [
     "domain",
     "projections",
     "pyproject.toml",
+    "tests/domain",
+    "tests/faults",
     "tests/docs/language.py",
     "tests/docs/prose.py",
     "tests/docs/test_language.py",

@@ -1,4 +1,4 @@
-"""given(what happened).when(a command).then(events), for orders and for one product's stock."""
+"""given(events).when(command).then(events), for orders and for one product's stock."""
 
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ WORK = Address(street="2 High St", city="Springfield", zip_code="12345", country
 
 
 class Scenario:
-    """What happened, what was asked, and what came of it."""
+    """The events so far, and the events or rejection of the last command."""
 
     events: list[Any]
     refusal: Rejection | None
@@ -33,7 +33,7 @@ class Scenario:
         raise NotImplementedError
 
     def when(self, command: Command) -> Self:
-        """Ask; what comes of it happens."""
+        """Handle a command and apply its events."""
         self.command, self.events, self.refusal = command, [], None
         try:
             self.events = self.decide(command)
@@ -62,7 +62,7 @@ class Scenario:
         assert self.refusal.message
 
     def asked_again(self) -> Self:
-        """Ask the same once more."""
+        """Handle the same command again."""
         return self.when(self.command)
 
 
@@ -104,7 +104,7 @@ class StockScenario(Scenario):
         return self.shelf.stock
 
     def then_moved(self, *moves: tuple[type[Event], dict[str, Any]]) -> Self:
-        """Check what matters of each event: its type and some of its fields."""
+        """Check the relevant parts of each event: its type and some of its fields."""
         self.then_types(*(kind for kind, _ in moves))
         for event, (_, fields) in zip(self.events, moves, strict=True):
             assert {name: getattr(event, name) for name in fields} == fields
@@ -128,7 +128,7 @@ def new(product_id: str = "boots", quantity: int = 2, **fields: Any) -> NewLine:
 
 
 def place(*lines: NewLine, **fields: Any) -> PlaceOrder:
-    """An order of two boots at 10.00, unless said otherwise."""
+    """Return an order of two boots at 10.00, unless specified otherwise."""
     given = {"customer_id": "ann", "shipping_address": HOME, "billing_address": HOME, **fields}
     return PlaceOrder(lines=lines or (new(),), **given)
 
@@ -139,7 +139,7 @@ def some(**quantities: int) -> tuple[LineQuantity, ...]:
 
 
 def record(line_id: str = "1", version: int = 1, **figures: Any) -> RecordAllocation:
-    """What stock says of a line."""
+    """Return stock's answer for a line."""
     zero = {"reserved": 0, "backordered": 0, "rejected": 0}
     return RecordAllocation(line_id=line_id, stock_version=version, **{**zero, **figures})
 

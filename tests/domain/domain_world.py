@@ -1,6 +1,7 @@
 """Orders, stock and the process manager in memory, with messages in flight between them.
 
-Each pair (who said it, who hears it) has its own queue: order holds within it, as on Kafka, and nothing holds between.
+Each pair of sender and receiver has its own queue: messages keep their order within a queue, as on Kafka, but not
+between queues.
 """
 
 from collections import deque
@@ -21,7 +22,7 @@ Address = tuple[str, str]  # ("order" | "inventory", key)
 
 @dataclass
 class World:
-    """Everything that is, and everything that is under way."""
+    """All aggregates, and all messages in flight."""
 
     placed: dict[str, orders.Order] = field(default_factory=dict)
     shelves: dict[str, Shelf] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class World:
     commands_heard: int = 0
 
     def tell(self, aggregate: str, key: str, command: Any) -> list[Any] | Rejection:
-        """Let an aggregate decide; its events happen, and what they cause is under way."""
+        """Let an aggregate decide a command; its events are applied, and the commands they cause are put in flight."""
         try:
             events = self.order(key, command) if aggregate == "order" else self.product(key, command)
         except CorruptHistory:
@@ -89,7 +90,7 @@ class World:
             self.tell(*address, command)
 
     def settle(self) -> None:
-        """Deliver all that is under way, and all that this causes."""
+        """Deliver all messages in flight, and all that they cause."""
         for number in range(100_000):
             if not self.under_way:
                 return
@@ -98,13 +99,13 @@ class World:
 
 
 def is_valid(event: Any) -> bool:
-    """Return whether an event is what a reader of its JSON gets: nothing looked at it when it was made."""
+    """Return whether an event equals the one decoded from its JSON, although it was constructed without checks."""
     read = msgspec.json.decode(msgspec.json.encode(event), type=type(event))
     return read == event and repr(read) == repr(event)
 
 
 def needs_no_more_of_the_queue(command: Any, events: Any, shelf: Shelf) -> None:
-    """The whole queue would lead to the same decision as the lines that are read of it."""
+    """The whole queue leads to the same decision as the lines that are read from it."""
     state = shelf.state_for(command)
     queue = [line for line in shelf.reservations.values() if line.place is not None]
     whole = tuple(sorted(queue, key=lambda line: line.place or 0))
@@ -116,7 +117,7 @@ def needs_no_more_of_the_queue(command: Any, events: Any, shelf: Shelf) -> None:
 
 
 def served_fairly(event: Any, shelf: Shelf) -> None:
-    """Nobody is served while somebody waits who came first."""
+    """No line is served while an earlier one waits."""
     if isinstance(event, StockReserved):
         places = [line.place for line in shelf.reservations.values() if line.place is not None]
         assert not places or (event.place is not None and event.place == min(places))
@@ -152,7 +153,7 @@ def order_adds_up(order: orders.Order) -> None:
 
 
 def at_rest(world: World) -> None:
-    """Once nothing is under way, orders and stock agree to the unit."""
+    """Once no messages are in flight, orders and stock agree to the unit."""
     for stock in [shelf.stock for shelf in world.shelves.values()]:
         assert stock.discontinued or stock.balance.available == 0 or stock.balance.backordered == 0
         assert not (stock.discontinued and stock.balance.backordered)
@@ -172,7 +173,7 @@ def at_rest(world: World) -> None:
 
 
 def remembered(world: World) -> None:
-    """The histories alone give what is."""
+    """The histories alone give the current states."""
     for (aggregate, key), history in world.histories.items():
         if aggregate == "order":
             order = None

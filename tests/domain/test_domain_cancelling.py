@@ -44,7 +44,7 @@ def gone(line_id: str, quantity: int, keep: int, product_id: str = "boots") -> C
 
 
 @pytest.mark.parametrize("command", [CancelOrder(reason="late"), UpdateStatus(status=OrderStatus.CANCELLED)])
-def test_an_order_is_cancelled_with_all_that_is_left(command: Command) -> None:
+def test_an_order_is_cancelled_with_all_remaining_units(command: Command) -> None:
     reason = "late" if isinstance(command, CancelOrder) else ""
     history = place(new(), new("socks", 3)), record(reserved=1, backordered=1), CancelLines(lines=some(_2=1))
     scenario = given(*history, Hold(reason="fraud")).when(command)
@@ -54,14 +54,14 @@ def test_an_order_is_cancelled_with_all_that_is_left(command: Command) -> None:
     assert scenario.order.status == "CANCELLED"
 
 
-def test_an_order_of_which_something_shipped_cannot_be_cancelled() -> None:
+def test_an_order_with_shipped_units_cannot_be_cancelled() -> None:
     history = *ALLOCATED, CreateShipment(lines=some(_1=1))
     given(*history).when(CancelOrder()).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
     asked = UpdateStatus(status=OrderStatus.CANCELLED)
     given(*history).when(asked).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
 
 
-def test_an_order_whose_shipments_came_back_can_be_cancelled() -> None:
+def test_an_order_whose_shipments_were_cancelled_can_be_cancelled() -> None:
     history = *ALLOCATED, CreateShipment(shipment_id="s"), CancelShipment(shipment_id="s")
     given(*history).when(CancelOrder()).then_types(OrderCancelled)
 
@@ -77,7 +77,7 @@ def test_part_of_an_order_is_cancelled_pending_units_first() -> None:
     assert figures == [(2, 3, 3), (0, 2, 3), (0, 0, 2)]
 
 
-def test_a_line_named_twice_is_cancelled_by_the_sum() -> None:
+def test_quantities_of_a_line_named_twice_are_added_up_when_cancelling() -> None:
     lines = (LineQuantity(line_id="1", quantity=1), LineQuantity(line_id="1", quantity=1))
     given(place(new(quantity=3))).when(CancelLines(lines=lines)).then(
         LinesCancelled(lines=(gone("1", 2, 1),), reason="")
@@ -86,7 +86,7 @@ def test_a_line_named_twice_is_cancelled_by_the_sum() -> None:
     given(place(new(quantity=1))).when(asked).then_rejected(MoreThanUnshipped, lineId="1", asked=2, unshipped=1)
 
 
-def test_what_is_kept_counts_no_shipped_units() -> None:
+def test_the_units_kept_do_not_include_shipped_units() -> None:
     history = place(new(quantity=5)), record(reserved=5), CreateShipment(lines=some(_1=2))
     given(*history).when(CancelLines(lines=some(_1=2))).then(LinesCancelled(lines=(gone("1", 2, 1),), reason=""))
     asked = CancelLines(lines=some(_1=4))
@@ -103,13 +103,13 @@ def test_an_unknown_line_cannot_be_cancelled() -> None:
     given(place()).when(CancelLines(lines=some(_9=1))).then_rejected(LineNotFound, lineId="9")
 
 
-def test_an_order_is_held_and_the_reason_may_change() -> None:
+def test_an_order_is_put_on_hold_and_the_reason_may_change() -> None:
     scenario = given(place()).when(Hold(reason="fraud")).then(OrderHeld(reason="fraud")).asked_again().then_quiet()
     scenario.when(Hold(reason="")).then(OrderHeld(reason=""))
     scenario.when(CreateShipment()).then_rejected(OrderOnHold, reason="")
 
 
-def test_a_hold_ends_once() -> None:
+def test_a_hold_is_released_once() -> None:
     given(place(), Hold()).when(Release()).then(OrderReleased()).asked_again().then_quiet()
 
 
@@ -134,5 +134,5 @@ def test_a_cancelled_order_stays_as_it_is(command: Command) -> None:
 @pytest.mark.parametrize(
     "command", [CancelOrder(), UpdateStatus(status=OrderStatus.CANCELLED), Release(), record(reserved=2)]
 )
-def test_a_cancelled_order_is_quiet_about_what_is_so_already(command: Command) -> None:
+def test_repeated_commands_to_a_cancelled_order_cause_no_events(command: Command) -> None:
     given(place(), CancelOrder()).when(command).then_quiet()

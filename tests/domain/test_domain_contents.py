@@ -36,7 +36,7 @@ OTHER: Mapping[type[Struct], Mapping[str, Any]] = {
     CreateShipment: {"lines": some(_1=2), "carrier": "UPS", "tracking_number": "2Z"},
     RequestReturn: {"lines": some(_1=2), "reason": "large"},
 }
-NAMES: Mapping[type[Struct], str] = {CreateShipment: "shipment_id", RequestReturn: "return_id"}  # the id that is in use
+NAMES: Mapping[type[Struct], str] = {CreateShipment: "shipment_id", RequestReturn: "return_id"}  # the id in use
 
 
 @pytest.mark.parametrize("kind", OTHER)
@@ -62,7 +62,7 @@ def test_an_order_with_another_value_of_a_line_is_another_order(name: str) -> No
     ("history", "command", "no"),
     [((PLACED, record(reserved=2)), SHIPPED, ShipmentExists), (DELIVERED, RETURNED, ReturnExists)],
 )
-def test_another_value_of_a_field_is_another_shipment_or_return(
+def test_another_value_of_a_field_means_another_shipment_or_return(
     history: tuple[Any, ...], command: Any, no: type[Rejection]
 ) -> None:
     for name, value in OTHER[type(command)].items():
@@ -71,7 +71,7 @@ def test_another_value_of_a_field_is_another_shipment_or_return(
     given(*history, command).when(command).then_quiet()
 
 
-def test_a_field_that_is_nowhere_to_compare_with_is_an_error() -> None:
+def test_a_field_that_cannot_be_compared_is_an_error() -> None:
     class Kept(Value):
         size: int = 1
 

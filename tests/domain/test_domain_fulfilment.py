@@ -1,4 +1,4 @@
-"""What each event causes elsewhere."""
+"""The commands that each event causes."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ DELIVERED = (*SHIPPED, DeliverShipment(shipment_id="s"), RequestReturn(return_id
 
 
 def caused(*history: Command) -> list[Request]:
-    """Return what the last of the commands causes, its event being the order's seventh."""
+    """Return the commands caused by the last event of the given commands, the order's seventh event."""
     (event,) = OrderScenario(*history[:-1]).when(history[-1]).events
     return commands(event, "o-1", 7)
 
@@ -58,14 +58,14 @@ def test_cancelled_units_are_released() -> None:
     ]
 
 
-def test_shipments_and_their_cancellation_are_told_as_totals() -> None:
+def test_shipments_and_their_cancellation_are_reported_as_totals() -> None:
     shipped = ShipStock(**LINE, shipped=4)
     assert caused(*SHIPPED, CreateShipment(lines=some(_1=1))) == [Request("inventory", "boots", shipped)]
     undone = UnshipStock(**LINE, shipped=0)
     assert caused(*SHIPPED, CancelShipment(shipment_id="s")) == [Request("inventory", "boots", undone)]
 
 
-def test_what_came_back_is_restocked() -> None:
+def test_returned_units_are_restocked() -> None:
     counted = CountedLine(line_id="1", received=2, damaged=1)
     expected = RestockReturn(**LINE, received=2, damaged=1)
     assert caused(*DELIVERED, ReceiveReturn(return_id="r", lines=(counted,))) == [
@@ -83,7 +83,7 @@ def test_what_came_back_is_restocked() -> None:
         DELIVERED,
     ],
 )
-def test_the_rest_is_no_concern_of_stock(history: tuple[Command, ...]) -> None:
+def test_other_order_events_cause_no_commands_to_stock(history: tuple[Command, ...]) -> None:
     assert caused(*history) == []
 
 
@@ -107,20 +107,20 @@ TOTALS: dict[str, Any] = {"balance": Balance(), "order_id": "o-1", "line_id": "1
         ),
     ],
 )
-def test_what_stock_says_of_a_line_is_recorded(event: StockReserved, recorded: RecordAllocation) -> None:
+def test_the_answer_of_stock_for_a_line_is_recorded(event: StockReserved, recorded: RecordAllocation) -> None:
     assert commands(event, "boots", 9) == [Request("order", "o-1", recorded)]
     by_hand = replace(event, line_id="manual")
     assert commands(by_hand, "boots", 9) == []
 
 
-def test_a_queue_that_could_go_on_goes_on() -> None:
+def test_a_queue_that_can_be_processed_further_causes_another_command() -> None:
     more = Request("inventory", "boots", FillBackorders())
     assert commands(StockReceived(balance=Balance(), quantity=1, more=True), "boots", 9) == [more]
     reserved = StockReserved(**TOTALS, reserved=1, backordered=0, rejected=0, more=True)
     assert commands(reserved, "boots", 9)[1:] == [more]
 
 
-def test_units_only_stock_moves_are_no_concern_of_orders() -> None:
+def test_units_that_only_stock_moves_cause_no_commands_to_orders() -> None:
     line = {"order_id": "o-1", "line_id": "1"}
     scenario = StockScenario(ReceiveStock(quantity=3), ReserveStock(**line, quantity=2, order_version=1))
     for command in (

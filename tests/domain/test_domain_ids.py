@@ -1,4 +1,4 @@
-"""Ids of new things must be distinguishable; ids that exist keep working."""
+"""Ids of new things must be distinguishable; existing ids keep working."""
 
 import pytest
 from domain_scenarios import OrderScenario, StockScenario, new, place
@@ -27,12 +27,12 @@ CONFUSABLE = [
     *(".", "..", "a/..", "../a", "a/./b", "/.", "./"),
     *(" ", "   ", " a", "a ", "a  b"),
     *("a\u00a0b", "a\u2003b", "\u3000", "a\u202fb"),  # spaces that look like others
-    *("a\u200bb", "a\u200db", "a\u00adb", "\ufeffa", "a\u2060b", "a\u180eb", "a\U000e0041b"),  # of no width
-    *("a\u202eb", "\u202aa", "a\u2066b", "a\u2069", "a\u200fb", "a\u061cb"),  # directions of writing
+    *("a\u200bb", "a\u200db", "a\u00adb", "\ufeffa", "a\u2060b", "a\u180eb", "a\U000e0041b"),  # zero-width characters
+    *("a\u202eb", "\u202aa", "a\u2066b", "a\u2069", "a\u200fb", "a\u061cb"),  # writing directions
     *("a\u3164b", "a\u115fb", "a\u2800b", "a\ufe0fb", "a\u034fb", "a\uffa0b"),  # letters and marks without a shape
-    *("a\ue000b", "a\U0010ffffb", "a\ufdd0b", "a\u0378b", "a\ud800b"),  # private, unassigned, half
-    *("cafe\u0301", "\u212b", "\u1112\u1161\u11ab", "A\u030a", "\u2126"),  # not NFC
-    *("\u0301a", "\u20e3"),  # marks that would go to what stands before
+    *("a\ue000b", "a\U0010ffffb", "a\ufdd0b", "a\u0378b", "a\ud800b"),  # private, unassigned, half of a surrogate pair
+    *("cafe\u0301", "\u212b", "\u1112\u1161\u11ab", "A\u030a", "\u2126"),  # not in NFC
+    *("\u0301a", "\u20e3"),  # combining marks, which would attach to the preceding character
 ]
 FINE = [
     *("1", "order-1001", "walking boots", "a/b", "a/b?c#d%20", "50%", "ORDER", "order", "x" * 128),
@@ -57,7 +57,7 @@ FINE = [
 
 
 @pytest.mark.parametrize("identifier", CONFUSABLE)
-def test_what_can_be_mistaken_for_another_id_is_refused_with_a_reason(identifier: str) -> None:
+def test_a_confusable_id_is_refused_with_a_reason(identifier: str) -> None:
     assert (confusable(identifier) or "").startswith("must ")
     with pytest.raises(InvalidId) as error:
         refuse_confusable("orderId", identifier)
@@ -65,12 +65,12 @@ def test_what_can_be_mistaken_for_another_id_is_refused_with_a_reason(identifier
 
 
 @pytest.mark.parametrize("identifier", FINE)
-def test_other_ids_are_fine_in_any_script(identifier: str) -> None:
+def test_other_ids_are_accepted_in_any_script(identifier: str) -> None:
     assert confusable(identifier) is None
     refuse_confusable("orderId", identifier)
 
 
-def test_the_character_is_named() -> None:
+def test_the_refused_character_is_named() -> None:
     assert "U+200B (ZERO WIDTH SPACE)" in (confusable("a\u200bb") or "")
     assert "NFC" in (confusable("cafe\u0301") or "")
 
@@ -90,7 +90,7 @@ ONE = (LineQuantity(line_id="1", quantity=1),)
         (place(new(line_id=ODD)), "lines.0.lineId"),
     ],
 )
-def test_a_new_order_names_nothing_confusable(command: PlaceOrder, field: str) -> None:
+def test_a_new_order_names_no_confusable_ids(command: PlaceOrder, field: str) -> None:
     OrderScenario().when(command).then_rejected(InvalidId, field=field, id=ODD, reason=confusable(ODD))
 
 
@@ -124,7 +124,7 @@ def test_a_new_product_has_no_confusable_id(command: inventory.InventoryCommand)
         inventory.Shelf(ODD).decide(command)
 
 
-def test_a_new_reservation_by_hand_has_no_confusable_id() -> None:
+def test_a_new_manual_reservation_has_no_confusable_id() -> None:
     stocked = StockScenario(ReceiveStock(quantity=5))
     refused = stocked.when(ReserveStock(order_id=ODD, quantity=1))
     refused.then_rejected(InvalidId, field="orderId", id=ODD, reason=confusable(ODD))
@@ -132,10 +132,10 @@ def test_a_new_reservation_by_hand_has_no_confusable_id() -> None:
     refused.then_rejected(InvalidId, field="lineId", id=ODD, reason=confusable(ODD))
 
 
-# --- what has such an id already keeps working
+# --- existing ids of this kind keep working
 
 
-def test_an_order_with_odd_ids_can_be_finished() -> None:
+def test_an_order_with_odd_ids_can_be_completed() -> None:
     placed = place(customer_id="c")
     lines = (PlacedLine(line_id=ODD, product_id=ODD, quantity=2, price=placed.lines[0].price),)
     event = OrderPlaced(

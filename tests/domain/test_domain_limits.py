@@ -1,4 +1,4 @@
-"""What accumulates has an end: shipments and returns of an order, and every total of a product."""
+"""Limits of data that accumulates: shipments and returns of an order, and the totals of a product."""
 
 import itertools
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ DELIVERED = (*ALLOCATED, CreateShipment(shipment_id="s"), DeliverShipment(shipme
 
 
 def until_refused(scenario: OrderScenario, rounds: Iterator[list[Command]]) -> int:
-    """Ask again and again; return how many rounds were taken."""
+    """Repeat commands; return how many rounds were accepted."""
     for number, commands in enumerate(rounds):
         assert number < 10_000, "there is no end"
         for command in commands:
@@ -57,7 +57,9 @@ def test_an_order_takes_a_limited_number_of_returns(monkeypatch: pytest.MonkeyPa
     assert taken > 20
     assert isinstance(scenario.refusal, TooManyReturns)
     assert scenario.refusal.details == {"returns": taken, "bytes": scenario.refusal.details["bytes"], "limit": 5_000}
-    scenario.when(RequestReturn(return_id="r0", lines=some(_1=1))).then_quiet()  # what exists is still known
+    scenario.when(
+        RequestReturn(return_id="r0", lines=some(_1=1))
+    ).then_quiet()  # existing shipments and returns are still known
     assert scenario.order is not None
     assert len(scenario.order.returns) == taken
 
@@ -74,7 +76,7 @@ def test_an_order_takes_a_limited_number_of_shipments_cancelled_ones_included(mo
         assert isinstance(scenario.refusal, TooManyShipments)
 
 
-def test_an_order_that_grew_too_large_before_there_was_a_limit_can_be_finished() -> None:
+def test_an_order_that_exceeds_a_later_limit_can_be_completed() -> None:
     scenario = given(*ALLOCATED, CreateShipment(shipment_id="s", lines=some(_1=2)), DeliverShipment(shipment_id="s"))
     scenario.when(CreateShipment(shipment_id="t", lines=some(_1=1)))
     scenario.when(RequestReturn(return_id="open", lines=some(_1=1)))
@@ -94,7 +96,7 @@ def test_an_order_that_grew_too_large_before_there_was_a_limit_can_be_finished()
 
 
 def a_product(**figures: int) -> StockScenario:
-    """A product that has moved more than commands of a test could."""
+    """Return a product that has moved more units than the commands of a test could."""
     scenario = StockScenario()
     scenario.shelf.stock = Stock(exists=True, balance=Balance(**figures))
     return scenario
@@ -111,7 +113,9 @@ def a_product(**figures: int) -> StockScenario:
         ({"damaged": MAX_MOVED}, RestockReturn(order_id="o", line_id="1", received=1, damaged=1, order_version=1)),
     ],
 )
-def test_no_total_of_a_product_grows_beyond_what_can_be_counted(figures: dict[str, int], command: Command) -> None:
+def test_no_total_of_a_product_exceeds_the_largest_number_that_can_be_counted(
+    figures: dict[str, int], command: Command
+) -> None:
     scenario = a_product(**figures).when(command)
     assert isinstance(scenario.refusal, InvalidQuantity)
     assert str(MAX_MOVED) in scenario.refusal.message
@@ -125,14 +129,14 @@ def test_a_product_whose_totals_are_exhausted_is_still_sold() -> None:
     assert scenario.when(AdjustStock(delta=-1)).events
 
 
-def test_an_order_line_is_told_when_no_more_can_wait() -> None:
+def test_an_order_line_is_refused_when_no_more_units_can_wait() -> None:
     scenario = a_product(backordered=MAX_MOVED - 1)
     asked = ReserveStock(order_id="o", line_id="1", quantity=2, policy=BACKORDER, order_version=1)
     scenario.when(asked).then_moved((ReservationRejected, {"quantity": 2, "reason": "INSUFFICIENT_STOCK"}))
 
 
 def test_no_sum_of_totals_is_inexact_anywhere() -> None:
-    """`shipped` and `on_hand` have no limit of their own: together they are the sum of three totals that have."""
+    """`shipped` and `on_hand` have no limit of their own: together they are the sum of three limited totals."""
     assert 3 * MAX_MOVED + MAX_STOCK <= MAX_VERSION
 
 
@@ -140,7 +144,7 @@ NOTHING = {"lineId": "1", "reserved": 0, "backordered": 0, "rejected": 0}
 
 
 @pytest.mark.parametrize("number", [2**53, 2**63, 2**64 - 1, 2**70, 1e400, float("nan"), -0.0, 1.0, True, "1"])
-def test_versions_that_no_store_has_are_refused(number: object) -> None:
+def test_versions_that_no_store_can_represent_are_refused(number: object) -> None:
     with pytest.raises(ValidationError):
         read_command(ReserveStock, {"orderId": "o", "quantity": 1, "orderVersion": number})
     with pytest.raises(ValidationError):

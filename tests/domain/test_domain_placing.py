@@ -1,4 +1,4 @@
-"""Placing orders, and what stock says of their lines."""
+"""Placing orders, and recording stock's answers for their lines."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def test_an_order_placed_twice_with_the_same_contents_is_one_order() -> None:
         (place(customer_id="bob", policy=PARTIAL), ["customerId", "policy"]),
     ],
 )
-def test_an_id_in_use_by_another_order_is_refused(other: commands.PlaceOrder, differs: list[str]) -> None:
+def test_an_id_used_by_another_order_is_refused(other: commands.PlaceOrder, differs: list[str]) -> None:
     given(place()).when(other).then_rejected(OrderExists, orderId="o-1", differs=differs)
 
 
@@ -125,14 +125,14 @@ def test_another_total_is_refused(total: Money, words: str) -> None:
         ((new(quantity=1_000_000, price=price(MAX_TOTAL // 1000)),), "must not exceed"),
     ],
 )
-def test_an_order_nobody_could_fulfil_is_refused(lines: tuple[commands.NewLine, ...], reason: str) -> None:
+def test_an_invalid_order_is_refused(lines: tuple[commands.NewLine, ...], reason: str) -> None:
     scenario = given().when(replace(place(), lines=lines))
     assert isinstance(scenario.refusal, InvalidOrder)
     assert reason in scenario.refusal.message
 
 
 @pytest.mark.parametrize("kind", [commands.CancelOrder, commands.Hold, commands.Release, commands.CreateShipment])
-def test_nothing_can_be_done_to_an_order_that_is_not_there(kind: type[commands.CancelOrder]) -> None:
+def test_commands_to_an_unknown_order_are_rejected(kind: type[commands.CancelOrder]) -> None:
     given().when(kind()).then_rejected(OrderNotFound, orderId="o-1")
 
 
@@ -146,7 +146,7 @@ def test_granted_units_are_allocated() -> None:
     scenario.asked_again().then_quiet()
 
 
-def test_short_units_wait() -> None:
+def test_missing_units_wait() -> None:
     scenario = given(place(), record(reserved=1)).when(record(reserved=1, backordered=1, version=2))
     assert (scenario.line().allocated, scenario.line().backordered, scenario.line().pending) == (1, 1, 0)
     assert scenario.order is not None
@@ -154,7 +154,7 @@ def test_short_units_wait() -> None:
 
 
 def test_recording_changes_nothing_else() -> None:
-    """Lines and orders are rebuilt field by field there, for speed: a field added later must not get lost."""
+    """Lines and orders are rebuilt field by field there, for speed: a field added later must not be lost."""
     names = [each.name for each in fields(Line) if each.name not in ("line_id", "product_id", "price")]
     odd_figures: dict[str, Any] = {name: 100 + number for number, name in enumerate(names)}
     line = Line("1", "boots", price(), **odd_figures)
@@ -197,7 +197,7 @@ def test_shipped_units_count_as_granted() -> None:
     assert (scenario.line().shipped, scenario.line().allocated) == (1, 1)
 
 
-def test_refused_units_are_cancelled_and_the_rest_goes_on() -> None:
+def test_refused_units_are_cancelled_and_the_other_lines_continue() -> None:
     scenario = given(place(policy=PARTIAL), record(reserved=1)).when(
         record(reserved=1, rejected=1, reason="INSUFFICIENT_STOCK", version=2)
     )
@@ -205,14 +205,14 @@ def test_refused_units_are_cancelled_and_the_rest_goes_on() -> None:
     assert (scenario.line().cancelled, scenario.line().rejected, scenario.line().allocated) == (1, 1, 1)
 
 
-def test_an_order_of_which_all_is_refused_is_cancelled() -> None:
+def test_an_order_whose_units_are_all_refused_is_cancelled() -> None:
     scenario = given(place()).when(record(rejected=2, reason="PRODUCT_NOT_FOUND"))
     scenario.then_types(AllocationRecorded, OrderCancelled).asked_again().then_quiet()
     assert scenario.order is not None
     assert (scenario.order.status, scenario.order.allocation_status) == ("CANCELLED", None)
 
 
-def test_all_or_nothing_ends_with_the_first_refusal() -> None:
+def test_all_or_nothing_is_cancelled_by_the_first_refusal() -> None:
     both = place(new(), new("socks"), policy=ALL_OR_NOTHING)
     scenario = given(both, record(reserved=2)).when(record("2", rejected=2, reason="INSUFFICIENT_STOCK"))
     recorded, cancelled = scenario.then_types(AllocationRecorded, OrderCancelled).events
@@ -226,7 +226,7 @@ def test_a_history_must_begin_with_the_order(lost: OrderHeld | ShipmentDelivered
         evolve_order(None, lost)
 
 
-def test_a_history_that_cannot_be_is_refused() -> None:
+def test_a_history_that_cannot_have_happened_is_refused() -> None:
     placed = decide(place(), OrderState("o-1"))[0]
     order = evolve_order(None, placed)
     recorded = AllocationRecorded(

@@ -1,4 +1,4 @@
-"""An id that is in use: the same content gets the same answer, and other content is refused with what exists."""
+"""Reused ids: a repeat with the same contents gets the same answer, and one with other contents is rejected."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def a_count(received: int, damaged: int = 0, line_id: str = "1") -> CountedLine:
         UpdateStatus(status=OrderStatus.PARTIALLY_SHIPPED, shipment_id="s"),
     ],
 )
-def test_another_shipment_under_the_same_id_is_refused(other: Command) -> None:
+def test_another_shipment_with_the_same_id_is_refused(other: Command) -> None:
     lines = [{"lineId": "1", "quantity": 2}]
     exists = {"shipmentId": "s", "lines": lines, "carrier": "DHL", "trackingNumber": "1Z"}
     given(*ALLOCATED, PART).when(other).then_rejected(ShipmentExists, status="SHIPPED", **exists)
@@ -78,13 +78,13 @@ def test_another_shipment_under_the_same_id_is_refused(other: Command) -> None:
         (UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s"), WHOLE),
     ],
 )
-def test_the_same_shipment_asked_for_again_is_one_shipment(first: Command, same: Command) -> None:
+def test_a_repeated_shipment_is_one_shipment(first: Command, same: Command) -> None:
     given(*ALLOCATED, first).when(same).then_quiet()
     given(*ALLOCATED, first, DeliverShipment(shipment_id="s")).when(same).then_quiet()
 
 
-def test_a_shipment_that_does_not_say_what_was_asked_for_is_taken_as_the_same() -> None:
-    """Events of before `allAllocated`: a repeat of what made them must not be refused."""
+def test_a_shipment_that_does_not_record_the_requested_lines_is_taken_as_the_same() -> None:
+    """Events written before `allAllocated` existed: repeats of the commands that caused them must not be refused."""
     lines = (ShippedLine(line_id="1", product_id="boots", quantity=3, shipped=3),)
     older = given(*ALLOCATED, ShipmentCreated(shipment_id="s", lines=lines))
     older.when(WHOLE).then_quiet()
@@ -103,7 +103,7 @@ def test_a_cancelled_shipment_is_not_created_again_under_its_id() -> None:
     cancelled.when(CreateShipment(shipment_id="t")).then_types(ShipmentCreated)
 
 
-def test_a_delivered_shipment_is_delivered_again_only_as_it_came() -> None:
+def test_a_repeated_delivery_must_equal_the_previous_one() -> None:
     whole = given(*DELIVERED)
     whole.when(DeliverShipment(shipment_id="s", lines=some(_1=3, _2=2))).then_quiet()
     one = DeliverShipment(shipment_id="s", lines=some(_1=1))
@@ -119,7 +119,7 @@ def test_a_shipment_delivered_before_deliveries_were_remembered_takes_any_part_o
     older = given(*DELIVERED)
     assert older.order is not None
     (shipment,) = older.order.shipments
-    lines = tuple(replace(line, latest=0) for line in shipment.lines)  # as entries of older code are read
+    lines = tuple(replace(line, latest=0) for line in shipment.lines)  # like older entries
     older.state = replace(older.state, order=replace(older.order, shipments=(replace(shipment, lines=lines),)))
     older.when(DeliverShipment(shipment_id="s", lines=some(_1=1))).then_quiet()
     older.when(DeliverShipment(shipment_id="s", lines=some(_1=4)))
@@ -141,7 +141,7 @@ def test_a_delivery_may_come_in_parts_of_the_same_size() -> None:
         replace(RETURN, reason="large"),
     ],
 )
-def test_another_return_under_the_same_id_is_refused(other: Command) -> None:
+def test_another_return_with_the_same_id_is_refused(other: Command) -> None:
     exists: dict[str, Any] = {"returnId": "r", "lines": [{"lineId": "1", "quantity": 2}], "reason": "small"}
     given(*DELIVERED, RETURN).when(RETURN).then_quiet()
     given(*DELIVERED, RETURN).when(other).then_rejected(ReturnExists, status="OPEN", **exists)
@@ -158,7 +158,7 @@ def test_another_return_under_the_same_id_is_refused(other: Command) -> None:
         ((a_count(0),), (a_count(0), a_count(0)), [None, (a_count(1),)]),
     ],
 )
-def test_a_return_is_counted_in_once(first: Any, same: Any, others: list[Any]) -> None:
+def test_a_repeated_count_of_a_return_has_no_effect(first: Any, same: Any, others: list[Any]) -> None:
     received = given(*DELIVERED, RETURN, ReceiveReturn(return_id="r", lines=first))
     received.asked_again = lambda: received.when(ReceiveReturn(return_id="r", lines=first))  # type: ignore[method-assign]
     received.asked_again().then_quiet()
@@ -170,7 +170,7 @@ def test_a_return_is_counted_in_once(first: Any, same: Any, others: list[Any]) -
         received.when(asked).then_rejected(ReturnAlreadyReceived, returnId="r", lines=lines)
 
 
-def test_what_is_asked_for_is_there_whatever_the_reason() -> None:
+def test_a_command_that_was_already_done_causes_no_events_whatever_its_reason() -> None:
     given(place(), CancelOrder(reason="late")).when(CancelOrder(reason="dear")).then_quiet()
     given(place(), Hold(reason="fraud")).when(Hold(reason="address")).then(OrderHeld(reason="address"))
     discontinued = StockScenario(ReceiveStock(quantity=1), DiscontinueProduct(reason="old"))
@@ -189,9 +189,11 @@ def test_a_line_reserves_one_quantity() -> None:
     assert isinstance(fewer.refusal, ReservationExists)
 
 
-def test_nobody_asks_for_more_on_an_order_line_by_hand() -> None:
+def test_a_manual_command_cannot_increase_the_reservation_of_an_order_line() -> None:
     line: dict[str, Any] = {"order_id": "o-1", "line_id": "1"}
     scenario = StockScenario(ReceiveStock(quantity=5), ReserveStock(**line, quantity=2, order_version=1))
     scenario.when(ReserveStock(**line, quantity=2)).then_quiet()
     scenario.when(ReserveStock(**line, quantity=3)).then_rejected(OrderLineByHand, orderId="o-1", lineId="1")
-    scenario.when(ReserveStock(**line, quantity=3, order_version=1)).then_quiet()  # the process manager's repeat
+    scenario.when(
+        ReserveStock(**line, quantity=3, order_version=1)
+    ).then_quiet()  # the process manager repeats its command

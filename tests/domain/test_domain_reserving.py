@@ -64,7 +64,7 @@ def held(scenario: StockScenario) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("policy", AllocationPolicy)
-def test_what_is_available_is_reserved(policy: AllocationPolicy) -> None:
+def test_available_units_are_reserved(policy: AllocationPolicy) -> None:
     scenario = given(FIVE).when(reserve("a", 5, policy))
     scenario.then_moved((StockReserved, {"quantity": 5, "reserved": 5, "place": None, "order_version": 1}))
     scenario.then_balance(on_hand=5, allocated=5, available=0).asked_again().then_quiet()
@@ -78,7 +78,7 @@ def test_what_is_available_is_reserved(policy: AllocationPolicy) -> None:
         (PARTIAL, ReservationRejected, {"quantity": 2, "reserved": 5, "backordered": 0, "rejected": 2}),
     ],
 )
-def test_of_what_is_short_the_rest_waits_or_is_refused(policy: AllocationPolicy, last: Any, totals: Any) -> None:
+def test_missing_units_wait_or_are_refused(policy: AllocationPolicy, last: Any, totals: Any) -> None:
     scenario = given(FIVE).when(reserve("a", 7, policy))
     scenario.then_moved((StockReserved, {"quantity": 5, "reserved": 5, "backordered": 0}), (last, totals))
     scenario.asked_again().then_quiet()
@@ -92,19 +92,21 @@ def test_of_what_is_short_the_rest_waits_or_is_refused(policy: AllocationPolicy,
         ((FIVE,), "INSUFFICIENT_STOCK"),
     ],
 )
-def test_what_cannot_be_had_is_rejected_whole(history: tuple[Command, ...], reason: str) -> None:
+def test_an_order_line_that_cannot_be_reserved_whole_is_rejected_whole(
+    history: tuple[Command, ...], reason: str
+) -> None:
     scenario = given(*history).when(reserve("a", 7, ALL_OR_NOTHING))
     scenario.then_moved((ReservationRejected, {"quantity": 7, "reserved": 0, "rejected": 7, "reason": reason}))
     scenario.then_balance(allocated=0, backordered=0).asked_again().then_quiet()
 
 
-def test_an_unknown_product_stays_unknown_to_those_who_ask() -> None:
+def test_an_unknown_product_does_not_exist_after_a_reservation() -> None:
     scenario = given(reserve("a", 7))
     assert not scenario.stock.exists
     scenario.when(FIVE).then_moved((StockReceived, {"quantity": 5}))
 
 
-def test_nobody_overtakes_the_queue() -> None:
+def test_no_line_overtakes_the_queue() -> None:
     scenario = given(*QUEUE).when(reserve("d", 1)).then_moved((StockBackordered, {"quantity": 1, "place": 3}))
     for policy in (PARTIAL, ALL_OR_NOTHING):
         scenario.when(reserve(policy, 1, policy)).then_moved((ReservationRejected, {"reason": "INSUFFICIENT_STOCK"}))
@@ -115,7 +117,7 @@ def test_nobody_overtakes_the_queue() -> None:
     ("raising", "kind"), [(ReceiveStock(quantity=3), StockReceived), (AdjustStock(delta=3), StockAdjusted),
                           (SetStock(quantity=3), StockAdjusted)],
 )  # fmt: skip
-def test_what_becomes_available_goes_to_who_came_first(raising: Command, kind: Any) -> None:
+def test_units_that_become_available_go_to_the_line_that_came_first(raising: Command, kind: Any) -> None:
     scenario = given(*QUEUE).when(raising)
     scenario.then_moved(
         (kind, {"more": False}),
@@ -128,7 +130,7 @@ def test_what_becomes_available_goes_to_who_came_first(raising: Command, kind: A
     assert scenario.stock.queue_head == scenario.stock.queue_tail == 3
 
 
-def test_a_fill_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filling_the_queue_continues_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     assert backorders.FILL_LIMIT == 500
     monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     scenario = given(*QUEUE).when(ReceiveStock(quantity=9))
@@ -139,14 +141,14 @@ def test_a_fill_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.Mo
     scenario.then_balance(allocated=12, available=2, backordered=0)
 
 
-def test_nobody_overtakes_a_queue_that_is_still_being_served(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_line_overtakes_a_queue_that_is_still_being_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backorders, "FILL_LIMIT", 1)
     scenario = given(*QUEUE, ReceiveStock(quantity=9)).then_balance(available=7, backordered=5)
     scenario.when(by_hand(1)).then_rejected(InsufficientStock, productId="boots", asked=1, available=0)
     scenario.when(reserve("d", 1)).then_moved((StockBackordered, {"quantity": 1, "place": 3}))
 
 
-def test_nothing_more_is_promised_when_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_units_are_promised_when_none_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     for units in (4, 3):
         scenario = given(*QUEUE).when(ReceiveStock(quantity=units)).then_types(StockReceived, *[StockReserved] * 2)
@@ -161,21 +163,21 @@ def test_a_release_gives_up_waiting_units_first() -> None:
     assert scenario.stock.queue_head == 1
 
 
-def test_released_units_go_to_who_waits() -> None:
+def test_released_units_go_to_waiting_lines() -> None:
     scenario = given(*QUEUE).when(release("a", keep=2))
     scenario.then_types(StockReleased, StockReserved, StockReserved).asked_again().then_quiet()
     assert held(scenario) == {"a": 2, "b": 2, "c": 1}
     assert waiting(scenario) == {"c": 2}
 
 
-def test_who_leaves_the_middle_of_the_queue_moves_nobody() -> None:
+def test_a_line_that_leaves_the_middle_of_the_queue_moves_no_other_line() -> None:
     scenario = given(*QUEUE, release("b", keep=0))
     assert scenario.stock.queue_head == 0
     scenario.when(ReceiveStock(quantity=3)).then_types(StockReceived, StockReserved, StockReserved)
     assert held(scenario) == {"a": 7, "c": 1}
 
 
-def test_a_release_of_what_is_kept_or_was_never_asked_for_is_quiet() -> None:
+def test_releasing_units_that_are_kept_or_were_never_reserved_has_no_effect() -> None:
     scenario = given(*QUEUE)
     scenario.when(release("a", keep=7)).then_quiet()
     scenario.when(release("x", keep=0)).then_quiet()
@@ -183,14 +185,14 @@ def test_a_release_of_what_is_kept_or_was_never_asked_for_is_quiet() -> None:
     scenario.when(release("a", keep=0, version=2)).then_types(StockReleased, StockReserved, StockReserved)
 
 
-def test_a_fill_does_not_forget_which_order_event_was_heeded() -> None:
+def test_filling_the_queue_keeps_the_version_of_the_applied_order_event() -> None:
     sent = ShipStock(order_id="a", line_id="1", shipped=2, order_version=5)
     scenario = given(*QUEUE, sent).when(ReceiveStock(quantity=1))
     scenario.then_moved((StockReceived, {}), (StockReserved, {"order_version": 5, "reserved": 6}))
     scenario.when(release("a", keep=0, version=4)).then_quiet()
 
 
-def test_a_line_that_returns_units_while_others_of_it_wait_gets_them() -> None:
+def test_a_line_that_returns_units_while_others_of_it_wait_gets_them_back() -> None:
     sent = ShipStock(order_id="a", line_id="1", shipped=5, order_version=3)
     scenario = given(*QUEUE, sent).when(RestockReturn(order_id="a", line_id="1", received=1, order_version=6))
     scenario.then_moved((StockRestocked, {"quantity": 1}), (StockReserved, {"reserved": 6, "order_version": 6}))
@@ -199,7 +201,7 @@ def test_a_line_that_returns_units_while_others_of_it_wait_gets_them() -> None:
     assert (line.held, line.waiting, line.shipped, line.received) == (1, 1, 5, 1)
 
 
-def test_people_reserve_more_each_time() -> None:
+def test_manual_reservations_add_up() -> None:
     scenario = given(FIVE).when(by_hand(2)).then_moved((StockReserved, {"quantity": 2, "reserved": 2}))
     scenario.asked_again().then_moved((StockReserved, {"quantity": 2, "reserved": 4}))
     scenario.asked_again().then_rejected(InsufficientStock, productId="boots", asked=2, available=1)
@@ -207,7 +209,7 @@ def test_people_reserve_more_each_time() -> None:
     scenario.then_rejected(ProductDiscontinued, productId="boots")
 
 
-def test_people_give_back_what_they_hold() -> None:
+def test_manual_reservations_can_be_released_in_part() -> None:
     scenario = given(FIVE, by_hand(3)).when(ReleaseStock(order_id="ann", quantity=2))
     scenario.then_moved((StockReleased, {"quantity": 2, "reserved": 1})).asked_again()
     scenario.then_rejected(InvalidQuantity, reason="2 units to release, 1 held")
@@ -215,7 +217,7 @@ def test_people_give_back_what_they_hold() -> None:
     scenario.then_rejected(InvalidQuantity, reason="2 units to release, 0 held")
 
 
-def test_units_given_back_by_a_line_that_waits_come_back_to_it_first() -> None:
+def test_units_released_by_a_waiting_line_go_back_to_it_first() -> None:
     scenario = given(*QUEUE).when(ReleaseStock(order_id="a", line_id="1", quantity=3, order_version=2))
     scenario.then_moved(
         (StockReleased, {"quantity": 3, "reserved": 2}),
@@ -224,7 +226,7 @@ def test_units_given_back_by_a_line_that_waits_come_back_to_it_first() -> None:
     )
 
 
-def test_a_discontinued_product_turns_away_who_waits_and_honours_what_is_held() -> None:
+def test_a_discontinued_product_rejects_waiting_lines_and_keeps_reservations() -> None:
     scenario = given(*QUEUE).when(DiscontinueProduct(reason="old"))
     scenario.then_types(Ended, ReservationRejected, ReservationRejected, ReservationRejected)
     assert {event.reason for event in scenario.events[1:]} == {"PRODUCT_DISCONTINUED"}
@@ -234,7 +236,7 @@ def test_a_discontinued_product_turns_away_who_waits_and_honours_what_is_held() 
     scenario.when(ShipStock(order_id="a", line_id="1", shipped=5, order_version=2)).then_balance(on_hand=0, shipped=5)
 
 
-def test_turning_away_goes_on_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejecting_waiting_lines_continues_where_one_decision_was_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     scenario = given(*QUEUE).when(DiscontinueProduct())
     assert [event.more for event in scenario.events] == [False, False, True]
@@ -243,7 +245,7 @@ def test_turning_away_goes_on_where_one_decision_was_not_enough(monkeypatch: pyt
     scenario.asked_again().then_quiet()
 
 
-def test_a_reactivated_product_serves_who_still_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reactivated_product_serves_the_lines_that_still_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     scenario = given(*QUEUE, DiscontinueProduct(), FIVE).when(ReactivateProduct())
     scenario.then_moved((ProductReactivated, {}), (StockReserved, {"order_id": "c", "quantity": 3}))

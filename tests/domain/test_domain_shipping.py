@@ -52,7 +52,7 @@ def socks(quantity: int, shipped: int) -> ShippedLine:
     return ShippedLine(line_id="2", product_id="socks", quantity=quantity, shipped=shipped)
 
 
-def test_all_that_is_allocated_ships() -> None:
+def test_all_allocated_units_ship() -> None:
     scenario = given(*ALLOCATED).when(CreateShipment(shipment_id="s", carrier="DHL", tracking_number="1Z"))
     lines = boots(3, 3), socks(2, 2)
     sent = {"carrier": "DHL", "tracking_number": "1Z", "all_allocated": True}
@@ -62,7 +62,7 @@ def test_all_that_is_allocated_ships() -> None:
     assert scenario.order.status == "SHIPPED"
 
 
-def test_part_of_what_is_allocated_ships() -> None:
+def test_part_of_the_allocated_units_ship() -> None:
     scenario = given(TWO, record(reserved=3)).when(CreateShipment(shipment_id="s", lines=some(_1=1)))
     scenario.then(ShipmentCreated(shipment_id="s", lines=(boots(1, 1),), all_allocated=False))
     scenario.when(CreateShipment(shipment_id="t", lines=some(_1=2)))
@@ -75,11 +75,11 @@ def test_a_shipment_without_id_gets_the_same_one_each_time() -> None:
     scenario.asked_again().then_quiet()
 
 
-def test_lines_that_are_waited_for_are_named_as_a_person_would() -> None:
+def test_lines_that_are_still_pending_are_named_in_order() -> None:
     assert AllocationPending(lines=["1", "2"]).message.startswith("stock for the lines 1, 2 is still being allocated")
 
 
-def test_nothing_ships_while_stock_has_not_answered() -> None:
+def test_nothing_ships_before_stock_has_answered() -> None:
     pending = given(TWO, record(reserved=3))
     pending.when(CreateShipment()).then_rejected(AllocationPending, lines=["2"])
     pending.when(CreateShipment(lines=some(_2=1))).then_rejected(AllocationPending, lines=["2"])
@@ -87,7 +87,7 @@ def test_nothing_ships_while_stock_has_not_answered() -> None:
     whole.when(CreateShipment(lines=some(_1=1))).then_rejected(AllocationPending, lines=["2"])
 
 
-def test_no_more_ships_than_is_allocated() -> None:
+def test_no_more_units_ship_than_are_allocated() -> None:
     short = given(TWO, record(reserved=1, backordered=2), record("2", backordered=2))
     asked = CreateShipment(lines=some(_1=2))
     short.when(asked).then_rejected(NotAllocated, lineId="1", asked=2, allocated=1)
@@ -96,7 +96,7 @@ def test_no_more_ships_than_is_allocated() -> None:
     short.when(CreateShipment(shipment_id="t")).then_rejected(NotAllocated, lineId="1", asked=2, allocated=0)
 
 
-def test_a_held_order_cannot_be_shipped() -> None:
+def test_an_order_on_hold_cannot_be_shipped() -> None:
     given(*ALLOCATED, Hold(reason="fraud")).when(CreateShipment()).then_rejected(OrderOnHold, reason="fraud")
 
 
@@ -125,7 +125,7 @@ def test_only_what_a_shipment_carries_is_delivered() -> None:
     one.when(DeliverShipment(shipment_id="s", lines=some(_2=1))).then_rejected(LineNotFound, lineId="2")
 
 
-def test_a_shipment_goes_back_to_the_shelf() -> None:
+def test_a_cancelled_shipment_returns_its_units() -> None:
     scenario = given(*SHIPPED).when(CancelShipment(shipment_id="s"))
     scenario.then(ShipmentCancelled(shipment_id="s", lines=(boots(3, 0), socks(2, 0)))).asked_again().then_quiet()
     assert (scenario.line().allocated, scenario.line().shipped) == (3, 0)
@@ -153,7 +153,7 @@ def test_a_return_without_id_gets_the_same_one_each_time() -> None:
     given(*DELIVERED).when(RequestReturn(lines=some(_1=1))).then_types(ReturnRequested).asked_again().then_quiet()
 
 
-def test_nothing_comes_back_that_was_not_delivered() -> None:
+def test_units_that_were_not_delivered_cannot_be_returned() -> None:
     asked = RequestReturn(lines=some(_1=1))
     given(*SHIPPED).when(asked).then_rejected(MoreThanDelivered, lineId="1", asked=1, returnable=0)
 
@@ -181,7 +181,7 @@ def test_a_return_is_counted_in() -> None:
     assert whole.order.return_status == "RETURNED"
 
 
-def test_units_that_did_not_come_can_be_announced_again() -> None:
+def test_units_that_did_not_arrive_can_be_announced_again() -> None:
     counted = (CountedLine(line_id="1", received=1, damaged=1),)
     scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(_1=3)))
     scenario.when(ReceiveReturn(return_id="r", lines=counted))
@@ -190,7 +190,7 @@ def test_units_that_did_not_come_can_be_announced_again() -> None:
     scenario.when(ReceiveReturn(return_id="q")).then(ReturnReceived(return_id="q", lines=(received(2, 0, 3, 1),)))
 
 
-def test_no_more_comes_back_than_was_announced() -> None:
+def test_no_more_units_are_returned_than_were_announced() -> None:
     scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(_1=2)))
     scenario.when(ReceiveReturn(return_id="q")).then_rejected(ReturnNotFound, returnId="q")
     for line, kind in (

@@ -1,4 +1,4 @@
-"""The seed system's UpdateStatus: what may become what, as a table."""
+"""UpdateStatus of the previous system: the allowed transitions, as a table."""
 
 import pytest
 from domain_scenarios import ALL_OR_NOTHING, OrderScenario, new, place, record, some
@@ -30,7 +30,8 @@ SO_FAR: dict[str, tuple[Command, ...]] = {
     "delivered": (TWO, BOOTS, SOCKS, PART, REST, *(DeliverShipment(shipment_id=name) for name in "st")),
     "shipped after cancelling": (TWO, BOOTS, PART, CancelLines(lines=some(_1=2, _2=2))),
 }
-# What asking gives: S a shipment, D a delivery each, C the cancellation, "" nothing to do, a code where it is refused.
+# The result of asking: S a shipment, D one delivery each, C the cancellation, "" nothing to do, else the code of the
+# rejection.
 PENDING, INVALID, HELD, GONE = (
     "ALLOCATION_PENDING",
     "INVALID_STATUS_TRANSITION",
@@ -67,7 +68,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("so_far", "asked", "expected"), CASES)
-def test_an_order_goes_where_its_quantities_allow(so_far: str, asked: str, expected: str) -> None:
+def test_an_order_moves_as_far_as_its_quantities_allow(so_far: str, asked: str, expected: str) -> None:
     scenario = given(*SO_FAR[so_far]).when(UpdateStatus(status=OrderStatus(asked)))
     came = scenario.refusal.code if scenario.refusal else "".join(LETTERS[type(e).__name__] for e in scenario.events)
     assert came == expected
@@ -76,7 +77,7 @@ def test_an_order_goes_where_its_quantities_allow(so_far: str, asked: str, expec
 
 
 @pytest.mark.parametrize("asked", ["SHIPPED", "DELIVERED"])
-def test_what_went_through_has_the_status_asked_for(asked: str) -> None:
+def test_an_accepted_command_leads_to_the_requested_status(asked: str) -> None:
     for so_far, cases in TABLE.items():
         if cases[["SHIPPED", "DELIVERED"].index(asked) * 2 + 2] in ("S", "DD"):
             scenario = given(*SO_FAR[so_far]).when(UpdateStatus(status=OrderStatus(asked)))
@@ -91,7 +92,7 @@ def test_two_shipments_of_a_line_are_delivered_with_totals_that_build_on_each_ot
     assert [line.delivered for event in scenario.events for line in event.lines] == [2, 4]
 
 
-def test_a_transition_says_from_where_to_where() -> None:
+def test_a_rejected_transition_names_both_statuses() -> None:
     scenario = given(TWO).when(UpdateStatus(status=OrderStatus.DELIVERED))
     scenario.then_rejected(errors.InvalidStatusTransition, status="REGISTERED", asked="DELIVERED")
 

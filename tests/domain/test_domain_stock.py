@@ -1,4 +1,4 @@
-"""Counting stock, and units that leave the house and come back."""
+"""Counting stock, and units that leave the warehouse and come back."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ HELD = (ReceiveStock(quantity=10), ReserveStock(**LINE, quantity=4, order_versio
 SENT = (*HELD, ShipStock(**LINE, shipped=3, order_version=3))
 
 
-def test_received_units_are_on_the_shelf() -> None:
+def test_received_units_are_on_hand() -> None:
     balance = Balance(on_hand=5, available=5, received=5)
     scenario = given().when(ReceiveStock(quantity=5)).then(StockReceived(balance=balance, quantity=5))
     assert scenario.stock.exists
@@ -55,26 +55,26 @@ def test_received_units_are_on_the_shelf() -> None:
     scenario.asked_again().then_balance(on_hand=10, available=10, received=10)
 
 
-def test_setting_makes_so_many_units_available() -> None:
+def test_setting_makes_the_given_quantity_available() -> None:
     scenario = given(*HELD).when(SetStock(quantity=20))
     scenario.then_moved((StockAdjusted, {"delta": 14, "reason": "set"})).asked_again().then_quiet()
     scenario.then_balance(on_hand=24, allocated=4, available=20, received=10, adjusted=14)
 
 
-def test_setting_creates_a_product_even_an_empty_one() -> None:
+def test_setting_creates_a_product_even_with_no_units() -> None:
     scenario = given().when(SetStock(quantity=0)).then_moved((StockAdjusted, {"delta": 0}))
     assert scenario.stock.status == "OUT_OF_STOCK"
     scenario.asked_again().then_quiet()
 
 
-def test_what_is_on_hand_is_corrected() -> None:
+def test_the_units_on_hand_are_corrected() -> None:
     scenario = given(*HELD).when(AdjustStock(delta=-6, reason="count", expected_on_hand=10))
     scenario.then_moved((StockAdjusted, {"delta": -6, "reason": "count"}))
     scenario.then_balance(on_hand=4, allocated=4, available=0, adjusted=-6)
     scenario.asked_again().then_rejected(StaleQuantity, expected=10, onHand=4)
 
 
-def test_reserved_units_cannot_be_adjusted_away() -> None:
+def test_reserved_units_cannot_be_removed_by_an_adjustment() -> None:
     asked = AdjustStock(delta=-7)
     given(*HELD).when(asked).then_rejected(InsufficientStock, productId="boots", asked=7, available=6)
 
@@ -88,7 +88,7 @@ def test_reserved_units_cannot_be_adjusted_away() -> None:
         SetStock(quantity=MAX_STOCK),
     ],
 )
-def test_quantities_that_make_no_sense_are_refused(command: Command) -> None:
+def test_invalid_quantities_are_refused(command: Command) -> None:
     scenario = given(*HELD).when(command)
     assert type(scenario.refusal) is InvalidQuantity
 
@@ -107,11 +107,11 @@ def test_quantities_that_make_no_sense_are_refused(command: Command) -> None:
         ReactivateProduct(),
     ],
 )
-def test_nothing_can_be_done_to_a_product_nobody_stocked(command: Command) -> None:
+def test_commands_to_an_unknown_product_are_rejected(command: Command) -> None:
     given().when(command).then_rejected(ProductNotFound, productId="boots")
 
 
-def test_shipped_units_leave_the_house() -> None:
+def test_shipped_units_leave_the_warehouse() -> None:
     scenario = given(*HELD).when(ShipStock(**LINE, shipped=3, order_version=3))
     scenario.then_moved((StockShipped, {"quantity": 3, "shipped": 3, "reserved": 4})).asked_again().then_quiet()
     scenario.then_balance(on_hand=7, allocated=1, available=6, shipped=3)
@@ -120,7 +120,7 @@ def test_shipped_units_leave_the_house() -> None:
     )
 
 
-def test_no_more_leaves_than_is_held() -> None:
+def test_no_more_units_leave_than_are_reserved() -> None:
     given(*HELD).when(ShipStock(**LINE, shipped=9, order_version=3)).then_moved((StockShipped, {"quantity": 4}))
     given(*HELD).when(ShipStock(order_id="o-2", line_id="1", shipped=9, order_version=3)).then_quiet()
 
@@ -142,11 +142,11 @@ def test_a_cancelled_shipment_is_reserved_again() -> None:
         RestockReturn(**LINE, received=1, order_version=4),
     ],
 )
-def test_what_an_order_said_before_is_ignored(late: Command) -> None:
+def test_a_command_older_than_the_last_one_applied_has_no_effect(late: Command) -> None:
     given(*SENT, UnshipStock(**LINE, shipped=1, order_version=4)).when(late).then_quiet()
 
 
-def test_returned_units_go_back_on_sale_unless_damaged() -> None:
+def test_returned_units_are_available_again_unless_damaged() -> None:
     scenario = given(*SENT).when(RestockReturn(**LINE, received=3, damaged=1, order_version=6))
     fields = {"quantity": 2, "damaged": 1, "total_received": 3, "total_damaged": 1, "reserved": 4}
     scenario.then_moved((StockRestocked, fields)).asked_again().then_quiet()
@@ -155,7 +155,7 @@ def test_returned_units_go_back_on_sale_unless_damaged() -> None:
 
 
 @pytest.mark.parametrize("figures", [{"received": 1, "damaged": 0}, {"received": 2, "damaged": 3}])
-def test_returns_only_become_more(figures: dict[str, int]) -> None:
+def test_returned_totals_never_decrease(figures: dict[str, int]) -> None:
     before = RestockReturn(**LINE, received=2, damaged=1, order_version=6)
     scenario = given(*SENT, before).when(RestockReturn(**LINE, **figures, order_version=7))
     assert type(scenario.refusal) is InvalidQuantity
@@ -171,7 +171,7 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize("command", BY_HAND)
-def test_nobody_moves_an_order_lines_stock_behind_the_orders_back(command: Command) -> None:
+def test_an_order_lines_stock_moves_only_with_the_order(command: Command) -> None:
     scenario = given(*SENT).when(command)
     scenario.then_rejected(OrderLineByHand, orderId="o-1", lineId="1")
     balance = scenario.stock.balance
@@ -179,7 +179,7 @@ def test_nobody_moves_an_order_lines_stock_behind_the_orders_back(command: Comma
 
 
 @pytest.mark.parametrize("line_id", [MANUAL, "1"])
-def test_a_line_made_by_hand_may_be_shipped_and_returned_by_hand(line_id: str) -> None:
+def test_a_manual_line_may_be_shipped_and_returned_manually(line_id: str) -> None:
     manual: dict[str, Any] = {"order_id": "ann", "line_id": line_id}
     scenario = given(ReceiveStock(quantity=5), ReserveStock(**manual, quantity=3))
     scenario.when(ShipStock(**manual, shipped=2)).then_moved((StockShipped, {"quantity": 2}))
@@ -187,7 +187,7 @@ def test_a_line_made_by_hand_may_be_shipped_and_returned_by_hand(line_id: str) -
     scenario.when(ReleaseStock(**manual, quantity=1)).then_balance(on_hand=4, allocated=0)
 
 
-def test_a_history_that_cannot_be_is_refused() -> None:
+def test_a_history_that_cannot_have_happened_is_refused() -> None:
     totals = {**LINE, "balance": Balance(), "quantity": 1, "reserved": 0, "backordered": 0, "rejected": 0}
     with pytest.raises(CorruptHistory):
         evolve_stock(Stock(), StockReceived(balance=Balance(on_hand=-1, available=-1), quantity=1))
@@ -227,7 +227,7 @@ def test_setting_another_quantity_sets_what_is_available() -> None:
     scenario.when(SetStock(quantity=100)).then_balance(on_hand=130, available=100)
 
 
-def test_what_waiting_lines_got_counts_until_something_else_changes_what_is_on_hand() -> None:
+def test_units_given_to_waiting_lines_count_until_something_else_changes_the_units_on_hand() -> None:
     reserved = given(*EMPTY, SetStock(quantity=100), waiting(5, "o-8"))
     reserved.when(SetStock(quantity=100)).then_moved((StockAdjusted, {"delta": 5})).asked_again().then_quiet()
     reserved.then_balance(on_hand=105, available=70)
@@ -236,7 +236,7 @@ def test_what_waiting_lines_got_counts_until_something_else_changes_what_is_on_h
         changed.then_balance(available=100).asked_again().then_quiet()
 
 
-def test_units_that_come_back_are_not_taken_away_by_setting_again() -> None:
+def test_units_that_come_back_are_not_removed_by_setting_again() -> None:
     back = given(*EMPTY, SetStock(quantity=100), ReleaseStock(**NINE, keep=10, order_version=2))
     back.then_balance(on_hand=100, available=90)
     back.when(SetStock(quantity=100)).then_quiet()
@@ -254,7 +254,7 @@ def test_lines_served_by_later_decisions_count_too(monkeypatch: pytest.MonkeyPat
     scenario.then_balance(on_hand=100, available=50, backordered=0)
 
 
-def test_an_event_that_does_not_say_what_was_set_is_read_as_before() -> None:
+def test_an_event_without_the_set_quantity_is_read_as_before() -> None:
     older = given(*EMPTY, StockAdjusted(balance=Balance(on_hand=7, available=7), delta=7, reason="set"))
     older.when(SetStock(quantity=7)).then_quiet()
     older.when(SetStock(quantity=9)).then_moved((StockAdjusted, {"delta": 2, "set_to": 9}))

@@ -1,4 +1,4 @@
-"""Orders, stock and the process manager together, in every order in which messages could arrive."""
+"""Orders, stock and the process manager together, with messages arriving in every possible order."""
 
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def made(kind: type[T], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
-    """Return `kind` with just these fields drawn; `st.builds` would draw the aliases of required ones too."""
+    """Return `kind` with only these fields drawn; `st.builds` would also draw the aliases of required ones."""
     return st.fixed_dictionaries(fields).map(lambda drawn: kind(**drawn))
 
 
@@ -76,7 +76,7 @@ MOVES = st.one_of(
 
 
 class Together(RuleBasedStateMachine):
-    """People command, messages arrive late, twice and in any order between queues; then all comes to rest."""
+    """People send commands, messages arrive late, twice and in any order between queues; finally all are delivered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,6 +130,6 @@ class Together(RuleBasedStateMachine):
         remembered(self.world)
 
 
-def test_orders_and_stock_agree_once_nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)  # so that one decision is often not enough
+def test_orders_and_stock_agree_once_no_messages_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backorders, "FILL_LIMIT", 2)  # one decision is then often not enough
     run_state_machine_as_test(Together, settings=settings(max_examples=80, stateful_step_count=60))

@@ -62,7 +62,7 @@ def test_amounts_finer_than_their_currency_are_refused(value: str | float, curre
 
 
 @pytest.mark.parametrize("value", ["", "twelve", "NaN", "Infinity", "1e30", float("inf")])
-def test_what_is_no_amount_is_refused(value: str | float) -> None:
+def test_an_invalid_amount_is_refused(value: str | float) -> None:
     with pytest.raises(ValueError, match="not an amount"):
         minor_units(value, "EUR")
 
@@ -76,7 +76,7 @@ def test_unknown_currencies_are_refused(currency: str) -> None:
 
 
 @given(st.integers(0, MAX_TOTAL), st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))
-def test_amounts_survive_being_written_and_read(amount: int, currency: str) -> None:
+def test_amounts_survive_encoding_and_decoding(amount: int, currency: str) -> None:
     written = decimal_string(amount, currency)
     assert minor_units(written, currency) == amount or Decimal(written) > MAX_TOTAL
 
@@ -103,13 +103,13 @@ def test_times_are_utc_with_milliseconds(written: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "yesterday", "2026-13-01", "2026-11-23T25:00:00Z", 1_700_000_000, None])
-def test_what_is_no_time_is_refused(written: object) -> None:
+def test_an_invalid_time_is_refused(written: object) -> None:
     with pytest.raises((ValueError, ValidationError)):
         instant(written)
 
 
 @pytest.mark.parametrize("name", ["zipCode", "zipcode", "zip_code"])
-def test_zip_codes_are_read_as_people_write_them(name: str) -> None:
+def test_zip_codes_are_accepted_in_every_spelling(name: str) -> None:
     address = read_as(Address, {"street": "s", "city": "c", name: "12345", "country": "US"})
     assert address.zip_code == "12345"
     assert msgspec.to_builtins(address)["zipCode"] == "12345"
@@ -121,7 +121,7 @@ NEW: TypeAdapter[Any] = TypeAdapter(translated(NewAddress))
 
 
 @pytest.mark.parametrize("field", HOME)
-def test_new_addresses_need_all_but_the_state(field: str) -> None:
+def test_new_addresses_require_everything_except_the_state(field: str) -> None:
     for without in (HOME | {field: ""}, {name: value for name, value in HOME.items() if name != field}):
         with pytest.raises(ValidationError) as error:
             NEW.validate_python(without)
@@ -139,19 +139,19 @@ def test_a_postal_code_may_be_missing_where_the_country_has_none(country: str) -
 
 
 @pytest.mark.parametrize("country", ["US", "GB", "DE", "Germany", "Guinea-Bissau", "A", "X", "the moon"])
-def test_a_postal_code_is_needed_everywhere_else(country: str) -> None:
+def test_a_postal_code_is_required_everywhere_else(country: str) -> None:
     with pytest.raises(ValidationError, match="zipCode"):
         NEW.validate_python({"street": "s", "city": "c", "country": country})
 
 
-def test_an_address_of_an_event_is_read_whatever_is_asked_of_new_ones() -> None:
+def test_an_address_in_an_event_is_accepted_whatever_new_addresses_require() -> None:
     assert msgspec.convert({"street": "s", "city": "c", "country": "US"}, Address).zip_code == ""
     assert "ae" in WITHOUT_POSTAL_CODES
     assert all(code == code.casefold() for code in WITHOUT_POSTAL_CODES)
 
 
 @pytest.mark.parametrize("field", ["name", "company", "street2", "street3", "phone", "email", "instructions"])
-def test_what_an_address_may_have_besides_is_kept_whole(field: str) -> None:
+def test_optional_parts_of_an_address_are_kept_unchanged(field: str) -> None:
     address = NEW.validate_python({**HOME, field: "Zoë & Co.\n"})
     assert msgspec.to_builtins(as_struct(address, Address)) == {**HOME, "state": "", field: "Zoë & Co.\n"}
     assert (
@@ -185,7 +185,7 @@ def test_an_order_has_at_most_two_hundred_lines() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"keep": 1, "quantity": 1}])
-def test_a_release_says_either_what_to_keep_or_what_to_give(fields: dict[str, int]) -> None:
+def test_a_release_gives_either_the_quantity_to_keep_or_to_release(fields: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         read_as(ReleaseStock, {"orderId": "o", **fields})
 
@@ -197,7 +197,7 @@ def test_codes_are_the_names_of_the_rejections() -> None:
     assert not errors.OrderOnHold.retryable
 
 
-def test_what_crosses_the_wire_is_known_by_its_class_name() -> None:
+def test_messages_are_known_by_their_class_names() -> None:
     assert set(orders.COMMANDS) >= {"PlaceOrder", "UpdateStatus", "RecordAllocation"}
     assert set(inventory.COMMANDS) >= {"SetStock", "FillBackorders"}
     assert all(kind.__name__ == name for name, kind in (orders.EVENTS | inventory.EVENTS).items())

@@ -1,4 +1,4 @@
-"""Long random walks, each from a seed: late and repeated messages need more steps to do harm than hypothesis takes."""
+"""Long random walks from seeds: late and repeated messages need more steps to do harm than hypothesis takes."""
 
 from collections.abc import Callable
 from random import Random
@@ -35,7 +35,7 @@ def a_count(dice: Random) -> tuple[order.CountedLine, ...]:
 
 
 def a_change(dice: Random) -> Command:
-    """Return something people ask of orders."""
+    """Return a random command of a client to an order."""
     shipment, back = dice.choice(["s1", "s2", "s3"]), dice.choice(["r1", "r2"])
     part = dice.choice([None, some_lines(dice)])
     choices: list[Callable[[], Command]] = [
@@ -52,7 +52,7 @@ def a_change(dice: Random) -> Command:
 
 
 def a_move(dice: Random) -> Command:
-    """Return something people ask of stock."""
+    """Return a random command of a client to stock."""
     choices: list[Callable[[], Command]] = [
         *[lambda: stock.ReceiveStock(quantity=dice.randint(1, 6))] * 2,
         lambda: stock.SetStock(quantity=dice.randint(0, 12)),
@@ -65,7 +65,7 @@ def a_move(dice: Random) -> Command:
 
 
 def step(world: World, dice: Random, keys: str, haste: float) -> None:
-    """Deliver a message, perhaps twice or again; or let somebody ask for something."""
+    """Deliver a message, perhaps twice or again, or send a new command."""
     chance = dice.random()
     if chance < haste:
         world.deliver(dice.randrange(100), twice=chance < haste / 6)
@@ -89,7 +89,7 @@ def walk(seed: int) -> None:
         if number % 10 == 0:
             for each in world.placed.values():
                 order_adds_up(each)
-    for _ in range(2):  # what is repeated once all is at rest changes nothing either
+    for _ in range(2):  # repeating any message at rest has no effect either
         world.settle()
         at_rest(world)
         for _ in range(30):
@@ -98,7 +98,7 @@ def walk(seed: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, 400, 50))
-def test_orders_and_stock_agree_wherever_a_walk_leads(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders_and_stock_agree_after_every_walk(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     for seed in range(first, first + 50):
         walk(seed)

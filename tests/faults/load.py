@@ -1,7 +1,7 @@
-"""Random load over HTTP and Kafka, and what its answers promised.
+"""Random load over HTTP and Kafka, and the promises that its answers made.
 
-Whoever asked remembers: every 2xx answer is a promise that its effect is there exactly once, every 202 that its outcome
-will be known. Requests that failed without an answer are asked again under the same Idempotency-Key.
+The client remembers the promises: every 2xx answer promises that its effect exists exactly once, every 202 that its
+outcome will be known. Requests that failed without an answer are repeated under the same Idempotency-Key.
 """
 
 import asyncio
@@ -15,18 +15,20 @@ import orjson
 from confluent_kafka import Producer
 from system import ADDRESS, System
 
-PRODUCTS = 6  # few, so that they are hot and short
+PRODUCTS = 6  # few, so that they are hot and often short
 CLIENTS = 8
 
 
 @dataclass
 class Promises:
-    """What the system has said it did or will do."""
+    """The promises the system has made."""
 
-    done: dict[str, str] = field(default_factory=dict)  # command id → what it was; its events must be there, once
-    accepted: set[str] = field(default_factory=set)  # command ids answered 202: their outcome must become known
+    done: dict[str, str] = field(
+        default_factory=dict
+    )  # command id → what it promised; its events must exist exactly once
+    accepted: set[str] = field(default_factory=set)  # command ids answered with 202: their outcomes must become known
     refused: int = 0
-    unanswered: int = 0  # answered by nobody, even when asked again: nothing is known, nothing promised
+    unanswered: int = 0  # no answer even after repeats: nothing is known, nothing promised
 
     def __str__(self) -> str:
         counts = f"{len(self.done)} done, {len(self.accepted)} accepted, {self.refused} refused"
@@ -34,13 +36,13 @@ class Promises:
 
 
 class Load:
-    """Clients that place, change, ship, return and cancel orders of a few products, until they are told to stop."""
+    """Clients that place, change, ship, return and cancel orders of a few products until they are told to stop."""
 
     def __init__(self, system: System, seed: int, clients: int = CLIENTS) -> None:
         self.system, self.random, self.clients = system, random.Random(seed), clients
         self.promises = Promises()
         self.orders: list[str] = []
-        self.shipments: list[tuple[str, str]] = []  # (order, shipment), of answers
+        self.shipments: list[tuple[str, str]] = []  # (order, shipment), from answers
         self.returns: list[tuple[str, str]] = []
         self.stopping = asyncio.Event()
         self._run = uuid.UUID(int=self.random.getrandbits(128)).hex[:8]
@@ -48,7 +50,7 @@ class Load:
         self._producer = Producer(kafka)
 
     async def run(self) -> None:
-        """Ask until `stopping` is set; every request under way is answered or given up first."""
+        """Send requests until `stopping` is set; every request in flight is answered or given up first."""
         timeout = aiohttp.ClientTimeout(total=20)
         async with aiohttp.ClientSession(base_url=self.system.base + "/", timeout=timeout) as session:
             await asyncio.gather(*(self._client(session) for _ in range(self.clients)), self._by_hand())
@@ -58,7 +60,7 @@ class Load:
         while not self.stopping.is_set():
             method, path, body = self._next()
             await self._ask(session, method, path, body)
-            await asyncio.sleep(self.random.random() * 0.05)  # people think; the load stays below saturation
+            await asyncio.sleep(self.random.random() * 0.05)  # think time, which keeps the load below saturation
 
     def _product(self) -> str:
         return f"{self._run}-{self.random.randrange(PRODUCTS)}"
@@ -106,7 +108,7 @@ class Load:
         )
 
     def _go_on(self) -> tuple[str, str, Any]:
-        """Deliver or cancel a shipment, or take in what comes back."""
+        """Deliver or cancel a shipment, or count in a return."""
         if self.returns and self.random.random() < 0.3:
             order, back = self.returns.pop(self.random.randrange(len(self.returns)))
             lines = [{"lineId": "1", "received": 1, "damaged": self.random.randint(0, 1)}]
@@ -128,7 +130,7 @@ class Load:
                         self._note(response.status, f"{method} {path} ", answer)
                         return
             except (aiohttp.ClientError, TimeoutError):
-                pass  # nobody answered: the same key asks again
+                pass  # no answer: repeat under the same key
             await asyncio.sleep(0.5)
         self.promises.unanswered += 1
 
@@ -148,7 +150,7 @@ class Load:
             self.returns.append((data["id"], data["returnId"]))
 
     async def _by_hand(self) -> None:
-        """Produce commands as a foreign client does: hashed its own way, and each of them twice."""
+        """Produce commands as a foreign client does: with another partitioner, and each of them twice."""
         while not self.stopping.is_set():
             command_id = f"{self.random.getrandbits(128):032x}"
             topic, key, kind, data = self._place() if self.random.random() < 0.5 else self._receive()

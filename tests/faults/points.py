@@ -1,6 +1,7 @@
-"""Processes that kill or stop themselves at a named point (`streams/runtime/faults.py`); watched until they are back.
+"""Processes that kill or suspend themselves at a named point (`streams/runtime/faults.py`), watched until they recover.
 
-A file asks a process for its fault; it deletes the file before it obeys, so that a missing file says: it is there.
+A file asks a process for its fault. The process deletes the file before it obeys, so that a missing file means it got
+there.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ from ops.stack import state
 from streams.runtime.faults import POINTS, Point
 
 STARTING = ("starting", "claimed", "assigned", "offsets-read", "restored", "prepared", "sought", "started")
-UNDER_WAY_MS = (1, 3, 6)  # after a commit was asked for: while it is on its way, and around its answer
-PATIENCE = 240.0  # seconds, for what takes one or two
+UNDER_WAY_MS = (1, 3, 6)  # after a commit was requested: while it is in flight, and around its answer
+PATIENCE = 240.0  # seconds, for steps that take one or two
 
-# Short, so that whoever stands still is given up on within seconds, and who was killed is back at once.
+# Short time-outs, so that the broker gives up suspended workers within seconds and killed ones rejoin at once.
 SETTINGS = {
     "FULFILLMENT_SESSION_TIMEOUT": "3",
     "FULFILLMENT_HEARTBEAT_INTERVAL": "1",
@@ -29,11 +30,11 @@ SETTINGS = {
     "FULFILLMENT_COMMAND_TIMEOUT": "3",
     "FULFILLMENT_RESTART_PAUSE": "0.2",
 }
-PAUSE = 7.5  # seconds: longer than session and transaction time-out together, and the broker's look for those
+PAUSE = 7.5  # seconds: longer than session and transaction time-out plus the interval of the broker's checks
 
 
 class Aim(NamedTuple):
-    """Where a process is to be hit; `milliseconds` after it gets to the point for the `passage`-th time."""
+    """A point, and when: `milliseconds` after the process reaches it for the `passage`-th time."""
 
     point: str
     passage: int = 1
@@ -48,7 +49,7 @@ class Aim(NamedTuple):
 
 
 def aims(point: Point, seed: int) -> list[Aim]:
-    """Return how a point is aimed at: at some passage, and a commit while it is under way."""
+    """Return when to hit a point: at some passage, and during a commit for points of a commit."""
     passage = 1 if point.name in STARTING else random.Random(f"{seed} {point.name}").randint(1, 4)
     if point.name == "commit-asked":
         return [Aim(point.name, passage, milliseconds) for milliseconds in UNDER_WAY_MS]
@@ -56,7 +57,7 @@ def aims(point: Point, seed: int) -> list[Aim]:
 
 
 def in_turn(role: str, seed: int) -> list[Aim]:
-    """Return all aims at a role: in the work and in the start that follows it, by turns."""
+    """Return all targets of a role, in its work and in the restart that follows, in turns."""
     own = [aim for point in POINTS if role in point.roles for aim in aims(point, seed)]
     starts = [aim for aim in own if aim.point in STARTING]
     works = [aim for aim in own if aim.point not in STARTING]
@@ -75,7 +76,8 @@ class Marksman:
         return SETTINGS | {"FULFILLMENT_FAULTS": f"ask:{folder}"}
 
     async def kill(self, name: str, aim: Aim) -> int:
-        """Let a process kill itself; return once it is gone how often it was restarted meanwhile, 1 if all is well."""
+        """Let a process kill itself and wait until it is gone; return how often it was restarted meanwhile, ideally
+        once."""
         before = self._record(name).restarts
         await self._ask(name, aim.fault("kill"))
         if aim.point in STARTING and self._record(name).pid and self._record(name).restarts == before:
@@ -86,13 +88,13 @@ class Marksman:
         return self._record(name).restarts - before
 
     async def stop(self, name: str, aim: Aim) -> psutil.Process:
-        """Let a process stop itself; return it once it stands still."""
+        """Let a process suspend itself; return it once it is stopped."""
         await self._ask(name, aim.fault("stop"))
         if aim.point in STARTING:
             await self._end(name)
         await self._obeyed(name)
         process = psutil.Process(self._record(name).pid)
-        await until(lambda: process.status() == psutil.STATUS_STOPPED, f"{name} to stand still at {aim}")
+        await until(lambda: process.status() == psutil.STATUS_STOPPED, f"{name} to stop at {aim}")
         return process
 
     async def back(self, *names: str) -> None:
@@ -107,7 +109,7 @@ class Marksman:
                 await asyncio.sleep(0.5)
 
     def restarts(self, name: str) -> int:
-        """Return how often a process was started again."""
+        """Return how often a process was restarted."""
         return self._record(name).restarts
 
     async def _ask(self, name: str, fault: str) -> None:
@@ -121,7 +123,7 @@ class Marksman:
         await until(lambda: not asked.exists(), f"{name} to get to {text}")
 
     async def _end(self, name: str) -> None:
-        """Kill a process from outside, so that it starts again."""
+        """Kill a process from outside, so that its supervisor restarts it."""
         await until(lambda: self._record(name).pid is not None, f"{name} to run")
         pid = self._record(name).pid
         assert pid is not None
@@ -130,7 +132,7 @@ class Marksman:
 
     def _record(self, name: str) -> state.Process:
         stack = state.read(self.system.settings.data)
-        assert stack is not None, "the system does not run"
+        assert stack is not None, "the system is not running"
         return next(each for each in stack.processes if each.name == name)
 
 

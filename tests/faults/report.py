@@ -1,4 +1,4 @@
-"""The table of what was injected and what was found, between two marks of a Markdown file."""
+"""The table of injected faults and findings, between two marks of a Markdown file."""
 
 import platform
 import re
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- schedules: written by `make faults` -->", "<!-- end of schedu
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One schedule: what was done to the system, what it had promised, what was broken."""
+    """One schedule: the injected faults, the promises, and the broken ones."""
 
     seed: int
     injected: list[str]
@@ -29,7 +29,7 @@ class Row:
 
 
 def table(rows: list[Row], seconds: float) -> str:
-    """Return the rows under a sentence that sums them up."""
+    """Return the rows under a sentence that summarizes them."""
     clean = sum(not row.found for row in rows)
     faults, events = sum(len(row.injected) for row in rows), sum(row.events for row in rows)
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"

@@ -16,7 +16,7 @@ _writing = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One point: who was hit there, what became of them, what had been promised, what was broken."""
+    """One point: which processes were hit there, how they recovered, the promises, and the broken ones."""
 
     action: str
     aim: str
@@ -34,7 +34,7 @@ class Row:
 
 
 def table(rows: dict[tuple[str, str], str]) -> str:
-    """Return the rows by (action, aim) under a sentence that sums them up, and what each point is."""
+    """Return the rows by (action, target) under a sentence that summarizes them, and a description of each point."""
     lines = [rows[at] for at in sorted(rows, key=lambda at: (at[0], ORDER.index(at[1].split()[0]), at[1]))]
     clean = sum(line.endswith("| clean |") for line in lines)
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
@@ -52,7 +52,7 @@ def _about() -> list[str]:
 
 
 def write(path: Path, row: Row) -> None:
-    """Put the row among those that are between the marks of `path`, in place of an older one of the same point."""
+    """Insert the row between the marks of `path`, in place of an older one of the same point."""
     with _writing:
         pattern = re.compile(f"{re.escape(BEGIN)}(.*){re.escape(END)}", re.DOTALL)
         text = path.read_text()

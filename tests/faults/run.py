@@ -1,4 +1,5 @@
-"""`python tests/faults/run.py SEED …`: one schedule of faults a seed, each on a fresh system; prints a row each."""
+"""`python tests/faults/run.py SEED …`: one schedule of faults per seed, each on a fresh system, with one row of
+output."""
 
 import argparse
 import asyncio
@@ -18,7 +19,7 @@ from verify import Verdict, verdict  # noqa: E402
 
 
 async def one(system: System, seed: int, seconds: float) -> tuple[Load, Chaos, Verdict]:
-    """Load the system and hurt it for so long, then let it rest; return what was broken."""
+    """Load the system and inject faults for `seconds`, then let it settle; return the broken promises."""
     load, chaos = Load(system, seed), Chaos(system, seed)
     running = asyncio.create_task(load.run())
     await chaos.run(seconds)
@@ -28,12 +29,12 @@ async def one(system: System, seed: int, seconds: float) -> tuple[Load, Chaos, V
 
 
 def main() -> None:
-    """Run the seeds, stop at nothing, exit 1 when any of them broke something."""
+    """Run all seeds; return 1 if any of them broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="+")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of load and faults a seed")
-    parser.add_argument("--jobs", type=int, default=1, help="so many systems side by side")
-    parser.add_argument("--keep", action="store_true", help="leave a broken system running, to look at it")
+    parser.add_argument("--seconds", type=float, default=60.0, help="seconds of load and faults per seed")
+    parser.add_argument("--jobs", type=int, default=1, help="number of systems that run concurrently")
+    parser.add_argument("--keep", action="store_true", help="leave a broken system running for inspection")
     parser.add_argument("--write", type=Path, help="put the table into this Markdown file, between its marks")
     arguments = parser.parse_args()
     with ThreadPoolExecutor(arguments.jobs) as jobs:
@@ -52,7 +53,7 @@ def run(seed: int, seconds: float, keep: bool) -> Row:
     try:
         load, chaos, (found, events) = asyncio.run(one(system, seed, seconds))
         row = Row(seed, chaos.injected, str(load.promises), events, time.monotonic() - began, found)
-    except Exception as unfinished:  # whatever it is, this seed is not clean, and the next is run
+    except Exception as unfinished:  # after any error, the seed counts as failed and the next one runs
         row = Row(seed, [], "", 0, time.monotonic() - began, [repr(unfinished)])
     finally:
         if not (keep and row.found):

@@ -1,7 +1,7 @@
-"""`python tests/faults/run_points.py`: each fault point by itself, in all its roles at once, and a look afterwards.
+"""`python tests/faults/run_points.py`: each fault point by itself, in all its roles at once, then a verification.
 
-`kill`: the processes kill themselves (-9) at the point, and are started again. `stop`: they stand still for
-longer than session and transaction time-outs, others take over, and the zombies go on from the point where they stood.
+`kill`: the processes kill themselves (-9) at the point and are restarted. `stop`: they are suspended for longer than
+session and transaction time-outs, others take over, and the zombies continue from the point.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from verify import verdict  # noqa: E402
 from streams.runtime.faults import POINTS, Point  # noqa: E402
 
 ACTIONS = ("kill", "stop")
-TWO = "orders=2,inventory=2,projector=2"  # so that somebody takes over from who stands still
-CLIENTS = 4  # enough to have something in every fetch
-WARM = 1.0  # seconds of load before a fault, and after it
+TWO = "orders=2,inventory=2,projector=2"  # takes over from suspended processes
+CLIENTS = 4  # enough for every fetch to have messages
+WARM = 1.0  # seconds of load before and after a fault
 
 
 def main() -> None:
-    """Run the points, stop at nothing, exit 1 when any of them broke something."""
+    """Run all points; return 1 if any of them broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("points", nargs="*", help="some of them only")
+    parser.add_argument("points", nargs="*", help="run only these points")
     parser.add_argument("--actions", default=",".join(ACTIONS))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1, help="so many systems side by side")
+    parser.add_argument("--jobs", type=int, default=1, help="number of systems that run concurrently")
     parser.add_argument("--write", type=Path, help="put the rows into this Markdown file, between its marks")
     arguments = parser.parse_args()
     shots = [
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def run(shots: list[tuple[str, Point, Aim]], seed: int, report: Path | None) -> int:
-    """Run them one after the other on a system that is replaced when one has broken it; return how many did."""
+    """Run the points on a system that is replaced once one has broken it; return how many did."""
     workers = TWO if any(action == "stop" for action, _, _ in shots) else ""
     (system, marksman), broken = fresh(workers), 0
     try:
@@ -79,7 +79,7 @@ def fresh(workers: str) -> tuple[System, Marksman]:
 
 
 async def shoot(marksman: Marksman, action: str, point: Point, aim: Aim, seed: int) -> Row:
-    """Hit every role that has the point while it works; return what happened, and what was broken."""
+    """Hit every role that has the point while it works; return how it recovered, and the broken promises."""
     load, began = Load(marksman.system, seed, CLIENTS), time.monotonic()
     loading = asyncio.create_task(load.run())
     names = [f"{role}-0" for role in sorted(point.roles)]
@@ -88,7 +88,7 @@ async def shoot(marksman: Marksman, action: str, point: Point, aim: Aim, seed: i
         await asyncio.sleep(WARM)
         happened = await (kill if action == "kill" else stop)(marksman, names, aim)
         await asyncio.sleep(WARM)
-    except Exception as unfinished:  # it is a finding as well; the next point has a system of its own
+    except Exception as unfinished:  # this is a finding as well; the next point gets a system of its own
         found = [repr(unfinished)]
     load.stopping.set()
     await loading
@@ -100,7 +100,7 @@ async def shoot(marksman: Marksman, action: str, point: Point, aim: Aim, seed: i
 
 
 async def kill(marksman: Marksman, names: list[str], aim: Aim) -> str:
-    """Let processes kill themselves; return how they came back."""
+    """Let processes kill themselves; return how they recovered."""
     deaths = await asyncio.gather(*(marksman.kill(name, aim) for name in names))
     started = time.monotonic()
     await marksman.back(*names)
@@ -110,7 +110,7 @@ async def kill(marksman: Marksman, names: list[str], aim: Aim) -> str:
 
 
 async def stop(marksman: Marksman, names: list[str], aim: Aim) -> str:
-    """Let processes stand still for long, then go on; return what became of the zombies."""
+    """Suspend processes for long, then let them continue; return how the zombies ended."""
     zombies = await asyncio.gather(*(marksman.stop(name, aim) for name in names))
     before = {name: marksman.restarts(name) for name in names}
     await asyncio.sleep(PAUSE)

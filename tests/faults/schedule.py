@@ -1,4 +1,4 @@
-"""What goes wrong, when: a seeded schedule of kills, stops, pauses, and workers that come and go."""
+"""A seeded schedule of faults: kills, stops, pauses, and workers that join and leave."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ PAUSES = (2.0, 14.0)  # shorter and longer than the session and transaction time
 
 @dataclass
 class Chaos:
-    """Hurts a system while `run`s; `injected` says what was done."""
+    """Injects faults until `run` ends; `injected` lists them."""
 
     system: System
     seed: int
@@ -27,13 +27,13 @@ class Chaos:
         self.random = random.Random(self.seed)
 
     async def run(self, seconds: float) -> None:
-        """Inject a fault, or two at a time, every few seconds; then let everything go on and the guests leave."""
+        """Inject one or two faults every few seconds; finally resume everything and end the extra workers."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while loop.time() < end:
             faults = [self._fault() for _ in range(self.random.choice([1, 1, 2]))]
             await asyncio.gather(*faults)
-            await asyncio.sleep(self.random.uniform(0.5, 6))  # again during recovery, or after it
+            await asyncio.sleep(self.random.uniform(0.5, 6))  # again during or after recovery
         await asyncio.gather(*(self._leave(name) for name in list(self._guests)))
 
     async def _fault(self) -> None:

@@ -17,5 +17,5 @@ async def test_faults_break_no_promise(tmp_path: Path, seed: int) -> None:
     finally:
         system.down()
     assert chaos.injected, "the schedule injected nothing"
-    assert load.promises.done, "the load asked for nothing"
+    assert load.promises.done, "the load sent no requests"
     assert not broken, f"after {chaos.injected}: {broken}"

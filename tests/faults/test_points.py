@@ -1,4 +1,4 @@
-"""Every fault point once, under load; `make faults-points` hits each role at each of them, and looks after each."""
+"""Every fault point once, under load; `make faults-points` hits each role at each of them and verifies after each."""
 
 import asyncio
 from pathlib import Path
@@ -16,15 +16,15 @@ DECIDING = ("orders", "inventory")
 
 
 def shares() -> dict[str, list[Aim]]:
-    """Return who is hit where: roles that share their code share its points, each has some of either kind."""
+    """Return the targets: roles that share code share its points, and each gets some of either kind."""
     deciding = [aim for aim in in_turn("orders", SEED) if aim.milliseconds in (0, 3)]
-    shared = {aim.point for aim in deciding} - {"offsets-read"}  # of which the projector has others
+    shared = {aim.point for aim in deciding} - {"offsets-read"}  # the projector has other code
     projecting = [aim for aim in in_turn("projector", SEED) if aim.point not in shared]
     found = {role: deciding[number :: len(DECIDING)] for number, role in enumerate(DECIDING)}
     return found | {"projector": projecting, "api": in_turn("api", SEED)}
 
 
-def test_every_point_is_somebodys() -> None:
+def test_every_point_belongs_to_a_role() -> None:
     assert {aim.point for aims in shares().values() for aim in aims} == {point.name for point in POINTS}
 
 
@@ -48,5 +48,5 @@ async def test_killed_at_each_point_nothing_is_lost_or_doubled(tmp_path: Path) -
         broken, _ = await verdict(system, load.promises)
     finally:
         system.down()
-    assert len(load.promises.done) > 50, "the load got nothing done"
+    assert len(load.promises.done) > 50, "the load had no effect"
     assert not broken

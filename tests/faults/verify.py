@@ -1,4 +1,4 @@
-"""Afterwards, once it is quiet: the audit is clean and every promise was kept, exactly once."""
+"""Verification at rest: the audit is clean and every promise was kept, exactly once."""
 
 import asyncio
 import json
@@ -11,18 +11,18 @@ from load import Promises
 from system import System, eventually
 
 TOPICS = ("order-events", "inventory-events")
-MAKERS = ("POST orders ", "PlaceOrder ")  # one event each, no more and no less
+MAKERS = ("POST orders ", "PlaceOrder ")  # exactly one event each
 
 
 class Verdict(NamedTuple):
-    """What is wrong, empty when nothing is, and how many events there are."""
+    """The findings, empty if there are none, and the number of events."""
 
     broken: list[str]
     events: int
 
 
 async def verdict(system: System, promises: Promises) -> Verdict:
-    """Wait until it is quiet, then compare."""
+    """Wait until the system is at rest, then verify."""
     await asyncio.to_thread(system.quiet, 120)
     found = await asyncio.to_thread(_drift, system)
     events = [event for topic in TOPICS for event in await asyncio.to_thread(messages, system.settings, topic)]
@@ -58,9 +58,9 @@ def _sequences(events: list[dict[str, Any]]) -> list[str]:
 
 
 def _effects(events: list[dict[str, Any]], outcomes: list[dict[str, Any]], promises: Promises) -> list[str]:
-    """Compare what accepted outcomes say was done with the events that are there, for every promise."""
+    """Compare the accepted outcomes with the existing events, for every promise."""
     ids = Counter(event["id"] for event in events)
-    found = [f"event {event_id} is there {count} times" for event_id, count in ids.items() if count > 1]
+    found = [f"event {event_id} occurs {count} times" for event_id, count in ids.items() if count > 1]
     caused: dict[str, set[str]] = defaultdict(set)
     for event in events:
         caused[event["causationid"]].add(event["id"])
