@@ -1,4 +1,4 @@
-"""Two checkouts are compared, a little of it, on stacks of their own. The figures mean nothing here."""
+"""A short comparison of two checkouts on their own stacks. The figures mean nothing here."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def test_two_checkouts_of_the_same_commit_are_compared(tmp_path: Path) -> None:
         try:
             said = child.communicate(timeout=1500)[0]
         finally:
-            child.terminate()  # it ends its stacks first
+            child.terminate()  # it stops its stacks first
     assert child.returncode == 0, said
     found = Results(results, go_on=True)
     ratios = {one.key: one for name in PARTS for one in found.parts[name].ratios()}
@@ -43,7 +43,8 @@ def test_two_checkouts_of_the_same_commit_are_compared(tmp_path: Path) -> None:
 
 
 def give_packages(folder: Path) -> None:
-    """Make a .venv in `folder` that has the packages of this one: installing them takes longer than the test."""
+    """Make a .venv in `folder` with the packages of this one, because installing them would take longer than the
+    test."""
     venv.create(folder / ".venv")
     python = folder / ".venv" / "bin" / "python"
     (packages,) = (folder / ".venv").glob("lib/python*/site-packages")
@@ -55,7 +56,7 @@ def give_packages(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_commit_is_cloned_as_it_was(tmp_path: Path) -> None:
+def test_a_commit_is_cloned_unchanged(tmp_path: Path) -> None:
     folder = cloned("HEAD", tmp_path / "base")
     assert commit_of(folder) == commit_of(ROOT)
     assert (folder / "Makefile").exists()
@@ -63,7 +64,7 @@ def test_a_commit_is_cloned_as_it_was(tmp_path: Path) -> None:
         cloned("no-such-commit", tmp_path / "none")
 
 
-def test_rounds_take_turns_in_who_is_first() -> None:
+def test_rounds_take_turns_in_which_checkout_runs_first() -> None:
     with Stacks() as stacks:
         turns, order = Turns(HERE, Sizes(rounds=3), stacks), list[str]()
 
@@ -76,7 +77,7 @@ def test_rounds_take_turns_in_who_is_first() -> None:
     assert both == ([1, 4, 5], [2, 3, 6])
 
 
-def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds() -> None:
     ratio = Ratio("flow.rate", "whole orders", "/s", [1000, 500, 2000], [2000, 850, 2000])
     assert ratio.ratios == [2, 1.7, 1]
     assert verdict(ratio) == ("≥ 1.70 ×", "reached")

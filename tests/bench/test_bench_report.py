@@ -1,4 +1,4 @@
-"""What the benchmarks make of what they measured; the measuring itself is run by test_bench_suite.py."""
+"""The evaluation of benchmark figures; test_bench_suite.py runs the measurements."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_a_percentile_is_a_value_that_was_measured(values: list[float], share: f
     assert percentile(values, share) == found
 
 
-def test_of_nothing_there_is_no_percentile() -> None:
+def test_no_values_have_no_percentile() -> None:
     with pytest.raises(ValueError, match="nothing was measured"):
         percentile([], 0.5)
 
@@ -36,7 +36,7 @@ def test_a_figure_is_the_median_of_its_rounds() -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [(12345.6, "12,346"), (12.34, "12.3"), (0.7, "0.70"), (0, "0.00")])
-def test_numbers_have_the_digits_that_mean_something(value: float, text: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert number(value) == text
 
 
@@ -44,12 +44,12 @@ def test_numbers_have_the_digits_that_mean_something(value: float, text: str) ->
     ("goal", "good", "bad"),
     [(Goal("≥", 5), 5, 4.9), (Goal(">", 5), 5.1, 5), (Goal("≤", 5), 5, 5.1), (Goal("<", 5), 4.9, 5)],
 )
-def test_a_goal_is_reached_or_not(goal: Goal, good: float, bad: float) -> None:
+def test_a_goal_is_reached_or_missed(goal: Goal, good: float, bad: float) -> None:
     assert goal.reached(good)
     assert not goal.reached(bad)
 
 
-def test_a_figure_is_held_against_its_goal() -> None:
+def test_a_figure_is_compared_with_its_goal() -> None:
     assert verdict(Figure("flow.rate", "", [1500, 2500, 2600], "/s")) == ("≥ 2,000 /s", "reached")
     assert verdict(Figure("http.32.p99", "", [100.5], "ms")) == ("≤ 100 ms", "not reached")
     assert verdict(Figure("", "without a goal", [1], "")) == ("", "")
@@ -60,7 +60,7 @@ def part(*found: Found, failed: str = "") -> PartResult:
     return PartResult("Flow", "2026-11-23 10:00 UTC", "load average 0.1", found=list(found), failed=failed)
 
 
-def test_the_page_says_what_was_reached_and_what_was_not() -> None:
+def test_the_page_names_reached_and_missed_goals() -> None:
     results = Results()
     slow, fast = Figure("flow.rate", "orders", [900], "/s"), Figure("http.32.p99", "… p99", [50], "ms")
     results.keep("flow", part(slow, fast, Profile("HTTP", "order", {"kafka": 0.5, "client": 0.25})))
@@ -85,10 +85,10 @@ def test_results_are_kept_and_one_part_replaces_only_its_own(tmp_path: Path) -> 
     assert found.parts["flow"] == first.parts["flow"]
     assert [figure.median for figure in found.figures()] == [1.0, 3.0]
     assert found.figure("idle.roles") == Figure("idle.roles", "idle", [3.0], "%")
-    assert not Results(path).parts  # a whole run begins anew
+    assert not Results(path).parts  # a whole run starts over
 
 
-def test_a_part_that_fails_keeps_what_it_had_found() -> None:
+def test_a_part_that_fails_keeps_its_earlier_results() -> None:
     def failing(bench: Bench) -> Iterator[Found]:
         yield Figure("", "orders", [1.0], "/s")
         raise AssertionError("the broker is gone")
@@ -100,21 +100,21 @@ def test_a_part_that_fails_keeps_what_it_had_found() -> None:
     assert result.found == told == [Figure("", "orders", [1.0], "/s")]
 
 
-def test_a_slow_machine_has_fewer_rounds() -> None:
+def test_a_slow_machine_runs_fewer_rounds() -> None:
     with Stacks() as stacks:
         bench = Bench(Sizes(rounds=3), stacks, Results())
         assert list(bench.rounds("quick", 60)) == [0, 1, 2]
         assert list(bench.rounds("slow", 0)) == [0]
 
 
-def test_the_start_of_a_worker_does_not_count() -> None:
+def test_the_start_of_a_worker_is_not_timed() -> None:
     samples = [(0.0, 0, 0.0), (10.0, 50, 5.0), (11.0, 100, 6.0), (15.0, 1000, 8.0)]
     rate = rate_of(samples, 1000)
     assert rate.second == 900 / 4
     assert rate.cpu_second == 900 / 2
 
 
-def test_what_was_done_at_one_stroke_counts_from_before_it() -> None:
+def test_commands_handled_in_one_step_are_timed_from_before_it() -> None:
     assert rate_of([(0.0, 0, 0.0), (1.0, 0, 0.5), (2.0, 10, 1.0)], 10).second == 10
 
 
@@ -126,7 +126,7 @@ def test_what_was_done_at_one_stroke_counts_from_before_it() -> None:
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", 0),
     ],
 )
-def test_how_long_an_answer_is_follows_from_its_head(head: bytes, body: int) -> None:
+def test_the_length_of_an_answer_follows_from_its_head(head: bytes, body: int) -> None:
     assert length(head + b"a") == len(head) + body
     assert length(head[:-1]) is None
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, a little of them, on stacks of their own. The figures mean nothing here."""
+"""A short run of the benchmarks on their own stacks. The figures mean nothing here."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def test_the_suite_measures_and_writes_its_page(tmp_path: Path) -> None:
         try:
             said = child.communicate(timeout=1500)[0]
         finally:
-            child.terminate()  # it ends its stacks first
+            child.terminate()  # it stops its stacks first
     assert child.returncode == 0, said
     found = json.loads(results.read_text())
     assert list(found) == list(PARTS)

@@ -1,4 +1,5 @@
-"""Commands produced to Kafka by hand: the same effect as over HTTP, and no way to block an aggregate."""
+"""Commands produced to Kafka by other programs: they have the same effect as over HTTP and cannot block an
+aggregate."""
 
 import asyncio
 import base64
@@ -24,7 +25,7 @@ def placed(product: str, quantity: int = 1) -> dict[str, Any]:
     }
 
 
-async def test_an_order_can_be_placed_and_shipped_by_hand(system: System, api: Api) -> None:
+async def test_an_order_can_be_placed_and_shipped_through_kafka(system: System, api: Api) -> None:
     def send(topic: str, key: str, name: str, **data: Any) -> None:
         produce(system.settings, topic, key, {"type": name, "data": data})
 
@@ -80,7 +81,7 @@ async def test_the_aggregates_id_may_be_in_the_data(system: System, api: Api) ->
         ({"type": "PlaceOrder", "data": placed("x") | {"customer_id": "x"}}, "INVALID_ORDER"),
     ],
 )
-async def test_a_bad_message_is_answered_and_kept(system: System, api: Api, value: Any, code: str) -> None:
+async def test_an_invalid_message_is_answered_and_kept(system: System, api: Api, value: Any, code: str) -> None:
     key = f"bad-{abs(hash(str(value)))}"
     produce(system.settings, "order-commands", key, value if isinstance(value, bytes) else _dumps(value))
     produce(system.settings, "order-commands", key, {"type": "PlaceOrder", "data": placed("hand-other")})
@@ -97,14 +98,14 @@ async def test_a_bad_message_is_answered_and_kept(system: System, api: Api, valu
 
     outcome = await asyncio.to_thread(await_message, system.settings, "command-outcomes", answers_it)
     assert outcome["data"]["code"] == code
-    await api.order(key)  # what came behind it on the same key was handled
+    await api.order(key)  # later commands with the same key were handled
 
 
 def _dumps(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-async def test_a_bad_message_without_a_type_has_none(system: System) -> None:
+async def test_an_invalid_message_without_a_type_is_answered_without_one(system: System) -> None:
     for key, value in (("typeless-1", b"\x00\x01"), ("typeless-2", b'{"type": {"a": 1}, "data": {}}')):
         produce(system.settings, "order-commands", key, value)
         letter = await asyncio.to_thread(
@@ -124,9 +125,9 @@ def binary(command_id: str, name: str, **more: str) -> list[tuple[str, bytes]]:
     return [(name, value.encode()) for name, value in headers.items()]
 
 
-async def test_commands_in_binary_mode_are_taken_like_any_others(system: System, api: Api) -> None:
+async def test_commands_in_binary_mode_are_handled_like_any_others(system: System, api: Api) -> None:
     def send(key: str, headers: list[tuple[str, bytes]], value: Any) -> None:
-        for partition in range(2):  # one of them, at least, is not its key's: what comes again has no effect
+        for partition in range(2):  # at least one of them is not the partition of the key; a repeat has no effect
             produce(system.settings, "order-commands", key, value, partition, headers)
 
     await api.stock("binary-boots", 5)
@@ -164,7 +165,7 @@ async def test_commands_in_binary_mode_are_taken_like_any_others(system: System,
 
 async def test_a_command_on_a_foreign_partition_is_moved_in_order(system: System, api: Api) -> None:
     await api.stock("moved-boots", 100)
-    for partition in range(3):  # two of them, at least, are not its key's
+    for partition in range(3):  # at least two of them are not the partition of the key
         produce(
             system.settings,
             "order-commands",

@@ -1,4 +1,4 @@
-"""The changelogs of all tables are deleted, and made again from the events: nobody notices."""
+"""The changelogs of all tables are deleted and rebuilt from the events, without any visible effect."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ MINE = f"lost-{uuid4().hex[:6]}"
 CHANGELOGS = [reader.changelog.name for reader in READERS]
 
 
-async def test_lost_changelogs_are_made_again(system: System, api: Api) -> None:
+async def test_lost_changelogs_are_rebuilt(system: System, api: Api) -> None:
     await populate(system, api)
     await asyncio.to_thread(system.quiet)
     before, events = await entries(system), own_events(system)
@@ -48,7 +48,7 @@ async def test_lost_changelogs_are_made_again(system: System, api: Api) -> None:
 
 @asynccontextmanager
 async def without_workers(system: System) -> AsyncIterator[None]:
-    """Run the servers alone; afterwards everything, because other tests share the system."""
+    """Run only the servers; afterwards everything, because other tests share the system."""
     roles = system.env.get("FULFILLMENT_ROLES")
     await asyncio.to_thread(system.down)
     system.env["FULFILLMENT_ROLES"] = ""
@@ -65,7 +65,7 @@ async def without_workers(system: System) -> AsyncIterator[None]:
 
 
 async def populate(system: System, api: Api) -> None:
-    """Make orders that hold, wait, ship and were refused something, and commands to be sent twice."""
+    """Make orders with reservations, backorders, shipments and rejections, and commands to be sent twice."""
     await api.stock(f"{MINE}-boots", 5)
     first = await api.place((f"{MINE}-boots", 3), orderId=f"{MINE}-1")
     await api.order(first["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
@@ -80,7 +80,7 @@ async def populate(system: System, api: Api) -> None:
 
 
 def send_again(system: System) -> None:
-    """Send commands that have ids of their own, as a producer that got no answer would."""
+    """Send commands with their own ids, like a producer that retries after no answer."""
     received = {"id": f"{MINE}-received", "type": "ReceiveStock", "data": {"quantity": 1}}
     produce(system.settings, "inventory-commands", f"{MINE}-other", received)
     held = {"id": f"{MINE}-held", "type": "Hold", "data": {"reason": "fraud check"}}
@@ -110,7 +110,7 @@ async def entries(system: System) -> dict[tuple[str, int, bytes], Any]:
 
 
 def _entry(entry: Any) -> Any:
-    """Return an entry; of a position not whether it `fulfils`, which a rebuild cannot know."""
+    """Return an entry; without `fulfils` of a position, which a rebuild cannot know."""
     return replace(entry, fulfils=False) if isinstance(entry, Position) else entry
 
 
@@ -124,7 +124,7 @@ def lose(system: System) -> None:
 
 
 def start_orders(system: System) -> subprocess.CompletedProcess[str]:
-    """Run a worker until it refuses to."""
+    """Run a worker until it refuses to start."""
     port = {"FULFILLMENT_WORKER_PORT": str(system.settings.http_port + 9)}
     return subprocess.run(
         [*FULFILLMENT, "worker", "orders"],

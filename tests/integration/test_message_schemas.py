@@ -1,4 +1,4 @@
-"""What really stands on the topics is what docs/schemas says of it."""
+"""The messages on the topics match docs/schemas."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from system import Api, System
 from ops.kafka import records
 from ops.schemas.made import FOLDER
 
-MOST = 300  # messages of a partition
+MOST = 300  # messages per partition
 
 
 def validator(topic: str) -> Draft202012Validator:
@@ -31,7 +31,7 @@ def _is_json(value: bytes) -> bool:
         return False
 
 
-async def test_events_outcomes_and_letters_are_as_their_schemas_say(system: System, api: Api) -> None:
+async def test_events_outcomes_and_letters_match_their_schemas(system: System, api: Api) -> None:
     await api.stock("schema-boots", 1)
     order = (await api.place(("schema-boots", 1)))["id"]
     await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")
@@ -44,7 +44,7 @@ async def test_events_outcomes_and_letters_are_as_their_schemas_say(system: Syst
             check.validate(message)
 
 
-async def test_commands_of_ours_are_as_their_schemas_say(system: System, api: Api) -> None:
+async def test_our_commands_match_their_schemas(system: System, api: Api) -> None:
     await api.stock("schema-socks", 1)
     order = (await api.place(("schema-socks", 1)))["id"]
     await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")

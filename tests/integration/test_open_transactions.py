@@ -1,4 +1,4 @@
-"""Transactions that other producers leave open: shown by every health check, and ended with one command."""
+"""Transactions that other producers leave open: every health check names them, and one command ends them."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ PRODUCT = "held-back"
 
 
 def opened(system: System, name: str, topic: str, partition: int) -> Producer:
-    """Leave a transaction open, as a producer that hangs does."""
+    """Leave a transaction open, like a producer that hangs."""
     settings = {"bootstrap.servers": system.settings.kafka, "transactional.id": name, "transaction.timeout.ms": 600_000}
     settings |= {"log_level": 0}
     producer = Producer(settings)
@@ -36,7 +36,7 @@ async def readyz(system: System, name: str) -> tuple[int, Any]:
 
 @pytest.fixture
 def places(system: System) -> Iterator[dict[str, str]]:
-    """Transactions that are open, by transactional id: the topic of which each holds back the product's partition."""
+    """Return open transactions by transactional id: the topic of which each one blocks the product's partition."""
     system.quiet()
     partition = partition_of(PRODUCT.encode(), system.settings.partitions)
     names = {
@@ -49,11 +49,13 @@ def places(system: System) -> Iterator[dict[str, str]]:
         yield names
     finally:
         for producer in producers:
-            with suppress(KafkaException):  # its transaction was aborted, as it should be
+            with suppress(KafkaException):  # its transaction was aborted, as expected
                 producer.abort_transaction(20)
 
 
-async def test_open_transactions_are_named_counted_and_ended(system: System, api: Api, places: dict[str, str]) -> None:
+async def test_open_transactions_are_named_counted_and_aborted(
+    system: System, api: Api, places: dict[str, str]
+) -> None:
     partition = partition_of(PRODUCT.encode(), system.settings.partitions)
     places = {
         "their-importer": "inventory-commands",
@@ -71,7 +73,7 @@ async def test_open_transactions_are_named_counted_and_ended(system: System, api
     found = await eventually(ask, lambda now: len(now.get("openTransactions", ())) == 3, 60)
     assert not found["ready"]
     assert {one["transactionalId"]: one["topic"] for one in found["openTransactions"]} == places
-    assert found["lag"]["inventory"]["inventory-commands"] == 2  # the record that is not committed, and the command
+    assert found["lag"]["inventory"]["inventory-commands"] == 2  # the uncommitted record, and the command
     assert (found["lag"]["projector"]["order-events"], found["lag"]["projector"]["command-outcomes"]) == (1, 1)
     assert all(one["partition"] == partition and one["seconds"] >= 5 for one in found["openTransactions"])
 
@@ -115,7 +117,7 @@ async def test_open_transactions_are_named_counted_and_ended(system: System, api
     assert (nothing.returncode, "No transaction has blocked" in nothing.stderr) == (1, True)
 
 
-async def test_only_partitions_there_are_can_be_named(system: System) -> None:
+async def test_only_existing_partitions_can_be_named(system: System) -> None:
     for place, says in {
         "order-commands": "TOPIC/PARTITION is such as",
         "orders/1": "There is no topic orders: choose from",

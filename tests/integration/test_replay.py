@@ -1,6 +1,6 @@
-"""A restart of the whole stack loses nothing; the command topics read again from offset zero change nothing.
+"""A restart of the whole stack loses nothing, and reading the command topics again from offset zero has no effect.
 
-Neither do commands that were sent twice, or to partitions that are not their aggregate's: also when read again.
+This includes commands that were sent twice, or to another partition than their aggregate's.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ TWICE = {
 
 
 def send_twice(system: System) -> None:
-    """Send each command to two partitions, one of which at least is not its aggregate's, and again to the second."""
+    """Send each command to two partitions, at least one of which is not its aggregate's, and again to the second
+    one."""
     for command_id, (topic, key, name, data) in TWICE.items():
         before = len(answers(system)[command_id])
         for partition in (0, 1, 1):
@@ -34,7 +35,7 @@ def send_twice(system: System) -> None:
 
 
 def answers(system: System) -> dict[str, list[Any]]:
-    """Return what was answered to the commands that were sent twice, without what the product or order is now."""
+    """Return the answers to the commands that were sent twice, without the current state of product or order."""
     found: dict[str, list[Any]] = {command_id: [] for command_id in TWICE}
     for outcome in messages(system.settings, "command-outcomes", lambda each: each["data"]["commandId"] in TWICE):
         data = outcome["data"]
@@ -43,7 +44,7 @@ def answers(system: System) -> dict[str, list[Any]]:
 
 
 async def contents(system: System, api: Api) -> dict[str, Any]:
-    """Return all events and the read models' answers, once the system is quiet."""
+    """Return all events and the read models' answers, once the system is at rest."""
     await asyncio.to_thread(system.quiet)
     found: dict[str, Any] = {topic: messages(system.settings, topic) for topic in EVENTS}
     for path in ("/orders?limit=500", "/inventory?limit=500", "/work-queue?limit=500"):
@@ -65,9 +66,9 @@ async def populate(system: System, api: Api) -> None:
     await api("PUT", "/orders/replayed-1/status", {"status": "DELIVERED"})
     await api("DELETE", "/orders/replayed-2")
     short = await api.order("replayed-short", lambda order: order["allocationStatus"] == "ALLOCATED")
-    assert short["items"][0]["allocated"] == 2  # what the cancelled one gave back
+    assert short["items"][0]["allocated"] == 2  # the units that the cancelled order released
     await asyncio.to_thread(send_twice, system)
-    for partition in (2, 3):  # of which one at least is not the product's, and their ids are made of where they are
+    for partition in (2, 3):  # at least one is not the product's, and ids are derived from positions
         produce(
             system.settings,
             "inventory-commands",
@@ -98,7 +99,7 @@ async def test_nothing_is_lost_and_nothing_happens_twice(system: System, api: Ap
     after = await contents(system, api)
     for what, found in before.items():
         assert after[what] == found, f"{what} changed"
-    assert answers(system) == first  # nothing was even answered again
+    assert answers(system) == first  # no command was even answered again
     await asyncio.to_thread(send_twice, system)
     again = await contents(system, api)
     assert {topic: again[topic] for topic in EVENTS} == {topic: before[topic] for topic in EVENTS}

@@ -68,7 +68,7 @@ async def test_a_second_worker_shares_the_work(
         second.send_signal(sign)
         leaving = asyncio.create_task(place(20))
         await asyncio.to_thread(second.wait, 20)
-        within = patience(20)  # what the service promises, after kill -9 too
+        within = patience(20)  # the promise of the service, after kill -9 too
         await asyncio.to_thread(wait_until, lambda: partitions(first_port) == inputs, within, "the first to have all")
         await leaving
     for order_id in placed:

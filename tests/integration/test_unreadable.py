@@ -1,4 +1,5 @@
-"""Records that client libraries cannot read, on every topic: one costs itself, a batch of them its partition."""
+"""Records that client libraries cannot read, on every topic: a single one is refused, a batch of them blocks its
+partition."""
 
 import asyncio
 import base64
@@ -23,7 +24,7 @@ READABLE = [topic.name for topic in TOPICS if topic.cleanup == "delete"]
 
 @pytest.fixture(scope="module")
 def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system of its own: what is written here stays on its topics."""
+    """A system of its own, because the records written here stay on its topics."""
     system = System(tmp_path_factory.mktemp("unreadable"), FULFILLMENT_PARTITIONS=str(PARTITIONS))
     system.settings = system.settings.model_copy(update={"partitions": PARTITIONS})
     system.up()
@@ -54,7 +55,7 @@ def receive(identifier: str) -> bytes:
 # --- header names that are not UTF-8
 
 
-def test_a_record_on_inventory_commands_is_refused_as_it_was_and_the_next_is_handled(system: System) -> None:
+def test_a_record_on_inventory_commands_is_refused_and_the_next_is_handled(system: System) -> None:
     partition, key = partition_key("munich-boots")
     garbage = b"\xffnot json"
     send_raw(system.settings, "inventory-commands", partition, raw_batch([(key, garbage, [(MUNICH, b"\xfe")])]))
@@ -69,8 +70,8 @@ def test_a_record_on_inventory_commands_is_refused_as_it_was_and_the_next_is_han
 
 
 @pytest.mark.parametrize("codec", [GZIP, LZ4, ZSTD])
-def test_one_in_the_middle_of_a_compressed_batch_is_a_command_like_the_others(system: System, codec: int) -> None:
-    """Its header means nothing to us, so the command is decided; sent to order-commands as a Go client would."""
+def test_a_record_in_a_compressed_batch_is_handled_like_any_other(system: System, codec: int) -> None:
+    """Its header has no meaning for us, so the command is decided; sent to order-commands as a Go client would."""
     partition, key = partition_key(f"compressed-{codec}")
     ids = [f"{key.decode()}-{number}" for number in range(5)]
     cancel = [orjson.dumps({"type": "CancelOrder", "id": each, "data": {"reason": "test"}}) for each in ids]
@@ -103,7 +104,7 @@ async def test_every_reader_of_every_topic_survives_them(system: System, api: Ap
     order = await api.place(("survivor-boots", 1))
     await api.order(order["id"], lambda found: found["allocationStatus"] == "ALLOCATED")
     await asyncio.to_thread(_repeat_with_munich, system)
-    other = await api.place(("survivor-boots", 1))  # every role has gone past them
+    other = await api.place(("survivor-boots", 1))  # every role has read past them
     await api.order(other["id"], lambda found: found["allocationStatus"] == "ALLOCATED")
     await asyncio.to_thread(system.quiet)
     placed = messages(system.settings, "order-events", lambda m: m["subject"] == order["id"])[0]
@@ -127,7 +128,7 @@ async def test_every_reader_of_every_topic_survives_them(system: System, api: Ap
 
 
 def _repeat_with_munich(system: System) -> None:
-    """Write what is on the topics of ours once more, with a header that cannot be read: known to all who read it."""
+    """Write records of our topics again with an unreadable header; all their readers know the contents."""
     for topic in ("order-events", "inventory-events", "command-outcomes", "dead-letters"):
         last = records(system.settings, topic)[-1]
         batch = raw_batch([(last.key(), last.value(), [(MUNICH, None), (b"content-type", b"\xff")])], GZIP)
@@ -135,7 +136,7 @@ def _repeat_with_munich(system: System) -> None:
 
 
 async def _live(api: Api, order_id: str) -> bool:
-    """Return whether the stream of events tells the order's."""
+    """Return whether the stream of events includes the order's."""
     options = {"params": {"subject": order_id}, "timeout": aiohttp.ClientTimeout(total=60)}
     async with api.session.get("events", **options) as stream:
         assert stream.status == 200, await stream.text()
@@ -151,7 +152,7 @@ async def _live(api: Api, order_id: str) -> bool:
 
 
 async def _damaged(system: System, topic: str, partition: int, values: list[tuple[bytes, bytes]]) -> int:
-    """Append records that are damaged on the broker's disk before anybody may read them; return the first's offset."""
+    """Append damaged records on the broker's disk before they can be read; return the first one's offset."""
     producer = TransactionalProducer(system.settings.kafka, f"damaging-{topic}-{partition}", 60)
     await producer.claim()
     await producer.produce([Write(topic, partition, key, value) for key, value in values])
@@ -193,15 +194,15 @@ async def test_a_damaged_batch_of_commands_blocks_its_partition_only_until_it_is
     place, last = "inventory-commands/0", first + 2
     produce(system.settings, "inventory-commands", blocked, receive("behind-the-damage"), 0)
     await _blocked(system, "inventory", place, first, last)
-    await api.stock(free, 3)  # the other partition goes on
+    await api.stock(free, 3)  # the other partition continues
     before = system.process("inventory-0").pid
     doctor = await asyncio.to_thread(system.run, "doctor", "--json", check=False)
     assert doctor.returncode == 1
     (record,) = (each for each in orjson.loads(doctor.stdout) if each["what"] == "records")
     assert record["found"] == f"{place}: offsets {first} to {last} cannot be read: the checksum is wrong"
     assert f"`fulfillment skip inventory {place}@{last} --reason …`" in record["remedy"]
-    assert system.process("inventory-0").pid == before  # it is not restarted for that
-    system.kill("inventory-0")  # and where it is, it is blocked there again
+    assert system.process("inventory-0").pid == before  # it is not restarted because of it
+    system.kill("inventory-0")  # and where it was restarted, the partition is blocked again
     await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), 60, "a restart")
     await _blocked(system, "inventory", place, first, last)
     for arguments in (
@@ -211,7 +212,7 @@ async def test_a_damaged_batch_of_commands_blocks_its_partition_only_until_it_is
         said = await asyncio.to_thread(system.run, *arguments)
         assert "Traceback" not in said.stderr
     await _skip(system, "inventory", place, first, last)
-    system.kill("inventory-0")  # before it is told, or after: the record is what counts
+    system.kill("inventory-0")  # told before or after: the record counts
     await asyncio.to_thread(
         await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "behind-the-damage", 60
     )
@@ -256,7 +257,7 @@ async def test_a_damaged_changelog_blocks_its_partition_and_says_how_to_rebuild_
     said = "its table is lost: inventory-stock-changelog/0"
     await asyncio.to_thread(wait_until, lambda: said in _reason(system, "inventory"), 60, "the reason")
     assert "fulfillment replay tables --rebuild" in _reason(system, "inventory")
-    await api.stock(other, 7)  # the other partition goes on
+    await api.stock(other, 7)  # the other partition continues
     with suppress(AssertionError):
         system.down()
     rebuilt = await asyncio.to_thread(_rebuild, system)
@@ -268,7 +269,7 @@ def _rebuild(system: System) -> str:
     """Rebuild the tables while only Kafka and MongoDB run, and start the system again."""
     system.env["FULFILLMENT_ROLES"] = "projector"
     system.up()
-    rebuilt = system.run("replay", "tables", "--rebuild", check=False)  # the tests before left drift
+    rebuilt = system.run("replay", "tables", "--rebuild", check=False)  # earlier tests left drift
     system.down()
     del system.env["FULFILLMENT_ROLES"]
     system.up()

@@ -50,7 +50,7 @@ async def versions(api: Api, name: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def load(api: Api, product: str) -> AsyncIterator[Counter[tuple[str, int]]]:
-    """Place orders and read them, each as soon as it is decided, and lists; count (what, status)."""
+    """Place orders and read each one as soon as it is decided, and lists; count (request, status)."""
     answers, numbers, ended = Counter[tuple[str, int]](), count(), asyncio.Event()
 
     async def place_and_read() -> None:
@@ -66,7 +66,7 @@ async def load(api: Api, product: str) -> AsyncIterator[Counter[tuple[str, int]]
             for path in (f"/customers/{product}/orders", "/orders?limit=5", f"/customers/{product}/summary"):
                 status, answer, _ = await api("GET", path)
                 answers["list", status] += 1
-                assert answer["data"], "what was there has gone"
+                assert answer["data"], "the read model has lost its documents"
 
     tasks = [asyncio.create_task(place_and_read()) for _ in range(READERS)]
     try:
@@ -104,9 +104,7 @@ async def at_least(answers: Counter[tuple[str, int]], total: int) -> None:
     await eventually(ask, lambda so_far: so_far >= total, 60)
 
 
-async def test_one_document_that_differs_is_found_and_keeps_a_version_from_going_live(
-    system: System, api: Api, mongo: Mongo
-) -> None:
+async def test_one_different_document_is_found_and_prevents_promotion(system: System, api: Api, mongo: Mongo) -> None:
     order = (await api.place((f"{MINE}-boots", 1), orderId=f"{MINE}-differs"))["id"]
     await api.place(*((f"{MINE}-boots-{size}", 1) for size in range(80)))  # a document of many kilobytes
     await asyncio.to_thread(system.quiet)
@@ -138,7 +136,7 @@ async def test_one_document_that_differs_is_found_and_keeps_a_version_from_going
     await eventually(shown, lambda data: data == {"injected": True}, 5)
     await cli(system, "projections", "rollback", "orders")
     await eventually(shown, lambda data: data.get("id") == order, 5)
-    repaired = await cli(system, "projections", "rollback", "orders")  # to the altered one again, and mend it there
+    repaired = await cli(system, "projections", "rollback", "orders")  # back to the altered version, to repair it there
     assert f"v{new} is live again" in repaired.stdout
     await cli(system, "replay", "orders", "--id", order)
     assert await documents.find_one({"_id": order}) == document
@@ -148,10 +146,10 @@ async def test_one_document_that_differs_is_found_and_keeps_a_version_from_going
     assert (await versions(api, "orders"))["live"] == before
 
 
-async def test_a_replay_that_is_killed_leaves_the_live_version_and_is_done_again(
+async def test_a_killed_replay_leaves_the_live_version_and_can_be_repeated(
     system: System, api: Api, mongo: Mongo
 ) -> None:
-    await api("PUT", f"/inventory/{MINE}-killed", {"quantity": 3})  # 202 will do: it is durable
+    await api("PUT", f"/inventory/{MINE}-killed", {"quantity": 3})  # 202 is enough: it is durable
     await asyncio.to_thread(system.quiet)
     before = await versions(api, "inventory")
     killed = await cli(system, "replay", "inventory", check=False, FULFILLMENT_FAULTS="kill:documents-written")
@@ -175,7 +173,9 @@ async def test_a_replay_that_is_killed_leaves_the_live_version_and_is_done_again
     assert f"inventory_v{before['live']}" not in names
 
 
-async def test_two_replays_of_one_read_model_at_a_time_are_refused(system: System, api: Api, mongo: Mongo) -> None:
+async def test_two_replays_of_one_read_model_at_the_same_time_are_refused(
+    system: System, api: Api, mongo: Mongo
+) -> None:
     before = await versions(api, "customer_summary")
     async with lease(mongo, "projections/customer_summary"):
         refused = await cli(system, "replay", "customer_summary", check=False)
@@ -184,7 +184,7 @@ async def test_two_replays_of_one_read_model_at_a_time_are_refused(system: Syste
     assert await versions(api, "customer_summary") == before
 
 
-async def test_products_with_events_since_a_time_are_made_again(system: System, api: Api, mongo: Mongo) -> None:
+async def test_products_with_events_since_a_time_are_rebuilt(system: System, api: Api, mongo: Mongo) -> None:
     product = f"{MINE}-since"
     await api.stock(product, 5)
     await asyncio.to_thread(system.quiet)
@@ -196,7 +196,7 @@ async def test_products_with_events_since_a_time_are_made_again(system: System, 
     done = await cli(system, "replay", "inventory", "--since", good["createdAt"])
     assert "1 documents were written anew" in done.stdout
     assert await documents.find_one({"_id": product}) == good
-    await api.stock(product, 6)  # the projector goes on with it, from what was mended
+    await api.stock(product, 6)  # the projector continues with the repaired document
 
     async def available() -> Any:
         return (await api("GET", f"/inventory/{product}"))[1]["data"]["availableQuantity"]
@@ -227,7 +227,7 @@ cli()
 
 
 async def newer_cli(system: System, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    """Run the command line of code that is newer than the running processes'."""
+    """Run the command line of code that is newer than the running processes."""
     command = [sys.executable, "-c", NEWER, *arguments]
     done = await asyncio.to_thread(
         subprocess.run, command, env=system.env, capture_output=True, text=True, timeout=300, check=False
@@ -236,7 +236,7 @@ async def newer_cli(system: System, *arguments: str, check: bool = True) -> "sub
     return done
 
 
-async def test_a_read_model_that_running_processes_do_not_know_is_refused_and_seen_by_doctor(
+async def test_a_read_model_unknown_to_running_processes_is_refused_and_reported_by_doctor(
     system: System, api: Api
 ) -> None:
     await asyncio.to_thread(system.quiet)

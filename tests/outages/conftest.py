@@ -10,7 +10,7 @@ from system import Api, System
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
 
-from servers import Server, servers_of  # the line above is for `load` and `verify`
+from servers import Server, servers_of  # the line above makes `load` and `verify` importable
 
 
 @pytest.fixture(scope="package")
@@ -46,7 +46,7 @@ def servers(installation: tuple[System, dict[str, Server]]) -> dict[str, Server]
 
 @pytest.fixture
 def faults(system: System) -> Path:
-    """The folder where a file asks a process, by its name, for a fault."""
+    """The folder in which a file asks the process of that name for a fault."""
     return system.settings.data.parent / "faults"
 
 

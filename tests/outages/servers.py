@@ -1,4 +1,4 @@
-"""A Kafka and a MongoDB that the tests stop and start themselves: nobody restarts them meanwhile."""
+"""A Kafka and a MongoDB that tests stop and start themselves, without a supervisor that restarts them."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from ops.stack.lifeline import tied_to_parent
 
 @dataclass
 class Server:
-    """A server with data of its own, which it finds again after each stop."""
+    """A server whose data survives each stop."""
 
     name: str
     command: tuple[str, ...]
@@ -23,7 +23,7 @@ class Server:
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
-        """Start it; return when it answers."""
+        """Start it; return once it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, preexec_fn=tied_to_parent(signal.SIGKILL)
@@ -31,17 +31,17 @@ class Server:
         wait_until(self.answers, 240, f"{self.name} to answer")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it with a signal; return when it is gone."""
+        """Stop it with a signal; return once it is gone."""
         if self.process is not None:
             self.process.send_signal(sign)
             self.process.wait(60)
 
 
 def servers_of(system: System, folder: Path) -> dict[str, Server]:
-    """Return the servers that `system` is told to use, not started yet."""
+    """Return the servers that `system` is configured to use, not started yet."""
     address, place = system.settings.kafka, mongod.address(system.settings.mongo)
     assert place is not None
-    controller = int(address.split(":")[1]) + 19  # the last of the ports that are the system's
+    controller = int(address.split(":")[1]) + 19  # the last of the system's ports
     return {
         "kafka": Server(
             "Kafka",

@@ -1,4 +1,5 @@
-"""The disk under the data directory is full: it is said everywhere, nothing acknowledged is lost, and room heals it."""
+"""The disk of the data directory is full: every process reports it, no acknowledged data is lost, and free space heals
+it."""
 
 import asyncio
 import os
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def small_disk(processes: None, tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for a system and little more."""
+    """A file system with space for a system and little more."""
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
@@ -31,7 +32,7 @@ def small_disk(processes: None, tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(place: Path) -> Path:
-    """Leave no room; return the file that has it."""
+    """Fill the disk; return the file that does."""
     filler = place / "filler"
     with filler.open("wb") as file:
         try:
@@ -42,14 +43,14 @@ def fill(place: Path) -> Path:
             return filler
 
 
-def test_a_stack_is_not_started_without_room(small_disk: Path) -> None:
+def test_a_stack_is_not_started_without_space(small_disk: Path) -> None:
     fill(small_disk)
     refused = System(small_disk / "data").run("up", "--detach", check=False)
     assert refused.returncode == os.EX_UNAVAILABLE
     assert "The disk is full" in refused.stderr
 
 
-async def test_a_full_disk_is_said_and_room_heals_it(small_disk: Path) -> None:
+async def test_a_full_disk_is_reported_and_free_space_heals_it(small_disk: Path) -> None:
     system = System(small_disk / "data")
     await asyncio.to_thread(system.up)
     try:
@@ -59,7 +60,8 @@ async def test_a_full_disk_is_said_and_room_heals_it(small_disk: Path) -> None:
             placed = [await api.place(("disk-boots", 1), customerId="disk") for _ in range(20)]
             filler = await asyncio.to_thread(fill, small_disk)
             body = {"quantity": 10}
-            # What is acknowledged while the disk fills up counts as well; then Kafka ends, and nothing is taken.
+            # Requests acknowledged while the disk fills up count as well; then Kafka exits, and nothing more is
+            # accepted.
             received = 0
             for _ in range(20_000):
                 status, _, _ = await api("POST", "/inventory/disk-boots/receive", body)

@@ -1,4 +1,4 @@
-"""Kafka or MongoDB away for a while, under load: what is answered meanwhile, and that all recovers by itself."""
+"""Kafka or MongoDB is unreachable for a while, under load: the answers meanwhile, and recovery without help."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ from servers import Server
 from system import ADDRESS, Api, System, eventually
 from verify import verdict
 
-SHORT, LONG = 10.0, 60.0  # seconds
+SHORT, LONG = 10.0, 60.0  # in seconds
 ORDER = {
     "customerId": "outage",
     "items": [{"productId": "outage-boots", "quantity": 1, "price": "10.00"}],
@@ -23,32 +23,34 @@ slow = pytest.mark.slow
 
 
 async def reasons(system: System, role: str) -> str:
-    """Return what a process says on /readyz of why it is not ready; an empty text when it is."""
+    """Return why a process is not ready, from its /readyz; an empty text if it is ready."""
     port = next(each["port"] for each in system.status()["processes"] if each["role"] == role)
     try:
         async with aiohttp.request("GET", f"http://127.0.0.1:{port}/readyz") as answer:
             return "" if answer.status == 200 else str((await answer.json())["reasons"])
-    except aiohttp.ClientError:  # it is just being restarted
+    except aiohttp.ClientError:  # it is being restarted
         return ""
 
 
 async def kafka_is_away(system: System, api: Api) -> None:
-    """Commands get a 503 that says so, and nothing but commands does; every process says why it is not ready."""
+    """Commands, and only commands, get a 503 that names the reason; every process says why it is not ready."""
     answered = await eventually(lambda: api("POST", "/orders", ORDER), lambda answer: answer[0] == 503, 20)
     _, answer, headers = answered
     assert (answer["error"], headers["Retry-After"]) == ("KAFKA_UNAVAILABLE", "2")
     assert "Kafka" in answer["message"]
     began = time.monotonic()
     status, answer, _ = await api("PUT", "/inventory/outage-boots", {"quantity": 5})
-    assert (status, answer["details"]) == (503, {}), "it is known to be away: nothing is sent that may be done later"
-    assert time.monotonic() - began < 3, "and nobody waits for it"
+    assert (status, answer["details"]) == (503, {}), (
+        "known to be unreachable: no command is sent that might be done later"
+    )
+    assert time.monotonic() - began < 3, "the request does not wait"
     assert (await api("GET", "/orders?limit=1"))[0] == 200
     for role in ("api", "orders", "inventory", "projector"):
         await eventually(lambda role=role: reasons(system, role), lambda said: "Kafka" in said, 40)
 
 
 async def mongodb_is_away(system: System, api: Api) -> None:
-    """Queries, and commands with a key, get a 503 that says so; other commands are decided as ever."""
+    """Queries, and commands with a key, get a 503 that names the reason; other commands are decided as usual."""
     key = {"headers": {"Idempotency-Key": "outage"}}
     for method, path, body, options in (
         ("GET", "/orders", None, {}),
@@ -76,10 +78,10 @@ AWAY: dict[str, Any] = {"kafka": kafka_is_away, "mongod": mongodb_is_away}
         *(pytest.param(name, sign, LONG, marks=slow) for name in AWAY for sign in (signal.SIGTERM, signal.SIGKILL)),
     ],
 )
-async def test_an_outage_is_said_and_survived(
+async def test_an_outage_is_reported_and_survived(
     system: System, servers: dict[str, Server], api: Api, name: str, sign: signal.Signals, seconds: float
 ) -> None:
-    load = Load(system, seed=int(seconds) + sign + 1000 * list(AWAY).index(name))  # ids of its own: they share a system
+    load = Load(system, seed=int(seconds) + sign + 1000 * list(AWAY).index(name))  # its own ids
     running = asyncio.create_task(load.run())
 
     async def more(promises: int) -> None:
@@ -91,7 +93,7 @@ async def test_an_outage_is_said_and_survived(
     over = time.monotonic() + seconds
     try:
         await AWAY[name](system, api)
-        await asyncio.sleep(max(over - time.monotonic(), 0))  # the outage's own length
+        await asyncio.sleep(max(over - time.monotonic(), 0))  # the duration of the outage itself
     finally:
         await asyncio.to_thread(servers[name].start)
     await more(30)
@@ -101,10 +103,11 @@ async def test_an_outage_is_said_and_survived(
     assert (await api("POST", "/orders", ORDER))[0] == 201
 
 
-async def test_commands_are_taken_again_after_some_were_given_up(
+async def test_commands_are_accepted_again_after_some_expired(
     system: System, servers: dict[str, Server], api: Api
 ) -> None:
-    """What expired while Kafka had no leader had a place in the producer's sequence: what came behind was refused."""
+    """Commands that expired while Kafka had no leader were in the producer's sequence, so that later ones were
+    refused."""
     products = [f"given-up-{number}" for number in range(24)]
 
     async def receive(product: str) -> int:
@@ -115,8 +118,8 @@ async def test_commands_are_taken_again_after_some_were_given_up(
             pass
 
     asking = [asyncio.create_task(until_refused(product)) for product in products]
-    await asyncio.sleep(0.5)  # of load
-    await asyncio.to_thread(servers["kafka"].stop, signal.SIGTERM)  # in order: it gives up leadership first
+    await asyncio.sleep(0.5)  # part of the load
+    await asyncio.to_thread(servers["kafka"].stop, signal.SIGTERM)  # a graceful stop: it gives up leadership first
     await asyncio.gather(*asking)
     await asyncio.to_thread(servers["kafka"].start)
     for product in products:

@@ -1,4 +1,4 @@
-"""HTTP requests sent again under their Idempotency-Key while processes die: one order, and one answer in the end."""
+"""HTTP requests repeated under their Idempotency-Key while processes die: one order, and one answer in the end."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from system import ADDRESS, Api, System, eventually, wait_until
 
 
 async def ask_until_answered(api: Api, key: str, body: Any, prefer: str = "") -> tuple[int, Any, Any]:
-    """Repeat a request until it has an answer that is final; return that. Only the first try says what it prefers."""
+    """Repeat a request until it has a final answer, and return that. Only the first attempt sends `Prefer`."""
     first = {"Prefer": prefer} if prefer else {}
 
     async def ask() -> tuple[int, Any, Any]:
@@ -19,7 +19,7 @@ async def ask_until_answered(api: Api, key: str, body: Any, prefer: str = "") ->
             headers = {"Idempotency-Key": key, **first}
             first.clear()
             return await api("POST", "/orders", body, headers=headers)
-        except aiohttp.ClientError:  # nobody answers
+        except aiohttp.ClientError:  # no answer
             return 0, {}, {}
 
     def final(answer: tuple[int, Any, Any]) -> bool:
@@ -31,15 +31,15 @@ async def ask_until_answered(api: Api, key: str, body: Any, prefer: str = "") ->
 @pytest.mark.parametrize(
     ("process", "point", "prefer"),
     [
-        ("api-0", "key-claimed", ""),  # between record and produce
-        pytest.param("api-0", "sent", "", marks=pytest.mark.slow),  # between produce and outcome
-        ("api-0", "answer-stored", "respond-async"),  # a 202: the key says that the command is sent
-        pytest.param("api-0", "sent", "respond-async", marks=pytest.mark.slow),  # and before it says so
+        ("api-0", "key-claimed", ""),  # between recording the key and producing
+        pytest.param("api-0", "sent", "", marks=pytest.mark.slow),  # between producing and the outcome
+        ("api-0", "answer-stored", "respond-async"),  # at a 202: the key records that the command is sent
+        pytest.param("api-0", "sent", "respond-async", marks=pytest.mark.slow),  # and before the key records it
         pytest.param("orders-0", "commit-asked", "", marks=pytest.mark.slow),
         pytest.param("orders-0", "committed", "", marks=pytest.mark.slow),
     ],
 )
-async def test_a_request_sent_again_through_a_crash_is_done_once(
+async def test_a_request_repeated_through_a_crash_is_done_once(
     system: System, api: Api, faults: Path, process: str, point: str, prefer: str
 ) -> None:
     customer = f"{process}-{point}{prefer}"
@@ -49,7 +49,7 @@ async def test_a_request_sent_again_through_a_crash_is_done_once(
     (faults / process).write_text(f"kill:{point}")
     status, answer, _ = await ask_until_answered(api, customer, body, prefer)
     assert status == 201, answer
-    assert not (faults / process).exists(), "nobody died"
+    assert not (faults / process).exists(), "no process died"
     await eventually(lambda: asyncio.to_thread(system.pid, process), lambda now: now not in (None, pid))
     order_id, command_id = answer["data"]["id"], answer["data"]["commandId"]
 

@@ -17,7 +17,7 @@ from projections.table import PROJECTIONS
 from streams.runtime.settings import Settings
 
 _numbers = count(1)
-_emptied: list[str] = []  # databases that are as new
+_emptied: list[str] = []  # databases that are as good as new
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def settings(mongo_uri: str) -> Settings:
 
 @pytest.fixture
 async def mongo(settings: Settings) -> AsyncIterator[Mongo]:
-    """A database with all indexes. Emptying one is a hundred times as fast as making one, so it is used again."""
+    """A database with all indexes. Emptying one is a hundred times as fast as creating one, so it is reused."""
     mongo = Mongo(settings)
     await create_indexes(mongo, PROJECTIONS)
     before = await _indexes(mongo)

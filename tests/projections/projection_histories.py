@@ -19,7 +19,7 @@ ORDERS, STOCK, OUTCOMES = "order-events", "inventory-events", "command-outcomes"
 
 @dataclass(frozen=True)
 class Record:
-    """As Kafka's."""
+    """Like Kafka's."""
 
     key: bytes
     value: bytes

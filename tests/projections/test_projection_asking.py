@@ -1,4 +1,4 @@
-"""Looking documents up together: one question for many who ask, and what is newer than the question for each."""
+"""Batched lookups of documents: one query for concurrent callers, whose answers are as new as their calls."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from streams.runtime.settings import Settings
 
 
 class Counted:
-    """A collection that counts what it is asked."""
+    """A collection that counts its queries."""
 
     def __init__(self, collection: Any) -> None:
         self.collection, self.asked = collection, list[list[str]]()
@@ -30,38 +30,38 @@ async def collection(mongo: Mongo) -> Counted:
     return Counted(things)
 
 
-async def test_who_asks_alone_is_answered_at_once(collection: Counted):
+async def test_a_single_lookup_is_answered_at_once(collection: Counted):
     asking = Asking(collection, {"n": 1})  # type: ignore[arg-type]
     assert await asking.find("7") == {"_id": "7", "n": 7}
     assert await asking.find("nothing") is None
 
 
-async def test_what_is_asked_at_the_same_time_is_one_question(collection: Counted):
+async def test_concurrent_lookups_share_a_query(collection: Counted):
     asking = Asking(collection)  # type: ignore[arg-type]
     found = await asyncio.gather(*(asking.find(name) for name in ("1", "2", "2", "x")))
     assert [one and one["n"] for one in found] == [1, 2, 2, None]
     assert collection.asked == [["1", "2", "x"]]
 
 
-async def test_a_question_has_a_bound(collection: Counted):
+async def test_a_query_is_limited_in_size(collection: Counted):
     asking = Asking(collection)  # type: ignore[arg-type]
     found = await asyncio.gather(*(asking.find(str(number)) for number in range(450)))
     assert [one and one["n"] for one in found] == list(range(450))
     assert [len(ids) for ids in collection.asked] == [200, 200, 50]
 
 
-async def test_nobody_gets_what_was_there_before_he_asked(mongo: Mongo, collection: Counted):
+async def test_a_lookup_never_gets_a_document_older_than_its_call(mongo: Mongo, collection: Counted):
     asking = Asking(collection)  # type: ignore[arg-type]
     first = asyncio.create_task(asking.find("1"))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the question is under way
+    await asyncio.sleep(0)  # the query is running
     await mongo.collection("things").update_one({"_id": "1"}, {"$set": {"n": 100}})
     again = await asking.find("1")
     await first
     assert (again or {})["n"] == 100
 
 
-async def test_who_goes_away_takes_nobody_along(collection: Counted):
+async def test_a_cancelled_lookup_does_not_affect_others(collection: Counted):
     asking = Asking(collection)  # type: ignore[arg-type]
     gone, stays = asyncio.create_task(asking.find("1")), asyncio.create_task(asking.find("2"))
     await asyncio.sleep(0)
@@ -70,7 +70,7 @@ async def test_who_goes_away_takes_nobody_along(collection: Counted):
     assert (await asking.find("3") or {})["n"] == 3
 
 
-async def test_everyone_hears_of_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch):
+async def test_every_caller_gets_the_error_of_an_unreachable_database(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(client, "SERVER_SELECTION_MS", 50)
     nowhere = Mongo(Settings(mongo="mongodb://127.0.0.1:9"))
     asking = Asking(nowhere.collection("things"))

@@ -1,4 +1,4 @@
-"""A read model that is built in bulk outlasts a database that is away for a moment, as in an election."""
+"""A bulk build of a read model survives a database that is unreachable for a moment, as in an election."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ from streams.runtime.settings import Settings
 
 
 class Database:
-    """A mongod that is not there before it is started."""
+    """A mongod that does not run until it is started."""
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
         self.port = free_ports(1)

@@ -1,4 +1,4 @@
-"""What the dashboard counts, of a real MongoDB: the right numbers, from indexes alone."""
+"""The counts on the dashboard, from a real MongoDB: correct numbers, from indexes alone."""
 
 import pytest
 from projection_histories import ORDERS, STOCK, allocate, order_history, place, records, stock_history
@@ -10,12 +10,13 @@ from projections.mongo.counts import SHOWN, counts
 from projections.mongo.queries import Queries
 from projections.runner import Runner
 
-SHORT = SHOWN + 2  # products
+SHORT = SHOWN + 2  # in products
 
 
 @pytest.fixture
 async def queries(mongo: Mongo, runner: Runner) -> Queries:
-    """Twenty orders: half have their stock, of those two are on hold; three are cancelled. Product n lacks n + 1."""
+    """Twenty orders: half have their stock, two of those are on hold, and three are cancelled. Product n lacks n + 1
+    units."""
     histories = [
         order_history(
             f"o-{n:02}",
@@ -43,7 +44,7 @@ async def queries(mongo: Mongo, runner: Runner) -> Queries:
     return Queries(mongo)
 
 
-async def test_they_say_how_many_there_are(queries: Queries):
+async def test_counts_by_state_are_correct(queries: Queries):
     found = await counts(queries)
     assert found["orders"]["total"] == 20
     assert found["orders"]["byStatus"] == {
@@ -58,13 +59,13 @@ async def test_they_say_how_many_there_are(queries: Queries):
     assert (found["orders"]["pickable"], found["orders"]["onHold"]) == (7, 2)
 
 
-async def test_the_most_wanted_products_are_named_and_all_are_counted(queries: Queries):
+async def test_the_products_with_most_waiting_units_are_named_and_all_are_counted(queries: Queries):
     products = (await counts(queries))["products"]
     assert [each["backorderedQuantity"] for each in products["short"]] == list(range(SHORT, SHORT - SHOWN, -1))
     assert products["shortTotal"] == SHORT
 
 
-async def test_nothing_is_counted_by_looking_at_documents(queries: Queries, mongo: Mongo):
+async def test_counting_reads_no_documents(queries: Queries, mongo: Mongo):
     await mongo.database.command("profile", 2)
     await counts(queries)
     await mongo.database.command("profile", 0)

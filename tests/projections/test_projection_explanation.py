@@ -1,4 +1,4 @@
-"""Why an order is where it is: the codes, the sentences, and the place in the queue, on a real MongoDB."""
+"""Why an order is waiting: codes, sentences, and the place in the queue, on a real MongoDB."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_each_state_has_its_reasons(commands: tuple[OrderCommand, ...], expected
     assert says in reasons[0].message
 
 
-def test_what_is_in_the_way_comes_first() -> None:
+def test_obstacles_come_first() -> None:
     behind = [
         Behind("orders", "order-commands", 3, 1234, workers=1),
         Behind("inventory", "inventory-commands", 1, 1, workers=0),
@@ -144,10 +144,10 @@ async def test_the_place_in_the_queue_is_counted_past_holes(queue: Queries) -> N
                                  "It needs 13 units more in stock.")  # fmt: skip
     assert last.details == {"quantity": 3, "linesAhead": 4, "exact": True, "unitsAhead": 10, "unitsNeeded": 13}
     (gone,) = explain(await standing(queue, "o-2"))
-    assert gone.code == "ALLOCATION_UNDER_WAY"  # stock has let go of it, and the order has not heard
+    assert gone.code == "ALLOCATION_UNDER_WAY"  # stock has released it, and the order has not been told yet
 
 
-async def test_of_very_many_the_place_says_how_many_at_most(queue: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beyond_a_limit_the_place_is_an_upper_bound(queue: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COUNTED", 2)
     monkeypatch.setattr(module, "LEAST", 2)
     (reason,) = explain(await standing(queue, "o-5"))
@@ -155,7 +155,7 @@ async def test_of_very_many_the_place_says_how_many_at_most(queue: Queries, monk
     assert reason.details == {"quantity": 3, "linesAhead": 5, "exact": False}
 
 
-async def test_holds_and_ends_say_since_when_and_why(mongo: Mongo, runner: Runner) -> None:
+async def test_holds_and_cancellations_show_their_time_and_reason(mongo: Mongo, runner: Runner) -> None:
     held = order_history("held", BOOTS, allocate("1", 2), Hold(reason="one"), Hold(reason="two"))
     ended = order_history("ended", BOOTS, CancelOrder(reason="changed my mind"))
     await runner.apply({(ORDERS, 0): records(*held, *ended)})

@@ -1,4 +1,4 @@
-"""An error of MongoDB is one sentence: which server, and what failed."""
+"""An error of MongoDB is reported as one sentence: which server, and what failed."""
 
 import socket
 
@@ -11,7 +11,7 @@ from projections.mongo.failures import cause, describe
 
 
 async def failure(uri: str) -> PyMongoError:
-    """Return the error of a ping that nothing answers."""
+    """Return the error of a ping without an answer."""
     client = AsyncMongoClient[dict[str, object]](uri, serverSelectionTimeoutMS=200)
     with pytest.raises(PyMongoError) as caught:
         await client.admin.command("ping")
@@ -30,7 +30,7 @@ async def test_each_unreachable_server_of_a_replica_set_is_named() -> None:
     assert named == ["127.0.0.1:1: Connection refused", "127.0.0.1:2: Connection refused"]
 
 
-async def test_an_unknown_host_keeps_the_resolvers_words() -> None:
+async def test_an_unknown_host_keeps_the_words_of_the_resolver() -> None:
     error = await failure("mongodb://no-such-host.invalid:27017")
     assert cause(error).startswith("no-such-host.invalid:27017: ")
     assert "Topology" not in cause(error)
@@ -63,5 +63,5 @@ async def test_a_server_that_never_answers_is_unreachable() -> None:
         ),
     ],
 )
-def test_the_servers_complete_reply_is_left_out(error: PyMongoError, sentence: str) -> None:
+def test_the_complete_reply_of_the_server_is_left_out(error: PyMongoError, sentence: str) -> None:
     assert describe(error, "MongoDB at db") == sentence

@@ -1,4 +1,4 @@
-"""The folds by themselves: events in, documents out, and nothing given is changed."""
+"""The folds by themselves: events in, documents out, and arguments are never changed."""
 
 import copy
 import dataclasses
@@ -76,7 +76,7 @@ def folded(messages: list[EventMessage]) -> Document:
     return orders.whole(document)
 
 
-def test_a_placed_order_is_shown_as_the_api_promises():
+def test_a_placed_order_is_shown_in_the_shape_of_the_api():
     document = folded(order_history("o-1", place(("boot", 3), ("hat", 1), issued_at="2026-11-20T08:00:00.000Z")))
     home = {"street": "1 Main St", "city": "Berlin", "state": "BE", "zipCode": "10115", "country": "DE"}
     line = dict.fromkeys(("backordered", "allocated", "shipped", "delivered", "cancelled", "returned"), 0)
@@ -105,7 +105,7 @@ def test_a_placed_order_is_shown_as_the_api_promises():
     }
 
 
-def test_a_whole_life_leaves_its_traces():
+def test_a_complete_order_leaves_its_traces():
     document = folded(order_history("o-1", *WHOLE_LIFE))
     assert (document["status"], document["returnStatus"]) == ("PARTIALLY_DELIVERED", "RETURNED")
     assert document["shipments"] == [
@@ -134,7 +134,7 @@ def test_a_hold_without_a_reason_is_a_hold():
 
 
 @pytest.mark.parametrize("length", range(1, len(WHOLE_LIFE) + 1))
-def test_a_document_is_the_order_and_the_order_the_document(length: int):
+def test_an_order_survives_conversion_to_a_document_and_back(length: int):
     messages = order_history("o-1", *WHOLE_LIFE[:length])  # type: ignore[arg-type]
     view = reduce(orders.fold, messages, None)
     assert view is not None
@@ -144,7 +144,7 @@ def test_a_document_is_the_order_and_the_order_the_document(length: int):
 
 
 @pytest.mark.parametrize("length", range(1, len(WHOLE_LIFE) + 1))
-def test_a_document_of_shape_1_is_read_as_todays(length: int):
+def test_a_document_of_shape_1_is_read_like_one_of_today(length: int):
     view = reduce(orders.fold, order_history("o-1", *WHOLE_LIFE[:length]), None)  # type: ignore[arg-type]
     assert view is not None
     older = shape_of("orders", 1)
@@ -157,7 +157,7 @@ def test_a_document_of_shape_1_is_read_as_todays(length: int):
     assert document.keys() - shown.keys() == {"_id", "sequence", "_stockVersions", "_pickableSince", "_json"}
 
 
-def test_a_document_has_what_is_queried_and_its_json():
+def test_a_document_has_the_queried_fields_and_its_json():
     view = reduce(orders.fold, order_history("o-1", place(("boot", 3)), allocate("1", 3), Hold(reason="?")), None)
     assert view is not None
     held = orders.document_of(view)
@@ -178,14 +178,14 @@ def test_a_document_has_what_is_queried_and_its_json():
 @pytest.mark.parametrize(
     ("currency", "amount", "value"), [("EUR", 5, "0.05"), ("JPY", 1250, "1250"), ("KWD", 1, "0.001")]
 )
-def test_money_survives_the_way_there_and_back(currency: str, amount: int, value: str):
+def test_money_survives_encoding_and_decoding(currency: str, amount: int, value: str):
     line = NewLine(product_id="boot", quantity=1, price=Price(amount=amount, currency=currency))
     document = folded(order_history("o-1", replace(place(), lines=(line,))))
     assert document["totalCost"] == {"currency": currency, "value": value}
     assert order_shape.order_of(document, [0]).lines[0].price.amount == amount
 
 
-def test_a_customers_history_shows_the_sums():
+def test_the_history_of_a_customer_shows_sums():
     entry = customer_orders.document_of(folded(order_history("o-1", place(("boot", 3), ("hat", 1)))))
     assert (entry["itemCount"], entry["unitCount"], entry["customerId"]) == (2, 4, "alice")
 
@@ -194,7 +194,7 @@ def queue(*given: Command) -> Document:
     return work_queue.document_of(folded(order_history("o-1", *given)))  # type: ignore[arg-type]
 
 
-def test_the_warehouse_picks_what_is_allocated_since_it_first_was():
+def test_the_time_since_when_an_order_can_be_picked_stays_the_first_one():
     entry = queue(place(("boot", 3), ("hat", 1)), allocate("1", 2, backordered=1), allocate("2", 1))
     assert entry["open"]
     assert entry["since"] == at(1)
@@ -212,16 +212,16 @@ def test_the_warehouse_picks_what_is_allocated_since_it_first_was():
     ],
     ids=["pending", "held", "shipped", "cancelled", "all or nothing, one pending"],
 )
-def test_there_is_nothing_to_pick(given: list[Command]):
+def test_nothing_can_be_picked(given: list[Command]):
     entry = queue(*given)
     assert (entry["open"], entry["since"], entry["lines"]) == (False, None, [])
 
 
-def test_a_released_order_queues_anew():
+def test_a_released_order_joins_the_queue_again():
     assert queue(place(("boot", 1)), allocate("1", 1), Hold(reason="x"), Release())["since"] == at(3)
 
 
-LOGS = {  # a history, and the logs of today and of shape 1 that it is written to
+LOGS = {  # a history, and today's logs and those of shape 1 into which it is written
     "order_events": (ORDER := order_history("o-1", *WHOLE_LIFE), order_events.LOG, older.ORDER_EVENTS),  # type: ignore[arg-type]
     "stock_ledger": (
         stock_history(
@@ -239,7 +239,7 @@ LOGS = {  # a history, and the logs of today and of shape 1 that it is written t
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_an_events_entry_is_the_event_again(name: str):
+def test_the_entry_of_an_event_contains_the_event(name: str):
     history, log, _ = LOGS[name]
     assert log.history is not None
     for message, record in zip(history, records(*history), strict=True):
@@ -250,7 +250,7 @@ def test_an_events_entry_is_the_event_again(name: str):
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_entries_of_shape_1_are_shown_as_todays(name: str):
+def test_entries_of_shape_1_are_shown_like_those_of_today(name: str):
     history, log, before = LOGS[name]
     assert log.history is not None
     assert before.history is not None
@@ -303,7 +303,7 @@ def test_a_product_shows_its_balance():
     }
 
 
-def test_a_product_exists_from_its_first_stock_on():
+def test_a_product_exists_from_its_first_stock():
     messages = stock(reserve(1), SetStock(quantity=5), DiscontinueProduct())
     assert (product(messages[:1])["exists"], product(messages[:1])["createdAt"]) == (False, None)
     assert (product(messages)["exists"], product(messages)["createdAt"]) == (True, at(1))
@@ -334,19 +334,19 @@ def test_a_reservation_holds_waits_and_ships():
     assert (one["sequence"], two["sequence"]) == (5, 4)
 
 
-def test_who_waited_is_served():
+def test_a_line_that_waited_is_served():
     (document,) = reserved(stock(ReceiveStock(quantity=1), reserve(4), ReceiveStock(quantity=3))).values()
     assert (document["held"], document["waiting"], document["place"]) == (4, 0, None)
 
 
-def test_only_a_reservations_first_event_begins_it():
+def test_only_the_first_event_of_a_reservation_begins_it():
     manual = ReserveStock(order_id="o-9", quantity=1)
     messages = stock(
         ReceiveStock(quantity=5),
         reserve(1),
         manual,
         manual,
-        reserve(4, "o-2"),  # two of them wait
+        reserve(4, "o-2"),  # two units wait
         ReceiveStock(quantity=2),
         reserve(9, "o-3"),
         ReleaseStock(order_id="o-3", line_id="1", keep=0, order_version=2),
@@ -356,12 +356,12 @@ def test_only_a_reservations_first_event_begins_it():
     reserved(messages)
 
 
-def test_a_slash_in_an_id_is_no_separator():
+def test_a_slash_in_an_id_does_not_separate_segments():
     assert reservations.reservation_id("a/b", "c", "d") != reservations.reservation_id("a", "b/c", "d")
     assert reservations.reservation_id("a%2Fb", "c", "d") != reservations.reservation_id("a/b", "c", "d")
 
 
-def test_the_ledgers_deltas_add_up_to_what_is_on_hand():
+def test_the_deltas_of_the_ledger_add_up_to_the_units_on_hand():
     messages = stock(
         ReceiveStock(quantity=10),
         reserve(3),
@@ -376,7 +376,7 @@ def test_the_ledgers_deltas_add_up_to_what_is_on_hand():
     assert entries[1]["orderId"] == "o-1"
 
 
-def test_a_commands_outcome_is_kept_a_week_from_when_it_was_known():
+def test_the_outcome_of_a_command_is_kept_for_a_week_after_it_was_known():
     said = outcome("c-1", time="1999-01-01T00:00:00.000Z")
     document = commands.entry(said, dataclasses.replace(records(said)[0], timestamp=1_795_428_000_000))
     assert document["_expiresAt"].timestamp() == 1_795_428_000 + 7 * 86_400

@@ -1,4 +1,4 @@
-"""Idempotency keys on a real MongoDB: of those who come at once, one wins."""
+"""Idempotency keys on a real MongoDB: of several concurrent requests, exactly one claims the key."""
 
 import asyncio
 from dataclasses import replace
@@ -18,21 +18,21 @@ def keys(mongo: Mongo) -> IdempotencyKeys:
     return IdempotencyKeys(mongo)
 
 
-async def test_of_many_at_once_one_wins_and_all_know_its_ids(keys: IdempotencyKeys):
+async def test_one_of_many_concurrent_requests_claims_the_key_and_all_learn_its_ids(keys: IdempotencyKeys):
     claims = [replace(FIRST, command_id=f"c-{n}") for n in range(10)]
     results = await asyncio.gather(*(keys.claim(claim) for claim in claims))
     (winner,) = [claim for mine, claim in results if mine]
     assert {claim.command_id for _, claim in results} == {winner.command_id}
 
 
-async def test_the_answer_is_kept_and_the_first_one_stays(keys: IdempotencyKeys):
+async def test_the_first_answer_is_kept(keys: IdempotencyKeys):
     await keys.claim(FIRST)
     await keys.answer(FIRST, {"status": 201})
     await keys.answer(FIRST, {"status": 422})
     assert await keys.claim(FIRST) == (False, replace(FIRST, answer={"status": 201}))
 
 
-async def test_another_request_does_not_get_the_key(keys: IdempotencyKeys):
+async def test_another_request_cannot_claim_the_key(keys: IdempotencyKeys):
     await keys.claim(FIRST)
     await keys.give_up(FIRST)
     mine, found = await keys.claim(other := replace(FIRST, body_hash="other", command_id="c-2"))
@@ -40,7 +40,7 @@ async def test_another_request_does_not_get_the_key(keys: IdempotencyKeys):
     assert not found.same_request(other)
 
 
-async def test_a_request_that_was_given_up_goes_on_with_the_ids_it_had(keys: IdempotencyKeys):
+async def test_a_request_that_was_given_up_continues_with_its_ids(keys: IdempotencyKeys):
     await keys.claim(FIRST)
     assert await keys.claim(replace(FIRST, command_id="c-2", order_id="o-2")) == (False, FIRST)
     await keys.give_up(FIRST)
@@ -50,25 +50,25 @@ async def test_a_request_that_was_given_up_goes_on_with_the_ids_it_had(keys: Ide
     assert {(claim.command_id, claim.order_id) for _, claim in results} == {("c-1", "o-1")}
 
 
-async def test_an_answered_request_is_not_done_again(keys: IdempotencyKeys):
+async def test_an_answered_request_is_not_repeated(keys: IdempotencyKeys):
     await keys.claim(FIRST, lease_seconds=-1)
     await keys.answer(FIRST, {"status": 201})
     assert not (await keys.claim(FIRST))[0]
 
 
-async def test_a_command_that_is_sent_is_said_to_whoever_asks_again(keys: IdempotencyKeys):
+async def test_a_repeat_learns_which_command_was_sent(keys: IdempotencyKeys):
     await keys.claim(FIRST)
     await keys.sent(FIRST, "c-1-attempt-7")
     again = replace(FIRST, command_id="c-2")
     assert await keys.claim(again) == (True, replace(FIRST, sent="c-1-attempt-7"))
     assert (await keys.claim(again))[0] is False  # being answered
-    await keys.give_up(FIRST)  # Kafka did not take the attempt behind it
+    await keys.give_up(FIRST)  # Kafka did not accept the attempt after it
     assert await keys.claim(again) == (True, replace(FIRST, sent="c-1-attempt-7"))
     await keys.give_up(FIRST, decided=True)
     assert await keys.claim(again) == (True, FIRST)
 
 
-async def test_an_answer_ends_the_waiting_for_what_was_sent(keys: IdempotencyKeys):
+async def test_an_answer_replaces_the_command_that_was_sent(keys: IdempotencyKeys):
     await keys.claim(FIRST)
     await keys.sent(FIRST, "c-1")
     await keys.claim(FIRST)
@@ -77,9 +77,9 @@ async def test_an_answer_ends_the_waiting_for_what_was_sent(keys: IdempotencyKey
     assert (mine, found.answer) == (False, {"status": 201, "final": True})
 
 
-async def test_a_pending_answer_that_an_earlier_version_stored_is_none(mongo: Mongo, keys: IdempotencyKeys):
+async def test_a_pending_answer_stored_by_an_earlier_version_is_not_final(mongo: Mongo, keys: IdempotencyKeys):
     body = '{"success":true,"data":{"id":"o-1","commandId":"019ad3a5-0f0e-7d00-8000-000000000001","status":"pending"}}'
-    written = {  # as it was written before 202 was taken for no answer
+    written = {  # as written before a 202 was no longer taken as final
         "_id": "key", "method": "POST", "path": "/api/v1/orders", "bodyHash": "hash", "commandId": "c-1",
         "orderId": "o-1", "leasedUntil": datetime(2026, 11, 29, tzinfo=UTC),
         "expiresAt": datetime(2099, 1, 1, tzinfo=UTC),
@@ -87,7 +87,7 @@ async def test_a_pending_answer_that_an_earlier_version_stored_is_none(mongo: Mo
     }  # fmt: skip
     await mongo.collection("idempotency").insert_one(written)
     sent = replace(FIRST, sent="019ad3a5-0f0e-7d00-8000-000000000001")
-    again = replace(FIRST, command_id="c-2", condition='If-Match: "3"')  # conditions were not kept: any may be meant
+    again = replace(FIRST, command_id="c-2", condition='If-Match: "3"')  # conditions were not kept: may be any
     assert await keys.claim(again) == (True, sent)
     await keys.give_up(sent)
     assert await keys.claim(again) == (True, sent)
@@ -95,7 +95,7 @@ async def test_a_pending_answer_that_an_earlier_version_stored_is_none(mongo: Mo
     assert await keys.claim(again) == (False, replace(FIRST, answer={"status": 201}))
 
 
-async def test_a_batch_that_was_accepted_stays_answered(keys: IdempotencyKeys):
+async def test_the_answer_to_an_accepted_batch_stays(keys: IdempotencyKeys):
     await keys.claim(FIRST)
     await keys.answer(FIRST, {"status": 202, "final": True})
     assert await keys.claim(FIRST) == (False, replace(FIRST, answer={"status": 202, "final": True}))
@@ -120,7 +120,7 @@ class Clock(datetime):
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=-400), timedelta(hours=1)])
-async def test_a_clock_that_jumps_keeps_no_request_waiting(
+async def test_a_clock_that_jumps_blocks_no_request(
     keys: IdempotencyKeys, monkeypatch: pytest.MonkeyPatch, jump: timedelta
 ):
     monkeypatch.setattr(idempotency, "datetime", Clock)

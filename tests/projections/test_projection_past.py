@@ -1,4 +1,4 @@
-"""Orders and products as they were: at every version exactly what the read model showed then."""
+"""Orders and products at earlier versions: exactly the documents of the read model at that time."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ ORDER = order_history(
 )
 PRODUCT = stock_history(
     "boot",
-    ReserveStock(order_id="o-0", line_id="1", quantity=1, order_version=1),  # before there is any: rejected
+    ReserveStock(order_id="o-0", line_id="1", quantity=1, order_version=1),  # before it exists: rejected
     ReceiveStock(quantity=4),
     ReserveStock(order_id="o-1", line_id="1", quantity=6, order_version=1),
     DiscontinueProduct(reason="end of line"),
@@ -62,7 +62,7 @@ def plain(found: Any) -> Any:
 
 
 async def shown(runner: Runner, queries: Queries, topic: str, history: list[EventMessage]) -> list[Any]:
-    """Project a history event by event; return what the read model showed after each."""
+    """Project a history event by event; return the read model's document after each."""
     model = "orders" if topic == ORDERS else "inventory"
     seen = []
     for offset, message in enumerate(history):
@@ -82,7 +82,7 @@ async def test_an_order_is_shown_as_it_was_at_each_version(runner: Runner, mongo
 async def test_a_product_is_shown_as_it_was_at_each_version(runner: Runner, mongo: Mongo) -> None:
     queries = Queries(mongo)
     seen = await shown(runner, queries, STOCK, PRODUCT)
-    assert seen[0] is None  # nobody had stocked it
+    assert seen[0] is None  # it had never been stocked
     past = [plain(await Past(queries).show("inventory", "boot", Moment(version=n + 1))) for n in range(1, len(PRODUCT))]
     assert past == seen[1:]
     assert {document["status"] for document, _ in past} == {"AVAILABLE", "OUT_OF_STOCK", "DISCONTINUED"}
@@ -94,7 +94,7 @@ async def test_a_product_is_shown_as_it_was_at_each_version(runner: Runner, mong
 @pytest.mark.parametrize(
     ("model", "key", "history", "first"), [("orders", "o-1", ORDER, 1), ("inventory", "boot", PRODUCT, 2)]
 )
-async def test_a_time_is_the_version_there_was_then(
+async def test_a_time_means_the_latest_version_at_that_time(
     runner: Runner, mongo: Mongo, model: str, key: str, history: list[EventMessage], first: int
 ) -> None:
     queries = Queries(mongo)
@@ -112,10 +112,10 @@ async def test_a_time_is_the_version_there_was_then(
 
 
 @pytest.mark.parametrize(("topic", "model"), [(ORDERS, "orders"), (STOCK, "inventory")])
-async def test_what_was_decided_later_was_never_true_earlier(
+async def test_a_later_decision_does_not_change_earlier_moments(
     runner: Runner, mongo: Mongo, topic: str, model: str
 ) -> None:
-    """A command's own time may lie before that of the one decided before it."""
+    """A command's own time may be earlier than that of the command decided before it."""
     queries = Queries(mongo)
     if topic == ORDERS:
         early = order_history("x", place(("boot", 1)), Hold(reason="late"), minute=10)
@@ -131,10 +131,10 @@ async def test_what_was_decided_later_was_never_true_earlier(
 
 
 @pytest.mark.parametrize(("topic", "model"), [(ORDERS, "orders"), (STOCK, "inventory")])
-async def test_an_older_event_of_the_year_9999_hides_nothing_that_happened_after_it(
+async def test_an_older_event_of_the_year_9999_hides_no_later_event(
     runner: Runner, mongo: Mongo, topic: str, model: str
 ) -> None:
-    """Older code gave events their producers' times; today's have the broker's, and ids made of their sequence."""
+    """Older code gave events their producers' times; today's have the broker's, and ids derived from their sequence."""
     queries, kind = Queries(mongo), "order" if topic == ORDERS else "inventory"
     if topic == ORDERS:
         history = order_history("y", place(("boot", 1)), Hold(reason="late"), Release(), minute=10)

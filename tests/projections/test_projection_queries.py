@@ -1,4 +1,4 @@
-"""What the API asks of a real MongoDB: pages that miss nothing, and an index for every question."""
+"""The queries of the API on a real MongoDB: pages without gaps, and an index for every query."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ PRODUCTS = ["boot", "hat", "sock"]
 
 @pytest.fixture
 async def queries(mongo: Mongo, runner: Runner) -> Queries:
-    """Thirty orders, five a minute so that times tie, and three products; `ghost` was only asked for."""
+    """Thirty orders, five per minute so that times tie, and three products; `ghost` was only asked for."""
     histories = [
         order_history(
             f"o-{n:02}",
@@ -86,7 +86,7 @@ async def test_an_empty_list_is_an_empty_list(queries: Queries):
 @pytest.mark.parametrize(
     "cursor", ["", "?", "bm8", "W10", "é", "WyItY3JlYXRlZEF0IiwxXQ", "WyJjcmVhdGVkQXQiLHRydWUsIngiXQ"]
 )
-async def test_a_cursor_we_never_gave_is_refused(queries: Queries, cursor: str):
+async def test_a_cursor_that_was_never_issued_is_refused(queries: Queries, cursor: str):
     with pytest.raises(BadCursor):
         await queries.page("orders", cursor=cursor)
 
@@ -102,19 +102,19 @@ async def test_a_sort_the_list_does_not_have_is_refused(queries: Queries):
         await queries.page("orders", sort="customerId")
 
 
-async def test_a_product_only_asked_for_is_not_shown(queries: Queries):
+async def test_a_product_that_was_never_stocked_is_not_shown(queries: Queries):
     assert await queries.show("inventory", "ghost") is None
     assert await queries.version("inventory", "ghost") == 1
     document, version = await queries.show("inventory", "boot") or ({}, 0)
     assert (orjson.loads(orjson.dumps(document))["id"], version) == ("boot", 9)
 
 
-async def test_how_far_a_document_is(queries: Queries):
+async def test_the_sequence_of_a_document_is_known(queries: Queries):
     assert await queries.version("orders", "o-05") == 3
     assert await queries.version("orders", "unknown") == 0
 
 
-async def test_an_orders_history_up_to_a_version(queries: Queries):
+async def test_the_history_of_an_order_ends_at_a_version(queries: Queries):
     assert [message.type for message in await queries.history("o-05")] == [
         "OrderPlaced",
         "AllocationRecorded",
@@ -123,13 +123,13 @@ async def test_an_orders_history_up_to_a_version(queries: Queries):
     assert len(await queries.history("o-05", version=2)) == 2
 
 
-async def test_how_many_wait_before_a_place(queries: Queries):
+async def test_lines_before_a_place_in_the_queue_are_counted(queries: Queries):
     places = [one["place"] for one in await queries.find_many("reservations", ["boot/o-04/1", "boot/o-07/1"])]
     assert sorted([await queries.ahead("boot", place, most=100) for place in places]) == [(0, 0), (3, 3)]
     assert await queries.ahead("boot", max(places), most=2) == (2, 2)
 
 
-async def test_every_index_is_there(queries: Queries, mongo: Mongo):
+async def test_every_index_exists(queries: Queries, mongo: Mongo):
     for name, indexes in READ_MODELS.items():
         there = await mongo.collection(f"{name}_v1").index_information()
         assert {index.document["name"] for index in indexes} <= there.keys()
@@ -140,7 +140,7 @@ async def test_every_index_is_there(queries: Queries, mongo: Mongo):
 
 
 def collection_of(name: str) -> str:
-    """Return the collection a read model is read from."""
+    """Return the collection from which a read model is read."""
     return "orders" if name in ("customer_orders", "work_queue") else name
 
 
@@ -190,7 +190,9 @@ async def test_every_list_has_an_index(queries: Queries, mongo: Mongo, name: str
     ],
     ids=lambda question: question[0],
 )
-async def test_a_page_costs_what_it_shows(queries: Queries, mongo: Mongo, question: tuple[str, dict[str, Any]]):
+async def test_a_page_reads_only_the_documents_it_shows(
+    queries: Queries, mongo: Mongo, question: tuple[str, dict[str, Any]]
+):
     name, how = question
     cursor = (await queries.page(name, limit=2, **how)).next_cursor
     await mongo.database.command("profile", 2)

@@ -1,4 +1,4 @@
-"""The runner on a real MongoDB: whatever is repeated, cut off or missing, the documents are those of the log."""
+"""The runner on a real MongoDB: whatever is repeated, interrupted or missing, the documents match the log."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ async def dump(mongo: Mongo) -> dict[str, list[dict[str, Any]]]:
     return {name: await mongo.collection(name).find().sort("_id").to_list(None) for name in NAMES}
 
 
-async def test_everything_gets_its_document(mongo: Mongo, runner: Runner):
+async def test_every_event_gets_its_document(mongo: Mongo, runner: Runner):
     await runner.apply(EVERYTHING)
     counted = {name: len(documents) for name, documents in (await dump(mongo)).items()}
     assert counted == {
@@ -73,7 +73,7 @@ async def test_everything_gets_its_document(mongo: Mongo, runner: Runner):
     }
 
 
-async def test_applied_twice_nothing_changes(mongo: Mongo, runner: Runner, settings: Settings):
+async def test_applying_twice_has_no_effect(mongo: Mongo, runner: Runner, settings: Settings):
     await runner.apply(EVERYTHING)
     before = await dump(mongo)
     await runner.apply(EVERYTHING)
@@ -81,7 +81,7 @@ async def test_applied_twice_nothing_changes(mongo: Mongo, runner: Runner, setti
     assert await dump(mongo) == before
 
 
-async def test_one_by_one_is_the_same_as_all_at_once(mongo: Mongo, runner: Runner, settings: Settings):
+async def test_one_by_one_gives_the_same_documents_as_all_at_once(mongo: Mongo, runner: Runner, settings: Settings):
     await runner.apply(EVERYTHING)
     at_once = await dump(mongo)
     for name in NAMES:
@@ -95,7 +95,7 @@ async def test_one_by_one_is_the_same_as_all_at_once(mongo: Mongo, runner: Runne
 
 
 @pytest.mark.parametrize("lost", NAMES)
-async def test_a_batch_cut_off_before_its_progress_is_made_whole(mongo: Mongo, settings: Settings, lost: str):
+async def test_a_batch_interrupted_before_its_progress_is_completed(mongo: Mongo, settings: Settings, lost: str):
     await Runner(mongo, settings).apply(EVERYTHING)
     whole = await dump(mongo)
     owner = next(one for one in PROJECTIONS if lost.removesuffix("_v1") in one.collections)
@@ -108,7 +108,7 @@ async def test_a_batch_cut_off_before_its_progress_is_made_whole(mongo: Mongo, s
 
 
 @pytest.mark.parametrize("history", [(ORDERS, ORDER), (STOCK, BOOTS)], ids=["orders", "inventory"])
-async def test_a_batch_cut_off_is_made_whole_by_a_longer_one(
+async def test_an_interrupted_batch_is_completed_by_a_longer_one(
     mongo: Mongo, settings: Settings, history: tuple[str, list[EventMessage]]
 ):
     topic, messages = history
@@ -124,7 +124,7 @@ async def test_a_batch_cut_off_is_made_whole_by_a_longer_one(
                 await first.apply({at: batch[:begun]})
             progress = await mongo.collection("projections").find().to_list(None)
             await first.apply({at: batch[begun:written]})
-            await mongo.collection("projections").delete_many({})  # as if it had been killed before it was stored
+            await mongo.collection("projections").delete_many({})  # as if it had been killed before storing it
             if progress:
                 await mongo.collection("projections").insert_many(progress)
             again = Runner(mongo, settings)
@@ -134,7 +134,7 @@ async def test_a_batch_cut_off_is_made_whole_by_a_longer_one(
 
 
 @pytest.mark.parametrize(("point", "last"), [("logs-written", False), ("documents-written", True)])
-async def test_the_last_documents_come_after_all_others_and_the_progress_after_them(
+async def test_the_last_documents_follow_all_others_and_the_progress_follows_them(
     mongo: Mongo, settings: Settings, point: str, last: bool
 ):
     try:
@@ -186,13 +186,13 @@ async def test_a_large_batch_is_folded_in_shares_while_others_are_written(
     assert sum(each["orders"] for each in summaries) == 8
 
 
-async def test_it_goes_on_where_its_progress_says(mongo: Mongo, runner: Runner, settings: Settings):
+async def test_a_projector_continues_from_its_progress(mongo: Mongo, runner: Runner, settings: Settings):
     await runner.apply({(ORDERS, 0): records(*ORDER, first=7)})
     reached = await Runner(mongo, settings).positions([(ORDERS, 0), (ORDERS, 1), ("dead-letters", 0)])
     assert reached == {(ORDERS, 0): 11, (ORDERS, 1): 0, ("dead-letters", 0): 0}
 
 
-async def test_progress_never_goes_back(mongo: Mongo, runner: Runner):
+async def test_progress_never_decreases(mongo: Mongo, runner: Runner):
     projection = PROJECTIONS[1]
     await write_progress(mongo, {(projection, (STOCK, 0)): 9})
     await write_progress(mongo, {(projection, (STOCK, 0)): 4})
@@ -213,7 +213,7 @@ async def test_a_gap_stops_its_partition_and_no_other(mongo: Mongo, runner: Runn
     assert (await runner.positions([(ORDERS, 0), (STOCK, 1)])) == {(ORDERS, 0): 2, (STOCK, 1): 3}
 
 
-async def test_a_stopped_partition_goes_on_once_the_event_is_there(mongo: Mongo, runner: Runner):
+async def test_a_stopped_partition_continues_once_the_event_exists(mongo: Mongo, runner: Runner):
     with pytest.raises(Stopped):
         await runner.apply({(ORDERS, 0): records(ORDER[0], ORDER[2])})
     await runner.apply({(ORDERS, 0): records(*ORDER[1:], first=1)})
@@ -221,7 +221,7 @@ async def test_a_stopped_partition_goes_on_once_the_event_is_there(mongo: Mongo,
 
 
 @pytest.mark.parametrize("poison", [b"no JSON", b'{"type":"OrderTeleported","data":{}}', b"{}"])
-async def test_an_event_nobody_can_read_stops_its_partition(mongo: Mongo, runner: Runner, poison: bytes):
+async def test_an_unreadable_event_stops_its_partition(mongo: Mongo, runner: Runner, poison: bytes):
     good, bad = records(*ORDER[:2])
     with pytest.raises(Stopped) as stopped:
         await runner.apply({(ORDERS, 0): [good, replace(bad, value=poison)], (STOCK, 1): records(*BOOTS)})
@@ -237,20 +237,18 @@ async def test_an_event_that_cannot_have_happened_stops_its_partition(runner: Ru
         await runner.apply({(ORDERS, 0): records(ORDER[0], twice)})
 
 
-async def test_what_another_worker_wrote_meanwhile_is_neither_undone_nor_missed(
-    mongo: Mongo, runner: Runner, settings: Settings
-):
+async def test_writes_of_another_worker_are_neither_undone_nor_missed(mongo: Mongo, runner: Runner, settings: Settings):
     batch = records(*ORDER)
     await runner.apply({(ORDERS, 0): batch[:1]})
-    await Runner(mongo, settings).apply({(ORDERS, 0): batch[1:3]})  # the partition was elsewhere for a while
-    await runner.apply({(ORDERS, 0): batch[1:2]})  # a zombie's write: older than what is there
+    await Runner(mongo, settings).apply({(ORDERS, 0): batch[1:3]})  # the partition was assigned elsewhere for a while
+    await runner.apply({(ORDERS, 0): batch[1:2]})  # a write of a zombie, older than the current document
     assert (await dump(mongo))["orders_v1"][0]["sequence"] == 3
-    await runner.apply({(ORDERS, 0): batch[3:]})  # not what was remembered, but what is there, goes on
+    await runner.apply({(ORDERS, 0): batch[3:]})  # continues from the stored document, not from the cached one
     await Runner(mongo, settings).apply({(ORDERS, 0): batch})
     assert (await dump(mongo))["orders_v1"][0]["sequence"] == 4
 
 
-async def test_two_workers_at_once_end_with_the_same_documents(mongo: Mongo, settings: Settings):
+async def test_two_concurrent_workers_end_with_the_same_documents(mongo: Mongo, settings: Settings):
     await asyncio.gather(*(Runner(mongo, settings).apply(EVERYTHING) for _ in range(4)))
     together = await dump(mongo)
     for name in NAMES:
@@ -259,7 +257,7 @@ async def test_two_workers_at_once_end_with_the_same_documents(mongo: Mongo, set
     assert await dump(mongo) == together
 
 
-async def test_a_database_that_is_away_loses_nothing(
+async def test_an_unreachable_database_loses_no_events(
     settings: Settings, mongo: Mongo, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(client, "SERVER_SELECTION_MS", 50)
@@ -275,7 +273,7 @@ async def test_a_database_that_is_away_loses_nothing(
     assert len(counted["order_events_v1"]) == 4
 
 
-async def test_another_version_is_built_beside(mongo: Mongo, settings: Settings, runner: Runner):
+async def test_another_version_is_built_beside_the_live_one(mongo: Mongo, settings: Settings, runner: Runner):
     await runner.apply(EVERYTHING)
     newer = Runner(mongo, settings, [replace(one, version=2) for one in PROJECTIONS])
     assert await newer.positions([(ORDERS, 0)]) == {(ORDERS, 0): 0}
@@ -285,7 +283,7 @@ async def test_another_version_is_built_beside(mongo: Mongo, settings: Settings,
         assert await mongo.collection(beside).count_documents({}) == await mongo.collection(name).count_documents({})
 
 
-async def test_topics_carry_the_installations_prefix(mongo: Mongo, mongo_uri: str):
+async def test_topics_have_the_prefix_of_the_installation(mongo: Mongo, mongo_uri: str):
     runner = Runner(mongo, Settings(mongo=mongo_uri, prefix="shop."))
     await runner.apply({("shop." + ORDERS, 0): records(*ORDER), (ORDERS, 0): records(*ORDER)})
     assert await runner.positions([("shop." + ORDERS, 0), (ORDERS, 0)]) == {("shop." + ORDERS, 0): 4, (ORDERS, 0): 0}
@@ -298,7 +296,7 @@ async def test_the_first_outcome_of_a_command_stays(mongo: Mongo, runner: Runner
 
 
 @pytest.mark.parametrize("batches", [1, 2, 4])
-async def test_a_retryable_rejection_gives_way_to_what_the_command_came_to(mongo: Mongo, runner: Runner, batches: int):
+async def test_a_retryable_rejection_is_replaced_by_the_final_outcome(mongo: Mongo, runner: Runner, batches: int):
     again = {"status": "rejected", "code": "ALLOCATION_PENDING", "retryable": True}
     said = [outcome("c-1", **again), outcome("c-1", **again), outcome("c-1"), outcome("c-1", **again)]
     size = len(said) // batches
@@ -309,7 +307,7 @@ async def test_a_retryable_rejection_gives_way_to_what_the_command_came_to(mongo
     assert (document["status"], document["retryable"]) == ("accepted", False)
 
 
-async def test_a_refusal_that_no_aggregate_remembers_gives_way_to_a_later_decision(mongo: Mongo, runner: Runner):
+async def test_a_rejection_that_no_aggregate_remembers_is_replaced_by_a_later_decision(mongo: Mongo, runner: Runner):
     refused = {"status": "rejected", "code": "ORDER_NOT_FOUND", "version": 0, "command_source": "shop"}
     said = [outcome("c-1", **refused), outcome("c-1", command_source="shop"), outcome("c-1", **refused)]
     await runner.apply({(OUTCOMES, 0): records(*said)})
@@ -320,7 +318,7 @@ async def test_a_refusal_that_no_aggregate_remembers_gives_way_to_a_later_decisi
 async def test_every_outcome_of_an_id_is_kept_and_found(mongo: Mongo, runner: Runner, settings: Settings):
     reused = {"status": "rejected", "code": "COMMAND_ID_REUSED", "details": {}}
     said = [
-        outcome("c-1"),  # of older code
+        outcome("c-1"),  # written by older code
         outcome("c-1", command_source="shop"),
         outcome("c-1", command_source="shop", aggregate_id="o-2"),
         outcome("c-1", command_source="web"),
@@ -339,7 +337,7 @@ async def test_every_outcome_of_an_id_is_kept_and_found(mongo: Mongo, runner: Ru
         assert [each["code"] for each in found if each["code"]] == ["COMMAND_ID_REUSED"]
 
 
-def test_outcomes_of_older_code_have_the_documents_they_had():
+def test_outcomes_of_older_code_keep_their_documents():
     written = json.loads((Path(__file__).parents[1] / "agents/written/0.1-one-product-one-order.json").read_text())
     for aggregate in written.values():
         for value, document in zip(aggregate["outcomes"], aggregate["commands"], strict=True):

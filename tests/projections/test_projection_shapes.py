@@ -113,7 +113,7 @@ def _shown(value: Any) -> Any:
 
 async def test_all_shapes_give_the_same_answers(work: Work) -> None:
     before, now = [plain(await answers(work.mongo, list(each))) for each in (OLDER_SHAPES, TODAYS)]
-    renamed = before["events of a-b"][1]  # the entry of an event whose id another one has
+    renamed = before["events of a-b"][1]  # the entry of an event whose id belongs to another one
     assert renamed["id"] == HISTORIES[2][1].id + "/a-b/2"
     for listed in (before["events of a-b"][1], before["the last of a-b"][0], before["history of a-b"][1]):
         listed["id"] = HISTORIES[2][1].id
@@ -126,7 +126,7 @@ async def test_all_shapes_give_the_same_answers(work: Work) -> None:
 
 @pytest.mark.parametrize(("name", "of"), [("order_events", {"orderId": "a"}), ("stock_ledger", {"productId": "boot"})])
 @pytest.mark.parametrize("sort", ["sequence", "-sequence"])
-async def test_a_cursor_is_good_for_every_shape(work: Work, name: str, of: dict[str, str], sort: str) -> None:
+async def test_a_cursor_works_with_every_shape(work: Work, name: str, of: dict[str, str], sort: str) -> None:
     shapes = [Queries(work.mongo, list(each)) for each in (OLDER_SHAPES, TODAYS)]
     whole = plain((await shapes[0].page(name, of, sort=sort)).documents)
     for first, then in (shapes, shapes[::-1]):
@@ -135,7 +135,7 @@ async def test_a_cursor_is_good_for_every_shape(work: Work, name: str, of: dict[
         assert plain(page.documents) + plain(rest.documents) == whole
 
 
-async def test_logs_are_clustered_and_have_no_index_of_their_lists(work: Work) -> None:
+async def test_logs_are_clustered_and_have_no_list_index(work: Work) -> None:
     for name in ("order_events_v2", "stock_ledger_v2"):
         [found] = await (await work.mongo.database.list_collections(filter={"name": name})).to_list(None)
         assert found["options"]["clusteredIndex"]["key"] == {"_id": 1}
@@ -145,13 +145,13 @@ async def test_logs_are_clustered_and_have_no_index_of_their_lists(work: Work) -
 
 
 @pytest.mark.parametrize("sample", [None, 500])
-async def test_versions_of_different_shapes_are_compared_by_what_they_say(work: Work, sample: int | None) -> None:
+async def test_versions_of_different_shapes_are_compared_by_their_contents(work: Work, sample: int | None) -> None:
     for name, documents in (("orders", 3 + 9), ("inventory", 2 + 4 + 12)):
         found = await verify(work, name, sample, [])
         assert (found.count, found.differences, found.documents) == (0, [], documents)
 
 
-async def test_what_differs_between_shapes_is_found(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_differences_between_shapes_are_found(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
     before, now, events = (work.mongo.collection(name) for name in ("orders_v1", "orders_v2", "order_events_v2"))
     await now.update_one({"_id": "a"}, {"$set": {"status": "SHIPPED"}})
@@ -164,7 +164,7 @@ async def test_what_differs_between_shapes_is_found(work: Work, monkeypatch: pyt
     await events.update_one({"_id": entry["_id"]}, {"$set": {"message": other}})
     found = await verify(work, "orders", None, [])
     what = {(each.collection, each.id): each.what for each in found.differences}
-    assert "customerId is missing" not in what.pop(("orders_v2", "a/1"))  # its fields are compared as they are
+    assert "customerId is missing" not in what.pop(("orders_v2", "a/1"))  # its fields are compared unchanged
     assert what == {
         ("orders_v2", "a"): "status is 'SHIPPED', v1 has 'REGISTERED'",
         ("orders_v2", "a-b"): "is missing",

@@ -1,4 +1,4 @@
-"""Versions: what may become live, who changes it, and a version beside the live one that cannot hurt it."""
+"""Versions: when they may go live, who changes them, and a spare version that cannot affect the live one."""
 
 import asyncio
 from dataclasses import replace
@@ -48,7 +48,7 @@ def deployed() -> Versions:
     return in_state(second, 2, "following")
 
 
-def test_a_build_that_was_interrupted_goes_on_with_its_number():
+def test_an_interrupted_build_continues_under_its_number():
     versions, first = begun(Versions("orders"), 1, T)
     again, second = begun(versions, 1, T)
     assert (first.number, second.number, again.newest) == (1, 1, 1)
@@ -56,10 +56,10 @@ def test_a_build_that_was_interrupted_goes_on_with_its_number():
     assert (third.number, third.shape, other.newest) == (2, 2, 2)
 
 
-def test_only_what_is_built_and_verified_is_promoted():
+def test_only_a_built_and_verified_version_is_promoted():
     with pytest.raises(Denied, match="no version of orders to promote"):
         promotable(Versions("orders"))
-    with pytest.raises(Denied, match="is not built"):
+    with pytest.raises(Denied, match="is not complete"):
         promotable(begun(Versions("orders"), 1, T)[0])
     with pytest.raises(Denied, match="was not verified"):
         promotable(deployed())
@@ -71,11 +71,11 @@ def test_only_what_is_built_and_verified_is_promoted():
     assert promotable(verified(deployed(), 2, CLEAN)).number == 2
 
 
-def test_the_first_version_needs_nothing_to_be_compared_with():
+def test_the_first_version_needs_no_comparison():
     assert promotable(in_state(begun(Versions("new"), 1, T)[0], 1, "following")).number == 1
 
 
-def test_rolling_back_goes_to_the_version_before_while_it_is_kept_up_to_date():
+def test_rolling_back_returns_to_the_previous_version_while_it_is_kept_up_to_date():
     with pytest.raises(Denied, match="no version of orders to roll back to"):
         rolled_back(deployed(), T)
     switched = promoted(deployed(), 2, T)
@@ -95,7 +95,7 @@ def test_the_live_version_is_neither_stopped_nor_retired():
     assert begun(left, 1, T)[1].number == 3
 
 
-async def test_a_new_database_has_everything_live_and_an_old_one_what_it_had(mongo: Mongo):
+async def test_a_new_database_has_everything_live_and_an_old_one_what_had_progress(mongo: Mongo):
     registry = Registry(mongo)
     await write_progress(mongo, {(ORDERS_V1, (ORDERS, 0)): 4})
     await registry.bootstrap()
@@ -107,7 +107,7 @@ async def test_a_new_database_has_everything_live_and_an_old_one_what_it_had(mon
     )
 
 
-async def test_of_many_that_change_versions_none_is_lost(mongo: Mongo):
+async def test_concurrent_changes_of_versions_are_all_kept(mongo: Mongo):
     registry = Registry(mongo)
 
     def count(versions: Versions) -> Versions:
@@ -116,7 +116,7 @@ async def test_of_many_that_change_versions_none_is_lost(mongo: Mongo):
     await asyncio.gather(*(registry.change("orders", count) for _ in range(8)))
     after = await registry.get("orders")
     assert (after.newest, after.revision) == (8, 8)
-    with pytest.raises(Denied, match="somebody else"):
+    with pytest.raises(Denied, match="another process"):
         await registry.change("orders", count, revision=7)
 
 
@@ -136,7 +136,7 @@ async def test_queries_follow_the_live_version(mongo: Mongo, settings: Settings)
     assert await queries.show("orders", "o-1") is None
 
 
-async def test_what_is_not_deployed_says_so(mongo: Mongo):
+async def test_a_read_model_without_a_live_version_is_reported(mongo: Mongo):
     await write_progress(mongo, {(ORDERS_V1, (ORDERS, 0)): 4})
     queries = Queries(mongo)
     await LiveVersions(Registry(mongo), queries).refresh()
@@ -151,12 +151,12 @@ async def orders_of(mongo: Mongo, version: int) -> dict[str, int]:
     return {each["_id"]: each["sequence"] async for each in mongo.collection(f"orders_v{version}").find()}
 
 
-async def test_a_version_behind_gets_only_what_it_has_not_got(mongo: Mongo, settings: Settings):
+async def test_a_version_that_is_behind_gets_only_missing_events(mongo: Mongo, settings: Settings):
     batch = {(ORDERS, 0): records(*order_history("o-1", place(("boot", 1)), Hold(reason="?")))}
     await Runner(mongo, settings, [ORDERS_V1]).apply(batch)
     both = Runner(mongo, settings, [ORDERS_V1, ORDERS_V2])
     assert await both.positions(batch) == {(ORDERS, 0): 0}
-    await mongo.collection("orders_v1").delete_many({})  # would be a gap, were anything applied to it again
+    await mongo.collection("orders_v1").delete_many({})  # this would be a gap if any event were applied to it again
     await both.apply(batch)
     assert (await orders_of(mongo, 1), await orders_of(mongo, 2)) == ({}, {"o-1": 2})
     assert await both.positions(batch) == {(ORDERS, 0): 2}
@@ -210,11 +210,11 @@ async def test_a_document_that_is_too_large_stops_its_partition_at_its_event(mon
     assert await runner.positions([(ORDERS, 0)]) == {(ORDERS, 0): 2}
     await runner.apply(
         {(ORDERS, 0): records(*history[2:], first=2)}, {(ORDERS, 0): {2}}
-    )  # skipped on an operator's word
+    )  # skipped because an operator asked for it
     assert await orders_of(mongo, 1) == {"o-1": 6, "o-2": 1}
 
 
-async def test_a_topic_that_was_created_again_is_refused(mongo: Mongo, settings: Settings):
+async def test_a_recreated_topic_is_refused(mongo: Mongo, settings: Settings):
     batch = {(ORDERS, 0): records(*order_history("o-1", place(("boot", 1))))}
     await Runner(mongo, settings, topic_ids={ORDERS: "the first"}).apply(batch)
     assert await Runner(mongo, settings, topic_ids={ORDERS: "the first"}).positions(batch) == {(ORDERS, 0): 1}
@@ -225,7 +225,7 @@ async def test_a_topic_that_was_created_again_is_refused(mongo: Mongo, settings:
 # --- sums
 
 
-async def test_a_customers_orders_of_all_partitions_are_summed(mongo: Mongo, settings: Settings):
+async def test_the_orders_of_a_customer_on_all_partitions_are_summed(mongo: Mongo, settings: Settings):
     await create_indexes(mongo, [CUSTOMER_SUMMARY])
     runner, queries = Runner(mongo, settings), Queries(mongo)
     first = records(*order_history("o-1", place(("boot", 2), ("hat", 1))), *order_history("o-2", place(("hat", 4))))
@@ -233,7 +233,7 @@ async def test_a_customers_orders_of_all_partitions_are_summed(mongo: Mongo, set
         replace(each, partition=1)
         for each in records(*order_history("o-3", place(("hat", 1)), Hold(reason="?"), minute=9))
     ]
-    for _ in range(2):  # the second time as a worker that knows nothing of the first
+    for _ in range(2):  # the second time as a worker with an empty cache
         await Runner(mongo, settings).apply({(ORDERS, 0): first, (ORDERS, 1): second})
         await runner.apply({(ORDERS, 0): first, (ORDERS, 1): second})
     shown = await queries.show("customer_summary", "alice")
@@ -251,23 +251,23 @@ async def test_a_customers_orders_of_all_partitions_are_summed(mongo: Mongo, set
 
 
 async def test_a_sum_beyond_64_bits_stops_nothing_and_is_exact(mongo: Mongo, settings: Settings):
-    """Ten thousand orders of the largest total are enough."""
+    """Ten thousand orders with the largest total are enough."""
     await create_indexes(mongo, [CUSTOMER_SUMMARY])
     history = [records(*order_history(f"o-{n}", place(("boot", 2))), first=n)[0] for n in range(3)]
     await Runner(mongo, settings).apply({(ORDERS, 0): history[:1]})
     summaries = mongo.collection("customer_summary_v1")
     await summaries.update_one({}, {"$set": {"spend.EUR": 2**63 - 1, "units": 2**63 - 1}})
-    for one in history[1:]:  # read again in between, as it is stored
+    for one in history[1:]:  # read again in between, as stored
         await Runner(mongo, settings).apply({(ORDERS, 0): [one]})
     shown = await Queries(mongo).show("customer_summary", "alice")
     assert shown is not None
     total = 2**63 - 1 + 2 * 2_500
     assert shown[0]["spend"] == [{"currency": "EUR", "value": f"{total // 100}.{total % 100:02}"}]
-    assert (shown[0]["orders"], shown[0]["units"]) == (3, str(2**63 + 3))  # text: no reader has such numbers exactly
+    assert (shown[0]["orders"], shown[0]["units"]) == (3, str(2**63 + 3))  # text: exact for every reader
     await Runner(mongo, settings).apply({(ORDERS, 0): history})
 
 
-async def test_one_by_one_sums_are_the_same_as_all_at_once(mongo: Mongo, settings: Settings):
+async def test_sums_are_the_same_one_by_one_and_all_at_once(mongo: Mongo, settings: Settings):
     histories = [order_history(f"o-{n}", place(("boot", n + 1)), minute=n) for n in range(5)]
     batch = records(*(message for history in histories for message in history))
     for record in batch:
@@ -282,7 +282,7 @@ async def test_one_by_one_sums_are_the_same_as_all_at_once(mongo: Mongo, setting
 # --- leases
 
 
-async def test_what_one_does_another_may_not_do_meanwhile(mongo: Mongo):
+async def test_two_processes_cannot_hold_the_same_lease(mongo: Mongo):
     async with lease(mongo, "replay"):
         with pytest.raises(Leased, match=r"process \d+ on .* has been doing this since"):
             async with lease(mongo, "replay"):
@@ -293,7 +293,7 @@ async def test_what_one_does_another_may_not_do_meanwhile(mongo: Mongo):
         pass
 
 
-async def test_the_lease_of_a_process_that_died_is_free(mongo: Mongo):
+async def test_the_lease_of_a_dead_process_expires(mongo: Mongo):
     async with lease(mongo, "replay"):
         await mongo.collection("leases").update_one({"_id": "replay"}, {"$set": {"pid": 2**22 + 1, "owner": "dead"}})
         async with lease(mongo, "replay"):

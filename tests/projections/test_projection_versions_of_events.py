@@ -1,4 +1,4 @@
-"""Histories in MongoDB that older code wrote: shown, folded and audited as today's."""
+"""Histories that older code wrote to MongoDB: shown, folded and audited like today's."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ assert OLDER is not None
 
 @pytest.fixture
 async def written(mongo: Mongo, settings: Settings) -> dict[str, Any]:
-    """Project an order whose end is of version 1 in shape 1, and leave its entry as the code of that time did."""
+    """Project an order whose last event has version 1 in shape 1, and store its entry in the form of that time."""
     placed = records(*order_history(ID, place(("walking-boots", 2))))
     runner = Runner(mongo, settings, [OLDER])
     await runner.apply({(ORDERS, 0): [*placed, Record(ID.encode(), OLD, 1)]})
@@ -39,7 +39,7 @@ async def written(mongo: Mongo, settings: Settings) -> dict[str, Any]:
     return written
 
 
-async def test_an_old_entry_is_shown_and_folded_as_todays(written: dict[str, Any], mongo: Mongo) -> None:
+async def test_an_old_entry_is_shown_and_folded_like_those_of_today(written: dict[str, Any], mongo: Mongo) -> None:
     queries = Queries(mongo, [OLDER])
     _, shown = (await queries.page("order_events", {"orderId": ID})).documents
     assert isinstance(shown, dict)
@@ -51,7 +51,7 @@ async def test_an_old_entry_is_shown_and_folded_as_todays(written: dict[str, Any
     assert explained.cancelled["data"]["cause"] == "REQUEST"
 
 
-async def test_an_old_event_is_shown_as_todays(mongo: Mongo, runner: Runner) -> None:
+async def test_an_old_event_is_shown_like_those_of_today(mongo: Mongo, runner: Runner) -> None:
     placed = records(*order_history(ID, place(("walking-boots", 2))))
     await runner.apply({(ORDERS, 0): [*placed, Record(ID.encode(), OLD, 1)]})
     _, shown = (await Queries(mongo).page("order_events", {"orderId": ID})).documents
@@ -60,7 +60,7 @@ async def test_an_old_event_is_shown_as_todays(mongo: Mongo, runner: Runner) -> 
 
 
 @pytest.mark.usefixtures("written")
-async def test_an_old_entry_is_no_drift(mongo: Mongo) -> None:
+async def test_an_old_entry_does_not_count_as_drift(mongo: Mongo) -> None:
     report, read = Report(), (decode_event(OLD), Record(ID.encode(), OLD, 1))
     audit = Documents(mongo, OLDER, report)
     assert await audit.missing_entries([read]) == []
