@@ -36,13 +36,13 @@ def order_template(number: int) -> list[bytes]:
     seeded = Seed(42, TEMPLATES).order(number)
     placing = read_command(PlaceOrder, {**seeded.data, "customerId": CUSTOMER})
     state, found = orders.OrderState(ORDER), list[bytes]()
-    for step, command in enumerate([placing, *_following(placing, seeded.promised)]):
+    for step, command in enumerate([placing, *_following(placing, seeded.expected)]):
         command_id = derived_id(number, step)
         for event in orders.decide(orders.identified(command, command_id), state):
             state = orders.evolve(state, event)
             found.append(_encoded(ORDER, event, len(found) + 1, command_id, "order"))
     assert state.order is not None
-    assert state.order.status is seeded.promised
+    assert state.order.status is seeded.expected
     return found
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from ops.audit.settled import last_records
+from ops.kafka.records import last_records
 from ops.versions.deploy import deploy
 from ops.versions.work import newest, work
 from streams.runtime.settings import Settings

@@ -1,6 +1,6 @@
-"""A client of our own HTTP API that gets an answer: it waits for outcomes, and tries again what may be tried again.
+"""A client of this service's HTTP API that waits for outcomes and retries.
 
-Rejected                       the API says no, with its code and sentence
+Rejected                       the API rejects the request, with a code and a sentence
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from ops.errors import CommandFailed, Misconfigured, Unavailable
 from streams.runtime.settings import Settings
 
 T = TypeVar("T")
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on → addresses to connect to
 PATIENCE_SECONDS = 60.0
-AGAIN = frozenset({"ALLOCATION_PENDING", "IDEMPOTENCY_KEY_IN_FLIGHT"})
+RETRYABLE = frozenset({"ALLOCATION_PENDING", "IDEMPOTENCY_KEY_IN_FLIGHT"})
 
 
 class Rejected(CommandFailed):
-    """The API understood the request and says no."""
+    """The API understood the request and rejects it."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -30,28 +30,28 @@ class Rejected(CommandFailed):
 
 
 class NotYet(Exception):
-    """No answer, or one that says: try again."""
+    """There is no answer, or one that asks for a retry."""
 
 
 class Answer(NamedTuple):
-    """A body's `data`, and where the next page of it begins."""
+    """The `data` of a response, and the cursor of the next page."""
 
     data: Any
     next_cursor: str | None = None
 
 
 class HttpApi:
-    """The API of an installation; every call may be made twice, so callers bring ids of their own."""
+    """The API of an installation. Every request may be sent twice, so callers choose the ids of their commands."""
 
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._session, self.base = session, base
 
     async def get(self, path: str, **parameters: str | int) -> Answer:
-        """Return what is at `path`; `Rejected` with status 404 when there is nothing."""
+        """Return the resource at `path`; `Rejected` with status 404 if it does not exist."""
         return await self._until_answered("GET", path, params=parameters)
 
     async def send(self, method: str, path: str, body: Any, **headers: str) -> Answer:
-        """Send a command and return its outcome's data, however long that takes; `Rejected` when it is rejected."""
+        """Send a command, wait for its outcome and return its data; `Rejected` if the command is rejected."""
         return await self._until_answered(method, path, data=orjson.dumps(body), headers=headers)
 
     async def _until_answered(self, method: str, path: str, **options: Any) -> Answer:
@@ -68,16 +68,16 @@ class HttpApi:
             raise NotYet(str(error) or type(error).__name__) from error
         if response.status == 202 and not isinstance(answer["data"], list):
             return await self._outcome(answer["data"]["commandId"])
-        if response.status >= 500 or answer.get("error") in AGAIN:
+        if response.status >= 500 or answer.get("error") in RETRYABLE:
             raise NotYet(f"{response.status} {answer.get('message')}")
         if response.status == 401:
-            raise Misconfigured("The API wants a token: set FULFILLMENT_API_TOKEN to the one its workers have.")
+            raise Misconfigured("The API requires a token: set FULFILLMENT_API_TOKEN to the value its workers use.")
         if response.status >= 400:
             raise Rejected(response.status, answer["error"], answer["message"])
         return Answer(answer["data"], answer.get("nextCursor"))
 
     async def _outcome(self, command_id: str) -> Answer:
-        """Return the outcome of a command that did not come in time, if it has come since."""
+        """Return the outcome of a command whose request timed out, if it has been decided since."""
         outcome = (await self._once("GET", f"/commands/{command_id}")).data
         if outcome["status"] == "accepted":
             return Answer(outcome)
@@ -95,11 +95,16 @@ def _patiently() -> AsyncRetrying:
     )
 
 
+def address(host: str, port: int) -> str:
+    """Return the URL at which to reach a server that listens on `host`."""
+    host = WILDCARDS.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 @asynccontextmanager
 async def http_api(settings: Settings, connections: int) -> AsyncIterator[HttpApi]:
-    """Give the API at `settings.http_host:http_port`; Unavailable when it does not answer, then or later."""
-    host = WILDCARDS.get(settings.http_host, settings.http_host)
-    root = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+    """Give the API at `settings.http_host:http_port`; Unavailable if it does not answer, at first or later."""
+    root = address(settings.http_host, settings.http_port)
     headers = {"Content-Type": "application/json"}
     if settings.api_token:
         headers["Authorization"] = f"Bearer {settings.api_token}"
@@ -114,11 +119,11 @@ async def http_api(settings: Settings, connections: int) -> AsyncIterator[HttpAp
             yield HttpApi(session, f"{root}/api/v1")
         except (aiohttp.ClientError, TimeoutError, NotYet) as error:
             why = str(error) or type(error).__name__
-            raise Unavailable(f"The API at {root} does not answer ({why}): is `fulfillment up` running?") from error
+            raise Unavailable(f"The API at {root} does not answer ({why}). Start it with `fulfillment up`.") from error
 
 
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], at_once: int) -> None:
-    """Do `work` for each of `items`, so many at a time; the first error ends all."""
+    """Do `work` for each of `items`, at most `at_once` at the same time; the first error stops all of them."""
     left = iter(items)
 
     async def worker() -> None:

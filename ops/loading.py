@@ -1,4 +1,4 @@
-"""The settings of this environment, for the command line and for a worker alike."""
+"""Load the settings from the environment, for the command line and for workers."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from streams.runtime.settings import Settings
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings of this environment; Misconfigured, one sentence a field, when one is refused."""
+    """Return the settings of this environment; Misconfigured, with one line per field, if any is refused."""
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""`fulfillment worker ROLE`: one role in this process.
+"""Run one worker in this process.
 
-The supervisor starts `python -m ops.worker ROLE`, which spares a restart a quarter of its time: what the command line
-itself is made of is not loaded.
+The supervisor starts `python -m ops.worker ROLE` instead of `fulfillment worker ROLE`: without loading the command
+line, a restart takes a quarter less time.
 """
 
 import gc
@@ -14,7 +14,11 @@ from streams.runtime import faults, garbage
 from streams.runtime.settings import ROLES, Role, Settings
 from streams.tracing import traces
 
-COLLECT_AFTER = (50_000, 20, 100)  # objects; Python's 700 spends a quarter of a busy api's time on collecting
+COLLECT_AFTER = (
+    50_000,
+    20,
+    100,
+)  # objects; with Python's default of 700, a busy api spends a quarter of its time on garbage collection
 
 
 def run(role: str, settings: Settings) -> None:
@@ -35,7 +39,7 @@ def _serve(role: Role, settings: Settings) -> None:
     if role == "api":
         from web import main as api
 
-        gc.freeze()  # what was imported stays
+        gc.freeze()  # imported modules are never collected
         gc.set_threshold(*COLLECT_AFTER)
         api.run(settings)
     else:
@@ -46,7 +50,7 @@ def _serve(role: Role, settings: Settings) -> None:
 
 
 def arm(process: str) -> None:
-    """Arm what `FULFILLMENT_FAULTS` asks of this process, which is called `process`."""
+    """Arm the faults that `FULFILLMENT_FAULTS` requests for the process with the name `process`."""
     try:
         faults.arm(os.environ.get("FULFILLMENT_FAULTS", ""), process)
     except faults.UnknownFault as unknown:
@@ -54,12 +58,12 @@ def arm(process: str) -> None:
 
 
 def default_port(role: str, settings: Settings) -> int:
-    """Return the port of a worker that was given none: the API's for the api, one after it for each other role."""
+    """Return the default port of a worker: the API's port for the api, and a port after it for each other role."""
     return settings.http_port + (0 if role == "api" else 1 + ROLES.index(role))
 
 
 def main() -> None:
-    """Run the role named on the command line with this environment's settings."""
+    """Run the role that is named on the command line, with the settings of this environment."""
     try:
         run(sys.argv[1], load_settings())
     except CommandFailed as error:

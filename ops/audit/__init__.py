@@ -1,11 +1,15 @@
-"""`fulfillment audit`: the event log folded again, and compared with what the system believes.
+"""Fold all events, and compare the result with the tables and read models.
 
-history.py      events → orders and products as they make them; sequences, ids and movements of stock
-laws.py         what must hold of one order, of one product, and of a line of both
-lines.py        order lines and reservations against each other
-report.py       what was found
-— pure so far; from here on with the world —
-documents.py    the read models            tables.py     the workers' tables
-settled.py      what is still in flight    partition.py  one partition, all of it
-run.py          the whole                  show.py       for people
+Pure:
+history.py            events → orders and products; sequences, ids and balances
+laws.py               invariants of an order, a product, and a line with its reservation
+lines.py              order lines compared with reservations
+differences.py        how two values differ                   report.py       the result
+
+With Kafka and MongoDB:
+documents.py          the read models                         compare_documents.py    compare them
+tables.py             the workers' tables                     compare_tables.py       compare them
+event_ids.py          event ids that are not unique           strangers.py            documents without events
+settled.py            what is still in flight                 partition.py            one partition
+run.py                the whole audit
 """

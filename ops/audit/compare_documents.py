@@ -1,4 +1,4 @@
-"""Documents that are as the events make them, those that are not, and those that cannot be judged yet."""
+"""Compare documents with the events: they match, they drifted, or it is too early to tell."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,16 +12,18 @@ from projections.document import Document
 
 @dataclass
 class DocumentComparison:
-    """The documents of a partition's aggregates."""
+    """Compares the documents of a partition's aggregates."""
 
     documents: Documents
     histories: Histories
-    behind: dict[str, Aggregate] = field(default_factory=dict)  # their projector has not got there
+    behind: dict[str, Aggregate] = field(default_factory=dict)  # key → aggregate whose events are not projected yet
     _judged: set[tuple[str, str]] = field(default_factory=set)
-    _drifted: list[tuple[Aggregate, Rendered, Document]] = field(default_factory=list)  # where nothing can be awaited
+    _drifted: list[tuple[Aggregate, Rendered, Document]] = field(
+        default_factory=list
+    )  # drifts that waiting cannot resolve
 
     async def compare(self, aggregates: Sequence[Aggregate], handled: int) -> None:
-        """Judge all documents of `aggregates`; the projector has written what comes before the offset `handled`."""
+        """Compare all documents of `aggregates`; events before the offset `handled` are projected."""
         for first in range(0, len(aggregates), CHUNK * AT_ONCE):
             starts = range(first, first + CHUNK * AT_ONCE, CHUNK)
             loaded = await asyncio.gather(*(self.documents.load(aggregates[n : n + CHUNK]) for n in starts))
@@ -45,19 +47,19 @@ class DocumentComparison:
         self.documents.report.checked["documents"] += 1
 
     def take_behind(self) -> list[Aggregate]:
-        """Return the aggregates some of whose documents are still to be judged."""
+        """Return the aggregates with documents that are not compared yet."""
         taken, self.behind = list(self.behind.values()), {}
         return taken
 
     def found_other(self, aggregate: Aggregate, one: Rendered, found: Document) -> None:
-        """Remember a drift until it can be written down."""
+        """Keep a drift until it can be reported."""
         self._drifted.append((aggregate, one, found))
 
     async def write_down(self) -> None:
-        """Write down what was remembered.
+        """Report the drifts that were kept.
 
-        What was written over a document that claimed to be newer is judged again: its projector may have handled events
-        meanwhile, and found that document in its way.
+        A document that was repaired although it claimed to be newer is compared again: the projector may have handled
+        events meanwhile, and left the document unchanged because of its claim.
         """
         drifted, self._drifted = self._drifted, []
         for aggregate, one, found in drifted:
@@ -69,7 +71,7 @@ class DocumentComparison:
 
 @dataclass(slots=True)
 class DocumentAhead:
-    """A document that includes events behind those that were read."""
+    """A document that includes later events than the ones read so far."""
 
     comparison: DocumentComparison
     aggregate: Aggregate
@@ -88,7 +90,7 @@ class DocumentAhead:
         return True
 
     def never_met(self) -> None:
-        """Say that it includes events that are not in the log."""
+        """Report that it includes events that do not exist."""
         self.comparison.found_other(self.aggregate, self._now(), self.found)
 
     def _now(self) -> Rendered:

@@ -1,4 +1,4 @@
-"""Table entries that are as the events make them, those that are not, and those that cannot be judged yet."""
+"""Compare table entries with the events: they match, they drifted, or it is too early to tell."""
 
 import time
 from collections.abc import Iterable
@@ -9,35 +9,35 @@ from ops.audit.history import Aggregate, Histories
 from ops.audit.report import Kind
 from ops.audit.tables import Snapshot
 
-TABLE_SECONDS = 10.0  # a table has at once what was committed; later than this it never will
+TABLE_SECONDS = 10.0  # a table has committed changes immediately; after this time, a missing change is drift
 
 
 class Tables(Protocol):
-    """Where tables are seen: their workers' web pages, or their changelogs."""
+    """A source of table entries: the web pages of workers, or changelogs."""
 
     def urls(self, role: str) -> list[str]:
-        """Return where the tables of a role are; none: they cannot be seen."""
+        """Return the locations of a role's tables; an empty list if they are not accessible."""
 
     async def snapshots(self, role: str, partition: int) -> dict[str, Snapshot] | None:
-        """Return what a partition of a role's table holds; None while nobody knows."""
+        """Return the aggregates in a partition of a role's table; None if it is not accessible yet."""
 
 
 @dataclass
 class TableComparison:
-    """A partition of a role's table."""
+    """Compares one partition of a role's table."""
 
     workers: Tables
     role: str
     histories: Histories
     behind: dict[str, Aggregate] = field(default_factory=dict)
     _until: float = 0.0
-    _unseen: bool = False  # no worker has shown the partition yet
+    _unseen: bool = False  # no worker has served the partition yet
 
     async def compare(self, aggregates: Iterable[Aggregate]) -> None:
-        """Judge all entries of the partition; a note says so where no worker runs here."""
+        """Compare all entries of the partition; add a note if no worker runs here."""
         self._until = time.monotonic() + TABLE_SECONDS
         if not self.workers.urls(self.role):
-            note = f"no worker of the {self.role} role runs here: its table was not compared"
+            note = f"no worker of the {self.role} role runs on this machine: its table was not compared"
             if note not in self.histories.report.notes:
                 self.histories.report.notes.append(note)
             return
@@ -48,11 +48,11 @@ class TableComparison:
 
     @property
     def waits(self) -> bool:
-        """Whether another look may help."""
+        """Whether another attempt may succeed."""
         return bool(self.behind) and time.monotonic() < self._until
 
     async def compare_again(self) -> None:
-        """Judge those that were behind once more."""
+        """Compare the entries that were behind again."""
         if self.waits:
             behind, self.behind = self.behind, {}
             await self._look(behind)
@@ -77,22 +77,22 @@ class TableComparison:
             self.drift(aggregate.key, what)
 
     def drift(self, key: str, what: str) -> None:
-        """Say that an entry is not what the events make."""
+        """Report that an entry differs from the events."""
         self.histories.report.drift(Kind.TABLE, f"{self.role}, partition {self.histories.partition}", key, what)
 
     def give_up(self) -> None:
-        """Say what is still behind: the whole partition, or entries that should have been there long ago."""
+        """Report the entries that are still behind; add a note if no worker served the partition."""
         if self._unseen and self.behind:
             where = f"partition {self.histories.partition} of the {self.role} role's table"
-            self.histories.report.notes.append(f"{where} was not compared: no worker here shows it")
+            self.histories.report.notes.append(f"{where} was not compared: no worker on this machine serves it")
             return
         for aggregate in self.behind.values():
-            self.drift(aggregate.key, f"it is older than the events, which are at {aggregate.version}, or missing")
+            self.drift(aggregate.key, f"the entry is missing or older than version {aggregate.version} of the events")
 
 
 @dataclass(slots=True)
 class EntryAhead:
-    """An entry that includes events behind those that were read."""
+    """An entry that includes later events than the ones read so far."""
 
     comparison: TableComparison
     key: str
@@ -107,5 +107,5 @@ class EntryAhead:
         return True
 
     def never_met(self) -> None:
-        """Say that it includes events that are not in the log."""
-        self.comparison.drift(self.key, f"it is at version {self.snapshot.version}, and the log ends before")
+        """Report that it includes events that do not exist."""
+        self.comparison.drift(self.key, f"the entry is at version {self.snapshot.version}, and the events end before")

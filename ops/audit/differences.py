@@ -1,4 +1,4 @@
-"""How two values differ, in a few words: only the leaves that do, by their paths."""
+"""Describe how two values differ: only the leaves that do, by their paths."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -11,11 +11,11 @@ SHOWN, CHARACTERS = 3, 60
 MISSING = object()
 
 
-def differences(found: Any, expected: Any, say: str = "the events make") -> str:
-    """Return which leaves differ, such as `items.0.allocated is 7, the events make 4`."""
+def differences(found: Any, expected: Any, expected_by: str = "the events say") -> str:
+    """Return the leaves that differ, for example `items.0.allocated is 7, the events say 4`."""
     ours, theirs = dict(_leaves(found)), dict(_leaves(expected))
     paths = [path for path in {**theirs, **ours} if ours.get(path, MISSING) != theirs.get(path, MISSING)]
-    said = [f"{path} is {_short(ours, path)}, {say} {_short(theirs, path)}" for path in paths[:SHOWN]]
+    said = [f"{path} is {_short(ours, path)}, {expected_by} {_short(theirs, path)}" for path in paths[:SHOWN]]
     return "; ".join([*said, *([f"and {len(paths) - SHOWN} more"] if len(paths) > SHOWN else [])])
 
 

@@ -1,4 +1,4 @@
-"""The read models against what the events make, document by document."""
+"""Compare the read models with the events, document by document."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,13 +17,13 @@ from projections.mongo.writes import is_namesake, load, namesake_id
 from projections.projection import Log, Projection, Record
 from streams.messages.envelope import EventMessage
 
-Read = tuple[EventMessage, Record]  # an event, and the record it was decoded from
-CHUNK, AT_ONCE = 500, 4  # aggregates, or entries, of one request; and requests at a time
+Read = tuple[EventMessage, Record]  # an event, and its record
+CHUNK, AT_ONCE = 500, 4  # aggregates or entries per request; concurrent requests
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A document as the events make it."""
+    """A document that is calculated from the events."""
 
     collection: str  # without version
     id: str
@@ -31,12 +31,12 @@ class Rendered:
 
     @property
     def sequence(self) -> int:
-        """The sequence of the last event it includes."""
+        """The sequence of the last event that it includes."""
         return int(self.document["sequence"])
 
 
 def rendered(projection: Projection, aggregate: Aggregate) -> Iterator[Rendered]:
-    """Yield all documents of an aggregate; read models that are derived when they are read have none."""
+    """Yield all documents of an aggregate; read models that are derived on request have none."""
     for model in projection.models:
         for key, view in aggregate.views.get(model.collection, {}).items():
             yield Rendered(model.collection, key, model.document_of(view))
@@ -44,7 +44,7 @@ def rendered(projection: Projection, aggregate: Aggregate) -> Iterator[Rendered]
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of one projection; with `repair`, those that drifted are written as the events make them."""
+    """The documents of one projection; with `repair`, documents that drifted are overwritten."""
 
     mongo: Mongo
     projection: Projection
@@ -52,16 +52,16 @@ class Documents:
     repair: bool = False
 
     async def handled(self, topic: str, partition: int) -> int:
-        """Return the offset up to which the projector has written all that events say."""
+        """Return the offset up to which events are projected."""
         reached = await read_progress(self.mongo, [self.projection], [(topic, partition)])
         return reached.get(progress_id(self.projection, (topic, partition)), 0)
 
     def of(self, name: str) -> Collection:
-        """Return a read model's collection."""
+        """Return the collection of a read model."""
         return self.mongo.collection(self.projection.collection(name))
 
     async def load(self, aggregates: Sequence[Aggregate]) -> list[tuple[Aggregate, Rendered, Document | None]]:
-        """Return all documents of aggregates, as they should be and as they are."""
+        """Return all documents of aggregates: the expected ones, and the ones that exist."""
         wanted = [(aggregate, one) for aggregate in aggregates for one in rendered(self.projection, aggregate)]
         names = sorted({one.collection for _, one in wanted})
         found = await asyncio.gather(*(self._found(name, wanted) for name in names))
@@ -87,7 +87,7 @@ class Documents:
         return list(missing.values())
 
     async def _entries(self, name: str, log: Log, events: Sequence[Read]) -> list[tuple[Document, Document | None]]:
-        """Return log entries as they should be, each with the one that is there."""
+        """Return the expected log entries, each with the one that exists."""
         expected = [log.entry(*read) for read in events]
         found = {each["_id"]: each for each in await load(self.of(name), [each["_id"] for each in expected])}
         if not log.namesakes:
@@ -101,7 +101,7 @@ class Documents:
         return [(each, found.get(each["_id"])) for each in renamed]
 
     async def lost_entries(self, events: Iterable[Read]) -> None:
-        """Report that the entries of `events` are missing for good."""
+        """Report that the entries of `events` are missing."""
         for read in events:
             for name, log in self.projection.logs.items():
                 [(expected, found)] = await self._entries(name, log, [read])
@@ -109,13 +109,13 @@ class Documents:
                     await self.drifted(name, expected, None)
 
     async def drifted(self, name: str, expected: Document, found: Document | None) -> None:
-        """Say that a document is not what the events make, and write that one if asked to."""
+        """Report that a document differs from the events, and repair it if `repair` is set."""
         what = "is missing" if found is None else differences(found, expected)
         repaired = self.repair and await self._write(name, expected, found)
         self.report.drift(Kind.DOCUMENT, self.projection.collection(name), expected["_id"], what, repaired)
 
     async def _write(self, name: str, expected: Document, found: Document | None) -> bool:
-        """Write a document over the one that was found; return False when it is another one by now."""
+        """Overwrite the document that was found; return False if it has changed meanwhile."""
         if found is None:
             try:
                 await self.of(name).insert_one(expected)

@@ -1,7 +1,7 @@
-"""Event ids that more than one event has: subscribers that deduplicate by id lose all but one of them.
+"""Find event ids that are not unique: a subscriber that deduplicates by id would lose such events.
 
-Millions of ids are compared, so only a hash of each is kept (8 bytes). Where two hashes are the same, the topics are
-read a second time to find the events, and to rule out ids that only have the same hash.
+Millions of ids are compared, so only a hash of each is kept (8 bytes). If two hashes are equal, the topics are read
+again to find the events, and to rule out different ids with the same hash.
 """
 
 from array import array
@@ -15,13 +15,13 @@ from ops.audit.report import Kind, Report
 from ops.kafka import records
 from streams.runtime.settings import Settings
 
-BUCKETS = 256  # sorted one by one, because a sorted list takes five times the memory
+BUCKETS = 256  # sorted one after the other, because a sorted list takes five times the memory
 UNSIGNED = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An event that has an id."""
+    """An event with its id."""
 
     topic: str
     key: str
@@ -34,21 +34,21 @@ class Holder:
 
 @dataclass
 class EventIds:
-    """The ids of all events of both topics."""  # `array` cannot be subscripted before Python 3.12
+    """The ids of all events on both topics."""  # `array` cannot be subscripted before Python 3.12
 
     _hashes: "list[array[int]]" = field(default_factory=lambda: [array("Q") for _ in range(BUCKETS)])
 
     def add(self, identifier: str) -> None:
-        """Take in the id of an event."""
+        """Add the id of an event."""
         hashed = hash(identifier) & UNSIGNED
         self._hashes[hashed % BUCKETS].append(hashed)
 
     def suspects(self) -> set[int]:
-        """Return the hashes that are there more than once."""
+        """Return the hashes that occur more than once."""
         return {one for bucket in self._hashes for one, other in pairwise(sorted(bucket)) if one == other}
 
     def report(self, settings: Settings, ends: Mapping[str, records.Offsets], report: Report) -> None:
-        """Report every event whose id an earlier event has; `ends`: topic → where the audit ends. Blocks."""
+        """Report every event whose id an earlier event has; `ends`: topic → end of the audit. Blocks."""
         suspects = self.suspects()
         if not suspects:
             return
@@ -58,19 +58,18 @@ class EventIds:
                 if hash(identifier) & UNSIGNED not in suspects:
                     continue
                 if (other := first.setdefault(identifier, holder)) is not holder:
-                    what = f"{holder}: its id {identifier} is also that of {other}"
+                    what = f"{holder}: its id {identifier} is also the id of {other}"
                     report.drift(Kind.EVENT_ID, topic, holder.key, what)
 
 
 def _holders(settings: Settings, topic: str, ends: records.Offsets) -> Iterator[tuple[str, Holder]]:
-    """Yield the events of a topic, in order per partition, with their ids; what is no event was reported already."""
-    with records.Log(settings, topic, records.begins(settings, topic)) as log:
-        for batch in log.upto(ends):
-            for record in batch:
-                try:
-                    envelope = orjson.loads(record.value or b"")
-                    identifier, name = envelope["id"], envelope["type"]
-                except (orjson.JSONDecodeError, KeyError, TypeError):
-                    continue
-                key = (record.key or b"").decode(errors="replace")
-                yield identifier, Holder(topic, key, name, envelope.get("sequence"))
+    """Yield the events of a topic with their ids, each partition in order; other records were reported before."""
+    for batch in records.read(settings, topic, records.begins(settings, topic), ends):
+        for record in batch:
+            try:
+                envelope = orjson.loads(record.value or b"")
+                identifier, name = envelope["id"], envelope["type"]
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                continue
+            key = (record.key or b"").decode(errors="replace")
+            yield identifier, Holder(topic, key, name, envelope.get("sequence"))

@@ -1,4 +1,4 @@
-"""Orders and products as their events make them, in the views the read models are made of."""
+"""Fold events into orders and products, in the same views as the read models."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Views = dict[str, dict[str, Any]]  # collection → key → view
 
 @dataclass(slots=True)
 class Aggregate:
-    """One order or product; `offset`: of its last event; `broken`: its events do not follow on one another."""
+    """One order or product; `offset`: of its last event; `broken`: its events have a gap or do not apply."""
 
     key: str
     version: int = 0
@@ -25,23 +25,23 @@ class Aggregate:
     views: Views = field(default_factory=dict)
 
     def view(self, collection: str, key: str) -> View | None:
-        """Return one of its views."""
+        """Return a view of the aggregate."""
         return self.views.get(collection, {}).get(key)
 
 
 class Expectation(Protocol):
-    """Something that was seen ahead of the log as far as it was read."""
+    """A state that is ahead of the events read so far."""
 
     def met(self, aggregate: Aggregate) -> bool:
-        """Judge it, if the aggregate has just got there; return whether nothing is expected any more."""
+        """Compare it if the aggregate has reached it; return whether it is settled."""
 
     def never_met(self) -> None:
-        """Say that the log ended before."""
+        """Report that the events end before it."""
 
 
 @dataclass
 class Histories:
-    """The aggregates of one partition, event by event."""
+    """The aggregates of one partition, folded event by event."""
 
     projection: Projection
     partition: int
@@ -51,7 +51,7 @@ class Histories:
     _expected: dict[str, list[Expectation]] = field(default_factory=dict)
 
     def apply(self, message: EventMessage, offset: int) -> None:
-        """Fold the next event; what does not follow is drift, and its aggregate is not judged any further."""
+        """Fold the next event; an event that does not follow is drift and ends the comparison of its aggregate."""
         aggregate = self.aggregates.get(message.key)
         if aggregate is None:
             aggregate = self.aggregates[message.key] = Aggregate(message.key)
@@ -62,7 +62,7 @@ class Histories:
         if not aggregate.broken:
             try:
                 self._fold(aggregate, message)
-            except Exception as error:  # whatever it is: the event does not fit
+            except Exception as error:  # every exception means that the event does not apply
                 self._drift(Kind.HISTORY, message, f"{type(error).__name__}: {error}")
                 aggregate.broken = True
         if message.key in self._expected:
@@ -71,7 +71,9 @@ class Histories:
     def _check_place(self, message: EventMessage) -> None:
         own = partition_of(message.key.encode(), self.partitions)
         if own != self.partition:
-            self._drift(Kind.PLACE, message, f"is on partition {self.partition}, and its key's is {own}")
+            self._drift(
+                Kind.PLACE, message, f"is on partition {self.partition}, but its key belongs to partition {own}"
+            )
 
     def _follows(self, aggregate: Aggregate, message: EventMessage) -> bool:
         if message.sequence <= aggregate.version:
@@ -97,25 +99,25 @@ class Histories:
         before = cast(Any, aggregate.view("inventory", aggregate.key))
         balance = moved(before.stock.balance if before else type(event.balance)(), event)
         if balance != event.balance:
-            self._drift(Kind.BALANCE, message, f"leaves {event.balance}, its units make {balance}")
+            self._drift(Kind.BALANCE, message, f"states the balance {event.balance}, but its units result in {balance}")
 
     def _drift(self, kind: Kind, message: EventMessage, what: str) -> None:
         what = f"{message.type} {message.id}, sequence {message.sequence}: {what}"
         self.report.drift(kind, self.projection.topic.name, message.key, what)
 
-    # --- what was seen ahead of the log
+    # --- states that are ahead of the events
 
     def expect(self, key: str, expectation: Expectation) -> None:
-        """Judge `expectation` when the aggregate `key` has got there."""
+        """Compare `expectation` when the aggregate `key` has reached it."""
         self._expected.setdefault(key, []).append(expectation)
 
     @property
     def expects(self) -> bool:
-        """Whether the log must be read on."""
+        """Whether more events must be read."""
         return bool(self._expected)
 
     def give_up(self) -> None:
-        """Say of all that is still expected that the log ended before."""
+        """Report every state that the events do not reach."""
         for expectations in self._expected.values():
             for each in expectations:
                 each.never_met()
@@ -127,5 +129,5 @@ class Histories:
             self._expected[aggregate.key] = left
 
     def sound(self) -> Iterator[Aggregate]:
-        """Yield the aggregates whose events follow on one another."""
+        """Yield the aggregates that are not broken."""
         return (each for each in self.aggregates.values() if not each.broken)

@@ -1,6 +1,6 @@
-"""What must hold, whatever happened: of an order, of a product, and of an order's line and its reservation.
+"""Invariants of an order, of a product, and of an order line and its reservation.
 
-Every function returns what is broken, a sentence each; none when all holds.
+Every function yields one sentence for each violation.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ from domain.orders.state import Line, ShipmentStatus
 
 
 def order_laws(order: Order) -> Iterator[str]:
-    """Yield how the quantities of an order do not add up."""
+    """Yield the quantities of an order that do not add up."""
     for line in order.lines:
         yield from _line_laws(line)
     for name, column in (("shipped", "quantity"), ("delivered", "delivered")):
@@ -110,7 +110,7 @@ def _movement(event: InventoryEvent) -> Mapping[str, int]:
 
 
 def line_laws(line: Line | None, reservation: Reservation | None) -> Iterator[str]:
-    """Yield how an order's line and its reservation differ; either may not be there."""
+    """Yield how an order's line and its reservation differ; either may be missing."""
     ours = _of_line(line)
     theirs = _of_reservation(reservation)
     for name, units in ours.items():

@@ -1,4 +1,4 @@
-"""Order lines and their reservations: the two must say the same once nothing is under way between them."""
+"""Compare order lines with their reservations: they must agree when no message between them is in flight."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from streams.messages.envelope import EventMessage
 
 @dataclass(slots=True)
 class Pair:
-    """A line and its reservation that differ; `seen`: their versions when they were last judged."""
+    """A line and its reservation that differ; `seen`: their versions when they were last compared."""
 
     id: str
     product_id: str
@@ -32,7 +32,7 @@ class Pair:
 
     @property
     def versions(self) -> tuple[int, int]:
-        """The order's version, and the product's that last touched the reservation."""
+        """The version of the order, and the version of the product that last changed the reservation."""
         return self.order.version if self.order else 0, self.reservation.version if self.reservation else 0
 
     def broken(self) -> list[str]:
@@ -43,17 +43,17 @@ class Pair:
 
 @dataclass
 class Lines:
-    """All reservations, then order by order their lines; those that differ are judged again when they have settled."""
+    """All reservations and the lines of all orders; pairs that differ are compared again when they have settled."""
 
     report: Report
     reservations: dict[str, ReservationView] = field(default_factory=dict)
     differing: dict[str, Pair] = field(default_factory=dict)
     _by_order: dict[str, list[Pair]] = field(default_factory=dict)
     _products: set[str] = field(default_factory=set)
-    _broken: set[str] = field(default_factory=set)  # orders and products whose events do not follow on one another
+    _broken: set[str] = field(default_factory=set)  # orders and products whose events have a gap or do not apply
 
     def add_products(self, aggregates: Iterable[Aggregate]) -> None:
-        """Add the reservations of products; all of them come before the first order."""
+        """Add the reservations of products; all must be added before the first order."""
         for product in aggregates:
             if product.broken:
                 self._broken.add(product.key)
@@ -78,7 +78,7 @@ class Lines:
             self._judge(Pair(identifier, line.product_id, view.id, line.line_id, view, reservation))
 
     def add_rest(self) -> None:
-        """Judge the reservations for which no order has a line; those made by hand need none."""
+        """Compare the reservations without an order line; manual reservations need none."""
         for identifier, view in self.reservations.items():
             line = view.reservation
             if line.line_id != MANUAL and line.order_id not in self._broken:
@@ -91,14 +91,14 @@ class Lines:
             self._by_order.setdefault(pair.order_id, []).append(pair)
             self._products.add(pair.product_id)
 
-    # --- once they had time to settle
+    # --- pairs that had time to settle
 
     def wants(self, key: str) -> bool:
-        """Say whether events of the order or product `key` may be about a pair that differs."""
+        """Return whether events of the order or product `key` may be about a pair that differs."""
         return key in self._by_order or key in self._products
 
     def apply(self, message: EventMessage) -> None:
-        """Bring the differing pairs that `message` is about up to date."""
+        """Apply an event to the pairs that it is about."""
         identifier = reservations.key(message)
         if identifier is not None:
             if pair := self.differing.get(identifier):
@@ -109,7 +109,7 @@ class Lines:
                     pair.order = orders.fold(pair.order, message)
 
     def judge(self) -> None:
-        """Drop the pairs that agree now; those that had time to and did not move have drifted."""
+        """Drop pairs that agree now; report pairs that have not changed since they were last compared."""
         for pair in list(self.differing.values()):
             broken = pair.broken()
             if broken and pair.versions != pair.seen:
@@ -120,6 +120,6 @@ class Lines:
             del self.differing[pair.id]
 
     def give_up(self) -> None:
-        """Leave what still moves unjudged."""
+        """Count the pairs that still change as in flight."""
         self.report.in_flight["lines"] += len(self.differing)
         self.differing.clear()

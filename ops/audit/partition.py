@@ -1,7 +1,7 @@
-"""One partition of an event topic: folded, and compared with the documents and the table made of it.
+"""Fold one partition of an event topic, and compare it with its documents and its table.
 
-What is newer than the log as far as it was read is judged once the log was read on to there; what is older, once its
-writer must have got there. So a live system is judged as fairly as one that stands still.
+A document that is newer than the events read so far is compared after reading further; one that is older is compared
+once its writer has had time to update it. A running system therefore gives the same result as a stopped one.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ PAUSE_SECONDS = 0.2
 
 @dataclass
 class Patience:
-    """How long an audit waits in all, not for each partition, for what is still being projected."""
+    """The total time that an audit waits for projections, over all partitions."""
 
     seconds: float = 30.0
 
     async def pause(self) -> bool:
-        """Wait a moment; return False when there was enough of it."""
+        """Wait a moment; return False if the time is used up."""
         if self.seconds <= 0:
             return False
         began = time.monotonic()
@@ -45,7 +45,7 @@ class Patience:
 
 @dataclass
 class PartitionAudit:
-    """The audit of one partition, from `begin` up to `end`; afterwards `position` says how far it read."""
+    """The audit of one partition from `begin` to `end`; afterwards `position` is the offset it has reached."""
 
     settings: Settings
     documents: Documents
@@ -58,7 +58,7 @@ class PartitionAudit:
     patience: Patience
     ids: EventIds
     position: int = 0
-    _missing: dict[int, Read] = field(default_factory=dict)  # offset → event without an entry in the logs
+    _missing: dict[int, Read] = field(default_factory=dict)  # offset → event without a log entry
 
     def __post_init__(self) -> None:
         projection = self.documents.projection
@@ -69,7 +69,7 @@ class PartitionAudit:
         self.position = self.begin
 
     async def run(self) -> Histories:
-        """Read, compare, wait for what is on its way, and return the aggregates as they are then."""
+        """Read, compare, wait for projections, and return the resulting aggregates."""
         with records.Log(self.settings, self.topic, {self.partition: self.begin}) as log:
             async for batch in self._batches(log, self.end):
                 self.report.events += len(batch)
@@ -82,7 +82,7 @@ class PartitionAudit:
         return self.histories
 
     async def _batches(self, log: records.Log, end: int) -> AsyncIterator[dict[int, Read]]:
-        """Fold all events before `end`; yield what came, by offset."""
+        """Fold all events before `end`; yield them in batches, by offset."""
         left = log.upto({self.partition: end})
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
             events = {record.offset: (message, record) for record in batch if (message := self._decoded(record))}
@@ -96,13 +96,13 @@ class PartitionAudit:
             yield events
 
     def _decoded(self, record: Any) -> EventMessage | None:
-        """Return the event in a record; what is none is drift, and leaves a gap in its aggregate's sequence."""
+        """Return the event in a record; other records are drift, and leave a gap in the sequence of their aggregate."""
         key = (record.key or b"").decode(errors="replace")
         try:
             message = decode_event(record.value or b"")
             if not isinstance(message.sequence, int) or not isinstance(message.id, str):
                 raise TypeError("it has no valid id or sequence")
-        except Exception as error:  # whatever is wrong with it
+        except Exception as error:  # every exception means that the record is not an event
             at = f"offset {record.offset} of partition {self.partition}"
             what = str(record) if isinstance(record, Unreadable) else f"{at}: {type(error).__name__}: {error}"
             self.report.drift(Kind.HISTORY, self.topic, key, what)
@@ -120,7 +120,7 @@ class PartitionAudit:
         self.report.checked["log entries"] += len(batch)
 
     async def _settle(self, log: records.Log) -> None:
-        """Read on, and look again, until nothing is left to be judged or it takes too long."""
+        """Read further and compare again until everything is compared or the time is up."""
         while True:
             await self._read_on(log)
             handled = await self._handled()
@@ -143,13 +143,13 @@ class PartitionAudit:
             await self._documents.write_down()
 
     async def _judge_entries(self, handled: int) -> None:
-        """Say of the entries that must have been written by now that they are missing, if they still are."""
+        """Report log entries that must have been written by now and are still missing."""
         due = [offset for offset in self._missing if offset < handled]
         for offsets in chunks(due):
             await self.documents.lost_entries(self._missing.pop(offset) for offset in offsets)
 
 
 def chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
-    """Return `items`, so many at a time."""
+    """Return `items` in chunks."""
     all_items = list(items)
     return (all_items[first : first + CHUNK] for first in range(0, len(all_items), CHUNK))

@@ -1,4 +1,4 @@
-"""What an audit found."""
+"""The result of an audit."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,23 +9,23 @@ KEPT = 1_000  # drifts that are listed; more are only counted
 
 
 class Kind(StrEnum):
-    """What drifted."""
+    """Kinds of drift."""
 
-    SEQUENCE = "sequence"  # of an aggregate's events: a gap, or one twice
-    EVENT_ID = "event id"  # not unique
-    PLACE = "place"  # an event on a partition that is not its key's
-    HISTORY = "history"  # an event that cannot have followed
-    BALANCE = "balance"  # stock that moved otherwise than its event says
-    ORDER = "order"  # quantities of an order that do not add up
-    PRODUCT = "product"  # a product's units that do not add up
+    SEQUENCE = "sequence"  # the events of an aggregate have a gap, or one occurs twice
+    EVENT_ID = "event id"  # an event id is not unique
+    PLACE = "place"  # an event is on the wrong partition for its key
+    HISTORY = "history"  # an event does not apply to the state before it
+    BALANCE = "balance"  # an event states another balance than its units result in
+    ORDER = "order"  # the quantities of an order do not add up
+    PRODUCT = "product"  # the units of a product do not add up
     LINE = "line"  # an order line and its reservation differ
-    TABLE = "table"  # a worker's table is not what the events make
-    DOCUMENT = "document"  # a read model is not
+    TABLE = "table"  # a worker's table differs from the events
+    DOCUMENT = "document"  # a read model differs from the events
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Something that is not as the events say; `where`: the topic, the table or the collection."""
+    """A difference from the events; `where`: the topic, table or collection."""
 
     kind: Kind
     where: str
@@ -36,14 +36,14 @@ class Drift:
 
 @dataclass
 class Report:
-    """What was looked at, what could not be judged, and what drifted."""
+    """Counts of comparisons, and a list of differences."""
 
     seconds: float = 0.0
     events: int = 0
     checked: Counter[str] = field(default_factory=Counter)  # orders, products, lines, table entries, documents
-    in_flight: Counter[str] = field(default_factory=Counter)  # of those: still moving, so not judged
-    notes: list[str] = field(default_factory=list)  # what was not looked at, and why
-    ends: dict[str, dict[int, int]] = field(default_factory=dict)  # topic → partition → audited up to this offset
+    in_flight: Counter[str] = field(default_factory=Counter)  # how many of them were still changing, and not compared
+    notes: list[str] = field(default_factory=list)  # parts that were left out, with the reason
+    ends: dict[str, dict[int, int]] = field(default_factory=dict)  # topic → partition → end of the audit
     drifts: list[Drift] = field(default_factory=list)
     counts: Counter[Kind] = field(default_factory=Counter)
     repaired: int = 0
@@ -57,11 +57,11 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether no drift is left."""
+        """Whether there is no drift, or all of it was repaired."""
         return self.counts.total() == self.repaired
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
+        """Return the output of `--json`."""
         return {
             "clean": self.clean,
             "seconds": round(self.seconds, 3),

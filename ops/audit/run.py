@@ -1,4 +1,4 @@
-"""The audit: stock first, then orders, partition by partition; then lines of both against each other."""
+"""Audit stock, then orders, partition by partition; then compare the lines of orders with their reservations."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from ops.audit.strangers import Strangers
 from ops.audit.tables import Workers
 from ops.errors import mongo_error
 from ops.kafka import records
-from ops.progress import Advance, progress
+from ops.progress import Advance, ShowProgress, silent
 from projections.mongo.client import Mongo
 from projections.mongo.registry import live_version
 from projections.projection import Projection
@@ -29,16 +29,16 @@ from projections.table import INVENTORY, ORDERS
 from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
 
-SETTLE_SECONDS = 30.0  # for orders and stock to agree
+SETTLE_SECONDS = 30.0  # time for orders and stock to agree
 
 
-async def run(settings: Settings, repair: bool) -> Report:
-    """Audit everything; with `repair`, write the documents that drifted as the events make them."""
+async def run(settings: Settings, repair: bool, progress: ShowProgress = silent) -> Report:
+    """Audit everything; with `repair`, overwrite documents that drifted with what the events say."""
     began, report, mongo = time.monotonic(), Report(), Mongo(settings)
     try:
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession(headers=_authorization(settings)))
-            await Audit(settings, mongo, Workers(settings, session), report, repair).run()
+            await Audit(settings, mongo, Workers(settings, session), report, repair, progress).run()
     except PyMongoError as error:
         raise mongo_error(settings.mongo, error) from error
     finally:
@@ -53,26 +53,27 @@ def _authorization(settings: Settings) -> dict[str, str]:
 
 @dataclass
 class Audit:
-    """One audit, up to the offsets at which it began."""
+    """One audit, up to the offsets at which the topics ended when it began."""
 
     settings: Settings
     mongo: Mongo
     workers: Workers
     report: Report
     repair: bool
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)  # where each partition is to be read on
+    progress: ShowProgress
+    positions: dict[str, dict[int, int]] = field(default_factory=dict)  # the next offset to read in each partition
     patience: Patience = field(default_factory=Patience)
     ids: EventIds = field(default_factory=EventIds)
 
     async def run(self) -> None:
-        """Audit stock, then orders, then both against each other."""
+        """Audit stock, then orders, then compare both with each other."""
         stock, orders = [await live_version(self.mongo, projection) for projection in (INVENTORY, ORDERS)]
         topics = [projection.topic.name for projection in (stock, orders)]
         begins = {topic: await asyncio.to_thread(records.begins, self.settings, topic) for topic in topics}
         self.report.ends = {topic: await asyncio.to_thread(records.ends, self.settings, topic) for topic in topics}
         lines = Lines(self.report)
         total = sum(end - begins[t][n] for t, ends in self.report.ends.items() for n, end in ends.items())
-        with progress("events", total) as advance:
+        with self.progress("events", total) as advance:
             await self._audit(stock, begins[topics[0]], advance, self._check_products, lines.add_products)
             await self._audit(orders, begins[topics[1]], advance, self._check_orders, lines.add_orders)
         await asyncio.to_thread(self.ids.report, self.settings, self.report.ends, self.report)
@@ -119,14 +120,14 @@ class Audit:
         for what in order_laws(order.views["orders"][order.key].order):
             self.report.drift(Kind.ORDER, ORDERS.topic.name, order.key, what)
 
-    # --- what may have been under way
+    # --- lines that may have been in flight
 
     def _settle(self, lines: Lines) -> None:
-        """Read on and judge the lines that differ again, each time all that was caused before has happened. Blocks."""
+        """Compare lines that differ again after all commands in flight were handled, until they settle. Blocks."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while lines.differing and time.monotonic() < deadline:
             if late := wait_until_settled(self.settings, deadline):
-                self.report.notes.append(f"{len(lines.differing)} lines could not be judged: {late}")
+                self.report.notes.append(f"{len(lines.differing)} lines could not be compared: {late}")
                 break
             for topic in self.positions:
                 self._read_on(topic, lines)

@@ -1,4 +1,4 @@
-"""Documents that no event made."""
+"""Find documents that no event explains."""
 
 import asyncio
 from collections import defaultdict
@@ -14,12 +14,12 @@ from projections.mongo.writes import load
 from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
 
-AT_MOST = 10_000  # that are looked at; they stay where they are: an audit against the wrong Kafka finds nothing else
+AT_MOST = 10_000  # documents; they are only reported, because with the wrong Kafka every document is one
 
 
 @dataclass
 class Strangers:
-    """Looks for documents of a projection's collections whose id no event has."""
+    """Finds documents in a projection's collections whose aggregate has no event."""
 
     settings: Settings
     documents: Documents
@@ -27,7 +27,7 @@ class Strangers:
     _broken: set[str] = field(default_factory=set)
 
     def know(self, aggregates: Iterable[Aggregate]) -> None:
-        """Remember the documents of `aggregates`; those of broken ones are nobody's."""
+        """Remember the documents of `aggregates`; documents of broken aggregates are not reported."""
         for aggregate in aggregates:
             if aggregate.broken:
                 self._broken.add(aggregate.key)
@@ -35,7 +35,7 @@ class Strangers:
                 self._known[collection].update(views)
 
     async def find(self, positions: records.Offsets) -> None:
-        """Report those that are not even of the events since `positions`, up to which the log was read."""
+        """Report unknown documents, after reading the events since `positions`, which may explain some of them."""
         names = [model.collection for model in self.documents.projection.models]
         unknown = {name: found for name in names if (found := await self._unknown(name, self._known[name]))}
         if unknown:
@@ -52,12 +52,11 @@ class Strangers:
 
     def _read_on(self, positions: records.Offsets) -> None:
         topic = self.documents.projection.topic.name
-        with records.Log(self.settings, topic, positions) as log:
-            for batch in log.upto(records.ends(self.settings, topic)):
-                for message in filter(None, (event_in(record.value) for record in batch)):
-                    for model in self.documents.projection.models:
-                        if (key := model.key(message)) is not None:
-                            self._known[model.collection].add(key)
+        for batch in records.read(self.settings, topic, positions, records.ends(self.settings, topic)):
+            for message in filter(None, (event_in(record.value) for record in batch)):
+                for model in self.documents.projection.models:
+                    if (key := model.key(message)) is not None:
+                        self._known[model.collection].add(key)
 
     async def _report(self, name: str, strangers: set[str]) -> None:
         ids = sorted(strangers)
@@ -65,7 +64,7 @@ class Strangers:
             for document in await load(self.documents.of(name), ids[first : first + CHUNK]):
                 if not self._of_broken(document):
                     where = self.documents.projection.collection(name)
-                    self.documents.report.drift(Kind.DOCUMENT, where, str(document["_id"]), "no event made it")
+                    self.documents.report.drift(Kind.DOCUMENT, where, str(document["_id"]), "no event explains it")
 
     def _of_broken(self, document: Document) -> bool:
         return document["_id"] in self._broken or document.get("productId") in self._broken

@@ -1,4 +1,4 @@
-"""The workers' tables against what the events make, aggregate by aggregate."""
+"""Compare the workers' tables with the events, aggregate by aggregate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from domain.orders import Order
 from domain.orders.state import Shipment
 from ops.audit.differences import differences
 from ops.audit.history import Aggregate
+from ops.http import address
 from ops.stack import state
 from projections.inventory import ProductView
 from projections.orders import OrderView
@@ -22,13 +23,12 @@ from tables import orders, stock
 from tables.orders import OrderEntry
 from tables.stock import QueuePlace, StockEntry
 
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 Line = tuple[str, str]  # order, line
 
 
 @dataclass
 class Snapshot:
-    """An aggregate as a table has it."""
+    """An aggregate in a table."""
 
     version: int = 0
     state: Any = None
@@ -36,18 +36,18 @@ class Snapshot:
     places: dict[int, Line] = field(default_factory=dict)
 
     def differs(self, aggregate: Aggregate) -> str | None:
-        """Return how it differs from `aggregate`, which has the same version."""
+        """Return how it differs from `aggregate` at the same version; None if it does not."""
         found, expected = self._parts(), expected_snapshot(aggregate)._parts()
         return differences(found, expected) if found != expected else None
 
     def _parts(self) -> dict[str, Any]:
-        """Return what is compared, under names that say what it is."""
+        """Return the compared parts by name."""
         lines = {"/".join(line): reservation for line, reservation in self.reservations.items()}
         return {"state": comparable(self.state), "reservation": lines, "place": self.places}
 
 
 def comparable(state: Any) -> Any:
-    """Return a state without what older code did not write in its entries: the audit cannot tell what it should be."""
+    """Return a state without the fields that older releases did not write: their expected values are unknown."""
     match state:
         case Stock():
             return replace(state, set_to=None, given=0)
@@ -61,7 +61,7 @@ def _comparable_shipment(shipment: Shipment) -> Shipment:
 
 
 def expected_snapshot(aggregate: Aggregate) -> Snapshot:
-    """Return what the table should have of `aggregate`."""
+    """Return the expected table entry of `aggregate`."""
     if (order := cast(OrderView | None, aggregate.view("orders", aggregate.key))) is not None:
         return Snapshot(aggregate.version, order.order)
     product = cast(ProductView, aggregate.view("inventory", aggregate.key))
@@ -82,7 +82,7 @@ def order_snapshots(entries: Mapping[bytes, bytes]) -> dict[str, Snapshot]:
 
 
 def stock_snapshots(entries: Mapping[bytes, bytes]) -> dict[str, Snapshot]:
-    """Return the products in a table's entries, each with its reservations and its queue."""
+    """Return the products in a table's entries, with their reservations and queues."""
     found: dict[str, Snapshot] = {}
     for key, raw in entries.items():
         if key.startswith(b"/"):
@@ -103,32 +103,31 @@ SNAPSHOTS = {"orders": order_snapshots, "inventory": stock_snapshots}
 
 
 class Workers:
-    """The web pages of the workers of this machine's stack."""
+    """The web pages of the workers on this machine."""
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._session = session
         stack = state.read(settings.data)
-        host = WILDCARDS.get(stack.host, stack.host) if stack else ""
-        self._host = f"[{host}]" if ":" in host else host
+        self._host = stack.host if stack else ""
         self._processes = stack.processes if stack else []
 
     def urls(self, role: str) -> list[str]:
-        """Return where the workers of a role answer."""
-        return [f"http://{self._host}:{each.port}/entries" for each in self._processes if each.role == role]
+        """Return the URLs of the tables of a role's workers."""
+        return [f"{address(self._host, each.port or 0)}/entries" for each in self._processes if each.role == role]
 
     async def snapshots(self, role: str, partition: int) -> dict[str, Snapshot] | None:
-        """Return what the worker that owns a partition has in its table; None while none of them owns it."""
+        """Return a partition from the table of the worker that owns it; None if no worker owns it yet."""
         for url in self.urls(role):
             try:
                 async with self._session.get(url, params={"partition": partition}) as answer:
                     if answer.status == 200:
                         return SNAPSHOTS[role](dict(map(_entry, (await answer.read()).splitlines())))
             except aiohttp.ClientError:
-                continue  # it is being restarted
+                continue  # the worker is being restarted
         return None
 
 
 def _entry(line: bytes) -> tuple[bytes, bytes]:
-    """Return key and value of a line; neither ids nor topics have a quote in a key."""
+    """Return key and value of a line; ids and topics in keys contain no quotes."""
     key, _, value = line.removeprefix(b'{"key":"').partition(b'","value":')
     return key, value.removesuffix(b"}")

@@ -1,4 +1,4 @@
-"""`fulfillment explain`: what an order waits for, a line a reason."""
+"""`fulfillment explain`."""
 
 import asyncio
 from typing import Annotated, Any
@@ -12,10 +12,10 @@ from streams.runtime.settings import Settings
 
 
 def explain(
-    order_id: Annotated[str, typer.Argument(help="the order's id")],
+    order_id: Annotated[str, typer.Argument(help="Id of the order.")],
     json: Json = False,
 ) -> None:
-    """Say what an order waits for, line by line, and who has to act; asks the API."""
+    """Explain what each line of an order waits for, and which action resolves it; asks the API."""
     found = asyncio.run(_ask(load_settings(), order_id))
     typer.echo(orjson.dumps(found).decode() if json else as_text(found))
 
@@ -28,7 +28,7 @@ async def _ask(settings: Settings, order_id: str) -> Any:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """Return an explanation for a person."""
+    """Return an explanation as text."""
     state = ", ".join(str(found[name]) for name in ("status", "allocationStatus") if found[name])
     version = f", version {found['version']}" if found["version"] else ""
     head = f"order {found['id']}: {state or 'not in the read models'}{version}"

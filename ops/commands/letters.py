@@ -1,122 +1,151 @@
-"""`fulfillment letters`: what could not be handled, and what is to become of it."""
+"""`fulfillment letters`."""
 
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from ops.commands.options import Json, load_settings
+from ops.commands.tables import table
 from ops.errors import CommandFailed, Misconfigured
 from ops.letters import letterbox
-from parking.book import described
-from streams.topics import DEAD_LETTERS
+from parking.book import Key, described
+from parking.letter import DeadLetter
 
-letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled, and the commands that wait.")
-Aggregate = Annotated[str | None, typer.Argument(help="the order's or product's id")]
-Topic = Annotated[str | None, typer.Option(help="only of order-commands, or inventory-commands")]
-Wait = Annotated[float, typer.Option(help="seconds to wait for an outcome")]
+SHOWN = 10_000  # characters of a value that are printed without --json
+
+letters = typer.Typer(no_args_is_help=True, help="List, retry and discard messages that could not be handled.")
+Aggregate = Annotated[str | None, typer.Argument(help="Id of the order or product.")]
+Topic = Annotated[str | None, typer.Option(help="Only this command topic: order-commands or inventory-commands.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for an outcome.")]
 
 
 class StillParked(CommandFailed):
-    """Something could not be handled this time either."""
+    """Some commands failed again."""
 
 
 @letters.command("list")
 def list_letters(
     topic: Topic = None,
-    others: Annotated[bool, typer.Option("--others", help="the newest that do not wait: invalid, retried …")] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="List the newest letters that are not parked: invalid, retried and so on.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List the orders and products whose commands are parked, each with why the first one failed."""
+    """List the orders and products whose commands are parked, with the error of the first command."""
     settings = load_settings()
     book = letterbox.read(settings)
     if others:
         named = None if topic is None else settings.named(topic)
-        rows = [letterbox.in_short(each.letter) for each in book.others if named in (None, each.letter.topic)]
+        rows = [in_short(each.letter) for each in book.others if named in (None, each.letter.topic)]
     else:
-        rows = [book.summary(key) for key in letterbox.asked(book, topic)]
+        rows = [book.summary(key) for key in letterbox.waiting(book, topic)]
     if json:
         for row in rows:
             typer.echo(orjson.dumps(row))
     elif rows:
-        Console().print(letterbox.table(rows))
+        Console().print(rows_table(rows))
     else:
-        typer.echo("nothing is parked" if not others else "there are none")
+        typer.echo("no other letters" if others else "no commands are parked")
 
 
 @letters.command()
 def show(
-    key: Annotated[str, typer.Argument(help="the order's or product's id")], topic: Topic = None, json: Json = False
+    key: Annotated[str, typer.Argument(help="Id of the order or product.")], topic: Topic = None, json: Json = False
 ) -> None:
-    """Show the parked and refused messages of an order or product: as they came, with errors and stack traces."""
+    """Show the parked and refused messages of an order or product, with their errors and stack traces."""
     settings = load_settings()
     for letter in letterbox.read_whole(settings, letterbox.about(letterbox.read(settings), key, topic)):
-        typer.echo(orjson.dumps(described(letter)) if json else letterbox.in_full(letter))
+        typer.echo(orjson.dumps(described(letter)) if json else in_full(letter))
 
 
 @letters.command()
 def follow(json: Json = False) -> None:
-    """Show what comes, until Ctrl-C."""
-    from ops.kafka import records
-
-    settings = load_settings()
-    ends = records.ends(settings, DEAD_LETTERS.name)
-    with suppress(KeyboardInterrupt), records.Log(settings, DEAD_LETTERS.name, ends) as log, records.kafka(settings):
-        while True:
-            for _, letter in letterbox.decoded(log.batch()):
-                typer.echo(orjson.dumps(described(letter)) if json else letterbox.sentence(letter))
+    """Show new letters until Ctrl-C."""
+    with suppress(KeyboardInterrupt):
+        for letter in letterbox.follow(load_settings()):
+            typer.echo(orjson.dumps(described(letter)) if json else as_line(letter))
 
 
 @letters.command()
 def retry(
     key: Aggregate = None,
-    all_: Annotated[bool, typer.Option("--all", help="of all orders and products")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Retry all orders and products.")] = False,
     topic: Topic = None,
     timeout: Wait = 30.0,
     json: Json = False,
 ) -> None:
-    """Handle parked commands again, in their order, up to the first that fails; exits 1 when some are left."""
+    """Retry parked commands in order until one fails; exit with 1 if any are left."""
     if (key is None) != all_:
-        raise Misconfigured("Give an id, or --all.")
+        raise Misconfigured("Give the id of an order or product, or --all.")
     settings = load_settings()
     book = letterbox.read(settings)
-    keys = letterbox.asked(book, topic) if all_ else [each for each, _ in letterbox.found(book, key, topic)]
-    outcomes = letterbox.ask(settings, [(each, "RetryLetters", {}) for each in keys], timeout)
+    keys = letterbox.waiting(book, topic) if all_ else [each for each, _ in letterbox.parked(book, key, topic)]
     left = 0
-    for each, result in outcomes:
+    for each, result in letterbox.retry(settings, keys, timeout):
         left += result["left"]
-        failed = result.get("failed")
-        why = f": {failed['commandId']} failed again: {failed['message']}" if failed else ""
-        line = f"{each[0]} {each[1]}: {result['retried']} handled, {result['left']} left{why}"
-        typer.echo(orjson.dumps({"aggregate": each[0], "aggregateId": each[1], **result}) if json else line)
+        if json:
+            typer.echo(orjson.dumps({"aggregate": each[0], "aggregateId": each[1], **result}))
+        else:
+            typer.echo(_retried(each, result))
     if left:
-        raise StillParked(f"{left} letters are still parked.")
+        raise StillParked(f"{left} commands are still parked. Fix the bug that `letters show` reports, then retry.")
+
+
+def _retried(key: Key, result: dict[str, Any]) -> str:
+    failed = result.get("failed")
+    why = f": {failed['commandId']} failed again: {failed['message']}" if failed else ""
+    return f"{key[0]} {key[1]}: {result['retried']} handled, {result['left']} left{why}"
 
 
 @letters.command()
 def discard(
-    key: Aggregate,
-    reason: Annotated[str, typer.Option(help="why they are never to be handled; recorded, and told their senders")],
-    command: Annotated[str | None, typer.Option(help="the id of one command; else the first that is parked")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="all that are parked of this order or product")] = False,
+    key: Annotated[str, typer.Argument(help="Id of the order or product.")],
+    reason: Annotated[str, typer.Option(help="Why the commands are discarded; recorded, and reported to the sender.")],
+    command: Annotated[str | None, typer.Option(help="Id of the command; the first parked one by default.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Discard all parked commands of the order or product.")] = False,
     topic: Topic = None,
     timeout: Wait = 30.0,
 ) -> None:
-    """Give up a parked command; those behind it stay until `letters retry`."""
-    if not reason.strip():
-        raise Misconfigured("--reason must say why.")
+    """Discard a parked command; the commands after it stay parked until `letters retry`."""
     settings = load_settings()
-    parked = letterbox.found(letterbox.read(settings), key, topic)
-    if len(parked) > 1:
-        raise Misconfigured(f"{key} is an order and a product: say which with --topic.")
-    each, queue = parked[0]
-    ids = [str(each.letter.command_id) for each in queue]
-    chosen = ids if all_ else [command] if command else ids[:1]
-    if not set(chosen) <= set(ids):
-        raise letterbox.NoLetters(f"No letter of {key} is of command {command}.")
-    asks = [(each, "DiscardLetter", {"commandId": each_id, "reason": reason}) for each_id in chosen]
-    results = [result for _, result in letterbox.ask(settings, asks, timeout)]
-    discarded, left = sum(result["discarded"] for result in results), results[-1]["left"]
-    typer.echo(f"{discarded} discarded, {left} left" + (f"; go on with `letters retry {key}`" if left else ""))
+    discarded, left = letterbox.discard(settings, key, command, reason, timeout, whole=all_, topic=topic)
+    next_step = f"; retry them with `fulfillment letters retry {key}`" if left else ""
+    typer.echo(f"{discarded} discarded, {left} left{next_step}")
+
+
+def in_short(letter: DeadLetter) -> dict[str, Any]:
+    """Return the fields of a letter that a list shows."""
+    names = ("kind", "topic", "partition", "offset", "key", "commandType", "commandId", "code", "message", "reason")
+    data = letter.data
+    return {"time": letter.time, **{name: data.get(name) for name in names}}
+
+
+def rows_table(rows: list[dict[str, Any]]) -> Table:
+    """Return rows as a table."""
+    found = table(*(name for name in rows[0] if name != "topic"))
+    for row in rows:
+        found.add_row(*("" if value is None else escape(str(value)) for name, value in row.items() if name != "topic"))
+    return found
+
+
+def as_line(letter: DeadLetter) -> str:
+    """Return a letter as one line of text."""
+    at = f"{letter.topic}/{letter.partition}@{letter.offset}"
+    what = " ".join(filter(None, (letter.command_type, letter.command_id)))
+    why = f" ({letter.reason})" if letter.reason else ""
+    return f"{letter.time}  {letter.kind:<9}  {at}  {what}  {letter.code}: {letter.message}{why}"
+
+
+def in_full(letter: DeadLetter) -> str:
+    """Return all of a letter: the original message, the error and the stack trace."""
+    data = described(letter)
+    trace = data.pop("traceback", "")
+    for name in ("value", "valueBase64"):
+        if len(text := data.get(name) or "") > SHOWN:
+            data[name] = f"{text[:SHOWN]} … ({len(text):,} characters; use --json for all of them)"
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + (f"\n{trace}" if trace else "")

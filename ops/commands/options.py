@@ -1,4 +1,4 @@
-"""What commands share: the settings they run with, and options that mean the same everywhere."""
+"""Settings and options that several commands share."""
 
 from typing import Annotated
 
@@ -6,4 +6,4 @@ import typer
 
 from ops.loading import load_settings as load_settings
 
-Json = Annotated[bool, typer.Option("--json", help="for scripts")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

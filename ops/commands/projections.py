@@ -1,45 +1,54 @@
-"""`fulfillment projections …`: versions of the read models."""
+"""`fulfillment projections`."""
 
 import asyncio
 import json as jsons
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from ops.commands.options import Json, load_settings
-from ops.commands.tables import whole
-from streams.runtime.settings import Settings
+from ops.commands.progress import progress
+from ops.commands.tables import table
+from ops.versions.work import Work
 
-projections = typer.Typer(no_args_is_help=True, help="Versions of the read models: built, compared, switched, retired.")
-Name = Annotated[str, typer.Argument(help="of a projection, as `list` shows it")]
+T = TypeVar("T")
+
+projections = typer.Typer(no_args_is_help=True, help="Build, compare, promote and retire versions of the read models.")
+Name = Annotated[str, typer.Argument(help="Name of a projection, as `list` shows it.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="also when it lags, was not verified or is not known to running processes")
+    bool, typer.Option("--force", help="Switch even if it lags, is not verified or is unknown to running processes.")
 ]
 LISTED = 50  # differences
 
 
 @projections.command("list")
 def list_projections(json: Json = False) -> None:
-    """List the projections and their versions: which is live, and how far behind the topic each is."""
+    """List the projections and their versions: which is live, and how far each lags behind its topic."""
     from ops.versions.listing import listing
 
     found = asyncio.run(listing(load_settings()))
     if json:
         typer.echo(jsons.dumps(found))
-        return
-    table = whole("projection", "version", "shape", "", "state", "not projected yet", "verified")
+    else:
+        Console().print(_table(found))
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    shown = table("projection", "version", "shape", "", "state", "lag", "verified")
     for one in found:
         for version in one["versions"]:
             number = version["version"]
             role = "live" if number == one["live"] else "previous" if number == one["previous"] else ""
             state = f"{version['state']}: {version['reason']}" if version["reason"] else version["state"]
             cells = (one["name"], f"v{number}", str(version["shape"]), role, escape(state), f"{version['lag']:,}")
-            table.add_row(*cells, _verified(version["verified"]))
+            shown.add_row(*cells, _verified(version["verified"]))
         if not one["versions"]:
-            table.add_row(one["name"], "", "", "", "not deployed", "", "")
-    Console().print(table)
+            shown.add_row(one["name"], "", "", "", "not deployed", "", "")
+    return shown
 
 
 def _verified(verified: dict[str, Any] | None) -> str:
@@ -51,21 +60,22 @@ def _verified(verified: dict[str, Any] | None) -> str:
 @projections.command("deploy")
 def deploy_version(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="also when running processes do not know it")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Build even if running processes do not know the version.")
+    ] = False,
 ) -> None:
-    """Build a new version beside the live one, and keep it up to date; interrupted, it goes on where it was."""
+    """Build a new version beside the live one and keep it up to date; an interrupted build can be resumed."""
     from ops.versions.deploy import deploy
     from ops.versions.readers import refuse_unattended
-    from ops.versions.work import newest, work
+    from ops.versions.work import newest
 
-    async def run(settings: Settings) -> str:
-        async with work(settings, name) as here:
-            shape = newest(name).shape
-            if not force:
-                await refuse_unattended(here, name, shape)
-            return (await deploy(here, name, shape)).id
+    async def run(here: Work) -> str:
+        shape = newest(name).shape
+        if not force:
+            await refuse_unattended(here, name, shape)
+        return (await deploy(here, name, shape)).id
 
-    built = _interruptible(run)
+    built = _interruptible(name, run)
     typer.echo(
         f"{built} is built and kept up to date; next: fulfillment projections verify {name}, then promote {name}"
     )
@@ -74,22 +84,19 @@ def deploy_version(
 @projections.command("verify")
 def verify_version(
     name: Name,
-    sample: Annotated[int | None, typer.Option(min=1, help="compare so many documents of each only")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="a field that may differ, such as unitCount")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Compare only this number of documents per version.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Field that may differ, for example unitCount.")] = None,
     json: Json = False,
 ) -> None:
-    """Compare the new version with the live one, document by document; exits 1 when they differ."""
-    from ops.versions.verify import Comparison, verify
-    from ops.versions.work import work
+    """Compare the new version with the live one, document by document; exit with 1 if they differ."""
+    from ops.versions.verify import verify
 
-    async def run(settings: Settings) -> Comparison:
-        async with work(settings, name) as here:
-            return await verify(here, name, sample, ignore or [])
-
-    found = _interruptible(run)
+    found = _interruptible(name, lambda here: verify(here, name, sample, ignore or []))
     if json:
-        said = [{"collection": each.collection, "id": each.id, "what": each.what} for each in found.differences]
-        typer.echo(jsons.dumps({"documents": found.documents, "differences": found.count, "differ": said}))
+        differ = [{"collection": each.collection, "id": each.id, "what": each.what} for each in found.differences]
+        typer.echo(jsons.dumps({"documents": found.documents, "differences": found.count, "differ": differ}))
     else:
         for each in found.differences[:LISTED]:
             typer.echo(f"{each.collection} {each.id}: {each.what}")
@@ -102,55 +109,48 @@ def verify_version(
 
 @projections.command("promote")
 def promote_version(name: Name, force: Force = False) -> None:
-    """Let the API read the new version, all at once; refused while it lags or is not verified."""
+    """Switch the API to the new version; refused if it lags or is not verified."""
     from ops.versions.switch import promote
-    from ops.versions.work import work
 
-    async def run(settings: Settings) -> str:
-        async with work(settings, name) as here:
-            after = await promote(here, name, force)
-            return f"{name} v{after.live} is live" + (
-                f"; v{after.previous} is kept up to date, to roll back to" if after.previous else ""
-            )
-
-    typer.echo(_interruptible(run))
+    after = _interruptible(name, lambda here: promote(here, name, force))
+    kept = f"; v{after.previous} is kept up to date, to roll back to" if after.previous else ""
+    typer.echo(f"{name} v{after.live} is live{kept}")
 
 
 @projections.command("rollback")
 def roll_back_version(name: Name, force: Force = False) -> None:
-    """Let the API read the version before again, at once."""
+    """Switch the API back to the previous version."""
     from ops.versions.switch import roll_back
-    from ops.versions.work import work
 
-    async def run(settings: Settings) -> str:
-        async with work(settings, name) as here:
-            after = await roll_back(here, name, force)
-            return f"{name} v{after.live} is live again; v{after.previous} is kept up to date"
-
-    typer.echo(_interruptible(run))
+    after = _interruptible(name, lambda here: roll_back(here, name, force))
+    typer.echo(f"{name} v{after.live} is live again; v{after.previous} is kept up to date")
 
 
 @projections.command("retire")
 def retire_version(
-    name: Name, version: Annotated[int | None, typer.Option(help="this one only; else all that are not live")] = None
+    name: Name,
+    version: Annotated[int | None, typer.Option(help="Only this version; by default all that are not live.")] = None,
 ) -> None:
-    """Drop versions that are not live, with their documents."""
+    """Delete versions that are not live, with their documents."""
     from ops.versions.switch import retire
+
+    retired = _interruptible(name, lambda here: retire(here, name, version))
+    versions = ", ".join(f"{name} v{each}" for each in retired)
+    typer.echo(f"retired {versions}" if retired else f"{name} has no version to retire")
+
+
+def _interruptible(name: str, run: Callable[[Work], Awaitable[T]]) -> T:
+    """Run work on the versions of a projection; if it is interrupted, say that nothing is lost."""
     from ops.versions.work import work
 
-    async def run(settings: Settings) -> list[int]:
-        async with work(settings, name) as here:
-            return await retire(here, name, version)
-
-    gone = _interruptible(run)
-    typer.echo(f"retired {', '.join(f'{name} v{each}' for each in gone)}" if gone else f"{name} has only what is live")
-
-
-def _interruptible(run: Any) -> Any:
-    """Run it to its end, or until Ctrl-C, and say that nothing is lost then."""
     settings = load_settings()
+
+    async def done() -> T:
+        async with work(settings, name, progress) as here:
+            return await run(here)
+
     try:
-        return asyncio.run(run(settings))
+        return asyncio.run(done())
     except KeyboardInterrupt:
-        typer.echo("interrupted: nothing that is live was changed; the same command goes on from here", err=True)
+        typer.echo("interrupted: the live version is unchanged; run the command again to resume", err=True)
         raise typer.Exit(130) from None

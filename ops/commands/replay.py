@@ -1,11 +1,14 @@
-"""`fulfillment replay`: read models and tables, made of the event topics again."""
+"""`fulfillment replay`."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from ops.commands.audit import report_tables
 from ops.commands.options import load_settings
+from ops.commands.progress import progress
 from ops.errors import Misconfigured
 from ops.worker import arm
 from streams.runtime.settings import Settings
@@ -14,16 +17,24 @@ TABLES, ALL = "tables", "all"
 
 
 def replay(
-    what: Annotated[str, typer.Argument(help="a projection, `all` of them, or `tables`")],
-    id: Annotated[str | None, typer.Option(help="one order or product only: its documents are written anew")] = None,
-    since: Annotated[str | None, typer.Option(help="only those with events since a time, such as 2026-11-23")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="tables: compare their changelogs with the events")] = False,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="tables: write their changelogs anew")] = False,
+    what: Annotated[str, typer.Argument(help="Name of a projection, `all` of them, or `tables`.")],
+    id: Annotated[
+        str | None, typer.Option(help="Only this order or product: its documents are rewritten in place.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only orders and products with events since this time, such as 2026-11-23.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With tables: compare their changelogs with the events.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="With tables: rebuild their changelogs from the events.")
+    ] = False,
 ) -> None:
-    """Make a read model again from offset zero, while the live one serves; or compare and rebuild the workers' tables.
+    """Rebuild a read model from offset zero while the live one serves, or compare and rebuild the workers' tables.
 
-    Nothing but documents, or changelogs, is written: no events, no commands, no outcomes. Interrupted, the same command
-    goes on where it was.
+    Only documents or changelogs are written: no events, commands or outcomes. To resume after an interruption, run
+    the same command again.
     """
     settings = load_settings()
     arm("replay")
@@ -31,33 +42,40 @@ def replay(
         _tables(settings, verify, rebuild, id is not None or since is not None)
         return
     if verify or rebuild:
-        raise Misconfigured("--verify and --rebuild are about tables: `fulfillment replay tables --verify`.")
+        raise Misconfigured("--verify and --rebuild need tables: run `fulfillment replay tables --verify`.")
     try:
         asyncio.run(_read_models(settings, what, id, since))
     except KeyboardInterrupt:
-        typer.echo("interrupted: what is live serves as before; the same command goes on from here", err=True)
+        typer.echo("interrupted: the live version is unchanged; run the command again to resume", err=True)
         raise typer.Exit(130) from None
 
 
 async def _read_models(settings: Settings, what: str, id: str | None, since: str | None) -> None:
-    from ops.replay.whole import replay_some, replay_whole
+    from ops.replay.read_models import replay_some, replay_whole
     from ops.versions.work import newest
     from projections.table import PROJECTIONS
 
     names = [one.name for one in PROJECTIONS] if what == ALL else [newest(what).name]
     for name in names:
         if id is None and since is None:
-            typer.echo(await replay_whole(settings, name))
+            typer.echo(await replay_whole(settings, name, progress))
         elif what == ALL and newest(name).sums:
-            typer.echo(f"{name}: left out, its documents are of many orders: replay it whole")
+            typer.echo(f"{name}: left out, because its documents are about several orders; replay it as a whole")
         else:
-            typer.echo(await replay_some(settings, name, id, since))
+            typer.echo(await replay_some(settings, name, id, since, progress))
 
 
 def _tables(settings: Settings, verify: bool, rebuild: bool, some: bool) -> None:
     if verify == rebuild or some:
-        raise Misconfigured("Say `fulfillment replay tables --verify` or `fulfillment replay tables --rebuild`.")
+        raise Misconfigured(
+            "Choose `fulfillment replay tables --verify` or `fulfillment replay tables --rebuild`, without --id and "
+            "--since."
+        )
     from ops.replay import tables
 
-    run: Any = tables.verify if verify else tables.rebuild
-    raise typer.Exit(0 if run(settings, typer.echo) else 1)
+    if rebuild:
+        for sentence in tables.rebuild(settings, progress):
+            typer.echo(sentence)
+    report = tables.verify(settings, progress)
+    Console(highlight=False).print(report_tables(report))
+    raise typer.Exit(0 if report.clean else 1)

@@ -1,40 +1,67 @@
-"""`fulfillment trace`: the tree of commands and events of one flow, read from the topics."""
+"""`fulfillment trace`."""
 
-import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
 
 from ops.commands.options import Json, load_settings
-from ops.errors import CommandFailed
+from ops.tracing.nodes import Node, count
 
-
-class NoFlow(CommandFailed):
-    """Nothing on the topics belongs to the flow."""
-
-    exit_code = os.EX_TEMPFAIL
+COLOURS = {"accepted": "green", "rejected": "red", "parked": "yellow"}
 
 
 def trace(
-    correlation: Annotated[
-        str, typer.Argument(help="the flow's correlation id, or the id of the command it began with")
-    ],
+    correlation: Annotated[str, typer.Argument(help="Correlation id of the flow, or the id of its first command.")],
     since: Annotated[
-        str | None, typer.Option(help="read from this time on; else from the id's own time, or from the beginning")
+        str | None, typer.Option(help="Read from this time on; by default from the time in the id, or the beginning.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print what one command led to, across topics: commands, events, rejections, parked letters."""
-    from ops.commands import trace_tree as show
+    """Show everything that one command caused, across topics: commands, events, rejections and parked commands."""
+    from ops.commands.progress import progress
     from ops.tracing import flow
 
-    settings = load_settings()
-    found = flow.read(settings, correlation, flow.begin(correlation, since))
-    if not found:
-        raise NoFlow(f"Nothing on the topics belongs to {correlation}: commands and outcomes are kept for a week.")
+    found = flow.read(load_settings(), correlation, since, progress)
     if json:
         typer.echo(orjson.dumps([node.document() for node in found]).decode())
     else:
-        Console(highlight=False).print(show.tree(correlation, found))
+        Console(highlight=False).print(tree(correlation, found))
+
+
+def tree(correlation: str, roots: Sequence[Node]) -> Tree:
+    """Return the tree of a flow: commands in bold, and events below the commands that caused them."""
+    commands, events = count(roots, "command"), count(roots, "event")
+    shown = Tree(Text(f"{correlation}  {commands} commands, {events} events", style="dim"))
+    for node in roots:
+        _add(shown, node, None)
+    return shown
+
+
+def _add(above: Tree, node: Node, time_above: str | None) -> None:
+    below = above.add(_line(node, time_above))
+    for caused in node.caused:
+        _add(below, caused, node.time)
+
+
+def _line(node: Node, time_above: str | None) -> Text:
+    """Return a node as one line; its time only if it differs from that of the line above."""
+    line = Text(
+        node.type or "a command that has expired from its topic", style="bold" if node.kind == "command" else ""
+    )
+    if node.aggregate_id:
+        line.append(f"  {node.aggregate} {node.aggregate_id}", style="not bold")
+    if node.sequence is not None:
+        line.append(f"  version {node.sequence}")
+    if node.status:
+        outcome = f"  {node.status}" if node.code is None else f"  {node.status}: {node.code}: {node.message}"
+        line.append(outcome, style=f"not bold {COLOURS[node.status]}")
+    if node.kind == "command" and node.source:
+        line.append(f"  from {node.source}", style="not bold dim")
+    if node.time and node.time != time_above:
+        line.append(f"  {node.time}", style="not bold dim")
+    return line

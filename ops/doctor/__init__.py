@@ -1,1 +1,1 @@
-"""`fulfillment doctor`: what is wrong with an installation, and what to do about it."""
+"""Checks of an installation, each with its result and a remedy."""

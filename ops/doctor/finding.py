@@ -1,10 +1,10 @@
-"""What a look at something found."""
+"""The result of a check."""
 
 from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `remedy`: what to do about it, where it is not as it must be."""
+    """The result of one check; `remedy`: what to do, empty if the check passed."""
 
     what: str
     found: str
@@ -12,5 +12,5 @@ class Finding(NamedTuple):
 
     @property
     def well(self) -> bool:
-        """Whether it is as it must be."""
+        """Whether the check passed."""
         return not self.remedy

@@ -1,1 +1,4 @@
-"""What operators do with Kafka: read topics, send commands, reset groups."""
+"""Read topics, send commands and manage consumer groups.
+
+records.py reads topics and offsets for all commands.
+"""

@@ -1,7 +1,8 @@
-"""`fulfillment topics adopt`: go on with topics that were deleted and created again.
+"""Adopt topics that were deleted and created again.
 
-A worker refuses another topic of the name it has read: the offsets it knows mean nothing there. To adopt it means: its
-groups begin at the new topic's start, and remember its id. What the old one held is gone; the tables keep what it made.
+A worker refuses to read a topic with another id than the one it has read before, because the offsets it knows mean
+nothing there. Adopting resets its group to the start of the new topic and records the new id. The records of the old
+topic are lost; the tables keep the state that they caused.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from confluent_kafka import Producer
 from pymongo.errors import PyMongoError
 
 from ops.errors import Unavailable, mongo_error
-from ops.kafka import groups
+from ops.kafka import groups, records
 from ops.kafka.changelogs import restored
 from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
@@ -31,19 +32,19 @@ PROJECTOR: Role = "projector"
 
 
 class Reader(NamedTuple):
-    """A role that remembers in its table which topics it has read, and where."""
+    """A role whose table records which topics it has read, and up to which offset."""
 
     role: Role
     codec: StructCodec
 
     @property
     def inputs(self) -> tuple[Topic, ...]:
-        """The topics it reads."""
+        """The topics the role reads."""
         return TOPOLOGY[self.role].reads
 
     @property
     def changelog(self) -> Topic:
-        """The changelog of its table."""
+        """The changelog of the role's table."""
         table = TOPOLOGY[self.role].table
         assert table is not None
         return table
@@ -54,48 +55,46 @@ READERS = (
     Reader("inventory", stock.CODEC),
 )
 
-Found = dict[int, Position]  # partition → where the old topic was read to
+Found = dict[int, Position]  # partition → the position reached in the old topic
 
 
 async def adopt(settings: Settings) -> list[str]:
-    """Adopt every topic that is another than its readers remember; return a sentence for each reader of one.
+    """Adopt every topic that was replaced; return a sentence for each of its readers.
 
-    `groups.WorkersRun` when a worker of such a role runs; nothing is changed then.
+    `groups.WorkersRun` if a worker of such a role is running; nothing is changed then.
     """
-    from ops.kafka import records
-
     with records.kafka(settings):
         return await _adopt_all(settings)
 
 
 async def _adopt_all(settings: Settings) -> list[str]:
     ids = {topic.name: topic.id for topic in await describe_topics(settings)}
-    strange = [
+    replaced = [
         (reader, topic, found)
         for reader in READERS
-        for topic, found in (await _strange(settings, reader, ids)).items()
+        for topic, found in (await _replaced(settings, reader, ids)).items()
         if found
     ]
     logs = [aggregate.events for aggregate in AGGREGATES.values()]
-    events = {settings.named(topic.name) for _, topic, _ in strange if topic in logs}
+    events = {settings.named(topic.name) for _, topic, _ in replaced if topic in logs}
     projected = await _projected_others(settings, ids)
     events |= projected
-    roles = {reader.role for reader, _, _ in strange} | ({PROJECTOR} if events else set())
+    roles = {reader.role for reader, _, _ in replaced} | ({PROJECTOR} if events else set())
     await asyncio.to_thread(groups.refuse_running, settings, roles)
     if events:
         await _forget_progress(settings, events)
-    for reader, topic, found in strange:
+    for reader, topic, found in replaced:
         await asyncio.to_thread(_adopt, settings, reader, topic, found, ids[settings.named(topic.name)])
-    said = [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in strange]
-    only = projected - {settings.named(topic.name) for _, topic, _ in strange}
+    said = [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in replaced]
+    only = projected - {settings.named(topic.name) for _, topic, _ in replaced}
     return [*said, *(f"{PROJECTOR} begins at the start of the new {topic}" for topic in sorted(only))]
 
 
-async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
-    """Return the partitions of each input that were read when it was another topic."""
+async def _replaced(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
+    """Return the partitions of each input that were read before the topic was replaced."""
     for name in (settings.named(topic.name) for topic in (*reader.inputs, reader.changelog)):
         if name not in ids:
-            raise Unavailable(f"Topic {name} is missing: run `fulfillment topics create` first.")
+            raise Unavailable(f"Topic {name} is missing: run `fulfillment topics create`.")
     changelog, numbers = settings.named(reader.changelog.name), range(settings.partitions)
     tables = await restored(settings, changelog, numbers, reader.codec)
     found: dict[Topic, Found] = {}
@@ -107,7 +106,7 @@ async def _strange(settings: Settings, reader: Reader, ids: Mapping[str, str]) -
 
 
 def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic_id: str) -> None:
-    """Reset the group first: without the new positions a worker still refuses, and adopting again does the rest."""
+    """Reset the group, then write the new positions; if interrupted between the two, adopting again completes it."""
     group, name = group_of(reader.role, settings), settings.named(topic.name)
     groups.reset(settings, group, name)
     producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "log_level": 0})
@@ -115,20 +114,22 @@ def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic
         value = reader.codec.encode(Position(-1, topic_id, before.fulfils))
         producer.produce(settings.named(reader.changelog.name), value, position_key(name), number)
     if producer.flush(ASK_SECONDS):
-        raise Unavailable(f"Kafka at {settings.kafka} did not take the new positions; adopt again.")
+        raise Unavailable(
+            f"Kafka at {settings.kafka} did not accept the new positions: run `fulfillment topics adopt` again."
+        )
 
 
 async def _projected_others(settings: Settings, ids: Mapping[str, str]) -> set[str]:
-    """Return the topics that were projected when they were others."""
+    """Return the topics that were projected before they were replaced."""
     async with _mongo(settings) as mongo:
         with_id = mongo.collection(PROGRESS).find({"topicId": {"$exists": True}}, {"topic": 1, "topicId": 1})
         return {each["topic"] async for each in with_id if each["topicId"] != ids.get(each["topic"], each["topicId"])}
 
 
 async def _forget_progress(settings: Settings, topics: set[str]) -> None:
-    """Let projectors begin at the start too: their documents know which events they have.
+    """Reset projectors to the start, too: their documents know which events they include.
 
-    Sums know it by offsets of the old topic: they are told that they have nothing of the new one.
+    Sums record it by the offset in the old topic, so their offsets are reset to zero.
     """
     async with _mongo(settings) as mongo:
         for versions in (await Registry(mongo).read()).values():
@@ -147,6 +148,6 @@ async def _mongo(settings: Settings) -> AsyncIterator[Mongo]:
     try:
         yield mongo
     except PyMongoError as error:
-        raise mongo_error(settings.mongo, error, "Nothing was adopted.") from error
+        raise mongo_error(settings.mongo, error, "No topic was adopted.") from error
     finally:
         await mongo.close()

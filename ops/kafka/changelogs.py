@@ -1,4 +1,4 @@
-"""The changelogs of the workers' tables, read for an operator."""
+"""Read the changelogs of the workers' tables."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,9 +12,9 @@ from tables.store import Codec, Entries
 async def restored(
     settings: Settings, changelog: str, partitions: Iterable[int], codec: Codec[Any]
 ) -> dict[int, Entries[Any]]:
-    """Return a table's entries by partition, as its changelog (its full name) has them."""
+    """Return the entries of a table by partition, from its changelog, which is given by its full name."""
     try:
         return await restore(settings, changelog, partitions, codec)
     except LostChangelog as error:
-        remedy = "stop the workers and rebuild it with `fulfillment replay tables --rebuild`"
-        raise CommandFailed(f"A changelog cannot be read ({error}): {remedy}.") from error
+        remedy = "Stop the workers, and rebuild it with `fulfillment replay tables --rebuild`."
+        raise CommandFailed(f"A changelog cannot be read ({error}). {remedy}") from error

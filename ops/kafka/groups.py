@@ -1,6 +1,6 @@
-"""Consumer groups, as an operator's command deals with them.
+"""Check that consumer groups are empty, and reset their offsets.
 
-WorkersRun                     a group that must have no members has some
+WorkersRun                     a group that must be empty has members
 """
 
 import time
@@ -25,11 +25,11 @@ ASK_SECONDS = 20.0
 
 
 class WorkersRun(CommandFailed):
-    """Somebody reads the topic that is to be adopted."""
+    """Workers still read a topic that is to be adopted."""
 
 
 def refuse_running(settings: Settings, roles: Iterable[Role]) -> None:
-    """Wait as long as a worker that is gone is still a member of its group; then refuse."""
+    """Raise `WorkersRun` if a role has workers; wait for workers that ended but are still group members."""
     client, until = admin(settings), time.monotonic() + settings.session_timeout + 2
     for role in sorted(roles):
         while (state := _state(client, group_of(role, settings))) not in (
@@ -38,8 +38,9 @@ def refuse_running(settings: Settings, roles: Iterable[Role]) -> None:
         ):
             if time.monotonic() > until:
                 raise WorkersRun(
-                    f"Workers of {role} run (their group is {state.name.lower()}): stop them first. On one machine: "
-                    "`fulfillment down`, then `FULFILLMENT_ROLES= fulfillment up --detach` starts only the servers."
+                    f"Workers of {role} are running (the state of their group is {state.name.lower()}): stop them "
+                    "first. On one machine, run `fulfillment down`, then start only the servers with "
+                    "`FULFILLMENT_ROLES= fulfillment up --detach`."
                 )
             time.sleep(0.2)
 
@@ -49,13 +50,13 @@ def _state(client: AdminClient, group: str) -> Any:
     try:
         return described.result(ASK_SECONDS).state
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:  # it never was, or expired
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:  # the group has never existed, or has expired
             return ConsumerGroupState.DEAD
         raise
 
 
 def reset(settings: Settings, group: str, topic: str) -> None:
-    """Let a group without members begin at the start of a topic (its full name)."""
+    """Reset a group without members to the start of a topic, which is given by its full name."""
     offsets = [TopicPartition(topic, number, 0) for number in range(settings.partitions)]
     client = admin(settings)
     (altered,) = client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)]).values()

@@ -1,10 +1,13 @@
-"""Topics read in bulk: what was committed, from and up to given offsets."""
+"""Read Kafka topics: the committed records between given offsets, new records, and the offsets themselves.
+
+Every command that reads a topic does it here. Topics are named without the prefix of the installation.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -17,7 +20,8 @@ from confluent_kafka import TopicPartition as Asked
 
 from ops.errors import Misconfigured, Unavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
-from streams.runtime.settings import Settings
+from streams.runtime.settings import Role, Settings
+from streams.topology import group_of
 
 T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -25,87 +29,95 @@ Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 Offsets = Mapping[int, int]  # partition → offset
 BATCH = 5_000  # records
 POLL_SECONDS, ASK_SECONDS = 0.2, 10.0
-SILENT_SECONDS = 60.0  # a broker that says nothing for so long will not
+BUSY_SECONDS = 0.05  # wait for each topic, when several are followed in turn
+SILENT_SECONDS = 60.0  # a broker that sends nothing for this long has a problem
 FETCH_BYTES = 4 << 20
-GROUP = "fulfillment-cli"  # asked for by librdkafka, and never joined
+GROUP = "fulfillment-cli"  # librdkafka requires a group id; the group is never joined
 CLOSE_SECONDS = 2.0
-RETRY_MS = 10  # between two looks who leads the partitions: a new consumer does not know
+RETRY_MS = 10  # between two requests for the partition leaders, which a new consumer does not know
+LAST = 100  # records among which the last record of a partition is looked up first
 MISSING = (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC, Code._UNKNOWN_PARTITION)
 
 
 @contextmanager
 def kafka(settings: Settings) -> Iterator[None]:
-    """Turn what Kafka cannot do into a sentence."""
+    """Turn Kafka's errors into `Unavailable`."""
     try:
         yield
     except KafkaException as error:
         what = error.args[0]
         if what.code() in MISSING:
             raise Unavailable(f"Topics are missing at {settings.kafka}: run `fulfillment topics create`.") from error
-        raise Unavailable(f"Kafka at {settings.kafka} does not answer: {what.str()}.") from error
+        raise Unavailable(
+            f"Kafka at {settings.kafka} does not answer ({what.str()}). Start it with `fulfillment up`, or set "
+            "FULFILLMENT_KAFKA to a running server."
+        ) from error
 
 
-def begins(settings: Settings, topic: str) -> dict[int, int]:
-    """Return the first offset of each partition of a topic (its name without prefix)."""
-    return {number: low for number, (low, _) in watermarks(settings, topic).items()}
+# --- records
 
 
-def ends(settings: Settings, topic: str) -> dict[int, int]:
-    """Return the offset behind the last record of each partition, be it committed yet or not."""
-    return {number: high for number, (_, high) in watermarks(settings, topic).items()}
+def read(settings: Settings, topic: str, starts: Offsets, ends: Offsets) -> Iterator[list[Record]]:
+    """Yield the records of a topic from `starts` up to `ends` in batches, each partition in order."""
+    with Log(settings, topic, starts) as log, kafka(settings):
+        yield from log.upto(ends)
 
 
-def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
-    """Return the first offset of each partition of a topic, and the one behind its last record."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "group.id": settings.named(GROUP),
-            "isolation.level": "read_uncommitted",
-            "log_level": 0,
-        }
-    )
-    try:
-        with kafka(settings):
-            name = settings.named(topic)
-            there = len(consumer.list_topics(name, timeout=ASK_SECONDS).topics[name].partitions)
-            if there and there != settings.partitions:
-                raise Misconfigured(f"FULFILLMENT_PARTITIONS is {settings.partitions}, and topic {name} has {there}.")
-            partitions = [Asked(name, number) for number in range(settings.partitions)]
-            return {tp.partition: _watermarks(consumer, tp) for tp in partitions}
-    finally:
-        consumer.close()
+def read_all(settings: Settings, topic: str) -> Iterator[Record]:
+    """Yield all records that a topic has now, each partition in order."""
+    for batch in read(settings, topic, begins(settings, topic), ends(settings, topic)):
+        yield from batch
 
 
-def _watermarks(consumer: Consumer, at: Asked) -> tuple[int, int]:
-    until = time.monotonic() + ASK_SECONDS
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(at, timeout=ASK_SECONDS)
-            return low, high
-        except KafkaException as error:  # a new topic's leader has just been elected
-            if error.args[0].code() != Code.NOT_LEADER_FOR_PARTITION or time.monotonic() > until:
-                raise
-        time.sleep(RETRY_MS / 1000)
+def follow(settings: Settings, starts: Mapping[str, Offsets]) -> Iterator[list[Record]]:
+    """Yield new records of topics in batches, without end; `starts`: topic → where each partition begins."""
+    with ExitStack() as stack, kafka(settings):
+        logs = [stack.enter_context(Log(settings, topic, offsets)) for topic, offsets in starts.items()]
+        seconds = POLL_SECONDS if len(logs) == 1 else BUSY_SECONDS
+        while True:
+            for log in logs:
+                yield log.batch(seconds=seconds)
+
+
+def newest(
+    settings: Settings, topics: Sequence[str], count: int, decode: Callable[[list[Record]], Sequence[T]]
+) -> list[T]:
+    """Return at least the `count` newest items that `decode` finds in the records of topics, or all there are.
+
+    How many records a range of offsets holds is only known after reading it, because transaction markers have
+    offsets, too. So the range grows until it holds enough.
+    """
+    spans = {topic: watermarks(settings, topic) for topic in topics} if count else {}
+    reach, found = 2 * count, list[T]()
+    while len(found) < count:
+        starts = {t: {n: max(begin, end - reach) for n, (begin, end) in span.items()} for t, span in spans.items()}
+        found = []
+        for topic, span in spans.items():
+            for batch in read(settings, topic, starts[topic], {number: end for number, (_, end) in span.items()}):
+                found += decode(batch)
+        if all(starts[topic][number] == begin for topic, span in spans.items() for number, (begin, _) in span.items()):
+            break
+        reach *= 4
+    return found
 
 
 class Log:
-    """Some partitions of a topic, read on from where the last reading ended. Blocks; a context that closes it.
+    """Some partitions of a topic; each read continues where the last one ended. Blocks; a context manager.
 
-    Reads with aiokafka, in a thread of its own: librdkafka does not survive every damaged batch, and may end the
-    process. What nothing can read comes as an `Unreadable`, in its place.
+    It reads with aiokafka, in its own thread, because librdkafka may end the process at a damaged batch. A batch that
+    cannot be read is returned as an `Unreadable` in its place.
     """
 
     def __init__(self, settings: Settings, topic: str, start: Offsets) -> None:
         self.topic, self._kafka = settings.named(topic), settings.kafka
-        self.positions = dict(start)  # partition → the offset that comes next, transaction markers left behind
-        self._ahead: list[Record] = []  # read already, but behind what was asked for
-        self._reached = dict(start)  # partition → where the consumer is
+        self.positions = dict(start)  # partition → the next offset, after any transaction markers
+        self._ahead: list[Record] = []  # already fetched, but after the end that was asked for
+        self._reached = dict(start)  # partition → the consumer's position
         self._consumer: AIOKafkaConsumer | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name=f"reading {self.topic}", daemon=True)
         self._thread.start()
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is said in our words
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # errors are reported as `Unavailable`
 
     def __enter__(self) -> "Log":
         return self
@@ -119,7 +131,7 @@ class Log:
         self._loop.close()
 
     def upto(self, ends: Offsets) -> Iterator[list[Record]]:
-        """Yield batches of records until all before `ends` were; waits where a transaction is still open."""
+        """Yield batches of records until all before `ends` were read; wait for open transactions."""
         heard = time.monotonic()
         while any(self.positions[number] < end for number, end in ends.items()):
             before = dict(self.positions)
@@ -127,29 +139,29 @@ class Log:
             heard = time.monotonic() if before != self.positions else heard
             if time.monotonic() - heard > SILENT_SECONDS:
                 raise Unavailable(
-                    f"{self.topic} cannot be read on: nothing came for {SILENT_SECONDS:.0f} s. "
-                    "If a transaction is open there, `fulfillment transactions list` names it."
+                    f"Reading {self.topic} is blocked: Kafka sent nothing for {SILENT_SECONDS:.0f} s. "
+                    "Check for an open transaction with `fulfillment transactions list`."
                 )
 
     def batch(self, ends: Offsets | None = None, seconds: float = POLL_SECONDS) -> list[Record]:
-        """Return the next records, of those before `ends`; none when there are none for some time."""
+        """Return the next records before `ends`; an empty list if none arrive within `seconds`."""
         came, self._ahead = [*self._ahead, *self._fetched(seconds)], []
         wanted = [record for record in came if self._is_wanted(record, ends)]
         waiting = {record.partition for record in self._ahead}
-        for number, reached in self._reached.items():  # behind the markers that come next, too
+        for number, reached in self._reached.items():  # also moves past transaction markers
             if number not in waiting:
                 end = reached if ends is None else min(reached, ends.get(number, reached))
                 self.positions[number] = max(self.positions[number], end)
         return wanted
 
     def _fetched(self, seconds: float) -> list[Record]:
-        """Return what is there, once there is something."""
+        """Return the next fetch."""
         try:
             return self._await(self._fetch(seconds))
         except KafkaError as error:
             if not error.retriable:
                 raise Unavailable(f"{self.topic} cannot be read: {error}.") from error
-            time.sleep(seconds)  # unreachable for now; how long that may be, the caller knows
+            time.sleep(seconds)  # the broker is unreachable for now; the caller limits how long
             return []
 
     async def _fetch(self, seconds: float) -> list[Record]:
@@ -184,10 +196,97 @@ class Log:
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
 
     def _is_wanted(self, record: Record, ends: Offsets | None) -> bool:
-        number, behind = record.partition, record.offset + 1
-        if ends is not None and behind > ends[number]:
+        number, after = record.partition, record.offset + 1
+        if ends is not None and after > ends[number]:
             self._ahead.append(record)
-            self.positions[number] = max(self.positions[number], ends[number])  # nothing was between
+            self.positions[number] = max(self.positions[number], ends[number])  # there are no records in between
             return False
-        self.positions[number] = max(self.positions[number], behind)
+        self.positions[number] = max(self.positions[number], after)
         return True
+
+
+# --- offsets
+
+
+def begins(settings: Settings, topic: str) -> dict[int, int]:
+    """Return the first offset of each partition of a topic."""
+    return {number: low for number, (low, _) in watermarks(settings, topic).items()}
+
+
+def ends(settings: Settings, topic: str) -> dict[int, int]:
+    """Return the offset after the last record of each partition, whether it is committed or not."""
+    return {number: high for number, (_, high) in watermarks(settings, topic).items()}
+
+
+def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    """Return the first offset of each partition of a topic, and the offset after its last record."""
+    with _consumer(settings) as consumer:
+        name = settings.named(topic)
+        found = len(consumer.list_topics(name, timeout=ASK_SECONDS).topics[name].partitions)
+        if found and found != settings.partitions:
+            raise Misconfigured(
+                f"Topic {name} has {found} partitions, and FULFILLMENT_PARTITIONS is {settings.partitions}: set it to "
+                f"{found}."
+            )
+        return {tp.partition: _watermarks(consumer, tp) for tp in _partitions(settings, topic)}
+
+
+def last_records(settings: Settings, topic: str) -> dict[int, int]:
+    """Return the offset after the last committed record of each partition, 0 if it has none."""
+    span, found, reach = watermarks(settings, topic), dict[int, int](), LAST
+    while left := {number: end for number, (_, end) in span.items() if number not in found}:
+        starts = {number: max(span[number][0], end - reach) for number, end in left.items()}
+        for batch in read(settings, topic, starts, left):
+            found |= {record.partition: record.offset + 1 for record in batch}
+        found |= {n: 0 for n in left if n not in found and starts[n] == span[n][0]}
+        reach *= 100
+    return found
+
+
+def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
+    """Return the first offset that each partition got at a time or later; no entry if there is none."""
+    asked = [Asked(tp.topic, tp.partition, milliseconds) for tp in _partitions(settings, topic)]
+    with _consumer(settings) as consumer:
+        found = consumer.offsets_for_times(asked, ASK_SECONDS)
+    return {at.partition: at.offset for at in found if at.offset >= 0}
+
+
+def committed(settings: Settings, role: Role, topic: str) -> dict[int, int]:
+    """Return the offset that a role's group has committed for each partition; 0 if it has committed none."""
+    with _consumer(settings, group_of(role, settings)) as consumer:
+        found = consumer.committed(_partitions(settings, topic), ASK_SECONDS)
+    return {at.partition: max(at.offset, 0) for at in found}
+
+
+def _partitions(settings: Settings, topic: str) -> list[Asked]:
+    return [Asked(settings.named(topic), number) for number in range(settings.partitions)]
+
+
+@contextmanager
+def _consumer(settings: Settings, group: str | None = None) -> Iterator[Consumer]:
+    """Give a consumer to ask for offsets; it reads nothing and joins no group."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka,
+            "group.id": group or settings.named(GROUP),
+            "isolation.level": "read_uncommitted",
+            "log_level": 0,
+        }
+    )
+    try:
+        with kafka(settings):
+            yield consumer
+    finally:
+        consumer.close()
+
+
+def _watermarks(consumer: Consumer, at: Asked) -> tuple[int, int]:
+    until = time.monotonic() + ASK_SECONDS
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(at, timeout=ASK_SECONDS)
+            return low, high
+        except KafkaException as error:  # the leader of a new topic has just been elected
+            if error.args[0].code() != Code.NOT_LEADER_FOR_PARTITION or time.monotonic() > until:
+                raise
+        time.sleep(RETRY_MS / 1000)

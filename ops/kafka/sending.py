@@ -1,4 +1,7 @@
-"""Commands by hand: checked as the aggregates check them, sent as any producer sends them, and their outcomes."""
+"""Send commands to Kafka as any producer does, checked as the aggregates check them, and wait for their outcomes.
+
+BadCommands                    messages that are not valid commands; nothing was sent
+"""
 
 import os
 import time
@@ -9,38 +12,43 @@ from typing import Any
 import orjson
 from confluent_kafka import Producer
 
-from ops.commands.outcomes import TOPIC, decoded
-from ops.errors import Misconfigured, Unavailable
-from ops.kafka import records
+from ops.errors import CommandFailed, Misconfigured, Unavailable
+from ops.kafka import outcomes, records
 from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
 from streams.runtime.settings import Settings
 from streams.topics import ORDER_COMMANDS
 from streams.topology import AGGREGATES
 
-HERE = "cli"  # the source of what is sent by hand
+SOURCE = "cli"
 SEND_SECONDS = 15.0
 TYPES = {each.commands.name: (each.types, each.id_field) for each in AGGREGATES.values()}  # by topic
 
 
+class BadCommands(CommandFailed):
+    """Messages that are not valid commands; nothing was sent."""
+
+    exit_code = os.EX_DATAERR
+
+
 @dataclass(frozen=True)
 class Parcel:
-    """A message ready to be sent; `refused`: why the aggregates will not take it."""
+    """A message ready to be sent; `refused`: why the aggregates would reject it."""
 
     topic: str
     key: bytes | None
     value: bytes
-    id: str | None  # None: it will be derived from the position
+    id: str | None  # None: derived from its position on the topic
     refused: BadMessage | None = None
-    message: CommandMessage | None = None  # None: it cannot be read, or was not
+    message: CommandMessage | None = None  # None: it cannot be decoded, or was not checked
 
     def answered_by(self, outcome: Outcome) -> bool:
-        """Return whether `outcome`, of its id, is its own; several commands may have the same id."""
+        """Return whether `outcome`, which has its id, answers this command; several commands may share an id."""
         return self.message is None or outcome.answers(self.message)
 
 
 def envelope(name: str, data: str) -> bytes:
-    """Return the envelope of a command whose data is JSON text; text that is no JSON is refused as data, too."""
+    """Return the envelope of a command; `data` that is not JSON is passed on as text, and refused later."""
     try:
         parsed: Any = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -49,7 +57,7 @@ def envelope(name: str, data: str) -> bytes:
 
 
 def parcel(line: bytes, key: str | None, topic: str | None) -> Parcel:
-    """Return the message in an envelope; what a Kafka producer need not say is filled in, as the API does."""
+    """Return the message in an envelope, with missing optional fields filled in as the API does."""
     try:
         given = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -60,7 +68,7 @@ def parcel(line: bytes, key: str | None, topic: str | None) -> Parcel:
     name = str(given.get("type"))
     goes_to = next((topic for topic, (types, _) in TYPES.items() if name in types), None)
     identifier = new_id() if given.get("id") is None else given["id"]
-    filled = {"time": now(), "source": HERE}
+    filled = {"time": now(), "source": SOURCE}
     if name == "PlaceOrder" and not key and not names_order(given):
         filled["subject"] = new_id()
     value = orjson.dumps({**filled, **given, "id": identifier})
@@ -74,7 +82,7 @@ def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | No
         if goes_to is None:
             known = ", ".join(name for types, _ in TYPES.values() for name in types)
             raise BadMessage("UNKNOWN_TYPE", f"unknown command type: known are {known}")
-        message = decode_command(value, RecordAt(HERE, 0, 0, time.time(), raw), *TYPES[goes_to])
+        message = decode_command(value, RecordAt(SOURCE, 0, 0, time.time(), raw), *TYPES[goes_to])
     except BadMessage as refused:
         return Parcel(_topic(topic or goes_to), raw, value, known_id, refused)
     return Parcel(goes_to, message.key.encode(), message.encode(), message.id, message=message)
@@ -82,19 +90,19 @@ def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | No
 
 def _topic(name: str | None) -> str:
     if name is not None and name not in TYPES:
-        raise Misconfigured(f"--topic is {' or '.join(TYPES)}, not {name}.")
+        raise Misconfigured(f"There is no command topic {name!r}: set --topic to {' or '.join(TYPES)}.")
     return name or ORDER_COMMANDS.name
 
 
 def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
-    """Return the commands' ids once all are durable; Unavailable when Kafka does not take them."""
+    """Return the ids of the commands once all are durable; Unavailable if Kafka does not accept them."""
     producer = Producer(
         {
             "bootstrap.servers": settings.kafka,
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "delivery.timeout.ms": int(SEND_SECONDS * 1000),
-            "message.max.bytes": 64 << 20,  # what a topic takes, the broker says
+            "message.max.bytes": 64 << 20,  # the broker enforces the limit of the topic
             "log_level": 0,
         }
     )
@@ -112,7 +120,10 @@ def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
         left = producer.flush(SEND_SECONDS + 1)
     if errors or left:
         why = errors[0].str() if errors else "it does not answer"
-        raise Unavailable(f"Kafka at {settings.kafka} did not take {len(errors) + left} of {len(parcels)}: {why}.")
+        raise Unavailable(
+            f"Kafka at {settings.kafka} did not accept {len(errors) + left} of {len(parcels)} messages: {why}. Send "
+            "them again; commands with the same id are handled once."
+        )
     return [str(each) for each in ids]
 
 
@@ -123,22 +134,22 @@ def _produce(producer: Producer, topic: str, each: Parcel, delivered: Any) -> No
             producer.poll(0)
             return
         except BufferError:
-            producer.poll(0.1)  # librdkafka's queue is full: let it send
+            producer.poll(0.1)  # librdkafka's queue is full
 
 
 def wait_for(
     settings: Settings, parcels: Sequence[Parcel], ids: Sequence[str], since: records.Offsets, seconds: float
 ) -> list[Outcome | None]:
-    """Return the outcomes of `parcels`, sent under `ids`, that come within `seconds`, in the order of the parcels.
+    """Return the outcome of each parcel, which was sent under the id in `ids`; None if there is none in time.
 
-    `since`: the topic's ends before they were sent.
+    `since`: the ends of the topic before the parcels were sent.
     """
     found: list[Outcome | None] = [None] * len(parcels)
     missing, wanted, until = dict(enumerate(parcels)), set(ids), time.monotonic() + seconds
-    with records.Log(settings, TOPIC, since) as log, records.kafka(settings):
+    with records.Log(settings, outcomes.TOPIC, since) as log, records.kafka(settings):
         while missing and time.monotonic() < until:
             came = [record for record in log.batch() if (record.key or b"").decode(errors="replace") in wanted]
-            for outcome in decoded(came):
+            for outcome in outcomes.decoded(came):
                 mine = (n for n, each in missing.items() if ids[n] == outcome.command_id and each.answered_by(outcome))
                 if (number := next(mine, None)) is not None:
                     found[number] = outcome
@@ -146,8 +157,17 @@ def wait_for(
     return found
 
 
+def refuse_bad(parcels: Sequence[Parcel], *, numbered: bool, force: bool) -> str:
+    """Return one line per bad command, with its number if `numbered`; `BadCommands` if any, unless `force`."""
+    bad = [(number, each.refused) for number, each in enumerate(parcels, 1) if each.refused]
+    complaints = "\n".join(f"{f'line {n}: ' if numbered else ''}{error.code}: {error.message}" for n, error in bad)
+    if bad and not force:
+        raise BadCommands(f"{complaints}\nNothing was sent. Correct the commands, or send them anyway with --force.")
+    return complaints
+
+
 def exit_code(found: Sequence[Outcome | None]) -> int:
-    """Return 0 when all were accepted, 1 when one was rejected, else EX_TEMPFAIL: outcomes are missing."""
+    """Return 0 if all were accepted, 1 if any was rejected, and EX_TEMPFAIL if outcomes are missing."""
     if any(outcome is not None and outcome.status == "rejected" for outcome in found):
         return 1
     return 0 if all(found) else os.EX_TEMPFAIL

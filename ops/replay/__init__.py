@@ -1,6 +1,6 @@
-"""Read models and tables, made of the event topics again.
+"""Rebuild read models and tables from the event topics.
 
-command.py      `fulfillment replay`      bulk.py         a version built from its topic, by several processes
-aggregates.py   a few aggregates, in place
-tables.py       the workers' tables against the events      rebuild.py   their changelogs, written anew
+read_models.py  rebuild a read model, as a whole or in part     bulk.py         build a version with several processes
+aggregates.py   rewrite the documents of some aggregates        memory.py       answers, letters and positions of tables
+tables.py       compare the workers' tables with the events     rebuild.py      rebuild their changelogs
 """

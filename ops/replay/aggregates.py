@@ -1,7 +1,7 @@
-"""Some aggregates folded again from their first event, and their documents written over those that are there.
+"""Fold some aggregates from their first event, and overwrite their documents.
 
-A document is replaced only while it is the one that was looked at: where the projector was quicker, it is looked at
-again, with the events that came meanwhile.
+A document is replaced only if it has not changed since it was read. If the projector was faster, the document is read
+again, and the new events are folded, too.
 """
 
 import asyncio
@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
 from pymongo.errors import DuplicateKeyError
 
 from domain.message import instant
 from ops.errors import CommandFailed, Misconfigured
 from ops.kafka import records
-from ops.progress import progress
 from ops.versions.work import Work
 from projections.document import Document
 from projections.mongo.skips import read_skips
@@ -34,7 +32,7 @@ PAUSE_SECONDS = 0.2
 
 @dataclass
 class Written:
-    """What was made again."""
+    """The number of aggregates, of their events, and of changed documents."""
 
     aggregates: int = 0
     events: int = 0
@@ -43,7 +41,7 @@ class Written:
 
 @dataclass
 class Folded:
-    """The views and entries of some aggregates, as far as the log was read."""
+    """The views and entries of some aggregates, as far as the topic was read."""
 
     projection: Projection
     views: dict[str, dict[str, Any]] = field(default_factory=dict)  # collection → key → view
@@ -64,7 +62,7 @@ class Folded:
             entries[document["_id"]] = document
 
     def documents(self) -> dict[str, dict[str, Document]]:
-        """Return what should be: collection → id → document."""
+        """Return the expected documents: collection → id → document."""
         models = {
             model.collection: {
                 key: model.document_of(view) for key, view in self.views.get(model.collection, {}).items()
@@ -75,7 +73,7 @@ class Folded:
 
 
 async def replay_aggregates(work: Work, projection: Projection, keys: set[bytes] | None, since: str | None) -> Written:
-    """Make the documents of aggregates again: of `keys`, or of all that had events since a time."""
+    """Rewrite the documents of aggregates: of `keys`, or of all with events since a time."""
     settings, topic = work.settings, projection.topic.name
     if since is not None:
         found = await asyncio.to_thread(_touched_since, settings, topic, since)
@@ -85,7 +83,7 @@ async def replay_aggregates(work: Work, projection: Projection, keys: set[bytes]
     written = Written(aggregates=len(keys))
     begins = await asyncio.to_thread(records.begins, settings, topic)
     ends = await asyncio.to_thread(records.ends, settings, topic)
-    with progress(topic, sum(ends[number] - begins[number] for number in numbers)) as advance:
+    with work.progress(topic, sum(ends[number] - begins[number] for number in numbers)) as advance:
         for number in sorted(numbers):
             with records.Log(settings, topic, {number: begins[number]}) as log:
                 mine = _Partition(work, projection, log, number, keys)
@@ -100,30 +98,17 @@ def _touched_since(settings: Settings, topic: str, since: str) -> set[bytes]:
     try:
         milliseconds = int(datetime.fromisoformat(instant(since)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise Misconfigured(f"--since is a time such as 2026-11-23 or 2026-11-23T10:00:00Z, not {since!r}.") from None
-    ends, keys = records.ends(settings, topic), set[bytes]()
-    with records.kafka(settings), records.Log(settings, topic, _offsets_at(settings, topic, milliseconds)) as log:
-        for batch in log.upto({number: end for number, end in ends.items() if number in log.positions}):
-            keys.update(record.key for record in batch if record.key is not None)
-    return keys
-
-
-def _offsets_at(settings: Settings, topic: str, milliseconds: int) -> Mapping[int, int]:
-    """Return the first offset of each partition that Kafka got at a time or later, where there is one."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka, "group.id": settings.named(records.GROUP), "log_level": 0}
-    )
-    try:
-        asked = [TopicPartition(settings.named(topic), n, milliseconds) for n in range(settings.partitions)]
-        found = consumer.offsets_for_times(asked, records.ASK_SECONDS)
-    finally:
-        consumer.close()
-    return {at.partition: at.offset for at in found if at.offset >= 0}
+        raise Misconfigured(
+            f"--since is not a time: {since!r}. Write it as 2026-11-23 or 2026-11-23T10:00:00Z."
+        ) from None
+    ends, starts = records.ends(settings, topic), records.offsets_at(settings, topic, milliseconds)
+    batches = records.read(settings, topic, starts, {number: ends[number] for number in starts})
+    return {record.key for batch in batches for record in batch if record.key is not None}
 
 
 @dataclass
 class _Partition:
-    """The aggregates of one partition."""
+    """Some aggregates of one partition."""
 
     work: Work
     projection: Projection
@@ -133,10 +118,10 @@ class _Partition:
 
     def __post_init__(self) -> None:
         self.folded = Folded(self.projection)
-        self._seen: dict[tuple[str, str], int] = {}  # (collection, id) → the sequence that was ahead of the log
+        self._seen: dict[tuple[str, str], int] = {}  # (collection, id) → a sequence that was ahead of the topic
 
     async def read(self, end: int) -> None:
-        """Fold the events of the keys, up to an offset."""
+        """Fold the events of the aggregates up to an offset."""
         left = self.log.upto({self.number: end})
         while (batch := await asyncio.to_thread(next, left, None)) is not None:
             for record in batch:
@@ -144,15 +129,17 @@ class _Partition:
                     await self._apply(record)
 
     async def _apply(self, record: records.Record) -> None:
-        """Fold an event; a record that is not one was skipped by the projector and is skipped here."""
+        """Fold an event; skip a record that cannot be read if the projector skips it, too."""
         if (event := event_in(record.value)) is not None:
             self.folded.apply(event, record)
         elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):
             place = f"{record.topic}/{self.number}@{record.offset}"
-            raise CommandFailed(f"There is no event that can be read at {place}: `fulfillment skip projector {place}`.")
+            raise CommandFailed(
+                f"The record at {place} is not an event: skip it with `fulfillment skip projector {place}`."
+            )
 
     async def write(self) -> int:
-        """Write what is not as it should be; read on where the projector is ahead, wait where it is behind."""
+        """Write documents that differ; read further if the projector is ahead, and wait if it is behind."""
         changed = 0
         left = self.folded.documents()
         for _ in range(TRIES):
@@ -170,12 +157,11 @@ class _Partition:
             await self.read(ends[self.number])
             now = self.folded.documents()
             left = {name: {each: now[name][each] for each in documents} for name, documents in later.items()}
-        raise CommandFailed(
-            f"{sum(map(len, left.values()))} documents change faster than they can be written: try again."
-        )
+        count = sum(map(len, left.values()))
+        raise CommandFailed(f"{count} documents change faster than they can be written: run the command again.")
 
     async def _write(self, name: str, wanted: Mapping[str, Document]) -> tuple[int, list[str]]:
-        """Write documents that differ; return how many were, and the ids of those that moved meanwhile."""
+        """Write documents that differ; return their number, and the ids of documents that changed meanwhile."""
         collection = self.work.mongo.durable(self.projection.collection(name))
         there = {document["_id"]: document for document in await load(collection, list(wanted))}
         changed, moved = 0, []
@@ -192,7 +178,7 @@ class _Partition:
         return changed, moved
 
     def _is_ahead(self, name: str, found: Document, document: Document) -> bool:
-        """Say whether the projector has newer events; a document that only claims so is found out by reading on."""
+        """Return whether the projector has newer events; reading further shows if a document only claims that."""
         sequence, at = found.get("sequence"), (name, document["_id"])
         if name in self.folded.entries or not isinstance(sequence, int) or sequence <= document["sequence"]:
             return False

@@ -1,7 +1,7 @@
-"""A version of a projection, built from its topic in bulk: several processes, each with some of the partitions.
+"""Build a version of a projection from its topic with several processes, each with some of the partitions.
 
-Each batch is written before its progress, and applying one again changes nothing: a build that was interrupted goes on
-where its progress says.
+Each batch is written before its progress, and applying a batch twice changes nothing. An interrupted build therefore
+resumes from its progress.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from pymongo.errors import ConnectionFailure, PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ops.audit.settled import last_records
 from ops.errors import CommandFailed, Unavailable, mongo_error
 from ops.kafka import records
 from projections.mongo.client import Mongo
@@ -31,21 +30,21 @@ from projections.table import shape_of
 from streams.kafka.unreadable import Unreadable
 from streams.runtime.settings import Settings
 
-TOGETHER = 100_000  # records all processes hold, 10 kB each: what is folded together is written once
-LEAST = 5_000  # records a process folds before it writes, however many processes there are
-ROOM = 1_000  # bytes a record: where they are larger, fewer are held
-SMALL = 20_000  # records for which further processes are not worth their start
-COLLECT_AFTER = 1_000_000  # records: what looks for cycles looks at all the views that are remembered, and finds few
+IN_MEMORY = 100_000  # records that all processes hold, of 10 kB each; a larger batch writes each document less often
+LEAST = 5_000  # records that each process folds before it writes
+ROOM = 1_000  # bytes for each record; of larger records, fewer are held
+SMALL = 20_000  # records; for fewer, starting more processes takes longer than it saves
+COLLECT_AFTER = 1_000_000  # records; the garbage collector visits all views in memory, and finds few cycles
 LOOK_SECONDS = 0.1
-PATIENCE_SECONDS = 20.0  # with a database that is away
+PATIENCE_SECONDS = 20.0  # for an unreachable database
 
 
 class CannotBuild(CommandFailed):
-    """An event that cannot be projected, or a topic that is another one."""
+    """An event cannot be projected, or the topic was replaced."""
 
 
 class BulkRecord(NamedTuple):
-    """A Kafka record, as projections read them."""
+    """A Kafka record with the fields that projections read."""
 
     key: bytes | None
     value: bytes | None
@@ -56,7 +55,7 @@ class BulkRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Share:
-    """What one process builds: some partitions of a version, from where each goes on up to an end."""
+    """The part of a version that one process builds: some partitions, from a start to an end."""
 
     settings: Settings
     name: str
@@ -65,17 +64,17 @@ class Share:
     topic_ids: Mapping[str, str]
     starts: Mapping[int, int]
     ends: Mapping[int, int]
-    batch: int  # records it folds before it writes
+    batch: int  # records to fold before writing
 
 
-Say = Callable[[int], None]  # so many offsets more are done
+Say = Callable[[int], None]  # reports how many more offsets are done
 
 
 async def left_to_build(settings: Settings, mongo: Mongo, projection: Projection) -> tuple[dict[int, int], Any]:
-    """Return where each partition of a version is to be read on, and where it ends; only those with something left."""
+    """Return the start and the end of each partition that is not completely built."""
     topic = projection.topic.name
     begins = await asyncio.to_thread(records.begins, settings, topic)
-    ends = await asyncio.to_thread(last_records, settings, topic)
+    ends = await asyncio.to_thread(records.last_records, settings, topic)
     reached = await offsets_of(mongo, projection)
     starts = {number: max(begins[number], reached.get((settings.named(topic), number), 0)) for number in ends}
     left = [number for number, end in ends.items() if starts[number] < end]
@@ -90,12 +89,12 @@ async def build(
     ends: Mapping[int, int],
     say: Say,
 ) -> None:
-    """Build partitions of a version from `starts` to `ends`; `CannotBuild` at an event that cannot be projected."""
+    """Build partitions of a version from `starts` to `ends`; `CannotBuild` if an event cannot be projected."""
     total = sum(ends.values()) - sum(starts.values())
     processes = min(os.cpu_count() or 1, len(ends)) if total > SMALL else 1
     whole = Share(
         settings, projection.name, projection.shape, projection.version, topic_ids, starts, ends,
-        batch=max(TOGETHER // processes, LEAST),
+        batch=max(IN_MEMORY // processes, LEAST),
     )  # fmt: skip
     if processes == 1:
         await _build(whole, say)
@@ -128,11 +127,11 @@ async def _in_processes(shares: list[Share], say: Say) -> None:
             process.terminate()
             process.join()
     if failed := [process.exitcode for process in processes if process.exitcode]:
-        raise Unavailable(f"A process that built a part ended with code {failed[0]}: run it again, it goes on there.")
+        raise Unavailable(f"A build process ended with exit code {failed[0]}: run the command again to resume.")
 
 
 def _listen(said: Any, say: Say) -> None:
-    """Pass on what the processes say; raise the sentence one of them ended with."""
+    """Pass on the progress of the processes; raise the error of one that failed."""
     while True:
         try:
             what = said.get_nowait()
@@ -145,10 +144,10 @@ def _listen(said: Any, say: Say) -> None:
 
 
 def _run(share: Share, said: Any) -> None:
-    """Build a share in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    """Build a share in its own process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles the interrupt
     gc.freeze()
-    gc.disable()  # looking for cycles among the records of a batch was half of the time; see `_read`
+    gc.disable()  # collecting garbage among the records of a batch took half of the time; see `_read`
     try:
         asyncio.run(_build(share, said.put))
     except CommandFailed as error:
@@ -157,7 +156,7 @@ def _run(share: Share, said: Any) -> None:
 
 async def _build(share: Share, say: Say) -> None:
     shape = shape_of(share.name, share.shape)
-    assert shape is not None, "whoever built a share knew its shape"
+    assert shape is not None, "the parent process knows the shape"
     projection, mongo = replace(shape, version=share.version), Mongo(share.settings)
     runner = Runner(mongo, share.settings, [projection], share.topic_ids)
     topic = share.settings.named(projection.topic.name)
@@ -169,7 +168,9 @@ async def _build(share: Share, say: Say) -> None:
     except AnotherTopic as error:
         raise CannotBuild(f"{projection.id} cannot be built: {error}.") from error
     except PyMongoError as error:
-        raise mongo_error(share.settings.mongo, error, "Run it again.") from error
+        raise mongo_error(
+            share.settings.mongo, error, "The build was interrupted; run the command again to resume."
+        ) from error
     finally:
         await mongo.close()
 
@@ -194,7 +195,7 @@ async def _read(share: Share, projection: Projection, runner: Runner, skipped: A
 
 
 async def _apply(runner: Runner, gathered: "Gathered", skipped: Any) -> None:
-    """Apply a batch, again where the database was away for a moment: a replica set elects in some ten seconds."""
+    """Apply a batch; retry while the database is unreachable: a replica set needs about ten seconds for an election."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(ConnectionFailure),
         wait=wait_random_exponential(multiplier=0.1, max=2),
@@ -206,17 +207,17 @@ async def _apply(runner: Runner, gathered: "Gathered", skipped: Any) -> None:
 
 
 class Gathered:
-    """Records that are folded together."""
+    """The records of one batch."""
 
     def __init__(self) -> None:
         self.records: dict[TopicPartition, list[Record]] = defaultdict(list)
         self.count = self.bytes = 0
 
     def add(self, batch: Sequence[Any]) -> None:
-        """Take in what was read."""
+        """Add records."""
         for each in batch:
             number, value = each.partition, each.value
-            record = BulkRecord(each.key, value, number, each.offset, each.timestamp)  # less than half as large
+            record = BulkRecord(each.key, value, number, each.offset, each.timestamp)  # takes less than half the memory
             self.records[each.topic, number].append(each if type(each) is Unreadable else record)
             self.bytes += len(value or b"")
         self.count += len(batch)

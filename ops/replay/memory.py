@@ -1,8 +1,7 @@
-"""What tables remember beside their aggregates, gathered from the topics: answers, letters, and how far inputs were
-handled.
+"""Gather from the topics what tables hold besides aggregates: answers, letters, and positions in inputs.
 
-Outcomes are kept for a week, and tell all of an answer. Events are kept for ever, and tell which command caused them:
-enough to answer it again, its type guessed from what it did. What was refused longer ago is forgotten.
+Outcomes are kept for a week, and contain the complete answer. Events are kept forever, and name the command that
+caused them: enough to answer it again, with a type that is inferred from the events. Older rejections are lost.
 """
 
 from collections import defaultdict
@@ -19,22 +18,22 @@ from domain.errors import CommandIdReused
 from domain.inventory.events import ReservationEvent
 from domain.policy import MANUAL
 from ops.kafka import records
-from ops.letters.letterbox import read_whole
+from ops.letters import letterbox
 from parking.book import Letterbook
-from parking.letter import DeadLetter, letter_in
+from parking.letter import DeadLetter
 from parking.queue import Letter, Letters
 from streams.messages.cloudevents import glimpse
 from streams.messages.codec import decode_command
 from streams.messages.envelope import Aggregate, EventMessage, Outcome, derived_id, event_id
 from streams.runtime.settings import Settings
-from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, Topic
+from streams.topics import COMMAND_OUTCOMES, Topic
 from streams.topology import AGGREGATES
 from tables.entries import Answer, Recent
 from tables.store import Changes, Codec, Entries
 
 
 def _causes(decisions: Mapping[Any, Callable[..., Any]]) -> Iterator[tuple[str, str]]:
-    """Yield an event and a command that causes it: the events are in the return type of the command's decision."""
+    """Yield each event with a command that causes it, from the return types of the decisions."""
     for command, decision in decisions.items():
         for event in _classes_in(get_type_hints(decision)["return"]):
             yield event.__name__, command.__name__
@@ -48,27 +47,27 @@ def _classes_in(hint: Any) -> Iterator[type]:
         yield from _classes_in(each)
 
 
-# Event → the command that most likely caused it: of several, the first in the table of decisions.
+# event → the command that most likely caused it: of several, the first in the table of decisions
 COMMANDS = dict(reversed([*_causes(orders.DECISIONS), *_causes(inventory.DECISIONS)]))
-Identity = tuple[str, str | None]  # a command's id and source; None: not known
+Identity = tuple[str, str | None]  # a command's id and source; None: unknown
 
 
 class Remembered(NamedTuple):
-    """An answer, and what puts it in its place among those of its aggregate."""
+    """An answer, and its order among the answers of its aggregate."""
 
-    order: tuple[int, bool, str]  # version, whether nothing happened, time
+    order: tuple[int, bool, str]  # version, whether it caused no event, time
     answer: Answer
 
 
 @dataclass
 class Answers:
-    """The answers to recent commands, aggregate by aggregate."""
+    """The answers to recent commands, by aggregate."""
 
     limit: int
     _told: dict[tuple[str, str], dict[Identity, Remembered]] = field(default_factory=lambda: defaultdict(dict))
 
     def add_outcome(self, outcome: Outcome) -> None:
-        """Take in an outcome; of what was refused without being decided nothing is remembered."""
+        """Add an outcome, unless its command was refused without a decision."""
         if outcome.status == "rejected" and (outcome.retryable or not outcome.version):
             return
         if outcome.code == CommandIdReused.code:
@@ -82,7 +81,7 @@ class Answers:
         self._remember(outcome.aggregate, outcome.aggregate_id, answer, outcome.time)
 
     def add_events(self, aggregate: Aggregate, aggregate_id: str, events: Iterable[EventMessage]) -> None:
-        """Take in all events of an aggregate, in order."""
+        """Add all events of an aggregate, in order."""
         caused: list[EventMessage] = []
         for event in events:
             if caused and event.causation_id != caused[0].causation_id:
@@ -93,7 +92,7 @@ class Answers:
             self._add_caused(aggregate, aggregate_id, caused)
 
     def _add_caused(self, aggregate: Aggregate, aggregate_id: str, caused: Sequence[EventMessage]) -> None:
-        """Take in the events of one command."""
+        """Add the events of one command."""
         if _of_process_manager(caused[0]):
             return
         last, types = caused[-1], tuple(event.type for event in caused)
@@ -103,7 +102,7 @@ class Answers:
         self._remember(aggregate, aggregate_id, answer, last.time)
 
     def _remember(self, aggregate: Aggregate, aggregate_id: str, answer: Answer, time: str) -> None:
-        """Remember the last decision under an id: the aggregate forgets an id, and may decide it a second time."""
+        """Keep the last decision under an id: an aggregate that has forgotten the id may decide it again."""
         told = self._told[aggregate, aggregate_id]
         if answer.source is None and self._tells(told, answer):
             return
@@ -114,12 +113,12 @@ class Answers:
 
     @staticmethod
     def _tells(told: Mapping[Identity, Remembered], answer: Answer) -> bool:
-        """Return whether an outcome told of the decision that `answer`, made of events, is about."""
+        """Return whether an outcome already answers the decision that `answer`, which comes from events, is about."""
         same = (each.answer for each in told.values() if each.answer.command_id == answer.command_id)
         return any(each.version == answer.version and each.events for each in same)
 
     def recent(self, aggregate: str, aggregate_id: str) -> Recent:
-        """Return what an aggregate remembers, oldest first."""
+        """Return the recent answers of an aggregate, oldest first."""
         told = self._told.get((aggregate, aggregate_id), {}).values()
         ordered = sorted(told, key=lambda each: each.order)
         return tuple(each.answer for each in ordered[-self.limit :]) if self.limit else ()
@@ -132,13 +131,13 @@ class Answers:
 
 
 def _by_sequence(outcome: Outcome) -> bool:
-    """Return whether the events of an outcome have ids made of their sequence, as all do but those of older code."""
+    """Return whether the ids of an outcome's events contain the sequence, as all but the oldest ids do."""
     last = outcome.events[-1] if outcome.events else None
     return last is not None and last["id"] == event_id(outcome.aggregate, outcome.aggregate_id, last["sequence"])
 
 
 def _of_process_manager(first: EventMessage) -> bool:
-    """Say whether a command of the process manager caused events: it never asks twice, so nobody remembers those."""
+    """Return whether the process manager sent the command: it never repeats one, so no answer is kept."""
     event = first.event
     if isinstance(event, ReservationEvent):
         return event.line_id != MANUAL
@@ -146,18 +145,10 @@ def _of_process_manager(first: EventMessage) -> bool:
 
 
 def outcomes(settings: Settings, answers: Answers) -> None:
-    """Add all outcomes there are. Blocks."""
-    for record in every(settings, COMMAND_OUTCOMES):
-        with suppress(ValueError, KeyError, TypeError):  # none of ours
+    """Add all outcomes on the topic. Blocks."""
+    for record in records.read_all(settings, COMMAND_OUTCOMES.name):
+        with suppress(ValueError, KeyError, TypeError):  # not an outcome of this service
             answers.add_outcome(Outcome.decode(record.value or b""))
-
-
-def every(settings: Settings, topic: Topic) -> Iterable[Any]:
-    """Yield the records of a topic, in order per partition."""
-    ends = records.ends(settings, topic.name)
-    with records.Log(settings, topic.name, records.begins(settings, topic.name)) as log:
-        for batch in log.upto(ends):
-            yield from batch
 
 
 # --- letters
@@ -165,27 +156,22 @@ def every(settings: Settings, topic: Topic) -> Iterable[Any]:
 
 @dataclass
 class DeadLetters:
-    """What `dead-letters` says is parked."""
+    """The parked letters on `dead-letters`."""
 
     settings: Settings
-    book: Letterbook = field(default_factory=Letterbook)
+    book: Letterbook
 
     @classmethod
     def read(cls, settings: Settings) -> "DeadLetters":
         """Read the topic. Blocks."""
-        found = cls(settings)
-        for record in every(settings, DEAD_LETTERS):
-            if (letter := letter_in(record.value)) is None:
-                continue
-            found.book.add(letter, record.partition, record.offset, record.timestamp)
-        return found
+        return cls(settings, letterbox.read(settings))
 
     def entries(self, aggregate: str, partition: int, codec: Codec[Any]) -> dict[bytes, bytes]:
         """Return the parked letters of a table's partition, as its entries."""
         changes: Changes[Any] = Changes(Entries(codec, {}))
         queues = [self.book.letters(key) for key in self.book.keys if key[0] == aggregate]
         wanted = [each for queue in queues for each in queue if each.letter.partition == partition]
-        letters = {each.offset: each for each in read_whole(self.settings, wanted)}
+        letters = {each.offset: each for each in letterbox.read_whole(self.settings, wanted)}
         for each in wanted:
             if (letter := letters.get(each.letter.offset)) is not None:
                 Letters(changes, letter.aggregate_id or "").append(_parked(letter))
@@ -210,7 +196,7 @@ def _parked(letter: DeadLetter) -> Letter:
     )
     takes = AGGREGATES[letter.aggregate or "order"]
     if parked.command_type in takes.types:
-        with suppress(Exception):  # what was parked unread stays so
+        with suppress(Exception):  # a command that was parked because it cannot be decoded
             command = decode_command(parked.value, parked.at, takes.types, takes.id_field, parked.headers)
             return replace(parked, source=command.source, digest=command.digest())
     return parked
@@ -221,25 +207,26 @@ def _parked(letter: DeadLetter) -> Letter:
 
 @dataclass
 class Unsure:
-    """Messages of one input behind the offset its group committed: they may have been handled before it was reset."""
+    """Messages of one input after the committed offset: they may have been handled before the offset was reset."""
 
-    ids: dict[str, tuple[int, int]] = field(default_factory=dict)  # message id → its first partition and offset
-    handled: dict[int, int] = field(default_factory=dict)  # partition → the highest offset that left something
+    ids: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # message id → its first position: partition and offset
+    handled: dict[int, int] = field(default_factory=dict)  # partition → the highest offset whose message had a result
 
     @classmethod
     def read(cls, settings: Settings, topic: Topic, committed: Mapping[int, int]) -> "Unsure":
-        """Read an input from what is committed to its end. Blocks."""
+        """Read an input from the committed offsets to its end. Blocks."""
         found, ends = cls(), records.ends(settings, topic.name)
         begins = records.begins(settings, topic.name)
         starts = {number: max(begins[number], committed.get(number, 0)) for number in ends}
-        with records.Log(settings, topic.name, starts) as log:
-            for batch in log.upto(ends):
-                for record in batch:
-                    found.ids.setdefault(_message_id(record), (record.partition, record.offset))
+        for batch in records.read(settings, topic.name, starts, ends):
+            for record in batch:
+                found.ids.setdefault(_message_id(record), (record.partition, record.offset))
         return found
 
     def left(self, message_id: str) -> None:
-        """Take in that a message left something: an event, an outcome or a command."""
+        """Record that a message had a result: an event, an outcome or a command."""
         if (at := self.ids.get(message_id)) is not None:
             self.handled[at[0]] = max(self.handled.get(at[0], -1), at[1])
 

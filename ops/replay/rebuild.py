@@ -1,8 +1,8 @@
-"""The changelogs of the workers' tables, written anew from the event topics.
+"""Rebuild the changelogs of the workers' tables from the event topics.
 
-A changelog is deleted, created, and filled partition by partition; positions last of all, in every partition: a worker
-that finds none where its group has committed an offset refuses to start. So a rebuild that was cut off is done again,
-and nobody works on half a table meanwhile.
+A changelog is deleted, created, and filled partition by partition. The positions are written last, in every partition:
+a worker refuses to start if its group has committed an offset and the position is missing. After an interruption, no
+worker can use an incomplete table, and the rebuild is run again.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from ops.audit.report import Report
 from ops.errors import CommandFailed, Unavailable
 from ops.kafka import records
 from ops.kafka.adopt import READERS, Reader
-from ops.progress import progress
-from ops.replay.memory import Answers, DeadLetters, Unsure, every, outcomes
+from ops.progress import ShowProgress, silent
+from ops.replay.memory import Answers, DeadLetters, Unsure, outcomes
 from projections.inventory import ProductView
 from projections.orders import OrderView
 from projections.projection import Projection
@@ -60,43 +60,44 @@ AGGREGATES: dict[str, tuple[Kind, Projection]] = {"orders": ("order", ORDERS), "
 
 
 class Unfoldable(CommandFailed):
-    """Events that do not follow on one another."""
+    """The events of an aggregate have a gap."""
 
 
-async def rebuild_tables(settings: Settings) -> list[str]:
-    """Rebuild the changelogs of all tables; return a sentence for each, and what could not be rebuilt."""
-    return await Rebuilding(settings).run()
+async def rebuild_tables(settings: Settings, progress: ShowProgress = silent) -> list[str]:
+    """Rebuild the changelogs of all tables; return a sentence for each, and one about what is not rebuilt."""
+    return await Rebuilding(settings, progress).run()
 
 
 @dataclass
 class Rebuilding:
-    """One rebuild of all tables."""
+    """A rebuild of all tables."""
 
     settings: Settings
+    progress: ShowProgress = silent
     answers: Answers = field(init=False)
     letters: DeadLetters = field(init=False)
-    times: dict[tuple[Kind, str], str] = field(default_factory=dict)  # aggregate → when its last event happened
+    times: dict[tuple[Kind, str], str] = field(default_factory=dict)  # aggregate → time of its last event
 
     def __post_init__(self) -> None:
         self.answers = Answers(self.settings.recent_commands)
 
     async def run(self) -> list[str]:
-        """Gather, then write."""
+        """Gather everything, then write."""
         ids = {topic.name: topic.id for topic in await describe_topics(self.settings)}
         positions = {reader.role: await self._positions(reader, ids) for reader in READERS}
         await asyncio.to_thread(outcomes, self.settings, self.answers)
         self.letters = await asyncio.to_thread(DeadLetters.read, self.settings)
-        said = [await self._rebuild(reader, positions[reader.role]) for reader in READERS]
+        rebuilt = [await self._rebuild(reader, positions[reader.role]) for reader in READERS]
         return [
-            *said,
-            "Not rebuilt: refusals older than the outcomes that are kept (a week), letters older than dead-letters (30 "
-            "days), and how often a letter was tried in vain since it was last recorded.",
+            *rebuilt,
+            "Not rebuilt: rejections older than the outcomes (kept for a week), letters older than dead-letters (kept "
+            "for 30 days), and the number of failed retries since a letter was last recorded.",
         ]
 
     # --- positions
 
     async def _positions(self, reader: Reader, ids: Mapping[str, str]) -> dict[int, dict[bytes, Position]]:
-        """Return where each input was handled to: what is committed, what the old changelog says, what left traces."""
+        """Return the position in each input, from committed offsets, the old changelog, and the results of messages."""
         inputs = {TP(self._name(topic), n) for topic in reader.inputs for n in range(self.settings.partitions)}
         committed = await committed_offsets(self.settings, self.settings.named(reader.role), inputs)
         before = await self._before(reader, ids)
@@ -110,7 +111,7 @@ class Rebuilding:
                 known: Any = before[number].get(key) if number in before else None
                 ours = known.offset if known is not None and known.topic_id == ids.get(name) else -1
                 highest = max(offset - 1, ours, traces.get(number, -1))
-                if highest >= 0:  # where it is not known, commands are sent again, which changes nothing
+                if highest >= 0:  # an unknown position is harmless: commands are then sent again, which changes nothing
                     found[number][key] = Position(highest, ids[name], fulfils=ours >= 0 and known.fulfils)
         return found
 
@@ -118,15 +119,15 @@ class Rebuilding:
         changelog = self._name(reader.changelog)
         if changelog not in ids:
             return {}
-        lost: dict[int, str] = {}  # what cannot be read is why it is rebuilt
+        lost: dict[int, str] = {}  # unreadable partitions are ignored here: they are the reason for the rebuild
         return await restore(self.settings, changelog, range(self.settings.partitions), reader.codec, lost)
 
     def _traces(self, reader: Reader, topic: Topic, reached: Mapping[int, int]) -> dict[int, int]:
-        """Return the highest offsets, behind what is committed, of messages that events, outcomes or commands name."""
+        """Return the highest offset after the committed one of a message that has an event, outcome or command."""
         unsure = Unsure.read(self.settings, topic, reached)
         if unsure.ids:
             for source in (AGGREGATES[reader.role][1].topic, COMMAND_OUTCOMES):
-                for record in every(self.settings, source):
+                for record in records.read_all(self.settings, source.name):
                     unsure.left(_causation(record))
         return unsure.handled
 
@@ -134,7 +135,7 @@ class Rebuilding:
 
     async def _rebuild(self, reader: Reader, positions: Mapping[int, Mapping[bytes, Position]]) -> str:
         began, count = time.monotonic(), 0
-        await asyncio.to_thread(self._create_anew, reader.changelog)
+        await asyncio.to_thread(self._recreate, reader.changelog)
         producer = Producer({"bootstrap.servers": self.settings.kafka, **PRODUCER})
         changelog = self._name(reader.changelog)
         for number, entries in await asyncio.to_thread(lambda: self._partitions(reader, positions)):
@@ -149,19 +150,19 @@ class Rebuilding:
         self._flush(producer, changelog)
         return f"{changelog}: {count:,} entries written in {time.monotonic() - began:.1f} s"
 
-    def _create_anew(self, changelog: Topic) -> None:
+    def _recreate(self, changelog: Topic) -> None:
         client, name = admin(self.settings), self._name(changelog)
         if name in client.list_topics(timeout=20).topics:
             client.delete_topics([name], operation_timeout=20)[name].result(30)
         until = time.monotonic() + GONE_SECONDS
         while name in client.list_topics(timeout=20).topics:
             if time.monotonic() > until:
-                raise Unavailable(f"Kafka has not deleted {name} for {GONE_SECONDS:.0f} s: run it again.")
+                raise Unavailable(f"Kafka has not deleted {name} after {GONE_SECONDS:.0f} s: run the command again.")
             time.sleep(0.1)
         while name not in client.list_topics(timeout=20).topics:
             try:
                 asyncio.run(ensure_topics(self.settings))
-            except KafkaException:  # it is still being deleted
+            except KafkaException:  # the old topic is still being deleted
                 if time.monotonic() > until:
                     raise
             time.sleep(0.1)
@@ -177,11 +178,13 @@ class Rebuilding:
 
     def _delivered(self, error: Any, _: Any) -> None:
         if error is not None:
-            raise Unavailable(f"Kafka did not take an entry: {error}. Run it again.")
+            raise Unavailable(f"Kafka did not accept an entry: {error}. Run the command again.")
 
     def _flush(self, producer: Any, changelog: str) -> None:
         if producer.flush(FLUSH_SECONDS):
-            raise Unavailable(f"Kafka at {self.settings.kafka} did not take all of {changelog}: run it again.")
+            raise Unavailable(
+                f"Kafka at {self.settings.kafka} did not accept all of {changelog}: run the command again."
+            )
 
     def _name(self, topic: Topic) -> str:
         return self.settings.named(topic.name)
@@ -191,11 +194,11 @@ class Rebuilding:
     def _partitions(
         self, reader: Reader, positions: Mapping[int, Mapping[bytes, Position]]
     ) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
-        """Yield the entries of each partition, but for its positions."""
+        """Yield the entries of each partition, without its positions."""
         aggregate, projection = AGGREGATES[reader.role]
         begins = records.begins(self.settings, projection.topic.name)
         ends = records.ends(self.settings, projection.topic.name)
-        with progress(reader.changelog.name, sum(ends.values()) - sum(begins.values())) as advance:
+        with self.progress(reader.changelog.name, sum(ends.values()) - sum(begins.values())) as advance:
             for number, end in ends.items():
                 entries = self._encoded(reader, self._folded(reader.role, number, begins[number], end))
                 entries += self.letters.entries(aggregate, number, reader.codec).items()
@@ -203,7 +206,7 @@ class Rebuilding:
                 yield number, entries
 
     def _folded(self, role: str, number: int, begin: int, end: int) -> list[Aggregate]:
-        """Return a partition's aggregates; what caused their events is remembered."""
+        """Return a partition's aggregates, and remember what caused their events."""
         aggregate, projection = AGGREGATES[role]
         histories = Histories(projection, number, self.settings.partitions, report := Report())
         events: dict[str, list[EventMessage]] = defaultdict(list)
@@ -211,15 +214,13 @@ class Rebuilding:
             for batch in log.upto({number: end}):
                 for record in batch:
                     if (message := event_in(record.value)) is None:
-                        continue  # none of an aggregate's: its events would not follow on one another
+                        continue  # a missing event would leave a gap, which is checked below
                     histories.apply(message, record.offset)
                     events[message.key].append(message)
-                    # older events have the times of their producers' clocks, but none was written before it happened
+                    # older events have the time of their producer's clock; no event is written before it happens
                     self.times[aggregate, message.key] = min(message.time, instant_of(record.timestamp / 1000))
         if broken := [drift for drift in report.drifts if histories.aggregates[drift.key].broken]:
-            raise Unfoldable(
-                f"The events of {broken[0].key} do not follow on one another ({broken[0].what}): see audit."
-            )
+            raise Unfoldable(f"The events of {broken[0].key} have a gap ({broken[0].what}): run `fulfillment audit`.")
         for key, messages in events.items():
             self.answers.add_events(aggregate, key, messages)
         return list(histories.aggregates.values())

@@ -1,24 +1,21 @@
-"""`fulfillment replay tables`: what the workers' tables hold, against the event topics it was made of."""
+"""Compare the workers' tables, in their changelogs, with the events, and rebuild them."""
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from faust.types import TP
-from rich.console import Console
 
 from ops.audit.compare_tables import TableComparison
 from ops.audit.history import Histories
 from ops.audit.report import Kind, Report
 from ops.audit.tables import SNAPSHOTS, Snapshot
-from ops.commands.audit_tables import report_tables
 from ops.errors import Unavailable
 from ops.kafka import groups, records
 from ops.kafka.adopt import READERS, Reader
 from ops.kafka.changelogs import restored
-from ops.progress import progress
+from ops.progress import ShowProgress, silent
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
 from streams.kafka.transactions import committed_offsets
@@ -27,37 +24,36 @@ from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
 from streams.topics import describe_topics
 
-FOLDED: dict[str, Projection] = {"orders": ORDERS, "inventory": INVENTORY}  # role → what its table is made of
-Say = Callable[[str], None]
+FOLDED: dict[str, Projection] = {
+    "orders": ORDERS,
+    "inventory": INVENTORY,
+}  # role → the projection that its table matches
 
 
-def verify(settings: Settings, say: Say) -> bool:
-    """Compare the changelogs with the events, while workers run or not; return whether they agree."""
+def verify(settings: Settings, progress: ShowProgress = silent) -> Report:
+    """Compare the changelogs with the events; workers may be running."""
     began, report = time.monotonic(), Report()
     with records.kafka(settings):
-        asyncio.run(_verify(settings, report))
+        asyncio.run(_verify(settings, report, progress))
     report.seconds = time.monotonic() - began
-    Console(highlight=False).print(report_tables(report))
-    return report.clean
+    return report
 
 
-def rebuild(settings: Settings, say: Say) -> bool:
-    """Write the changelogs anew, the workers being stopped; then compare them."""
+def rebuild(settings: Settings, progress: ShowProgress = silent) -> list[str]:
+    """Rebuild the changelogs from the events; return a sentence for each. `groups.WorkersRun` if workers run."""
     from ops.replay.rebuild import rebuild_tables
 
     with records.kafka(settings):
         groups.refuse_running(settings, {reader.role for reader in READERS})
-        for sentence in asyncio.run(rebuild_tables(settings)):
-            say(sentence)
-    return verify(settings, say)
+        return asyncio.run(rebuild_tables(settings, progress))
 
 
-async def _verify(settings: Settings, report: Report) -> None:
+async def _verify(settings: Settings, report: Report, progress: ShowProgress) -> None:
     topics = {topic.name: topic.id for topic in await describe_topics(settings)}
     for reader in READERS:
         if settings.named(reader.changelog.name) not in topics:
             raise Unavailable(
-                f"Topic {reader.changelog.name} is missing: `fulfillment replay tables --rebuild` makes it."
+                f"Topic {reader.changelog.name} is missing: create it with `fulfillment replay tables --rebuild`."
             )
     for reader in READERS:
         await _positions(settings, reader, topics, report)
@@ -70,7 +66,7 @@ async def _verify(settings: Settings, report: Report) -> None:
 
 
 async def _positions(settings: Settings, reader: Reader, topics: dict[str, str], report: Report) -> None:
-    """Say which inputs a table does not know how far it was handled."""
+    """Report inputs whose position is missing in a table, or belongs to another topic."""
     inputs = {TP(settings.named(topic.name), n) for topic in reader.inputs for n in range(settings.partitions)}
     committed = await committed_offsets(settings, settings.named(reader.role), inputs)
     changelog = settings.named(reader.changelog.name)
@@ -80,23 +76,25 @@ async def _positions(settings: Settings, reader: Reader, topics: dict[str, str],
         where = f"{reader.role}, partition {tp.partition}"
         report.checked["positions"] += 1
         if offset and position is None:
-            report.drift(Kind.TABLE, where, tp.topic, f"was handled up to {offset}, and the table does not know")
+            report.drift(
+                Kind.TABLE, where, tp.topic, f"was handled up to {offset}, but the table has no position of it"
+            )
         elif position is not None and position.topic_id != topics.get(tp.topic):
-            report.drift(Kind.TABLE, where, tp.topic, "is another topic than the one that was handled")
+            report.drift(Kind.TABLE, where, tp.topic, "was replaced since it was handled")
 
 
 class Changelogs:
-    """The tables as their changelogs have them."""
+    """Tables read from their changelogs."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def urls(self, role: str) -> list[str]:
-        """Return where the tables of a role are."""
+        """Return the changelogs of a role's table."""
         return [reader.changelog.name for reader in READERS if reader.role == role]
 
     async def snapshots(self, role: str, partition: int) -> dict[str, Snapshot] | None:
-        """Return what a partition of a role's table holds."""
+        """Return the aggregates in a partition of a role's table."""
         reader = next(reader for reader in READERS if reader.role == role)
         changelog = self.settings.named(reader.changelog.name)
         entries = await restored(self.settings, changelog, [partition], reader.codec)
@@ -105,7 +103,7 @@ class Changelogs:
 
 @dataclass
 class PartitionCheck:
-    """One partition of a role's table."""
+    """Compares one partition of a role's table."""
 
     settings: Settings
     role: str
@@ -117,9 +115,10 @@ class PartitionCheck:
         self.histories = Histories(FOLDED[self.role], self.partition, self.settings.partitions, self.report)
 
     async def run(self, end: int) -> None:
-        """Fold the events before `end`, then compare; what is newer is judged once the log was read on.
+        """Fold the events before `end`, then compare; entries that are newer are compared after reading further.
 
-        What is older is wrong at once: events and entries are of one transaction, and a restore waits for open ones.
+        An entry that is older than the events is wrong immediately: both are written in one transaction, and a restore
+        waits for open transactions.
         """
         topic = FOLDED[self.role].topic.name
         begins = await asyncio.to_thread(records.begins, self.settings, topic)
@@ -142,5 +141,5 @@ class PartitionCheck:
                 if (event := event_in(record.value)) is not None:
                     self.histories.apply(event, record.offset)
                 else:
-                    what = f"no event can be read at offset {record.offset} of partition {self.partition}"
+                    what = f"the record at offset {record.offset} of partition {self.partition} is not an event"
                     self.report.drift(Kind.HISTORY, record.topic, (record.key or b"").decode(errors="replace"), what)

@@ -1,1 +1,1 @@
-"""What messages look like, as JSON Schema: what today's code has, what is committed, and what lies between."""
+"""JSON Schemas of all messages: those of the code, the committed ones in docs/schemas, and their differences."""

@@ -1,23 +1,24 @@
-"""Two schemas of a topic's messages, and which of their differences break somebody.
+"""Compare two schemas of a topic's messages, and decide which differences break clients.
 
-Who sends commands must be understood by newer code as before: nothing is taken away from them, asked of them or
-narrowed. Who reads events, outcomes and letters must find what was there before; and we read our own old events, so
-that they may not be narrowed either. An event whose schema version was raised says so itself and has an upcaster.
+Newer code must accept all commands that clients send today: no field may be removed, become required or be narrowed.
+Readers of events, outcomes and letters must find all fields that existed before. Events may not be narrowed either,
+because this service reads its old events. An event with a raised schema version declares its changes and has an
+upcaster.
 """
 
 from ops.schemas.differences import Change, Comparison, Schema
 
 
 def compare(topic: str, old: Schema, new: Schema, taken: bool) -> list[Change]:
-    """Return the differences of a topic's messages; `taken`: we read what others send, else they read ours."""
+    """Return the differences; `taken`: clients send these messages, otherwise they read them."""
     if old == new:
         return []
     olds, news = _by_type(old), _by_type(new)
-    changes = [Change(f"{topic} {name}", "the message is gone", True) for name in olds.keys() - news.keys()]
-    changes += [Change(f"{topic} {name}", "a new message") for name in news.keys() - olds.keys()]
+    changes = [Change(f"{topic} {name}", "the message was removed", True) for name in olds.keys() - news.keys()]
+    changes += [Change(f"{topic} {name}", "the message is new") for name in news.keys() - olds.keys()]
     for name in olds.keys() & news.keys():
         changes += _message(f"{topic} {name}", olds[name], news[name], Comparison(old, new, taken))
-    return sorted(changes) or [Change(topic, "only words")]
+    return sorted(changes) or [Change(topic, "only descriptions changed")]
 
 
 def _by_type(schema: Schema) -> dict[str, Schema]:
@@ -32,7 +33,7 @@ def _message(name: str, old: Schema, new: Schema, comparison: Comparison) -> lis
     if was is None or now is None or now < was:
         return [*changes, Change(name, f"schemaversion {was} → {now}", True)]
     declared = [Change(change.where, f"{change.what} (declared by the version)") for change in changes]
-    return [Change(name, f"schemaversion {was} → {now}: readers of it must know the new one first"), *declared]
+    return [Change(name, f"schemaversion {was} → {now}: readers must be upgraded first"), *declared]
 
 
 def _version(message: Schema) -> int | None:

@@ -1,4 +1,4 @@
-"""The differences of two JSON schemas, of as much of the language as pydantic writes for our messages."""
+"""Find the differences of two JSON schemas, limited to the keywords that pydantic uses for our messages."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _MISSING: Any = object()
 
 
 class Change(NamedTuple):
-    """A difference: where, what it is, and whether somebody's code breaks of it."""
+    """A difference: its place, a description, and whether it breaks clients."""
 
     where: str
     what: str
@@ -24,7 +24,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two documents define, and in which direction their messages go."""
+    """Compares schemas of two documents; `taken`: clients send these messages, otherwise they read them."""
 
     old: Schema
     new: Schema
@@ -41,20 +41,20 @@ class Comparison:
         if "properties" in old or "properties" in new:
             yield from self._properties(where, old, new)
         if (closed := new.get("additionalProperties") is False) != (old.get("additionalProperties") is False):
-            what = "unknown fields are refused now" if closed else "unknown fields are possible now"
+            what = "unknown fields are now refused" if closed else "unknown fields are now possible"
             yield Change(where, what, closed or not self.taken)
         if "items" in old and "items" in new:
             yield from self.of(f"{where}[]", old["items"], new["items"])
         for name in (old.keys() | new.keys()) - _UNDERSTOOD:
-            if old.get(name) != new.get(name):  # whatever it is, it is not known to be harmless
+            if old.get(name) != new.get(name):  # an unknown keyword is treated as breaking
                 yield Change(where, f"{name} was {old.get(name)!r}, is {new.get(name)!r}", True)
 
     def _alternatives(self, where: str, old: Schema, new: Schema) -> Iterator[Change]:
         olds, news = _by_kind(old, self.old), _by_kind(new, self.new)
         for kind in sorted(olds.keys() - news.keys()):
-            yield Change(where, f"{kind} is not possible any more", True)
+            yield Change(where, f"{kind} is no longer possible", True)
         for kind in sorted(news.keys() - olds.keys()):
-            yield Change(where, f"{kind} is possible too", not self.taken)
+            yield Change(where, f"{kind} is now possible", not self.taken)
         for kind in sorted(olds.keys() & news.keys()):
             yield from self.of(where, olds[kind], news[kind])
         yield from self._default(where, old, new)
@@ -68,13 +68,13 @@ class Comparison:
         if olds is None or news is None:
             if olds != news:
                 narrower = olds is None
-                yield Change(where, "only some values are possible now" if narrower else "any value is possible now",
+                yield Change(where, "only some values are now possible" if narrower else "any value is now possible",
                              narrower or not self.taken)  # fmt: skip
         else:
             for value in sorted(olds - news):
-                yield Change(where, f"{value} is not possible any more", True)
+                yield Change(where, f"{value} is no longer possible", True)
             for value in sorted(news - olds):
-                yield Change(where, f"{value} is possible too", not self.taken)
+                yield Change(where, f"{value} is now possible", not self.taken)
         yield from self._default(where, old, new)
 
     def _default(self, where: str, old: Schema, new: Schema) -> Iterator[Change]:
@@ -100,15 +100,19 @@ class Comparison:
         for name in gone:
             same = [other for other in added if _bare(news[other]) == _bare(olds[name])]
             yield Change(
-                f"{where}.{name}", f"the field was renamed to {same[0]}" if same else "the field is gone", True
+                f"{where}.{name}", f"the field was renamed to {same[0]}" if same else "the field was removed", True
             )
         for name in added:
-            yield Change(f"{where}.{name}", "a new required field" if name in needs else "a new field", name in needs)
+            yield Change(
+                f"{where}.{name}",
+                "the field is new and required" if name in needs else "the field is new",
+                name in needs,
+            )
         for name in sorted(olds.keys() & news.keys()):
             if name in needs - needed:
-                yield Change(f"{where}.{name}", "the field is required now", True)
+                yield Change(f"{where}.{name}", "the field is now required", True)
             if name in needed - needs:
-                yield Change(f"{where}.{name}", "the field may be missing now", not self.taken)
+                yield Change(f"{where}.{name}", "the field may now be missing", not self.taken)
             yield from self.of(f"{where}.{name}", olds[name], news[name])
 
 
@@ -131,7 +135,7 @@ def _by_kind(schema: Schema, document: Schema) -> dict[str, Schema]:
 
 
 def _kind(schema: Schema) -> str:
-    """Return the JSON type a schema is about; of values alone, that of the first."""
+    """Return the JSON type of a schema; if it only lists values, the type of the first."""
     if "type" in schema:
         return str(schema["type"])
     values = _allowed(schema)
@@ -139,7 +143,7 @@ def _kind(schema: Schema) -> str:
 
 
 def _allowed(schema: Schema) -> frozenset[str] | None:
-    """Return the values a schema lists, as text; None when it lists none."""
+    """Return the values that a schema lists, as text; None if it does not list any."""
     if "const" in schema:
         return frozenset({repr(schema["const"])})
     return frozenset(map(repr, schema["enum"])) if "enum" in schema else None

@@ -1,4 +1,4 @@
-"""The schemas of today's code, one document a topic, made of the AsyncAPI document and so of the models."""
+"""Generate the schemas of the code, one document per topic, from the AsyncAPI document and thus from the models."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from web.documents.asyncapi import document
 
 Schema = dict[str, Any]
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
-TAKEN = ("order-commands", "inventory-commands")  # anybody may send these; the others are ours
+TAKEN = ("order-commands", "inventory-commands")  # clients may send these; only this service sends the others
 TOPICS = (*TAKEN, "order-events", "inventory-events", "command-outcomes", "dead-letters")
 _COMPONENT, _DEFINITION = "#/components/schemas/", "#/$defs/"
 
 
 def made() -> dict[str, Schema]:
-    """Return topic → the JSON Schema of its messages' values; `oneOf` has one entry a message type."""
+    """Return the JSON Schema of each topic's message values; `oneOf` has one entry per message type."""
     whole = document(Settings.model_construct())
     return {topic: _of_topic(topic, whole) for topic in TOPICS}
 
@@ -64,5 +64,5 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def text_of(schema: Schema) -> str:
-    """Return a schema as it is committed."""
+    """Return the text of a schema as it is committed."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,1 +1,1 @@
-"""`fulfillment seed`, piece by piece: what it makes, how it sends it, what it shows."""
+"""Sample data: how it is generated, how it is sent, and the result."""

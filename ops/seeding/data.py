@@ -1,6 +1,6 @@
-"""What the seed is made of: products and orders that look real, and are the same for the same seed and number.
+"""Generate products and orders that look real, and are the same for the same seed and number.
 
-An order depends on nothing but the seed and its own number, so that a larger seed only adds to a smaller one.
+An order depends only on the seed and its own number, so that a larger seed adds orders to a smaller one.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from typing import Any
 
 from domain.orders.state import OrderStatus
 
-# The states of every twenty orders, mixed so that any first N of them have the same proportions, rounded.
+# The states of every twenty orders, mixed so that the first N have the same proportions for any N, rounded.
 PATTERN = "RSRSDRCSRDSRDCRSSRDC"
 STATES = {
     "R": OrderStatus.REGISTERED,
@@ -22,7 +22,7 @@ STATES = {
     "D": OrderStatus.DELIVERED,
     "C": OrderStatus.CANCELLED,
 }
-PRODUCTS = {  # and what they cost, in cents
+PRODUCTS = {  # product → price in cents
     "hiking-boots": 12900, "rain-jacket": 8990, "wool-socks": 1450, "tent-2p": 24900, "sleeping-bag": 11995,
     "head-torch": 3490, "water-bottle": 1800, "trekking-poles": 6450, "camping-stove": 4500, "map-case": 1295,
 }  # fmt: skip
@@ -34,41 +34,41 @@ ADDRESSES = (
 )  # fmt: skip
 REASONS = ("ordered by mistake", "found it cheaper", "takes too long", "changed my mind")
 CARRIERS = ("DHL", "UPS", "GLS", "Royal Mail")
-BLOCK, CUSTOMERS = 1_000, 10  # every 1,000 orders in a row were placed by 10 customers
-FIRST_DELIVERY = 128  # orders the first delivery of stock is for; every later one doubles what was ordered before
+BLOCK, CUSTOMERS = 1_000, 10  # every 1,000 consecutive orders are placed by 10 customers
+FIRST_DELIVERY = 128  # orders that the first delivery of stock is for; each later one doubles the total
 BEGIN = datetime(2025, 1, 6, 8, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class SeedOrder:
-    """An order as it is placed, and what becomes of it."""
+    """An order as it is placed, and its expected final status."""
 
     id: str
     data: dict[str, Any]
-    promised: OrderStatus
+    expected: OrderStatus
     reason: str
     carrier: str
     tracking_number: str
 
     @property
     def customer(self) -> str:
-        """Who placed it."""
+        """The id of the customer."""
         return str(self.data["customerId"])
 
     def place(self) -> dict[str, Any]:
-        """Return the command that places it."""
+        """Return the command that places the order."""
         return self._command("PlaceOrder", self.data)
 
     def cancel(self) -> dict[str, Any]:
-        """Return the command that cancels it."""
+        """Return the command that cancels the order."""
         return self._command("CancelOrder", {"reason": self.reason})
 
     def ship(self) -> list[dict[str, Any]]:
-        """Return the commands that ship it, and deliver it if that was promised."""
+        """Return the commands that ship the order, and deliver it if that is its expected status."""
         shipment = {"shipmentId": f"{self.id}-1"}
         sent = {**shipment, "carrier": self.carrier, "trackingNumber": self.tracking_number}
         commands = [self._command("CreateShipment", sent)]
-        if self.promised is OrderStatus.DELIVERED:
+        if self.expected is OrderStatus.DELIVERED:
             commands.append(self._command("DeliverShipment", shipment))
         return commands
 
@@ -78,7 +78,7 @@ class SeedOrder:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Units of a product for a block of orders, of which `first` is the first."""
+    """Units of a product for a block of orders that begins with the order `first`."""
 
     number: int
     first: int
@@ -88,7 +88,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Seed:
-    """Everything that follows from a seed."""
+    """All data that follows from a seed."""
 
     seed: int
     orders: int
@@ -102,12 +102,12 @@ class Seed:
         """Return the id of an order."""
         return f"seed-{self.seed}-{number:06}"
 
-    def promised(self, number: int) -> OrderStatus:
-        """Return the status an order ends in."""
+    def expected(self, number: int) -> OrderStatus:
+        """Return the expected final status of an order."""
         return STATES[PATTERN[number % len(PATTERN)]]
 
     def order(self, number: int) -> SeedOrder:
-        """Return an order, numbered from 0."""
+        """Return an order by its number, from 0."""
         random = Random(f"{self.seed}/{number}")
         items = self._items(random)
         address = dict(zip(("street", "city", "state", "zipCode", "country"), random.choice(ADDRESSES), strict=True))
@@ -123,16 +123,16 @@ class Seed:
             "issuedAt": (BEGIN + timedelta(minutes=number)).isoformat().replace("+00:00", "Z"),
         }
         chosen = random.choice(REASONS), random.choice(CARRIERS), f"JD{random.randrange(10**10):010}"
-        return SeedOrder(self.order_id(number), data, self.promised(number), *chosen)
+        return SeedOrder(self.order_id(number), data, self.expected(number), *chosen)
 
     def _items(self, random: Random) -> list[tuple[str, int, int]]:
         chosen = random.sample(sorted(self.products), random.choice((1, 1, 2, 2, 3, 4)))
         return [(product, random.choice((1, 1, 1, 2, 3)), self.products[product]) for product in chosen]
 
     def deliveries(self) -> Iterator[Delivery]:
-        """Yield the stock that the orders need, block by block, and some that is left over.
+        """Yield the stock that the orders need, block by block, and some more.
 
-        A block's stock is for all of its orders, however many of them are seeded now.
+        The stock of a block is for all of its orders, even if only some of them are seeded now.
         """
         for block in count():
             first = 0 if block == 0 else FIRST_DELIVERY << (block - 1)

@@ -1,10 +1,10 @@
-"""Seeding: stock first, then orders, window by window; over HTTP, at the API of this installation."""
+"""Seed stock first, then orders, window by window, through the HTTP API of this installation."""
 
 import time
 from dataclasses import dataclass
 
 from ops.http import HttpApi, Rejected, each, http_api
-from ops.progress import progress
+from ops.progress import ShowProgress, silent
 from ops.seeding.data import Delivery, Seed
 from ops.seeding.orders import WINDOW, Seeding
 from ops.seeding.result import Seeded
@@ -14,8 +14,8 @@ WINDOWS_AT_ONCE = 4
 CONNECTIONS = 32
 
 
-async def run(settings: Settings, orders: int, seed: int) -> Seeded:
-    """Seed, wait for the read models, and return what they show."""
+async def run(settings: Settings, orders: int, seed: int, progress: ShowProgress = silent) -> Seeded:
+    """Seed, wait for the read models, and return their contents."""
     seeded = Seeded(Seed(seed, orders))
     async with http_api(settings, CONNECTIONS) as api:
         began = time.monotonic()
@@ -31,20 +31,20 @@ async def run(settings: Settings, orders: int, seed: int) -> Seeded:
 
 @dataclass(frozen=True)
 class Stock:
-    """The stock that the orders need."""
+    """Receives the stock that the orders need."""
 
     api: HttpApi
     seed: Seed
 
     async def receive(self, delivery: Delivery) -> None:
-        """Receive what a block of orders needs, unless they are there: then it was received before them."""
-        if await self._is_there(self.seed.order_id(delivery.first)):
+        """Receive the stock for a block of orders, unless the orders exist: then it was received before them."""
+        if await self._exists(self.seed.order_id(delivery.first)):
             return
         key = f"seed-{self.seed.seed}-{delivery.product_id}-{delivery.number}"
         body = {"quantity": delivery.quantity}
         await self.api.send("POST", f"/inventory/{delivery.product_id}/receive", body, **{"Idempotency-Key": key})
 
-    async def _is_there(self, order_id: str) -> bool:
+    async def _exists(self, order_id: str) -> bool:
         try:
             await self.api.get(f"/orders/{order_id}")
         except Rejected as no:

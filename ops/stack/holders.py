@@ -1,6 +1,6 @@
-"""Which supervisors hold a data directory, according to the kernel: by the lock file that each of them holds.
+"""Find the supervisors of a data directory by the lock files they hold open, as the kernel reports them.
 
-The file may have been deleted or moved under a running supervisor, and its content may be garbage.
+The lock file alone is not enough: it may have been deleted or moved while its supervisor runs, or contain garbage.
 """
 
 import os
@@ -13,11 +13,11 @@ import psutil
 
 LOCK = "stack.lock"
 DELETED = " (deleted)"  # the kernel's mark on the name of an open file that was deleted
-OPEN_FILES = Path("/proc")  # only Linux has it; elsewhere the lock file itself must do
+OPEN_FILES = Path("/proc")  # exists only on Linux; elsewhere the content of the lock file is used
 
 
 class Held(NamedTuple):
-    """A lock file that a process holds: where it is, or was, and which file it is."""
+    """A lock file that a process holds: its path, or its former path, and its identity."""
 
     pid: int
     path: Path
@@ -30,7 +30,7 @@ def lock_file(data: Path) -> Path:
 
 
 def holders(data: Path) -> list[int]:
-    """Return the processes that hold the lock file that is in `data` now."""
+    """Return the processes that hold the lock file that is currently in `data`."""
     with suppress(OSError):
         found = lock_file(data).stat()
         return [each.pid for each in _held_locks() if each.file == (found.st_dev, found.st_ino)]
@@ -38,7 +38,7 @@ def holders(data: Path) -> list[int]:
 
 
 def strays(data: Path) -> list[int]:
-    """Return this user's supervisors that were started for `data` and hold a lock file that is no longer in it."""
+    """Return the supervisors of this user that were started for `data` and hold a lock file that is no longer in it."""
     there = holders(data)
     wanted = lock_file(data).resolve()
     return sorted(
@@ -59,13 +59,13 @@ def _held_locks() -> Iterator[Held]:
 
 
 def _holds(pid: int, descriptor: str) -> bool:
-    """Tell a supervisor, which holds the lock for writing, from a command that only looks whether one runs."""
+    """Return whether a process holds the lock for writing: a supervisor does, a command that only checks does not."""
     described = (OPEN_FILES / str(pid) / "fdinfo" / descriptor).read_text()
     return any("FLOCK" in line and "WRITE" in line for line in described.splitlines())
 
 
 def _data_of(pid: int) -> Path | None:
-    """Return the data directory a supervisor was started for, as its environment has it."""
+    """Return the data directory that a supervisor was started for, from its environment."""
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         environment = {name.upper(): value for name, value in process.environ().items()}

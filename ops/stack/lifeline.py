@@ -1,4 +1,4 @@
-"""Tie a child's life to its parent's, so that kill -9 of the parent leaves nothing behind."""
+"""End child processes with their parent, even if the parent is killed with kill -9."""
 
 import ctypes
 import os
@@ -11,14 +11,14 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def tied_to_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child must run before exec so that it gets `number` when this process dies; None off Linux."""
+    """Return a function for a child to call before exec: it then gets `number` when this process dies. Linux only."""
     if LIBC is None:
         return None
     parent, prctl = os.getpid(), LIBC.prctl
 
     def tie() -> None:
         prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
     return tie

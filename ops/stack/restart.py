@@ -1,6 +1,6 @@
-"""`fulfillment restart`: the workers of the running stack, one after the other, each ready before the next one stops.
+"""Restart the workers of a running stack one at a time: each is ready before the next one stops.
 
-A worker is asked to stop, and its supervisor starts it again: with the code that is installed by then.
+A worker is asked to stop, and its supervisor starts it again, with the code that is installed at that moment.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ import psutil
 
 from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.stack import state
+from ops.stack.servers import Say
 from ops.stack.status import Condition, collect
-from ops.stack.stores import Say
 from streams.runtime.settings import ROLES, Settings
 
-STOP_SECONDS = 12.0  # a worker that is asked to stop ends itself within eight
+STOP_SECONDS = 12.0  # a worker that is asked to stop needs at most eight
 LOOK_SECONDS = 0.2
 
 
 class NotReady(CommandFailed):
-    """A worker was restarted and is not ready."""
+    """A worker was restarted and does not become ready."""
 
 
 async def restart(settings: Settings, roles: Sequence[str], within: float, say: Say) -> int:
-    """Restart the workers of `roles`, or all, and return how many; every one may take `within` seconds."""
+    """Restart the workers of `roles`, or all, and return how many; each has `within` seconds to become ready."""
     names = _chosen(settings, roles)
     for number, name in enumerate(names, 1):
         say(f"{name}: stopping ({number} of {len(names)})")
@@ -40,22 +40,28 @@ def _chosen(settings: Settings, roles: Sequence[str]) -> list[str]:
     for role in roles:
         if role not in ROLES:
             raise Misconfigured(f"There is no role {role!r}: choose from {', '.join(ROLES)}.")
+    running = [process for process in _running_stack(settings).processes if process.role in ROLES]
+    found = sorted({process.role for process in running}, key=ROLES.index)
+    if missing := [role for role in roles if role not in found]:
+        only = f"only {', '.join(found)}" if found else "only Kafka and MongoDB"
+        raise Misconfigured(f"No worker of {missing[0]} runs in this stack, {only}.")
+    return [process.name for process in running if not roles or process.role in roles]
+
+
+def _running_stack(settings: Settings) -> state.Stack:
+    """Return the stack that runs in `settings.data`; Unavailable if there is none, or if it is still starting."""
     state.refuse_strays(settings.data)
     stack, pid = state.read(settings.data), state.supervisor(settings.data)
     if pid is None:
-        raise Unavailable(f"Nothing runs in {settings.data}: start it with `fulfillment up`.")
+        raise Unavailable(f"Nothing is running in {settings.data}: start it with `fulfillment up`.")
     if stack is None or stack.pid != pid:
         raise Unavailable(
-            f"{state.state_file(settings.data)} does not say what pid {pid} runs: stop it with `fulfillment down`, "
-            "then start it again."
+            f"{state.state_file(settings.data)} does not list the processes of pid {pid}: stop it with "
+            "`fulfillment down`, then start it again."
         )
     if stack.phase == "starting":
-        raise Unavailable("`fulfillment up` is still starting: wait until `fulfillment status` says it is ready.")
-    running = [process for process in stack.processes if process.role in ROLES]
-    there = sorted({process.role for process in running}, key=ROLES.index)
-    if missing := [role for role in roles if role not in there]:
-        raise Misconfigured(f"No {missing[0]} runs here, only {', '.join(there) or 'Kafka and MongoDB'}.")
-    return [process.name for process in running if not roles or process.role in roles]
+        raise Unavailable("`fulfillment up` is still starting: wait until `fulfillment status` shows it as ready.")
+    return stack
 
 
 async def _restart(settings: Settings, name: str, within: float) -> None:
@@ -66,11 +72,11 @@ async def _restart(settings: Settings, name: str, within: float) -> None:
     while not (condition := await _condition(settings, name)).ready or _is(before, condition):
         if condition.process.hopeless and not _is(before, condition):
             why = condition.process.hopeless.rstrip(".")
-            raise NotReady(f"{name} cannot start: {why}. The others were not restarted.")
+            raise NotReady(f"{name} cannot start: {why}. The remaining workers were not restarted.")
         if time.monotonic() > until:
             raise NotReady(
                 f"{name} is not ready {within:.0f} s after its restart ({condition.reason or condition.state}): "
-                f"see {settings.data / 'logs' / name}.log. The others were not restarted."
+                f"see {settings.data / 'logs' / name}.log. The remaining workers were not restarted."
             )
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -82,7 +88,7 @@ def _process(settings: Settings, name: str) -> psutil.Process | None:
 
 
 def _stop(process: psutil.Process) -> None:
-    """Ask a process to stop; kill it when it does not: what it has not committed, its restart does again."""
+    """Stop a process; kill it if it does not end in time, because its restart repeats what it has not committed."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGTERM)
         try:
@@ -95,7 +101,7 @@ async def _condition(settings: Settings, name: str) -> Condition:
     for condition in (await collect(settings)).processes:
         if condition.process.name == name:
             return condition
-    raise Unavailable(f"{name} runs no more: `fulfillment up` was stopped meanwhile.")
+    raise Unavailable(f"{name} is no longer running: `fulfillment up` was stopped during the restart.")
 
 
 def _is(before: psutil.Process | None, condition: Condition) -> bool:

@@ -1,4 +1,4 @@
-"""How the stack is: what runs, what is ready, what each role has not handled yet."""
+"""The status of the stack: what runs, what is ready, how far each role lags."""
 
 import asyncio
 import json
@@ -8,37 +8,43 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from ops.http import address
 from ops.stack import kafka, mongod, state
 from streams.runtime.settings import Settings
 from streams.topology import READING
 
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 
-Lag = dict[str, dict[str, int]]
+Lag = dict[str, dict[str, int]]  # group → topic → messages
+Facts = dict[str, Any]
 
 
 class Condition(NamedTuple):
-    """A process and how it is: ready, unready, restarting, stopped or external (ready, but not ours)."""
+    """A process and its state: ready, unready, restarting, stopped or external (ready, but not started here)."""
 
     process: state.Process
     state: str
-    reason: str = ""
-    open_transactions: Sequence[dict[str, Any]] = ()  # that hold back what it reads, as its /readyz says them
+    reasons: Sequence[str] = ()
+    open_transactions: Sequence[Facts] = ()  # transactions that hold back its partitions, as its /readyz lists them
 
     @property
     def ready(self) -> bool:
-        """Say whether it does its work."""
+        """Whether the process does its work."""
         return self.state in ("ready", "external")
 
     @property
+    def reason(self) -> str:
+        """Why it is not ready, or what it warns of, in one line."""
+        return "; ".join(self.reasons)
+
+    @property
     def complaint(self) -> str:
-        """Say in a few words what is wrong with it."""
+        """Its name and the reason why it is not ready."""
         return f"{self.process.name} ({self.reason or self.state})"
 
 
 class Status(NamedTuple):
-    """The whole stack; without a supervisor there are no processes, or stopped ones."""
+    """The status of the whole stack; without a supervisor there are no processes, or stopped ones."""
 
     processes: list[Condition]
     lag: Lag
@@ -46,24 +52,25 @@ class Status(NamedTuple):
 
     @property
     def ready(self) -> bool:
-        """Say whether every process is ready."""
+        """Whether every process is ready."""
         return self.complete and all(each.ready for each in self.processes)
 
     def as_json(self) -> str:
-        """Return what `fulfillment status --json` promises."""
+        """Return the output of `fulfillment status --json`."""
         rows = [
-            {"name": p.name, "role": p.role, "pid": p.pid, "state": condition, "port": p.port}
-            | ({"reason": reason} if reason else {})
-            for p, condition, reason, *_ in self.processes
+            {"name": each.process.name, "role": each.process.role, "pid": each.process.pid, "state": each.state}
+            | {"port": each.process.port}
+            | ({"reason": each.reason} if each.reason else {})
+            for each in self.processes
         ]
-        found: dict[str, Any] = {"ready": self.ready, "processes": rows, "lag": self.lag}
-        if held := self.open_transactions:
-            found["openTransactions"] = held
+        found: Facts = {"ready": self.ready, "processes": rows, "lag": self.lag}
+        if open_transactions := self.open_transactions:
+            found["openTransactions"] = open_transactions
         return json.dumps(found)
 
     @property
-    def open_transactions(self) -> list[dict[str, Any]]:
-        """The transactions that hold back a partition; several processes may have seen each."""
+    def open_transactions(self) -> list[Facts]:
+        """The transactions that hold back a partition, each once even if several processes report it."""
         found = {
             (one.get("topic"), one.get("partition"), one.get("producerId"), one.get("offset")): one
             for each in self.processes
@@ -73,7 +80,7 @@ class Status(NamedTuple):
 
 
 async def collect(settings: Settings) -> Status:
-    """Ask every process of the stack in `settings.data` how it is."""
+    """Return the status of the stack in `settings.data`, asking each of its processes."""
     stack = state.read(settings.data)
     if stack is None:
         return Status([], {})
@@ -84,8 +91,8 @@ async def collect(settings: Settings) -> Status:
     return Status(list(conditions), added(lags), stack.phase != "starting")
 
 
-def added(lags: list[dict[str, Any]]) -> Lag:
-    """Return the lag per group and topic, over the workers of each group."""
+def added(lags: list[Facts]) -> Lag:
+    """Return the lag per group and topic, summed over the workers of each group."""
     sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for answer in lags:
         for topic, messages in answer.get("lag", {}).items():
@@ -99,43 +106,51 @@ async def _condition(
     external = process.state == "external"
     if not external and state.running(process) is None:
         condition = process.state if process.state == "restarting" else "stopped"
-        return Condition(process.model_copy(update={"pid": None}), condition, process.said)
+        return Condition(process.model_copy(update={"pid": None}), condition, (process.said,) if process.said else ())
     if process.role == "kafka":
         ready = await asyncio.to_thread(kafka.answers, settings.kafka)
     elif process.role == "mongod":
         ready = await asyncio.to_thread(mongod.answers, settings.mongo)
     else:
         return await _ask(process, host, session)
-    return Condition(
-        process,
-        ("external" if external else "ready") if ready else "unready",
-        "" if ready else "no answer",
-    )
+    if not ready:
+        return Condition(process, "unready", ("no answer",))
+    return Condition(process, "external" if external else "ready")
 
 
 async def _ask(process: state.Process, host: str, session: aiohttp.ClientSession) -> Condition:
     try:
         async with session.get(_url(process, host, "readyz")) as answer:
             condition = "ready" if answer.status == 200 else "unready"
-            return Condition(process, condition, *_said(await answer.text(), condition))
-    except (aiohttp.ClientError, TimeoutError) as error:
-        starting = isinstance(error, aiohttp.ClientConnectorError)
-        before = f" again; it stopped before with: {process.said}" if process.said else ""
-        return Condition(process, "unready", f"starting{before}" if starting else "its web server does not answer")
+            return Condition(process, condition, *_answer(answer.status, await answer.text()))
+    except aiohttp.ClientConnectorError:
+        before = f"; it last stopped with: {process.said}" if process.said else ""
+        return Condition(process, "unready", (f"starting{before}",))
+    except (aiohttp.ClientError, TimeoutError):
+        return Condition(process, "unready", ("its web server does not answer",))
 
 
-def _said(text: str, condition: str) -> tuple[str, Sequence[dict[str, Any]]]:
-    """Return why a process is not ready, or what it warns of, and the open transactions it has seen."""
+def _answer(status: int, text: str) -> tuple[Sequence[str], Sequence[Facts]]:
+    """Return why a process is not ready, or what it warns of, and the open transactions it reports."""
     try:
         answer = json.loads(text)
         reasons = answer["reasons"]
         why = [*(reasons.values() if isinstance(reasons, dict) else reasons), *answer.get("warnings", ())]
-        return "; ".join(map(str, why)), answer.get("openTransactions", ())
-    except (ValueError, TypeError, KeyError, AttributeError):  # it is not one of our processes that answers
-        return ("" if condition == "ready" else text[:200]), ()
+        return [_sentence(each) for each in why], answer.get("openTransactions", ())
+    except (ValueError, TypeError, KeyError, AttributeError):  # another program answers on the port of the process
+        if status == 200:
+            return (), ()
+        return (f"another program may be using its port: /readyz answered {status} with {text[:60]!r}",), ()
 
 
-async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) -> dict[str, Any]:
+def _sentence(reason: object) -> str:
+    """Return a reason as text; structured reasons are written as `name: value`, not as JSON."""
+    if isinstance(reason, dict):
+        return ", ".join(f"{name}: {_sentence(value)}" for name, value in reason.items())
+    return ", ".join(map(_sentence, reason)) if isinstance(reason, list) else str(reason)
+
+
+async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) -> Facts:
     if condition.process.role not in READING or condition.state not in ("ready", "unready"):
         return {}
     try:
@@ -147,5 +162,4 @@ async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) 
 
 
 def _url(process: state.Process, host: str, path: str) -> str:
-    host = WILDCARDS.get(host, host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{process.port}/{path}"
+    return f"{address(host, process.port or 0)}/{path}"

@@ -1,4 +1,4 @@
-"""Keep child processes running: restart them with growing pauses, stop them in order, leave none behind."""
+"""Keep child processes running: restart them after increasing pauses, and stop them in order."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_AFTER = 0.2, 10.0, 30.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, where its output goes, and which signal it gets when its supervisor is killed."""
+    """A command, the log for its output, and the signal it gets if its supervisor is killed."""
 
     name: str
     role: str
@@ -32,7 +32,7 @@ class Program:
 
 
 class Child:
-    """One program that is started again whenever it ends, until it is told to stop."""
+    """One program that is restarted whenever it ends, until it is asked to stop."""
 
     def __init__(self, program: Program, changed: Callable[[], None], longest_pause: float = LONGEST_PAUSE) -> None:
         self.program, self._longest_pause = program, longest_pause
@@ -43,12 +43,12 @@ class Child:
         self._kept = asyncio.create_task(self._keep(), name=program.name)
 
     def ask(self) -> None:
-        """Ask it to stop (SIGTERM), and don't start it again."""
+        """Ask it to stop (SIGTERM), and do not restart it."""
         self._stopping.set()
         self._signal(signal.SIGTERM)
 
     async def stopped(self, deadline: float) -> None:
-        """Wait until it is gone; after `deadline` (loop time) it is killed with all it started."""
+        """Wait until it has ended; after `deadline` (loop time), kill it and all processes it started."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await asyncio.shield(self._kept)
@@ -73,12 +73,12 @@ class Child:
         try:
             self._process = process = await self._spawn()
         except OSError as error:
-            return _append(self.program.log, f"could not be started: {error}")
-        if self._stopping.is_set():  # asked while it was being forked
+            return _append(self.program.log, f"cannot be started: {error}")
+        if self._stopping.is_set():  # a stop was requested during the fork
             self._signal(signal.SIGTERM)
         self._note(state="running", pid=process.pid, started=_started(process.pid))
         code = await process.wait()
-        with suppress(ProcessLookupError):  # what it started itself and left behind
+        with suppress(ProcessLookupError):  # processes that it started and left behind
             os.killpg(process.pid, signal.SIGKILL)
         self._process = None
         self._note(pid=None, started=None, code=code)
@@ -111,7 +111,7 @@ class Child:
 class Supervisor:
     """The children of one stack; `changed` is called with their records whenever one changes.
 
-    One that ends again and again is started again after a pause that doubles each time, up to `longest_pause` seconds.
+    A child that keeps ending is restarted after a pause that doubles each time, up to `longest_pause` seconds.
     """
 
     def __init__(self, changed: Callable[[list[Process], Phase], None], longest_pause: float = LONGEST_PAUSE) -> None:
@@ -123,22 +123,22 @@ class Supervisor:
 
     def start(self, program: Program) -> Child:
         """Start `program` and keep it running."""
-        child = Child(program, self._tell, self._longest_pause)
+        child = Child(program, self._report, self._longest_pause)
         self._children.append(child)
         return child
 
     def reached(self, phase: Phase) -> None:
-        """Remember how far the start of the stack has come."""
+        """Record the phase of the start."""
         self.phase = phase
-        self._tell()
+        self._report()
 
     def external(self, process: Process) -> None:
-        """Remember a server of the stack that somebody else runs."""
+        """Record a server of the stack that was not started here."""
         self._external.append(process)
-        self._tell()
+        self._report()
 
     async def stop(self, stages: tuple[Callable[[Program], bool], ...], within: float = 9.0) -> None:
-        """Stop the children stage by stage, each stage at once; every stage has an equal part of `within` seconds."""
+        """Stop the children stage by stage; each stage has an equal share of `within` seconds."""
         for belongs in stages:
             deadline = asyncio.get_running_loop().time() + within / len(stages)
             stage = [child for child in self._children if belongs(child.program)]
@@ -146,7 +146,7 @@ class Supervisor:
                 child.ask()
             await asyncio.gather(*(child.stopped(deadline) for child in stage))
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._changed([*self._external, *(child.record for child in self._children)], self.phase)
 
 

@@ -1,4 +1,4 @@
-"""Which worker processes the stack runs, on which ports, with which settings."""
+"""The worker processes of the stack: their number, ports and environment."""
 
 import os
 import sys
@@ -10,24 +10,24 @@ from ops.stack.logs import log_of
 from ops.stack.supervisor import Program
 from streams.runtime.settings import ROLES, Settings
 
-# A transaction's buffers are freed before the next one needs them. By default glibc gives them back to the system, and
-# the same pages are faulted in again: 0.4 page faults a command, 0.08 with these thresholds.
+# The buffers of a transaction are freed before the next one allocates its own. By default glibc returns them to the
+# system, and the same pages are faulted in again: 0.4 page faults for each command, and 0.08 with these thresholds.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}  # bytes
-DECIDING = ("orders", "inventory")  # roles that write such transactions
+DECIDING = ("orders", "inventory")  # the roles that write such transactions
 
 
 def allocator(role: str) -> dict[str, str]:
-    """Return the variables for glibc's allocator in a worker of `role`; the environment's own take precedence."""
+    """Return the glibc allocator settings for a worker of `role`; variables of the environment take precedence."""
     return {name: os.environ.get(name, value) for name, value in ALLOCATOR.items()} if role in DECIDING else {}
 
 
 def count_workers(text: str, roles: tuple[str, ...]) -> dict[str, int]:
-    """Return how many workers of each of `roles` to run: one, or what "role=n,role=n" says."""
+    """Return the number of workers for each of `roles`: one, or the number in "role=n,role=n"."""
     counts = dict.fromkeys(roles, 1)
     for part in filter(None, (part.strip() for part in text.split(","))):
         role, _, number = part.partition("=")
         if not number.isdecimal():
-            raise Misconfigured(f"--workers is role=number[,role=number…], not {part!r}.")
+            raise Misconfigured(f"--workers has the form role=number[,role=number…]; {part!r} is not.")
         counts[role] = int(number)
     for role in counts:
         if role not in ROLES:
@@ -36,7 +36,7 @@ def count_workers(text: str, roles: tuple[str, ...]) -> dict[str, int]:
 
 
 def workers(settings: Settings, counts: Mapping[str, int]) -> list[Program]:
-    """Return a program per worker; the first api gets `http_port`, the others the free ports after it."""
+    """Return a program for each worker; the first api gets `http_port`, the others get the next free ports."""
     taken, last = reserved(settings), settings.http_port
     programs = []
     for role in sorted(counts, key=lambda role: (role != "api", ROLES.index(role))):
@@ -50,7 +50,7 @@ def workers(settings: Settings, counts: Mapping[str, int]) -> list[Program]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that give a child the settings this process was given."""
+    """Return the variables that pass this process's settings to a child."""
     values = settings.model_dump(mode="json", include=settings.model_fields_set)
     texts = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in values.items()}
     return {f"FULFILLMENT_{name.upper()}": text for name, text in texts.items() if values[name] is not None}
@@ -71,13 +71,13 @@ def _worker(settings: Settings, role: str, instance: int, port: int) -> Program:
 def _http_port(settings: Settings) -> int:
     if not ports.is_free(settings.http_port, settings.http_host):
         raise Unavailable(
-            f"Port {settings.http_port} is in use by {ports.holder(settings.http_port)}, so the API cannot listen "
-            "there: stop it, or set FULFILLMENT_HTTP_PORT to another port."
+            f"Port {settings.http_port} is in use by {ports.holder(settings.http_port)}, and the API needs it: "
+            "stop that process, or set FULFILLMENT_HTTP_PORT to another port."
         )
     return settings.http_port
 
 
 def reserved(settings: Settings) -> set[int]:
-    """Return the ports that are spoken for although nothing may listen there yet."""
+    """Return the ports that are reserved, although no process may listen on them yet."""
     places = ports.single(settings.kafka), mongod.address(settings.mongo)
     return {settings.http_port, *(place[1] for place in places if place)}

@@ -1,1 +1,1 @@
-"""One flow of commands and events, read from the topics and put together by what caused what."""
+"""One flow of commands and events, read from the topics and arranged by cause."""

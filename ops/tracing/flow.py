@@ -1,5 +1,6 @@
-"""Reading a flow: all topics in bulk from where it can have begun; what does not name it is not even parsed."""
+"""Read a flow from all topics, starting at the time it can have begun; messages that do not name it are not parsed."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -7,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
 
 from domain.message import instant
-from ops.errors import Misconfigured
+from ops.errors import CommandFailed, Misconfigured
 from ops.kafka import records
-from ops.progress import progress
+from ops.progress import ShowProgress, silent
 from ops.tracing.nodes import Flow, Node
 from parking.letter import letter_in
 from streams.messages.cloudevents import glimpse
@@ -20,8 +20,8 @@ from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS, MESSAGE_TOPICS, Topic
 from streams.topology import AGGREGATES
 
-SKEW_SECONDS = 300  # ids are made on machines with clocks of their own
-KINDS: dict[Topic, tuple[str, str]] = {  # topic → what is on it, and whose
+SKEW_SECONDS = 300  # the id may come from a machine whose clock is ahead
+KINDS: dict[Topic, tuple[str, str]] = {  # topic → kind of its messages, and their aggregate
     **{topics.commands: ("command", aggregate) for aggregate, topics in AGGREGATES.items()},
     **{topics.events: ("event", aggregate) for aggregate, topics in AGGREGATES.items()},
     COMMAND_OUTCOMES: ("outcome", ""),
@@ -29,8 +29,14 @@ KINDS: dict[Topic, tuple[str, str]] = {  # topic → what is on it, and whose
 }
 
 
+class NoFlow(CommandFailed):
+    """No message on the topics belongs to the flow."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
 def begin(correlation: str, since: str | None) -> float | None:
-    """Return when a flow can have begun (Unix seconds): as told, or as an id of ours says; None: nobody knows."""
+    """Return when a flow can have begun, in Unix seconds: `since`, or the time in a UUIDv7; None if unknown."""
     if since is not None:
         try:
             return datetime.fromisoformat(instant(since)).timestamp()
@@ -43,55 +49,52 @@ def begin(correlation: str, since: str | None) -> float | None:
     return (made.int >> 80) / 1000 - SKEW_SECONDS if made.version == 7 else None
 
 
-def read(settings: Settings, correlation: str, begins: float | None) -> list[Node]:
-    """Return the flow's first messages with all others below them; none when nothing belongs to it."""
-    flow, spans = Flow(), _spans(settings, begins)
+def read(settings: Settings, correlation: str, since: str | None, progress: ShowProgress = silent) -> list[Node]:
+    """Return the first messages of a flow with all others below them; NoFlow if no message belongs to it."""
+    flow, spans = Flow(), _spans(settings, begin(correlation, since))
     total = sum(end - start for span in spans.values() for start, end in span.values())
-    with records.kafka(settings), progress("offsets read", total) as advance:
+    with progress("offsets read", total) as advance:
         for topic, span in spans.items():
             with records.Log(settings, topic.name, {number: start for number, (start, _) in span.items()}) as log:
                 before = sum(log.positions.values())
                 for batch in log.upto({number: end for number, (_, end) in span.items()}):
                     for record, envelope in _matching(batch, correlation):
-                        with suppress(KeyError, TypeError, AttributeError):  # none of ours that names the flow
+                        with suppress(KeyError, TypeError, AttributeError):  # another program's message names the flow
                             _add(flow, KINDS[topic], record, envelope)
                     advance(sum(log.positions.values()) - before)
                     before = sum(log.positions.values())
-    return flow.roots()
+    if not (found := flow.roots()):
+        raise NoFlow(
+            f"No message on the topics belongs to {correlation}. Commands and outcomes are kept for a week: check the "
+            "id, or find older events with `fulfillment tail --from-beginning`."
+        )
+    return found
 
 
 def _spans(settings: Settings, begins: float | None) -> dict[Topic, dict[int, tuple[int, int]]]:
-    """Return which offsets of each partition the flow can be at."""
+    """Return the offsets of each partition between which the flow's messages are."""
     spans = {topic: records.watermarks(settings, topic.name) for topic in MESSAGE_TOPICS}
     if begins is None:
         return spans
-    topics = {settings.named(topic.name): topic for topic in MESSAGE_TOPICS}
-    at = max(int(begins * 1000), 0)
-    asked = [TopicPartition(name, number, at) for name, topic in topics.items() for number in spans[topic]]
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka, "group.id": settings.named(records.GROUP), "log_level": 0}
-    )
-    try:
-        with records.kafka(settings):
-            for tp in consumer.offsets_for_times(asked, timeout=records.ASK_SECONDS):
-                _, end = spans[topics[tp.topic]][tp.partition]
-                spans[topics[tp.topic]][tp.partition] = (tp.offset if tp.offset >= 0 else end, end)
-    finally:
-        consumer.close()
-    return spans
+    milliseconds = max(int(begins * 1000), 0)
+    starts = {topic: records.offsets_at(settings, topic.name, milliseconds) for topic in spans}
+    return {
+        topic: {number: (starts[topic].get(number, end), end) for number, (_, end) in span.items()}
+        for topic, span in spans.items()
+    }
 
 
 def _matching(batch: list[Any], correlation: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     named, raw = orjson.dumps(correlation)[1:-1], correlation.encode()
     for record in batch:
         value, headers = record.value or b"", record.headers
-        if named not in value and not any(raw == said for _, said in headers):
+        if named not in value and not any(raw == value for _, value in headers):
             continue
-        envelope = glimpse(value, headers)  # empty where nothing can be read: a command topic takes anything
-        said = envelope
+        envelope = glimpse(value, headers)  # empty if it is not readable: any program may write to a command topic
+        named_by = envelope
         if envelope.get("type") == "DeadLetter" and (letter := letter_in(value)) is not None:
-            said = {"id": letter.command_id, **glimpse(letter.value, letter.headers)}
-        if correlation in (said.get("correlationid"), said.get("id")):
+            named_by = {"id": letter.command_id, **glimpse(letter.value, letter.headers)}
+        if correlation in (named_by.get("correlationid"), named_by.get("id")):
             yield record, envelope
 
 

@@ -1,4 +1,4 @@
-"""A flow as a tree: every message below the one that caused it. Pure: messages → nodes."""
+"""Build the tree of a flow from its messages: every message is below the one that caused it. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,24 +11,24 @@ Kind = Literal["command", "event"]
 
 @dataclass(slots=True)
 class Node:
-    """A command or an event, and what it caused; of a command also what became of it."""
+    """A command or an event, and the messages it caused; a command also has its outcome."""
 
     kind: Kind
     id: str
-    type: str | None = None  # None: a command that is not on its topic any more
+    type: str | None = None  # None: a command that has expired from its topic
     aggregate: str | None = None
     aggregate_id: str | None = None
     time: str | None = None
     source: str | None = None
-    sequence: int | None = None  # of an event
+    sequence: int | None = None  # events only
     at: str | None = None  # topic/partition@offset
-    status: str | None = None  # of a command: accepted, rejected, parked; None: no outcome is kept
+    status: str | None = None  # commands only: accepted, rejected, parked; None: no outcome is kept
     code: str | None = None
     message: str | None = None
     caused: list["Node"] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """Return it and all below it, as JSON."""
+        """Return this node and all nodes below it, as JSON."""
         names = ("kind", "id", "type", "aggregate", "aggregateId", "time", "source", "sequence", "at", "status", "code",
                  "message")  # fmt: skip
         values = (self.kind, self.id, self.type, self.aggregate, self.aggregate_id, self.time, self.source,
@@ -38,29 +38,29 @@ class Node:
 
 
 class Flow:
-    """The messages of one flow, added in any order. Commands for several aggregates may have the same id."""
+    """The messages of one flow, added in any order. Commands of several aggregates may have the same id."""
 
     def __init__(self) -> None:
         self._events: dict[str, Node] = {}
-        self._commands: dict[str, dict[str, Node]] = {}  # id → aggregate's id → node
-        self._causes: dict[int, str | None] = {}  # by the identity of the node
+        self._commands: dict[str, dict[str, Node]] = {}  # command id → aggregate id → node
+        self._causes: dict[int, str | None] = {}  # id() of a node → id of the message that caused it
 
     def add(self, kind: Kind, aggregate: str, envelope: Mapping[str, Any], key: str, at: str) -> None:
-        """Add a command or an event; a command that was forwarded, or came twice, is one."""
+        """Add a command or an event; a command that was forwarded or sent twice is one node."""
         identifier, name = envelope["id"], envelope["type"]
         if kind == "event":
             node = self._events.setdefault(identifier, Node(kind, identifier))
         else:
             node = self._command(identifier, key)
             if node.type not in (None, name):
-                return  # another command under the same identity: it is refused
+                return  # another command with the same identity, which is refused
         node.type, node.aggregate, node.aggregate_id = name, aggregate, key
         node.time, node.source = envelope.get("time"), envelope.get("source")
         node.sequence, node.at = envelope.get("sequence"), at
         self._causes[id(node)] = envelope.get("causationid")
 
     def outcome(self, envelope: Mapping[str, Any]) -> None:
-        """Say what became of a command."""
+        """Add the outcome of a command."""
         data = envelope["data"]
         node = self._command(data["commandId"], data["aggregateId"])
         if node.status is not None and data.get("code") == CommandIdReused.code:
@@ -70,7 +70,7 @@ class Flow:
         node.code, node.message = data.get("code"), data.get("message")
 
     def letter(self, data: Mapping[str, Any]) -> None:
-        """Say that a command is parked, or what became of it then."""
+        """Add that a command is parked, or what happened to it afterwards."""
         node = self._command(data["commandId"], data.get("aggregateId"))
         node.type = node.type or data.get("commandType")
         if node.status is None or data["kind"] != "parked":
@@ -78,23 +78,23 @@ class Flow:
             node.code, node.message = data["code"], data["message"]
 
     def _command(self, identifier: str, aggregate_id: str | None) -> Node:
-        """Return the node of a command; the first one with its id where the aggregate is not known."""
+        """Return the node of a command; the first one with its id if the aggregate is unknown."""
         same = self._commands.setdefault(identifier, {})
         if aggregate_id is None and same:
             return next(iter(same.values()))
         return same.setdefault(aggregate_id or "", Node("command", identifier))
 
     def _cause(self, node: Node) -> Node | None:
-        """Return the message that caused `node`: of an event, a command of its own aggregate."""
+        """Return the message that caused `node`; an event is caused by a command of its own aggregate."""
         if (cause := self._causes.get(id(node))) is None or cause == node.id:
             return None
-        if node.kind == "event":  # events are kept for ever, their commands for a week
+        if node.kind == "event":  # events are kept forever, their commands for a week
             return self._command(cause, node.aggregate_id)
         commands = self._commands.get(cause, {})
         return self._events.get(cause) or next(iter(commands.values()), None)
 
     def roots(self) -> list[Node]:
-        """Return the messages that nothing in the flow caused, with all others below them."""
+        """Return the messages that no other message in the flow caused, with all others below them."""
         caused = [(node, self._cause(node)) for node in [*self._events.values(), *self._all_commands()]]
         below = {id(node) for node, cause in caused if cause is not None}
         for node, cause in caused:
@@ -114,5 +114,5 @@ def _order(node: Node) -> tuple[str, str, str, int]:
 
 
 def count(nodes: Iterable[Node], kind: Kind) -> int:
-    """Return how many nodes of a kind there are, at any depth."""
+    """Return the number of nodes of a kind, at any depth."""
     return sum((node.kind == kind) + count(node.caused, kind) for node in nodes)

@@ -1,5 +1,6 @@
-"""`fulfillment projections`: versions of read models, built, compared, switched and retired.
+"""Versions of the read models.
 
-command.py      the command line          deploy.py       build one beside the live one
-verify.py       compare it, document by document          switch.py       promote, roll back, retire
+deploy.py       build a version beside the live one       verify.py       compare it with the live one
+switch.py       promote, roll back, retire                readers.py      check which versions running processes know
+listing.py      all versions and their lag                work.py         the database and the registry
 """

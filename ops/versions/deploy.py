@@ -1,11 +1,10 @@
-"""Deploying: a version is built beside the live one, in bulk, and then kept up to date by the projector."""
+"""Build a version beside the live one, in bulk; the projector then keeps it up to date."""
 
 import asyncio
 import time
 from collections.abc import Mapping
 
 from ops.errors import CommandFailed, Unavailable
-from ops.progress import progress
 from ops.replay.bulk import CannotBuild, build, left_to_build
 from ops.versions.work import Work
 from projections.mongo.indexes import create_collections, create_indexes
@@ -14,19 +13,19 @@ from projections.projection import Projection
 from projections.versions import Denied, Version, Versions, begun, in_state
 from streams.messages.envelope import now
 
-FEW = 1_000  # offsets: so many the projector catches up with in no time
-ROUNDS = 20  # a topic that grows as fast as it is read is handed over in the end
+FEW = 1_000  # offsets that the projector catches up with almost immediately
+ROUNDS = 20  # after these, even a topic that grows as fast as it is read is left to the projector
 CAUGHT_UP_SECONDS = 60.0
 
 
 async def deploy(work: Work, name: str, shape: int) -> Projection:
-    """Build a version of `name`, or go on where that was interrupted; return it once it follows its topic.
+    """Build a version of `name`, or resume an interrupted build; return it once the projector follows it.
 
-    The caller has asked whether the running processes know that shape (`ops/versions/readers.py`).
+    The caller has checked that the running processes know the shape (`ops/versions/readers.py`).
     """
     version = await _begin(work, name, shape)
     projection = (await work.registry.get(name)).projection(version.number)
-    assert projection is not None, "a shape that was chosen is known"
+    assert projection is not None, "the chosen shape exists"
     try:
         await _build(work, projection)
     except CannotBuild as error:
@@ -50,7 +49,7 @@ async def _begin(work: Work, name: str, shape: int) -> Version:
 
 
 async def _build(work: Work, projection: Projection) -> None:
-    """Build up to the end; then the indexes, which are cheaper when there is something; then what came meanwhile."""
+    """Build to the end of the topic, then the indexes, which is cheaper than before, then the events since."""
     topic_ids = await work.topic_ids()
     if work.settings.named(projection.topic.name) not in topic_ids:
         raise Unavailable(f"Topic {projection.topic.name} is missing: run `fulfillment topics create`.")
@@ -66,14 +65,14 @@ async def _catch_up(work: Work, projection: Projection, topic_ids: Mapping[str, 
         total = sum(ends.values()) - sum(starts.values())
         if not total:
             return
-        with progress(projection.id, total) as advance:
+        with work.progress(projection.id, total) as advance:
             await build(work.settings, projection, topic_ids, starts, ends, advance)
         if total < FEW:
             return
 
 
 async def caught_up(work: Work, ahead: Projection | None, projection: Projection) -> bool:
-    """Say whether a version has all that another one had a moment ago."""
+    """Return whether a version has reached the offsets that another one had a moment ago."""
     wanted = await offsets_of(work.mongo, ahead) if ahead is not None else {}
     reached = await offsets_of(work.mongo, projection)
     return all(reached.get(at, 0) >= offset for at, offset in wanted.items())
@@ -82,7 +81,7 @@ async def caught_up(work: Work, ahead: Projection | None, projection: Projection
 async def wait_until_caught_up(
     work: Work, ahead: Projection | None, projection: Projection, seconds: float = CAUGHT_UP_SECONDS
 ) -> None:
-    """Wait until a version is as far as `ahead`; refuse when that takes too long, or it has stopped."""
+    """Wait until a version has caught up with `ahead`; fail if that takes too long, or the version has stopped."""
     until = time.monotonic() + seconds
     while not await caught_up(work, ahead, projection):
         version = (await work.registry.get(projection.name)).get(projection.version)
@@ -91,7 +90,7 @@ async def wait_until_caught_up(
             raise CommandFailed(f"{projection.id} is not kept up to date: {state}.")
         if time.monotonic() > until:
             raise Denied(
-                f"{projection.id} lags behind the live version: is a projector running whose code knows it? "
-                "Try again when it has caught up."
+                f"{projection.id} lags behind the live version. Check that a projector runs whose code knows it, and "
+                "try again when it has caught up."
             )
         await asyncio.sleep(0.1)

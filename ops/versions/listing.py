@@ -1,9 +1,8 @@
-"""The versions, and how many events each has not projected yet."""
+"""The versions of the projections, with their lag."""
 
 import asyncio
 from typing import Any
 
-from ops.audit.settled import last_records
 from ops.kafka import records
 from ops.versions.work import work
 from projections.mongo.overview import overview
@@ -12,7 +11,7 @@ from streams.runtime.settings import Settings
 
 
 async def listing(settings: Settings) -> list[dict[str, Any]]:
-    """Return what `GET /projections` says, with `lag`: offsets before the last record that are not projected yet."""
+    """Return the answer of `GET /projections` with the `lag`: offsets up to the last record that are not projected."""
     async with work(settings) as here:
         topics = {one.name: one.topic.name for one in PROJECTIONS}
         lasts = {topic: await asyncio.to_thread(_lasts, settings, topic) for topic in sorted(set(topics.values()))}
@@ -33,4 +32,4 @@ async def listing(settings: Settings) -> list[dict[str, Any]]:
 
 def _lasts(settings: Settings, topic: str) -> dict[int, int]:
     with records.kafka(settings):
-        return last_records(settings, topic)
+        return records.last_records(settings, topic)

@@ -1,4 +1,4 @@
-"""Which version is live: promote another one, go back, and retire those that are not needed any more."""
+"""Promote a version, roll back to the previous one, and retire versions that are no longer needed."""
 
 import asyncio
 import re
@@ -15,12 +15,12 @@ from projections.table import OLDER_SHAPES, PROJECTIONS
 from projections.versions import Denied, Versions, promotable, promoted, retired, rolled_back
 from streams.messages.envelope import now
 
-LAG_SECONDS = 10.0  # how long a version that is to become live may need to catch up
-PROJECTORS_SECONDS = 2.0  # until no projector writes to a version that was retired
+LAG_SECONDS = 10.0  # time for a version to catch up before it becomes live
+PROJECTORS_SECONDS = 2.0  # after this, no projector writes to a retired version
 
 
 async def promote(work: Work, name: str, force: bool = False) -> Versions:
-    """Make the candidate live, if it is verified and has caught up, or `force`."""
+    """Make the candidate live if it is verified and has caught up; with `force`, without these checks."""
     versions = await work.registry.get(name)
     candidate = promotable(versions, force)
     projection = _known(versions, candidate.number)
@@ -33,7 +33,7 @@ async def promote(work: Work, name: str, force: bool = False) -> Versions:
 
 
 async def roll_back(work: Work, name: str, force: bool = False) -> Versions:
-    """Make the version live that was live before; it was kept up to date."""
+    """Make the previous version live again; it was kept up to date."""
     versions = await work.registry.get(name)
     before = rolled_back(versions, now())
     assert before.live is not None
@@ -45,7 +45,7 @@ async def roll_back(work: Work, name: str, force: bool = False) -> Versions:
 
 
 async def retire(work: Work, name: str, number: int | None = None) -> list[int]:
-    """Retire a version, or all that are not live; drop the collections of every version that is retired."""
+    """Retire a version, or all that are not live, and drop their collections; return their numbers."""
     versions = await work.registry.get(name)
     numbers = [number] if number is not None else [v.number for v in versions.versions if v.number != versions.live]
     await _wait_for_readers(versions)
@@ -64,7 +64,7 @@ async def _wait_for_readers(versions: Versions) -> None:
 
 
 async def _sweep(work: Work, name: str) -> None:
-    """Drop what retired versions left; also of those whose retirement was cut off."""
+    """Drop the collections of all retired versions, even if their retirement was interrupted."""
     versions = await work.registry.get(name)
     collections = {each for one in (*PROJECTIONS, *OLDER_SHAPES) if one.name == name for each in one.collections}
     for found in await work.mongo.database.list_collection_names():
@@ -80,5 +80,7 @@ async def _sweep(work: Work, name: str) -> None:
 
 def _known(versions: Versions, number: int) -> Projection:
     if (projection := versions.projection(number)) is None:
-        raise Denied(f"{versions.name} v{number} has a shape this code does not know: use the code that built it.")
+        raise Denied(
+            f"{versions.name} v{number} has a shape that this release does not know: use the release that built it."
+        )
     return projection

@@ -1,4 +1,4 @@
-"""What the commands about versions share: the database, the registry, and what is refused as a sentence."""
+"""The database and the registry for work on versions, with refusals turned into command failures."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ from pymongo.errors import PyMongoError
 
 from ops.errors import CommandFailed, Misconfigured, mongo_error
 from ops.kafka import records
+from ops.progress import ShowProgress, silent
 from projections.mongo.client import Mongo
 from projections.mongo.leases import Leased, lease
 from projections.mongo.registry import Registry
@@ -20,33 +21,34 @@ from streams.topics import describe_topics
 
 @dataclass(frozen=True)
 class Work:
-    """An installation whose versions are worked on."""
+    """An installation whose versions are worked on, and a display for the progress."""
 
     settings: Settings
     mongo: Mongo
     registry: Registry
+    progress: ShowProgress = silent
 
     async def topic_ids(self) -> dict[str, str]:
-        """Return full name → id of the topics there are."""
+        """Return the ids of the topics by full name."""
         with records.kafka(self.settings):
             return {topic.name: topic.id for topic in await describe_topics(self.settings)}
 
 
 @asynccontextmanager
-async def work(settings: Settings, name: str | None = None) -> AsyncIterator[Work]:
-    """Work on versions; with `name`, alone on that projection's."""
+async def work(settings: Settings, name: str | None = None, progress: ShowProgress = silent) -> AsyncIterator[Work]:
+    """Work on versions; with `name`, hold the lease of that projection, which other commands then wait for."""
     mongo = Mongo(settings)
     try:
         registry = Registry(mongo)
         await registry.bootstrap()
         if name is None:
-            yield Work(settings, mongo, registry)
+            yield Work(settings, mongo, registry, progress)
         else:
             newest(name)
             async with lease(mongo, f"projections/{name}"):
-                yield Work(settings, mongo, registry)
+                yield Work(settings, mongo, registry, progress)
     except Leased as held:
-        raise CommandFailed(f"{name} is being worked on: {held}.") from held
+        raise CommandFailed(f"Another command is working on {name}: {held}.") from held
     except Denied as error:
         raise CommandFailed(str(error)) from error
     except PyMongoError as error:
@@ -56,7 +58,7 @@ async def work(settings: Settings, name: str | None = None) -> AsyncIterator[Wor
 
 
 def newest(name: str) -> Projection:
-    """Return a projection in its newest shape."""
+    """Return a projection in its newest shape; `Misconfigured` if it does not exist."""
     for one in PROJECTIONS:
         if one.name == name:
             return one

@@ -52,7 +52,7 @@ async def test_a_mended_bug_and_a_retry_drain_them_in_order(system: System, api:
         assert mended.ask("readyz")[1]["parked"] == {"order-commands": 3}  # restored with the table
         done = system.run("letters", "retry", "--all")
         assert done.stdout == "order bug: 3 handled, 0 left\n"
-        assert system.run("letters", "list").stdout == "nothing is parked\n"
+        assert system.run("letters", "list").stdout == "no commands are parked\n"
         events = messages(system.settings, "order-events", lambda m: m["subject"] == "bug")
         assert [(e["sequence"], e["type"], e["causationid"]) for e in events] == [
             (1, "OrderPlaced", "bug-1"),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from helpers_ops import some_ports
 
-from ops.stack.up import down
+from ops.stack.down import down
 from streams.runtime.settings import Settings
 
 

@@ -174,7 +174,7 @@ async def test_a_changed_log_entry_and_an_invented_document_on_the_command_line(
         await mongo.collection(live["orders"]).delete_one({"_id": f"{MINE}-invented"})
     found = {drift["key"]: drift for drift in json.loads(done.stdout)["drift"]}
     assert done.returncode == 1, "the invented document is left to people"
-    assert (found[f"{MINE}-invented"]["what"], found[f"{MINE}-invented"]["repaired"]) == ("no event made it", False)
+    assert (found[f"{MINE}-invented"]["what"], found[f"{MINE}-invented"]["repaired"]) == ("no event explains it", False)
     assert found[before["_id"]]["repaired"]
     assert await events.find_one({"_id": before["_id"]}) == before
     shown = await asyncio.to_thread(system.run, "audit", check=False)
@@ -220,7 +220,7 @@ async def test_events_that_share_an_id_are_named_wherever_they_are(system: Syste
     boots, slash = sorted(report.drifts, key=lambda drift: drift.where)
     assert (boots.kind, boots.where, boots.key) == (Kind.EVENT_ID, "inventory-events", "boots")
     assert boots.what == (
-        f"Something, sequence 3, of boots in inventory-events: its id {written[2][2]} is also that of "
+        f"Something, sequence 3, of boots in inventory-events: its id {written[2][2]} is also the id of "
         "Something, sequence 1, of boots in inventory-events"
     )
     assert (slash.where, {slash.key} < {"a", "a/b"}) == ("order-events", True)

@@ -15,11 +15,11 @@ class Line:
 def test_only_the_leaves_that_differ_are_named() -> None:
     ours = {"lines": (Line(1, Price(amount=5, currency="EUR")), Line(2, Price(amount=5, currency="EUR"))), "hold": None}
     theirs = {"lines": (Line(1, Price(amount=5, currency="EUR")), Line(2, Price(amount=6, currency="EUR"))), "hold": ""}
-    assert differences(ours, theirs) == "lines.1.price.amount is 5, the events make 6; hold is None, the events make ''"
+    assert differences(ours, theirs) == "lines.1.price.amount is 5, the events say 6; hold is None, the events say ''"
 
 
 def test_what_is_missing_and_what_is_too_much_is_named() -> None:
-    assert differences({"a": 1}, {"b": 1}) == "b is missing, the events make 1; a is 1, the events make missing"
+    assert differences({"a": 1}, {"b": 1}) == "b is missing, the events say 1; a is 1, the events say missing"
 
 
 def test_many_differences_are_counted_and_long_values_cut() -> None:

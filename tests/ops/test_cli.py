@@ -88,10 +88,12 @@ def test_lag_is_summed_over_the_workers_of_a_group() -> None:
 
 @pytest.mark.parametrize(("readyz", "state_shown", "ready"), [(200, "ready", True), (503, "unready", False)])
 async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, state_shown: str, ready: bool) -> None:
+    reasons = [] if ready else ["restoring the table"]
+
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/lag":
             return web.json_response({"group": "orders", "lag": {"order-commands": 5}})
-        return web.Response(status=readyz, text="restoring")
+        return web.json_response({"reasons": reasons}, status=readyz)
 
     import psutil
 
@@ -112,11 +114,11 @@ async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, stat
         "ready": ready,
         "processes": [
             {"name": "orders-0", "role": "orders", "pid": me.pid, "state": state_shown, "port": port}
-            | ({} if ready else {"reason": "restoring"})
+            | ({} if ready else {"reason": "restoring the table"})
         ],
         "lag": {"orders": {"order-commands": 5}},
     }
-    assert status.processes[0].reason == ("" if ready else "restoring")
+    assert status.processes[0].reason == ("" if ready else "restoring the table")
 
 
 async def test_a_stack_that_is_not_complete_yet_is_not_ready(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_port_that_speaks_something_else_is_one_sentence() -> None:
         threading.Thread(target=hang_up, daemon=True).start()
         shown = invoke("explain", "o-1", FULFILLMENT_HTTP_PORT=str(other.getsockname()[1]))
     assert shown.exit_code == os.EX_UNAVAILABLE
-    assert re.search(r"does not answer \(\w.*\): is `fulfillment up` running\?", shown.stderr), shown.stderr
+    assert re.search(r"does not answer \(\w.*\)\. Start it with `fulfillment up`\.", shown.stderr), shown.stderr
     assert len(shown.stderr.strip().splitlines()) == 1
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from system import System, free_ports
 
-from ops.commands.doctor import examine
 from ops.doctor import machine
+from ops.doctor.examine import examine
 from ops.doctor.finding import Finding
 from streams.runtime.settings import Settings
 
@@ -23,7 +23,7 @@ def test_a_system_that_runs_is_looked_at_whole(system: System) -> None:
     for what in ("Python", "Kafka", "MongoDB", "API", "orders-0", "topics", "MongoDB version", "indexes", "clocks"):
         assert found[what]["well"], found[what]
     for group in ("orders", "inventory"):
-        assert "0 messages" in found[f"group {group}"]["found"]
+        assert "a lag of 0 messages" in found[f"group {group}"]["found"]
         assert not found[f"group {group}"]["found"].startswith("no worker")
     assert done.returncode == (0 if all(each["well"] for each in found.values()) else 1)
 
@@ -48,31 +48,31 @@ async def test_what_is_away_is_said_once(tmp_path: Path) -> None:
     )
     found = await examine(settings)
     assert [each.what for each in found if not each.well] == ["Kafka", "MongoDB", "API"]
-    assert named(found, "Kafka").remedy == "start it (`fulfillment up`), or set FULFILLMENT_KAFKA"
+    assert named(found, "Kafka").remedy == "start it with `fulfillment up`, or set FULFILLMENT_KAFKA"
 
 
 def test_a_full_disk_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(data=tmp_path / "not" / "yet")
     assert named(machine.disk(settings), "disk").well
     monkeypatch.setattr(machine, "LEAST_FREE", 1 << 60)
-    assert "make room" in named(machine.disk(settings), "disk").remedy
+    assert "free some space" in named(machine.disk(settings), "disk").remedy
 
 
 def test_a_wrong_number_of_partitions_or_prefix_is_one_sentence(system: System) -> None:
     """With too few partitions, `audit` would look at half of everything and find it clean."""
     for variable, value, command, says in (
-        ("PARTITIONS", "4", "audit", "FULFILLMENT_PARTITIONS is 4, and topic "),
+        ("PARTITIONS", "4", "audit", "has 8 partitions, and FULFILLMENT_PARTITIONS is 4: set it to 8."),
         (
             "PARTITIONS",
             "16",
             "tail order-events --last 1",
-            "FULFILLMENT_PARTITIONS is 16, and topic order-events has 8.",
+            "Topic order-events has 8 partitions, and FULFILLMENT_PARTITIONS is 16: set it to 8.",
         ),
         ("PARTITIONS", "4", "worker orders", "has 8 partitions: set FULFILLMENT_PARTITIONS to that, it is 4"),
         ("PREFIX", "other.", "topics adopt", "Topic other.order-commands is missing: run `fulfillment topics create`"),
         ("LOG_LEVEL", "LOUD", "doctor", "FULFILLMENT_LOG_LEVEL: Input should be 'DEBUG', 'INFO'"),
         ("DATABASE", "a b", "projections list", "FULFILLMENT_DATABASE: String should match pattern"),
-        ("HTTP_PORT", "8000", "replay orders --since noon", "--since is a time such as 2026-11-23"),
+        ("HTTP_PORT", "8000", "replay orders --since noon", "--since is not a time: 'noon'."),
     ):
         before = dict(system.env)
         system.env |= {f"FULFILLMENT_{variable}": value, "FULFILLMENT_WORKER_PORT": str(free_ports(1))}

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from ops.cli import cli
 from ops.errors import CommandFailed
 from ops.stack import state
+from ops.stack.down import down
 from ops.stack.holders import lock_file
 from ops.stack.state import Process, Stack
-from ops.stack.up import down
 from streams.runtime.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("processes")
@@ -184,13 +184,13 @@ def test_only_what_runs_can_be_restarted(tmp_path: Path) -> None:
     code, said = restart(tmp_path, "stock")
     assert (code, "no role 'stock': choose from orders, inventory" in said) == (os.EX_CONFIG, True)
     code, said = restart(tmp_path, "orders")
-    assert (code, "Nothing runs in" in said, "`fulfillment up`" in said) == (os.EX_UNAVAILABLE, True, True)
+    assert (code, "Nothing is running in" in said, "`fulfillment up`" in said) == (os.EX_UNAVAILABLE, True, True)
     with supervising(tmp_path) as process:
         code, said = restart(tmp_path)
-        assert (code, f"does not say what pid {process.pid} runs" in said) == (os.EX_UNAVAILABLE, True)
+        assert (code, f"does not list the processes of pid {process.pid}" in said) == (os.EX_UNAVAILABLE, True)
         stack = Stack(pid=process.pid, host="127.0.0.1", processes=[Process(name="api-0", role="api")])
         state.write(stack, tmp_path)
         assert "is still starting" in restart(tmp_path)[1]
         state.write(stack.model_copy(update={"phase": "ready"}), tmp_path)
         code, said = restart(tmp_path, "orders")
-        assert (code, said) == (os.EX_CONFIG, "No orders runs here, only api.\n")
+        assert (code, said) == (os.EX_CONFIG, "No worker of orders runs in this stack, only api.\n")

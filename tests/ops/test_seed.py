@@ -18,7 +18,7 @@ OF_TWENTY = {"CANCELLED": 3, "SHIPPED": 6, "DELIVERED": 4, "REGISTERED": 7}
 @pytest.mark.parametrize("orders", [1, 7, 20, 33, 50, 100])
 def test_any_number_of_orders_has_the_same_proportions(orders: int) -> None:
     seed = Seed(42, orders)
-    found = Counter(seed.promised(number).value for number in range(orders))
+    found = Counter(seed.expected(number).value for number in range(orders))
     assert found.total() == orders
     for status, of_twenty in OF_TWENTY.items():
         exact = of_twenty * orders / len(PATTERN)
@@ -49,14 +49,14 @@ async def statuses(api: Api, seed: Seed) -> Counter[str]:
     return Counter(answer["data"]["status"] for _, answer, _ in found)
 
 
-async def test_a_seed_gives_the_promised_states_and_a_second_changes_nothing(system: System, api: Api) -> None:
+async def test_a_seed_gives_the_expected_states_and_a_second_changes_nothing(system: System, api: Api) -> None:
     first = await asyncio.to_thread(system.run, "seed", "--seed", "901")
     assert await statuses(api, Seed(901, 20)) == OF_TWENTY
     assert "20 orders in" in first.stdout
     await asyncio.to_thread(system.quiet)
     before = records.ends(system.settings, ORDER_EVENTS.name)
     second = await asyncio.to_thread(system.run, "seed", "--seed", "901")
-    assert "nothing new was written" in second.stdout
+    assert "nothing was written" in second.stdout
     await asyncio.to_thread(system.quiet)
     assert records.ends(system.settings, ORDER_EVENTS.name) == before
     assert await statuses(api, Seed(901, 20)) == OF_TWENTY
@@ -65,19 +65,19 @@ async def test_a_seed_gives_the_promised_states_and_a_second_changes_nothing(sys
 async def test_a_larger_seed_adds_to_a_smaller_one(system: System, api: Api) -> None:
     await asyncio.to_thread(system.run, "seed", "--seed", "902", "--orders", "20")
     larger = await asyncio.to_thread(system.run, "seed", "--seed", "902", "--orders", "200")
-    assert "20 of them were there already" in larger.stdout
+    assert "20 of them existed already" in larger.stdout
     assert await statuses(api, Seed(902, 200)) == {status: 10 * orders for status, orders in OF_TWENTY.items()}
 
 
 async def test_an_order_that_somebody_moved_on_is_named(system: System, api: Api) -> None:
     await asyncio.to_thread(system.run, "seed", "--seed", "903")
     seed = Seed(903, 20)
-    registered = next(n for n in range(20) if seed.promised(n) is OrderStatus.REGISTERED)
+    registered = next(n for n in range(20) if seed.expected(n) is OrderStatus.REGISTERED)
     await api("DELETE", f"/orders/{seed.order_id(registered)}")
     await api.order(seed.order_id(registered), lambda order: order["status"] == "CANCELLED")
     again = await asyncio.to_thread(system.run, "seed", "--seed", "903", check=False)
     assert again.returncode == 1
-    assert f"{seed.order_id(registered)} is CANCELLED, promised was REGISTERED" in again.stdout
+    assert f"{seed.order_id(registered)} is CANCELLED, expected REGISTERED" in again.stdout
 
 
 def test_without_an_api_it_says_so(system: System) -> None:

@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from system import patience
 
 from ops.stack import state
-from ops.stack.up import down
+from ops.stack.down import down
 from ops.stack.workers import environment
 from streams.runtime.settings import Settings
 
@@ -72,6 +72,10 @@ async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings
     settings = stack_settings
     up = fulfillment(settings, "up", "--detach")
     assert (up.returncode, f"http://127.0.0.1:{settings.http_port}" in up.stdout) == (0, True), up.stderr
+    progress = [line.partition(":")[0] for line in up.stdout.splitlines()]
+    assert progress[0].startswith("starting in the background")
+    assert {"Kafka", "MongoDB"} <= set(progress)
+    assert progress[-2].startswith("ready after ")
 
     topics = AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=10).topics
     assert len(topics["order-events"].partitions) == settings.partitions
@@ -81,7 +85,7 @@ async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings
     assert all(set(p) == {"name", "role", "pid", "state", "port"} for p in found["processes"])
 
     again = fulfillment(settings, "up")
-    assert (again.returncode != 0, "runs there already" in again.stderr) == (True, True)
+    assert (again.returncode != 0, "already runs there" in again.stderr) == (True, True)
     assert "Traceback" not in again.stderr
 
     write(settings, b"kept")
@@ -124,7 +128,7 @@ async def test_a_stack_whose_data_was_deleted_is_named_stopped_and_started_again
     twice = await asyncio.gather(*(asyncio.to_thread(fulfillment, settings, "up", "--detach") for _ in range(2)))
     assert sorted(each.returncode for each in twice) == [0, os.EX_UNAVAILABLE]
     (second,) = [each for each in twice if each.returncode]
-    assert second.stderr.startswith(f"{settings.data} is in use: `fulfillment up` runs there already (pid ")
+    assert second.stderr.startswith(f"{settings.data} is in use: `fulfillment up` already runs there (pid ")
     assert len(second.stderr.splitlines()) == 1
 
 
@@ -142,6 +146,29 @@ def test_servers_that_run_already_are_used_and_left_alone(stack_settings: Settin
     finally:
         assert down(second) == 1
     assert fulfillment(stack_settings, "status").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("after", ["starting in the background", "Kafka: starting"])
+def test_an_interrupted_detached_start_stops_what_it_started(
+    stack_settings: Settings, number: signal.Signals, after: str
+) -> None:
+    command = (sys.executable, "-m", "ops.cli", "up", "--detach")
+    variables = {**os.environ, **environment(stack_settings)}
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout
+        assert up.stderr
+        while not (line := up.stdout.readline()).startswith(after):
+            assert line, "it ended before it was interrupted"
+        started = psutil.Process(up.pid).children(recursive=True)
+        os.kill(up.pid, number)
+        assert up.wait(60) == 130
+        assert up.stdout.read().splitlines()[-1] == "interrupted, stopping"
+        assert up.stderr.read() == "Interrupted: everything that was started has been stopped.\n"
+    assert started
+    assert not any(map(is_alive, started))
+    assert state.supervisor(stack_settings.data) is None
+    assert state.read(stack_settings.data) is None
 
 
 def test_ctrl_c_stops_everything_in_order(stack_settings: Settings) -> None:
@@ -192,7 +219,7 @@ def test_a_child_that_dies_at_once_shows_the_end_of_its_log(stack_settings: Sett
     (folder / "WiredTiger.turtle").write_text("not a database")
     up = fulfillment(stack_settings, "up")
     assert up.returncode != 0
-    assert up.stderr.startswith("mongod stopped at once. The end of ")
+    assert up.stderr.startswith("mongod stopped immediately. The end of ")
     assert "WiredTiger" in up.stderr
     assert "Traceback" not in up.stderr
 

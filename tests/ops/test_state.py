@@ -11,8 +11,8 @@ import pytest
 
 from ops.errors import CommandFailed
 from ops.stack import state
+from ops.stack.down import down
 from ops.stack.state import Process, Stack
-from ops.stack.up import down
 from streams.runtime.settings import Settings
 
 HOLDS = "import signal, sys; from pathlib import Path; from ops.stack import state\nwith state.locked(Path(sys.argv[1])): print(); signal.pause()"  # noqa: E501

@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 from system import FULFILLMENT, Api, System, eventually
 
-from ops.kafka.tailing import Message, Wanted, as_json, as_text, messages, shown
+from ops.commands.tail import as_json, as_text
+from ops.kafka.tailing import Message, Wanted, decoded, messages
 
 
 def there(system: System, wanted: Wanted, last: int = 0) -> list[Message]:
@@ -69,7 +70,7 @@ def test_what_is_no_json_and_what_a_terminal_would_obey_is_shown_harmless() -> N
 def test_an_unknown_topic_is_refused(system: System) -> None:
     done = system.run("tail", "orders", check=False)
     assert done.returncode == 78
-    assert "There is no topic orders; there are order-commands, " in done.stderr
+    assert "There is no topic 'orders': choose from order-commands, " in done.stderr
 
 
 def test_the_status_is_shown_again_and_again(system: System) -> None:
@@ -92,6 +93,6 @@ def test_a_message_nested_too_deep_to_write_is_shown_as_text(depth: int) -> None
     record = SimpleNamespace(topic="order-commands", partition=0, offset=7, key=b"o-1", timestamp=0, value=value)
     for headers in ([], [("ce_source", b"x")]):
         record.headers = headers
-        (message,) = shown([record], Wanted(("order-commands",), frozenset(), None))
+        (message,) = decoded([record], Wanted(("order-commands",), frozenset(), None))
         assert "[[[[" in as_json(message)
         assert "[[[[" in as_text(message)

@@ -168,7 +168,7 @@ async def test_differences_between_shapes_are_found(work: Work, monkeypatch: pyt
     assert what == {
         ("orders_v2", "a"): "status is 'SHIPPED', v1 has 'REGISTERED'",
         ("orders_v2", "a-b"): "is missing",
-        ("order_events_v2", "a/1/2"): "is not in v1",
+        ("order_events_v2", "a/1/2"): "is missing from v1",
         ("order_events_v2", "a/4"): "data.reason is '!', v1 has '?'",
     }
     assert (await verify(work, "orders", None, ["status", "data"])).count == found.count - 2

@@ -42,33 +42,41 @@ def renamed(name: str, to: str, of: str) -> Edit:
 
 
 BREAKING: list[tuple[str, Edit, str]] = [
-    ("order-commands", lambda defs: defs["Hold"]["properties"].pop("reason"), "Hold.data.reason: the field is gone"),
+    (
+        "order-commands",
+        lambda defs: defs["Hold"]["properties"].pop("reason"),
+        "Hold.data.reason: the field was removed",
+    ),
     ("order-commands", renamed("reason", "why", "Hold"), "Hold.data.reason: the field was renamed to why"),
-    ("order-commands", added("by", "Hold", required=True), "Hold.data.by: a new required field"),
-    ("order-commands", lambda defs: defs["Hold"].update(required=["reason"]), "reason: the field is required now"),
+    ("order-commands", added("by", "Hold", required=True), "Hold.data.by: the field is new and required"),
+    ("order-commands", lambda defs: defs["Hold"].update(required=["reason"]), "reason: the field is now required"),
     ("order-commands", field("reason", "Hold", maxLength=10), "maxLength was 1000, is 10: narrower"),
     ("order-commands", field("reason", "Hold", type="integer"), "the type was string, is integer"),
     ("order-commands", field("reason", "Hold", pattern="^a"), "pattern was"),
     (
         "order-commands",
         lambda defs: defs["OrderStatus"]["enum"].remove("SHIPPED"),
-        "'SHIPPED' is not possible any more",
+        "'SHIPPED' is no longer possible",
     ),
     ("order-commands", field("policy", "PlaceOrder", default="PARTIAL"), "the default was 'BACKORDER', is 'PARTIAL'"),
-    ("order-commands", lambda defs: defs["PlaceOrder"]["properties"]["totalCost"]["anyOf"].pop(0), "object is not"),
-    ("order-events", lambda defs: defs["OrderHeld"]["required"].remove("reason"), "the field may be missing now"),
-    ("order-events", added("by", "OrderHeld", required=True), "OrderHeld.data.by: a new required field"),
-    ("order-events", lambda defs: defs["AllocationPolicy"]["enum"].append("NEVER"), "'NEVER' is possible too"),
-    ("order-events", field("carrier", "ShipmentCreated", anyOf=[{"type": "string"}]), "null is not possible any more"),
-    ("order-events", lambda defs: defs["PlacedLine"]["properties"].pop("price"), "lines[].price: the field is gone"),
+    ("order-commands", lambda defs: defs["PlaceOrder"]["properties"]["totalCost"]["anyOf"].pop(0), "object is no"),
+    ("order-events", lambda defs: defs["OrderHeld"]["required"].remove("reason"), "the field may now be missing"),
+    ("order-events", added("by", "OrderHeld", required=True), "OrderHeld.data.by: the field is new and required"),
+    ("order-events", lambda defs: defs["AllocationPolicy"]["enum"].append("NEVER"), "'NEVER' is now possible"),
+    ("order-events", field("carrier", "ShipmentCreated", anyOf=[{"type": "string"}]), "null is no longer possible"),
+    (
+        "order-events",
+        lambda defs: defs["PlacedLine"]["properties"].pop("price"),
+        "lines[].price: the field was removed",
+    ),
 ]
 COMPATIBLE: list[tuple[str, Edit, str]] = [
-    ("order-commands", added("by", "Hold"), "Hold.data.by: a new field"),
+    ("order-commands", added("by", "Hold"), "Hold.data.by: the field is new"),
     ("order-commands", field("reason", "Hold", maxLength=5000), "maxLength was 1000, is 5000: wider"),
-    ("order-commands", lambda defs: defs["OrderStatus"]["enum"].append("LOST"), "'LOST' is possible too"),
-    ("order-commands", lambda defs: defs["Price-Input"]["required"].remove("currency"), "the field may be missing now"),
-    ("order-commands", field("reason", "Hold", description="why"), "only words"),
-    ("order-events", added("by", "OrderHeld"), "OrderHeld.data.by: a new field"),
+    ("order-commands", lambda defs: defs["OrderStatus"]["enum"].append("LOST"), "'LOST' is now possible"),
+    ("order-commands", lambda defs: defs["Price-Input"]["required"].remove("currency"), "the field may now be missing"),
+    ("order-commands", field("reason", "Hold", description="why"), "only descriptions changed"),
+    ("order-events", added("by", "OrderHeld"), "OrderHeld.data.by: the field is new"),
 ]
 
 
@@ -93,10 +101,10 @@ def test_messages_come_and_go() -> None:
     fewer = copy.deepcopy(TODAY["order-events"])
     fewer["oneOf"].remove(message(fewer, "OrderHeld"))
     assert [(c.breaking, str(c)) for c in compare("order-events", TODAY["order-events"], fewer, False)] == [
-        (True, "order-events OrderHeld: the message is gone")
+        (True, "order-events OrderHeld: the message was removed")
     ]
     assert [(c.breaking, str(c)) for c in compare("order-events", fewer, TODAY["order-events"], False)] == [
-        (False, "order-events OrderHeld: a new message")
+        (False, "order-events OrderHeld: the message is new")
     ]
 
 
@@ -106,8 +114,8 @@ def test_a_raised_version_declares_what_breaks_and_a_lowered_one_breaks() -> Non
     message(new, "OrderHeld")["properties"]["schemaversion"]["const"] = 2
     changes = compare("order-events", old, new, False)
     assert [(change.breaking, change.what) for change in changes] == [
-        (False, "schemaversion 1 → 2: readers of it must know the new one first"),
-        (False, "a new required field (declared by the version)"),
+        (False, "schemaversion 1 → 2: readers must be upgraded first"),
+        (False, "the field is new and required (declared by the version)"),
     ]
     assert any(change.breaking for change in compare("order-events", new, old, False))
 
@@ -132,7 +140,7 @@ def test_the_command_refuses_to_write_what_breaks(
             command.main(**options)
         assert refused.value.exit_code == 1
         said = capsys.readouterr()
-        assert "breaking: order-commands Hold.data.until: the field is gone" in said.out
+        assert "breaking: order-commands Hold.data.until: the field was removed" in said.out
         assert "--breaking" in said.err
     assert file.read_text() == text_of(richer)
     command.main(write=True, breaking=True)

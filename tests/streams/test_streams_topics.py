@@ -13,7 +13,7 @@ from confluent_kafka import Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from real_kafka import create, environment
 
-from ops.doctor.stores import topics
+from ops.doctor.servers import topics
 from streams.kafka.received import received_at
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS, TopicMismatch, describe_topics, ensure_topics

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from system import ADDRESS, Api, System
 
-from ops.commands.trace_tree import tree
+from ops.commands.trace import tree
 from ops.errors import Misconfigured
 from ops.tracing.flow import begin
 from ops.tracing.nodes import Flow, Node

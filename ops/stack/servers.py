@@ -1,4 +1,4 @@
-"""The two servers the stack stands on: started here, or used where they already run."""
+"""Kafka and MongoDB of the stack: started here, or servers that already run."""
 
 import asyncio
 import operator
@@ -15,12 +15,12 @@ from ops.stack.supervisor import Child, Program, Supervisor
 from ops.stack.workers import reserved
 from streams.runtime.settings import Settings
 
-STORES = ("kafka", "mongod")
+SERVERS = ("kafka", "mongod")
 Say = Callable[[str], None]
 
 
 async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> None:
-    """Start a broker where `settings.kafka` says, or wait for the one that is there."""
+    """Start a broker at `settings.kafka`, or wait for the one that already runs there."""
     place = ports.single(settings.kafka)
     if place is None or await _is_taken("kafka", place, settings, lambda: kafka.answers(settings.kafka)):
         say(f"Kafka: using {settings.kafka}")
@@ -28,29 +28,29 @@ async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> N
     say(f"Kafka: starting on {settings.kafka}")
     controller = ports.next_free(place[1], reserved(settings))
     command = await asyncio.to_thread(kafka.command, settings.data / "kafka", settings.kafka, controller)
-    program = _store("kafka", command, place[1], settings)
+    program = _server("kafka", command, place[1], settings)
     await _until(supervisor.start(program), place, lambda: kafka.answers(settings.kafka))
 
 
 async def start_mongod(settings: Settings, supervisor: Supervisor, say: Say) -> None:
-    """Start a mongod where `settings.mongo` says, or wait for the one that is there."""
+    """Start a mongod at `settings.mongo`, or wait for the one that already runs there."""
     place = mongod.address(settings.mongo)
     if place is None or await _is_taken("mongo", place, settings, lambda: mongod.answers(settings.mongo)):
-        say("MongoDB: using the one in FULFILLMENT_MONGO")
+        say("MongoDB: using the server in FULFILLMENT_MONGO")
         return await _await_external("mongod", place, supervisor, say, lambda: mongod.answers(settings.mongo))
     say(f"MongoDB: starting on {place[0]}:{place[1]}")
     command = await asyncio.to_thread(mongod.command, settings.data / "mongo", *place)
-    program = _store("mongod", command, place[1], settings)
+    program = _server("mongod", command, place[1], settings)
     await _until(supervisor.start(program), place, lambda: mongod.answers(settings.mongo))
 
 
-def _store(role: str, command: tuple[str, ...], port: int, settings: Settings) -> Program:
-    # the stores get SIGTERM when orphaned: a clean stop saves them the recovery at the next start
+def _server(role: str, command: tuple[str, ...], port: int, settings: Settings) -> Program:
+    # orphaned servers get SIGTERM: after a clean stop the next start needs no recovery
     return Program(role, role, command, log_of(settings.data, role), port, orphan_signal=signal.SIGTERM)
 
 
 async def _is_taken(field: str, place: tuple[str, int], settings: Settings, answers: Callable[[], bool]) -> bool:
-    """Say whether to use what is at `place` (True) or to start a server there (False)."""
+    """Return whether to use the server at `place` (True) or to start one there (False)."""
     host, port = place
     if host not in ports.LOOPBACK:
         return True
@@ -59,9 +59,9 @@ async def _is_taken(field: str, place: tuple[str, int], settings: Settings, answ
     speaks, variable = await asyncio.to_thread(answers), f"FULFILLMENT_{field.upper()}"
     if speaks and field in settings.model_fields_set:
         return True
-    use = f", or set {variable}={getattr(settings, field)} to use the server that runs there" if speaks else ""
-    held = f"Port {port} is in use by {ports.holder(port)}"
-    raise Unavailable(f"{held}: stop it, or set {variable} to an address with another port{use}.")
+    use = f", or set {variable}={getattr(settings, field)} to use that server" if speaks else ""
+    taken = f"Port {port} is in use by {ports.holder(port)}"
+    raise Unavailable(f"{taken}: stop it, or set {variable} to an address with another port{use}.")
 
 
 async def _await_external(
@@ -69,16 +69,16 @@ async def _await_external(
 ) -> None:
     supervisor.external(Process(name=role, role=role, port=place[1] if place else None, state="external"))
     if not await asyncio.to_thread(answers):
-        say(f"{role}: no answer yet, waiting for it")
+        say(f"{role}: waiting for an answer")
     await AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(0.2))(asyncio.to_thread, answers)
 
 
 async def _until(child: Child, place: tuple[str, int], answers: Callable[[], bool]) -> None:
-    """Wait until `child` serves; when it ends instead, say what its log says."""
+    """Wait until `child` serves; Unavailable with the end of its log if it stops instead."""
     while not (ports.is_listening(*place) and await asyncio.to_thread(answers)):
         if child.record.restarts:
             log = child.program.log
             if cause := java_cause(log):
-                raise Unavailable(f"{child.program.name} stopped at once: {cause}. See {log}.")
-            raise Unavailable(f"{child.program.name} stopped at once. The end of {log}:\n{last_lines(log)}")
+                raise Unavailable(f"{child.program.name} stopped immediately: {cause}. See {log}.")
+            raise Unavailable(f"{child.program.name} stopped immediately. The end of {log}:\n{last_lines(log)}")
         await asyncio.sleep(0.05)

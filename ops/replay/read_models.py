@@ -1,6 +1,7 @@
-"""A read model made again: whole, beside the live one, which is then switched; or a few aggregates of it, in place."""
+"""Rebuild a read model: as a whole, beside the live version, or for some aggregates, in place."""
 
 from ops.errors import Misconfigured
+from ops.progress import ShowProgress, silent
 from ops.replay.aggregates import replay_aggregates
 from ops.versions.deploy import deploy, wait_until_caught_up
 from ops.versions.readers import refuse_unaware
@@ -11,9 +12,9 @@ from streams.messages.envelope import now
 from streams.runtime.settings import Settings
 
 
-async def replay_whole(settings: Settings, name: str) -> str:
-    """Build the live version's shape again, from offset zero, and switch to it once it has caught up."""
-    async with work(settings, name) as here:
+async def replay_whole(settings: Settings, name: str, progress: ShowProgress = silent) -> str:
+    """Build a version with the shape of the live one from offset zero, and switch to it once it has caught up."""
+    async with work(settings, name, progress) as here:
         versions = await here.registry.get(name)
         live = versions.get(versions.live)
         shape = live.shape if live else newest(name).shape
@@ -29,16 +30,18 @@ async def replay_whole(settings: Settings, name: str) -> str:
         return f"{name}: v{after.live} is live" + (kept if after.previous else "")
 
 
-async def replay_some(settings: Settings, name: str, identifier: str | None, since: str | None) -> str:
-    """Write the documents of an aggregate anew, or of all that had events since a time; in place."""
+async def replay_some(
+    settings: Settings, name: str, identifier: str | None, since: str | None, progress: ShowProgress = silent
+) -> str:
+    """Rewrite the documents of one aggregate, or of all aggregates with events since a time, in place."""
     if newest(name).sums:
-        raise Misconfigured(f"A document of {name} is of many orders: replay it whole.")
+        raise Misconfigured(f"Documents of {name} are about several orders: replay it without --id and --since.")
     if not newest(name).models:
-        raise Misconfigured(f"{name} has no aggregates: replay it whole.")
-    async with work(settings, name) as here:
+        raise Misconfigured(f"{name} has no documents per aggregate: replay it without --id and --since.")
+    async with work(settings, name, progress) as here:
         projection = await live_version(here.mongo, newest(name))
         keys = None if identifier is None else {identifier.encode()}
         written = await replay_aggregates(here, projection, keys, since)
         await here.registry.touch(name)
         what = identifier or f"{written.aggregates:,} aggregates"
-        return f"{projection.id}: {what}, {written.events:,} events; {written.changed:,} documents were written anew"
+        return f"{projection.id}: {what}, {written.events:,} events; {written.changed:,} documents were rewritten"

@@ -1,4 +1,4 @@
-"""What Kafka and MongoDB keep: topics, consumer groups, parked letters, versions, indexes."""
+"""Check what Kafka and MongoDB hold: topics, consumer groups, parked letters, versions, indexes."""
 
 import asyncio
 
@@ -28,11 +28,11 @@ ASK_SECONDS = 20.0
 
 
 async def topics(settings: Settings) -> list[Finding]:
-    """Look at the topics: there, and as they must be."""
+    """Check that all topics exist with the right configuration."""
     try:
         there = {topic.name: topic for topic in await describe_topics(settings)}
     except KafkaException as error:
-        return [Finding("topics", f"Kafka does not say: {error.args[0].str()}", "see Kafka above")]
+        return [Finding("topics", f"Kafka does not list them: {error.args[0].str()}", "see Kafka above")]
     missing = [settings.named(topic.name) for topic in TOPICS if settings.named(topic.name) not in there]
     found = [Finding("topics", f"missing: {', '.join(missing)}", "run `fulfillment topics create`")] if missing else []
     for topic in TOPICS:
@@ -43,13 +43,15 @@ async def topics(settings: Settings) -> list[Finding]:
                 sentence, _, remedy = str(error).partition(": ")
                 found.append(Finding("topics", sentence, remedy))
     if stamped := sorted(topic.name for topic in there.values() if topic.has_producers_times):
-        what = f"their records have the times of their producers' clocks: {', '.join(stamped)}"
-        found.append(Finding("topics", what, "run `fulfillment topics create`, which sets LogAppendTime"))
-    return found or [Finding("topics", f"{len(there)} there, as they must be")]
+        what = f"records are stamped by the clocks of their producers: {', '.join(stamped)}"
+        found.append(
+            Finding("topics", what, "run `fulfillment topics create`, which sets broker timestamps (LogAppendTime)")
+        )
+    return found or [Finding("topics", f"{len(there)} topics, correctly configured")]
 
 
 async def groups(settings: Settings) -> list[Finding]:
-    """Look at who reads the command and event topics, and how far they are."""
+    """Check that workers read the command topics, and how far they lag."""
     places = places_of(settings, TRANSACTIONAL)
     asking = Groups(settings)
     try:
@@ -60,44 +62,50 @@ async def groups(settings: Settings) -> list[Finding]:
     for role in TRANSACTIONAL:
         count, group = sum(left[place].messages for place in left if places[place] == role), group_of(role, settings)
         if members[group]:
-            found.append(Finding(f"group {group}", f"{members[group]} workers, {count:,} messages not handled yet"))
+            found.append(Finding(f"group {group}", f"{members[group]} workers, a lag of {count:,} messages"))
         else:
-            what = f"no worker, {count:,} messages not handled yet"
+            what = f"no worker, a lag of {count:,} messages"
             found.append(
-                Finding(f"group {group}", what, f"start one: `fulfillment up`, or `fulfillment worker {role}`")
+                Finding(f"group {group}", what, f"start one with `fulfillment up` or `fulfillment worker {role}`")
             )
     return found
 
 
 async def transactions(settings: Settings) -> list[Finding]:
-    """Look for transactions that hold back a topic of ours."""
+    """Check for open transactions that block our topics."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
             found = await find_open_transactions(settings, all_partitions(settings))
     except (KafkaError, OSError, TimeoutError) as error:
-        return [Finding("transactions", f"Kafka does not say: {error!r}", "see Kafka above")]
-    blocked = [Finding("transactions", one.sentence.partition("; ")[0], f"end it: `{one.command}`") for one in found]
-    return blocked or [Finding("transactions", "none blocks a partition")]
+        return [Finding("transactions", f"Kafka does not list them: {error!r}", "see Kafka above")]
+    blocked = [
+        Finding("transactions", one.sentence.partition("; ")[0], f"abort it with `{one.command}`") for one in found
+    ]
+    return blocked or [Finding("transactions", "no transaction blocks a partition")]
 
 
 async def letters(settings: Settings) -> list[Finding]:
-    """Look for parked commands."""
+    """Check for parked commands."""
     try:
         keys = (await LetterReader(settings).book()).keys
     except GatewayUnavailable as error:
         return [Finding("dead letters", str(error), "see Kafka above, and the topics")]
     if not keys:
         return [Finding("dead letters", "no command is parked")]
-    what = f"commands of {len(keys)} orders and products are parked, the first of {' '.join(keys[0])}"
-    return [Finding("dead letters", what, "see `fulfillment letters list`; mend the code, then `letters retry`")]
+    what = f"commands of {len(keys)} orders and products are parked, for example of {' '.join(keys[0])}"
+    return [
+        Finding(
+            "dead letters", what, "see `fulfillment letters list`; fix the bug, then run `fulfillment letters retry`"
+        )
+    ]
 
 
 async def readers(mongo: Mongo) -> list[Finding]:
-    """Look whether running projectors keep the live versions up to date, and running APIs answer from them."""
+    """Check that projectors keep the live versions up to date, and that APIs answer from them."""
     try:
         known, running = await Registry(mongo).read(), await running_readers(mongo)
     except PyMongoError as error:
-        return [Finding("read models", f"MongoDB does not say: {cause(error)}", "see MongoDB above")]
+        return [Finding("read models", f"MongoDB does not list them: {cause(error)}", "see MongoDB above")]
     live = [f"{name}/v{versions.live}" for name, versions in known.items() if versions.live is not None]
     if (missing := absent(running, "the read models")) is not None:
         troubles = [missing]
@@ -114,7 +122,7 @@ def _sentence(what: str, trouble: str) -> Finding:
 
 
 async def database(mongo: Mongo) -> list[Finding]:
-    """Look at MongoDB's version and at the indexes of the read models."""
+    """Check MongoDB's version and the indexes of the read models."""
     try:
         version = (await mongo.database.command("buildInfo"))["version"]
         old = tuple(map(int, version.split(".")[:2])) < OLDEST_MONGODB
@@ -122,17 +130,17 @@ async def database(mongo: Mongo) -> list[Finding]:
         wanted = {one.collection(name): indexes_of(one, name) for one in live for name in one.collections}
         there = await asyncio.gather(*(mongo.collection(name).index_information() for name in wanted))
     except PyMongoError as error:
-        return [Finding("indexes", f"MongoDB does not say: {cause(error)}", "see MongoDB above")]
+        return [Finding("indexes", f"MongoDB does not list them: {cause(error)}", "see MongoDB above")]
     missing = [
         f"{collection}.{index.document['name']}"
         for (collection, expected), indexes in zip(wanted.items(), there, strict=True)
         for index in expected
         if index.document["name"] not in indexes
     ]
-    remedy = "start a projector, which makes them: `fulfillment up`, or `fulfillment worker projector`"
+    remedy = "start a projector, which creates them, with `fulfillment up` or `fulfillment worker projector`"
     return [
-        Finding("MongoDB version", version, "6.0 or newer is needed" if old else ""),
+        Finding("MongoDB version", version, "install MongoDB 6.0 or newer" if old else ""),
         Finding("indexes", f"missing: {', '.join(missing)}", remedy)
         if missing
-        else Finding("indexes", f"all there, of {len(wanted)} collections"),
+        else Finding("indexes", f"complete, in {len(wanted)} collections"),
     ]

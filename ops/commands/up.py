@@ -1,0 +1,40 @@
+"""`fulfillment up`."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ops.commands.options import load_settings
+from streams.runtime.settings import Settings
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
+    workers: Annotated[str, typer.Option(help="Workers per role, for example orders=2,api=2.")] = "",
+    wait: Annotated[float, typer.Option(help="Seconds that --detach waits for everything to be ready.")] = 180.0,
+) -> None:
+    """Start Kafka, MongoDB and one process per role on this machine."""
+    from ops.stack import background
+    from ops.stack import up as stack
+    from ops.stack.workers import count_workers
+
+    settings, console = load_settings(), Console(highlight=False, soft_wrap=True)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+        if line.startswith("ready after"):
+            console.print(where(settings), markup=False)
+
+    if detach:
+        background.start(settings, workers, wait, say)
+    else:
+        asyncio.run(stack.run(settings, count_workers(workers, settings.roles), say))
+        say("stopped")
+
+
+def where(settings: Settings) -> str:
+    """Return where the API and the logs are, and how to stop the stack."""
+    host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+    return f"API: http://{host}:{settings.http_port}   logs: {settings.data / 'logs'}   stop: fulfillment down"
