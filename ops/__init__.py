@@ -7,5 +7,6 @@ kafka/          read topics, send commands, manage groups letters/        parked
 versions/       versions of read models                   replay/         rebuild read models and tables
 audit/          compare everything with the events        doctor/         check the installation
 seeding/        sample data                               tracing/        flows of commands and events
-schemas/        compare message schemas                   http.py         a client of the HTTP API
+schemas/        compare message schemas                   reference/      the generated parts of the documentation
+http.py         a client of the HTTP API
 """
