@@ -11,6 +11,7 @@ from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price, Rec
 from domain.policy import AllocationPolicy
 
 EUR = "EUR"
+LINES = {"boots": "1", "socks": "2", "gloves": "9"}  # ids of an order's lines, by product; no order has gloves
 HOME = Address(street="1 Main St", city="Springfield", zip_code="12345", country="US")
 WORK = Address(street="2 High St", city="Springfield", zip_code="12345", country="US")
 
@@ -134,14 +135,14 @@ def place(*lines: NewLine, **fields: Any) -> PlaceOrder:
 
 
 def some(**quantities: int) -> tuple[LineQuantity, ...]:
-    """Units by line: some(_1=2) are two units of line 1."""
-    return tuple(LineQuantity(line_id=name.lstrip("_"), quantity=units) for name, units in quantities.items())
+    """Return units of an order's lines by their product: some(boots=2)."""
+    return tuple(LineQuantity(line_id=LINES[product], quantity=units) for product, units in quantities.items())
 
 
-def record(line_id: str = "1", version: int = 1, **figures: Any) -> RecordAllocation:
-    """Return stock's answer for a line."""
+def record(product: str = "boots", version: int = 1, **figures: Any) -> RecordAllocation:
+    """Return what stock reports of the line of `product`."""
     zero = {"reserved": 0, "backordered": 0, "rejected": 0}
-    return RecordAllocation(line_id=line_id, stock_version=version, **{**zero, **figures})
+    return RecordAllocation(line_id=LINES[product], stock_version=version, **{**zero, **figures})
 
 
 BACKORDER, PARTIAL, ALL_OR_NOTHING = AllocationPolicy

@@ -46,7 +46,7 @@ def gone(line_id: str, quantity: int, keep: int, product_id: str = "boots") -> C
 @pytest.mark.parametrize("command", [CancelOrder(reason="late"), UpdateStatus(status=OrderStatus.CANCELLED)])
 def test_an_order_is_cancelled_with_all_remaining_units(command: Command) -> None:
     reason = "late" if isinstance(command, CancelOrder) else ""
-    history = place(new(), new("socks", 3)), record(reserved=1, backordered=1), CancelLines(lines=some(_2=1))
+    history = place(new(), new("socks", 3)), record(reserved=1, backordered=1), CancelLines(lines=some(socks=1))
     scenario = given(*history, Hold(reason="fraud")).when(command)
     scenario.then(OrderCancelled(lines=(gone("1", 2, 0), gone("2", 2, 0, "socks")), reason=reason, cause=REQUEST))
     scenario.asked_again().then_quiet()
@@ -55,7 +55,7 @@ def test_an_order_is_cancelled_with_all_remaining_units(command: Command) -> Non
 
 
 def test_an_order_with_shipped_units_cannot_be_cancelled() -> None:
-    history = *ALLOCATED, CreateShipment(lines=some(_1=1))
+    history = *ALLOCATED, CreateShipment(lines=some(boots=1))
     given(*history).when(CancelOrder()).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
     asked = UpdateStatus(status=OrderStatus.CANCELLED)
     given(*history).when(asked).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
@@ -68,12 +68,12 @@ def test_an_order_whose_shipments_were_cancelled_can_be_cancelled() -> None:
 
 def test_part_of_an_order_is_cancelled_pending_units_first() -> None:
     history = place(new(quantity=9)), record(reserved=3), record(reserved=3, backordered=3, version=2)
-    scenario = given(*history).when(CancelLines(lines=some(_1=1), reason="late"))
+    scenario = given(*history).when(CancelLines(lines=some(boots=1), reason="late"))
     scenario.then(LinesCancelled(lines=(gone("1", 1, 8),), reason="late"))
     figures = []
     for _ in range(3):
         figures.append((scenario.line().pending, scenario.line().backordered, scenario.line().allocated))
-        scenario.when(CancelLines(lines=some(_1=3)))
+        scenario.when(CancelLines(lines=some(boots=3)))
     assert figures == [(2, 3, 3), (0, 2, 3), (0, 0, 2)]
 
 
@@ -87,20 +87,22 @@ def test_quantities_of_a_line_named_twice_are_added_up_when_cancelling() -> None
 
 
 def test_the_units_kept_do_not_include_shipped_units() -> None:
-    history = place(new(quantity=5)), record(reserved=5), CreateShipment(lines=some(_1=2))
-    given(*history).when(CancelLines(lines=some(_1=2))).then(LinesCancelled(lines=(gone("1", 2, 1),), reason=""))
-    asked = CancelLines(lines=some(_1=4))
+    history = place(new(quantity=5)), record(reserved=5), CreateShipment(lines=some(boots=2))
+    given(*history).when(CancelLines(lines=some(boots=2))).then(LinesCancelled(lines=(gone("1", 2, 1),), reason=""))
+    asked = CancelLines(lines=some(boots=4))
     given(*history).when(asked).then_rejected(MoreThanUnshipped, lineId="1", asked=4, unshipped=3)
-    given(*history).when(CancelLines(lines=some(_1=3))).then_types(LinesCancelled)
+    given(*history).when(CancelLines(lines=some(boots=3))).then_types(LinesCancelled)
 
 
 def test_cancelling_every_line_cancels_the_order() -> None:
-    scenario = given(place(new(), new("socks")), CancelLines(lines=some(_1=2))).when(CancelLines(lines=some(_2=2)))
+    scenario = given(place(new(), new("socks")), CancelLines(lines=some(boots=2))).when(
+        CancelLines(lines=some(socks=2))
+    )
     scenario.then(OrderCancelled(lines=(gone("2", 2, 0, "socks"),), reason="", cause=REQUEST))
 
 
 def test_an_unknown_line_cannot_be_cancelled() -> None:
-    given(place()).when(CancelLines(lines=some(_9=1))).then_rejected(LineNotFound, lineId="9")
+    given(place()).when(CancelLines(lines=some(gloves=1))).then_rejected(LineNotFound, lineId="9")
 
 
 def test_an_order_is_put_on_hold_and_the_reason_may_change() -> None:
@@ -116,13 +118,13 @@ def test_a_hold_is_released_once() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        CancelLines(lines=some(_1=1)),
+        CancelLines(lines=some(boots=1)),
         Hold(reason="other"),
         Release(),
         CreateShipment(),
         DeliverShipment(shipment_id="s"),
         CancelShipment(shipment_id="s"),
-        RequestReturn(lines=some(_1=1)),
+        RequestReturn(lines=some(boots=1)),
         ReceiveReturn(return_id="r"),
         *(UpdateStatus(status=status) for status in OrderStatus if status != "CANCELLED"),
     ],

@@ -18,8 +18,8 @@ from domain.orders.commands import CreateShipment, DeliverShipment, NewLine, Pla
 
 given = OrderScenario
 PLACED = place(new(quantity=2))
-SHIPPED = CreateShipment(shipment_id="s", lines=some(_1=1), carrier="DHL", tracking_number="1Z")
-RETURNED = RequestReturn(return_id="r", lines=some(_1=1), reason="small")
+SHIPPED = CreateShipment(shipment_id="s", lines=some(boots=1), carrier="DHL", tracking_number="1Z")
+RETURNED = RequestReturn(return_id="r", lines=some(boots=1), reason="small")
 DELIVERED = (PLACED, record(reserved=2), CreateShipment(shipment_id="all"), DeliverShipment(shipment_id="all"))
 
 OTHER: Mapping[type[Struct], Mapping[str, Any]] = {
@@ -33,8 +33,8 @@ OTHER: Mapping[type[Struct], Mapping[str, Any]] = {
         "issued_at": "2026-11-23T00:00:00.000Z",
     },
     NewLine: {"line_id": "x", "product_id": "socks", "quantity": 3, "price": price(1)},
-    CreateShipment: {"lines": some(_1=2), "carrier": "UPS", "tracking_number": "2Z"},
-    RequestReturn: {"lines": some(_1=2), "reason": "large"},
+    CreateShipment: {"lines": some(boots=2), "carrier": "UPS", "tracking_number": "2Z"},
+    RequestReturn: {"lines": some(boots=2), "reason": "large"},
 }
 NAMES: Mapping[type[Struct], str] = {CreateShipment: "shipment_id", RequestReturn: "return_id"}  # the id in use
 

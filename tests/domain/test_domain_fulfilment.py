@@ -33,8 +33,8 @@ from domain.orders.commands import (
 
 TWO = place(new(quantity=4), new("socks"), policy=PARTIAL)
 LINE: dict[str, Any] = {"order_id": "o-1", "line_id": "1", "order_version": 7}
-SHIPPED = (TWO, record(reserved=4), record("2", reserved=2), CreateShipment(shipment_id="s", lines=some(_1=3)))
-DELIVERED = (*SHIPPED, DeliverShipment(shipment_id="s"), RequestReturn(return_id="r", lines=some(_1=2)))
+SHIPPED = (TWO, record(reserved=4), record("socks", reserved=2), CreateShipment(shipment_id="s", lines=some(boots=3)))
+DELIVERED = (*SHIPPED, DeliverShipment(shipment_id="s"), RequestReturn(return_id="r", lines=some(boots=2)))
 
 
 def caused(*history: Command) -> list[Request]:
@@ -51,7 +51,7 @@ def test_a_placed_order_reserves_each_line() -> None:
 
 def test_cancelled_units_are_released() -> None:
     keep = ReleaseStock(**LINE, keep=3)
-    assert caused(TWO, CancelLines(lines=some(_1=1))) == [Request("inventory", "boots", keep)]
+    assert caused(TWO, CancelLines(lines=some(boots=1))) == [Request("inventory", "boots", keep)]
     assert [(r.key, getattr(r.command, "keep", None)) for r in caused(TWO, CancelOrder())] == [
         ("boots", 0),
         ("socks", 0),
@@ -60,7 +60,7 @@ def test_cancelled_units_are_released() -> None:
 
 def test_shipments_and_their_cancellation_are_reported_as_totals() -> None:
     shipped = ShipStock(**LINE, shipped=4)
-    assert caused(*SHIPPED, CreateShipment(lines=some(_1=1))) == [Request("inventory", "boots", shipped)]
+    assert caused(*SHIPPED, CreateShipment(lines=some(boots=1))) == [Request("inventory", "boots", shipped)]
     undone = UnshipStock(**LINE, shipped=0)
     assert caused(*SHIPPED, CancelShipment(shipment_id="s")) == [Request("inventory", "boots", undone)]
 

@@ -50,7 +50,7 @@ def test_an_order_takes_a_limited_number_of_returns(monkeypatch: pytest.MonkeyPa
     taken = until_refused(
         scenario,
         (
-            [RequestReturn(return_id=f"r{n}", lines=some(_1=1)), ReceiveReturn(return_id=f"r{n}", lines=none)]
+            [RequestReturn(return_id=f"r{n}", lines=some(boots=1)), ReceiveReturn(return_id=f"r{n}", lines=none)]
             for n in itertools.count()
         ),
     )
@@ -58,7 +58,7 @@ def test_an_order_takes_a_limited_number_of_returns(monkeypatch: pytest.MonkeyPa
     assert isinstance(scenario.refusal, TooManyReturns)
     assert scenario.refusal.details == {"returns": taken, "bytes": scenario.refusal.details["bytes"], "limit": 5_000}
     scenario.when(
-        RequestReturn(return_id="r0", lines=some(_1=1))
+        RequestReturn(return_id="r0", lines=some(boots=1))
     ).then_quiet()  # existing shipments and returns are still known
     assert scenario.order is not None
     assert len(scenario.order.returns) == taken
@@ -77,15 +77,15 @@ def test_an_order_takes_a_limited_number_of_shipments_cancelled_ones_included(mo
 
 
 def test_an_order_that_exceeds_a_later_limit_can_be_completed() -> None:
-    scenario = given(*ALLOCATED, CreateShipment(shipment_id="s", lines=some(_1=2)), DeliverShipment(shipment_id="s"))
-    scenario.when(CreateShipment(shipment_id="t", lines=some(_1=1)))
-    scenario.when(RequestReturn(return_id="open", lines=some(_1=1)))
+    scenario = given(*ALLOCATED, CreateShipment(shipment_id="s", lines=some(boots=2)), DeliverShipment(shipment_id="s"))
+    scenario.when(CreateShipment(shipment_id="t", lines=some(boots=1)))
+    scenario.when(RequestReturn(return_id="open", lines=some(boots=1)))
     assert scenario.order is not None
     line = ReturnLineState("1", 1)
     many = tuple(Return(f"{'r' * 100}{number}", False, (line,), "x" * 1_000) for number in range(300))
     order = replace(scenario.order, returns=(*scenario.order.returns, *many))
     scenario.state = OrderState("o-1", order)
-    scenario.when(RequestReturn(return_id="another", lines=some(_1=1)))
+    scenario.when(RequestReturn(return_id="another", lines=some(boots=1)))
     assert isinstance(scenario.refusal, TooManyReturns)
     for command in (ReceiveReturn(return_id="open"), DeliverShipment(shipment_id="t")):
         assert scenario.when(command).events, scenario.refusal

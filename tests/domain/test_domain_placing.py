@@ -179,7 +179,7 @@ def test_older_figures_are_ignored() -> None:
 
 
 def test_figures_of_an_unknown_line_are_refused() -> None:
-    given(place()).when(record("9", reserved=2)).then_rejected(LineNotFound, lineId="9")
+    given(place()).when(record("gloves", reserved=2)).then_rejected(LineNotFound, lineId="9")
 
 
 def test_figures_from_before_a_cancellation_are_clamped() -> None:
@@ -214,7 +214,7 @@ def test_an_order_whose_units_are_all_refused_is_cancelled() -> None:
 
 def test_all_or_nothing_is_cancelled_by_the_first_refusal() -> None:
     both = place(new(), new("socks"), policy=ALL_OR_NOTHING)
-    scenario = given(both, record(reserved=2)).when(record("2", rejected=2, reason="INSUFFICIENT_STOCK"))
+    scenario = given(both, record(reserved=2)).when(record("socks", rejected=2, reason="INSUFFICIENT_STOCK"))
     recorded, cancelled = scenario.then_types(AllocationRecorded, OrderCancelled).events
     assert recorded.reason == cancelled.reason == "OUT_OF_STOCK"
     assert [(line.line_id, line.quantity, line.keep) for line in cancelled.lines] == [("1", 2, 0)]

@@ -32,11 +32,11 @@ from domain.orders.commands import (
 from domain.orders.events import DeliveredLine, OrderHeld, ShipmentCreated, ShipmentDelivered, ShippedLine
 
 given = OrderScenario
-ALLOCATED = (place(new(quantity=3), new("socks")), record(reserved=3), record("2", reserved=2))
-PART = CreateShipment(shipment_id="s", lines=some(_1=2), carrier="DHL", tracking_number="1Z")
+ALLOCATED = (place(new(quantity=3), new("socks")), record(reserved=3), record("socks", reserved=2))
+PART = CreateShipment(shipment_id="s", lines=some(boots=2), carrier="DHL", tracking_number="1Z")
 WHOLE = CreateShipment(shipment_id="s")
 DELIVERED = (*ALLOCATED, WHOLE, DeliverShipment(shipment_id="s"))
-RETURN = RequestReturn(return_id="r", lines=some(_1=2), reason="small")
+RETURN = RequestReturn(return_id="r", lines=some(boots=2), reason="small")
 ALL = [{"lineId": "1", "quantity": 3}, {"lineId": "2", "quantity": 2}]
 
 
@@ -48,9 +48,9 @@ def a_count(received: int, damaged: int = 0, line_id: str = "1") -> CountedLine:
     "other",
     [
         CreateShipment(shipment_id="s"),
-        replace(PART, lines=some(_1=1)),
-        replace(PART, lines=some(_1=2, _2=2)),
-        replace(PART, lines=some(_9=2)),
+        replace(PART, lines=some(boots=1)),
+        replace(PART, lines=some(boots=2, socks=2)),
+        replace(PART, lines=some(gloves=2)),
         replace(PART, lines=None),
         replace(PART, carrier=None),
         replace(PART, carrier="UPS"),
@@ -71,9 +71,9 @@ def test_another_shipment_with_the_same_id_is_refused(other: Command) -> None:
     ("first", "same"),
     [
         (PART, PART),
-        (PART, replace(PART, lines=(*some(_1=1), *some(_1=1)))),
+        (PART, replace(PART, lines=(*some(boots=1), *some(boots=1)))),
         (WHOLE, WHOLE),
-        (WHOLE, CreateShipment(shipment_id="s", lines=some(_2=2, _1=3))),
+        (WHOLE, CreateShipment(shipment_id="s", lines=some(socks=2, boots=3))),
         (WHOLE, UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s")),
         (UpdateStatus(status=OrderStatus.SHIPPED, shipment_id="s"), WHOLE),
     ],
@@ -88,8 +88,8 @@ def test_a_shipment_that_does_not_record_the_requested_lines_is_taken_as_the_sam
     lines = (ShippedLine(line_id="1", product_id="boots", quantity=3, shipped=3),)
     older = given(*ALLOCATED, ShipmentCreated(shipment_id="s", lines=lines))
     older.when(WHOLE).then_quiet()
-    older.when(CreateShipment(shipment_id="s", lines=some(_1=3))).then_quiet()
-    older.when(CreateShipment(shipment_id="s", lines=some(_1=2)))
+    older.when(CreateShipment(shipment_id="s", lines=some(boots=3))).then_quiet()
+    older.when(CreateShipment(shipment_id="s", lines=some(boots=2)))
     assert isinstance(older.refusal, ShipmentExists)
 
 
@@ -105,12 +105,12 @@ def test_a_cancelled_shipment_is_not_created_again_under_its_id() -> None:
 
 def test_a_repeated_delivery_must_equal_the_previous_one() -> None:
     whole = given(*DELIVERED)
-    whole.when(DeliverShipment(shipment_id="s", lines=some(_1=3, _2=2))).then_quiet()
-    one = DeliverShipment(shipment_id="s", lines=some(_1=1))
+    whole.when(DeliverShipment(shipment_id="s", lines=some(boots=3, socks=2))).then_quiet()
+    one = DeliverShipment(shipment_id="s", lines=some(boots=1))
     whole.when(one).then_rejected(MoreThanShipped, lineId="1", asked=1, undelivered=0)
-    whole.when(DeliverShipment(shipment_id="s", lines=some(_9=1))).then_rejected(LineNotFound, lineId="9")
-    parts = given(*ALLOCATED, WHOLE, one, DeliverShipment(shipment_id="s", lines=some(_1=2, _2=2)))
-    parts.when(DeliverShipment(shipment_id="s", lines=some(_1=2, _2=2))).then_quiet()
+    whole.when(DeliverShipment(shipment_id="s", lines=some(gloves=1))).then_rejected(LineNotFound, lineId="9")
+    parts = given(*ALLOCATED, WHOLE, one, DeliverShipment(shipment_id="s", lines=some(boots=2, socks=2)))
+    parts.when(DeliverShipment(shipment_id="s", lines=some(boots=2, socks=2))).then_quiet()
     parts.when(DeliverShipment(shipment_id="s")).then_quiet()
     parts.when(one).then_rejected(MoreThanShipped, lineId="1", asked=1, undelivered=0)
 
@@ -121,13 +121,13 @@ def test_a_shipment_delivered_before_deliveries_were_remembered_takes_any_part_o
     (shipment,) = older.order.shipments
     lines = tuple(replace(line, latest=0) for line in shipment.lines)  # like older entries
     older.state = replace(older.state, order=replace(older.order, shipments=(replace(shipment, lines=lines),)))
-    older.when(DeliverShipment(shipment_id="s", lines=some(_1=1))).then_quiet()
-    older.when(DeliverShipment(shipment_id="s", lines=some(_1=4)))
+    older.when(DeliverShipment(shipment_id="s", lines=some(boots=1))).then_quiet()
+    older.when(DeliverShipment(shipment_id="s", lines=some(boots=4)))
     assert isinstance(older.refusal, MoreThanShipped)
 
 
 def test_a_delivery_may_come_in_parts_of_the_same_size() -> None:
-    one = DeliverShipment(shipment_id="s", lines=some(_1=1))
+    one = DeliverShipment(shipment_id="s", lines=some(boots=1))
     line = DeliveredLine(line_id="1", quantity=1, delivered=2)
     given(*ALLOCATED, WHOLE, one).when(one).then(ShipmentDelivered(shipment_id="s", lines=(line,)))
 
@@ -135,9 +135,9 @@ def test_a_delivery_may_come_in_parts_of_the_same_size() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(RETURN, lines=some(_1=1)),
-        replace(RETURN, lines=some(_1=2, _2=1)),
-        replace(RETURN, lines=some(_9=1)),
+        replace(RETURN, lines=some(boots=1)),
+        replace(RETURN, lines=some(boots=2, socks=1)),
+        replace(RETURN, lines=some(gloves=1)),
         replace(RETURN, reason="large"),
     ],
 )

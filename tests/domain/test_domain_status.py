@@ -12,23 +12,23 @@ from domain.orders.events import ShipmentDelivered
 given = OrderScenario
 
 TWO = place(new(quantity=4), new("socks", 2))
-BOOTS, SOCKS = record(reserved=4), record("2", reserved=2)
-PART, REST = CreateShipment(shipment_id="s", lines=some(_1=2)), CreateShipment(shipment_id="t")
+BOOTS, SOCKS = record(reserved=4), record("socks", reserved=2)
+PART, REST = CreateShipment(shipment_id="s", lines=some(boots=2)), CreateShipment(shipment_id="t")
 SO_FAR: dict[str, tuple[Command, ...]] = {
     "placed": (TWO,),
     "part allocated": (TWO, BOOTS),
-    "part backordered": (TWO, BOOTS, record("2", backordered=2)),
-    "backordered": (TWO, record(backordered=4), record("2", backordered=2)),
+    "part backordered": (TWO, BOOTS, record("socks", backordered=2)),
+    "backordered": (TWO, record(backordered=4), record("socks", backordered=2)),
     "allocated": (TWO, BOOTS, SOCKS),
     "held": (TWO, BOOTS, SOCKS, Hold(reason="fraud")),
     "part shipped": (TWO, BOOTS, SOCKS, PART),
     "shipped, rest pending": (TWO, record(reserved=2), PART),
-    "shipped, rest backordered": (TWO, record(reserved=2, backordered=2), record("2", backordered=2), PART),
+    "shipped, rest backordered": (TWO, record(reserved=2, backordered=2), record("socks", backordered=2), PART),
     "shipped": (TWO, BOOTS, SOCKS, PART, REST),
     "part delivered": (TWO, BOOTS, SOCKS, PART, REST, DeliverShipment(shipment_id="s")),
     "part delivered, rest allocated": (TWO, BOOTS, SOCKS, PART, DeliverShipment(shipment_id="s")),
     "delivered": (TWO, BOOTS, SOCKS, PART, REST, *(DeliverShipment(shipment_id=name) for name in "st")),
-    "shipped after cancelling": (TWO, BOOTS, PART, CancelLines(lines=some(_1=2, _2=2))),
+    "shipped after cancelling": (TWO, BOOTS, PART, CancelLines(lines=some(boots=2, socks=2))),
 }
 # The result of asking: S a shipment, D one delivery each, C the cancellation, "" nothing to do, else the code of the
 # rejection.

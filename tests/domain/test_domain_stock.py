@@ -125,6 +125,14 @@ def test_no_more_units_leave_than_are_reserved() -> None:
     given(*HELD).when(ShipStock(order_id="o-2", line_id="1", shipped=9, order_version=3)).then_quiet()
 
 
+def test_a_second_shipment_sends_only_the_units_that_have_not_left() -> None:
+    scenario = given(*HELD, ShipStock(**LINE, shipped=1, order_version=3))
+    scenario.when(ShipStock(**LINE, shipped=2, order_version=4)).then_moved(
+        (StockShipped, {"quantity": 1, "shipped": 2, "reserved": 4})
+    )
+    scenario.then_balance(on_hand=8, allocated=2, available=6, shipped=2)
+
+
 def test_a_cancelled_shipment_is_reserved_again() -> None:
     scenario = given(*SENT).when(UnshipStock(**LINE, shipped=1, order_version=4))
     scenario.then_moved((StockUnshipped, {"quantity": 2, "shipped": 1, "reserved": 4})).asked_again().then_quiet()

@@ -75,6 +75,31 @@ def test_unknown_currencies_are_refused(currency: str) -> None:
         read_as(Money, {"amount": 1, "currency": currency})
 
 
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (0, "EUR", "0.00"),
+        (1, "EUR", "0.01"),
+        (-1, "EUR", "-0.01"),
+        (1250, "EUR", "12.50"),
+        (-1250, "EUR", "-12.50"),
+        (0, "JPY", "0"),
+        (-7, "JPY", "-7"),
+        (5, "KWD", "0.005"),
+    ],
+)
+def test_amounts_are_written_with_the_decimals_of_their_currency(amount: int, currency: str, text: str) -> None:
+    assert decimal_string(amount, currency) == text
+
+
+def test_the_largest_amount_is_an_amount_and_no_larger_one_is() -> None:
+    assert minor_units(MAX_TOTAL, "JPY") == MAX_TOTAL
+    assert minor_units(-MAX_TOTAL, "JPY") == -MAX_TOTAL
+    for beyond in (MAX_TOTAL + 1, -MAX_TOTAL - 1):
+        with pytest.raises(ValueError, match=f"'{beyond}' is not an amount of money"):
+            minor_units(beyond, "JPY")
+
+
 @given(st.integers(0, MAX_TOTAL), st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))
 def test_amounts_survive_encoding_and_decoding(amount: int, currency: str) -> None:
     written = decimal_string(amount, currency)
