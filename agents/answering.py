@@ -59,7 +59,7 @@ class Decision(NamedTuple):
     answer: Answer
     entry: Entry | None
     outcome: str  # as it is counted
-    writes: Sequence[Write] = ()
+    writes: list[Write]
     spans: Sequence[Span] = ()
     nonsense: str | None = None
 
@@ -90,7 +90,7 @@ class Answering:
         if entry is not None:
             changes.put(key, entry)
         if answer.code or not quiet:
-            writes = [*writes, self._told(answer, command, entry)]
+            writes.append(self._told(answer, command, entry))
         return Effects(outcome, writes, spans, nonsense=nonsense)
 
     def _decided(
@@ -152,11 +152,11 @@ class Answering:
         version = entry.version if entry is not None else 0
         answer = Answer(command.id, command.type, version, (), no.code, no.message, no.details, no.retryable)
         if entry is None or no.retryable:  # nothing to remember it by, or the same question may be asked again
-            return Decision(answer, entry, no.code, nonsense=nonsense)
+            return Decision(answer, entry, no.code, [], nonsense=nonsense)
         if not quiet:
             answer = replace(answer, source=command.source, digest=command.digest())
         after = self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet), entry.time)
-        return Decision(answer, after, no.code, nonsense=nonsense)
+        return Decision(answer, after, no.code, [], nonsense=nonsense)
 
     def _remembered(self, entry: Entry | None, answer: Answer, quiet: bool) -> Recent:
         recent: Recent = entry.recent if entry is not None else ()
@@ -208,15 +208,15 @@ def caused(event: EventMessage, topics: Mapping[Aggregate, str]) -> list[Write]:
     of_event = cast("OrderEvent | InventoryEvent", event.event)  # there are no others
     writes = []
     for number, request in enumerate(fulfilment.commands(of_event, event.key, event.sequence)):
-        command = CommandMessage(
-            id=derived_id(event.id, number),
-            key=request.key,
-            command=request.command,
-            time=event.time,
-            source=PROCESS_MANAGER,
-            correlation_id=event.correlation_id,
-            causation_id=event.id,
+        key = request.key
+        command = CommandMessage(  # by position: names cost as much again
+            derived_id(event.id, number),
+            key,
+            request.command,
+            event.time,
+            PROCESS_MANAGER,
+            event.correlation_id,
+            event.id,
         )
-        topic = topics[request.aggregate]
-        writes.append(Write(topic, ANY_PARTITION, request.key.encode(), command.encode(), CONTENT_TYPE))
+        writes.append(Write(topics[request.aggregate], ANY_PARTITION, key.encode(), command.encode(), CONTENT_TYPE))
     return writes

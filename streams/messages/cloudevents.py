@@ -4,7 +4,7 @@
     binary       the attributes are `ce_…` headers; the value is `data`, its content-type a header
     by hand      no such headers; the value is the envelope, of which `type` and `data` are enough
 
-Batches and formats other than JSON are refused, and so is a record that says two things at once.
+Batches and formats other than JSON are refused, and so is a record that contradicts itself.
 
 BadMessage                     code, message, details: the sender can fix it
 """
@@ -21,7 +21,7 @@ from streams.messages.envelope import CONTENT_TYPE
 
 Headers = Iterable[tuple[str, bytes | None]]
 
-# What our own commands carry. Anything else is looked at more closely.
+# The attributes of our own commands. Envelopes with other attributes are checked more closely.
 USUAL = frozenset(
     {"specversion", "id", "type", "source", "subject", "time", "correlationid", "causationid", "expectedversion",
      "data"}
@@ -36,7 +36,7 @@ _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 
 
 class BadMessage(Exception):
-    """The bytes are no message we understand; `details` names the fields and what is wrong with them."""
+    """The bytes are not a valid message; `details` names each invalid field and its problem."""
 
     def __init__(self, code: str, message: str, envelope: Mapping[str, Any] | None = None, **details: Any) -> None:
         super().__init__(message)
@@ -45,12 +45,12 @@ class BadMessage(Exception):
 
 
 def refused(message: str, envelope: Mapping[str, Any] | None = None, **details: Any) -> BadMessage:
-    """Return the error of a message that cannot be understood."""
+    """Return the error for an invalid message."""
     return BadMessage("INVALID_MESSAGE", message, envelope, **details)
 
 
 def envelope_of(value: bytes | None, headers: Headers = ()) -> dict[str, Any]:
-    """Return the envelope of a record; raise `BadMessage` when it has no envelope, or two that differ.
+    """Return the envelope of a record; raise `BadMessage` if it has none, or two that differ.
 
     Attributes that our own commands do not have (`USUAL`) are left to `checked`.
     """
@@ -78,12 +78,12 @@ def checked(envelope: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
 
 
 def glimpse(value: bytes | None, headers: Headers | None = ()) -> dict[str, Any]:
-    """Return as much of an envelope as can be read, for people who look at messages; empty when nothing can be."""
+    """Return the readable part of an envelope, for displays of messages; it may be empty."""
     try:
         return by_headers(value, headers or ())
     except BadMessage as bad:
         return dict(bad.envelope)
-    except RecursionError:  # nested deeper than Python shows
+    except RecursionError:  # nested too deep for Python
         return {}
 
 
@@ -99,9 +99,9 @@ def json_object(value: bytes | None) -> dict[str, Any]:
 
 
 def json_problem(content_type: Any) -> str | None:
-    """Return why data of a content type is not read; None when it is JSON."""
+    """Return why data of a content type is refused; None if it is JSON."""
     if not isinstance(content_type, str):
-        return f"{content_type!r:.80} is no content type; send JSON (application/json)"
+        return f"{content_type!r:.80} is not a content type; send JSON (application/json)"
     return _json_problem(content_type)
 
 
@@ -124,15 +124,15 @@ def _media(content_type: str) -> str:
 
 
 def by_headers(value: bytes | None, headers: Headers) -> dict[str, Any]:
-    """Return the envelope of a record whose headers may say how it was sent."""
+    """Return the envelope of a record whose headers may contain attributes."""
     attributes, content_type = _attributes(headers)
     media, read = _media(content_type or ""), _json(value)
     inside = read if isinstance(read, dict) and (not attributes or _is_envelope(read)) else {}
     if media.startswith(BATCH):
-        raise refused(f"{content_type!r:.80} is a batch; send one command a record, as {STRUCTURED}", attributes)
+        raise refused(f"{content_type!r:.80} is a batch; send one command per record, as {STRUCTURED}", attributes)
     if content_type is not None and (problem := _json_problem(content_type)) is not None:
         raise refused(f"content-type {problem}", {**inside, **attributes})
-    if inside or media == STRUCTURED or not attributes:  # an envelope, whatever the headers say beside it
+    if inside or media == STRUCTURED or not attributes:  # the value is an envelope
         return _merged(json_object(value), attributes)
     if not value:
         return attributes
@@ -142,7 +142,7 @@ def by_headers(value: bytes | None, headers: Headers) -> dict[str, Any]:
 
 
 def _is_envelope(value: Mapping[str, Any]) -> bool:
-    """Return whether an object is an envelope and no command's data: those have none of these fields."""
+    """Return whether an object is an envelope: a command's data has none of these fields."""
     return "specversion" in value or "data" in value or "data_base64" in value or "type" in value
 
 
@@ -162,16 +162,16 @@ def _attributes(headers: Headers) -> tuple[dict[str, Any], str | None]:
         lowered = name.lower()
         if lowered == "content-type":
             if content_type is not None:
-                raise refused("the header content-type is there twice", found)
+                raise refused("the header content-type occurs twice", found)
             content_type = _text(name, raw, found)
         elif lowered.startswith(_PREFIXES):
             attribute = lowered[3:]
             if not attribute.isascii():
-                raise refused(f"the header {name!a:.80} is no CloudEvents attribute", found)
+                raise refused(f"the header {name!a:.80} is not a CloudEvents attribute", found)
             if attribute in found:
-                raise refused(f"the header ce_{attribute:.80} is there twice", found)
+                raise refused(f"the header ce_{attribute:.80} occurs twice", found)
             if attribute in ("data", "data_base64"):
-                raise refused(f"{attribute} is no attribute; data is the value, not a header", found)
+                raise refused(f"{attribute} is not an attribute; send data as the value, not as a header", found)
             found[attribute] = _text(name, raw, found)
     return found, content_type
 
@@ -184,7 +184,7 @@ def _text(name: str, raw: bytes | None, found: Mapping[str, Any]) -> str:
 
 
 def _merged(envelope: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an envelope with what only headers say of it; what both say must be the same."""
+    """Return an envelope with the attributes that only headers contain; attributes in both must be the same."""
     for name, value in attributes.items():
         inside = envelope.get(name)
         if inside is not None and str(inside) != str(value):
@@ -197,13 +197,13 @@ def _merged(envelope: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str
 
 
 def _check_extension(name: str, value: Any, of_data: Mapping[str, str], envelope: Mapping[str, Any]) -> None:
-    """Refuse what is meant to be something else than an extension attribute: it would be ignored."""
+    """Refuse an attribute that is probably a mistake: as an extension it would be ignored."""
     known = re.sub(r"[^a-z0-9]", "", name.lower())
     if known in of_data:
         sentence = f"{name!r:.80} is beside data; {of_data[known]} goes into it"
     elif not _NAME.fullmatch(name):
         hint = f"did you mean {known}?" if known in USUAL else "they are a-z and 0-9, and all else goes into data"
-        sentence = f"{name!r:.80} is no CloudEvents attribute; {hint}"
+        sentence = f"{name!r:.80} is not a CloudEvents attribute; {hint}"
     elif isinstance(value, dict | list):
         sentence = f"{name!r:.80} is {'an object' if isinstance(value, dict) else 'an array'}; it goes into data"
     else:
@@ -220,7 +220,7 @@ def decoded(envelope: dict[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in envelope.items() if name != "data_base64"}
     try:
         return {**rest, "data": orjson.loads(base64.b64decode(encoded, validate=True))}
-    except (TypeError, ValueError) as error:  # of base64 and of JSON
+    except (TypeError, ValueError) as error:  # errors of base64 and of JSON
         raise refused(f"data_base64 is not JSON in base64: {error}", envelope, data_base64="not JSON") from error
 
 

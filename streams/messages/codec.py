@@ -1,7 +1,7 @@
-"""Bytes to messages: what a message must look like, and how older events are read.
+"""Turns bytes into messages: checks commands, and reads older versions of events.
 
-A command as our own code sends it is decoded and checked by msgspec in one pass. Any other takes the way that explains
-refusals: it derives what is left out, understands other spellings, and names each field that is wrong.
+A command as our own code sends it is decoded and checked by msgspec in one pass. Other commands take a slower path,
+which derives omitted attributes, accepts other spellings, and names each invalid field.
 """
 
 import re
@@ -35,7 +35,7 @@ _ID: TypeAdapter[str] = TypeAdapter(translated(Id))
 
 
 class RecordAt(State):
-    """Where a record is, when Kafka got it (Unix seconds), and the key it was sent with."""
+    """The coordinates of a record, when Kafka received it (Unix seconds), and its key."""
 
     topic: str
     partition: int
@@ -47,22 +47,22 @@ class RecordAt(State):
 def decode_command(
     value: bytes | None, at: RecordAt, types: Mapping[str, type[Command]], id_field: str, headers: Headers = ()
 ) -> CommandMessage:
-    """Return the command of a record; raise `BadMessage` when it is not a valid command.
+    """Return the command of a record; raise `BadMessage` if it is not a valid command.
 
-    Only `type` and `data` are needed. A missing id is derived from the position, a missing time is Kafka's; the
-    aggregate's id is the Kafka key, or `data[id_field]`, or the subject: where there are several, they are the same.
+    Only `type` and `data` are required. A missing id is derived from the position, a missing time is Kafka's. The
+    aggregate's id is the Kafka key, or `data[id_field]`, or the subject; if there are several, they must be the same.
     """
     if value is not None and (not headers or headers == OURS):
         try:
             if (command := _usual(value, at, types)) is not None:
                 return command
         except (MsgspecError, ValueError, RecursionError):
-            pass  # the other way says what is wrong, if anything is
+            pass  # the slower path explains the error, or accepts the command
     return _explained(value, at, types, id_field, headers)
 
 
 class _Usual(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The envelope of a command as our own code sends it, and the order of its attributes is any."""
+    """The envelope of a command as our own code sends it, in any order."""
 
     id: Id
     type: str
@@ -77,8 +77,8 @@ class _Usual(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 _decode_usual = msgspec.json.Decoder(_Usual).decode
-# Control characters, which most text must not have, and escapes, behind which they may be. Checked in all of a message
-# at once, because hardly any has one.
+# Control characters, which most texts must not contain, and escapes, which may hide them. The whole message is searched
+# at once, because they are rare.
 _UNUSUAL = re.compile(rb'\\[^"\\/]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]')
 
 
@@ -86,7 +86,7 @@ _ZIPCODE, _ZIP_CODE = b'"zipcode":', b'"zipCode":'  # the name that clients of t
 
 
 def _usual(value: bytes, at: RecordAt, types: Mapping[str, type[Command]]) -> CommandMessage | None:
-    """Return the command in `value` if all of it is as our own code sends it; raise an error or return None if not."""
+    """Return the command in `value` if it looks as our own code sends it; if not, raise an error or return None."""
     if _ZIPCODE in value and _ZIP_CODE not in value:
         value = value.replace(_ZIPCODE, _ZIP_CODE)
     sent = _decode_usual(value)
@@ -163,9 +163,9 @@ def _source(envelope: Mapping[str, Any]) -> str:
 
 
 def source_of(envelope: Mapping[str, Any]) -> str:
-    """Return the source of a command: with its id, its identity. Commands without one share a source.
+    """Return the source of a command; source and id identify a command. Commands without a source share one.
 
-    A long one ends in a digest, because URIs that begin alike are different sources.
+    A long source is shortened and ends in a digest, because URIs that begin alike are different sources.
     """
     given = envelope.get("source")
     return _short_source(given if isinstance(given, str) else None)
@@ -181,7 +181,7 @@ def _short_source(given: str | None) -> str:
 
 
 def _no_data(kind: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data of a command without any; one that has fields must say `{}` when it means none of them."""
+    """Return the data of a command that has no `data`; a command with fields must contain at least `{}`."""
     if fields := fields_at(model_of(kind)):
         sentence = f"data is missing; send an object of {', '.join(fields)}, or {{}} for none of them"
         raise BadMessage("INVALID_MESSAGE", sentence, envelope, data="is missing")
@@ -193,7 +193,7 @@ def _without(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def invalid(kind: type[Command], error: ValidationError, envelope: Mapping[str, Any] | None = None) -> BadMessage:
-    """Return what is wrong with a command's data, a sentence a field."""
+    """Return the error for a command's data, with one sentence per field."""
     name, fields = kind.__name__, field_errors(error, model_of(kind))
     code = "INVALID_ORDER" if name == "PlaceOrder" else "INVALID_COMMAND"
     if name != "PlaceOrder" and any(path.split(".")[-1] in {"quantity", "delta"} for path in fields):
@@ -204,7 +204,7 @@ def invalid(kind: type[Command], error: ValidationError, envelope: Mapping[str, 
 
 def _identifier(value: Any, envelope: Mapping[str, Any]) -> str | None:
     if value is None or (type(value) is str and 0 < len(value) <= MAX_ID and value.isprintable()):
-        return value  # what is printable has no control characters; what is not may be an id all the same
+        return value  # printable text has no control characters; other text may be valid, too
     try:
         return _ID.validate_python(value)
     except ValidationError:
@@ -219,25 +219,25 @@ def _refuse_confusable(identifier: str, envelope: Mapping[str, Any]) -> None:
 
 
 def names_order(envelope: Mapping[str, Any]) -> bool:
-    """Return whether an envelope says which order it is about; a new order may leave its id to the edge."""
+    """Return whether an envelope contains the order's id; the edge makes the id of a new order without one."""
     data = envelope.get("data")
     in_data = data.get("orderId") if isinstance(data, dict) else envelope.get("data_base64")
     return in_data is not None or envelope.get("subject") is not None
 
 
-# What a producer may have keyed a command by instead: an order never has its customer's id.
+# The field whose value a producer may have used as the key by mistake: an order never has its customer's id.
 MISTAKEN = {"orderId": "customerId", "productId": "orderId"}
 
 
 def _key(key: bytes | None, data: Mapping[str, Any], id_field: str, envelope: Mapping[str, Any]) -> str:
-    """Return the aggregate's id, which the key, the data and the subject may all say."""
+    """Return the aggregate's id, which the key, the data and the subject may contain."""
     subject, in_data = envelope.get("subject"), data.get(id_field)
     try:
         given = key.decode() if key else None
     except UnicodeDecodeError as error:
         raise BadMessage("MISSING_KEY", "the Kafka key must be the aggregate's id in UTF-8", envelope) from error
     if given is not None and given == subject and in_data is None:
-        return _identifier(given, envelope) or ""  # as all commands of ours
+        return _identifier(given, envelope) or ""  # as in all commands that our own code sends
     said = {"the Kafka key": given, "subject": subject, f"data.{id_field}": in_data}
     said = {place: _identifier(value, envelope) for place, value in said.items() if value is not None}
     if not said:
@@ -269,7 +269,7 @@ def _version(version: Any, envelope: Mapping[str, Any]) -> Expected:
 
 @dataclass
 class Upcasters:
-    """How older versions of an event's data become the next one: (type, version) → function."""
+    """The functions that turn a version of an event's data into the next one, by (type, version)."""
 
     steps: dict[tuple[str, int], Upcaster] = field(default_factory=dict)
 
@@ -285,10 +285,10 @@ class Upcasters:
         return add
 
     def check(self, events: Mapping[str, type[Event]]) -> None:
-        """Raise `ValueError` when a version cannot reach today's: the worker must not start."""
+        """Raise `ValueError` if a version cannot be turned into the current one: the worker must not start."""
         for name, version in self.steps:
             if name not in events:
-                raise ValueError(f"an upcaster for {name}, which is no event")
+                raise ValueError(f"an upcaster for {name}, which is not an event")
             if version >= events[name].schema_version:
                 raise ValueError(f"an upcaster for {name} version {version}, which is not older than today's")
         for name, event in events.items():
@@ -297,7 +297,7 @@ class Upcasters:
                 raise ValueError(f"no upcaster for {name} version {missing[0]}: events of it could not be read")
 
     def upcast(self, name: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
-        """Return `data` of `version` as today's version has it."""
+        """Return `data` of `version` as the current version."""
         for older in range(version, EVENTS[name].schema_version):
             data = self.steps[name, older](data)
         return data
@@ -309,7 +309,7 @@ REFUSED_BY_STOCK = frozenset({"OUT_OF_STOCK", "PRODUCT_NOT_FOUND", "PRODUCT_DISC
 
 @UPCASTERS.register("OrderCancelled", 1)
 def _with_cause(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 2 says who ended the order; of version 1, the reasons that stock gives are all there is to tell by."""
+    """Version 2 contains the cause of a cancellation; for version 1 it follows from the reasons that stock gives."""
     return {**data, "cause": "STOCK" if data["reason"] in REFUSED_BY_STOCK else "REQUEST"}
 
 
@@ -333,7 +333,7 @@ _decode_envelope = msgspec.json.Decoder(_OfEvent).decode
 
 
 def decode_event(value: bytes) -> EventMessage:
-    """Return the event in a Kafka value of ours; `BadMessage` when it is of a newer version or another's."""
+    """Return the event in a Kafka value; raise `BadMessage` if it is newer than this code, or not our event."""
     try:
         envelope = _decode_envelope(value)
     except MsgspecError:
@@ -358,7 +358,7 @@ def decode_event(value: bytes) -> EventMessage:
 
 
 def _refuse_unknown(value: bytes) -> None:
-    """Raise `BadMessage` for a message with an envelope that is not an event's of today."""
+    """Raise `BadMessage` if the envelope is not that of a known event."""
     envelope = json_object(value)
     name, version = envelope.get("type"), envelope.get("schemaversion", 1)
     kind = EVENTS.get(name) if isinstance(name, str) else None
@@ -372,8 +372,8 @@ def _unknown_event(name: object, version: object) -> BadMessage:
 
 
 def event_in(value: bytes | None) -> EventMessage | None:
-    """Return the event in a Kafka value; None of what is no event: the projector stops at it."""
-    with suppress(Exception):  # whatever is wrong with it
+    """Return the event in a Kafka value; None if it is not an event, at which the projector stops."""
+    with suppress(Exception):  # invalid bytes raise various errors
         return decode_event(value or b"")
     return None
 

@@ -1,4 +1,4 @@
-"""The envelope: one CloudEvents 1.0 JSON object a message, structured mode (https://cloudevents.io)."""
+"""The envelope: each message is a CloudEvents 1.0 JSON object in structured mode (https://cloudevents.io)."""
 
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -14,13 +14,13 @@ from domain.message import Command, Event, State
 from streams.messages.expected import Expected
 
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
-NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # of ids derived from parts
+NAMESPACE = uuid_utils.UUID("6f1dd2ca-9d4c-5f0e-8a53-0e4b8d3c7a11")  # the namespace of ids derived from parts
 EVENT_IDS = uuid_utils.UUID("b1b5f2a4-2f0e-5d7c-9c39-6d1a1f7f2e60")
 OUTCOME_IDS = uuid_utils.UUID("d08a6a0c-6f5b-5f0b-8a43-0f6e1cf2b7a4")
 Aggregate = Literal["order", "inventory"]
 T = TypeVar("T")
-VERSION = "1.0"  # of CloudEvents
-LAST_SECOND = 253_402_300_799  # of the year 9999, in Unix time
+VERSION = "1.0"  # the version of CloudEvents
+LAST_SECOND = 253_402_300_799  # the end of the year 9999 in Unix time
 
 
 def new_id() -> str:
@@ -29,21 +29,21 @@ def new_id() -> str:
 
 
 def derived_id(*parts: object) -> str:
-    """Return the UUIDv5 of `parts`: the same parts, the same id, on every machine.
+    """Return the UUIDv5 of `parts`: the same parts give the same id on every machine.
 
-    The parts are joined with `/`, so of several that share a prefix only the first may contain one.
+    The parts are joined with `/`, so only the first part may contain a `/`.
     """
     return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
-@lru_cache(maxsize=1_000)  # asked for the event, and at once again for the outcome
+@lru_cache(maxsize=1_000)  # the event and then the outcome use it
 def event_id(aggregate: Aggregate, aggregate_id: str, sequence: int) -> str:
-    """Return the id of an aggregate's event: the id comes last, because it may contain any character."""
+    """Return the id of an aggregate's event; the aggregate's id is last in it, because it may contain any character."""
     return str(uuid_utils.uuid5(EVENT_IDS, f"{aggregate}/{sequence}/{aggregate_id}"))
 
 
 def sibling_id(identifier: str, number: int) -> str:
-    """Return the UUIDv7 of the same time as the UUIDv7 `identifier` that the two arguments determine."""
+    """Return the UUIDv7 that the two arguments determine, with the time of the UUIDv7 `identifier`."""
     time = uuid_utils.UUID(identifier).int >> 80 << 80
     rest = uuid_utils.UUID(derived_id(identifier, "sibling", number)).int & ((1 << 76) - 1) & ~(3 << 62)
     return str(uuid_utils.UUID(int=time | 7 << 76 | rest | 2 << 62))
@@ -52,12 +52,12 @@ def sibling_id(identifier: str, number: int) -> str:
 @lru_cache(maxsize=1_000)  # the broker gives all records of a batch one time
 def instant_of(seconds: float) -> str:
     """Return a Unix time as UTC with milliseconds, `2026-11-23T10:00:00.000Z`."""
-    kept = min(max(seconds, 0), LAST_SECOND)  # a producer may stamp its records as it likes
+    kept = min(max(seconds, 0), LAST_SECOND)  # a producer may give its records any time
     return datetime.fromtimestamp(kept, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def now() -> str:
-    """Return the time of the edge: the one place where messages get theirs."""
+    """Return the current time; messages get theirs only here."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -65,26 +65,28 @@ _encode = msgspec.json.Encoder().encode
 
 
 class CommandMessage(State):
-    """A command on its way: what its envelope says, and the command itself."""
+    """A command with its envelope."""
 
     id: str
     key: str  # the aggregate's id
     command: Command
-    time: str  # by its producer's clock, which may be any
+    time: str  # by its producer's clock
     source: str
     correlation_id: str
     causation_id: str | None = None
     expected_version: Expected | None = None
-    received: str | None = None  # when Kafka got it, by the broker's clock; None: it has not been read from Kafka
+    received: str | None = (
+        None  # when Kafka received it, by the broker's clock; None if it has not been read from Kafka
+    )
 
     @property
     def moment(self) -> str:
-        """When it came, by a clock of ours."""
+        """When it arrived, by the broker's clock if that is known."""
         return self.received or self.time
 
     @property
     def producer_time(self) -> str | None:
-        """The time its producer gave; None when that is the broker's."""
+        """The time its producer gave; None if there is only the broker's."""
         return None if self.time == self.received else self.time
 
     @property
@@ -93,10 +95,10 @@ class CommandMessage(State):
         return type(self.command).__name__
 
     def digest(self) -> str:
-        """Return a hash of what the command asks for: its type, its data without defaults, and the version it expects.
+        """Return a hash of the command's content: its type, its data without defaults, and the expected version.
 
-        It is stored with the answer, so it must stay the same for ever: a field that is added later, with a default,
-        changes no digest, and the order of the fields must not change.
+        It is stored with the answer, so it must never change: a field that is added later with a default does not
+        change it, and the order of the fields must stay the same.
         """
         data = _encode(_without_defaults(self.command))
         asked = b"%b %b %b" % (self.type.encode(), str(self.expected_version).encode(), data)
@@ -122,7 +124,7 @@ class CommandMessage(State):
 
 
 class _CommandOnWire(Struct, gc=False):
-    """A command's envelope in the order it is written in."""
+    """A command's envelope, in the order in which it is written."""
 
     specversion: str
     id: str
@@ -165,11 +167,13 @@ class EventMessage(State):
     key: str  # the aggregate's id
     event: Event
     sequence: int
-    time: str  # when Kafka got the command that caused it, and never before the aggregate's last event
+    time: str  # when Kafka received its command, and never before the aggregate's last event
     source: str
     correlation_id: str
     causation_id: str  # the command's id
-    producer_time: str | None = None  # what the command's producer said; None: nothing, or an event of older code
+    producer_time: str | None = (
+        None  # the time that the command's producer gave; None if it gave none, or older code wrote the event
+    )
 
     @property
     def type(self) -> str:
@@ -201,7 +205,7 @@ class EventMessage(State):
 
 
 class _EventOnWire(Struct, gc=False):
-    """An event's envelope in the order it is written in."""
+    """An event's envelope, in the order in which it is written."""
 
     specversion: str
     id: str
@@ -223,17 +227,17 @@ _TYPE = slice(_BEFORE_TYPE, _BEFORE_TYPE + len(_TYPE_FOLLOWS))
 
 
 def type_of(value: bytes) -> str | None:
-    """Return the type of an event as we encode it without decoding it; None when that cannot be told."""
+    """Return the type of an event without decoding it; None if our code did not encode the event."""
     if value[_TYPE] != _TYPE_FOLLOWS:
         return None
     return value[_TYPE.stop : value.find(b'"', _TYPE.stop)].decode(errors="replace")
 
 
 class Outcome(State):
-    """What became of a command. `result` says a little of the aggregate afterwards, for who waits for the answer."""
+    """The outcome of a command. `result` is a summary of the aggregate afterwards, for clients that wait."""
 
     command_id: str
-    command_type: str  # empty: a message that was refused says none
+    command_type: str  # empty if a refused message has none
     aggregate: Aggregate
     aggregate_id: str
     status: Literal["accepted", "rejected"]
@@ -246,19 +250,21 @@ class Outcome(State):
     details: dict[str, Any] | None = None
     retryable: bool = False
     result: dict[str, Any] | None = None
-    command_source: str | None = None  # with the command's id, its identity; None: written by older code
-    producer_time: str | None = None  # what the command's producer said; None: nothing
-    command_digest: str | None = None  # of the command's content, where the aggregate keeps one
+    command_source: str | None = (
+        None  # identifies the command, together with its id; None if older code wrote the outcome
+    )
+    producer_time: str | None = None  # the time that the command's producer gave
+    command_digest: str | None = None  # the digest of the command's content, if the aggregate keeps it
 
     @property
     def id(self) -> str:
-        """Its own id: the same for an answer that is given again, another one for every other answer."""
+        """The outcome's own id: the same for a repeated answer, a different one for every other answer."""
         whose = [self.aggregate, self.aggregate_id, self.command_source, self.command_id]
         said = orjson.dumps([*whose, self.command_type, self.version, self.code])
         return str(uuid_utils.uuid5(OUTCOME_IDS, said.decode()))
 
     def answers(self, command: CommandMessage) -> bool:
-        """Return whether it is the answer to `command`: other sources may use the same id, for other aggregates too."""
+        """Return whether it answers `command`; other sources may use the same id, also for other aggregates."""
         return (
             self.command_id == command.id
             and self.aggregate_id == command.key
@@ -302,7 +308,7 @@ class Outcome(State):
 
     @classmethod
     def decode(cls, value: bytes) -> "Outcome":
-        """Return the outcome in a Kafka value of ours."""
+        """Return the outcome in a Kafka value that our code wrote."""
         envelope = _decode_outcome(value)
         data = envelope.data
         return cls(
@@ -331,7 +337,7 @@ def _or_none(value: T | UnsetType) -> T | None:
 
 
 class _Answer(Struct, gc=False, rename="camel"):
-    """An outcome's data in the order it is written in."""
+    """An outcome's data, in the order in which it is written."""
 
     command_id: str
     command_type: str
@@ -350,7 +356,7 @@ class _Answer(Struct, gc=False, rename="camel"):
 
 
 class _OutcomeOnWire(Struct, gc=False):
-    """An outcome's envelope in the order it is written in."""
+    """An outcome's envelope, in the order in which it is written."""
 
     specversion: str
     id: str
@@ -365,7 +371,7 @@ class _OutcomeOnWire(Struct, gc=False):
 
 
 class _ReadOutcome(Struct, gc=False):
-    """The attributes of an outcome's envelope that are read."""
+    """The attributes that are read of an outcome's envelope."""
 
     time: str
     correlationid: str

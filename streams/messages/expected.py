@@ -1,4 +1,4 @@
-"""Which versions of its aggregate a command may be applied to: `expectedversion` in its envelope, `If-Match` over HTTP.
+"""The versions of an aggregate that a command expects: `expectedversion` in its envelope, `If-Match` over HTTP.
 
 3         the aggregate is at version 3; 0: it does not exist yet
 "3, 4"    it is at one of these versions
@@ -16,7 +16,7 @@ _SEVERAL = re.compile(r"[0-9]{1,16}( *, *[0-9]{1,16}){0,99}")
 
 
 def expected_of(value: Any) -> Expected | None:
-    """Return what `value` says in its shortest form; None when it says nothing of the kind."""
+    """Return the condition in `value` in its shortest form; None if it is not a condition."""
     if type(value) is int:
         return value if 0 <= value <= MAX_VERSION else None
     if value == EXISTS:
@@ -27,24 +27,24 @@ def expected_of(value: Any) -> Expected | None:
 
 
 def one_of(versions: set[int]) -> Expected | None:
-    """Return the condition that an aggregate is at one of `versions`; None when one of them is no version, or none."""
+    """Return the condition that an aggregate is at one of `versions`; None if one is invalid, or there are none."""
     if not versions or max(versions) > MAX_VERSION:
         return None
     return versions.pop() if len(versions) == 1 else ", ".join(map(str, sorted(versions)))
 
 
 def holds(expected: Expected, version: int) -> bool:
-    """Return whether an aggregate at `version` (0: there is none) is what a command expects."""
+    """Return whether an aggregate at `version` (0 if it does not exist) meets the condition."""
     if type(expected) is int:
         return expected == version
     return version > 0 if expected == EXISTS else version in listed(expected)
 
 
 def listed(expected: Expected) -> list[int]:
-    """Return the versions that are named."""
+    """Return the versions in the condition."""
     return [] if expected == EXISTS else [int(each) for each in str(expected).split(",")]
 
 
 def shown(expected: Expected) -> int | str | list[int]:
-    """Return it as the details of a rejection have it."""
+    """Return the condition for the details of a rejection."""
     return expected if expected == EXISTS or type(expected) is int else listed(expected)

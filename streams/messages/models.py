@@ -1,4 +1,4 @@
-"""Pydantic models made of our structs: they say what is wrong field by field, and what the JSON Schemas are.
+"""Pydantic models made from our structs: they explain errors field by field, and produce the JSON Schemas.
 
 Messages are read by msgspec, which is many times faster but refuses with a single sentence. A message that it refuses
 is read again by the struct's model, which names each field that is wrong, and understands other spellings.
@@ -42,7 +42,7 @@ class Model(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Add to the schema of a value that is sent to us that it has no other fields, and their other spellings."""
+        """Add to the schema of a value that clients send that it has no other fields, and their other spellings."""
         found = handler(core)
         if handler.mode == "validation":
             schema = handler.resolve_ref_schema(found)
@@ -67,7 +67,7 @@ def model_of(kind: type[Struct]) -> type[Model]:
 
 
 def as_struct(model: BaseModel, kind: type[S]) -> S:
-    """Return what a model has read as the struct it was made of."""
+    """Return the value of a model as the struct it was made from."""
     return msgspec.convert(model, kind, from_attributes=True)
 
 

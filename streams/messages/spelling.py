@@ -1,11 +1,11 @@
-"""Names that are not known here, and the known one that was probably meant."""
+"""Unknown names, and the known name that was probably meant."""
 
 import difflib
 import re
 from collections.abc import Iterable
 
 LONGEST = 64  # characters of an unknown name that a sentence repeats
-# Other systems' words for the same thing. Of a group, the word that is known where the unknown one was used is meant.
+# Words of other systems for the same thing. An unknown word of a group means the known word of that group.
 SAME = (
     ("lines", "items", "line", "item", "lineItems", "orderLines", "orderItems", "products"),
     ("lineId", "line", "lineNumber", "itemId", "lineItemId", "id"),
@@ -49,7 +49,7 @@ SAME = (
 
 
 def unknown(what: str, name: str, known: Iterable[str], spellings: Iterable[str] = ()) -> str:
-    """Return the sentence that refuses a `what` called `name`: the closest known one, or all of them.
+    """Return the sentence that refuses a `what` called `name`, with the closest known name, or all of them.
 
     `spellings`: other names that are understood, too.
     """
@@ -62,7 +62,7 @@ def unknown(what: str, name: str, known: Iterable[str], spellings: Iterable[str]
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `name` probably means: the same but for case and separators, a synonym, or a typo."""
+    """Return the known name that `name` probably means: other case or separators, a synonym, or a typo."""
     bare = _bare(name[:LONGEST])
     by_bare = {_bare(each): each for each in known}
     if bare in by_bare:

@@ -1,4 +1,4 @@
-"""Data from clients, read strictly: an unknown field is refused, never guessed.
+"""Reads data from clients strictly: an unknown field is refused.
 
 Events, changelogs and documents are read tolerantly, because newer code may have written them.
 """
@@ -17,9 +17,9 @@ from streams.messages.spelling import LONGEST, unknown
 
 C = TypeVar("C", bound=Command)
 M = TypeVar("M", bound=BaseModel)
-MOST_ERRORS = 200  # that are told one by one
-# Fields that the previous system's clients may send back as they were shown, and that only this service decides.
-# They are accepted and ignored; every other unknown field is refused. By the command's type, or its HTTP body's.
+MOST_ERRORS = 200  # the most errors that are listed
+# Fields that clients of the previous system may send back as they received them, although only this service sets them.
+# They are accepted and ignored; every other unknown field is refused. The key is the type of the command or HTTP body.
 IGNORED: Mapping[str, frozenset[str]] = {
     "OrderRequest": frozenset({"status", "createdAt", "updatedAt"}),
     "PlaceOrder": frozenset({"status", "createdAt", "updatedAt"}),
@@ -28,12 +28,12 @@ IGNORED: Mapping[str, frozenset[str]] = {
 
 
 def read_command(kind: type[C], data: Any) -> C:
-    """Return `data` as a command; raise `ValidationError`, which says all that is wrong, when it is not one."""
+    """Return `data` as a command; raise `ValidationError` with all errors if it is not one."""
     return as_struct(read(model_of(kind), data), kind)
 
 
 def read(model: type[M], data: Any) -> M:
-    """Return `data` as `model`, in camelCase and without unknown fields; raise `ValidationError` when it is not."""
+    """Return `data` as `model`; raise `ValidationError` if it is invalid or has unknown fields."""
     try:
         return model.model_validate(data, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
@@ -44,7 +44,7 @@ def read(model: type[M], data: Any) -> M:
 
 
 def _understood(model: type[BaseModel], error: ValidationError, data: Any) -> Any:
-    """Return `data` without ignored fields and with the usual names for other spellings; itself if it has neither."""
+    """Return `data` without ignored fields and with canonical names; itself if nothing changes."""
     ignored = IGNORED.get(model.__name__, ())
     for item in error.errors(include_url=False, include_context=False):
         if item["type"] == "extra_forbidden":
@@ -61,18 +61,18 @@ def _understood(model: type[BaseModel], error: ValidationError, data: Any) -> An
 
 
 def _spelled(model: type[BaseModel], path: tuple[Any, ...]) -> str | None:
-    """Return the name of the field that `path` spells otherwise."""
+    """Return the canonical name of the field at `path`."""
     inner = _model_at(model, path[:-1])
     return inner.spellings.get(path[-1]) if inner else None
 
 
 def _without(data: Any, path: Sequence[Any]) -> Any:
-    """Return a copy of `data` without the field at `path`; what is beside the path is shared."""
+    """Return a copy of `data` without the field at `path`; other values are shared."""
     return _changed(data, path, lambda fields, name: fields.pop(name))
 
 
 def _with(data: Any, path: Sequence[Any], value: Any) -> Any:
-    """Return a copy of `data` with a field at `path`; what is beside the path is shared."""
+    """Return a copy of `data` with a field at `path`; other values are shared."""
     return _changed(data, path, lambda fields, name: fields.update({name: value}))
 
 
@@ -87,7 +87,7 @@ def _changed(data: Any, path: Sequence[Any], change: Callable[[dict[str, Any], s
 
 
 def field_errors(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
-    """Return path → sentence of what is wrong, `items.0.quantity` → `Input should be …`."""
+    """Return path → sentence for each error, such as `items.0.quantity` → `Input should be …`."""
     if (count := error.error_count()) > MOST_ERRORS:
         return {"data": f"{count} things are wrong with it: unknown fields, or values that cannot be"}
     found = error.errors(include_url=False, include_context=False, include_input=False)
@@ -95,7 +95,7 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> dict[str, st
     return {
         ".".join(str(part)[:LONGEST] for part in item["loc"]) or "data": _sentence(item, model)
         for item in found
-        if not (item["type"] == "too_short" and item["loc"] in within)  # its items were refused, not left out
+        if not (item["type"] == "too_short" and item["loc"] in within)  # its items were refused, not omitted
     }
 
 
@@ -130,14 +130,14 @@ def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[Model] | No
     found = _model_in(model)
     for part in path:
         if isinstance(part, int) or found is None:
-            continue  # an item of a list is what the list is of
+            continue  # skip the index of a list
         fields = (field for name, field in found.model_fields.items() if part == _name(name, field))
         found = next((_model_in(field.annotation) for field in fields), None)
     return found
 
 
 def _model_in(annotation: Any) -> type[Model] | None:
-    """Return the model an annotation is about: `Address` of `Address | None`, `NewLine` of `tuple[NewLine, ...]`."""
+    """Return the model in an annotation: `Address` of `Address | None`, `NewLine` of `tuple[NewLine, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
     return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

@@ -1,4 +1,4 @@
-"""Values that newer code may have written: fields that are unknown here are left out.
+"""Reads values that newer code may have written: unknown fields are ignored.
 
 Events and states ignore unknown fields by themselves; the values that they share with commands refuse them.
 """
@@ -47,7 +47,7 @@ def _hints(struct: type[Struct]) -> dict[str, Any]:
 
 @cache
 def _struct_in(annotation: Any) -> type[Struct] | None:
-    """Return the struct an annotation is about: `Address` of `Address | None`, `Line` of `tuple[Line, ...]`."""
+    """Return the struct in an annotation: `Address` of `Address | None`, `Line` of `tuple[Line, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, Struct):
         return annotation
     return next((found for each in get_args(annotation) if (found := _struct_in(each))), None)

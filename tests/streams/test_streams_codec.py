@@ -320,7 +320,7 @@ def test_an_upcaster_of_todays_version_is_refused() -> None:
 
 
 def test_an_upcaster_of_no_event_is_refused() -> None:
-    with pytest.raises(ValueError, match="Weighed, which is no event"):
+    with pytest.raises(ValueError, match="Weighed, which is not an event"):
         chain(1).check({"OrderHeld": OrderHeld})
 
 
