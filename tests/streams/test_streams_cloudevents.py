@@ -127,7 +127,7 @@ def test_the_subject_of_the_binary_mode_and_the_key_are_compared() -> None:
         ([*binary(), ("ce_tag", b"M\xfcnchen")], "the header 'ce_tag' is not UTF-8"),
         ([("content-type", b"\xff")], "the header 'content-type' is not UTF-8"),
         ([*binary(), ("ce_M\udcfcnchen", b"x")], "is not a CloudEvents attribute"),
-        ([*binary(), ("ce_data", b"{}")], "data is the value"),
+        ([*binary(), ("ce_data", b"{}")], "send data as the value"),
         ([("content-type", b"application/cloudevents-batch+json")], "send one command per record"),
         ([("content-type", b"application/cloudevents+avro")], "send JSON"),
         ([*binary(), ("content-type", b"application/x-protobuf")], "send JSON"),
