@@ -27,7 +27,7 @@ async def test_lost_changelogs_are_rebuilt(system: System, api: Api) -> None:
     await asyncio.to_thread(system.quiet)
     before, events = await entries(system), own_events(system)
     running = await asyncio.to_thread(system.run, "replay", "tables", "--rebuild", check=False)
-    assert (running.returncode, "run (their group is" in running.stderr) == (1, True)
+    assert (running.returncode, "are running (the state of their group is" in running.stderr) == (1, True)
     async with without_workers(system):
         await asyncio.to_thread(lose, system)
         lost = await asyncio.to_thread(start_orders, system)
@@ -37,7 +37,7 @@ async def test_lost_changelogs_are_rebuilt(system: System, api: Api) -> None:
     assert lost.returncode == 78
     assert "it was lost. Stop the workers and rebuild it with `fulfillment replay tables --rebuild`" in lost.stderr
     assert found.returncode == 1
-    assert "Not rebuilt: refusals older than" in done.stdout
+    assert "Not rebuilt: rejections older than" in done.stdout
     assert {key: after.get(key) for key in before} == before
     await asyncio.to_thread(send_again, system)
     await asyncio.to_thread(system.quiet)

@@ -95,7 +95,7 @@ async def test_open_transactions_are_named_counted_and_aborted(
     for name, topic in places.items():
         (one,) = [each for each in findings if name in each["found"]]
         assert (f"{topic}/{partition}" in one["found"], " open for " in one["found"]) == (True, True)
-        assert one["remedy"] == f"end it: `fulfillment transactions abort {topic}/{partition}`"
+        assert one["remedy"] == f"abort it with `fulfillment transactions abort {topic}/{partition}`"
     shown = await asyncio.to_thread(system.run, "status", check=False)
     assert (shown.returncode, "their-importer" in shown.stdout.replace("\n", "")) == (1, True)
 
@@ -119,8 +119,8 @@ async def test_open_transactions_are_named_counted_and_aborted(
 
 async def test_only_existing_partitions_can_be_named(system: System) -> None:
     for place, says in {
-        "order-commands": "TOPIC/PARTITION is such as",
-        "orders/1": "There is no topic orders: choose from",
+        "order-commands": "'order-commands' is not TOPIC/PARTITION: write it as in",
+        "orders/1": "There is no topic 'orders': choose from",
         "order-commands/8": "has partitions 0 to 7",
     }.items():
         done = await asyncio.to_thread(system.run, "transactions", "abort", place, check=False)

@@ -180,7 +180,7 @@ async def test_two_replays_of_one_read_model_at_the_same_time_are_refused(
     async with lease(mongo, "projections/customer_summary"):
         refused = await cli(system, "replay", "customer_summary", check=False)
     assert refused.returncode == 1
-    assert "customer_summary is being worked on: process" in refused.stderr
+    assert "Another command is working on customer_summary: process" in refused.stderr
     assert await versions(api, "customer_summary") == before
 
 
@@ -194,7 +194,7 @@ async def test_products_with_events_since_a_time_are_rebuilt(system: System, api
     assert good
     await documents.update_one({"_id": product}, {"$set": {"availableQuantity": 7, "sequence": 99}})
     done = await cli(system, "replay", "inventory", "--since", good["createdAt"])
-    assert "1 documents were written anew" in done.stdout
+    assert "1 documents were rewritten" in done.stdout
     assert await documents.find_one({"_id": product}) == good
     await api.stock(product, 6)  # the projector continues with the repaired document
 

@@ -1,4 +1,4 @@
-"""A system whose deciding roles the tests run themselves: with a bug, and then with the bug fixed."""
+"""A system whose deciding roles are run by the tests: first with a bug, then with the bug fixed."""
 
 import subprocess
 import urllib.error
@@ -13,11 +13,11 @@ import orjson
 import pytest
 from system import FULFILLMENT, Api, System, free_ports, wait_until
 
-PORTS: dict[str, int] = {}  # Faust wants a static member to come back under its old address
+PORTS: dict[str, int] = {}  # Faust requires that a static member keeps its address
 
 
 class Worker:
-    """One worker process that a test runs."""
+    """A worker process that a test runs."""
 
     def __init__(self, system: System, role: str, log: Path, **env: str) -> None:
         self.port = PORTS.setdefault(role, free_ports(1))
@@ -29,7 +29,7 @@ class Worker:
             )
 
     def ask(self, page: str) -> tuple[int, Any]:
-        """Return the status and the JSON of a page; status 0 when it does not answer."""
+        """Return the status and the JSON of a page; status 0 if it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
                 return answer.status, orjson.loads(answer.read())
@@ -39,7 +39,7 @@ class Worker:
             return 0, None
 
     def text(self, page: str) -> str:
-        """Return a page that is no JSON."""
+        """Return a page as text."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
             return str(answer.read().decode())
 
@@ -53,7 +53,7 @@ class Worker:
 
 @pytest.fixture(scope="module")
 def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The whole system but for the roles the tests run."""
+    """The whole system without the roles that the tests run."""
     system = System(tmp_path_factory.mktemp("letters"), FULFILLMENT_ROLES="api", FULFILLMENT_PARTITIONS="2")
     system.up()
     try:
@@ -70,7 +70,7 @@ async def api(system: System) -> AsyncIterator[Api]:
 
 @pytest.fixture
 def worker(system: System, tmp_path: Path) -> Any:
-    """Return a function that runs a worker for as long as a context lasts."""
+    """Return a context manager that runs a worker."""
 
     @contextmanager
     def run(role: str, ready: bool = True, **env: str) -> Iterator[Worker]:

@@ -1,4 +1,4 @@
-"""One worker's deciding, without a broker: records by hand, decided and merged as after a commit."""
+"""Decide hand-made records without a broker, and merge the results as after a commit."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ ORDER = {"customerId": "c-1", "lines": [LINE], "shippingAddress": HOME, "billing
 
 
 def keys(count: int, partition: int = 1) -> list[str]:
-    """Return product ids of a partition, of four."""
+    """Return product ids that belong to one of four partitions."""
     every = (f"product-{n}" for n in range(10_000))
     return [key for _, key in zip(range(count * 8), every, strict=False) if partition_of(key.encode(), 4) == partition][
         :count
@@ -33,7 +33,7 @@ def keys(count: int, partition: int = 1) -> list[str]:
 
 
 class Desk:
-    """The inventory's decisions. `broken` names the commands whose handling raises."""
+    """Makes the decisions of the inventory worker."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(partitions=4, **settings)
@@ -45,14 +45,14 @@ class Desk:
         self.written: list[Any] = []
 
     def restart(self) -> None:
-        """Decide in another process, on what was committed: entries decoded from their bytes again."""
+        """Continue as a new process would, with entries decoded from their committed bytes."""
         self.entries = Entries(self.table.codec, dict(self.entries.raw))
         self.table.data.replace(dict.fromkeys(range(4), self.entries))
         self.deciding = Deciding(self.settings, PRODUCT, self.table, {TOPIC: "an id"})
-        self.deciding.parking.now = lambda: 1_763_000_000.0  # as the records say
+        self.deciding.parking.now = lambda: 1_763_000_000.0  # the time of the records
 
     def tell(self, *commands: tuple[str, str, dict[str, Any]], merge: bool = True, **more: Any) -> Decided:
-        """Decide (type, product, data) commands in one fetch; `more`: of every envelope."""
+        """Decide (type, product, data) commands in one fetch; `more`: further fields of every envelope."""
         return self.decide(
             [self.record(key, {"type": name, "data": data, **more}) for name, key, data in commands], merge
         )
@@ -74,12 +74,12 @@ class Desk:
         return decided
 
     def messages(self, topic: str, decided: Decided | None = None) -> list[dict[str, Any]]:
-        """Return what was written to a topic."""
+        """Return the messages that were written to a topic."""
         writes = self.written if decided is None else decided.writes
         return [json.loads(write.value) for write in writes if write.topic == topic]
 
     def events(self, key: str) -> list[tuple[int, str]]:
-        """Return an aggregate's events."""
+        """Return the sequence and type of an aggregate's events."""
         return [(e["sequence"], e["type"]) for e in self.messages("inventory-events") if e["subject"] == key]
 
     def letters(self, key: str) -> list[str]:
@@ -92,7 +92,7 @@ class Desk:
 
 
 class Broken:
-    """A bug in the handling of some commands, while a context lasts."""
+    """A bug in the handling of some commands, for the duration of a context."""
 
     def __init__(self, *names: str) -> None:
         self.names = names

@@ -1,4 +1,4 @@
-"""A topic that was deleted and created again: refused, until an operator adopts it."""
+"""A topic that was deleted and created again is refused until an operator adopts it."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from system import Api, System, wait_until
 
 
 def recreate(system: System, topic: str) -> None:
-    """Delete a topic and create it again, empty, as somebody with a broker's tools would."""
+    """Delete a topic and create it again, empty, as an operator with Kafka's tools would."""
     admin = AdminClient({"bootstrap.servers": system.settings.kafka})
     admin.delete_topics([topic], operation_timeout=20)[topic].result(30)
     wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 20, "the topic to be gone")
@@ -22,7 +22,7 @@ async def test_a_recreated_topic_is_refused_until_it_is_adopted(system: System, 
     with worker("orders") as first:
         await api.place(("adopted-boots", 1), orderId="adopted")
         running = await asyncio.to_thread(system.run, "topics", "adopt")
-        assert running.stdout == "every topic is the one that was read\n"
+        assert running.stdout == "no topic was replaced: there is nothing to adopt\n"
         first.stop()
     await asyncio.to_thread(recreate, system, "order-commands")
     produce(system.settings, "order-commands", "adopted", {"type": "Hold", "data": {"reason": "after"}})
@@ -40,7 +40,7 @@ async def test_a_recreated_topic_is_refused_until_it_is_adopted(system: System, 
         assert [(e["sequence"], e["type"]) for e in events(system, "adopted")] == [(1, "OrderPlaced"), (2, "OrderHeld")]
         assert (
             await asyncio.to_thread(system.run, "topics", "adopt")
-        ).stdout == "every topic is the one that was read\n"
+        ).stdout == "no topic was replaced: there is nothing to adopt\n"
 
 
 def events(system: System, key: str) -> list[Any]:
@@ -57,7 +57,7 @@ async def test_nothing_is_adopted_while_workers_run(system: System, api: Api, wo
         await asyncio.to_thread(recreate, system, topic)
         refused = await asyncio.to_thread(system.run, "topics", "adopt", check=False)
         assert refused.returncode == 1
-        assert f"Workers of {role} run" in refused.stderr
+        assert f"Workers of {role} are running" in refused.stderr
     adopted = await asyncio.to_thread(system.run, "topics", "adopt")
     assert adopted.stdout == f"{role} begins at the start of the new {topic}\n"
     with worker(role):

@@ -1,4 +1,4 @@
-"""What readers of dead letters keep in memory, and in which order they list it. Pure."""
+"""Readers of dead letters keep little in memory, and list letters in order of time. Pure."""
 
 import tracemalloc
 from typing import Any
@@ -19,7 +19,7 @@ def at(ms: int, **more: Any) -> DeadLetter:
 
 
 def kept_bytes(letters: Any) -> int:
-    """Return what a book of `letters` keeps; each is made when its turn comes, and forgotten behind it."""
+    """Return the size of a book of `letters`; each is created in turn, and released after it was added."""
     book = Letterbook()
     tracemalloc.start()
     try:
@@ -50,7 +50,7 @@ def test_a_parked_letter_takes_less_than_a_kilobyte() -> None:
     assert kept_bytes(letters) < 1_000 * count
 
 
-def test_no_more_than_the_newest_are_kept_of_those_that_do_not_wait() -> None:
+def test_only_the_newest_letters_that_are_not_parked_are_kept() -> None:
     book = Letterbook()
     for number in reversed(range(KEPT + 5)):  # the newest partition is read first
         book.add(at(NOW + number), number % 8, number, NOW + number)

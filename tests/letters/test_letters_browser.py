@@ -1,4 +1,4 @@
-"""A parked command in the dashboard: seen, tried in vain while the bug is there, and handled once it is mended."""
+"""The dashboard shows a parked command; a retry fails while the bug exists, and succeeds once it is fixed."""
 
 from typing import Any
 

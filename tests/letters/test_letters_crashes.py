@@ -1,4 +1,4 @@
-"""A crash in the middle of a retry, and letters as large as a broker takes: nothing lost or doubled, nobody blocked."""
+"""A crash during a retry and letters of the largest size lose, repeat and block nothing."""
 
 import json
 from typing import Any
@@ -22,16 +22,16 @@ def send(system: System, key: str, *commands: dict[str, Any]) -> None:
     assert producer.flush(20) == 0
 
 
-def test_a_worker_killed_in_the_middle_of_a_retry_loses_and_doubles_nothing(system: System, worker: Any) -> None:
+def test_a_worker_killed_during_a_retry_loses_and_repeats_nothing(system: System, worker: Any) -> None:
     count = 1_500  # three transactions
     holds = [{"type": "Hold" if n % 2 else "Release", "id": f"k-{n}", "data": {}} for n in range(1, count + 1)]
     with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
         send(system, "killed", {"type": "PlaceOrder", "data": ORDER}, *holds)
         wait_until(lambda: broken.ask("readyz")[1]["parked"] == {"order-commands": count}, 40, "all to be parked")
-    with worker("orders") as mended:
+    with worker("orders") as fixed:
         produce(system.settings, "order-commands", "killed", {"type": "RetryLetters", "data": {}})
-        wait_until(lambda: mended.ask("readyz")[1]["parked"] != {"order-commands": count}, 20, "the retry to begin")
-        mended.process.kill()
+        wait_until(lambda: fixed.ask("readyz")[1]["parked"] != {"order-commands": count}, 20, "the retry to begin")
+        fixed.process.kill()
     with worker("orders") as again:
         system.run("letters", "retry", "--all")
         assert again.ask("readyz")[1]["parked"] == {}
@@ -40,13 +40,13 @@ def test_a_worker_killed_in_the_middle_of_a_retry_loses_and_doubles_nothing(syst
     assert [event["causationid"] for event in found[1:]] == [f"k-{n}" for n in range(1, count + 1)]
 
 
-def test_a_huge_command_is_parked_and_retried_as_any_other(system: System, worker: Any) -> None:
+def test_a_huge_command_is_parked_and_retried_like_any_other(system: System, worker: Any) -> None:
     junk = "\u0001" * 600_000  # six bytes each in JSON
     with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
         send(system, "huge", {"type": "PlaceOrder", "data": ORDER})
         send(system, "huge", {"type": "Hold", "id": "huge-1", "data": {"reason": "r"}, "junk": junk})
         send(system, "well", {"type": "PlaceOrder", "data": ORDER})
-        wait_until(lambda: bool(events(system, "well")), 20, "the others to go on")
+        wait_until(lambda: bool(events(system, "well")), 20, "the other commands to be handled")
         wait_until(lambda: broken.ask("readyz")[1]["parked"] == {"order-commands": 1}, 20, "it to be parked")
     with worker("orders"):
         assert system.run("letters", "retry", "huge").stdout == "order huge: 1 handled, 0 left\n"

@@ -1,4 +1,4 @@
-"""Parking, retrying and discarding, as decisions: in order, once, up to the limit, and nothing dropped."""
+"""Parking, retrying and discarding as decisions: in order, once, up to the limit, without loss."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def kinds(desk: Desk) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def desk() -> Desk:
-    """Three commands of one product are parked: the first failed."""
+    """Three commands of one product are parked, because the first failed."""
     desk = Desk()
     desk.tell(receive())
     with Broken("SetStock"):
@@ -43,7 +43,7 @@ def desk() -> Desk:
     return desk
 
 
-def test_what_comes_behind_waits_and_others_go_on(desk: Desk) -> None:
+def test_later_commands_of_the_product_wait_and_other_products_continue(desk: Desk) -> None:
     assert desk.letters(BOOTS) == ["a", "b", "c"]
     assert desk.parked == 3
     assert desk.events(OTHER) == [(1, "StockReceived")]
@@ -52,7 +52,7 @@ def test_what_comes_behind_waits_and_others_go_on(desk: Desk) -> None:
     assert not [o for o in desk.messages("command-outcomes") if o["data"]["commandId"] in ("a", "c")]
 
 
-def test_a_retry_handles_them_in_their_order(desk: Desk) -> None:
+def test_a_retry_handles_parked_commands_in_order(desk: Desk) -> None:
     desk.restart()
     desk.tell(("RetryLetters", BOOTS, {}), id="retry")
     assert desk.events(BOOTS)[1:] == [(2, "StockAdjusted"), (3, "StockReceived"), (4, "StockAdjusted")]
@@ -84,7 +84,7 @@ def test_retrying_twice_changes_nothing(desk: Desk) -> None:
     assert desk.events(BOOTS) == before
 
 
-def test_a_parked_command_that_comes_again_is_parked_once(desk: Desk) -> None:
+def test_a_parked_command_that_is_sent_again_is_parked_once(desk: Desk) -> None:
     desk.tell(set_stock(1), id="a")
     desk.tell(receive(), id="b")
     assert desk.letters(BOOTS) == ["a", "b", "c"]
@@ -93,7 +93,7 @@ def test_a_parked_command_that_comes_again_is_parked_once(desk: Desk) -> None:
     assert len(desk.events(BOOTS)) == 4
 
 
-def test_a_discarded_command_is_told_to_its_sender_and_the_rest_waits(desk: Desk) -> None:
+def test_the_sender_learns_of_a_discarded_command_and_the_rest_waits(desk: Desk) -> None:
     desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "sent by mistake"}), id="discard")
     assert outcome(desk, "discard")["result"] == {"discarded": 1, "left": 2}
     said = outcome(desk, "a")
@@ -109,7 +109,7 @@ def test_a_discarded_command_is_told_to_its_sender_and_the_rest_waits(desk: Desk
 
 
 def test_commands_of_other_sources_and_contents_with_a_parked_id_are_parked_too(desk: Desk) -> None:
-    """None is lost because of its id: `a` of shop counts, and another `a` is refused when it is its turn."""
+    """No command is lost because of its id: the first `a` of shop is decided, and another `a` is refused later."""
     for source, quantity in [("shop", 1), ("kafka", 9), ("shop", 1), ("kafka", 1)]:  # the last two are repeats
         desk.tell(set_stock(quantity), id="a", source=source)
     assert desk.letters(BOOTS) == ["a", "b", "c", "a", "a"]
@@ -136,7 +136,7 @@ def test_commands_of_other_sources_and_contents_with_a_parked_id_are_parked_too(
     assert (book.keys, book.of_command("a")) == ([], None)
 
 
-def test_one_in_the_middle_can_be_discarded_and_twice_is_once(desk: Desk) -> None:
+def test_a_command_in_the_middle_can_be_discarded_and_repeating_it_changes_nothing(desk: Desk) -> None:
     for name in ("discard", "again"):
         desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}), id=name)
     assert outcome(desk, "again")["result"] == {"discarded": 0, "left": 2}
@@ -144,7 +144,7 @@ def test_one_in_the_middle_can_be_discarded_and_twice_is_once(desk: Desk) -> Non
     assert outcome(desk, "retry")["result"] == {"retried": 2, "left": 0}
 
 
-def test_when_the_last_is_discarded_nothing_waits(desk: Desk) -> None:
+def test_when_the_last_command_is_discarded_nothing_waits(desk: Desk) -> None:
     for command_id in "cab":
         desk.tell(("DiscardLetter", BOOTS, {"commandId": command_id, "reason": "r"}))
     assert desk.parked == 0
@@ -152,7 +152,7 @@ def test_when_the_last_is_discarded_nothing_waits(desk: Desk) -> None:
     assert len(desk.events(BOOTS)) == 2
 
 
-def test_the_outcome_of_a_retry_comes_when_all_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_outcome_of_a_retry_is_written_when_all_commands_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parking.retrying.AT_ONCE", 2)
     desk = Desk()
     with Broken("ReceiveStock"):
@@ -191,12 +191,12 @@ def test_a_full_queue_stops_the_partition_and_drops_nothing() -> None:
     assert desk.parked == 3
 
 
-def test_a_full_queue_lets_go_on_who_needs_no_place_in_it() -> None:
+def test_a_full_queue_does_not_block_commands_that_are_not_parked() -> None:
     desk = full()
     assert not desk.tell(receive(THIRD), receive(THIRD)).stops
 
 
-def test_with_mended_code_a_full_queue_empties_itself_where_it_stood() -> None:
+def test_fixed_code_empties_a_full_queue_and_continues_where_it_was_blocked() -> None:
     desk = full()
     with Broken("SetStock"):
         assert desk.tell(set_stock(4)).stops
@@ -207,7 +207,7 @@ def test_with_mended_code_a_full_queue_empties_itself_where_it_stood() -> None:
     assert len(desk.events(OTHER)) == 1
 
 
-def test_only_those_that_are_mended_make_room() -> None:
+def test_only_commands_that_are_fixed_make_room() -> None:
     desk = full()
     desk.restart()
     with Broken("ReceiveStock"):
@@ -215,7 +215,7 @@ def test_only_those_that_are_mended_make_room() -> None:
     assert desk.parked == 1
 
 
-# --- what cannot even be read
+# --- commands that cannot be decoded
 
 
 def test_a_bug_in_reading_a_command_parks_it_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_a_bug_in_reading_a_command_parks_it_under_its_key(monkeypatch: pytest.M
     assert [sequence for sequence, _ in desk.events(BOOTS)] == [1, 2]
 
 
-def test_every_record_about_a_letter_has_an_id_of_its_own(desk: Desk) -> None:
+def test_every_record_about_a_letter_has_its_own_id(desk: Desk) -> None:
     for _ in range(2):
         with Broken("ReceiveStock"):
             desk.tell(("RetryLetters", BOOTS, {}), time=f"2026-11-23T10:00:00.{desk.offset:03}Z")
@@ -244,22 +244,22 @@ def test_every_record_about_a_letter_has_an_id_of_its_own(desk: Desk) -> None:
     assert len(ids) == len(set(ids)) == 6
 
 
-def test_headers_and_bytes_are_kept_as_they_came(desk: Desk) -> None:
+def test_headers_and_bytes_are_kept_unchanged(desk: Desk) -> None:
     for message in desk.messages("dead-letters"):
         assert message["data"]["headers"] == [{"name": "h", "valueBase64": "/w=="}, {"name": "n", "value": None}]
         assert '"quantity"' in message["data"]["value"]
 
 
 DAY = 86_400.0
-PARKED_AT = 1_763_000_000.0  # of every record of the desk
+PARKED_AT = 1_763_000_000.0  # the time of every record of the desk
 
 
 @pytest.mark.parametrize("days", [11, 40, -400])
-def test_the_topic_is_told_again_of_letters_it_would_forget(desk: Desk, days: int) -> None:
+def test_letters_are_written_again_before_the_topic_deletes_them(desk: Desk, days: int) -> None:
     now = PARKED_AT + days * DAY
     for at in (PARKED_AT + 9 * DAY, now, now + 9 * DAY, now + 11 * DAY):
         desk.written.clear()
-        desk.restart()  # what was told when is kept
+        desk.restart()  # the time of the last write is kept
         desk.deciding.parking.now = lambda at=at: at
         desk.tell(receive(OTHER))
         due = at in (now, now + 11 * DAY)
@@ -301,7 +301,7 @@ def padded(key: str, command_id: str, size: int = 400_000) -> bytes:
     return json.dumps(envelope).encode() + b" " * size
 
 
-def test_a_partition_parks_so_many_bytes_and_then_stops() -> None:
+def test_a_partition_parks_up_to_a_number_of_bytes_and_then_stops() -> None:
     desk = Desk(parked_bytes=1_000_000)
     desk.tell(receive(), receive(OTHER))
     with Broken("SetStock"):
@@ -311,16 +311,16 @@ def test_a_partition_parks_so_many_bytes_and_then_stops() -> None:
         assert "letters of 1,200,2" in str(stop.why)
         assert "FULFILLMENT_PARKED_BYTES" in str(stop.why)
         assert [record.offset for record in decided.handled[tp].records] == [3, 4, 5]
-        assert desk.tell(receive(OTHER)).stops == {}  # what need not be parked is handled
+        assert desk.tell(receive(OTHER)).stops == {}  # a command that need not be parked is handled
         desk.restart()
         assert list(desk.decide([desk.record(BOOTS, padded(BOOTS, "large-3"))], merge=False).stops) == [tp]
-    desk.restart()  # with code that is better
+    desk.restart()  # with the bug fixed
     assert desk.decide([desk.record(BOOTS, padded(BOOTS, "large-3"))]).stops == {}
     assert [name for _, name in desk.events(BOOTS)] == ["StockReceived", "StockAdjusted"]
     assert parked_bytes(desk.entries) == desk.parked == 0
 
 
-def test_large_letters_are_retried_some_in_each_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_letters_are_retried_in_several_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parking.retrying.AT_ONCE_BYTES", 1_000_000)
     desk = Desk()
     with Broken("SetStock"):
@@ -333,7 +333,7 @@ def test_large_letters_are_retried_some_in_each_transaction(monkeypatch: pytest.
     assert outcome(desk, "retry")["result"] == {"retried": 5, "left": 0}
 
 
-def test_letters_that_older_code_parked_are_not_counted_in_bytes(desk: Desk) -> None:
+def test_letters_that_an_older_release_parked_are_not_counted_in_bytes(desk: Desk) -> None:
     assert parked_bytes(desk.entries) > 0
     desk.entries.raw[b"/parked"] = b'{"letters":3,"said":1763000000.0}'
     desk.restart()
@@ -343,7 +343,7 @@ def test_letters_that_older_code_parked_are_not_counted_in_bytes(desk: Desk) -> 
     assert b"/parked" not in desk.entries.raw
 
 
-def test_a_parked_command_of_the_binary_mode_is_retried_as_it_came() -> None:
+def test_a_parked_command_in_binary_mode_is_retried_unchanged() -> None:
     desk = Desk()
     desk.tell(receive())
     headers = (("content-type", b"application/json"), ("ce_type", b"SetStock"), ("ce_id", b"binary"),

@@ -1,4 +1,4 @@
-"""Letters over HTTP: listed by aggregate, shown whole, retried and discarded; a parked command is pending."""
+"""Letters over HTTP are listed by aggregate, shown in full, retried and discarded; a parked command is pending."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from system import Api, System, eventually, wait_until
 
 
 async def parked(api: Api, key: str, count: int) -> dict[str, Any]:
-    """Return an order's letters, once there are so many."""
+    """Return an order's letters once it has this number of them."""
     found = await eventually(
         lambda: api("GET", f"/letters/order/{key}"),
         lambda answer: answer[0] == 200 and answer[1]["data"]["letters"] == count,
@@ -73,7 +73,7 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         assert (await api("GET", "/letters"))[1]["data"] == []
 
 
-async def test_what_cannot_be_asked_is_refused(api: Api) -> None:
+async def test_an_invalid_request_is_refused(api: Api) -> None:
     assert (await api("GET", "/letters/order/unknown"))[0] == 404
     assert (await api("GET", "/letters/shipment/unknown"))[0] == 400
     assert (await api("POST", "/letters/order/unknown/discard", {"reason": "r"}))[0] == 404
@@ -84,7 +84,7 @@ async def test_what_cannot_be_asked_is_refused(api: Api) -> None:
     assert (await api("GET", "/letters?cursor=nonsense"))[0] == 400
 
 
-async def test_a_full_queue_stops_its_partition_until_the_code_is_mended(system: System, worker: Any) -> None:
+async def test_a_full_queue_stops_its_partition_until_the_code_is_fixed(system: System, worker: Any) -> None:
     def send(command_id: str, name: str, **data: Any) -> None:
         produce(system.settings, "order-commands", "full", {"id": command_id, "type": name, "data": data})
 

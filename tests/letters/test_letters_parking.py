@@ -1,4 +1,4 @@
-"""A bug in one command's handling parks it and what comes behind it on its aggregate; a retry drains them in order."""
+"""A bug parks a command and the later ones of its aggregate; a retry handles them in order."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ def send(system: System, key: str, name: str, command_id: str, **data: Any) -> N
     produce(system.settings, "order-commands", key, {"id": command_id, "type": name, "data": data})
 
 
-async def test_a_mended_bug_and_a_retry_drain_them_in_order(system: System, api: Api, worker: Any) -> None:
+async def test_a_fixed_bug_and_a_retry_handle_parked_commands_in_order(system: System, api: Api, worker: Any) -> None:
     with worker("orders", FULFILLMENT_FAULTS="raise:Hold") as broken:
         send(system, "bug", "PlaceOrder", "bug-1", **ORDER)
         send(system, "bug", "Hold", "bug-2", reason="first")
@@ -42,14 +42,14 @@ async def test_a_mended_bug_and_a_retry_drain_them_in_order(system: System, api:
         assert shown.count('"attempts": 0') == 2
         assert [m["data"]["events"] for m in outcomes(system, "bug")] == [
             [{"id": outcomes(system, "bug")[0]["data"]["events"][0]["id"], "type": "OrderPlaced", "sequence": 1}]
-        ]  # nobody was told that the parked ones are rejected: they are not
+        ]  # parked commands have no outcome, because they are not rejected
         again = system.run("letters", "retry", "bug", check=False)
         assert again.returncode == 1
         assert "0 handled, 3 left: bug-2 failed again" in again.stdout
         assert json.loads(system.run("letters", "list", "--json").stdout)["attempts"] == 2
         broken.stop()
-    with worker("orders") as mended:
-        assert mended.ask("readyz")[1]["parked"] == {"order-commands": 3}  # restored with the table
+    with worker("orders") as fixed:
+        assert fixed.ask("readyz")[1]["parked"] == {"order-commands": 3}  # restored with the table
         done = system.run("letters", "retry", "--all")
         assert done.stdout == "order bug: 3 handled, 0 left\n"
         assert system.run("letters", "list").stdout == "no commands are parked\n"
@@ -60,9 +60,9 @@ async def test_a_mended_bug_and_a_retry_drain_them_in_order(system: System, api:
             (3, "OrderReleased", "bug-3"),
             (4, "OrderHeld", "bug-4"),
         ]
-        assert mended.ask("readyz")[1]["parked"] == {}
+        assert fixed.ask("readyz")[1]["parked"] == {}
         assert system.run("letters", "retry", "--all").stdout == ""
-        send(system, "bug", "Hold", "bug-2", reason="first")  # answered as it was, not done again
+        send(system, "bug", "Hold", "bug-2", reason="first")  # answered as before, and not handled again
         await asyncio.to_thread(
             await_message, system.settings, "command-outcomes", lambda m: len(outcomes(system, "bug", "bug-2")) == 2
         )

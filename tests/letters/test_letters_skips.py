@@ -1,4 +1,4 @@
-"""The projector stops at an event it cannot handle, and continues when told to skip it."""
+"""The projector stops at an event it cannot handle, and continues when an operator skips it."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ EXPLODED = {"type": "OrderExploded", "subject": "nobody", "sequence": 1, "data":
 
 
 def stand(system: System, *workers: Any) -> int:
-    """Put an event that nobody knows on partition 0 of the order events; return its offset, once all stand there."""
+    """Write an unknown event to partition 0 of the order events; return its offset once all projectors stop there."""
     produce(system.settings, "order-events", "nobody", EXPLODED, 0)
     offset = max(r.offset() for r in records(system.settings, "order-events") if b"OrderExploded" in r.value())
     for each in workers:
@@ -30,7 +30,7 @@ def key_on(partition: int, name: str) -> str:
     return next(key for n in range(99) if partition_of((key := f"{name}-{n}").encode(), 2) == partition)
 
 
-async def test_the_projector_continues_behind_a_skipped_event(system: System, api: Api, worker: Any) -> None:
+async def test_the_projector_continues_after_a_skipped_event(system: System, api: Api, worker: Any) -> None:
     stands, goes_on = key_on(0, "stands"), key_on(1, "goes-on")
     with worker("orders"), worker("inventory"), worker("projector") as projector:
         await api.stock("skipped-boots", 100)
@@ -54,7 +54,9 @@ async def test_the_projector_continues_behind_a_skipped_event(system: System, ap
     assert (document["_id"], document["reason"]) == (f"order-events/0@{offset}", "typed by mistake")
 
 
-async def test_a_worker_that_was_away_learns_it_when_it_starts(system: System, api: Api, worker: Any) -> None:
+async def test_a_worker_that_was_stopped_learns_of_the_skip_when_it_starts(
+    system: System, api: Api, worker: Any
+) -> None:
     behind = key_on(0, "behind")
     with worker("orders"), worker("inventory"):
         with worker("projector") as projector:
@@ -66,8 +68,8 @@ async def test_a_worker_that_was_away_learns_it_when_it_starts(system: System, a
             await api.order(behind, lambda order: order["allocationStatus"] == "ALLOCATED")
 
 
-async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: System, api: Api, worker: Any) -> None:
-    """A gap in an order's events: what comes behind a skipped event of it is projected on what was known."""
+async def test_an_event_that_fails_can_be_skipped_too(system: System, api: Api, worker: Any) -> None:
+    """A skipped event leaves a gap: later events of the order are projected on the state before it."""
     order = key_on(1, "gap")
     with worker("orders"), worker("inventory"), worker("projector") as projector:
         await api.place(("skipped-boots", 1), orderId=order)
@@ -82,17 +84,20 @@ async def test_an_event_that_is_not_handled_well_can_be_skipped_too(system: Syst
         offset = int(reason.split("at offset ")[1].split(":")[0])
         place = f"order-events/1@{offset}"
         await asyncio.to_thread(system.run, "skip", "projector", place, "--reason", "a forgery")
-        await asyncio.to_thread(wait_until, projector.is_ready, 20, "the projector to go on")
+        await asyncio.to_thread(wait_until, projector.is_ready, 20, "the projector to continue")
         other = await api.place(("skipped-boots", 1), orderId=key_on(1, "other"))
         await api.order(other["id"])
 
 
-async def test_what_cannot_be_skipped_is_refused(system: System, tmp_path: Path) -> None:
+async def test_an_impossible_skip_is_refused(system: System, tmp_path: Path) -> None:
     for arguments, sentence in (
-        (("orders", "order-events/0@1"), "orders reads order-commands, not order-events"),
-        (("typist", "order-events/0@1"), "ROLE is orders, inventory, projector, not typist"),
-        (("projector", "order-commands/0@1"), "projector reads order-events"),
-        (("projector", "order-events/0"), "TOPIC/PARTITION@OFFSET is such as"),
+        (("orders", "order-events/0@1"), "orders does not read order-events: choose from order-commands"),
+        (
+            ("typist", "order-events/0@1"),
+            "There is no role 'typist' that reads topics: choose from orders, inventory, projector",
+        ),
+        (("projector", "order-commands/0@1"), "projector does not read order-commands: choose from order-events"),
+        (("projector", "order-events/0"), "'order-events/0' is not TOPIC/PARTITION@OFFSET: write it as in"),
         (("projector", "order-events/0@999999"), "There is no event or command at order-events/0@999999"),
         (("projector", "order-events/7@0"), "order-events has partitions 0 to 1"),
     ):

@@ -1,4 +1,4 @@
-"""Commands that a client library cannot read, or only in part: refused with their bytes, and blocking nothing else."""
+"""Commands that cannot be decoded are refused with their bytes, and block nothing else."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ def letters(desk: Desk) -> list[DeadLetter]:
     "value", [None, b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}', b"\x00" * 100, b'"\xed\xa0\x80"']
 )
 @pytest.mark.parametrize("key", [None, b"", b"\xfc", b"k" * 1_000_000])
-def test_whatever_a_command_is_it_is_refused_with_what_it_was(key: bytes | None, value: bytes | None) -> None:
+def test_a_command_that_cannot_be_decoded_is_refused_with_its_bytes(key: bytes | None, value: bytes | None) -> None:
     desk = Desk()
     record = replace(with_headers(desk.record(None, b"")), key=key, value=value)
     desk.decide([record, desk.record("boots", {"type": "ReceiveStock", "data": {"quantity": 1}})])
@@ -63,20 +63,20 @@ def test_a_parked_command_keeps_its_headers_through_restart_and_retry() -> None:
     assert desk.events(key) == [(1, "StockReceived")]
 
 
-def test_a_letter_that_was_parked_by_earlier_code_is_read() -> None:
+def test_a_letter_that_an_older_release_parked_is_read() -> None:
     desk = Desk()
     (key,) = keys(1)
     with Broken("ReceiveStock"):
         desk.tell(("ReceiveStock", key, {"quantity": 1}))
     (at,) = (each for each in desk.entries.raw if each.endswith(b"/0"))
-    assert orjson.loads(desk.entries.raw[at])["headers"] == [["h", "_w=="], ["n", None]]  # as it has always been
+    assert orjson.loads(desk.entries.raw[at])["headers"] == [["h", "_w=="], ["n", None]]  # in the same format as before
 
 
-# --- a batch that nothing can read
+# --- a batch that cannot be read
 
 
 def unreadable(desk: Desk, count: int = 3) -> Unreadable:
-    """Return a batch of so many commands, of which nothing is known."""
+    """Return an unreadable batch of `count` commands."""
     first, desk.offset = desk.offset + 1, desk.offset + count
     return Unreadable(
         TOPIC, 1, desk.offset, -1, 0, None, b"\x00" * 80, None, -1, 80, (), first, "the checksum is wrong"
@@ -91,7 +91,7 @@ def stopped_at(decided: Decided) -> list[Any]:
     return [stop.record for stop in decided.stops.values()]
 
 
-def test_nothing_at_or_behind_it_is_handled_and_all_before_it_is() -> None:
+def test_only_commands_before_an_unreadable_batch_are_handled() -> None:
     desk = Desk()
     before, batch, behind = receive(desk), unreadable(desk), receive(desk)
     decided = desk.decide([before, batch, behind])
@@ -100,7 +100,7 @@ def test_nothing_at_or_behind_it_is_handled_and_all_before_it_is() -> None:
     assert decided.offsets == {(TOPIC, 1): batch.first}
 
 
-def test_once_it_is_skipped_the_position_is_behind_it() -> None:
+def test_the_position_is_after_a_skipped_batch() -> None:
     desk = Desk()
     batch, behind = unreadable(desk), receive(desk)
     desk.deciding.refusing.skipped = {(TOPIC, 1, batch.offset): "lost"}
@@ -112,7 +112,7 @@ def test_once_it_is_skipped_the_position_is_behind_it() -> None:
     assert desk.events("boots") == [(1, "StockReceived")]
 
 
-def test_one_that_was_handled_while_it_was_readable_stops_nothing() -> None:
+def test_a_batch_that_was_handled_before_it_became_unreadable_stops_nothing() -> None:
     desk = Desk()
     desk.decide([receive(desk) for _ in range(3)])
     batch = replace(unreadable(desk), offset=desk.offset - 3, first=desk.offset - 5)

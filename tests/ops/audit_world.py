@@ -75,7 +75,7 @@ def histories(aggregate: str, messages: list[EventMessage], report: Report) -> H
 
 
 def compared(orders_log: list[EventMessage], inventory_log: list[EventMessage], report: Report) -> Lines:
-    """Return the lines of both logs, those that differ not judged yet."""
+    """Return the lines of both logs, without comparing those again that differ."""
     lines = Lines(report)
     lines.add_products(_aggregates("inventory", inventory_log, report))
     lines.add_orders(_aggregates("order", orders_log, report))

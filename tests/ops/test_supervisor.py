@@ -92,7 +92,7 @@ async def test_a_program_that_cannot_be_started_says_so_and_is_retried(tmp_path:
     async with supervising() as supervisor:
         child = supervisor.start(Program("p", "orders", (str(tmp_path / "missing"),), tmp_path / "p.log"))
         await until(lambda: child.record.restarts >= 2)
-        assert "could not be started" in child.record.said
+        assert "cannot be started" in child.record.said
 
 
 async def test_children_get_their_environment(tmp_path: Path) -> None:

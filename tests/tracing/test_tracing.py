@@ -77,7 +77,7 @@ def test_commands_that_share_an_id_have_their_own_events_and_outcomes() -> None:
 @pytest.mark.parametrize(
     ("kinds", "status"), [(["parked"], "parked"), (["parked", "discarded"], "rejected"), (["invalid"], "rejected")]
 )
-def test_letters_say_what_became_of_a_command(kinds: list[str], status: str) -> None:
+def test_letters_say_the_result_of_a_command(kinds: list[str], status: str) -> None:
     flow = Flow()
     flow.add("command", "order", envelope("c1", "Hold"), "o", "t/0@1")
     if status == "rejected":
@@ -123,7 +123,7 @@ async def test_a_real_flow_across_all_topics(system: System, api: Api) -> None:
     assert sent[-1]["code"] == "SHIPMENT_NOT_FOUND"
     unknown = system.run("trace", f"nothing-{run}", "--since", "2026-01-01", check=False)
     assert unknown.returncode == 75
-    assert "Nothing on the topics belongs to" in unknown.stderr
+    assert "No message on the topics belongs to" in unknown.stderr
 
 
 def walk(nodes: list[Any], depth: int = 0) -> Iterator[tuple[int, str, str | None]]:

@@ -57,7 +57,7 @@ async def test_large_values_are_listed_by_reference(system: System, api: Api, un
     assert answer["data"]["headers"][-1] == {"name": "raw", "valueBase64": "/w=="}
     said = (await asyncio.to_thread(system.run, "letters", "show", keys[0])).stdout
     assert len(said) < 20_000
-    assert "all of them with --json" in said
+    assert "use --json for all of them" in said
     whole = (await asyncio.to_thread(system.run, "letters", "show", keys[0], "--json")).stdout
     assert len(json.loads(whole)["value"]) == listed[-1]["valueBytes"]
 
