@@ -179,6 +179,6 @@ def judged(collection: str, name: str, answer: Mapping[str, Any]) -> Written:
     if failed := [one for one in errors if one["code"] != DUPLICATE_KEY]:
         raise WriteFailed(collection, failed)
     if concern := answer.get("writeConcernError"):
-        raise AutoReconnect(f"{collection}: written, but not with the requested durability:  {concern['errmsg']}")
+        raise AutoReconnect(f"{collection}: written, but not with the requested durability: {concern['errmsg']}")
     changed = answer["n"] if name == "insert" else answer["nModified"] + len(answer.get("upserted", ()))
     return Written(changed, [one["index"] for one in errors])
