@@ -1,4 +1,4 @@
-"""A real Chromium on the dashboard: Playwright drives the system's own, and its console must have nothing to say."""
+"""A real Chromium on the dashboard: Playwright drives the system's own, and its console must stay empty."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Page, async_playwright, expect
 
-expect.set_options(timeout=60_000)  # milliseconds: a condition may take long on a loaded machine
+expect.set_options(timeout=60_000)  # in milliseconds: a condition may take long on a loaded machine
 ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "screenshots"
 
 
 @asynccontextmanager
 async def dashboard(address: str, scheme: str = "light", refused: bool = False) -> AsyncIterator[Page]:
-    """Yield a page at `address`; fails when its console complains, or it asks anybody else.
+    """Yield a page at `address`; fail if its console complains or it sends requests to other hosts.
 
-    `refused`: answers of 4xx are expected, which Chromium puts into the console too.
+    `refused`: answers of 4xx are expected, which Chromium also reports in the console.
     """
     place = urlsplit(address)
     ours = (f"{place.scheme}://{place.netloc}/", "data:", "blob:")
@@ -39,6 +39,6 @@ async def dashboard(address: str, scheme: str = "light", refused: bool = False) 
 
 
 async def screenshot(page: Page, name: str) -> None:
-    """Keep what the page looks like among the run's artefacts."""
+    """Keep a screenshot of the page among the run's artefacts."""
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=ARTEFACTS / f"{name}.png")

@@ -51,7 +51,7 @@ def processes() -> None:
 
 @pytest.fixture(scope="session")
 def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The whole system, started once a run; tests leave it running and ready."""
+    """The whole system, started once per run; tests leave it running and ready."""
     system = System(tmp_path_factory.mktemp("system"))
     system.up()
     try:

@@ -1,4 +1,4 @@
-"""Kafka as other programs use it: commands made by hand, topics read from the beginning."""
+"""Kafka as other programs use it: hand-written commands, and topics read from the beginning."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ def produce(
 
 
 def records(settings: Settings, topic: str) -> list[Any]:
-    """Return all committed messages of a topic, partition by partition: how a reader mixes them is chance."""
+    """Return all committed messages of a topic, partition by partition, because readers mix partitions in any order."""
     reader = Consumer(
         {"bootstrap.servers": settings.kafka, "group.id": "tests", "isolation.level": "read_committed"}
         | {"enable.auto.commit": False, "enable.partition.eof": True}
@@ -49,21 +49,21 @@ def _until_end(reader: Consumer, partitions: int) -> Iterator[Any]:
 
 
 def messages(settings: Settings, topic: str, holds: Callable[[Any], bool] = bool) -> list[dict[str, Any]]:
-    """Return the JSON of a topic's messages of which `holds`."""
+    """Return the JSON of a topic's messages for which `holds` is true."""
     found = []
     for record in records(settings, topic):
         try:
             message = orjson.loads(record.value())
         except orjson.JSONDecodeError:
             continue
-        with suppress(KeyError, TypeError, AttributeError):  # of another shape: other tests send what they like
+        with suppress(KeyError, TypeError, AttributeError):  # messages of other shapes, which other tests send
             if holds(message):
                 found.append(message)
     return found
 
 
 def await_message(settings: Settings, topic: str, holds: Callable[[Any], bool], seconds: float = 20) -> dict[str, Any]:
-    """Return the first message of which `holds`, as soon as it is there."""
+    """Return the first message for which `holds` is true, as soon as it exists."""
     end = time.monotonic() + seconds
     while not (found := messages(settings, topic, holds)):
         assert time.monotonic() < end, f"no such message in {topic} within {seconds} s"
@@ -71,7 +71,7 @@ def await_message(settings: Settings, topic: str, holds: Callable[[Any], bool], 
 
 
 def reset_to_zero(settings: Settings, group: str, *topics: str) -> None:
-    """Set a group's offsets to zero, as an operator who wants a replay would; its members must be gone."""
+    """Set a group's offsets to zero, like an operator who wants a replay; its members must be gone."""
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     offsets = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(settings.partitions)]
     for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)]).values():

@@ -1,4 +1,4 @@
-"""HTTP as bytes, for what no client library would send."""
+"""HTTP as raw bytes, for requests that no client library would send."""
 
 import asyncio
 import json
@@ -10,13 +10,13 @@ SECONDS = 60.0
 
 
 async def raw(address: str, sent: bytes, *, end: bool = False) -> tuple[int, Mapping[str, str], Any]:
-    """Send bytes to the server at `address`, and their end if asked; return status, headers and JSON of the answer."""
+    """Send bytes, and their end if asked, to the server at `address`; return status, headers and JSON of the answer."""
     base = urlsplit(address)
     return parsed(await exchange(base.hostname or "", base.port or 80, sent, end=end))
 
 
 async def exchange(host: str, port: int, sent: bytes, *, end: bool = False) -> bytes:
-    """Return all that a server answers to `sent` until it closes the connection."""
+    """Return everything a server answers to `sent` until it closes the connection."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         async with asyncio.timeout(SECONDS):

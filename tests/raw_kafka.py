@@ -1,4 +1,4 @@
-"""Kafka as clients in other languages use it: header names of any bytes, every compression, and damage on its disk."""
+"""Kafka as clients in other languages use it: arbitrary header names, every compression, and damage on its disk."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from streams.kafka.library_patches import HeaderName, RawBatchBuilder
 from streams.kafka.wire import NO_TAGS, Code, Produce
 from streams.runtime.settings import Settings
 
-MUNICH = b"M\xfcnchen"  # what a client sends as a header's name when it takes Latin-1 for UTF-8
+MUNICH = b"M\xfcnchen"  # a header name sent by a client that takes Latin-1 for UTF-8
 HEADER = 21  # bytes at the beginning of a batch that the broker changes
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 
@@ -19,7 +19,7 @@ Raw = tuple[bytes | None, bytes | None, Sequence[tuple[bytes, bytes | None]]]  #
 
 
 def raw_batch(records: Iterable[Raw], codec: int = NONE, timestamp: int | None = None) -> bytes:
-    """Return a record batch, of now unless a timestamp (milliseconds) says otherwise; header names are bytes."""
+    """Return a record batch with the current time or a timestamp (milliseconds); header names are bytes."""
     builder = RawBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 30)
     for number, (key, value, headers) in enumerate(records):
         named = [(HeaderName(name.decode("utf-8", "surrogateescape")), text) for name, text in headers]
@@ -28,12 +28,12 @@ def raw_batch(records: Iterable[Raw], codec: int = NONE, timestamp: int | None =
 
 
 def send_raw(settings: Settings, topic: str, partition: int, batch: bytes) -> int:
-    """Append a batch as it is; return the offset of its first record."""
+    """Append a batch unchanged; return the offset of its first record."""
     return asyncio.run(append(settings, topic, partition, batch))
 
 
 async def append(settings: Settings, topic: str, partition: int, batch: bytes) -> int:
-    """Append a batch as it is; return the offset of its first record."""
+    """Append a batch unchanged; return the offset of its first record."""
     brokers = Brokers(settings.kafka)
 
     async def attempt() -> int:
@@ -56,7 +56,7 @@ async def append(settings: Settings, topic: str, partition: int, batch: bytes) -
 
 
 def damage(data: Path, topic: str, partition: int, part: bytes, within: int = -1) -> None:
-    """Change a byte (`within`: which) of a part of a running broker's log, as a failing disk would."""
+    """Change the byte `within` of a part of a running broker's log, like a failing disk."""
     (log,) = [log for log in data.rglob(f"{topic}-{partition}/*.log") if part in log.read_bytes()]
     whole = log.read_bytes()
     position = whole.index(part) + within % len(part)

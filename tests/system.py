@@ -1,4 +1,4 @@
-"""The whole system for tests: the real stack on ports and in a directory of its own, driven as users drive it."""
+"""The whole system for tests: the real stack with its own ports and directory, driven as users drive it."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ FULFILLMENT = [sys.executable, "-m", "ops.cli"]
 ADDRESS = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipcode": "BA1", "country": "GB"}
 
 
-PORTS = 3_000  # of each lane: `pytest -n 2` runs the tests in two processes, which must not find the same ports free
+PORTS = 3_000  # per lane: `pytest -n 2` runs two processes, which need different ports
 LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
 
 
@@ -73,7 +73,7 @@ class System:
         return done
 
     def up(self) -> None:
-        """Start it; return when everything is ready."""
+        """Start it; return once everything is ready."""
         self.run("up", "--detach")
 
     def down(self) -> None:
@@ -81,8 +81,8 @@ class System:
         self.run("down")
 
     def status(self) -> dict[str, Any]:
-        """Return what `fulfillment status --json` says, without starting a process for it."""
-        with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own running
+        """Return the output of `fulfillment status --json`, without starting a process for it."""
+        with ThreadPoolExecutor(1) as thread:  # the caller may be running an event loop
             return dict(json.loads(thread.submit(asyncio.run, collect(self.settings)).result().as_json()))
 
     def pid(self, name: str) -> int | None:
@@ -91,7 +91,7 @@ class System:
 
     def process(self, name: str) -> psutil.Process:
         """Return the process called `name`, such as `orders-0`."""
-        # One that is being restarted has no pid, and psutil takes none for the caller's own process.
+        # A restarting process has no pid, for which psutil would return the caller's own process.
         found = {process["name"]: process["pid"] for process in self.status()["processes"] if process["pid"]}
         return psutil.Process(found[name])
 
@@ -128,7 +128,7 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
 async def eventually(
     ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], seconds: float = 20, pause: float = 0.05
 ) -> T:
-    """Ask again and again until the answer holds; return it."""
+    """Repeat a request until its answer satisfies the condition; return the answer."""
     end = time.monotonic() + seconds
     while not holds(answer := await ask()):
         if time.monotonic() > end:
@@ -138,13 +138,13 @@ async def eventually(
 
 
 class Api:
-    """The HTTP API, as a client has it: answers are (status, JSON, headers)."""
+    """The HTTP API, as a client sees it: answers are (status, JSON, headers)."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
 
     async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any, Any]:
-        """Ask `path` below /api/v1."""
+        """Send a request to `path` below /api/v1."""
         if body is not None:
             options["json"] = body
         async with self.session.request(method, path.lstrip("/"), **options) as response:
@@ -152,7 +152,7 @@ class Api:
             return response.status, json.loads(text) if text else None, response.headers
 
     async def stock(self, product: str, quantity: int) -> None:
-        """Make so many units of a product available."""
+        """Make a quantity of a product available."""
         status, answer, _ = await self("PUT", f"/inventory/{product}", {"quantity": quantity})
         assert status == 200, answer
 
@@ -161,11 +161,11 @@ class Api:
         items = [{"productId": product, "quantity": quantity, "price": "10.00"} for product, quantity in lines]
         body = {"customerId": "c-1", "items": items, "shippingAddress": ADDRESS, "billingAddress": ADDRESS} | more
         status, answer, _ = await self("POST", "/orders", body)
-        assert status in (201, 202), answer  # 202: durable, and its role is just being taken over
+        assert status in (201, 202), answer  # 202: durable, while another worker takes over its role
         return dict(answer["data"])
 
     async def order(self, order_id: str, holds: Callable[[Any], bool] = bool, seconds: float = 20) -> dict[str, Any]:
-        """Return an order once `holds` of it."""
+        """Return an order once `holds` is true of it."""
 
         async def ask() -> Any:
             status, answer, _ = await self("GET", f"/orders/{order_id}")

@@ -1,6 +1,7 @@
 """Check that everything people read is plain English: no pattern of language.toml occurs in it.
 
-Run `.venv/bin/python -m tests.docs.language [PATHS]` for the findings in these files and directories, or in all.
+Run `.venv/bin/python -m tests.docs.language [PATHS]` for the findings in the given files and directories, or in all
+files.
 """
 
 import re
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Pattern(NamedTuple):
-    """A pattern to avoid, in texts of all kinds but `skipped`, or of the kinds in `only`."""
+    """A pattern to avoid in texts of all kinds except `skipped`, or only in the kinds in `only`."""
 
     name: str
     regex: re.Pattern[str]
@@ -28,7 +29,7 @@ class Pattern(NamedTuple):
     accepts: tuple[str, ...]
 
     def found(self, prose: Prose) -> Iterator[re.Match[str]]:
-        """Yield where the pattern occurs in `prose`."""
+        """Yield the occurrences of the pattern in `prose`."""
         if prose.kind not in self.skipped and (not self.only or prose.kind in self.only):
             yield from self.regex.finditer(prose.text)
 
@@ -47,7 +48,7 @@ with (Path(__file__).parent / "language.toml").open("rb") as file:
 
 
 def findings(texts: Iterable[Prose]) -> Iterator[tuple[int, str]]:
-    """Yield the line of each pattern that occurs in `texts`, and a sentence about it."""
+    """Yield the line of each occurrence of a pattern in `texts`, and a sentence about it."""
     for prose in texts:
         for pattern in PATTERNS:
             for found in pattern.found(prose):
@@ -57,7 +58,7 @@ def findings(texts: Iterable[Prose]) -> Iterator[tuple[int, str]]:
 
 
 def sources(*paths: str) -> list[Path]:
-    """Return the files that this project writes, at or below `paths` (relative to the root); all without any."""
+    """Return the files of this project at or below `paths` (relative to the root), or all files."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *paths],
         cwd=ROOT,
@@ -69,7 +70,7 @@ def sources(*paths: str) -> list[Path]:
 
 
 def report(paths: Iterable[Path]) -> list[str]:
-    """Return a line of text for each finding in the files at `paths`."""
+    """Return one line of text for each finding in the files at `paths`."""
     return [
         f"{path.relative_to(ROOT)}:{line}: {sentence}"
         for path in paths

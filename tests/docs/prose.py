@@ -1,7 +1,7 @@
 """Find the text that people read in a file: comments, docstrings, strings, names of tests, paragraphs.
 
 Each kind of file has a function that yields `Prose`: one comment, string or paragraph as a single line of text, which
-still knows in which line of the file each of its characters is. Code is left out, and `code` in backticks is replaced.
+maps each of its characters to a line of the file. Code is left out, and `code` in backticks is replaced.
 """
 
 import ast
@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
-CODE = "CODE"  # stands for the code that was replaced
+CODE = "CODE"  # replaces code
 
 
 class Prose(NamedTuple):
@@ -31,7 +31,7 @@ class Prose(NamedTuple):
 
 
 def prose(kind: str, numbered: Iterable[tuple[int, str]]) -> Iterator[Prose]:
-    """Yield the numbered lines as one text, unless there is nothing to read in them."""
+    """Yield the numbered lines as one text, unless they contain no words."""
     text, starts, lines = "", [], []
     for number, part in numbered:
         starts.append(len(text))
@@ -42,7 +42,7 @@ def prose(kind: str, numbered: Iterable[tuple[int, str]]) -> Iterator[Prose]:
 
 
 def plain(text: str) -> str:
-    """Return `text` without markup, links' targets and code."""
+    """Return `text` without markup, link targets and code."""
     text = re.sub(r"``[^`]*``|`[^`]*`", CODE, text)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"<[a-zA-Z/!][^>]*>|https?://\S+|\*\*|(?<![\w*])[*_](?=\w)|(?<=\w)[*_](?![\w*])", "", text)
@@ -160,7 +160,7 @@ def json(text: str) -> Iterator[Prose]:
 
 
 def makefile(text: str) -> Iterator[Prose]:
-    """Yield comments and what is printed."""
+    """Yield comments and printed texts."""
     yield from hashes(text)
     for number, line in enumerate(text.splitlines(), 1):
         for printed in re.findall(r'echo "([^"]*)"', line):
@@ -258,7 +258,7 @@ READERS: dict[str, Callable[[str], Iterator[Prose]]] = {
 
 
 def read(path: Path) -> Iterator[Prose]:
-    """Yield what people read in the file at `path`; nothing if its kind is unknown."""
+    """Yield the texts in the file at `path`; nothing if its kind is unknown."""
     reader = READERS.get(path.suffix) or READERS.get(path.name)
     if reader is not None:
         yield from reader(path.read_text())

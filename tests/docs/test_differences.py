@@ -1,4 +1,4 @@
-"""What docs/differences.md promises to clients of the system this one replaces."""
+"""The statements of docs/differences.md for clients of the system this one replaces are true."""
 
 import re
 import subprocess
@@ -51,7 +51,7 @@ async def test_the_previous_seeder_works_but_for_its_test_for_200(api: Api) -> N
         assert (status, answer["data"]["status"]) == (200, wanted)
 
 
-async def test_what_is_wrong_has_the_codes_the_page_names(api: Api) -> None:
+async def test_errors_have_the_codes_the_page_names(api: Api) -> None:
     await api.stock("differs-little", 1)
     allocate = {"orderId": "by-phone", "quantity": 2}
     unfinished = {name: value for name, value in ORDER.items() if name in ("customerId", "items")}
@@ -78,7 +78,7 @@ async def test_a_product_must_exist_before_an_order_can_wait_for_it(api: Api) ->
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("target", ["build", "run", "stop", "seed-data"])
-def test_the_commands_of_make_are_there(target: str) -> None:
+def test_the_commands_of_make_exist(target: str) -> None:
     said = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {"build": "docker compose build", "seed-data": "fulfillment seed"}.get(target, "fulfillment") in said
 

@@ -25,9 +25,11 @@ CLEAN = [
     "tests/bench",
     "tests/outages",
     "tests/projections",
-    "tests/docs/language.py",
-    "tests/docs/prose.py",
-    "tests/docs/test_language.py",
+    "tests/otel",
+    "tests/schemas",
+    "tests/tables",
+    "tests/upgrade",
+    "tests/docs",
     "web/static",
 ]
 

@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 HOP = re.compile(r"^\d+\. `([\w/]+\.py):([\w.]+)` \S.*[.:]$")
 MOST_HOPS, MOST_FILES, MOST_TIMES_IN_A_LEG = 40, 30, 2
 CALLED_AS = {"__call__": {"handler"}}  # a route is called by the layer around it
-# What these do needs Kafka, MongoDB or a client; tests/integration and tests/web take orders through them.
+# The other hops need Kafka, MongoDB or a client; tests/integration and tests/web take orders through them.
 WITH_SERVERS = ("web/", "streams/kafka/", "agents/worker.py", "agents/projector.py", "projections/runner.py",
                 "projections/mongo/")  # fmt: skip
 
@@ -103,7 +103,7 @@ def definitions(file: str) -> dict[str, ast.AST]:
 
 
 def used_by(hop: Hop) -> set[str]:
-    """Return the names that a function uses, and those that others of its file use which it calls."""
+    """Return the names that a function uses, and the names used by other functions of its file that it calls."""
     by_name: dict[str, list[ast.AST]] = {}
     for name, node in definitions(hop.file).items():
         if not isinstance(node, ast.ClassDef):
@@ -120,7 +120,7 @@ def used_by(hop: Hop) -> set[str]:
 
 
 @pytest.mark.parametrize("hop", TOUR, ids=lambda hop: f"{hop.file}:{hop.function}")
-def test_a_hop_is_there(hop: Hop) -> None:
+def test_a_hop_exists(hop: Hop) -> None:
     assert hop.function in definitions(hop.file)
 
 

@@ -1,4 +1,4 @@
-"""Who receives traces in tests: OTLP over HTTP, as a collector does it."""
+"""A receiver of traces for tests: OTLP over HTTP, like a collector."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass
 class Received:
-    """A span as it arrived; ids are hexadecimal digits, no parent is an empty string."""
+    """A received span; ids are hexadecimal digits, and no parent is an empty string."""
 
     service: str
     name: str
@@ -29,7 +29,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Where to send to, and what came."""
+    """An address to send spans to, and the received ones."""
 
     endpoint: str
     spans: list[Received] = field(default_factory=list)
@@ -67,7 +67,7 @@ def _plain(attributes: Any) -> dict[str, Any]:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Receive until the end."""
+    """Receive until the context ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -79,7 +79,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver = Receiver(f"http://127.0.0.1:{server.server_port}")

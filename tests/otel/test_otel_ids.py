@@ -1,4 +1,4 @@
-"""Ids of traces and spans, a share of them, and spans below one that does not know its trace yet."""
+"""Ids of traces and spans, the recorded share, and spans whose trace is not known yet."""
 
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from streams.tracing.traces import Recorder, sent
 
 
 class Kept:
-    """Keeps the spans it is sent."""
+    """Keeps the spans that are sent to it."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -20,7 +20,7 @@ class Kept:
         self.spans.append(span)
 
     def stop(self) -> None:
-        """Keep what there is."""
+        """Keep the spans."""
 
 
 def test_ids_are_the_same_everywhere_and_never_change() -> None:
@@ -57,12 +57,12 @@ def test_any_text_has_an_id(text: str) -> None:
         (None, False),
     ],
 )
-def test_a_caller_is_read_as_w3c_says(header: str | None, found: bool) -> None:
+def test_the_traceparent_of_a_caller_is_read_as_w3c_defines_it(header: str | None, found: bool) -> None:
     assert caller_of(header) == (("4bf92f3577b34da6a3ce929d0e0e4736", 0x00F067AA0BA902B7) if found else None)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.9, 1.0])
-def test_a_share_of_traces_is_recorded_the_same_everywhere(ratio: float) -> None:
+def test_the_recorded_share_of_traces_is_the_same_everywhere(ratio: float) -> None:
     here, there = Recorder(Kept(), ratio), Recorder(Kept(), ratio)
     traces = [trace_of(str(uuid4())) for _ in range(4_000)]
     wanted = [here.wants(trace) for trace in traces]
@@ -74,7 +74,7 @@ def command(correlation_id: str) -> CommandMessage:
     return CommandMessage("c-1", "order-1", Hold(reason="why not"), "2026-11-23T10:00:00.000Z", "web", correlation_id)
 
 
-def test_what_is_sent_in_a_request_is_below_it_once_its_trace_is_known() -> None:
+def test_spans_of_a_request_are_below_it_once_its_trace_is_known() -> None:
     with scope() as opened:
         sent(Recorder(Kept(), 1.0), [command("mine"), command("another")], 1, 2)
         opened.add(Span("find orders_v1", "client", 0, 7))
@@ -85,7 +85,7 @@ def test_what_is_sent_in_a_request_is_below_it_once_its_trace_is_known() -> None
     assert (another.parent, another.links) == (None, ((own.trace, own.id),))
 
 
-def test_what_outlives_a_request_is_not_below_it() -> None:
+def test_work_that_outlives_a_request_is_not_below_it() -> None:
     with scope() as opened:
         pass
     own = Span("POST /orders", "server", 1, opened.id)
@@ -94,7 +94,7 @@ def test_what_outlives_a_request_is_not_below_it() -> None:
     assert opened.close(own) == [own]
 
 
-def test_outside_of_a_request_only_what_is_wanted_is_recorded() -> None:
+def test_outside_of_a_request_only_requested_spans_are_recorded() -> None:
     kept = Kept()
     sent(Recorder(kept, 0.0), [command("mine")], 1, 2)
     assert kept.spans == []

@@ -1,4 +1,4 @@
-"""What traces cost who has none: nothing is loaded; and what is said when they cannot be sent."""
+"""Without traces nothing is loaded, and traces that cannot be sent are reported."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ print([name for name in sys.modules if name.startswith(("opentelemetry", "google
     assert run(code, FULFILLMENT_OTLP_ENDPOINT="").stdout.split("\n")[:2] == ["None", "[]"]
 
 
-def test_an_extra_that_is_missing_is_said_at_the_start() -> None:
+def test_a_missing_extra_is_reported_at_the_start() -> None:
     code = """
 from importlib import metadata
 
@@ -55,7 +55,7 @@ main()
     assert "pip install 'order-fulfillment[otel]'" in said.stderr
 
 
-def test_an_endpoint_that_is_no_address_is_refused() -> None:
+def test_an_invalid_endpoint_is_refused() -> None:
     said = run("from ops.worker import main; main()", FULFILLMENT_OTLP_ENDPOINT="collector:4318")
     assert said.returncode == os.EX_CONFIG
     assert said.stderr.startswith("FULFILLMENT_OTLP_ENDPOINT: ")

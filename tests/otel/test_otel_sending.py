@@ -1,4 +1,4 @@
-"""Spans on their way out: nothing waits for the receiver, and what it does not take is said once."""
+"""Sending spans: nothing waits for the receiver, and spans it does not accept are reported once."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ def span(number: int) -> Span:
     return Span(f"span {number}", "internal", 1, number, began=1, ended=2)
 
 
-def test_what_is_queued_is_sent_at_the_end() -> None:
+def test_queued_spans_are_sent_at_the_end() -> None:
     with receiving() as receiver:
         traces.start("orders", Settings(otlp_endpoint=receiver.endpoint + "/"))
         assert traces.ON is not None
@@ -31,13 +31,15 @@ def test_what_is_queued_is_sent_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_a_receiver_that_is_away_is_said_once_and_nothing_waits(silent: bool, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as nobody:  # takes connections and says nothing, or takes none
+def test_an_unreachable_receiver_is_reported_once_and_nothing_waits(
+    silent: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as nobody:  # accepts connections without answering, or accepts none
         nobody.bind(("127.0.0.1", 0))
         if silent:
             nobody.listen()
         port = nobody.getsockname()[1]
-        caplog.clear()  # of what another test's exporter, which still tries, has said
+        caplog.clear()  # messages of another test's exporter, which still retries
         sender = Otlp("orders", Settings(otlp_endpoint=f"http://127.0.0.1:{port}"))
         began = time.monotonic()
         for number in range(1, 20_001):

@@ -1,4 +1,4 @@
-"""One order's trace, from its request to MongoDB, as a collector gets it from all processes."""
+"""One order's trace, from its request to MongoDB, as a collector receives it from all processes."""
 
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
@@ -68,7 +68,7 @@ TREE = {
 async def test_an_order_is_one_trace_through_all_processes(receiver: Receiver, api: Api) -> None:
     boots = f"boots-{uuid4()}"
     await api.stock(boots, 10)
-    placed = await api.place((boots, 1))  # its correlation id is its command's
+    placed = await api.place((boots, 1))  # the correlation id of its command
     trace = f"{trace_of(placed['commandId']):032x}"
     wait_until(lambda: ways(_rooted(receiver.of(trace))) >= TREE, patience(20), "all spans of the order")
 
@@ -92,7 +92,7 @@ async def test_an_order_is_one_trace_through_all_processes(receiver: Receiver, a
 
 
 def _rooted(spans: list[Received]) -> list[Received]:
-    """Return the spans all of whose ancestors have come."""
+    """Return the spans whose ancestors have all arrived."""
     known = {span.id: span for span in spans}
     while lonely := [span for span in known.values() if span.parent and span.parent not in known]:
         for span in lonely:
@@ -100,12 +100,12 @@ def _rooted(spans: list[Received]) -> list[Received]:
     return list(known.values())
 
 
-async def test_a_fetch_is_linked_with_its_messages_and_has_what_was_written(receiver: Receiver, api: Api) -> None:
+async def test_a_fetch_is_linked_to_its_messages_and_includes_the_writes(receiver: Receiver, api: Api) -> None:
     placed = await api.place((f"boots-{uuid4()}", 1))
     trace = f"{trace_of(placed['commandId']):032x}"
 
     def linked(name: str) -> list[Received]:
-        """Return the spans of the fetch a message was in."""
+        """Return the spans of the fetch of a message."""
         found = next((span for span in receiver.of(trace) if span.name == name), None)
         return receiver.of(found.links[0][0]) if found else []
 
@@ -122,7 +122,7 @@ async def test_a_fetch_is_linked_with_its_messages_and_has_what_was_written(rece
     assert "orders_v1" in {write.attributes["db.collection.name"] for write in writes}
 
 
-async def test_a_caller_that_has_a_trace_goes_on_in_it(receiver: Receiver, api: Api) -> None:
+async def test_a_trace_of_the_caller_is_continued(receiver: Receiver, api: Api) -> None:
     trace, parent = uuid4().hex, "00f067aa0ba902b7"
     caller = {"traceparent": f"00-{trace}-{parent}-01"}
     status, _, headers = await api("PUT", f"/inventory/laces-{uuid4()}", {"quantity": 1}, headers=caller)
@@ -138,7 +138,7 @@ async def test_a_caller_that_has_a_trace_goes_on_in_it(receiver: Receiver, api: 
     wait_until(lambda: any(span.links == [(trace, parent)] for span in receiver.of(own)), patience(20), "the link")
 
 
-async def test_a_batch_keeps_a_trace_a_command(receiver: Receiver, api: Api) -> None:
+async def test_a_batch_keeps_one_trace_per_command(receiver: Receiver, api: Api) -> None:
     envelopes = [{"type": "SetStock", "data": {"productId": f"p-{uuid4()}", "quantity": 1}} for _ in range(2)]
     status, answer, _ = await api("POST", "/commands", envelopes)
     assert status == 202

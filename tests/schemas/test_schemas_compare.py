@@ -1,4 +1,4 @@
-"""Which changes of a message break somebody: tried on the schemas that are committed."""
+"""Which changes of a message break readers or writers: tried on the committed schemas."""
 
 import copy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ TODAY = made()
 
 
 def changed(topic: str, edit: Edit) -> list[tuple[bool, str]]:
-    """Return (breaking, sentence) of what `edit` does to the definitions of a topic."""
+    """Return (breaking, sentence) for the change that `edit` makes to the definitions of a topic."""
     new = copy.deepcopy(TODAY[topic])
     edit(new["$defs"])
     return [(each.breaking, str(each)) for each in compare(topic, TODAY[topic], new, topic.endswith("commands"))]
@@ -81,13 +81,13 @@ COMPATIBLE: list[tuple[str, Edit, str]] = [
 
 
 @pytest.mark.parametrize(("topic", "edit", "says"), BREAKING, ids=[says for _, _, says in BREAKING])
-def test_what_breaks_somebody_is_named(topic: str, edit: Edit, says: str) -> None:
+def test_breaking_changes_are_named(topic: str, edit: Edit, says: str) -> None:
     found = changed(topic, edit)
     assert any(breaking and says in sentence for breaking, sentence in found), found
 
 
 @pytest.mark.parametrize(("topic", "edit", "says"), COMPATIBLE, ids=[says for _, _, says in COMPATIBLE])
-def test_what_breaks_nobody_is_named_too(topic: str, edit: Edit, says: str) -> None:
+def test_compatible_changes_are_named_too(topic: str, edit: Edit, says: str) -> None:
     found = changed(topic, edit)
     assert any(says in sentence for _, sentence in found), found
     assert not any(breaking for breaking, _ in found), found
@@ -97,7 +97,7 @@ def message(schema: dict[str, Any], name: str) -> dict[str, Any]:
     return next(each for each in schema["oneOf"] if each["title"] == name)
 
 
-def test_messages_come_and_go() -> None:
+def test_messages_are_added_and_removed() -> None:
     fewer = copy.deepcopy(TODAY["order-events"])
     fewer["oneOf"].remove(message(fewer, "OrderHeld"))
     assert [(c.breaking, str(c)) for c in compare("order-events", TODAY["order-events"], fewer, False)] == [
@@ -108,7 +108,7 @@ def test_messages_come_and_go() -> None:
     ]
 
 
-def test_a_raised_version_declares_what_breaks_and_a_lowered_one_breaks() -> None:
+def test_a_raised_version_declares_a_break_and_a_lowered_one_is_a_break() -> None:
     old, new = TODAY["order-events"], copy.deepcopy(TODAY["order-events"])
     added("by", "OrderHeld", required=True)(new["$defs"])
     message(new, "OrderHeld")["properties"]["schemaversion"]["const"] = 2
@@ -120,11 +120,11 @@ def test_a_raised_version_declares_what_breaks_and_a_lowered_one_breaks() -> Non
     assert any(change.breaking for change in compare("order-events", new, old, False))
 
 
-def test_what_is_committed_is_todays() -> None:
+def test_the_committed_schemas_are_current() -> None:
     assert command.read() == TODAY, "run `make schemas`"
 
 
-def test_the_command_refuses_to_write_what_breaks(
+def test_the_command_refuses_to_write_a_breaking_change(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "FOLDER", tmp_path)

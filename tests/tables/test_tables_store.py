@@ -1,4 +1,4 @@
-"""Entries and what a transaction lays over them; what every kind of entry looks like in the changelog."""
+"""Entries, the changes of a transaction, and the form of every kind of entry in the changelog."""
 
 import json
 import time
@@ -87,7 +87,7 @@ def generations_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("generations_of_ten")
-def test_the_cache_is_bounded_and_the_entries_are_not() -> None:
+def test_the_cache_is_limited_and_the_entries_are_not() -> None:
     entries = Entries(Text(), {b"%d" % number: b"%d" % number for number in range(50)})
     for _ in range(2):
         assert [entries.get(b"%d" % number) for number in range(50)] == [str(number) for number in range(50)]
@@ -110,7 +110,7 @@ def test_a_value_that_is_used_stays_decoded(entries: Entries[str]) -> None:
 
 @pytest.mark.usefixtures("generations_of_ten")
 @pytest.mark.parametrize("changed", [("3", b"3"), (None, None)])
-def test_of_a_changed_entry_no_generation_has_the_old_value(
+def test_no_generation_keeps_the_old_value_of_a_changed_entry(
     entries: Entries[str], changed: tuple[str | None, bytes | None]
 ) -> None:
     assert entries.get(b"a") == "1"
@@ -140,7 +140,7 @@ def test_remembering_costs_the_same_however_many_were_forgotten() -> None:
 # --- changes
 
 
-def test_a_transaction_reads_its_own_writes_and_nobody_else_does(entries: Entries[str]) -> None:
+def test_a_transaction_reads_its_own_writes_and_no_other_does(entries: Entries[str]) -> None:
     changes, other = Changes(entries), Changes(entries)
     changes.put(b"a", "3")
     changes.put(b"b", None)
@@ -159,7 +159,7 @@ def test_each_touched_key_is_one_changelog_record(entries: Entries[str]) -> None
     assert changes.encode() == [(b"a", b"4"), (b"b", None)]
 
 
-def test_merging_makes_the_changes_everybodys(entries: Entries[str]) -> None:
+def test_merging_makes_the_changes_visible_to_all(entries: Entries[str]) -> None:
     changes = Changes(entries)
     changes.put(b"a", "3")
     changes.put(b"b", None)
@@ -169,7 +169,7 @@ def test_merging_makes_the_changes_everybodys(entries: Entries[str]) -> None:
     assert (entries.get(b"a"), entries.get(b"b")) == ("3", None)
 
 
-def test_an_attempt_that_is_dropped_has_changed_nothing(entries: Entries[str]) -> None:
+def test_a_dropped_attempt_changes_nothing(entries: Entries[str]) -> None:
     changes = Changes(entries)
     changes.put(b"a", "of the first")
     attempt = changes.attempt()
@@ -242,11 +242,11 @@ def test_a_table_cannot_be_written_past_a_transaction(table: PartitionedTable) -
     assert table.data[b"a"] == "1"
 
 
-def test_a_changelog_is_a_topic_of_ours(table: PartitionedTable) -> None:
+def test_a_changelog_belongs_to_the_installation(table: PartitionedTable) -> None:
     assert table.changelog_topic.get_topic_name() == "p-orders-states-changelog"
 
 
-# --- what is in the changelog
+# --- the changelog
 
 
 def message(command: Command, key: str) -> CommandMessage:
@@ -254,9 +254,9 @@ def message(command: Command, key: str) -> CommandMessage:
 
 
 def order_with(odd: str) -> OrderEntry:
-    """Return an order everything of which is called `odd`, well on its way, and three of its answers.
+    """Return an order, all parts of which are called `odd`, with some history, and three of its answers.
 
-    Ids that a new order may not have any more, older code wrote.
+    Older code accepted ids that a new order may no longer have.
     """
     if confusable(odd) is not None:
         raw = orders_module.CODEC.encode(order_with("odd"))
@@ -288,7 +288,7 @@ def order_with(odd: str) -> OrderEntry:
 
 
 @pytest.mark.parametrize("odd", HOSTILE)
-def test_orders_come_back_from_the_changelog_as_they_were(odd: str) -> None:
+def test_orders_are_restored_from_the_changelog_unchanged(odd: str) -> None:
     entry, codec = order_with(odd), orders_module.CODEC
     assert codec.decode(segment(odd), codec.encode(entry)) == entry
 
@@ -305,7 +305,7 @@ def test_orders_come_back_from_the_changelog_as_they_were(odd: str) -> None:
         ),
     ],
 )
-def test_products_come_back_as_they_were(odd: str, value: StockEntry) -> None:
+def test_products_are_restored_unchanged(odd: str, value: StockEntry) -> None:
     codec = stock_module.CODEC
     assert codec.decode(segment(odd), codec.encode(value)) == value
 
@@ -368,7 +368,7 @@ def test_a_line_that_no_longer_waits_leaves_the_queue() -> None:
 # --- answers
 
 
-def test_recent_answers_are_bounded_and_the_oldest_goes_first() -> None:
+def test_recent_answers_are_limited_and_the_oldest_is_dropped_first() -> None:
     recent: tuple[Answer, ...] = ()
     for number in range(10):
         recent = remember(recent, Answer(str(number), "Hold", number), 4)
@@ -382,7 +382,7 @@ def test_recent_answers_are_bounded_and_the_oldest_goes_first() -> None:
     assert remember(recent, Answer("x", "Hold", 1), 0) == ()
 
 
-def test_an_answer_is_given_again_as_it_was() -> None:
+def test_a_repeated_answer_is_unchanged() -> None:
     command = CommandMessage("c", "o", Hold(reason=""), "2026-11-23T10:00:00.000Z", "web", "c")
     first = Answer("c", "Hold", 5, ("OrderHeld", "OrderReleased")).outcome(command, "order", None)
     assert [event["sequence"] for event in first.events] == [4, 5]
@@ -394,7 +394,7 @@ def test_an_answer_is_given_again_as_it_was() -> None:
     assert kept.outcome(command, "order", None).encode() == answer.outcome(command, "order", None).encode()
 
 
-def test_a_product_is_decided_on_what_the_transaction_has_changed() -> None:
+def test_a_product_is_decided_on_the_changes_of_the_transaction() -> None:
     changes: Changes[Any] = Changes(Entries(stock_module.CODEC, {}))
     kind = PRODUCT
     _, stock = kind.decide(message(ReceiveStock(quantity=5), "boots"), None, changes)
@@ -410,5 +410,5 @@ def test_a_product_is_decided_on_what_the_transaction_has_changed() -> None:
 @example("a\n")
 @example("é")
 @example("٣")
-def test_a_segment_is_the_id_as_a_url_has_it_whichever_way_it_is_made(identifier: str) -> None:
+def test_a_segment_is_the_encoded_id_whichever_function_makes_it(identifier: str) -> None:
     assert segment(identifier) == quote(identifier, safe="").encode()

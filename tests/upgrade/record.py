@@ -29,7 +29,7 @@ KNOWN = """
 import json; from domain import inventory, orders; from streams.letters import KINDS, LETTER_COMMANDS
 print(json.dumps([*orders.COMMANDS, *inventory.COMMANDS, *orders.EVENTS, *inventory.EVENTS, *LETTER_COMMANDS, *KINDS]))
 """
-# What the servers write again, and a journal of 100 MiB that is empty after a clean stop.
+# Files that the servers create again, and a journal of 100 MiB that is empty after a clean stop.
 LEFT_OUT = ("kafka/format.log", "kafka/server.properties", "mongo/data/journal", "mongo/data/mongod.lock",
             "mongo/data/WiredTiger.lock")  # fmt: skip
 

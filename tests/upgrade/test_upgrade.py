@@ -16,7 +16,7 @@ REPEATED: tuple[tuple[str, dict[str, Any]], ...] = (
 ANSWER = ("status", "code", "version", "events")
 
 
-def test_every_answer_is_as_it_was(it: Installation, recorded: dict[str, Any]) -> None:
+def test_every_answer_is_unchanged(it: Installation, recorded: dict[str, Any]) -> None:
     assert unexpected(it, recorded, faults(recorded).forgotten) == []
 
 
@@ -27,7 +27,7 @@ def test_the_audit_finds_only_the_faults_of_older_code(it: Installation, recorde
     assert "drift: 1 × history" in tables, tables  # the event that was skipped
 
 
-def test_the_command_line_reads_it(it: Installation) -> None:
+def test_the_command_line_reads_the_installation(it: Installation) -> None:
     for arguments, said in (
         (("outcomes", "repeated-3"), "SHIPMENT_NOT_FOUND"),
         (("trace", "parked-retried-1"), "OrderPlaced"),
@@ -60,7 +60,7 @@ def test_undecided_commands_are_decided(it: Installation) -> None:
         assert [stock[f"{what}Quantity"] for what in ("onHand", "allocated", "available")] == [107, 53, 54]
 
 
-def test_read_models_are_rebuilt_as_they_were(it: Installation, recorded: dict[str, Any]) -> None:
+def test_read_models_are_rebuilt_unchanged(it: Installation, recorded: dict[str, Any]) -> None:
     it.run("replay", "all")
     known = faults(recorded)
     assert unexpected(it, recorded, known.forgotten + known.rebuilt) == []
@@ -71,7 +71,7 @@ def test_read_models_are_rebuilt_as_they_were(it: Installation, recorded: dict[s
     assert drifts(report) == {each for each in drifts(recorded["audit"]) | known.found_since if each[0] != "document"}
 
 
-def test_read_models_get_todays_shapes(it: Installation, recorded: dict[str, Any]) -> None:
+def test_read_models_get_the_shapes_of_today(it: Installation, recorded: dict[str, Any]) -> None:
     for name in ("orders", "inventory"):
         it.run("projections", "deploy", name)
         assert ", 0 differ" in it.run("projections", "verify", name)
@@ -83,7 +83,7 @@ def test_read_models_get_todays_shapes(it: Installation, recorded: dict[str, Any
     assert drifts(report) == {each for each in drifts(recorded["audit"]) | known.found_since if each[0] != "document"}
 
 
-def test_a_command_sent_again_is_answered_again(it: Installation, recorded: dict[str, Any]) -> None:
+def test_a_repeated_command_gets_its_answer_again(it: Installation, recorded: dict[str, Any]) -> None:
     paths = {"order-commands": "/orders/repeated", "inventory-commands": "/inventory/laces"}
     before = {path: it.expect(200, "GET", path) for path in paths.values()}
     asked = [_outcome_path(recorded, command["id"]) for _, command in REPEATED]

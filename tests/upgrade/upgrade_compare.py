@@ -11,7 +11,7 @@ from upgrade_installation import Installation
 
 @dataclass(frozen=True)
 class Faults:
-    """What a recorded version did wrong: beginnings of paths whose answers differ today, and drift it did not find."""
+    """Faults of a recorded version: beginnings of paths whose answers differ today, and drift it did not find."""
 
     forgotten: tuple[str, ...] = ()  # they differ at once
     rebuilt: tuple[str, ...] = ()  # they differ after a rebuild
@@ -33,7 +33,7 @@ FAULTS = {
 
 
 def faults(recorded: dict[str, Any]) -> Faults:
-    """Return what the recorded version did wrong."""
+    """Return the faults of the recorded version."""
     return FAULTS.get(recorded["commit"][:7], Faults())
 
 

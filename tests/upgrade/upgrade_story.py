@@ -9,7 +9,7 @@ from upgrade_installation import Installation
 ADDRESS = {"street": "1 High St", "city": "Bath", "state": "SOM", "zipcode": "BA1", "country": "GB"}
 EXTRA = {"name": "Ada L.", "company": "Engines Ltd", "line2": "Flat 2", "phone": "+44 1", "email": "ada@example.org"}
 FAULTS = "raise:Hold,raise:AdjustStock"  # these commands meet a bug in `bugs`
-# Ids that a URL changes, or that differ in case only; and those that only commit 1e1ad36 accepts.
+# Ids that a URL changes, or that differ in case only; and others that only commit 1e1ad36 accepts.
 ODD_IDS = ("café", "a/b?c#d%20", "ORDER-CASE", "order-case")
 ODDER_IDS = ("..", " odd ", "zero\u200bwidth", "cafe\u0301")
 
