@@ -16,7 +16,19 @@ import pytest
 from system import Api, System
 
 # The folders, and words in the names of files, whose tests are long.
-LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages", "make", "browser", "dashboard", "documents", "extending"}
+LONG = {
+    "faults",
+    "upgrade",
+    "bench",
+    "letters",
+    "otel",
+    "outages",
+    "make",
+    "browser",
+    "dashboard",
+    "documents",
+    "extending",
+}
 # The folders whose files take minutes, longest first: lanes that begin with them end at about the same time.
 FIRST = ("faults", "upgrade", "integration", "streams", "letters", "bench", "otel", "outages")
 
