@@ -1,4 +1,4 @@
-"""Orders and stock in memory, decided by the domain, with the events an audit reads."""
+"""Orders and stock in memory, decided by the domain, with the events that an audit reads."""
 
 from collections import deque
 from typing import Any
@@ -18,7 +18,7 @@ TIME = "2026-11-23T10:00:00.000Z"
 
 
 class World:
-    """What was decided, as two logs of events; `hold_back` keeps commands of the process manager under way."""
+    """Two logs of events with all decisions; `hold_back` keeps commands of the process manager in flight."""
 
     def __init__(self) -> None:
         self.logs: dict[str, list[EventMessage]] = {"order": [], "inventory": []}
@@ -27,14 +27,14 @@ class World:
         self.under_way: deque[fulfilment.Request] = deque()
 
     def tell(self, aggregate: Any, key: str, command: Any, settle: bool = True) -> None:
-        """Let an aggregate decide, and everything that follows from it."""
+        """Let an aggregate decide a command, and all commands that it causes."""
         self.under_way.append(fulfilment.Request(aggregate, key, command))
         self.step()
         while settle and self.under_way:
             self.step()
 
     def step(self) -> None:
-        """Handle the next command under way."""
+        """Handle the next command in flight."""
         request = self.under_way.popleft()
         decide = self._order if request.aggregate == "order" else self._product
         log = self.logs[request.aggregate]

@@ -10,7 +10,7 @@ from streams.runtime.settings import Settings
 
 @pytest.fixture
 def stack_settings(processes: None, tmp_path: Path) -> Iterator[Settings]:
-    """A stack of Kafka and MongoDB without workers, in a directory of its own; stopped after the test."""
+    """A stack of Kafka and MongoDB without workers, in its own directory; stopped after the test."""
     kafka, mongo, http = some_ports(1)[0], some_ports(1)[0], some_ports(1)[0]
     settings = Settings(
         kafka=f"127.0.0.1:{kafka}",

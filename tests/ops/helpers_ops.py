@@ -1,4 +1,4 @@
-"""Shared by the tests of this folder."""
+"""Helpers of the tests in this folder."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from system import free_ports
 
 
-async def until(condition: Callable[[], object], within: float = 10.0) -> None:
-    """Return as soon as `condition` holds; fail when it does not in time."""
+async def until(condition: Callable[[], object], within: float = 60.0) -> None:
+    """Return as soon as `condition` holds; fail if it does not within `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"not so after {within} s: {condition}"
@@ -16,6 +16,6 @@ async def until(condition: Callable[[], object], within: float = 10.0) -> None:
 
 
 def some_ports(count: int) -> list[int]:
-    """Return free ports below the range the kernel hands out, so that no connection gets them in the meantime."""
+    """Return free ports below the kernel's ephemeral range, so that no connection takes them in the meantime."""
     first = free_ports(count)
     return list(range(first, first + count))

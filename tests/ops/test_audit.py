@@ -1,4 +1,4 @@
-"""`fulfillment audit` on the real system: clean after a mixed load; drifted documents are found and mended."""
+"""`fulfillment audit` on the real system: clean after a mixed load; drifted documents are found and repaired."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ MINE = f"audit-{uuid4().hex[:6]}"
 
 
 async def audit(system: System, repair: bool = False) -> tuple[Report, list[Drift]]:
-    """Return the report, and the drifts of this file's orders and products only."""
+    """Return the report, and the drifts of the orders and products of this file."""
     report = await run(system.settings, repair)
     return report, [drift for drift in report.drifts if MINE in drift.key or MINE in drift.what]
 
@@ -42,13 +42,13 @@ async def mongo(system: System) -> AsyncIterator[Mongo]:
 
 @pytest.fixture
 async def live(mongo: Mongo) -> dict[str, str]:
-    """Return the collections that are live now, by their names without version: other tests promote others."""
+    """Return the live collections by their names without version, because other tests promote versions."""
     projections = projections_of(await Registry(mongo).read())
     return {name: one.collection(name) for one in projections for name in one.collections}
 
 
 async def shipped_in_part(api: Api) -> str:
-    """Return an order that was shipped in part, its product also reserved by hand and waited for."""
+    """Return a partly shipped order whose product also has a manual reservation and a backorder."""
     product, name = f"{MINE}-{uuid4().hex[:6]}", f"{MINE}-{uuid4().hex[:6]}"
     await api.stock(product, 5)
     await api.place((product, 4), orderId=name)
@@ -64,7 +64,7 @@ async def shipped_in_part(api: Api) -> str:
 
 
 async def orders(system: System, api: Api, count: int) -> list[str]:
-    """Return so many of them, with nothing under way any more."""
+    """Return this number of orders, with nothing in flight."""
     placed = [await shipped_in_part(api) for _ in range(count)]
     await asyncio.to_thread(system.quiet)
     return placed
@@ -94,7 +94,7 @@ async def test_a_system_under_load_is_judged_fairly(system: System, api: Api) ->
     for _ in range(3):
         report = await asyncio.to_thread(asyncio.run, run(system.settings, False))
         assert [drift for drift in report.drifts if MINE in drift.key] == []
-    assert next(placed) > len(loads), "the load went on"
+    assert next(placed) > len(loads), "the load did not continue"
     for task in loads:
         task.cancel()
     assert {type(end) for end in await asyncio.gather(*loads, return_exceptions=True)} == {asyncio.CancelledError}
@@ -110,7 +110,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_changed_documents_are_found_and_mended(
+async def test_changed_documents_are_found_and_repaired(
     system: System, api: Api, mongo: Mongo, live: dict[str, str]
 ) -> None:
     documents = mongo.collection(live["orders"])
@@ -118,11 +118,11 @@ async def test_changed_documents_are_found_and_mended(
     before = {order: await documents.find_one({"_id": order}) for order in changed.values()}
     for change, order in changed.items():
         await documents.update_one({"_id": order}, CHANGES[change])
-    await found_and_mended(system, {(live["orders"], order) for order in changed.values()})
+    await found_and_repaired(system, {(live["orders"], order) for order in changed.values()})
     assert {order: await documents.find_one({"_id": order}) for order in changed.values()} == before
 
 
-async def test_lost_documents_and_log_entries_are_found_and_mended(
+async def test_lost_documents_and_log_entries_are_found_and_repaired(
     system: System, api: Api, mongo: Mongo, live: dict[str, str]
 ) -> None:
     [order] = await orders(system, api, 1)
@@ -142,13 +142,13 @@ async def test_lost_documents_and_log_entries_are_found_and_mended(
     }
     for collection, identifier in lost:
         await mongo.collection(collection).delete_one({"_id": identifier})
-    await found_and_mended(system, lost)
+    await found_and_repaired(system, lost)
     assert await mongo.collection(live["orders"]).find_one({"_id": order}) == found
     assert await mongo.collection(live["stock_ledger"]).find_one({"_id": movement["_id"]}) == movement
 
 
-async def found_and_mended(system: System, lost: set[tuple[str, str]]) -> None:
-    """Audit, audit and repair, audit again: `lost` is found, mended, and gone."""
+async def found_and_repaired(system: System, lost: set[tuple[str, str]]) -> None:
+    """Audit, repair and audit again: the drift of `lost` is found, repaired, and no longer found."""
     report, _ = await audit(system)
     assert not report.clean
     assert {(drift.where, drift.key) for drift in report.drifts} >= lost
@@ -198,7 +198,7 @@ async def test_a_worker_shows_its_entries_a_partition_at_a_time(system: System, 
 
 
 async def test_events_that_share_an_id_are_named_wherever_they_are(system: System) -> None:
-    """Ids of older code were joined with a slash, and a forgotten command made the same ids a second time."""
+    """Event ids of older releases were joined with a slash, and could occur twice."""
     settings = system.settings.model_copy(update={"prefix": f"{MINE}-ids-"})
     await ensure_topics(settings)
     ids, report = EventIds(), Report()

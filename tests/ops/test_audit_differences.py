@@ -1,4 +1,4 @@
-"""Two values that differ are told apart in a few words."""
+"""The differences of two values are described briefly."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ def test_only_the_leaves_that_differ_are_named() -> None:
     assert differences(ours, theirs) == "lines.1.price.amount is 5, the events say 6; hold is None, the events say ''"
 
 
-def test_what_is_missing_and_what_is_too_much_is_named() -> None:
+def test_missing_and_surplus_fields_are_named() -> None:
     assert differences({"a": 1}, {"b": 1}) == "b is missing, the events say 1; a is 1, the events say missing"
 
 

@@ -1,4 +1,4 @@
-"""Each kind of drift in the log is found, and a log as the domain writes it is clean. No Kafka, no MongoDB."""
+"""Each kind of drift in the events is found, and events of the domain are clean. Without Kafka and MongoDB."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from streams.messages.envelope import EventMessage
 
 @pytest.fixture
 def world() -> World:
-    """Some of everything: shipped, returned, cancelled, waiting, turned away, and reserved by hand."""
+    """Return a world with shipped, returned, cancelled, waiting, rejected and manually reserved units."""
     world = World()
     world.tell("inventory", "boots", ReceiveStock(quantity=10))
     world.tell("inventory", "socks", ReceiveStock(quantity=3))
@@ -127,7 +127,7 @@ def test_a_line_and_its_reservation_that_differ_are_found_once_they_had_time(wor
     assert any("pending" in drift.what for drift in report.drifts)
 
 
-def test_what_is_under_way_is_no_drift_and_is_judged_when_it_arrives() -> None:
+def test_messages_in_flight_are_not_drift_and_are_compared_when_they_arrive() -> None:
     world = World()
     world.tell("inventory", "boots", ReceiveStock(quantity=10))
     world.tell("order", "o-1", place(("boots", 4)), settle=False)
@@ -148,7 +148,7 @@ def test_what_is_under_way_is_no_drift_and_is_judged_when_it_arrives() -> None:
     assert report.drifts == []
 
 
-def test_what_still_moves_at_the_end_is_not_judged() -> None:
+def test_a_line_that_still_changes_at_the_end_is_not_compared() -> None:
     world, report = World(), Report()
     world.tell("order", "o-1", place(("boots", 4)), settle=False)
     lines = compared(world.logs["order"], world.logs["inventory"], report)

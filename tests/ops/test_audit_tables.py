@@ -1,4 +1,4 @@
-"""Tables as workers show them, compared with the events: a real page, real entries."""
+"""Compare tables with the events, with the real page of a worker and real entries."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -58,7 +58,7 @@ Serve = Callable[[str, Entries], Workers]
 
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Serve entries as a worker of a role does, and return who asks it."""
+    """Serve entries as a worker of a role does, and return a client for them."""
     (port,), served = some_ports(1), bytearray(b"")
 
     async def page(request: web.Request) -> web.Response:

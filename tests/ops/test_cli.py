@@ -1,4 +1,4 @@
-"""The commands that show, and how refusals read."""
+"""Commands that display state, and the sentences of failures."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_listening_off_loopback_without_a_token_is_refused() -> None:
     assert invoke("settings", FULFILLMENT_HTTP_HOST="0.0.0.0", FULFILLMENT_API_TOKEN="t").exit_code == 0
 
 
-def test_status_of_nothing(tmp_path: Path) -> None:
+def test_the_status_without_a_stack(tmp_path: Path) -> None:
     shown = invoke("status", "--json", FULFILLMENT_DATA=str(tmp_path))
     assert (shown.exit_code, json.loads(shown.output)) == (1, {"ready": False, "processes": [], "lag": {}})
     assert "fulfillment up" in invoke("status", FULFILLMENT_DATA=str(tmp_path)).output
@@ -69,7 +69,7 @@ def test_an_unknown_role_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("processes")
-def test_the_supervisors_way_to_a_worker_refuses_as_the_command_does_and_loads_no_command_line() -> None:
+def test_the_entry_point_of_workers_fails_like_the_command_and_does_not_load_the_command_line() -> None:
     started = subprocess.run([sys.executable, "-m", "ops.worker", "stock"], capture_output=True, text=True)
     assert (started.returncode, started.stderr) == (os.EX_CONFIG, invoke("worker", "stock").stderr)
     loaded = "import sys, ops.worker, agents.main, agents.orders; print({'typer', 'rich'} & sys.modules.keys())"
@@ -87,7 +87,7 @@ def test_lag_is_summed_over_the_workers_of_a_group() -> None:
 
 
 @pytest.mark.parametrize(("readyz", "state_shown", "ready"), [(200, "ready", True), (503, "unready", False)])
-async def test_a_worker_is_as_ready_as_it_says(tmp_path: Path, readyz: int, state_shown: str, ready: bool) -> None:
+async def test_a_worker_is_ready_if_it_reports_so(tmp_path: Path, readyz: int, state_shown: str, ready: bool) -> None:
     reasons = [] if ready else ["restoring the table"]
 
     async def answer(request: web.Request) -> web.Response:
@@ -126,7 +126,7 @@ async def test_a_stack_that_is_not_complete_yet_is_not_ready(tmp_path: Path) -> 
     assert not (await collect(Settings(data=tmp_path))).ready
 
 
-def test_the_first_api_gets_the_api_port_and_everyone_a_port_of_its_own() -> None:
+def test_the_first_api_gets_the_api_port_and_every_worker_its_own_port() -> None:
     settings = Settings(http_port=some_ports(1)[0])
     programs = workers(settings, count_workers("orders=2,api=2", settings.roles))
     ports = {program.name: program.port for program in programs}
@@ -137,7 +137,7 @@ def test_the_first_api_gets_the_api_port_and_everyone_a_port_of_its_own() -> Non
     assert [program.environment["FULFILLMENT_INSTANCE"] for program in programs[2:4]] == ["0", "1"]
 
 
-def test_children_get_the_settings_this_process_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_get_the_settings_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Settings(kafka="k:1", roles=("orders", "api"), partitions=3, api_token=None)
     for name, value in environment(given).items():
         monkeypatch.setenv(name, value)
@@ -145,13 +145,13 @@ def test_children_get_the_settings_this_process_was_given(monkeypatch: pytest.Mo
     assert Settings() == given
 
 
-def test_workers_started_by_hand_do_not_meet_on_a_port() -> None:
+def test_workers_started_by_hand_use_different_ports() -> None:
     ports = [default_port(role, Settings()) for role in ROLES]
     assert len(set(ports)) == len(ROLES)
     assert default_port("api", Settings()) == Settings().http_port
 
 
-def test_a_port_that_speaks_something_else_is_one_sentence() -> None:
+def test_another_program_on_the_port_is_reported_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def hang_up() -> None:
@@ -166,7 +166,7 @@ def test_a_port_that_speaks_something_else_is_one_sentence() -> None:
     assert len(shown.stderr.strip().splitlines()) == 1
 
 
-def test_credentials_are_in_no_sentence() -> None:
+def test_no_message_contains_credentials() -> None:
     shown = invoke("projections", "list", FULFILLMENT_MONGO="mongodb://me:hunter2@127.0.0.1:1")
     assert shown.exit_code == os.EX_UNAVAILABLE
     assert shown.stderr == (

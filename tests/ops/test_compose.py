@@ -1,4 +1,4 @@
-"""docker-compose.yml and the image, as far as they can be judged without Docker."""
+"""docker-compose.yml and the image, checked without Docker."""
 
 import importlib.util
 import json

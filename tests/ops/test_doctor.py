@@ -1,4 +1,4 @@
-"""`fulfillment doctor` on a system that is well, and on what is not."""
+"""`fulfillment doctor` on a healthy system, and on one with problems."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def named(found: list[Finding], what: str) -> Finding:
     return next(each for each in found if each.what == what)
 
 
-def test_a_system_that_runs_is_looked_at_whole(system: System) -> None:
+def test_every_part_of_a_running_system_is_checked(system: System) -> None:
     system.quiet()
     done = system.run("doctor", "--json", check=False)
     found = {each["what"]: each for each in json.loads(done.stdout)}
@@ -28,7 +28,7 @@ def test_a_system_that_runs_is_looked_at_whole(system: System) -> None:
     assert done.returncode == (0 if all(each["well"] for each in found.values()) else 1)
 
 
-async def test_what_is_missing_is_said_with_its_remedy(system: System) -> None:
+async def test_missing_parts_are_reported_with_a_remedy(system: System) -> None:
     found = await examine(system.settings.model_copy(update={"prefix": "elsewhere-"}))
     topics = named(found, "topics")
     assert "missing: elsewhere-order-commands" in topics.found
@@ -41,7 +41,7 @@ async def test_what_is_missing_is_said_with_its_remedy(system: System) -> None:
     assert "FULFILLMENT_PARTITIONS=8" in named(other, "topics").remedy
 
 
-async def test_what_is_away_is_said_once(tmp_path: Path) -> None:
+async def test_an_unreachable_server_is_reported_once(tmp_path: Path) -> None:
     first = free_ports(3)
     settings = Settings(
         kafka=f"127.0.0.1:{first}", mongo=f"mongodb://127.0.0.1:{first + 1}", http_port=first + 2, data=tmp_path
@@ -51,7 +51,7 @@ async def test_what_is_away_is_said_once(tmp_path: Path) -> None:
     assert named(found, "Kafka").remedy == "start it with `fulfillment up`, or set FULFILLMENT_KAFKA"
 
 
-def test_a_full_disk_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(data=tmp_path / "not" / "yet")
     assert named(machine.disk(settings), "disk").well
     monkeypatch.setattr(machine, "LEAST_FREE", 1 << 60)
@@ -59,7 +59,7 @@ def test_a_full_disk_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_wrong_number_of_partitions_or_prefix_is_one_sentence(system: System) -> None:
-    """With too few partitions, `audit` would look at half of everything and find it clean."""
+    """With too few partitions, `audit` would check only half of the events and find no drift."""
     for variable, value, command, says in (
         ("PARTITIONS", "4", "audit", "has 8 partitions, and FULFILLMENT_PARTITIONS is 4: set it to 8."),
         (

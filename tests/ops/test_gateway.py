@@ -23,12 +23,12 @@ pytestmark = [
     pytest.mark.usefixtures("processes"),
 ]
 
-# started by root, nginx becomes another user, who may not enter the directories of a test
+# when root starts nginx, its workers run as another user, which may not enter the directories of a test
 AS_ROOT = "user root;" if os.geteuid() == 0 else ""
 
 
 def rendered(folder: Path, port: int, upstreams: list[int]) -> str:
-    """Return the configuration with its paths in `folder` and servers of ours instead of Docker's DNS."""
+    """Return the configuration with its paths in `folder`, and with our servers instead of Docker's DNS."""
     servers = "".join(f"server 127.0.0.1:{each} max_fails=0; " for each in upstreams)
     text = CONF.read_text()
     for old, new in {
@@ -36,7 +36,7 @@ def rendered(folder: Path, port: int, upstreams: list[int]) -> str:
         "listen 8000;": f"listen 127.0.0.1:{port};",
         "resolver 127.0.0.11 valid=5s ipv6=off;": f"upstream test_api {{ {servers}}}",
         "set $api api:8000;": "set $api test_api;",
-        "worker_processes auto;": "worker_processes 1;",  # each has its own round robin
+        "worker_processes auto;": "worker_processes 1;",  # each worker has its own round robin
     }.items():
         assert old in text
         text = text.replace(old, new)
@@ -104,7 +104,7 @@ async def test_requests_go_round_and_say_who_asked(tmp_path: Path) -> None:
 
 async def test_a_dead_process_is_passed_over(tmp_path: Path) -> None:
     async with upstream(named("a")) as a, gateway(tmp_path, [some_ports(1)[0], a]) as http:
-        for method in ("GET", "POST", "PATCH") * 4:  # nothing of them has been sent when it is found out
+        for method in ("GET", "POST", "PATCH") * 4:  # no byte of them has been sent when the failure is noticed
             async with http.request(method, "/api/v1/orders") as answer:
                 assert (answer.status, (await answer.json())["name"]) == (200, "a")
 
@@ -163,7 +163,7 @@ async def test_only_a_request_that_changes_nothing_is_sent_twice(tmp_path: Path,
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 9_000 + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE"),
     ],
 )
-async def test_what_is_no_http_is_refused_in_json(tmp_path: Path, sent: bytes, status: int, code: str) -> None:
+async def test_malformed_http_is_refused_in_json(tmp_path: Path, sent: bytes, status: int, code: str) -> None:
     async with gateway(tmp_path, [some_ports(1)[0]]) as http:
         async with http.get("/gateway/livez") as alive:
             reader, writer = await asyncio.open_connection("127.0.0.1", alive.url.port)

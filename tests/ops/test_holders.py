@@ -1,4 +1,4 @@
-"""A supervisor whose files were deleted or moved under it is found, named and stopped."""
+"""A supervisor whose files were deleted or moved while it runs is found, named and stopped."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ signal.pause()
 
 @contextmanager
 def supervising(data: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run a supervisor of `data` that leaves its child running."""
+    """Run a supervisor of `data` that leaves its child process running."""
     command = [sys.executable, "-c", SUPERVISES, str(data)]
     environment = os.environ | {"FULFILLMENT_DATA": str(data)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -95,7 +95,7 @@ def test_a_moved_directory_does_not_either(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "no pid", "{1}", "\x00\x00\x00"])
-def test_what_is_written_in_the_files_is_not_trusted(tmp_path: Path, written: str) -> None:
+def test_the_content_of_the_files_is_not_trusted(tmp_path: Path, written: str) -> None:
     bystander = psutil.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     try:
         with supervising(tmp_path) as process:
@@ -143,7 +143,7 @@ def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
 
 @contextmanager
 def looking(data: Path) -> Iterator[int]:
-    """Run a command that is just looking whether a supervisor of `data` runs."""
+    """Run a command that is checking whether a supervisor of `data` runs."""
     with subprocess.Popen([sys.executable, "-c", LOOKS, str(lock_file(data))], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout
@@ -180,7 +180,7 @@ def restart(data: Path, *roles: str) -> tuple[int, str]:
     return shown.exit_code, shown.stderr
 
 
-def test_only_what_runs_can_be_restarted(tmp_path: Path) -> None:
+def test_only_running_workers_can_be_restarted(tmp_path: Path) -> None:
     code, said = restart(tmp_path, "stock")
     assert (code, "no role 'stock': choose from orders, inventory" in said) == (os.EX_CONFIG, True)
     code, said = restart(tmp_path, "orders")

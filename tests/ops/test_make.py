@@ -1,4 +1,4 @@
-"""`make PYTHON=…`: the interpreter that is asked for is the one that `.venv` has."""
+"""`make PYTHON=…` builds `.venv` with the interpreter that is asked for."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ VENV = ".venv/.stamps/venv"
 
 @pytest.fixture(scope="module")
 def folder(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the Makefile and a `.venv` made by it."""
+    """A folder with the Makefile and a `.venv` that it built."""
     folder = tmp_path_factory.mktemp("make")
     shutil.copy(MAKEFILE, folder)
     done = make(folder, f"PYTHON={sys.executable}", VENV)
@@ -26,7 +26,7 @@ def make(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def another_python(folder: Path) -> Path:
-    """Return an interpreter that says it is another one, and makes environments like this one."""
+    """Return an interpreter that reports another version, and builds environments like this one."""
     wrapper = folder / "other-python"
     wrapper.write_text(
         f'#!/bin/sh\ncase "$2" in *base_prefix*) echo "/opt/other 3.14.0";; *) exec {sys.executable} "$@";; esac\n'
@@ -49,11 +49,13 @@ def test_another_python_rebuilds_it_and_says_so(folder: Path) -> None:
     assert (folder / ".venv" / "bin" / "pip").exists()
 
 
-def test_a_python_that_is_gone_or_never_was_is_one_sentence(folder: Path) -> None:
+def test_a_python_that_does_not_exist_is_one_sentence(folder: Path) -> None:
     missing = make(folder, "PYTHON=/opt/none/python3.11", VENV)
     assert missing.returncode == 2
     assert "\nPython 3.11 or newer with its venv module is needed, and /opt/none/python3.11 is not" in missing.stdout
-    assert (folder / ".venv" / "bin" / "pip").exists(), "what is there stays until there is something better"
+    assert (folder / ".venv" / "bin" / "pip").exists(), (
+        "the existing environment is kept until another one can be built"
+    )
     (folder / ".venv" / "bin" / "python").unlink()  # as after the interpreter was uninstalled
     done = make(folder, f"PYTHON={sys.executable}", VENV)
     assert (done.returncode, "does not run" in done.stdout) == (0, True), done.stderr

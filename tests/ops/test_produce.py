@@ -1,4 +1,4 @@
-"""Commands by hand have the effect that commands over HTTP have, and what is no command is refused."""
+"""Commands sent by hand have the same effect as commands over HTTP, and invalid ones are refused."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ async def produce(system: System, *arguments: str, stdin: str | None = None) -> 
     return await asyncio.to_thread(system.run, "produce", *arguments, stdin=stdin, check=False)
 
 
-async def test_a_produced_order_is_the_one_http_would_have_placed(system: System, api: Api) -> None:
+async def test_a_produced_order_equals_one_placed_over_http(system: System, api: Api) -> None:
     await api.stock("produced", 100)
     over_http = await api.place(("produced", 2))
     said = await produce(system, "PlaceOrder", "--key", "by-hand", "--data", json.dumps(ORDER), "--wait")
@@ -66,7 +66,7 @@ async def test_waiting_for_a_rejection_exits_1(system: System) -> None:
         ),
     ],
 )
-async def test_what_is_no_command_is_refused_and_not_sent(system: System, arguments: Any, complaint: str) -> None:
+async def test_an_invalid_command_is_refused_and_not_sent(system: System, arguments: Any, complaint: str) -> None:
     before = records.ends(system.settings, ORDER_COMMANDS.name)
     said = await produce(system, *arguments)
     assert said.returncode == os.EX_DATAERR
@@ -74,13 +74,13 @@ async def test_what_is_no_command_is_refused_and_not_sent(system: System, argume
     assert records.ends(system.settings, ORDER_COMMANDS.name) == before
 
 
-async def test_one_bad_line_keeps_all_from_being_sent(system: System) -> None:
+async def test_one_invalid_line_prevents_all_from_being_sent(system: System) -> None:
     said = await produce(system, "-", stdin='{"type":"Hold","subject":"o","data":{}}\n\n{"type":')
     assert said.returncode == os.EX_DATAERR
     assert said.stderr.startswith("line 2: INVALID_MESSAGE")
 
 
-async def test_forced_it_becomes_a_dead_letter_and_a_rejected_outcome(system: System) -> None:
+async def test_a_forced_invalid_command_becomes_a_dead_letter_and_a_rejected_outcome(system: System) -> None:
     ends = records.ends(system.settings, DEAD_LETTERS.name)
     said = await produce(system, "-", "--key", "forced", "--force", "--wait", "--json", stdin="not JSON at all")
     assert said.returncode == 1
@@ -104,7 +104,7 @@ async def test_outcomes_shows_the_newest_and_one_by_its_id(system: System) -> No
     assert missing.returncode == os.EX_TEMPFAIL
 
 
-def test_a_new_order_needs_no_key_and_keeps_what_it_says_of_itself() -> None:
+def test_a_new_order_needs_no_key_and_keeps_the_fields_it_has() -> None:
     placed = sending.parcel(sending.envelope("PlaceOrder", json.dumps(ORDER)), None, None)
     assert placed.refused is None
     assert placed.key

@@ -1,4 +1,4 @@
-"""What a rebuilt table remembers of commands, gathered from outcomes and events."""
+"""A rebuilt table remembers recent commands from their outcomes and events."""
 
 from typing import Any
 
@@ -38,19 +38,19 @@ def test_outcomes_come_in_the_order_they_were_decided() -> None:
     events = ({"id": "e", "type": "OrderHeld", "sequence": 2},)
     answers.add_outcome(refused("late", 2, 3))
     answers.add_outcome(outcome("quiet", 2, 2))
-    answers.add_outcome(outcome("second", 2, 9, events=events))  # its time is the sender's, and may be anything
+    answers.add_outcome(outcome("second", 2, 9, events=events))  # its time comes from the sender, and may be wrong
     answers.add_outcome(outcome("first", 1, 1, events=events))
     assert remembered(answers) == ["first", "second", "quiet", "late"]
 
 
-def test_what_was_not_decided_is_not_remembered() -> None:
+def test_commands_that_were_not_decided_are_not_remembered() -> None:
     answers = Answers(32)
     answers.add_outcome(refused("no command at all", 0, 1))
     answers.add_outcome(refused("to be asked again", 3, 1, retryable=True))
     assert remembered(answers) == []
 
 
-def test_only_so_many_are_kept_and_an_answer_given_again_does_not_count_as_a_new_one() -> None:
+def test_a_limited_number_of_answers_is_kept_and_a_repeated_answer_does_not_count() -> None:
     answers = Answers(3)
     for number in range(100):
         answers.add_outcome(outcome(f"c-{number}", number + 1))

@@ -1,4 +1,4 @@
-"""`fulfillment seed` gives what it promises, once."""
+"""`fulfillment seed` creates the expected data, once."""
 
 import asyncio
 import math
@@ -69,7 +69,7 @@ async def test_a_larger_seed_adds_to_a_smaller_one(system: System, api: Api) -> 
     assert await statuses(api, Seed(902, 200)) == {status: 10 * orders for status, orders in OF_TWENTY.items()}
 
 
-async def test_an_order_that_somebody_moved_on_is_named(system: System, api: Api) -> None:
+async def test_an_order_that_was_changed_since_is_named(system: System, api: Api) -> None:
     await asyncio.to_thread(system.run, "seed", "--seed", "903")
     seed = Seed(903, 20)
     registered = next(n for n in range(20) if seed.expected(n) is OrderStatus.REGISTERED)
@@ -80,7 +80,7 @@ async def test_an_order_that_somebody_moved_on_is_named(system: System, api: Api
     assert f"{seed.order_id(registered)} is CANCELLED, expected REGISTERED" in again.stdout
 
 
-def test_without_an_api_it_says_so(system: System) -> None:
+def test_an_unreachable_api_is_reported(system: System) -> None:
     system.env, before = system.env | {"FULFILLMENT_HTTP_PORT": "19"}, system.env
     try:
         said = system.run("seed", check=False)

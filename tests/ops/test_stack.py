@@ -1,4 +1,4 @@
-"""The real Kafka and the real mongod, started and stopped as a user does."""
+"""Start and stop the real Kafka and the real mongod as a user does."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings
     with MongoClient[dict[str, object]](settings.mongo) as client:
         assert client["t"]["kept"].count_documents({"value": b"kept"}) == 1
     everyone = processes(settings)
-    os.kill(everyone[0].pid, signal.SIGKILL)  # the supervisor: nobody is left to stop the others
+    os.kill(everyone[0].pid, signal.SIGKILL)  # the supervisor, so that no process is left to stop the others
     await until(lambda: not any(map(is_alive, everyone)), within=10)
     assert down(settings) == 0
 
@@ -132,7 +132,7 @@ async def test_a_stack_whose_data_was_deleted_is_named_stopped_and_started_again
     assert len(second.stderr.splitlines()) == 1
 
 
-def test_servers_that_run_already_are_used_and_left_alone(stack_settings: Settings, tmp_path) -> None:
+def test_running_servers_are_used_and_left_alone(stack_settings: Settings, tmp_path) -> None:
     assert fulfillment(stack_settings, "up", "--detach").returncode == 0
     second = stack_settings.model_copy(update={"data": tmp_path / "second", "http_port": some_ports(1)[0]})
     try:
@@ -188,7 +188,7 @@ def test_ctrl_c_stops_everything_in_order(stack_settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("variable", ["FULFILLMENT_KAFKA", "FULFILLMENT_MONGO"])
-def test_an_address_that_is_none_is_one_sentence(stack_settings: Settings, variable: str) -> None:
+def test_an_invalid_address_is_one_sentence(stack_settings: Settings, variable: str) -> None:
     up = fulfillment(stack_settings, "up", **{variable: "nonsense"})
     assert up.returncode == os.EX_CONFIG
     assert up.stderr.startswith(variable)
@@ -196,7 +196,7 @@ def test_an_address_that_is_none_is_one_sentence(stack_settings: Settings, varia
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_taken_port_is_one_sentence_that_says_what_to_do(tmp_path) -> None:
+def test_a_port_in_use_is_one_sentence_with_a_remedy(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port, (mongo, http) = taken.getsockname()[1], some_ports(2)
         settings = Settings(
@@ -212,7 +212,7 @@ def test_a_taken_port_is_one_sentence_that_says_what_to_do(tmp_path) -> None:
     assert state.read(tmp_path) is None
 
 
-def test_a_child_that_dies_at_once_shows_the_end_of_its_log(stack_settings: Settings) -> None:
+def test_a_server_that_stops_immediately_shows_the_end_of_its_log(stack_settings: Settings) -> None:
     folder = stack_settings.data / "mongo" / "data"
     folder.mkdir(parents=True)
     (folder / "WiredTiger").write_text("not a database")

@@ -1,4 +1,4 @@
-"""Who holds the data directory, and what is still alive in it."""
+"""The lock of a data directory, and its processes that still run."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from ops.errors import CommandFailed
 from ops.stack import state
 from ops.stack.down import down
 from ops.stack.state import Process, Stack
+from streams.runtime.process import ENDS
 from streams.runtime.settings import Settings
 
 HOLDS = "import signal, sys; from pathlib import Path; from ops.stack import state\nwith state.locked(Path(sys.argv[1])): print(); signal.pause()"  # noqa: E501
@@ -20,7 +21,7 @@ SLEEPS = (sys.executable, "-c", "import signal; signal.pause()")
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_directory_has_one_supervisor_and_the_lock_of_a_killed_one_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_directory_has_one_supervisor_and_the_lock_of_a_killed_one_does_not_block(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         holder.stdout.readline()
@@ -34,7 +35,7 @@ def test_a_directory_has_one_supervisor_and_the_lock_of_a_killed_one_is_no_obsta
             assert state.supervisor(tmp_path) == os.getpid()
 
 
-def test_what_is_written_is_read_and_only_by_its_owner(tmp_path: Path) -> None:
+def test_a_written_state_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
     stack = Stack(pid=1, host="127.0.0.1", processes=[Process(name="kafka", role="kafka", pid=2, port=9092)])
     state.write(stack, tmp_path)
     assert state.read(tmp_path) == stack
@@ -42,7 +43,7 @@ def test_what_is_written_is_read_and_only_by_its_owner(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"pid": "no"}'])
-def test_a_broken_state_is_no_state(tmp_path: Path, text: str) -> None:
+def test_a_broken_state_file_counts_as_missing(tmp_path: Path, text: str) -> None:
     state.state_file(tmp_path).write_text(text)
     assert state.read(tmp_path) is None
 
@@ -77,9 +78,9 @@ def test_nothing_to_stop_is_fine(tmp_path: Path) -> None:
     assert down(Settings(data=tmp_path / "never")) == 0
 
 
-def test_what_a_worker_said_last_is_told_without_its_frame() -> None:
+def test_the_last_words_of_a_worker_are_shown_without_their_frame() -> None:
     line = "2026-11-30 03:12:03,456 CRITICAL streams.runtime.process: topic x is gone; run `fulfillment topics adopt`"
-    said = f"{line}: this worker ends, its restart goes on from what is committed"
+    said = f"{line}{ENDS}"
     record = Process(name="projector-0", role="projector", restarts=2, code=os.EX_CONFIG, said=said)
     assert record.hopeless == "topic x is gone; run `fulfillment topics adopt`"
     assert not record.model_copy(update={"code": 70}).hopeless, "a bug may not come again"

@@ -76,7 +76,7 @@ async def test_no_pause_is_longer_than_is_set(tmp_path: Path) -> None:
         child = supervisor.start(program(tmp_path, REFUSES))
         await until(lambda: log(child).count("FULFILLMENT_X") >= 6, within=30)
         starts = [float(line) for line in log(child).splitlines() if line[0].isdigit()]
-        assert starts[5] - starts[4] < 3.2  # the least it would be without a limit
+        assert starts[5] - starts[4] < 3.2  # without a limit it would be at least this long
 
 
 async def test_after_a_healthy_run_the_pause_is_short_again(tmp_path: Path, monkeypatch) -> None:

@@ -15,8 +15,8 @@ from ops.commands.tail import as_json, as_text
 from ops.kafka.tailing import Message, Wanted, decoded, messages
 
 
-def there(system: System, wanted: Wanted, last: int = 0) -> list[Message]:
-    """Return what is on the topics: all, or the newest."""
+def on_topics(system: System, wanted: Wanted, last: int = 0) -> list[Message]:
+    """Return all messages on the topics, or the newest."""
     found = messages(system.settings, wanted, from_beginning=not last, last=last, follow=False)
     return list(found)
 
@@ -27,7 +27,7 @@ async def test_messages_are_filtered_by_topic_type_and_key(system: System, api: 
     await api.place((product, 1), orderId=order)
     await api.order(order, lambda found: found["allocationStatus"] == "ALLOCATED")
     topics = ("order-commands", "order-events")
-    found = await asyncio.to_thread(there, system, Wanted(topics, frozenset(), order))
+    found = await asyncio.to_thread(on_topics, system, Wanted(topics, frozenset(), order))
     assert [(each.topic, each.type) for each in found] == [
         ("order-commands", "PlaceOrder"),
         ("order-commands", "RecordAllocation"),
@@ -35,16 +35,16 @@ async def test_messages_are_filtered_by_topic_type_and_key(system: System, api: 
         ("order-events", "AllocationRecorded"),
     ]
     placed = frozenset({"OrderPlaced"})
-    (one,) = await asyncio.to_thread(there, system, Wanted(topics, placed, order))
+    (one,) = await asyncio.to_thread(on_topics, system, Wanted(topics, placed, order))
     assert f"  {order}  " in as_text(one)
     assert '"policy":"BACKORDER"' in as_text(one)
     assert json.loads(as_json(one))["value"]["subject"] == order
-    newest = await asyncio.to_thread(there, system, Wanted(topics, frozenset(), order), 3)
+    newest = await asyncio.to_thread(on_topics, system, Wanted(topics, frozenset(), order), 3)
     assert {each.type for each in newest} >= {"AllocationRecorded", "RecordAllocation"}
     assert (len(newest), newest) == (3, sorted(newest, key=lambda each: each.time))
 
 
-async def test_what_comes_is_shown(system: System, api: Api) -> None:
+async def test_new_messages_are_shown(system: System, api: Api) -> None:
     product = f"tail-{uuid4().hex[:8]}"
     wanted = Wanted(("inventory-events", "command-outcomes"), frozenset({"StockAdjusted"}), product)
     coming: Iterator[Message] = messages(system.settings, wanted, from_beginning=False, last=0, follow=True)
@@ -61,7 +61,7 @@ async def test_what_comes_is_shown(system: System, api: Api) -> None:
     await asyncio.to_thread(coming.close)  # type: ignore[attr-defined]
 
 
-def test_what_is_no_json_and_what_a_terminal_would_obey_is_shown_harmless() -> None:
+def test_text_and_control_characters_are_shown_escaped() -> None:
     bell = Message("order-commands", 0, 7, "2026-11-23T10:00:00.000Z", "a\x1b[2J", "\x07 no JSON\n")
     assert "a\\u001b[2J" in as_text(bell)
     assert as_text(bell).endswith("\n    \\u0007 no JSON\\u000a")
@@ -73,7 +73,7 @@ def test_an_unknown_topic_is_refused(system: System) -> None:
     assert "There is no topic 'orders': choose from order-commands, " in done.stderr
 
 
-def test_the_status_is_shown_again_and_again(system: System) -> None:
+def test_the_status_is_shown_repeatedly(system: System) -> None:
     system.quiet()
     watch = [*FULFILLMENT, "status", "--watch", "--json", "--interval", "0.2"]
     with subprocess.Popen(watch, env=system.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -88,7 +88,7 @@ def test_the_status_is_shown_again_and_again(system: System) -> None:
 
 
 @pytest.mark.parametrize("depth", [300, 1_000, 2_000])
-def test_a_message_nested_too_deep_to_write_is_shown_as_text(depth: int) -> None:
+def test_a_message_nested_too_deeply_to_encode_is_shown_as_text(depth: int) -> None:
     value = b'{"type":"Hold","source":' + b"[" * depth + b"]" * depth + b"}"
     record = SimpleNamespace(topic="order-commands", partition=0, offset=7, key=b"o-1", timestamp=0, value=value)
     for headers in ([], [("ce_source", b"x")]):

@@ -1,4 +1,4 @@
-"""`fulfillment trace`: the tree of one flow, from given messages and from the real topics."""
+"""`fulfillment trace` shows the tree of one flow, from given messages and from the real topics."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def outcome(command: str, status: str, **more: Any) -> dict[str, Any]:
     return {"data": {**data, "aggregate": "order", "aggregateId": "o"}}
 
 
-def test_messages_hang_below_their_causes_in_whatever_order_they_come() -> None:
+def test_messages_are_below_their_causes_in_any_order_of_arrival() -> None:
     flow = Flow()
     flow.add("event", "inventory", envelope("e2", "StockReserved", "c2", sequence=1), "boots", "t/0@1")
     flow.add("command", "inventory", envelope("c2", "ReserveStock", "e1"), "boots", "t/0@1")
@@ -77,7 +77,7 @@ def test_commands_that_share_an_id_have_their_own_events_and_outcomes() -> None:
 @pytest.mark.parametrize(
     ("kinds", "status"), [(["parked"], "parked"), (["parked", "discarded"], "rejected"), (["invalid"], "rejected")]
 )
-def test_letters_say_the_result_of_a_command(kinds: list[str], status: str) -> None:
+def test_letters_determine_the_status_of_a_command(kinds: list[str], status: str) -> None:
     flow = Flow()
     flow.add("command", "order", envelope("c1", "Hold"), "o", "t/0@1")
     if status == "rejected":
@@ -90,7 +90,7 @@ def test_letters_say_the_result_of_a_command(kinds: list[str], status: str) -> N
     assert f"{status}: X: KeyError [1]" in shown.get()
 
 
-def test_where_to_begin() -> None:
+def test_the_time_at_which_reading_begins() -> None:
     assert begin("checkout-1", None) is None
     assert begin(str(uuid4()), None) is None
     assert begin("0198f0c2-0000-7000-8000-000000000000", None) == 0x0198F0C20000 / 1000 - 300
