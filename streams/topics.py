@@ -1,4 +1,4 @@
-"""The topics, as a table, and the code that creates them and refuses what does not fit.
+"""The topics as a table, and the code that creates them and refuses topics that do not match.
 
 TopicMismatch                  a topic exists with other settings than ours
 TopicsNotShown                 topics were created, and the broker does not show them
@@ -18,23 +18,23 @@ from streams.runtime.settings import Settings
 
 LARGEST = "max.message.bytes"
 TIMESTAMPS, BROKERS_CLOCK = "message.timestamp.type", "LogAppendTime"
-CONFIG_SECONDS = 2.0  # to say how topics are configured
+CONFIG_SECONDS = 2.0  # time limit of a request for the settings of topics
 DAY = 86_400_000  # milliseconds
 FOREVER = -1
 LARGEST_LETTER = 32 << 20  # bytes: JSON escapes make a message of the broker's limit (4 MiB here) six times as large
 
 
 class TopicMismatch(Exception):
-    """A topic exists already and is not as we need it."""
+    """A topic exists already, with other settings than required."""
 
 
 class TopicsNotShown(Exception):
-    """The broker says that it has created topics, and does not show them."""
+    """The broker has created topics, and does not show them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic's name without prefix, what it is keyed by, and how long it keeps its records."""
+    """A topic: its name without prefix, the meaning of its key, and how long it keeps its records."""
 
     name: str
     key: str
@@ -65,7 +65,7 @@ TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES)
 
 @dataclass(frozen=True, slots=True)
 class TopicDescription:
-    """A topic as the broker has it."""
+    """A topic as the broker describes it."""
 
     name: str
     partitions: int
@@ -76,32 +76,32 @@ class TopicDescription:
 
     @property
     def has_producers_times(self) -> bool:
-        """Whether its records have the times that their producers say, which may be any."""
+        """Whether its records have the times that their producers give."""
         return self.timestamps != BROKERS_CLOCK
 
 
 async def ensure_topics(settings: Settings) -> list[str]:
-    """Create the topics that are missing, return their names; raise `TopicMismatch` when one is not as it must be."""
+    """Create missing topics and return their names; raise `TopicMismatch` if an existing one does not match."""
     return await asyncio.to_thread(_ensure, settings)
 
 
 async def describe_topics(settings: Settings) -> list[TopicDescription]:
-    """Return those of our topics that exist."""
+    """Return our topics that exist."""
     return await asyncio.to_thread(lambda: list(_describe(admin(settings), settings).values()))
 
 
 def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]:
-    """Return `max.message.bytes` of topics (full names), as far as the broker says it."""
+    """Return `max.message.bytes` of topics (full names), as far as the broker reports it."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
     found, client = {}, admin(settings)
     for resource, future in client.describe_configs(resources, request_timeout=CONFIG_SECONDS).items():
-        with suppress(KafkaException, TimeoutError):  # it may be unreachable, or we may not be allowed to ask
+        with suppress(KafkaException, TimeoutError):  # the broker may be unreachable, or refuse the request
             found[resource.name] = int(future.result(CONFIG_SECONDS)[LARGEST].value)
     return found
 
 
 def admin(settings: Settings) -> AdminClient:
-    """Return an admin client; keep it as long as its futures are awaited: they die with it."""
+    """Return an admin client; keep it as long as its futures are awaited, because they end with it."""
     return AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
 
 
@@ -126,7 +126,7 @@ def _ensure(settings: Settings) -> list[str]:
 
 
 def _use_brokers_clock(client: AdminClient, names: list[str]) -> None:
-    """Let the broker stamp the records of topics that older code has created; those they have stay as they are."""
+    """Let the broker set the times of new records in topics that older code created."""
     from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
 
     entry = ConfigEntry(TIMESTAMPS, BROKERS_CLOCK, incremental_operation=AlterConfigOpType.SET)
@@ -142,7 +142,7 @@ def _use_brokers_clock(client: AdminClient, names: list[str]) -> None:
 
 
 def wait_for_topics(client: AdminClient, names: set[str]) -> None:
-    """Return when the broker shows topics it has created: it says so up to a second before it does."""
+    """Return when the broker shows created topics, which may take a second after it confirmed them."""
     for attempt in Retrying(
         retry=retry_if_exception_type(TopicsNotShown), stop=stop_after_delay(30), wait=wait_fixed(0.05), reraise=True
     ):
@@ -164,7 +164,7 @@ def _created(future: Any) -> bool:
 
 
 def refuse_mismatch(topic: Topic, found: TopicDescription, settings: Settings) -> None:
-    """Raise `TopicMismatch` when a topic is not as it must be; the sentence says how to mend it."""
+    """Raise `TopicMismatch` if a topic does not match; the sentence says how to fix it."""
     wanted = (settings.partitions, topic.cleanup, topic.retention_ms)
     actual = (found.partitions, found.cleanup_policy, found.retention_ms)
     if topic.cleanup == "compact":  # retention means nothing without delete

@@ -1,4 +1,4 @@
-"""Which role reads and writes which topics, and what it keeps: the only place that says so.
+"""The topics that each role reads and writes, and the table it keeps: the only place that defines them.
 
 A role's processes share what it `reads`, as a consumer group; each of them reads all of what it `follows`, without a
 group. A role with a table writes in one Kafka transaction per fetch. The projector writes to MongoDB.
@@ -26,7 +26,7 @@ from streams.topics import (
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What a role reads and writes; `table`: the changelog of its table."""
+    """The topics that a role reads and writes; `table` is the changelog of its table."""
 
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
@@ -34,7 +34,7 @@ class Wiring:
     table: Topic | None = None
 
 
-# Roles that decide write commands that are on the wrong partition to theirs, and those that their events cause.
+# Deciding roles also write commands: forwarded ones to the right partition, and the commands that their events cause.
 TOPOLOGY: Mapping[Role, Wiring] = {
     "orders": Wiring(
         reads=(ORDER_COMMANDS,),
@@ -64,7 +64,7 @@ TRANSACTIONAL: tuple[Role, ...] = tuple(role for role in ROLES if TOPOLOGY[role]
 
 @dataclass(frozen=True, slots=True)
 class AggregateTopics:
-    """The topics of an aggregate, the commands it takes, and the field of their data that may name it."""
+    """The topics of an aggregate, the types of its commands, and the field of their data that may contain its id."""
 
     role: Role
     commands: Topic
@@ -80,7 +80,7 @@ AGGREGATES: Mapping[Aggregate, AggregateTopics] = {
 
 
 def aggregate_of(command_type: str) -> AggregateTopics | None:
-    """Return the topics of the aggregate that takes commands of a type; None of an unknown type."""
+    """Return the topics of the aggregate that handles commands of a type; None if the type is unknown."""
     return next((each for each in AGGREGATES.values() if command_type in each.types), None)
 
 

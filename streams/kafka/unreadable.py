@@ -26,9 +26,10 @@ _DECODERS: dict[int, Callable[[bytes], bytes]] = {1: gzip_decode, 2: snappy_deco
 
 @dataclass
 class Unreadable(ConsumerRecord[bytes, bytes]):
-    """A record batch, or the rest of one, that cannot be read; it takes the place of its records.
+    """A record batch, or the rest of one, that cannot be read; it replaces its records.
 
-    `offset` is that of its last record, so that whatever is behind it is behind the batch; `value` is the batch, whole.
+    `offset` is the offset of its last record, so that the next record is the one after the batch; `value` is the whole
+    batch.
     """
 
     first: int  # offset

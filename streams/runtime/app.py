@@ -24,8 +24,8 @@ from streams.topology import TOPOLOGY, group_of, instance_of
 
 log = logging.getLogger(__name__)
 
-# A projector's fetches are no transactions. The more it folds together, the less often it writes the same document and
-# waits for MongoDB; and yet no more than takes a second or two.
+# A projector's fetches are not transactions. The more records it folds together, the less often it writes the same
+# document and waits for MongoDB; but a fetch should not take more than a second or two.
 FOLDED_TOGETHER, MOST_FOLDED = 4, 10_000  # times `fetch_bytes`; records
 QUIET = ("aiokafka", "faust", "mode", "pymongo")  # a message at DEBUG costs them 15 % of the time, read or not
 

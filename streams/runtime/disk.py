@@ -1,14 +1,14 @@
-"""Whether the disk that the local Kafka and MongoDB write to is full: then they end, and come back when it is not."""
+"""Checks whether the disk of the local Kafka and MongoDB is full: then they end, and restart when it is not."""
 
 from pathlib import Path
 
 import psutil
 
-LEAST_BYTES = 64 << 20  # free: with less, the next segment or journal may not fit
+LEAST_BYTES = 64 << 20  # free bytes: with fewer, the next segment or journal may not fit
 
 
 def full(folder: Path) -> str | None:
-    """Return a sentence when hardly anything is free where `folder` is; None too where there is no such folder."""
+    """Return a sentence if the disk of `folder` is almost full; None if not, or if the folder does not exist."""
     try:
         free = psutil.disk_usage(str(folder)).free
     except OSError:

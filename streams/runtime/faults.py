@@ -1,14 +1,14 @@
-"""Faults on purpose, to see that what is said of bugs and crashes is true. Off unless `FULFILLMENT_FAULTS` names some.
+"""Injects faults, to test the promises about bugs and crashes. Off unless `FULFILLMENT_FAULTS` names some.
 
     FULFILLMENT_FAULTS=raise:Hold,raise:ReserveStock   handling these commands raises
-    FULFILLMENT_FAULTS=kill:committed@3                the third time it gets there, the process kills itself (-9)
-    FULFILLMENT_FAULTS=stop:commit-asked@2+5           the second time, 5 ms later, it stands still (SIGSTOP): a zombie
-    FULFILLMENT_FAULTS=ask:/tmp/faults                 at each point the worker orders-0 looks whether the file
-                                                       /tmp/faults/orders-0 asks for one, and deletes the file before
-                                                       it obeys: once, restarts included
+    FULFILLMENT_FAULTS=kill:committed@3                the process kills itself (-9) when it gets there the third time
+    FULFILLMENT_FAULTS=stop:commit-asked@2+5           the process stops (SIGSTOP) 5 ms after the second time
+    FULFILLMENT_FAULTS=ask:/tmp/faults                 at each point the worker orders-0 reads the file
+                                                       /tmp/faults/orders-0; if it names a fault, the worker deletes
+                                                       the file and injects the fault: once, restarts included
 
-Names are those of `POINTS`, each of which is after one step and before the next, and of commands. A place that can
-fail says `fault("its name")`; where that is too dear, behind `if faults.ARMED`.
+Names are the names of commands and of `POINTS`, each of which is between two steps. A place that can fail calls
+`fault("its name")`; where that costs too much, it checks `if faults.ARMED` first.
 """
 
 import os
@@ -27,11 +27,11 @@ _ANSWERING = frozenset({"api"})
 
 
 class Injected(RuntimeError):
-    """The bug that was asked for."""
+    """An injected bug."""
 
 
 class UnknownFault(ValueError):
-    """What was asked for is no fault."""
+    """The text does not name a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ _FAULT = re.compile(r"(?P<action>raise|kill|stop):(?P<name>[\w-]+)(@(?P<passage>
 
 @dataclass(slots=True)
 class Fault:
-    """What is to happen at a point: each time it is passed, or only the `passage`-th; kill and stop a while later."""
+    """A fault at a point: each time it is passed, or only the `passage`-th time; kill and stop may be delayed."""
 
     action: str
     name: str
@@ -90,21 +90,21 @@ class Fault:
     milliseconds: int
 
     def pass_by(self, _: str) -> None:
-        """Let it happen, if it is its turn."""
+        """Inject the fault, if it is its turn."""
         if self.is_due():
             self.happen()
 
     def is_due(self) -> bool:
-        """Count a passage; whether it is the one."""
+        """Count a passage, and return whether the fault is due."""
         if self.passage is None:
             return True
         self.passage -= 1
         return self.passage == 0
 
     def happen(self) -> None:
-        """Let it happen."""
+        """Inject the fault."""
         if self.action == "raise":
-            raise Injected(f"a fault was asked for: {self.name}")
+            raise Injected(f"an injected fault: {self.name}")
         act = _kill if self.action == "kill" else _stop
         if self.milliseconds:
             threading.Timer(self.milliseconds / 1000, act).start()
@@ -113,7 +113,7 @@ class Fault:
 
 
 class Asking:
-    """The faults a file asks for, one at a time; the file is deleted before its fault happens."""
+    """Injects the faults that a file names, one at a time; the file is deleted before its fault is injected."""
 
     def __init__(self, file: Path) -> None:
         self._file, self._text = file, ""
@@ -131,7 +131,7 @@ class Asking:
         return self._fault
 
     def pass_by(self, name: str) -> None:
-        """Let happen what the file asks for at `name`."""
+        """Inject the fault that the file names for `name`."""
         with self._lock:
             fault = self._look()
             if fault is None or fault.name != name or not fault.is_due():
@@ -145,13 +145,13 @@ ARMED: dict[str, Callable[[str], None]] = {}
 
 
 def fault(name: str) -> None:
-    """Let happen what is armed for `name`."""
+    """Inject the fault that is armed for `name`."""
     if ARMED and (passed := ARMED.get(name)):
         passed(name)
 
 
 def arm(text: str, process: str) -> None:
-    """Arm what `text`, as `FULFILLMENT_FAULTS` has it, asks of the process called `process`; `UnknownFault`."""
+    """Arm the faults in `text` (like `FULFILLMENT_FAULTS`) for the process called `process`; raise `UnknownFault`."""
     for each in filter(None, (part.strip() for part in text.split(","))):
         if each.startswith("ask:"):
             asking = Asking(Path(each.removeprefix("ask:")) / process)
@@ -162,16 +162,16 @@ def arm(text: str, process: str) -> None:
 
 
 def parse(text: str) -> Fault:
-    """Return the fault `text` names; `UnknownFault` when it is none."""
+    """Return the fault that `text` names; raise `UnknownFault` if it does not name one."""
     found = _FAULT.fullmatch(text.strip())
     if found is None or found["name"] not in NAMES:
         names = ", ".join(point.name for point in POINTS)
         raise UnknownFault(
-            f"{text.strip()!r} is no fault: write raise, kill or stop, a colon, the name of a command or of a point "
+            f"{text.strip()!r} is not a fault: write raise, kill or stop, a colon, the name of a command or of a point "
             f"({names}), and if you like @3 for the third passage and +5 for 5 ms later"
         )
     if found["passage"] is not None and int(found["passage"]) < 1:
-        raise UnknownFault(f"{text.strip()!r} is no fault: the first passage is @1")
+        raise UnknownFault(f"{text.strip()!r} is not a fault: the first passage is @1")
     passage = int(found["passage"]) if found["passage"] else None if found["action"] == "raise" else 1
     return Fault(found["action"], found["name"], passage, int(found["milliseconds"] or 0))
 

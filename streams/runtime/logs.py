@@ -1,4 +1,4 @@
-"""How a process logs: a line a record, as text or as JSON. At INFO never one a message; at DEBUG one a batch."""
+"""The log of a process: one line per record, as text or JSON. Messages are never logged singly, not even at DEBUG."""
 
 import logging
 import time
@@ -9,13 +9,13 @@ import orjson
 from streams.messages.envelope import instant_of
 from streams.runtime.settings import Settings
 
-SAY_SECONDS = 10.0  # between two complaints of Kafka's client that are the same but for their numbers
+SAY_SECONDS = 10.0  # between two warnings of Kafka's client that differ only in numbers
 REPEATING = ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.consumer.group_coordinator", "aiokafka.producer.sender")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, role, instance; correlationId and exception where known."""
+    """One JSON object per line: time, level, logger, message, role, instance; correlationId and exception if known."""
 
     def __init__(self, role: str, instance: str) -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class NotAgain(logging.Filter):
-    """Keeps a library that tries thousands of times a second from saying so each time."""
+    """Limits the warnings of a library that retries thousands of times a second."""
 
     def __init__(self) -> None:
         super().__init__()
         self._silent_until: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether this complaint was not made for a while."""
+        """Return whether the same warning was not logged recently."""
         now, what = time.monotonic(), (record.name, record.msg)
         if now < self._silent_until.get(what, 0.0):
             return False
@@ -54,7 +54,7 @@ class NotAgain(logging.Filter):
 
 
 def configure(role: str, settings: Settings) -> None:
-    """Log to standard error as the settings say."""
+    """Log to standard error, in the format and at the level of the settings."""
     logging.basicConfig(level=settings.log_level, format=TEXT)
     for name in REPEATING:
         logging.getLogger(name).addFilter(NotAgain())

@@ -1,4 +1,4 @@
-"""What every process tells Prometheus."""
+"""The Prometheus metrics of every process."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, disable_created_metrics
 
 from streams.kafka.open_transactions import OpenTransaction
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nobody asks
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and unused
 
 OPEN_TRANSACTION = Gauge(
     "fulfillment_open_transaction_seconds",

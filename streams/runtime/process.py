@@ -1,4 +1,4 @@
-"""How a worker ends when it must not go on: with a sentence, and a code its supervisor restarts it for."""
+"""Ends a worker that must not continue, with a sentence and an exit code; its supervisor restarts it."""
 
 import logging
 import os
@@ -9,16 +9,16 @@ log = logging.getLogger(__name__)
 
 EX_SOFTWARE = 70
 EX_CONFIG = 78
-ENDS = ": this worker ends, its restart goes on from what is committed"
+ENDS = ": this worker ends, and its restart continues from the committed offsets"
 
 
 def reason_in(line: str) -> str:
-    """Return the reason for which a process ended, from the last line of its log; the line where it is not ours."""
+    """Return why a process ended, from the last line of its log; the whole line if it has another form."""
     return (line.partition(f"{__name__}: ")[2] or line).removesuffix(ENDS)
 
 
 def end_process(reason: str, code: int = EX_SOFTWARE) -> NoReturn:
-    """End this process at once, without any goodbye that could commit something; its supervisor starts it again."""
+    """End this process at once, without a shutdown that could commit something; its supervisor restarts it."""
     log.critical("%s%s", reason, ENDS)
     logging.shutdown()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""A Faust app as a process: it runs until it is asked to stop, and is gone soon after."""
+"""Runs a Faust app as a process until it gets a signal; then it ends within a bounded time."""
 
 import asyncio
 import logging
@@ -9,29 +9,29 @@ import faust
 
 from streams.runtime.process import end_process
 
-STOP_SECONDS = 8.0  # a supervisor that waits ten seconds, as Docker does, sees it go by itself
+STOP_SECONDS = 8.0  # less than the ten seconds that Docker waits before it kills a process
 
 log = logging.getLogger(__name__)
 
 
 class Worker(faust.Worker):
-    """Faust's worker; it ends even where one of its services does not."""
+    """Faust's worker; it ends even if one of its services does not."""
 
     def on_worker_shutdown(self) -> None:
-        """Begin to count when the signal has come."""
-        timer = threading.Timer(STOP_SECONDS, self._end)  # a thread: the loop itself may be what hangs
+        """Start the timer when a signal arrives."""
+        timer = threading.Timer(STOP_SECONDS, self._end)  # a thread, because the loop itself may hang
         timer.daemon = True
         timer.start()
 
     def _gather_all(self) -> None:
-        """End at once what is left: Faust would wait a second for it to end by itself."""
+        """Cancel remaining tasks at once; Faust would wait a second for them."""
         left = asyncio.all_tasks(self.loop)
         for task in left:
             task.cancel()
         self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
     async def _sentinel_task(self) -> None:
-        """Close the loop now, not in a second."""
+        """Close the loop at once; Faust would wait a second."""
 
     def _end(self) -> None:
         log.error("still waiting: %s", "; ".join(sorted(map(_awaited, asyncio.all_tasks(self.loop)))))
@@ -39,7 +39,7 @@ class Worker(faust.Worker):
 
 
 def _awaited(task: "asyncio.Task[Any]") -> str:
-    """Return what a task is made of, from its own coroutine to the one that waits: its stack has only the first."""
+    """Return the coroutines of a task, down to the one that waits; the task's stack contains only the first."""
     chain: list[str] = []
     at: Any = task.get_coro()
     while at is not None and (name := getattr(at, "__qualname__", None)):

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
 FORMER_ROLE = "fulfilment"  # older versions ran the process manager as a role; now it is part of orders and inventory
-OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # what the extra `otel` brings
+OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # the package of the extra `otel`
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     open_transaction: float = Field(
         5.0,
         gt=0,
-        description="a transaction of any producer that holds back a topic of ours for longer is reported",
+        description="a transaction of any producer that holds back one of our topics for longer is reported",
     )
     fetch_bytes: int = Field(
         256 << 10,
@@ -68,9 +68,9 @@ class Settings(BaseSettings):
     body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
     kafdrop: str | None = Field(None, description="address of a Kafdrop the dashboard links messages to")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", description="of our own loggers; DEBUG: a line a batch"
+        "INFO", description="level of our own loggers; at DEBUG they write one line per batch"
     )
-    log_format: Literal["text", "json"] = Field("text", description="`json`: an object a line, for who collects logs")
+    log_format: Literal["text", "json"] = Field("text", description="`json`: one object per line, for log collectors")
     otlp_endpoint: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+\S*)?$",
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     def _what_sends_is_installed(cls, endpoint: str) -> str:
         try:
             if endpoint:
-                metadata.version(OTLP_EXPORTER)  # looked for, not loaded: most commands send nothing
+                metadata.version(OTLP_EXPORTER)  # checked, not imported: most commands send nothing
         except metadata.PackageNotFoundError:
             raise ValueError(
                 "traces need an extra that is not installed: pip install 'order-fulfillment[otel]', or leave it empty"

@@ -7,17 +7,19 @@ from streams.messages.envelope import CommandMessage, Outcome
 
 
 class Waiting:
-    """Waiting requests by command id; several may wait for the same command, or for others with the same id."""
+    """Waiting requests by command id; several may wait for one command, or for commands with the same id."""
 
     def __init__(self) -> None:
         self._waiters: dict[bytes, list[Waiter]] = {}
-        self.read: dict[int, int] = {}  # partition of the outcomes → behind the last one that this process has read
+        self.read: dict[
+            int, int
+        ] = {}  # partition of the outcomes → the offset after the last outcome that this process has read
 
     def __len__(self) -> int:
         return len(self._waiters)
 
     def __contains__(self, key: bytes | None) -> bool:
-        """Whether a request waits for a command whose id is `key`, as it is on Kafka."""
+        """Return whether a request waits for a command whose id is `key`, a Kafka key."""
         return key in self._waiters
 
     def of(self, command: CommandMessage) -> "Waiter":

@@ -1,4 +1,4 @@
-"""Ends a worker that stands still: silent consumers are Faust's best known complaint (fs#175, #523, #532)."""
+"""Ends a worker that makes no progress: silent consumers are a well-known problem of Faust (fs#175, #523, #532)."""
 
 import asyncio
 import time
@@ -11,10 +11,10 @@ from streams.runtime.process import end_process
 
 
 class Watchdog:
-    """Looks at a worker's progress; a worker with work and none, or with no place in its group, is ended.
+    """Ends a worker that has work but makes no progress, or that is not a member of its group.
 
-    Waiting for something that is known to be away (`waiting_for`) is no standing still, nor are partitions that were
-    stopped for a reason, nor records that an open transaction holds back: `/readyz` says so.
+    A worker may wait for something unreachable (`waiting_for`), have stopped partitions, or have records that an open
+    transaction holds back. These are not the worker's fault, and `/readyz` reports them.
     """
 
     def __init__(self, app: Any, seconds: float) -> None:
@@ -23,7 +23,7 @@ class Watchdog:
         self._since = time.monotonic()
 
     async def watch(self) -> None:
-        """Look again and again, for ever."""
+        """Check for ever."""
         while True:
             await asyncio.sleep(self.seconds / 6)
             trouble = await self.trouble()
@@ -33,7 +33,7 @@ class Watchdog:
                 end_process(f"no progress for {stood:.0f} s: {trouble}")
 
     async def trouble(self) -> str | None:
-        """Return why the worker may be standing still; None when it is not."""
+        """Return why the worker seems to make no progress; None if it does not."""
         consumer: FetchConsumer = self.app.consumer
         if consumer.preparing or self.app.waiting_for:
             return None

@@ -1,7 +1,7 @@
-"""The web server of every worker: malformed requests are refused in JSON, and are no fault of ours.
+"""The web server of every worker: malformed requests are refused in JSON, and do not count as our errors.
 
-aiohttp answers what its parser refuses, an unknown `Expect` and an unknown path in plain text, and logs most of it with
-a traceback. Here such answers have the shape of all others, and are counted and logged at DEBUG: a thousand malformed
+aiohttp answers malformed requests, an unknown `Expect` and an unknown path in plain text, and logs most of them with a
+traceback. Here such answers have the format of all others, and are counted and logged at DEBUG: a thousand malformed
 requests leave a number in a counter and nothing in the log.
 """
 
@@ -18,7 +18,7 @@ from faust.web.drivers.aiohttp import Web
 
 from streams.runtime.metrics import MALFORMED
 
-URL_BYTES, HEADER_BYTES = 8_190, 8_192  # at most; they differ, so that an error says which of the two was too long
+URL_BYTES, HEADER_BYTES = 8_190, 8_192  # limits; they differ, so that an error shows which of the two was too long
 NOT_UNDERSTOOD = {  # status → code and sentence
     400: ("BAD_REQUEST", "the request is not valid HTTP"),
     401: ("UNAUTHORIZED", "send Authorization: Bearer <token>"),
@@ -40,7 +40,7 @@ def refusal(status: int, reason: str | None = None) -> web.Response:
 
 
 def status_of(error: BaseException | None) -> int:
-    """Return the status of what the parser refused."""
+    """Return the status of a parser's error."""
     match error:
         case LineTooLong(args=args):
             return 414 if str(URL_BYTES) in map(str, args) else 431
@@ -48,7 +48,7 @@ def status_of(error: BaseException | None) -> int:
 
 
 def is_clients(error: object) -> bool:
-    """Return whether an error is a fault of the client: bytes that are no HTTP, or a connection that is gone."""
+    """Return whether an error is the client's: bytes that are not HTTP, or a closed connection."""
     return isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError)
 
 
@@ -64,7 +64,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what has no answer yet: faults of the client without a trace in the log, ours as aiohttp does."""
+        """Answer a request that has no answer yet: the client's errors without logging them, ours as aiohttp does."""
         if is_clients(exc) and not request.writer.output_size:
             status = status_of(exc)
             reason = None if status != 400 else _reason(exc)
@@ -80,7 +80,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; those that aiohttp raises itself, in JSON."""
+        """Send an answer; errors that aiohttp raises itself become JSON."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400:
             found = refusal(resp.status)
             if allow := resp.headers.get("Allow"):
@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Log a fault of ours; of a client's, one line at DEBUG."""
+        """Log our error; log a client's error as one line at DEBUG."""
         if is_clients(kw.get("exc_info")):
             self.logger.debug(*args)
         else:
@@ -97,13 +97,13 @@ class Connection(web.RequestHandler):
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return what the parser says, without the bytes it quotes: they may be a secret."""
+    """Return the parser's message without the bytes it quotes, which may be secret."""
     first, *_ = [*str(getattr(error, "message", "")).splitlines(), ""]
     return ": ".join(filter(None, ["the request is not valid HTTP", first.rstrip(":")]))
 
 
 class Runner(web.AppRunner):
-    """Serves an application with connections of ours."""
+    """Serves an application with our connections."""
 
     @property
     def server(self) -> Any:
@@ -113,19 +113,19 @@ class Runner(web.AppRunner):
 
 
 def _connections(manager: web.Server) -> Callable[[], Connection]:
-    """Return what makes a connection that `manager` looks after, as it looks after aiohttp's own."""
+    """Return a factory of connections that `manager` manages like aiohttp's own."""
     loop = asyncio.get_running_loop()
     options: dict[str, Any] = {
         "max_line_size": URL_BYTES,
         "max_field_size": HEADER_BYTES,
         "access_log": None,
-        "auto_decompress": False,  # `web.requests.body_of` does it, and sees whether the whole body is there
+        "auto_decompress": False,  # `web.requests.body_of` does it, and checks whether the body is complete
     }
     return lambda: Connection(manager, loop=loop, **options)
 
 
 class Server(Web):  # type: ignore[misc]  # Faust is not typed
-    """Faust's web server with connections of ours."""
+    """Faust's web server with our connections."""
 
     def __init__(self, app: Any, *, shutdown_seconds: float = 60.0, **options: Any) -> None:
         super().__init__(app, **options)

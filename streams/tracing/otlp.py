@@ -1,6 +1,6 @@
-"""Spans to whoever speaks OTLP over HTTP, in batches from a thread of their own; needs the extra `otel`.
+"""Sends spans to an OTLP receiver over HTTP, in batches from a thread of its own; needs the extra `otel`.
 
-Nothing here waits for the receiver: what it does not take in time is thrown away, and said once a minute.
+Callers never wait for the receiver: spans that it does not accept in time are dropped, with one warning a minute.
 """
 
 import logging
@@ -19,9 +19,9 @@ from streams.tracing.spans import Kind, Span
 
 log = logging.getLogger(__name__)
 
-QUEUE_SPANS = 16_384  # kept while the receiver is slow or away; then the oldest are dropped
+QUEUE_SPANS = 16_384  # kept while the receiver is slow or unreachable; then the oldest are dropped
 DELAY_MILLISECONDS = 1_000  # before a batch that is not full is sent
-REQUEST_SECONDS = 5.0  # repeated attempts included
+REQUEST_SECONDS = 5.0  # retries included
 STOP_SECONDS = 2.0  # `fulfillment down` waits nine
 SAY_SECONDS = 60.0
 
@@ -38,17 +38,17 @@ UNSET = Status(StatusCode.UNSET)
 
 
 class OnceInAWhile(logging.Handler):
-    """Passes on the first of what OpenTelemetry complains of, and nothing for a minute: it repeats itself."""
+    """Passes on the first warning of OpenTelemetry, and none for a minute, because it repeats them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._silent_until = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the record as ours, if it is time."""
+        """Log the record as ours, if the minute is over."""
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + SAY_SECONDS
-            log.warning("traces: %s (said once in %.0f s)", record.getMessage(), SAY_SECONDS)
+            log.warning("traces: %s (logged once in %.0f s)", record.getMessage(), SAY_SECONDS)
 
 
 class Otlp:
@@ -69,9 +69,9 @@ class Otlp:
         log.info("traces go to %s", settings.otlp_endpoint)
 
     def send(self, span: Span) -> None:
-        """Queue a span; nothing is waited for."""
+        """Queue a span without waiting."""
         self._processor.on_end(
-            ReadableSpan(  # not a tracer's: that has no way to be told ids and times without a context of its own
+            ReadableSpan(  # a tracer cannot set ids and times without a context of its own
                 span.name,
                 context=_context(span.trace, span.id, remote=False),
                 parent=None if span.parent is None else _context(span.trace, span.parent),
@@ -87,7 +87,7 @@ class Otlp:
         )
 
     def stop(self) -> None:
-        """Send what is queued, for so long as it may take."""
+        """Send the queued spans, within a time limit."""
         flush = Thread(target=self._processor.shutdown, daemon=True)
         flush.start()
         flush.join(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Spans and their ids: a trace is a correlation id, and a span is what was done with one message (docs/adr/0026)."""
+"""Spans and their ids: a trace is a correlation id, and a span is the handling of one message (docs/adr/0026)."""
 
 import random
 import re
@@ -18,7 +18,7 @@ _TRACEPARENT = re.compile(rf"(?!ff)[0-9a-f]{{2}}-({_TRACE_ID.pattern})-((?!0{{16
 
 @dataclass(slots=True)
 class Span:
-    """Something that was done, from when to when (Unix time, nanoseconds)."""
+    """An operation with its beginning and end (Unix time, nanoseconds)."""
 
     name: str
     kind: Kind
@@ -33,7 +33,7 @@ class Span:
 
 
 def about(message_id: str, correlation_id: str, aggregate_id: str) -> dict[str, str | int]:
-    """Return what spans say of a message; names are OpenTelemetry's semantic conventions, where those have one."""
+    """Return the attributes of a message; names follow OpenTelemetry's semantic conventions where they exist."""
     return {
         "messaging.system": "kafka",
         "messaging.message.id": message_id,
@@ -46,34 +46,36 @@ def about(message_id: str, correlation_id: str, aggregate_id: str) -> dict[str, 
 
 
 def trace_of(correlation_id: str) -> int:
-    """Return the id of a correlation id's trace; 32 hexadecimal digits are a trace's id already."""
+    """Return the trace id of a correlation id; 32 hexadecimal digits are a trace id already."""
     if _TRACE_ID.fullmatch(correlation_id):
         return int(correlation_id, 16)
     return _hash(correlation_id, 16)
 
 
 def span_of(*parts: str) -> int:
-    """Return the id of a span: of a message's id alone, that of its handling."""
+    """Return the id of a span; a message's id alone gives the span of its handling."""
     return _hash("/".join(parts), 8)
 
 
 def _hash(text: str, size: int) -> int:
-    # Not a UUID: some of its bits are always the same, and a ratio looks at them.
-    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=size).digest()) or 1  # 0 is no id
+    # Not a UUID, because some of its bits are constant, and sampling by ratio looks at them.
+    return (
+        int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=size).digest()) or 1
+    )  # 0 is not a valid id
 
 
 def new_trace() -> int:
-    """Return a trace's id that is nobody else's."""
+    """Return a unique trace id."""
     return random.getrandbits(128) or 1
 
 
 def new_span() -> int:
-    """Return a span's id that is nobody else's."""
+    """Return a unique span id."""
     return random.getrandbits(64) or 1
 
 
 def caller_of(traceparent: str | None) -> tuple[str, int] | None:
-    """Return the trace (in hexadecimal digits) and the span a W3C `traceparent` names; None when it is none."""
+    """Return the trace (in hexadecimal digits) and the span in a W3C `traceparent`; None if it is invalid."""
     found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     return (found[1], int(found[2], 16)) if found else None
 
@@ -82,19 +84,19 @@ def caller_of(traceparent: str | None) -> tuple[str, int] | None:
 
 
 class Scope:
-    """A span under way, and those below it: an HTTP request's trace is its command's, which it comes to know late."""
+    """A running span and the spans below it: the trace of an HTTP request is known only when its command is."""
 
     def __init__(self) -> None:
         self.id = new_span()
         self._below: list[Span] | None = []
 
     def add(self, span: Span) -> None:
-        """Put a span below this one; what outlives it, a background task for example, has no place any more."""
+        """Add a span below this one; it is dropped if it ends later, like that of a background task."""
         if self._below is not None:
             self._below.append(span)
 
     def close(self, own: Span) -> list[Span]:
-        """Return all spans, `own` the last; those of a trace of their own (not 0) are linked with it."""
+        """Return all spans, `own` last; spans with a trace of their own (not 0) are linked with it."""
         below, self._below = self._below or [], None
         for span in below:
             if span.trace in (0, own.trace):
@@ -109,7 +111,7 @@ SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
 
 @contextmanager
 def scope() -> Iterator[Scope]:
-    """Collect the spans of what is done meanwhile."""
+    """Collect the spans of the operations in this context."""
     opened = Scope()
     token = SCOPE.set(opened)
     try:

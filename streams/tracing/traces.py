@@ -1,4 +1,4 @@
-"""Traces, off unless `FULFILLMENT_OTLP_ENDPOINT` says where to: who records them, and what is recorded.
+"""Traces: which are recorded, and by what. Off unless `FULFILLMENT_OTLP_ENDPOINT` names a receiver.
 
 The ids of traces and spans are hashes, so that every process arrives at the same ones and nothing more needs to travel
 (`streams/tracing/spans.py`, docs/adr/0026). Where something may be recorded it says `if traces.ON is not None`;
@@ -12,17 +12,17 @@ from streams.messages.envelope import CommandMessage
 from streams.runtime.settings import Settings
 from streams.tracing.spans import SCOPE, Span, about, span_of, trace_of
 
-_LOW = (1 << 64) - 1  # a ratio looks at these bits of a trace's id, as OpenTelemetry's own samplers do
+_LOW = (1 << 64) - 1  # sampling by ratio uses these bits of a trace's id, as OpenTelemetry's own samplers do
 
 
 class Sender(Protocol):
     """Takes spans and never waits."""
 
     def send(self, span: Span) -> None:
-        """Take a span."""
+        """Record a span."""
 
     def stop(self) -> None:
-        """Send what is left, within a bounded time."""
+        """Send the remaining spans, within a time limit."""
 
 
 class Recorder:
@@ -34,7 +34,7 @@ class Recorder:
         self.stop = sender.stop
 
     def wants(self, trace: int) -> bool:
-        """Return whether spans of a trace are to be recorded."""
+        """Return whether spans of a trace are recorded."""
         return trace & _LOW < self._bound
 
 
@@ -42,7 +42,7 @@ ON: Recorder | None = None
 
 
 def start(role: str, settings: Settings) -> None:
-    """Record from now on, if the settings say so."""
+    """Record from now on, if the settings name a receiver."""
     global ON
     if settings.otlp_endpoint:
         from streams.tracing.otlp import Otlp
@@ -51,7 +51,7 @@ def start(role: str, settings: Settings) -> None:
 
 
 def stop() -> None:
-    """Send what is left, and record no more."""
+    """Send the remaining spans, and record no more."""
     global ON
     recorder, ON = ON, None
     if recorder is not None:

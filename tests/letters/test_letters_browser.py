@@ -18,7 +18,7 @@ async def test_a_parked_command_is_retried_in_the_dashboard(system: System, api:
         async with dashboard(f"{address}#/pipeline") as page:
             card = page.get_by_role("region", name="Parked commands")
             await expect(card).to_contain_text(key)
-            await expect(card).to_contain_text("a fault was asked for: Hold")
+            await expect(card).to_contain_text("an injected fault: Hold")
             await screenshot(page, "parked")
             await card.get_by_role("button", name="Retry").click()
             await expect(page.get_by_role("status").last).to_contain_text("0 handled, 1 left")

@@ -71,7 +71,7 @@ def test_a_retry_stops_at_the_first_that_fails_again(desk: Desk) -> None:
     assert desk.letters(BOOTS) == ["b", "c"]
     *_, again = (m for m in desk.messages("dead-letters") if m["data"]["commandId"] == "b")
     assert (again["data"]["kind"], again["data"]["attempts"]) == ("parked", 1)
-    assert "a fault was asked for: ReceiveStock" in again["data"]["traceback"]
+    assert "an injected fault: ReceiveStock" in again["data"]["traceback"]
     desk.tell(("RetryLetters", BOOTS, {}), id="again")
     assert outcome(desk, "again")["result"] == {"retried": 2, "left": 0}
 

@@ -65,7 +65,7 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         assert (await api("POST", "/letters/order/http-a/retry", headers=key | {"Prefer": "respond-async"}))[0] == 202
         status, answer, _ = await api("POST", "/letters/order/http-a/retry", headers=key)  # its outcome, after the 202
         assert (answer["data"]["retried"], answer["data"]["left"]) == (0, 1)
-        assert answer["data"]["failed"]["message"] == "Injected: a fault was asked for: Hold"
+        assert answer["data"]["failed"]["message"] == "Injected: an injected fault: Hold"
         discarded = (await api("GET", "/letters?kind=discarded"))[1]["data"]
         assert [(each["commandId"], each["reason"]) for each in discarded] == [(held, "a double")]
         cli = await asyncio.to_thread(system.run, "letters", "discard", "http-a", "--reason", "enough")

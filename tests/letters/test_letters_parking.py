@@ -38,7 +38,7 @@ async def test_a_fixed_bug_and_a_retry_handle_parked_commands_in_order(system: S
         assert (listed["aggregateId"], listed["letters"], listed["commandId"]) == ("bug", 3, "bug-2")
         assert (listed["code"], listed["attempts"]) == ("PROCESSING_FAILED", 1)
         shown = system.run("letters", "show", "bug").stdout
-        assert "streams.runtime.faults.Injected: a fault was asked for: Hold" in shown
+        assert "streams.runtime.faults.Injected: an injected fault: Hold" in shown
         assert shown.count('"attempts": 0') == 2
         assert [m["data"]["events"] for m in outcomes(system, "bug")] == [
             [{"id": outcomes(system, "bug")[0]["data"]["events"][0]["id"], "type": "OrderPlaced", "sequence": 1}]

@@ -59,7 +59,7 @@ def test_a_bug_happens_each_time_or_at_one_passage() -> None:
 
 @pytest.mark.parametrize("text", ["kill", "kill:nowhere", "burn:committed", "kill:committed@0", "raise:Holt", "kill:"])
 def test_what_is_no_fault_is_refused_with_what_there_is(text: str) -> None:
-    with pytest.raises(UnknownFault, match="is no fault"):
+    with pytest.raises(UnknownFault, match="is not a fault"):
         arm(text, "orders-0")
     assert not faults.ARMED
 
@@ -71,7 +71,7 @@ def test_a_worker_refuses_to_start_with_an_unknown_one(tmp_path: Path) -> None:
         environment = os.environ | {"FULFILLMENT_FAULTS": text, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == os.EX_CONFIG
-        assert "'kill:nowhere' is no fault" in done.stderr
+        assert "'kill:nowhere' is not a fault" in done.stderr
         assert "offsets-sent" in done.stderr
 
 
