@@ -226,8 +226,6 @@ def test_messages_are_known_by_their_class_names() -> None:
     assert set(orders.COMMANDS) >= {"PlaceOrder", "UpdateStatus", "RecordAllocation"}
     assert set(inventory.COMMANDS) >= {"SetStock", "FillBackorders"}
     assert all(kind.__name__ == name for name, kind in (orders.EVENTS | inventory.EVENTS).items())
-    assert len(orders.COMMANDS) == 12
-    assert len(orders.EVENTS) == len(inventory.COMMANDS) == len(inventory.EVENTS) == 11
 
 
 # --- structs

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from upgrade_decoders import DECODERS, decode
@@ -20,11 +21,21 @@ for path in sorted(Path(__file__).parent.glob("recorded/*/messages.json.gz")):
 RESPELLED = {"orders-states-changelog", "inventory-stock-changelog"}
 
 
+def known(found: Any, recorded: Any) -> Any:
+    """Return `found` without the fields that older code did not have."""
+    match found, recorded:
+        case dict(), dict():
+            return {name: known(each, recorded[name]) for name, each in found.items() if name in recorded}
+        case list(), list() if len(found) == len(recorded):
+            return [known(each, other) for each, other in zip(found, recorded, strict=True)]
+    return found
+
+
 @pytest.mark.parametrize(("commit", "topic"), RECORDED)
 def test_records_are_read_and_written_as_before(commit: str, topic: str) -> None:
     for record in RECORDED[commit, topic]:
         found = decode(record)
-        assert found["decoded"] == record["decoded"], record["value"]
+        assert known(found["decoded"], record["decoded"]) == record["decoded"], record["value"]
         if topic not in RESPELLED:
             assert found["encoded"] == record.get("encoded", record["value"])
 
