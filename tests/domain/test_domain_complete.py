@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from domain import errors, fulfilment, inventory, orders
 from domain.errors import Rejection
@@ -14,8 +15,10 @@ from domain.inventory.decider import RESERVATION_CHANGES
 from domain.inventory.events import ReservationEvent
 from domain.message import Command, Event
 from ops.replay.memory import COMMANDS as CAUSES
+from projections.order_shape import order_of, render
 from web.commands.routes import COMMAND_ROUTES
-from web.documents.asyncapi_examples import examples
+from web.documents.asyncapi_examples import examples, happened_to_order, order_stories
+from web.documents.schemas import SCHEMAS
 
 AGGREGATES: list[Any] = [orders, inventory]
 TESTS = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("*.py") if path != Path(__file__))
@@ -42,7 +45,9 @@ def test_a_command_is_complete(aggregate: Any, command: type[Command]) -> None:
     name, decider = command.__name__, f"{aggregate.__name__.replace('.', '/')}/decider.py"
     assert name in aggregate.COMMANDS, f"add {name} to the union at the end of {command.__module__}"
     assert command in aggregate.DECISIONS, f"add {name} and its decision to DECISIONS in {decider}"
-    assert name in examples(), f"add {name} to a story in web/documents/asyncapi_examples.py"
+    assert name in examples(), (
+        f"give the route of {name} an example, or add it to a story in web/documents/asyncapi_examples.py"
+    )
     sent = hasattr(fulfilment, name) or command in [route.command for route in COMMAND_ROUTES]
     assert sent, f"add a route for {name} to web/commands/routes.py, or let domain/fulfilment.py send it"
     assert re.search(rf"\b{name}\(", TESTS), (
@@ -64,6 +69,31 @@ def test_an_event_is_complete(aggregate: Any, event: type[Event]) -> None:
 def test_the_tables_hold_nothing_else() -> None:
     assert {kind for it in AGGREGATES for kind in it.DECISIONS} <= {command for _, command in COMMANDS}
     assert {kind for it in AGGREGATES for kind in it.CHANGES} <= {event for _, event in EVENTS}
+
+
+NOT_SHOWN = {"all_allocated", "latest"}  # fields that only decisions need, so no document has them
+
+
+def without_hidden(value: Any) -> Any:
+    """Return `value` as plain values, without the fields that documents do not have."""
+    if isinstance(value, dict):
+        return {name: without_hidden(each) for name, each in value.items() if name not in NOT_SHOWN}
+    return [without_hidden(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def test_the_document_of_an_order_is_complete() -> None:
+    shape = "in projections/order_shape.py"
+    for story in order_stories():
+        order: orders.Order | None = None
+        for event in happened_to_order(story):
+            order = orders.evolve_order(order, event)
+            document = render("order-1001", order, 1, "", "")
+            read = order_of(document, [line.stock_version for line in order.lines])
+            for name in order.__struct_fields__:
+                kept, found = (without_hidden(to_builtins(getattr(each, name))) for each in (order, read))
+                assert kept == found, f"add {name} of {type(event).__name__} to `render` and `order_of` {shape}"
+            unknown = set(document) - set(SCHEMAS["Order"]["properties"])
+            assert not unknown, f"add {unknown} to Order in web/documents/schemas.py"
 
 
 def tree(kind: type[Rejection] = Rejection) -> Iterator[tuple[str, str]]:

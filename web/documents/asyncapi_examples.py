@@ -1,4 +1,7 @@
-"""An example of every message, for the AsyncAPI document: a story told to the domain, which answers with its events."""
+"""An example of every message, for the AsyncAPI document: a story told to the domain, which answers with its events.
+
+A command that is in no story has the example of its route, decided after the first command of a story.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -7,6 +10,7 @@ from typing import Any
 import msgspec
 
 from domain import inventory, orders
+from domain.errors import Rejection
 from domain.inventory.commands import (
     AdjustStock,
     DiscontinueProduct,
@@ -40,6 +44,8 @@ from domain.orders.commands import (
     UpdateStatus,
 )
 from domain.orders.status import OrderStatus
+from streams.messages.strict import read_command
+from web.commands.routes import COMMAND_ROUTES
 
 ADDRESS = {"street": "1 High Street", "city": "Dublin", "state": "Leinster", "zipCode": "D01", "country": "IE"}
 LINE = {"productId": "walking-boots", "quantity": 3, "price": {"amount": 8995, "currency": "EUR"}}
@@ -81,8 +87,9 @@ PRODUCT: Sequence[InventoryCommand] = (
 @lru_cache(maxsize=1)
 def examples() -> dict[str, dict[str, Any]]:
     """Return the `data` of one message of every type."""
-    told: list[Command | Event] = [*ORDER, *CANCELLED, *PRODUCT]
-    told += [*_happened_to_order(ORDER), *_happened_to_order(CANCELLED), *_happened_to_product(PRODUCT)]
+    told: list[Command | Event] = [*ORDER, *CANCELLED, *PRODUCT, *_in_no_story()]
+    told += [event for story in order_stories() for event in happened_to_order(story)]
+    told += [event for story in _product_stories() for event in _happened_to_product(story)]
     found: dict[str, dict[str, Any]] = {}
     for message in told:
         data = msgspec.json.decode(msgspec.json.encode(message))
@@ -90,10 +97,34 @@ def examples() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _happened_to_order(commands: Sequence[OrderCommand]) -> Iterator[Event]:
+def order_stories() -> Iterator[Sequence[OrderCommand]]:
+    """Yield stories that together have every command for an order."""
+    yield from (ORDER, CANCELLED)
+    yield from ((PLACE, each) for each in _in_no_story() if isinstance(each, OrderCommand))
+
+
+def _product_stories() -> Iterator[Sequence[InventoryCommand]]:
+    yield PRODUCT
+    yield from ((PRODUCT[0], each) for each in _in_no_story() if isinstance(each, InventoryCommand))
+
+
+def _in_no_story() -> Iterator[Command]:
+    """Yield the examples of routes whose body is a command that no story has."""
+    told = {type(command) for command in (*ORDER, *CANCELLED, *PRODUCT)}
+    for route in COMMAND_ROUTES:
+        if route.command not in told and route.body is None and route.path.count("{") == 1:
+            yield read_command(route.command, route.example or {})
+
+
+def happened_to_order(commands: Sequence[OrderCommand]) -> Iterator[Event]:
+    """Yield the events of a story, up to a command that is rejected."""
     state = orders.OrderState("order-1001")
     for command in commands:
-        for event in orders.decide(command, state):
+        try:
+            events = orders.decide(command, state)
+        except Rejection:
+            return
+        for event in events:
             state = orders.evolve(state, event)
             yield event
 
@@ -101,6 +132,10 @@ def _happened_to_order(commands: Sequence[OrderCommand]) -> Iterator[Event]:
 def _happened_to_product(commands: Sequence[InventoryCommand]) -> Iterator[Event]:
     shelf = inventory.Shelf("walking-boots")
     for command in commands:
-        for event in shelf.decide(command):
+        try:
+            events = shelf.decide(command)
+        except Rejection:
+            return
+        for event in events:
             shelf.apply(event)
             yield event

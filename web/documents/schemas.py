@@ -1,7 +1,10 @@
 """What answers look like, as JSON schemas; requests' schemas come from their models."""
 
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
+from pydantic.alias_generators import to_camel
+
+from domain.orders import Order
 from projections.explanation import WaitsFor
 from streams.messages.strict import IGNORED
 
@@ -41,6 +44,13 @@ def with_ignored(schemas: dict[str, Schema]) -> dict[str, Schema]:
             ignored = {field: {"deprecated": True, "description": "Accepted and ignored."} for field in sorted(fields)}
             schemas[name] = {**schemas[name], "properties": {**schemas[name]["properties"], **ignored}}
     return schemas
+
+
+def as_kept(state: type, **others: Schema) -> dict[str, Schema]:
+    """Return the schemas of a state's texts and counts, shown under their camelCase names; `others` come first."""
+    kinds = {str: TEXT, str | None: TEXT, int: COUNT, bool: {"type": "boolean"}}
+    plain = {to_camel(name): kinds[kind] for name, kind in get_type_hints(state).items() if kind in kinds}
+    return others | {name: schema for name, schema in plain.items() if name not in others}
 
 
 def list_of(schema: Schema) -> Schema:
@@ -105,10 +115,11 @@ SCHEMAS: dict[str, Schema] = {
                       shipmentId=TEXT, returnId=TEXT, productId=TEXT, **_STOCK),
     "Pending": record(("commandId", "status"), id=TEXT, commandId=TEXT, status={"const": "pending"}),
     "Order": record(
-        ("id", "customerId", "items", "status", "version"), id=TEXT, customerId=TEXT, items=list_of(ITEM), status=TEXT,
-        allocationStatus=TEXT, returnStatus=TEXT, hold=record(reason=TEXT), policy=TEXT, shippingAddress=ADDRESS,
-        billingAddress=ADDRESS, totalCost=MONEY, shipments=list_of({"type": "object"}),
-        returns=list_of({"type": "object"}), version=COUNT, issuedAt=TIME, **_TIMES),
+        ("id", "customerId", "items", "status", "version"), **as_kept(
+            Order, id=TEXT, customerId=TEXT, items=list_of(ITEM), status=TEXT, allocationStatus=TEXT,
+            returnStatus=TEXT, hold=record(reason=TEXT), policy=TEXT, shippingAddress=ADDRESS, billingAddress=ADDRESS,
+            totalCost=MONEY, shipments=list_of({"type": "object"}), returns=list_of({"type": "object"}),
+            version=COUNT, issuedAt=TIME, **_TIMES)),
     "CustomerOrder": record(("id", "customerId", "status"), id=TEXT, customerId=TEXT, status=TEXT,
                             allocationStatus=TEXT, totalCost=MONEY, **_TIMES),
     "Customer": record(("id", "customerId", "orders", "units", "spend", "lastOrder"), id=TEXT, customerId=TEXT,
