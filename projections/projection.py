@@ -146,6 +146,11 @@ class Projection:
         """The names of its collections, without version."""
         return (*self.logs, *(model.collection for model in self.models))
 
+    @property
+    def read_models(self) -> tuple[str, ...]:
+        """The names of its collections, and of the read models derived from them."""
+        return (*self.collections, *(name for model in self.models for name in model.derived))
+
     def collection(self, name: str) -> str:
         """Return the collection name of a read model in this version."""
         return f"{name}_v{self.version}"

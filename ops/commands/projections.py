@@ -69,16 +69,16 @@ def deploy_version(
     from ops.versions.readers import refuse_unattended
     from ops.versions.work import newest
 
-    async def run(here: Work) -> str:
+    async def run(here: Work) -> tuple[str, str]:
         shape = newest(name).shape
         if not force:
             await refuse_unattended(here, name, shape)
-        return (await deploy(here, name, shape)).id
+        built = (await deploy(here, name, shape)).id
+        is_first = (await here.registry.get(name)).live is None
+        return built, f"promote {name}" if is_first else f"verify {name}, then promote {name}"
 
-    built = _interruptible(name, run)
-    typer.echo(
-        f"{built} is built and kept up to date; next: fulfillment projections verify {name}, then promote {name}"
-    )
+    built, following = _interruptible(name, run)
+    typer.echo(f"{built} is built and kept up to date; next: fulfillment projections {following}")
 
 
 @projections.command("verify")

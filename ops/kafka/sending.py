@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from confluent_kafka import Producer
 
+from domain.message import MAX_ID
 from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.kafka import outcomes, records
 from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
@@ -65,23 +66,25 @@ def parcel(line: bytes, key: str | None, topic: str | None) -> Parcel:
     if not isinstance(given, dict):
         refused = BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
         return Parcel(_topic(topic), key.encode() if key else None, line, None, refused)
-    name = str(given.get("type"))
+    name = str(given.get("type"))[:MAX_ID]
     goes_to = next((topic for topic, (types, _) in TYPES.items() if name in types), None)
     identifier = new_id() if given.get("id") is None else given["id"]
     filled = {"time": now(), "source": SOURCE}
     if name == "PlaceOrder" and not key and not names_order(given):
         filled["subject"] = new_id()
     value = orjson.dumps({**filled, **given, "id": identifier})
-    return _checked(value, key, goes_to, topic, identifier)
+    return _checked(value, key, name, goes_to, topic, identifier)
 
 
-def _checked(value: bytes, key: str | None, goes_to: str | None, topic: str | None, identifier: Any) -> Parcel:
+def _checked(
+    value: bytes, key: str | None, name: str, goes_to: str | None, topic: str | None, identifier: Any
+) -> Parcel:
     raw = key.encode() if key else None
     known_id = identifier if isinstance(identifier, str) else None
     try:
         if goes_to is None:
             known = ", ".join(name for types, _ in TYPES.values() for name in types)
-            raise BadMessage("UNKNOWN_TYPE", f"unknown command type: known are {known}")
+            raise BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r}: known are {known}")
         message = decode_command(value, RecordAt(SOURCE, 0, 0, time.time(), raw), *TYPES[goes_to])
     except BadMessage as refused:
         return Parcel(_topic(topic or goes_to), raw, value, known_id, refused)

@@ -52,7 +52,9 @@ class NotDeployed(Exception):
     """A read model without a live version."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is not live: `fulfillment projections list` shows the deployed versions")
+        owner = next((each.name for each in PROJECTIONS if name in each.read_models), name)
+        command = "`fulfillment projections"
+        super().__init__(f"{name} is not live: run {command} deploy {owner}`, then {command} promote {owner}`")
 
 
 class Queries:
