@@ -48,12 +48,13 @@ format: setup ## format the code and sort its imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: setup ## format and lint check, types, imports, message schemas
+check: setup ## format and lint check, types, imports, message schemas, reference pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m ops.schemas
+	$(BIN)/python -m ops.reference
 
 schemas: setup ## write docs/schemas after a compatible change
 	$(BIN)/python -m ops.schemas --write
