@@ -32,12 +32,12 @@ def event_of(desk: Desk, ms: int, clock: int = BROKERS, **more: Any) -> tuple[di
 @pytest.mark.parametrize(
     "said", ["2020-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", "2025-11-13T03:13:20.5+01:00"]
 )
-def test_an_event_has_the_brokers_time_and_keeps_the_producers(said: str) -> None:
+def test_an_event_has_the_time_of_the_broker_and_keeps_that_of_its_producer(said: str) -> None:
     desk = Desk()
     for message in event_of(desk, TEN, time=said):
         assert message["time"] == instant_of(TEN / 1000)
         assert message["producertime"].startswith(said[:4])
-    for message in event_of(desk, TEN + 5):  # it says nothing, so there is nothing to keep
+    for message in event_of(desk, TEN + 5):  # without a time there is nothing to keep
         assert message["time"] == instant_of((TEN + 5) / 1000)
         assert "producertime" not in message
 
@@ -64,7 +64,7 @@ def test_a_refusal_comes_after_what_was_accepted_before() -> None:
     assert (refused["data"]["code"], refused["time"]) == ("INSUFFICIENT_STOCK", instant_of((TEN + 500) / 1000))
 
 
-def test_records_that_have_their_producers_stamp_are_not_of_the_future() -> None:
+def test_a_time_stamped_by_a_producer_is_never_in_the_future() -> None:
     """A topic that older code has created may still hold some."""
     desk, before = Desk(), now()
     event, _ = event_of(desk, 253_402_300_799_000, PRODUCERS)
@@ -98,7 +98,7 @@ def test_events_and_outcomes_of_older_code_are_read_as_they_were(kind: str) -> N
 def test_an_entry_keeps_the_time_of_its_last_event_when_nothing_happens() -> None:
     desk = Desk()
     first, _ = event_of(desk, TEN, id="a")
-    desk.tell("AdjustStock", {"delta": -9})  # refused, later
+    desk.tell("AdjustStock", {"delta": -9})  # a later, refused command
     assert desk.entry().time == first["time"]
     assert isinstance(desk.entry().recent[-1], Answer)
 

@@ -1,4 +1,4 @@
-"""What one fetch of commands leads to; without a broker: fetches made by hand, a table filled by hand."""
+"""The decisions on one fetch of commands, without a broker: fetches and tables are filled by the test."""
 
 import json
 import logging
@@ -46,7 +46,7 @@ OTHER = key_on(1, "other")
 
 @dataclass
 class Desk:
-    """One worker's deciding: what comes in, decided, and merged as after a commit."""
+    """One worker's decisions: records are decided, and merged as after a commit."""
 
     kind: AggregateKind = field(default=PRODUCT)
 
@@ -125,7 +125,8 @@ def test_a_command_becomes_events_an_entry_and_an_outcome(desk: Desk) -> None:
     decided = desk.decide(desk.record(receive(id="c-1", time=TIME, correlationid="flow")))
     (event,), (outcome,) = messages(decided, "inventory-events"), messages(decided, "command-outcomes")
     assert (event["type"], event["subject"], event["sequence"]) == ("StockReceived", BOOTS, 1)
-    assert (event["time"], event["producertime"]) == ("2025-11-13T02:13:20.123Z", TIME)  # Kafka's first, ours beside it
+    # Kafka's time first, the producer's beside it
+    assert (event["time"], event["producertime"]) == ("2025-11-13T02:13:20.123Z", TIME)
     assert (event["correlationid"], event["causationid"]) == ("flow", "c-1")
     (write,) = written(decided, "inventory-events")
     assert (write.partition, write.key) == (1, BOOTS.encode())
@@ -168,11 +169,11 @@ def test_the_same_records_decide_the_same_bytes() -> None:
     assert all_of_it() == all_of_it()
 
 
-# --- asked twice
+# --- repeats
 
 
 @pytest.mark.parametrize("apart", [True, False])
-def test_a_command_that_comes_again_gets_its_outcome_again_and_causes_nothing(desk: Desk, apart: bool) -> None:
+def test_a_repeated_command_gets_its_outcome_again_and_causes_no_events(desk: Desk, apart: bool) -> None:
     first, again = desk.record(receive(id="c", time=TIME)), desk.record(receive(id="c", time=TIME))
     both = [desk.decide(first), desk.decide(again)] if apart else [desk.decide(first, again)]
     outcomes = [outcome for decided in both for outcome in messages(decided, "command-outcomes")]
@@ -192,13 +193,13 @@ def test_a_refusal_is_remembered_too(desk: Desk) -> None:
     assert desk.entry().state.balance.available == 55
 
 
-def test_what_is_remembered_is_bounded(desk: Desk) -> None:
+def test_remembered_outcomes_are_limited_in_number(desk: Desk) -> None:
     for number in range(10):
         desk.tell("ReceiveStock", {"quantity": 1}, id=f"c-{number}")
     assert [answer.command_id for answer in desk.entry().recent] == ["c-7", "c-8", "c-9"]
 
 
-def test_the_process_managers_commands_are_quiet_and_not_remembered(desk: Desk) -> None:
+def test_commands_of_the_process_manager_cause_no_outcomes_and_are_not_remembered(desk: Desk) -> None:
     desk.decide(desk.record(receive(5)))
     before = desk.entry().recent
     data = {"orderId": "o", "lineId": "1", "quantity": 1, "orderVersion": 1}
@@ -221,7 +222,7 @@ def test_the_process_managers_commands_are_quiet_and_not_remembered(desk: Desk) 
         {"type": "ReserveStock", "data": {"orderId": "o", "lineId": "1", "quantity": 1, "orderVersion": 1}},
     ],
 )
-def test_a_stranger_who_calls_himself_fulfilment_is_answered_and_remembered(desk: Desk, command: Any) -> None:
+def test_another_sender_that_calls_itself_fulfilment_is_answered_and_remembered(desk: Desk, command: Any) -> None:
     desk.decide(desk.record(receive(5)))
     command = command | {"source": "fulfilment", "id": "stranger"}
     first, again = (messages(desk.decide(desk.record(command)), "command-outcomes") for _ in range(2))
@@ -259,7 +260,7 @@ def test_an_event_is_written_with_the_commands_it_causes() -> None:
     assert again == written(decided, "inventory-commands"), "the event as it is read later causes the same commands"
 
 
-def test_the_answer_of_stock_is_told_to_the_order(desk: Desk) -> None:
+def test_the_answer_of_stock_is_sent_to_the_order(desk: Desk) -> None:
     reserve = {"orderId": "o", "lineId": "1", "quantity": 1, "orderVersion": 1}
     decided = desk.decide(desk.record(receive(5)), desk.record({"type": "ReserveStock", "data": reserve}))
     (command,) = messages(decided, "order-commands")
@@ -336,20 +337,20 @@ def test_a_command_on_a_wrong_partition_is_forwarded_with_its_id_and_without_a_t
     assert desk.entry().state.balance.available == 12
 
 
-def test_a_forwarded_command_keeps_what_was_asked(desk: Desk) -> None:
+def test_a_forwarded_command_keeps_its_contents(desk: Desk) -> None:
     sent = receive(id="i", source="shop", correlationid="c", causationid="b", expectedversion=0, time=TIME)
     (message,) = messages(desk.decide(desk.record(sent, partition=3)), "inventory-commands")
     assert {name: message[name] for name in sent} == sent
 
 
-def test_a_command_without_a_key_goes_where_its_data_says(desk: Desk) -> None:
+def test_a_command_without_a_key_goes_to_the_partition_of_its_data(desk: Desk) -> None:
     message = receive() | {"data": {"quantity": 2, "productId": BOOTS}}
     (write,) = written(desk.decide(desk.record(message, partition=0, key=None)), "inventory-commands")
     assert (write.partition, write.key) == (1, BOOTS.encode())
 
 
-def test_an_aggregate_stays_where_it_lives(desk: Desk) -> None:
-    """Who has an entry on a partition goes on there: one aggregate, one writer."""
+def test_an_aggregate_stays_on_its_partition(desk: Desk) -> None:
+    """An aggregate with an entry on a partition stays there: one aggregate, one writer."""
     source = desk.decide(desk.record(receive(id="a")))
     entry = {write.key: write.value for write in written(source, "inventory-stock-changelog")}
     desk.table.data.replace({3: Entries(desk.table.codec, {BOOTS.encode(): entry[BOOTS.encode()]})})  # type: ignore[dict-item]
@@ -362,7 +363,7 @@ def test_an_aggregate_stays_where_it_lives(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("expected", "accepted"), [(None, True), (2, True), (1, False), (3, False), (0, False)])
-def test_an_expected_version_must_hold(desk: Desk, expected: int | None, accepted: bool) -> None:
+def test_an_expected_version_must_match(desk: Desk, expected: int | None, accepted: bool) -> None:
     desk.tell("ReceiveStock", {"quantity": 1})
     desk.tell("ReceiveStock", {"quantity": 1})
     outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
@@ -373,8 +374,8 @@ def test_an_expected_version_must_hold(desk: Desk, expected: int | None, accepte
 
 
 @pytest.mark.parametrize("expected", [2**53, 2**63, 2**64 - 1, 2**70, -1, 1.0, "-1", "1,,2", "*, 2", str(2**60), True])
-def test_a_version_that_no_store_has_is_refused(desk: Desk, expected: object) -> None:
-    """It would stand in the outcome's details, which MongoDB keeps."""
+def test_a_version_that_no_store_can_represent_is_refused(desk: Desk, expected: object) -> None:
+    """It would be part of the outcome's details, which MongoDB stores."""
     outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
     assert (outcome["code"], outcome["details"]) == ("INVALID_MESSAGE", {})
 
@@ -387,7 +388,7 @@ def test_a_retry_that_counts_beyond_what_is_stored_is_refused(desk: Desk, handle
 @pytest.mark.parametrize(
     ("expected", "accepted"), [("*", True), ("2", True), ("1, 2,3", True), ("1,3", False), ("0", False), ("1", False)]
 )
-def test_any_of_several_versions_may_hold(desk: Desk, expected: str, accepted: bool) -> None:
+def test_one_of_several_expected_versions_must_match(desk: Desk, expected: str, accepted: bool) -> None:
     desk.tell("ReceiveStock", {"quantity": 1})
     desk.tell("ReceiveStock", {"quantity": 1})
     outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
@@ -396,20 +397,20 @@ def test_any_of_several_versions_may_hold(desk: Desk, expected: str, accepted: b
 
 
 @pytest.mark.parametrize(("expected", "told"), [("*", "*"), ("1, 2", [1, 2]), (1, 1)])
-def test_what_does_not_exist_is_at_no_version(desk: Desk, expected: object, told: object) -> None:
+def test_an_unknown_aggregate_is_at_no_version(desk: Desk, expected: object, told: object) -> None:
     outcome = desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=expected)["data"]
     assert (outcome["code"], outcome["message"]) == ("STALE_VERSION", "it does not exist")
     assert outcome["details"] == {"expected": told, "version": 0}
     assert desk.entry() is None
 
 
-def test_what_does_not_exist_is_at_version_zero(desk: Desk) -> None:
+def test_an_unknown_aggregate_is_at_version_zero(desk: Desk) -> None:
     assert desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=1)["data"]["code"] == "STALE_VERSION"
     assert desk.entry() is None
     assert desk.tell("ReceiveStock", {"quantity": 1}, expectedversion=0)["data"]["status"] == "accepted"
 
 
-# --- what cannot be handled
+# --- commands that cannot be handled
 
 
 @pytest.mark.parametrize(
@@ -447,7 +448,7 @@ def vars_of(record: Any) -> list[Any]:
 
 
 class Breaks:
-    """The inventory's decisions, but whatever concerns 13 units raises when everything is half done."""
+    """The inventory's decisions, except that every command about 13 units raises when it is half done."""
 
     def __init__(self, error: Callable[[], Exception]) -> None:
         self.error = error
@@ -460,7 +461,7 @@ class Breaks:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyError, RecursionError, AssertionError])
-def test_a_handler_that_raises_leaves_no_trace_and_the_others_go_on(
+def test_a_handler_that_raises_leaves_no_trace_and_the_other_commands_continue(
     error: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = Desk(replace(PRODUCT, decide=Breaks(lambda: error("a bug")).decide))
@@ -494,7 +495,7 @@ def test_a_handler_that_raises_leaves_no_trace_and_the_others_go_on(
 # --- orders
 
 
-def test_an_order_is_placed_once_whatever_comes_again() -> None:
+def test_an_order_is_placed_once_however_often_the_command_is_repeated() -> None:
     desk, order = Desk(ORDER), key_on(1, "order")
     line = {"productId": "p", "quantity": 1, "price": {"amount": 1000, "currency": "EUR"}}
     data = {"customerId": "c", "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
@@ -508,7 +509,7 @@ def test_an_order_is_placed_once_whatever_comes_again() -> None:
     assert desk.entry(order).version == 1
 
 
-def test_a_rejection_of_what_does_not_exist_leaves_no_entry() -> None:
+def test_a_rejection_of_an_unknown_aggregate_leaves_no_entry() -> None:
     desk, order = Desk(ORDER), key_on(1, "order")
     assert desk.tell("CancelOrder", key=order)["data"]["code"] == "ORDER_NOT_FOUND"
     assert desk.entry(order) is None
@@ -517,8 +518,8 @@ def test_a_rejection_of_what_does_not_exist_leaves_no_entry() -> None:
 # --- size
 
 
-def test_what_is_written_about_an_invalid_message_is_hardly_larger_than_it() -> None:
-    """A broker that took a message must take what is written about it, or the partition stands for ever."""
+def test_the_records_about_an_invalid_message_are_hardly_larger_than_the_message() -> None:
+    """A broker that accepted a message must accept the records about it, or the partition is blocked forever."""
     desk = Desk()
     for value in (receive(id="x" * 100_000), receive(0, correlationid="x" * 100_000), {"type": "x" * 100_000}):
         raw = json.dumps(value).encode()
@@ -528,7 +529,7 @@ def test_what_is_written_about_an_invalid_message_is_hardly_larger_than_it() -> 
 
 @pytest.mark.parametrize("timestamp", [-1, -(2**62), 2**62, 253_402_300_799_000, 0])
 def test_a_record_may_be_stamped_with_any_time(desk: Desk, timestamp: int) -> None:
-    """A producer's stamp counts up to now; without one, or with one that says nothing, it came just now."""
+    """A producer's time counts if it is in the past; without a valid one, the message arrived just now."""
     before = now()
     for value in (json.dumps(receive()).encode(), b"{"):
         fields = vars_of(desk.record(value))

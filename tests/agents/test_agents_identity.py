@@ -26,7 +26,7 @@ def desk() -> Desk:
 
 @pytest.fixture(params=["inventory", "order"])
 def older(request: pytest.FixtureRequest) -> tuple[Desk, Any]:
-    """Return a desk whose table was written by code that made event ids of commands, and all it wrote then."""
+    """Return a desk whose table was written by code that derived event ids from commands, and everything it wrote."""
     written = WRITTEN[request.param]
     desk = Desk(KINDS[request.param])
     entries = {key.encode(): value.encode() for key, value in written["changelog"].items()}
@@ -36,7 +36,7 @@ def older(request: pytest.FixtureRequest) -> tuple[Desk, Any]:
 
 
 def again(desk: Desk, command_id: str) -> dict[str, Any]:
-    """Send a command of those days once more, as its producer would; return its outcome now."""
+    """Send an old command again, as its producer would; return its outcome now."""
     name, data = {
         "c-2": ("ReceiveStock", {"quantity": 5}),
         "c-3": ("ReserveStock", {"orderId": "o-1", "lineId": "manual", "quantity": 20}),
@@ -68,7 +68,7 @@ def test_ids_that_contain_slashes_do_not_collide() -> None:
     ]
     assert len(set(ids)) == len(ids)
     assert {UUID(each).version for each in ids} == {5}
-    assert event_id("order", "a", 1) == "031cfb02-f22b-514f-b294-24cf81b7cd1f"  # for ever: they are in people's logs
+    assert event_id("order", "a", 1) == "031cfb02-f22b-514f-b294-24cf81b7cd1f"  # permanent: they are in people's logs
 
 
 def test_commands_with_slashes_in_their_ids_cause_events_with_ids_of_their_own() -> None:
@@ -92,7 +92,7 @@ def test_a_command_id_that_was_forgotten_causes_an_event_with_an_id_of_its_own(d
     assert events[0]["causationid"] == events[-1]["causationid"] == "again"
 
 
-def test_an_answer_of_older_code_names_the_ids_that_are_in_the_log(older: tuple[Desk, Any]) -> None:
+def test_an_answer_of_older_code_names_the_ids_in_the_log(older: tuple[Desk, Any]) -> None:
     desk, written = older
     logged, named = [json.loads(event)["id"] for event in written["events"]], []
     for first in map(json.loads, written["outcomes"][-3:]):  # as many as are remembered here
@@ -143,7 +143,7 @@ def test_two_sources_may_use_the_same_id() -> None:
         {"type": "DiscontinueProduct", "id": "1", "data": {}},
     ],
 )
-def test_another_command_under_a_known_identity_is_refused_and_changes_nothing(other: dict[str, Any]) -> None:
+def test_another_command_with_a_known_identity_is_refused_and_has_no_effect(other: dict[str, Any]) -> None:
     desk, (first, refused, again) = stocked(receive(5, id="1"), other, receive(5, id="1"))
     assert (refused["status"], refused["code"], refused["events"]) == ("rejected", "COMMAND_ID_REUSED", [])
     assert refused["commandType"] == other["type"]
@@ -152,7 +152,7 @@ def test_another_command_under_a_known_identity_is_refused_and_changes_nothing(o
     assert (desk.entry().version, len(desk.entry().recent)) == (1, 1)
 
 
-def test_the_same_content_written_otherwise_is_the_same_command() -> None:
+def test_the_same_content_in_another_spelling_is_the_same_command() -> None:
     _, (first, again) = stocked(
         receive(5, id="1"),
         {
@@ -202,7 +202,7 @@ def test_a_refusal_is_remembered_with_its_content_too() -> None:
 
 
 def test_an_answer_of_older_code_is_given_to_any_source_and_content(older: tuple[Desk, Any]) -> None:
-    """It says neither whose it was nor what was asked, so the id alone counts, as it did then."""
+    """It contains neither source nor content, so only the id is compared, as it was then."""
     desk, _ = older
     name, data = ("ReceiveStock", {"quantity": 77}) if desk.kind is PRODUCT else ("Hold", {"reason": "x"})
     known = "c-2" if name == "ReceiveStock" else "p-2"

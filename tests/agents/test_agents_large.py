@@ -1,4 +1,4 @@
-"""A message the broker took must not stand in the way of others, however large what is written about it would be."""
+"""A message accepted by the broker must not block others, however large the records about it would be."""
 
 import json
 import os
@@ -23,7 +23,7 @@ LIMIT = 4_194_304  # bytes: message.max.bytes of the local broker
     ],
     ids=["random", "zeros", "id", "type"],
 )
-def test_a_huge_message_blocks_nobody(system: System, value: bytes, request: pytest.FixtureRequest) -> None:
+def test_a_huge_message_blocks_no_other(system: System, value: bytes, request: pytest.FixtureRequest) -> None:
     key = f"huge-{request.node.callspec.id}"
     partition = partition_of(key.encode(), system.settings.partitions)
     producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})
@@ -41,8 +41,8 @@ def test_a_huge_message_blocks_nobody(system: System, value: bytes, request: pyt
     await_message(system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == f"behind-{key}")
 
 
-def test_an_order_of_a_million_bad_lines_blocks_nobody(system: System) -> None:
-    """What is wrong with each of them would be an outcome of a hundred megabytes."""
+def test_an_order_of_a_million_invalid_lines_blocks_no_other(system: System) -> None:
+    """Describing every invalid line would take an outcome of a hundred megabytes."""
     lines = ",".join(["{}"] * 1_000_000)
     behind = {"type": "CancelOrder", "id": "behind-a-million", "data": {}}
     producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})

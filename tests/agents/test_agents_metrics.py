@@ -1,4 +1,4 @@
-"""How commands are counted: by type and outcome, once they are committed, and never by what strangers write."""
+"""Metrics of commands: counted by type and outcome after the commit, and unaffected by texts of other senders."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_every_command_is_counted_with_what_became_of_it(desk: Desk) -> None:
+def test_every_command_is_counted_by_its_outcome(desk: Desk) -> None:
     far = key_on(2)
     decided = desk.decide(
         desk.record(receive(id="a")),

@@ -1,4 +1,4 @@
-"""A fetch in portions: what is refused alone is set aside, all else is committed, in order, once."""
+"""A fetch in portions: records that are refused alone are set aside, all others are committed, in order, once."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ LARGE = b"x" * 2_000
 
 
 class Worker:
-    """A worker whose records lead to their own value in the topic `out`, and whose Kafka refuses some."""
+    """A worker that copies the values of records to the topic `out`, and whose Kafka refuses some."""
 
     def __init__(self, code: Code = Code.MESSAGE_TOO_LARGE, refuses: Any = lambda value: value == LARGE) -> None:
         self.code, self.refuses = code, refuses
@@ -69,7 +69,9 @@ def order_of(worker: Worker, partition: int) -> list[int]:
 
 
 @pytest.mark.parametrize("guilty", [(0,), (6,), (0, 1), (2, 5), tuple(range(7))])
-async def test_the_guilty_are_set_aside_and_all_is_committed_once_in_order(guilty: tuple[int, ...]) -> None:
+async def test_refused_records_are_set_aside_and_all_others_are_committed_once_in_order(
+    guilty: tuple[int, ...],
+) -> None:
     worker = Worker()
     handled = await worker.handle([LARGE if at in guilty else b"small" for at in range(7)], [b"small"] * 3)
     assert (order_of(worker, 0), order_of(worker, 1)) == (list(range(7)), list(range(3)))
@@ -77,14 +79,14 @@ async def test_the_guilty_are_set_aside_and_all_is_committed_once_in_order(guilt
     assert handled == {TP("in", 0): 7, TP("in", 1): 3}
 
 
-async def test_one_guilty_record_of_many_is_found_in_few_transactions() -> None:
+async def test_one_refused_record_of_many_is_found_in_few_transactions() -> None:
     worker = Worker()
     await worker.handle([LARGE if at == 300 else b"small" for at in range(512)])
     assert worker.transactions < 4 * 9
 
 
 @pytest.mark.parametrize("code", [Code.TOPIC_AUTHORIZATION_FAILED, Code.INVALID_TIMESTAMP])
-async def test_what_is_not_allowed_stops_partitions_and_sets_nothing_aside(code: Code) -> None:
+async def test_a_missing_permission_stops_partitions_and_sets_nothing_aside(code: Code) -> None:
     worker = Worker(code, refuses=lambda value: value != b"causes nothing")
     handled = await worker.handle([b"causes nothing", b"a", b"b"], [b"c"], [b"causes nothing"])
     assert worker.stopped == {TP("in", 0): 1, TP("in", 1): 0}
@@ -92,13 +94,13 @@ async def test_what_is_not_allowed_stops_partitions_and_sets_nothing_aside(code:
     assert handled == {TP("in", 0): 1, TP("in", 1): 0, TP("in", 2): 1}
 
 
-async def test_a_topic_that_refuses_what_is_small_refuses_everything() -> None:
+async def test_a_topic_that_refuses_a_small_record_refuses_everything() -> None:
     worker = Worker(refuses=lambda value: True)
     await worker.handle([b"small", b"small"])
     assert (worker.stopped, worker.committed) == ({TP("in", 0): 0}, [])
 
 
-async def test_after_so_many_in_a_row_the_records_are_not_the_cause() -> None:
+async def test_many_refused_records_in_a_row_mean_that_the_topic_is_the_cause() -> None:
     worker = Worker(refuses=lambda value: True)
     await worker.handle([LARGE] * (MOST_IN_A_ROW + 5), [LARGE])
     assert worker.stopped == {TP("in", 0): MOST_IN_A_ROW, TP("in", 1): 0}
@@ -108,14 +110,14 @@ async def test_after_so_many_in_a_row_the_records_are_not_the_cause() -> None:
     assert worker.stopped == {}, "the topic has taken something since"
 
 
-async def test_an_operator_may_let_a_partition_skip_what_is_refused() -> None:
+async def test_an_operator_may_let_a_partition_skip_a_refused_record() -> None:
     worker = Worker(Code.TOPIC_AUTHORIZATION_FAILED, refuses=lambda value: True)
     worker.skips.reasons["in", 0, 0] = "never mind"
     await worker.handle([b"a", b"b"])
     assert ([at for _, at, _ in worker.committed], worker.stopped) == ([0], {TP("in", 0): 1})
 
 
-async def test_a_rebalance_in_between_leaves_the_rest_to_whoever_reads_it_again() -> None:
+async def test_a_rebalance_in_between_leaves_the_rest_to_the_new_owner() -> None:
     worker = Worker()
     worker.aborts_at = 5
     handled = await worker.handle([b"small", LARGE, b"small", b"small"])

@@ -1,4 +1,4 @@
-"""A message that Kafka refuses for good stops no other command, and is retried once Kafka takes it."""
+"""A message that Kafka permanently refuses stops no other command, and is retried once Kafka accepts it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -128,7 +128,7 @@ async def test_a_command_that_cannot_even_be_parked_is_rejected(system: System, 
     assert len((await api.order(order, seconds=60))["items"]) == 150
 
 
-async def test_a_letter_that_is_refused_says_where_the_message_is(system: System, api: Api) -> None:
+async def test_a_refused_letter_says_where_the_message_is(system: System, api: Api) -> None:
     with limited(system, "dead-letters", 3_000):
         produce(
             system.settings,
@@ -178,8 +178,10 @@ async def test_a_topic_that_refuses_everything_stops_partitions_and_parks_nothin
     assert len(messages(system.settings, "dead-letters")) == before
 
 
-async def test_a_command_too_large_for_kafka_is_the_clients_and_nobody_elses(system: System, api: Api) -> None:
-    """It takes the producer's place in the sequence of its partition: what comes behind it must not fail for that."""
+async def test_a_command_too_large_for_kafka_is_refused_to_its_client_and_affects_no_others(
+    system: System, api: Api
+) -> None:
+    """It takes a place in the producer's sequence for its partition, which must not make later messages fail."""
     (key, *others) = keys(system, 4, "refused-sent", 12)
     body = {"customerId": "c", "items": [{"productId": f"p-{n}", "quantity": 1, "price": 1} for n in range(200)]}
     body |= {"shippingAddress": place(1)["data"]["shippingAddress"]}

@@ -1,4 +1,4 @@
-"""The largest order there can be: all that is written of it fits into what Kafka and MongoDB take by default."""
+"""The largest possible order: all records about it fit into the default limits of Kafka and MongoDB."""
 
 import itertools
 from collections.abc import Iterator
@@ -45,8 +45,8 @@ from tables.stock import CODEC as STOCK_CODEC
 from tables.stock import StockEntry
 from tables.store import Changes, Entries
 
-KAFKA, MONGODB = 1_048_588, 16 << 20  # bytes: max.message.bytes by default, with a batch's header; a document
-OVERHEAD = 512  # of a batch and a record, besides the value
+KAFKA, MONGODB = 1_048_588, 16 << 20  # in bytes: the default max.message.bytes with the header of a batch; a document
+OVERHEAD = 512  # overhead of a batch and a record
 WIDE = "\U0001d11e"  # four bytes in UTF-8, and no JSON escape is longer than that for each byte it stands for
 
 
@@ -61,7 +61,7 @@ EACH = 1_000
 
 
 class Clerk:
-    """Decides commands as the orders role does, and looks at the size of all that is written."""
+    """Decides commands like the orders role, and checks the size of all records."""
 
     def __init__(self) -> None:
         self.answering = Answering(Settings(), ORDER)
@@ -102,7 +102,7 @@ def some(units: int) -> tuple[LineQuantity, ...]:
 
 
 def history() -> Iterator[list[Command]]:
-    """Yield rounds of commands that make an order as large as it may be, until no more are taken."""
+    """Yield rounds of commands that make an order as large as possible, until no more are accepted."""
     address = Address(**dict.fromkeys(Address.__struct_fields__, PART))
     price = Price(amount=1, currency="EUR")
     lines = tuple(
@@ -132,7 +132,7 @@ def history() -> Iterator[list[Command]]:
     yield [CreateShipment(shipment_id=long(f"held {number}")) for number in range(40)]
 
 
-def test_all_that_is_written_of_the_largest_order_fits() -> None:
+def test_all_records_of_the_largest_order_fit() -> None:
     clerk, codes = Clerk(), set()
     for commands in history():
         codes |= {clerk.ask(command) for command in commands}

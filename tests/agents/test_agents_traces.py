@@ -1,4 +1,4 @@
-"""Spans of what is decided and projected: each once, under ids that other processes know, and only what is wanted."""
+"""Spans of decisions and projections: each recorded once, under ids that other processes know, and only on request."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from streams.tracing.traces import Recorder
 
 
 class Kept:
-    """Keeps the spans it is sent."""
+    """Keeps the spans that are sent to it."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -27,7 +27,7 @@ class Kept:
         self.spans.append(span)
 
     def stop(self) -> None:
-        """Keep what there is."""
+        """Keep the spans."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def outcomes(spans: list[Span]) -> list[object]:
     return [span.attributes["fulfillment.outcome"] for span in spans]
 
 
-def test_a_command_is_a_span_of_its_id_below_what_caused_it(kept: Kept) -> None:
+def test_the_span_of_a_command_has_its_id_and_is_below_its_cause(kept: Kept) -> None:
     desk = Desk()
     ours = desk.record(receive(id="c-1", source="web", correlationid="flow"))
     caused = desk.record(receive(id="c-2", correlationid="flow", causationid="e-1"))
@@ -53,7 +53,7 @@ def test_a_command_is_a_span_of_its_id_below_what_caused_it(kept: Kept) -> None:
     assert {span.name for span in (first, second, third)} == {"decide ReceiveStock"}
 
 
-def test_what_is_handled_once_more_is_another_span(kept: Kept) -> None:
+def test_a_command_that_is_handled_again_is_another_span(kept: Kept) -> None:
     desk = Desk()
     far = key_on(2)
     spans = desk.decide(
@@ -69,7 +69,7 @@ def test_what_is_handled_once_more_is_another_span(kept: Kept) -> None:
     assert forwarded[0].id == span_of("c-2")
 
 
-def test_a_parked_command_is_a_span_that_says_so(kept: Kept) -> None:
+def test_the_span_of_a_parked_command_says_so(kept: Kept) -> None:
     def broken(*_: object) -> Any:
         raise ZeroDivisionError
 
@@ -77,7 +77,7 @@ def test_a_parked_command_is_a_span_that_says_so(kept: Kept) -> None:
     assert outcomes(desk.decide(desk.record(receive()), desk.record(receive())).spans) == ["parked", "parked"]
 
 
-def test_traces_that_are_not_wanted_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traces_that_are_not_recorded_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
     monkeypatch.setattr(traces, "ON", Recorder(Kept(), 0.0))
     assert desk.decide(desk.record(receive())).spans == []
@@ -85,7 +85,7 @@ def test_traces_that_are_not_wanted_leave_nothing(monkeypatch: pytest.MonkeyPatc
     assert desk.decide(desk.record(receive())).spans == []
 
 
-def test_a_transaction_is_linked_with_its_commands_both_ways(kept: Kept) -> None:
+def test_a_transaction_and_its_commands_are_linked_both_ways(kept: Kept) -> None:
     desk = Desk()
     decided = desk.decide(*(desk.record(receive()) for _ in range(200)))
     assert traces.ON is not None
@@ -97,7 +97,7 @@ def test_a_transaction_is_linked_with_its_commands_both_ways(kept: Kept) -> None
     assert all(0 < span.began < span.ended == own.ended for span in commands)
 
 
-# --- what is projected
+# --- projections
 
 
 def event(offset: int, value: Any = None) -> Any:
@@ -133,7 +133,7 @@ async def test_an_event_is_projected_below_its_command_once(kept: Kept) -> None:
     assert [span.id for span in kept.spans[3:-1]] == [span_of("e-2", "project")]
 
 
-async def test_what_is_no_event_is_no_span(kept: Kept) -> None:
+async def test_a_message_that_is_not_an_event_has_no_span(kept: Kept) -> None:
     assert traces.ON is not None
     apply = Projected(traces.ON, "command-outcomes").around(done)
     await apply(brought(event(0), topic="command-outcomes"))

@@ -22,6 +22,7 @@ CLEAN = [
     "pyproject.toml",
     "tests/domain",
     "tests/faults",
+    "tests/agents",
     "tests/bench",
     "tests/outages",
     "tests/projections",

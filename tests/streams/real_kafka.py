@@ -1,4 +1,4 @@
-"""A real broker for the tests of this folder, and what they do with it beside our own code."""
+"""A real broker for the tests of this folder, and operations on it without our own code."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ class Broker:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let it stand still: connections stay open, nothing is answered."""
+        """Suspend it: connections stay open, but nothing is answered."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -74,7 +74,7 @@ def create(settings: Settings, name: str, partitions: int = 1, config: Mapping[s
 
 
 def transactional(settings: Settings, name: str, seconds: float = 60) -> Producer:
-    """Return a transactional producer that is none of ours, ready to begin."""
+    """Return a foreign transactional producer, ready to begin."""
     producer = Producer(
         {
             "bootstrap.servers": settings.kafka,

@@ -1,4 +1,4 @@
-"""Messages become record batches as Kafka has them: what a broker would read."""
+"""Messages are encoded as Kafka's record batches, as a broker would read them."""
 
 import struct
 from collections.abc import Iterable
@@ -41,17 +41,17 @@ def test_all_partitions_go_in_one_request() -> None:
     ]
 
 
-def test_nothing_is_no_request() -> None:
+def test_no_messages_need_no_request() -> None:
     assert packed([]) == []
 
 
 @pytest.mark.parametrize("key", [b"order-1", b"", None])
-def test_any_partition_is_the_keys(key: bytes | None) -> None:
+def test_any_partition_given_must_be_that_of_the_key(key: bytes | None) -> None:
     (request,) = packed([Write("b", ANY_PARTITION, key, b"v")])
     assert list(request) == [TP("b", partition_of(key or b"", 3))]
 
 
-def test_a_full_batch_is_followed_by_one_that_goes_on_counting() -> None:
+def test_a_full_batch_is_followed_by_another_one_that_continues_the_numbering() -> None:
     values = [bytes([number]) * (BATCH_BYTES // 3) for number in range(7)]
     made = packed([Write("a", 1, b"k", value) for value in values] + [Write("b", 0, b"k", b"v")])
     batches = [read(request[TP("a", 1)]) for request in made]
@@ -68,7 +68,7 @@ def test_a_message_larger_than_a_batch_is_one_of_its_own() -> None:
     assert [[len(r.value) for r in read(request[TP("a", 1)])[1]] for request in made] == [[1], [2 * BATCH_BYTES], [1]]
 
 
-def test_a_request_is_no_larger_than_a_broker_takes() -> None:
+def test_a_request_is_no_larger_than_a_broker_accepts() -> None:
     made = packed([Write("a", partition, b"k", b"v" * (REQUEST_BYTES // 2)) for partition in range(4)])
     assert [list(request) for request in made] == [[TP("a", partition)] for partition in range(4)]
 
@@ -79,7 +79,7 @@ def test_an_error_kafka_may_add_later_has_a_name() -> None:
     assert Code(22).name == "ILLEGAL_GENERATION"
 
 
-def test_a_header_name_that_is_not_utf8_goes_on_as_the_bytes_it_came_as() -> None:
+def test_a_header_name_that_is_not_utf8_is_copied_byte_for_byte() -> None:
     name = b"M\xfcnchen".decode("utf-8", "surrogateescape")
     headers = [[], [(name, b"x"), ("n", None)], [("h", b"y")], [(name, None)]]
     made = packed([Write("a", 0, b"k", b"%d" % number, each) for number, each in enumerate(headers)])

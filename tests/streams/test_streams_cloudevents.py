@@ -1,4 +1,4 @@
-"""Commands in every shape CloudEvents has on Kafka: the same command in each, and what is ambiguous is refused."""
+"""Commands in every form CloudEvents has on Kafka: the same command in each, and ambiguous ones are refused."""
 
 import base64
 import json
@@ -107,7 +107,7 @@ def test_an_event_of_the_binary_mode_may_leave_out_what_any_may() -> None:
         ([*STRUCTURED, ("ce_subject", b"socks")], ("'socks'", "'boots'")),
     ],
 )
-def test_headers_that_say_something_else_than_the_envelope_are_refused(headers: Any, names: tuple[str, str]) -> None:
+def test_headers_that_contradict_the_envelope_are_refused(headers: Any, names: tuple[str, str]) -> None:
     bad = refused(ATTRIBUTES | {"data": DATA}, headers)
     assert bad.code == "INVALID_MESSAGE"
     assert all(name in bad.message for name in names)
@@ -145,7 +145,7 @@ def test_headers_that_are_not_understood_are_refused(headers: Any, sentence: str
 
 
 @pytest.mark.parametrize("value", [b"\x00\x01", b"quantity=5", b"[5]", b'"quantity"'])
-def test_data_that_is_no_json_object_is_refused_under_its_own_id(value: bytes) -> None:
+def test_data_that_is_not_a_json_object_is_refused_under_its_own_id(value: bytes) -> None:
     bad = refused(value, binary())
     assert (bad.code, bad.envelope["id"], bad.envelope["type"]) == ("INVALID_MESSAGE", "c-1", "SetStock")
     assert glimpse(value, binary())["correlationid"] == "flow-1"
@@ -193,6 +193,6 @@ def test_data_in_base64_is_what_it_says() -> None:
     assert command == read_command(CreateShipment, data)
 
 
-def test_what_nobody_can_read_is_an_empty_glimpse() -> None:
+def test_unreadable_bytes_give_an_empty_glimpse() -> None:
     assert glimpse(None, None) == glimpse(b"no JSON", [("h", b"\xff")]) == glimpse(b"[]") == {}
     assert glimpse(b'{"type": "Hold"}', [("content-type", b"text/plain")]) == {"type": "Hold"}

@@ -1,4 +1,4 @@
-"""Bytes to models: what is refused, what is filled in, and how older events are read."""
+"""Bytes to models: refused values, defaults, and reading older events."""
 
 import json
 from typing import Any, ClassVar
@@ -49,24 +49,24 @@ def refused(message: Any, where: RecordAt | None = None) -> BadMessage:
     return bad.value
 
 
-# --- refused
+# --- refused values
 
 
 @pytest.mark.parametrize(
     "value", [b"", b"{", b"\xff\xfe", b"[]", b"3", b'"ReceiveStock"', b"null", b"NaN", b"[" * 5000]
 )
-def test_what_is_no_json_object_is_no_message(value: bytes) -> None:
+def test_a_value_that_is_not_a_json_object_is_refused(value: bytes) -> None:
     assert refused(value).code == "INVALID_MESSAGE"
 
 
-def test_a_tombstone_is_no_command() -> None:
+def test_a_tombstone_is_refused_as_a_command() -> None:
     with pytest.raises(BadMessage) as bad:
         decode_command(None, at(), INVENTORY_COMMANDS, "productId")
     assert bad.value.code == "INVALID_MESSAGE"
 
 
 @pytest.mark.parametrize("name", [None, 5, "", "receivestock", "PlaceOrder", "StockReceived", ["ReceiveStock"]])
-def test_a_type_the_topic_does_not_take_is_named_beside_those_it_does(name: Any) -> None:
+def test_an_unknown_type_is_named_beside_the_accepted_ones(name: Any) -> None:
     bad = refused(receive(type=name))
     assert bad.code == "UNKNOWN_TYPE"
     assert repr(name) in bad.message
@@ -109,7 +109,7 @@ def test_invalid_data_names_the_field(name: str, data: Any, code: str, path: str
     assert bad.message == f"{name}: {path}: {bad.details[path]}"
 
 
-def test_an_invalid_order_says_so_whatever_is_wrong_with_it() -> None:
+def test_an_invalid_order_is_named_whatever_is_wrong_with_it() -> None:
     data = {"customerId": "c\x00", "lines": [{"productId": "p", "quantity": 0}], "shippingAddress": ADDRESS}
     with pytest.raises(BadMessage) as bad:
         decode_command(json.dumps({"type": "PlaceOrder", "data": data}).encode(), at(), ORDER_COMMANDS, "orderId")
@@ -118,7 +118,7 @@ def test_an_invalid_order_says_so_whatever_is_wrong_with_it() -> None:
     assert bad.value.details["customerId"] == "must not contain control characters"
 
 
-def test_an_address_says_what_is_wrong_with_each_part() -> None:
+def test_an_address_names_the_error_in_each_part() -> None:
     wrong = ADDRESS | {"street": "", "city": "x" * 201, "state": "a\x07", "country": 4}
     data = {"customerId": "c", "lines": [LINE], "shippingAddress": wrong, "billingAddress": ADDRESS}
     with pytest.raises(BadMessage) as bad:
@@ -140,24 +140,24 @@ def test_an_address_may_have_line_breaks() -> None:
 
 @pytest.mark.parametrize("field", ["id", "correlationid", "causationid", "subject"])
 @pytest.mark.parametrize("value", NO_IDS)
-def test_what_is_no_id_is_refused_wherever_an_id_stands(field: str, value: Any) -> None:
+def test_an_invalid_id_is_refused_everywhere(field: str, value: Any) -> None:
     bad = refused(receive(**{field: value}))
     assert bad.code == "INVALID_MESSAGE"
     assert "1 to 128 characters without control characters" in bad.message
 
 
 @pytest.mark.parametrize("key", [b"\xff", b"\xed\xa0\x80"])
-def test_a_key_that_is_no_utf8_is_refused(key: bytes) -> None:
+def test_a_key_that_is_not_utf8_is_refused(key: bytes) -> None:
     assert refused(receive(), at(key=key)).code == "MISSING_KEY"
 
 
 @pytest.mark.parametrize("key", ["a\nb", "x" * 129, "a\u2029"])
-def test_a_key_that_is_no_id_is_refused(key: str) -> None:
+def test_a_key_that_is_not_an_id_is_refused(key: str) -> None:
     assert refused(receive(), at(key=key.encode())).code == "INVALID_MESSAGE"
 
 
 @pytest.mark.parametrize("time", ["yesterday", 5, "2026-13-01T00:00:00Z", "2026-02-30", "", "0000-01-01T00:00:00Z"])
-def test_a_time_that_is_none_is_refused(time: Any) -> None:
+def test_an_invalid_time_is_refused(time: Any) -> None:
     bad = refused(receive(time=time))
     assert (bad.code, bad.message) == ("INVALID_MESSAGE", "time: must be a time like 2026-11-23T10:00:00.000Z")
 
@@ -171,26 +171,26 @@ def test_long_sources_that_begin_alike_are_different() -> None:
 
 
 @pytest.mark.parametrize("version", [-1, 1.0, "one", "1 2", "", True, [], [1], {}])
-def test_an_expected_version_that_is_none_is_refused(version: Any) -> None:
+def test_an_invalid_expected_version_is_refused(version: Any) -> None:
     assert refused(receive(expectedversion=version)).message.startswith("expectedversion must be a whole number")
 
 
 @pytest.mark.parametrize("odd", ["..", " ", " a", "a ", "zero\u200bwidth", "cafe\u0301", "\u202ea", "no\u00a0break"])
-def test_an_id_that_can_be_mistaken_for_another_is_refused(odd: str) -> None:
+def test_a_confusable_id_is_refused(odd: str) -> None:
     bad = refused(receive(id=odd))
     assert (bad.code, list(bad.details)) == ("INVALID_MESSAGE", ["id"])
 
 
 @pytest.mark.parametrize("id_", ["1", "a/b", "été", "walking boots", "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01", "*x"])
-def test_other_ids_are_fine(id_: str) -> None:
+def test_other_ids_are_accepted(id_: str) -> None:
     assert read(receive(id=id_)).id == id_
 
 
-# --- filled in
+# --- defaults
 
 
 @pytest.mark.parametrize("odd", ODD_IDS)
-def test_every_id_an_order_may_name_is_a_key(odd: str) -> None:
+def test_every_id_that_an_order_can_name_is_valid_as_a_key(odd: str) -> None:
     """A product that an order was placed with can be reserved: the rule is one."""
     assert read_command(ReserveStock, {"orderId": odd, "lineId": odd, "quantity": 1}).order_id == odd
     command = read(receive(correlationid=odd, causationid=odd), at(key=odd.encode()))
@@ -205,12 +205,12 @@ def test_a_missing_id_is_derived_from_the_position() -> None:
     assert first.causation_id is None
 
 
-def test_a_missing_time_is_kafkas() -> None:
+def test_a_missing_time_is_taken_from_kafka() -> None:
     assert read(receive()).time == "2025-11-13T02:13:20.123Z"
     assert read(receive(time="2026-11-23T11:00:00+01:00")).time == "2026-11-23T10:00:00.000Z"
 
 
-def test_the_key_is_kafkas_or_the_datas_or_the_subject() -> None:
+def test_the_key_comes_from_kafka_or_the_data_or_the_subject() -> None:
     of_data = receive(data={"quantity": 1, "productId": "boots"})
     for where in (at(), at(key=None), at(key=b"")):
         assert read(receive(subject="boots"), where).key == "boots"
@@ -261,7 +261,7 @@ def test_a_reservation_keyed_by_its_order_is_refused() -> None:
     assert bad.message.startswith("the Kafka key is 'o1', and data.orderId is 'o1' too")
 
 
-def test_what_a_command_creates_gets_an_id_from_the_commands() -> None:
+def test_the_id_of_a_created_thing_is_derived_from_the_command() -> None:
     value = json.dumps({"type": "CreateShipment", "data": {}}).encode()
     first, again = (decode_command(value, at(), ORDER_COMMANDS, "orderId").command for _ in range(2))
     assert isinstance(first, CreateShipment)
@@ -371,7 +371,7 @@ def test_an_event_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("line", [{}, 5, {"productId": "p", "quantity": 1, "price": {"amount": 1, "currency": "EUR"}}])
 def test_too_many_lines_are_one_error(line: Any) -> None:
-    """Each was looked at first: a million errors, a minute's work, and an outcome no broker takes."""
+    """If each were checked first: a million errors, a minute of work, and an outcome no broker accepts."""
     data = {"customerId": "c", "lines": [line] * 20_000, "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
     with pytest.raises(BadMessage) as bad:
         decode_command(json.dumps({"type": "PlaceOrder", "data": data}).encode(), at(), ORDER_COMMANDS, "orderId")

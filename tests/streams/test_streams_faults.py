@@ -1,4 +1,4 @@
-"""Faults on purpose: what they are asked for, and that nothing happens otherwise."""
+"""Injected faults: which ones exist, and that nothing happens without them."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def disarmed() -> Iterator[None]:
 
 
 def passing(text: str, times: int) -> "subprocess.CompletedProcess[str]":
-    """Pass two points so many times in a process of its own."""
+    """Pass two points `times` times in a process of its own."""
     start = [sys.executable, "-c", PASSING, text, str(times)]
     return subprocess.run(start, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30)
 
@@ -58,7 +58,7 @@ def test_a_bug_happens_each_time_or_at_one_passage() -> None:
 
 
 @pytest.mark.parametrize("text", ["kill", "kill:nowhere", "burn:committed", "kill:committed@0", "raise:Holt", "kill:"])
-def test_what_is_no_fault_is_refused_with_what_there_is(text: str) -> None:
+def test_an_unknown_fault_is_refused_with_the_known_ones(text: str) -> None:
     with pytest.raises(UnknownFault, match="is not a fault"):
         arm(text, "orders-0")
     assert not faults.ARMED
@@ -75,18 +75,18 @@ def test_a_worker_refuses_to_start_with_an_unknown_one(tmp_path: Path) -> None:
         assert "offsets-sent" in done.stderr
 
 
-def test_a_process_kills_itself_at_the_passage_it_was_told() -> None:
+def test_a_process_kills_itself_at_the_given_passage() -> None:
     done = passing("kill:committed@3", 5)
     assert (done.returncode, done.stdout.split()) == (-signal.SIGKILL, ["0", "1"])
 
 
-def test_a_little_later_is_after_the_step_has_begun() -> None:
+def test_a_delay_ends_after_the_step_has_begun() -> None:
     done = passing("kill:committed+500", 10_000_000)
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.split()[:1] == ["0"]
 
 
-def test_a_file_asks_once_whoever_reads_it(tmp_path: Path) -> None:
+def test_a_file_asks_one_process_once(tmp_path: Path) -> None:
     asked = tmp_path / "orders-0"
     asked.write_text("kill:committed@2\n")
     done = passing(f"ask:{tmp_path}", 5)

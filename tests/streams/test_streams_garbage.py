@@ -10,7 +10,7 @@ from streams.runtime import garbage
 
 
 class Cycle:
-    """What only the collector can find."""
+    """Objects that only the collector can find."""
 
     def __init__(self) -> None:
         self.itself = self
@@ -38,7 +38,7 @@ def outlive() -> list[list[int]]:
     return [[number] for number in range(2 * garbage.SURVIVORS)]
 
 
-def test_what_a_fetch_makes_is_not_looked_at(runs: list[int]):
+def test_objects_that_a_fetch_makes_are_not_visited(runs: list[int]):
     made = outlive()
     assert runs == [], f"{len(made)} objects were visited"
 

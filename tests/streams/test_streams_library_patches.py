@@ -1,4 +1,4 @@
-"""What we use of libraries that is not public: it is written down in one file, and known to be there."""
+"""Private parts of libraries that we use: they are in one file, and tested to exist."""
 
 import ast
 import inspect
@@ -56,5 +56,5 @@ def test_no_other_file_reads_the_insides_of_aiokafka() -> None:
     assert found == []
 
 
-def test_what_is_read_here_is_written_down() -> None:
+def test_private_names_that_are_read_here_are_listed() -> None:
     assert {name for _, name in private_reads(HERE)} <= NAMES

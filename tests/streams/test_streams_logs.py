@@ -1,4 +1,4 @@
-"""Logs as JSON: one object a line, whatever is logged."""
+"""Logs as JSON: one object per line, whatever is logged."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ def said(record: logging.LogRecord) -> dict[str, str]:
     return dict(json.loads(line))
 
 
-def test_a_line_says_who_and_when() -> None:
+def test_a_line_has_its_time_and_its_source() -> None:
     record = logging.makeLogRecord({"name": "agents.worker", "levelname": "INFO", "msg": "%d records", "args": (3,)})
     record.created = 1_763_000_000.123
     assert said(record) == {
@@ -70,7 +70,7 @@ def test_the_setting_decides(form: str) -> None:
         assert {"message": "the first\nand only", "role": "api", "instance": "7"}.items() <= json.loads(line).items()
 
 
-def test_a_complaint_that_repeats_itself_is_logged_once_in_a_while() -> None:
+def test_a_repeated_complaint_is_logged_only_from_time_to_time() -> None:
     seldom = NotAgain()
 
     def passes(text: str, *arguments: object) -> bool:

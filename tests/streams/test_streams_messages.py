@@ -62,7 +62,7 @@ def test_every_message_is_a_cloud_event(encoded: bytes) -> None:
     assert isinstance(message["data"], dict)
 
 
-def test_a_command_says_what_is_known_and_no_more() -> None:
+def test_a_command_contains_the_known_attributes_and_no_others() -> None:
     assert json.loads(command().encode()) == {
         "specversion": "1.0",
         "id": "id",
@@ -98,7 +98,7 @@ def test_an_outcome_is_read_as_it_was_written(sent: Outcome) -> None:
     assert Outcome.decode(sent.encode()) == sent
 
 
-def test_an_answer_given_again_has_its_id_again_and_every_other_answer_another_one() -> None:
+def test_a_repeated_answer_keeps_its_id_and_every_other_answer_has_another_one() -> None:
     first = json.loads(outcome(command_source="web").encode())
     again = json.loads(outcome(command_source="web", time="2030-01-01T00:00:00.000Z").encode())
     assert (first["id"], first["type"]) == (again["id"], "CommandAccepted")
@@ -128,7 +128,7 @@ def test_a_dead_letter_keeps_every_byte() -> None:
     assert data["traceback"] == "t"
 
 
-def test_a_dead_letter_tells_nothing_from_empty() -> None:
+def test_a_dead_letter_distinguishes_no_value_from_an_empty_one() -> None:
     data = json.loads(letter(key=None, value=b"").encode())["data"]
     assert (data["key"], data["value"]) == (None, "")
 
@@ -143,7 +143,7 @@ def test_a_letter_keeps_every_header_of_a_name() -> None:
     ]
 
 
-def test_ids_of_ours_are_version_7_and_derived_ones_version_5() -> None:
+def test_our_ids_are_version_7_and_derived_ones_version_5() -> None:
     assert uuid.UUID(new_id()).version == 7
     assert uuid.UUID(derived_id("a", 1)).version == 5
     assert derived_id("a", 1) == derived_id("a", 1) != derived_id("a", 2)
@@ -154,8 +154,8 @@ def test_times_are_utc_with_milliseconds() -> None:
     assert instant_of(1_763_000_000.1239) == "2025-11-13T02:13:20.123Z"
 
 
-def test_the_type_of_an_event_is_told_without_decoding_it() -> None:
+def test_the_type_of_an_event_is_read_without_decoding_it() -> None:
     event = EventMessage(derived_id("o", 1), "o", OrderHeld(reason="r"), 3, TIME, "order", "c", "d")
     assert type_of(event.encode()) == "OrderHeld"
-    assert type_of(json.dumps(json.loads(event.encode())).encode()) is None, "written by somebody else"
+    assert type_of(json.dumps(json.loads(event.encode())).encode()) is None, "from another producer"
     assert type_of(b"") is None

@@ -1,4 +1,4 @@
-"""A right the service lacks: nothing is parked and nothing is lost, and it goes on by itself once it is allowed."""
+"""A missing permission: nothing is parked and nothing is lost, and the service continues once it is granted."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ EVERYBODY = "User:*"
 
 @pytest.fixture(scope="module")
 def guarded(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose broker asks for rights."""
+    """A system whose broker checks permissions."""
     with running_broker(tmp_path_factory.mktemp("guarded-broker"), AUTHORIZER) as broker:
         system = System(
             tmp_path_factory.mktemp("guarded"),
@@ -51,7 +51,7 @@ async def guarded_api(guarded: System) -> AsyncIterator[Api]:
 
 @contextmanager
 def forbidden(system: System, kind: ResourceType, name: str, *operations: AclOperation) -> Iterator[None]:
-    """Deny everybody an operation on a resource."""
+    """Deny an operation on a resource to every user."""
     client = AdminClient({"bootstrap.servers": system.settings.kafka})
     literal = ResourcePatternType.LITERAL
     all_else = AclBinding(kind, name, literal, EVERYBODY, "*", AclOperation.ALL, AclPermissionType.ALLOW)
@@ -67,7 +67,7 @@ def forbidden(system: System, kind: ResourceType, name: str, *operations: AclOpe
 
 
 async def reasons(system: System, role: str) -> list[str]:
-    """Return why a worker is not ready; nothing while it does not answer."""
+    """Return why a worker is not ready; empty while it does not answer."""
     port = next(each["port"] for each in system.status()["processes"] if each["role"] == role)
     try:
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as answer:

@@ -1,4 +1,5 @@
-"""What the former role `fulfilment` left when an installation was upgraded: the worker sends it, once."""
+"""Events that the former role `fulfilment` left when an installation was upgraded: the worker sends their commands,
+once."""
 
 import asyncio
 import subprocess
@@ -36,7 +37,8 @@ ORDER = {"customerId": "c", "lines": [LINE], "shippingAddress": HOME, "billingAd
 
 
 class Upgraded:
-    """An installation as older code has left it: events on all partitions, half of them handled by its role."""
+    """An installation in the state that older code leaves: events on all partitions, half of them handled by its
+    role."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self.folder, self.port = settings, folder, free_ports(1)
@@ -58,7 +60,7 @@ class Upgraded:
         self.producer.produce(self.topic, value, key, partition)
 
     def handle(self) -> None:
-        """Do what the former role did: send the commands of the events there are, and note how far they go."""
+        """Do the work of the former role: send the commands of the existing events, and record its progress."""
         handled = records(self.settings, self.topic)
         for event in self.events[: len(handled)]:
             for command in caused(event, command_topics(self.settings)):
@@ -117,13 +119,13 @@ def upgraded(settings: Settings, tmp_path: Path) -> Upgraded:
     return Upgraded(settings, tmp_path)
 
 
-def test_what_the_former_role_left_is_sent_once(upgraded: Upgraded) -> None:
+def test_commands_left_by_the_former_role_are_sent_once(upgraded: Upgraded) -> None:
     settings, everything = upgraded.settings, sorted(event.key for event in upgraded.events)
     assert len(upgraded.sent()) == 20
     with upgraded.worker():
         upgraded.wait_until_ready()
         assert sorted(upgraded.sent()) == everything
-    with upgraded.worker():  # nothing is left
+    with upgraded.worker():  # none are left
         upgraded.wait_until_ready()
         assert sorted(upgraded.sent()) == everything
         for number in range(8):
@@ -138,7 +140,7 @@ def test_what_the_former_role_left_is_sent_once(upgraded: Upgraded) -> None:
 
 @pytest.mark.parametrize("point", ["begun", "produced", "offsets-sent", "commit-asked", "committed"])
 def test_a_worker_that_is_killed_sends_nothing_twice(upgraded: Upgraded, point: str) -> None:
-    with upgraded.worker(f"kill:{point}@2") as killed:  # of four partitions, a transaction each
+    with upgraded.worker(f"kill:{point}@2") as killed:  # one transaction for each of four partitions
         assert killed.wait(120) == -9
         assert 20 < len(upgraded.sent()) < 40
     with upgraded.worker():

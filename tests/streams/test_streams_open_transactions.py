@@ -1,4 +1,4 @@
-"""Transactions that other producers leave open: found by what they hold back, named, and ended."""
+"""Transactions that other producers leave open: found by the records they hold back, named, and aborted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class OldProduceResponse(ProduceResponse):
 
 
 class OldProduce(Produce):
-    """As a client of before Kafka 4 sends it: the broker does not tell the coordinator by itself."""
+    """Send the request as a client of before Kafka 4: the broker does not tell the coordinator by itself."""
 
     API_VERSION, RESPONSE_TYPE = 11, OldProduceResponse
 
@@ -91,7 +91,9 @@ async def test_a_hanging_transaction_is_ended_without_its_coordinator(
     assert await asyncio.to_thread(records, settings, topic) == []
 
 
-async def test_what_cannot_be_ended_is_said(settings: Settings, topic: str, client: AIOKafkaClient) -> None:
+async def test_a_transaction_that_cannot_be_ended_is_reported(
+    settings: Settings, topic: str, client: AIOKafkaClient
+) -> None:
     nobodys = OpenTransaction(topic, 0, 0, 1 << 40, 0, 0, transactional_id="nobody", timeout_seconds=1e6)
     with pytest.raises(NotEnded):  # a time-out longer than the broker allows
         await end_transaction(client, settings, nobodys)

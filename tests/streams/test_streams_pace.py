@@ -1,4 +1,4 @@
-"""Fetches that wait for their turn stand in nobody's way."""
+"""Fetches that wait for their turn delay no other requests."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from streams.runtime.settings import Settings
 
 @asynccontextmanager
 async def paced(settings: Settings, name: str, seconds: float, wait_ms: int) -> AsyncIterator[AIOKafkaConsumer]:
-    """Yield a consumer of a topic of two partitions; a fetch of nothing is answered after `wait_ms`."""
+    """Yield a consumer of a topic with two partitions; an empty fetch is answered after `wait_ms`."""
     topic = create(settings, name, 2)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
@@ -52,7 +52,7 @@ async def test_a_consumer_closes_while_a_fetch_waits_for_its_turn(settings: Sett
         assert all(connection._reader is None for connection in consumer._client._conns.values())
 
 
-async def test_who_asks_for_something_else_does_not_wait_as_long_as_a_fetch(settings: Settings) -> None:
+async def test_other_requests_do_not_wait_as_long_as_a_fetch(settings: Settings) -> None:
     async with paced(settings, "asked", 0, wait_ms=3_000) as consumer:
         await consumer.getmany(timeout_ms=100)
         assert consumer._fetcher._pending_tasks, "a fetch is under way"
@@ -61,7 +61,7 @@ async def test_who_asks_for_something_else_does_not_wait_as_long_as_a_fetch(sett
 
 
 async def seconds_of(turns: Turns, count: int, size: int) -> float:
-    """Return how long `count` turns take that bring `size` bytes each."""
+    """Return how long `count` turns of `size` bytes take."""
     began = time.monotonic()
     for _ in range(count):
         await turns.take()
@@ -75,12 +75,12 @@ async def test_a_few_turns_are_taken_at_once_and_the_others_steadily() -> None:
     assert 0.15 < await seconds_of(turns, 3, 0) < 1
 
 
-async def test_a_backlog_is_fetched_as_fast_as_it_goes() -> None:
+async def test_a_backlog_is_fetched_at_full_speed() -> None:
     turns = Turns(0.1)
     assert await seconds_of(turns, 5 * UNPACED_FETCHES, MUCH_BYTES) < 0.1
 
 
-async def test_where_somebody_waits_for_it_little_is_fetched_at_once_and_much_at_the_full_pace() -> None:
+async def test_awaited_records_are_fetched_at_once_in_small_numbers_and_at_full_pace_in_large_ones() -> None:
     turns = Turns(0.1, awaited=True)
     assert await seconds_of(turns, 10 * UNPACED_FETCHES, 100) < 0.1
     for _ in range(100):
@@ -88,7 +88,7 @@ async def test_where_somebody_waits_for_it_little_is_fetched_at_once_and_much_at
     assert 0.15 < await seconds_of(turns, UNPACED_FETCHES + 3, 0) < 1
 
 
-async def test_what_was_fetched_long_ago_slows_nobody_down() -> None:
+async def test_fetches_of_long_ago_slow_down_no_later_ones() -> None:
     turns = Turns(0.1, awaited=True)
     turns.came(MUCH_BYTES - 1)
     several = partial(seconds_of, turns, UNPACED_FETCHES + 2, 0)
@@ -96,8 +96,8 @@ async def test_what_was_fetched_long_ago_slows_nobody_down() -> None:
     await eventually(several, lambda seconds: seconds < 0.01, 20 * FORGET_SECONDS)
 
 
-async def test_what_comes_to_a_partition_whose_records_wait_is_fetched_with_the_others(settings: Settings) -> None:
-    """A fetch that left it out would be answered after `fetch_max_wait_ms`, when nothing else comes."""
+async def test_new_records_of_a_waiting_partition_are_fetched_with_the_others(settings: Settings) -> None:
+    """A fetch that left it out would be answered only after `fetch_max_wait_ms` without other records."""
     wait_ms = 5_000
     async with (
         paced(settings, "untaken", 0, wait_ms) as consumer,
@@ -107,7 +107,7 @@ async def test_what_comes_to_a_partition_whose_records_wait_is_fetched_with_the_
         await producer.send_and_wait(topic, b"first", partition=0)
         assert await consumer.getmany(timeout_ms=wait_ms)
         await producer.send_and_wait(topic, b"second", partition=0)
-        await asyncio.sleep(UNTAKEN_SECONDS / 2)  # it is what is tested: nobody takes it for as long as a transaction
+        await asyncio.sleep(UNTAKEN_SECONDS / 2)  # under test: nothing else takes it for as long as a transaction
         assert await consumer.getmany(timeout_ms=wait_ms)
         await producer.send_and_wait(topic, b"third", partition=0)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The fast reader of commands accepts nothing that the explaining one refuses, and reads the same command in it."""
+"""The fast reader of commands accepts only commands that the explaining reader accepts, and reads them alike."""
 
 import copy
 import json

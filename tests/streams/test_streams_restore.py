@@ -54,7 +54,7 @@ async def test_the_last_value_of_each_key_is_restored_and_tombstones_are_gone(se
     assert await restored(settings, topic, 0, 1, 2) == {0: {b"a": b"2", b"": b"0"}, 1: {b"a": b"of 1"}, 2: {}}
 
 
-async def test_only_the_partitions_asked_for_are_restored(settings: Settings) -> None:
+async def test_only_the_requested_partitions_are_restored(settings: Settings) -> None:
     topic = create(settings, "log", 3, COMPACT)
     write(settings, topic, (b"a", b"1"), partition=2)
     write(settings, topic, (b"b", b"1"), partition=1)
@@ -62,7 +62,7 @@ async def test_only_the_partitions_asked_for_are_restored(settings: Settings) ->
     assert await restored(settings, topic) == {}
 
 
-async def test_what_was_aborted_is_left_out(settings: Settings) -> None:
+async def test_aborted_records_are_left_out(settings: Settings) -> None:
     topic = create(settings, "log", 1, COMPACT)
     producer = transactional(settings, "owner")
     for number, commit in enumerate([True, False, True, False]):
@@ -74,7 +74,7 @@ async def test_what_was_aborted_is_left_out(settings: Settings) -> None:
     assert await restored(settings, topic, 0) == {0: {b"k": b"2", b"k0": b"", b"k2": b""}}
 
 
-async def test_a_log_of_nothing_but_aborted_records_is_empty(settings: Settings) -> None:
+async def test_a_log_with_only_aborted_records_is_empty(settings: Settings) -> None:
     topic = create(settings, "log", 1, COMPACT)
     producer = transactional(settings, "owner")
     producer.begin_transaction()
@@ -86,7 +86,7 @@ async def test_a_log_of_nothing_but_aborted_records_is_empty(settings: Settings)
 
 @pytest.mark.parametrize("commit", [True, False])
 async def test_an_open_transaction_is_waited_for(settings: Settings, commit: bool) -> None:
-    """Its records are below the high watermark: what a later owner committed behind them must not be missed."""
+    """Its records are below the high watermark: records that a later owner committed after them must not be missed."""
     topic = create(settings, "log", 1, COMPACT)
     write(settings, topic, (b"k", b"before"))
     earlier = transactional(settings, "earlier")
@@ -105,7 +105,7 @@ async def test_an_open_transaction_is_waited_for(settings: Settings, commit: boo
 
 
 def compact_without_pause(settings: Settings) -> None:
-    """Let the broker's cleaner look for work all the time instead of every 15 s."""
+    """Let the broker's cleaner run continuously instead of every 15 s."""
     eager = ConfigEntry("log.cleaner.backoff.ms", "100", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[eager])
     client = AdminClient({"bootstrap.servers": settings.kafka})  # its futures die with it
@@ -145,7 +145,7 @@ async def test_a_hundred_thousand_entries_are_restored_in_seconds(settings: Sett
     assert took < 10
 
 
-async def test_a_broker_that_is_away_for_a_moment_is_waited_for(broker: Broker, settings: Settings) -> None:
+async def test_a_broker_that_is_unreachable_for_a_moment_is_waited_for(broker: Broker, settings: Settings) -> None:
     topic = create(settings, "log", 1, COMPACT)
     write(settings, topic, (b"a", b"1"))
     with broker.stopped():

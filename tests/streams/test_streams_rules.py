@@ -1,4 +1,4 @@
-"""What a worker does with a fetch when the group, the broker or the database has moved on meanwhile."""
+"""How a worker handles a fetch when group, broker or database have changed meanwhile."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def member_of(consumer: AIOKafkaConsumer) -> Member:
 
 
 def decided(settings: Settings, table: Any, offset: int) -> tuple[Decided, Entries[Any]]:
-    """Return what a fetch led to that moves the position to `offset` and writes one message."""
+    """Return the result of a fetch that moves the position to `offset` and writes one message."""
     entries: Entries[Any] = Entries(table.codec, {})
     table.data.replace({0: entries})
     changes = table.data.changes(0)
@@ -69,8 +69,9 @@ def decided(settings: Settings, table: Any, offset: int) -> tuple[Decided, Entri
     return Decided(handled, writes=writes, changes=[changes]), entries
 
 
-async def test_records_of_before_a_rejoin_are_not_committed_by_who_has_rejoined(settings: Settings) -> None:
-    """The generation goes with the records, not with the moment; what is refused leaves no trace in the table."""
+async def test_records_fetched_before_a_rejoin_are_not_committed_after_it(settings: Settings) -> None:
+    """The generation belongs to the records, not to the time of the commit; a refused commit leaves no trace in the
+    table."""
     topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
     processing = TransactionalWorker(create_app("orders", settings), settings, ORDER)
     table = processing.preparing.table
@@ -106,7 +107,7 @@ class Rejoining:
 
 
 @pytest.mark.parametrize("rejoins", [True, False])
-async def test_a_fetch_across_a_rejoin_is_thrown_away(rejoins: bool) -> None:
+async def test_a_fetch_across_a_rejoin_is_discarded(rejoins: bool) -> None:
     tp = TP("in", 0)
     consumer = create_app("orders", Settings()).consumer
     consumer._thread = Rejoining(tp, rejoins)
@@ -152,7 +153,7 @@ async def test_a_fetch_that_does_not_continue_the_last_one_is_dropped_and_read_a
 
     await handle_fetches(stream, handle)
     assert (handed, stream.acknowledged) == (int(continues), 1)
-    assert consumer.prepared is continues, "what was dropped is prepared anew"
+    assert consumer.prepared is continues, "dropped records are prepared again"
 
 
 UNCLEAR = """
@@ -173,13 +174,13 @@ async def main():
     print("claimed", flush=True)
     sys.stdin.readline()
     await processing.commit(Fetch(1, Member(1, "m"), {}), Decided(writes=[Write(sys.argv[1], 0, b"k", b"v")]))
-    print("went on", flush=True)
+    print("continued", flush=True)
 
 asyncio.run(main())
 """
 
 
-async def test_who_cannot_know_whether_it_committed_ends(settings: Settings) -> None:
+async def test_a_worker_that_cannot_know_whether_it_committed_exits(settings: Settings) -> None:
     topic = create(settings, "in")
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     start = [sys.executable, "-c", UNCLEAR, topic]
@@ -219,8 +220,8 @@ def test_a_restart_after_a_kill_has_its_partitions_back_long_before_its_session_
         wait_until(lambda: again.partitions() == 4, 150, "its partitions")
 
 
-async def test_what_was_not_committed_by_us_is_not_committed_by_faust(settings: Settings, tmp_path: Path) -> None:
-    """Faust commits what was acknowledged when it stops; here only transactions commit."""
+async def test_offsets_that_we_did_not_commit_are_not_committed_by_faust(settings: Settings, tmp_path: Path) -> None:
+    """Faust commits acknowledged offsets when it stops; here only transactions commit."""
     topic = create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", "undone") as reading:
@@ -231,7 +232,7 @@ async def test_what_was_not_committed_by_us_is_not_committed_by_faust(settings: 
     assert set((await committed_offsets(settings, settings.named("orders"), inputs)).values()) == {0}
 
 
-async def test_nobody_is_told_an_outcome_that_was_aborted(settings: Settings) -> None:
+async def test_no_client_is_told_an_outcome_that_was_aborted(settings: Settings) -> None:
     topic, waiting = create(settings, "command-outcomes", settings.partitions), Waiting()
     reading = Outcomes(settings, waiting)
     await reading.start()
@@ -255,7 +256,7 @@ async def test_nobody_is_told_an_outcome_that_was_aborted(settings: Settings) ->
     await reading.stop()
 
 
-async def test_a_projector_that_lost_its_partitions_waits_no_longer_for_the_database() -> None:
+async def test_a_projector_that_lost_its_partitions_stops_waiting_for_the_database() -> None:
     settings = Settings(mongo="mongodb://127.0.0.1:9")
     projecting, tp = Projecting(create_app("projector", settings), settings), TP("order-events", 0)
     record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())

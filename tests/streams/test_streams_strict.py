@@ -158,7 +158,7 @@ def test_two_other_spellings_must_agree_too() -> None:
         ("tel", "phone"),
     ],
 )
-def test_a_name_nearly_understood_is_named(field: str, meant: str) -> None:
+def test_a_misspelled_name_is_answered_with_the_closest_one(field: str, meant: str) -> None:
     error = refused("PlaceOrder", PLACE | {"shippingAddress": ADDRESS | {field: "x"}})
     assert error.details[f"shippingAddress.{field}"] == f"unknown field `{field}`: did you mean `{meant}`?"
 
@@ -203,5 +203,5 @@ def test_a_flood_of_unknown_fields_is_refused_in_one_sentence() -> None:
         ("[$]", ["limit"], None),
     ],
 )
-def test_what_was_meant(name: str, known: list[str], meant: str | None) -> None:
+def test_the_suggested_name(name: str, known: list[str], meant: str | None) -> None:
     assert closest(name, known) == meant

@@ -1,4 +1,4 @@
-"""Topics are created as the design says, once, and refused when they are not so."""
+"""Topics are created as designed, once, and refused if they differ."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_topics_are_created_as_the_table_says_and_only_once(settings: Sett
     assert len(set(before.values())) == len(TOPICS)
 
 
-async def test_what_is_missing_is_added_to_what_is_there(settings: Settings) -> None:
+async def test_missing_topics_are_added_to_existing_ones(settings: Settings) -> None:
     create(settings, "order-events", 4, {"cleanup.policy": "delete", "retention.ms": "-1"})
     assert len(await ensure_topics(settings)) == len(TABLE) - 1
     assert set(on_the_broker(settings)) == set(TABLE)
@@ -72,7 +72,7 @@ async def test_what_is_missing_is_added_to_what_is_there(settings: Settings) -> 
         ("orders-states-changelog", 5, {"cleanup.policy": "compact"}, "partitions", "5", "4", "PARTITIONS=5"),
     ],
 )  # fmt: skip
-async def test_a_topic_that_is_otherwise_is_refused_and_nothing_is_created(
+async def test_a_topic_with_other_settings_is_refused_and_nothing_is_created(
     settings: Settings, name: str, partitions: int, config: Any, setting: str, have: str, want: str, advice: str
 ) -> None:
     topic = create(settings, name, partitions, config)
@@ -120,7 +120,7 @@ def test_a_record_of_a_machine_whose_clock_is_ahead_is_taken(settings: Settings)
     assert errors == [None]
 
 
-async def test_the_broker_stamps_the_records_of_all_topics_also_of_those_that_older_code_created(
+async def test_the_broker_stamps_the_records_of_all_topics_including_those_of_older_code(
     settings: Settings,
 ) -> None:
     """A record of 2020 would be deleted before it is read, and one of the year 9999 never."""

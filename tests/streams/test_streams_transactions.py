@@ -1,4 +1,4 @@
-"""One fenced transaction a fetch: whole or not at all, and only by who owns the partitions."""
+"""One fenced transaction per fetch: whole or not at all, and only by the owner of the partitions."""
 
 import asyncio
 import signal
@@ -74,7 +74,7 @@ async def transactions(settings: Settings, instance: str | None = "me") -> Async
 
 
 async def claimed(settings: Settings, name: str) -> TransactionalProducer:
-    """Return a producer that is none of ours, ready to begin."""
+    """Return a foreign producer, ready to begin."""
     producer = TransactionalProducer(settings.kafka, settings.named(name), 60)
     await asyncio.wait_for(producer.claim(), 30)
     return producer
@@ -88,7 +88,7 @@ async def committed(settings: Settings, tp: TP) -> int:
     return (await asyncio.wait_for(committed_offsets(settings, settings.named(GROUP), [tp]), 40))[tp]
 
 
-# --- what fences
+# --- fencing
 
 
 @pytest.mark.parametrize("instance", [None, "me"])
@@ -123,7 +123,7 @@ async def test_an_older_generation_writes_nothing_and_the_next_commit_works(sett
 
 @pytest.mark.parametrize("instance", [None, "me"])
 @pytest.mark.parametrize(("later", "name"), [(0, "nobody"), (1, None), (-1, None), (0, "")])
-async def test_a_stranger_writes_nothing(
+async def test_a_foreign_producer_writes_nothing(
     settings: Settings, instance: str | None, later: int, name: str | None
 ) -> None:
     topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
@@ -138,7 +138,7 @@ async def test_a_stranger_writes_nothing(
     assert await committed(settings, tp) == 6
 
 
-async def test_an_instance_that_came_back_fences_who_it_was(settings: Settings) -> None:
+async def test_a_restarted_instance_fences_its_predecessor(settings: Settings) -> None:
     """A paused worker whose replacement has the same static id: the broker knows the member by its new name only."""
     topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
     async with member(settings, topic, "me") as owner, transactions(settings) as mine:
@@ -151,7 +151,7 @@ async def test_an_instance_that_came_back_fences_who_it_was(settings: Settings) 
             assert await committed(settings, tp) == 0
 
 
-async def test_who_has_lost_the_transactional_id_must_end(settings: Settings) -> None:
+async def test_a_process_that_lost_its_transactional_id_must_exit(settings: Settings) -> None:
     topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
     async with (
         member(settings, topic, "me") as owner,
@@ -164,7 +164,7 @@ async def test_who_has_lost_the_transactional_id_must_end(settings: Settings) ->
     assert await visible(settings, topic) == [b"v"]
 
 
-async def test_an_answer_that_was_lost_is_asked_for_again(settings: Settings) -> None:
+async def test_a_lost_answer_is_requested_again(settings: Settings) -> None:
     topic = create(settings, "in")
     mine = await claimed(settings, "asking")
     await mine.produce([Write(topic, 0, b"k", b"once")])
@@ -180,7 +180,7 @@ async def test_an_answer_that_was_lost_is_asked_for_again(settings: Settings) ->
 
 
 @pytest.mark.parametrize("commit", [True, False])
-async def test_what_comes_late_is_of_no_later_transaction(settings: Settings, commit: bool) -> None:
+async def test_a_late_write_does_not_join_a_later_transaction(settings: Settings, commit: bool) -> None:
     topic = create(settings, "in")
     mine = await claimed(settings, "late")
     await mine.produce([Write(topic, 0, b"k", b"in time")])
@@ -196,7 +196,7 @@ async def test_what_comes_late_is_of_no_later_transaction(settings: Settings, co
     assert await visible(settings, topic) == ([b"in time"] if commit else []) + [b"next"]
 
 
-async def test_who_is_cancelled_leaves_nothing_half_done(settings: Settings) -> None:
+async def test_a_cancelled_commit_leaves_nothing_half_done(settings: Settings) -> None:
     topic, tp = create(settings, "in", 2), TP(settings.named("in"), 0)
     async with member(settings, topic, "me") as owner, transactions(settings) as mine:
         for number in range(1, 6):
@@ -212,7 +212,7 @@ async def test_who_is_cancelled_leaves_nothing_half_done(settings: Settings) -> 
     assert await committed(settings, tp) == 9
 
 
-async def test_what_does_not_fit_one_batch_is_still_one_transaction(settings: Settings) -> None:
+async def test_writes_larger_than_a_batch_are_still_one_transaction(settings: Settings) -> None:
     topic = create(settings, "in", 2)
     values = [bytes([number]) * 300_000 for number in range(8)]
     async with transactions(settings) as mine:
@@ -220,14 +220,12 @@ async def test_what_does_not_fit_one_batch_is_still_one_transaction(settings: Se
     assert set(await visible(settings, topic)) == set(values)
 
 
-# --- what the broker does not take
+# --- refused by the broker
 
 
 @pytest.mark.parametrize("innocent", [True, False])
-async def test_what_the_broker_will_not_take_is_aborted_and_the_next_transaction_works(
-    settings: Settings, innocent: bool
-) -> None:
-    """Also where it was the very first thing ever sent: then no partition is part of the transaction yet."""
+async def test_a_refused_transaction_is_aborted_and_the_next_one_works(settings: Settings, innocent: bool) -> None:
+    """This includes the very first write, when no partition is part of the transaction yet."""
     topic = create(settings, "in", 2, {"max.message.bytes": "1000"})
     first = [Write(topic, 1, b"k", b"v")] if innocent else []
     async with transactions(settings) as mine:
@@ -258,11 +256,11 @@ async def test_a_record_without_a_key_in_a_compacted_topic_is_refused_for_good(s
     assert await visible(settings, topic) == [b"v"]
 
 
-# --- what is left open
+# --- transactions left open
 
 
 @pytest.mark.parametrize("commit", [True, False])
-async def test_committed_offsets_wait_for_what_is_pending(settings: Settings, commit: bool) -> None:
+async def test_committed_offsets_wait_for_pending_transactions(settings: Settings, commit: bool) -> None:
     topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
     async with member(settings, topic, "me") as owner:
         async with transactions(settings) as mine:
@@ -277,7 +275,7 @@ async def test_committed_offsets_wait_for_what_is_pending(settings: Settings, co
         await earlier.close()
 
 
-async def test_committed_offsets_of_nothing_are_none(settings: Settings) -> None:
+async def test_no_partitions_have_no_committed_offsets(settings: Settings) -> None:
     assert await committed_offsets(settings, settings.named(GROUP), []) == {}
 
 
@@ -298,7 +296,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_restart_aborts_what_was_left_open(settings: Settings) -> None:
+async def test_a_restart_aborts_a_transaction_left_open(settings: Settings) -> None:
     topic, tp = create(settings, "in"), TP(settings.named("in"), 0)
     killed = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HALF_DONE, topic, stdout=subprocess.PIPE,
@@ -330,7 +328,7 @@ async def test_an_abandoned_transaction_is_aborted_by_its_time_out(settings: Set
         await asyncio.sleep(0.2)
 
 
-# --- a broker that is away
+# --- an unreachable broker
 
 
 async def test_a_broker_that_pauses_is_waited_for(broker: Broker, settings: Settings) -> None:
@@ -373,7 +371,7 @@ asyncio.run(main())
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_dead_broker_is_given_up_on_within_the_time_said(tmp_path: Path) -> None:
+def test_a_dead_broker_is_given_up_within_the_given_time(tmp_path: Path) -> None:
     with running_broker(tmp_path) as own_broker:
         settings = Settings(kafka=own_broker.address, partitions=1)
         start = [sys.executable, "-c", GIVING_UP, create(settings, "in")]
@@ -381,7 +379,7 @@ def test_a_dead_broker_is_given_up_on_within_the_time_said(tmp_path: Path) -> No
         with subprocess.Popen(start, env=environment(settings), text=True, **pipes) as worker:  # type: ignore[call-overload]
             assert worker.stdout.readline() == "started\n"
             with own_broker.stopped():
-                took = worker.communicate("go on\n", timeout=PATIENCE_SECONDS + 20)[0]
+                took = worker.communicate("continue\n", timeout=PATIENCE_SECONDS + 20)[0]
                 assert 0 < float(took) < PATIENCE_SECONDS + 1
 
 
@@ -409,7 +407,7 @@ class UpdateFeatures(RequestStruct):
 
 
 @pytest.mark.usefixtures("processes")
-async def test_a_cluster_that_cannot_is_refused_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_cluster_without_the_needed_features_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with running_broker(tmp_path) as own_broker:
         settings = Settings(kafka=own_broker.address, partitions=1)
         client = AIOKafkaClient(bootstrap_servers=settings.kafka)

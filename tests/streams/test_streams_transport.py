@@ -1,4 +1,4 @@
-"""What one fetch brought is one event: nothing is swallowed, whatever happens to the group or to Faust's queues."""
+"""A fetch is handled as a whole: no record is lost, whatever happens to the group or to Faust's queues."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Worker:
         return sum(map(len, (self.ask("readyz") or {"partitions": {}})["partitions"].values()))
 
     def lag(self) -> int | None:
-        """Return what is left to handle; None while that is not known."""
+        """Return the number of messages left to handle; None while it is unknown."""
         answer = self.ask("lag")
         return answer["lag"].get("total", sum(answer["lag"].values())) if answer and answer.get("lag") else None
 
@@ -68,7 +68,7 @@ class Worker:
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def values(self) -> list[str]:
-        """Return the values it was handed, repeated ones too."""
+        """Return the handled values, including repeated ones."""
         return [value for line in self.lines() if "records" in line for _, value in line["records"]]
 
 
@@ -109,7 +109,7 @@ class Producing(threading.Thread):
 
 
 def stop_when_handled(producing: Producing, handling: Worker) -> None:
-    """Produce no more; return when all that was produced is handled."""
+    """Stop producing; return once everything produced is handled."""
     producing.stopping.set()
     producing.join(PATIENCE)
     everything = {str(number) for number in range(producing.sent)}
@@ -131,7 +131,7 @@ def assert_contiguous(lines: list[Any]) -> None:
 def test_no_record_is_swallowed_while_members_come_and_go(
     settings: Settings, tmp_path: Path, sign: signal.Signals
 ) -> None:
-    """A fetch under way when partitions are sought took what the seek had made available: a record was lost."""
+    """A fetch in flight when partitions are sought took the records made available by the seek: a record was lost."""
     create(settings, "in", 4)
     producing, journals = Producing(settings), []
     with worker(settings, tmp_path) as first:
@@ -161,8 +161,8 @@ def test_no_record_is_swallowed_while_members_come_and_go(
     print(f"{producing.sent} records, {sum(times.values()) - len(times)} handed out again")
 
 
-def test_what_was_fetched_under_an_assignment_that_is_gone_is_read_again(settings: Settings, tmp_path: Path) -> None:
-    """A paused worker wakes up expelled: what it commits is refused, and it prepares anew."""
+def test_records_fetched_under_an_ended_assignment_are_read_again(settings: Settings, tmp_path: Path) -> None:
+    """A suspended worker resumes after it was expelled: its commit is refused, and it prepares again."""
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "slow", SESSION_TIMEOUT="2", HEARTBEAT_INTERVAL="0.5") as first:
         wait_until(lambda: first.partitions() == 4, PATIENCE, "the worker")
@@ -191,7 +191,7 @@ def test_a_fetch_that_was_dropped_is_read_again(settings: Settings, tmp_path: Pa
         wait_until(lambda: dropping.lag() == 0, PATIENCE, "no lag")
 
 
-def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Settings, tmp_path: Path) -> None:
+def test_records_taken_from_the_consumer_elsewhere_are_read_again(settings: Settings, tmp_path: Path) -> None:
     """Offsets do not show that something was skipped: transactions leave markers between records."""
     create(settings, "in", 4)
     producing = Producing(settings)
@@ -203,7 +203,7 @@ def test_what_somebody_else_took_of_the_consumer_is_read_again(settings: Setting
         assert "instead of" in robbed.log.read_text()
 
 
-def test_a_stopped_partition_does_not_stop_others(settings: Settings, tmp_path: Path) -> None:
+def test_a_stopped_partition_stops_no_other(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "stop", WATCHDOG="2") as stopping:
         wait_until(lambda: stopping.partitions() == 4, PATIENCE, "the worker")
@@ -231,7 +231,7 @@ def test_idle_means_no_lag_although_transactions_leave_markers(settings: Setting
             producer.produce(topic, value=str(4 * number + partition), partition=partition)
         producer.commit_transaction(20)
     with worker(settings, tmp_path) as reading:
-        wait_until(lambda: len(set(reading.values())) == 20, PATIENCE, "what was written before")
+        wait_until(lambda: len(set(reading.values())) == 20, PATIENCE, "the earlier records")
         wait_until(lambda: reading.lag() == 0, PATIENCE, "no lag")
         for commit in (True, False):
             producer.begin_transaction()
@@ -245,7 +245,7 @@ def test_idle_means_no_lag_although_transactions_leave_markers(settings: Setting
         assert restarted.values() == []
 
 
-def test_a_worker_that_is_told_to_stop_stops(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_stops_when_it_is_told_to(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path) as first:
         wait_until(lambda: first.partitions() == 4, PATIENCE, "the worker")
@@ -258,7 +258,7 @@ def test_a_worker_that_is_told_to_stop_stops(settings: Settings, tmp_path: Path)
 # --- the watchdog
 
 
-def test_a_worker_without_progress_is_ended(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_without_progress_is_killed(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", "hang", WATCHDOG="2") as hanging:
@@ -270,9 +270,7 @@ def test_a_worker_without_progress_is_ended(settings: Settings, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("behaviour", ["away", ""])
-def test_a_worker_that_waits_or_has_nothing_to_do_is_not_ended(
-    settings: Settings, tmp_path: Path, behaviour: str
-) -> None:
+def test_a_worker_that_waits_or_is_idle_is_not_killed(settings: Settings, tmp_path: Path, behaviour: str) -> None:
     create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", behaviour, WATCHDOG="1.5") as waiting:
@@ -280,10 +278,12 @@ def test_a_worker_that_waits_or_has_nothing_to_do_is_not_ended(
         time.sleep(6)
         assert waiting.process.poll() is None, waiting.log.read_text()[-2000:]
         reasons = waiting.ask("readyz")["reasons"]
-        assert reasons == (["something is away"] if behaviour else [])
+        assert reasons == (["Kafka is unreachable"] if behaviour else [])
 
 
-def test_what_an_open_transaction_holds_back_is_lag_and_ends_no_worker(settings: Settings, tmp_path: Path) -> None:
+def test_records_held_back_by_an_open_transaction_count_as_lag_and_kill_no_worker(
+    settings: Settings, tmp_path: Path
+) -> None:
     topic = create(settings, "in", 4)
     with worker(settings, tmp_path, "0", WATCHDOG="1.5", OPEN_TRANSACTION="0.5") as waiting:
         wait_until(lambda: waiting.partitions() == 4, PATIENCE, "the worker")
@@ -292,7 +292,7 @@ def test_what_an_open_transaction_holds_back_is_lag_and_ends_no_worker(settings:
         foreign.produce(topic, b"never committed", partition=2)
         foreign.flush(20)
         sent = produce(settings, 0, 40)
-        wait_until(lambda: waiting.lag() == 11, PATIENCE, "what is held back to be counted, and nothing else")
+        wait_until(lambda: waiting.lag() == 11, PATIENCE, "held back records to be counted, and nothing else")
         wait_until(lambda: waiting.ask("readyz")["reasons"], PATIENCE, "the transaction to be named")
         (reason,) = waiting.ask("readyz")["reasons"]
         assert reason.startswith(f"{topic}/2 is blocked at offset 0 by a transaction of '{settings.named('foreign')}'")
@@ -303,8 +303,8 @@ def test_what_an_open_transaction_holds_back_is_lag_and_ends_no_worker(settings:
         wait_until(lambda: not waiting.ask("readyz")["reasons"], PATIENCE, "it to be ready again")
 
 
-def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings, tmp_path: Path) -> None:
-    """A spare one has no partition and no work: that is no trouble."""
+def test_a_worker_without_partitions_is_not_killed(settings: Settings, tmp_path: Path) -> None:
+    """A spare worker has no partition and no work, which is not an error."""
     create(settings, "in", 1)
     patient = {"WATCHDOG": "5", "HEARTBEAT_INTERVAL": "0.5"}  # joining takes a heartbeat of the first one
     with worker(settings, tmp_path, "0", **patient) as first, worker(settings, tmp_path, "1", **patient) as spare:
@@ -316,9 +316,7 @@ def test_a_worker_more_than_there_are_partitions_is_not_ended(settings: Settings
         wait_until(lambda: len({*first.values(), *spare.values()}) == 4, PATIENCE, "it to be handled")
 
 
-def test_a_worker_that_cannot_stop_is_gone_all_the_same_and_says_what_it_waited_for(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_worker_that_cannot_stop_exits_anyway_and_says_why(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "cling") as clinging:
         wait_until(lambda: clinging.partitions() == 4, PATIENCE, "the worker")

@@ -1,4 +1,4 @@
-"""Batches that aiokafka's parser does not survive: read all the same, or handed out as unreadable, in their place."""
+"""Batches that aiokafka's parser does not survive: read nevertheless, or returned as unreadable, in their place."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ READ = [
 
 
 async def read(settings: Settings, topic: str, ends: dict[int, int], **options: Any) -> dict[int, list[Any]]:
-    """Return what there is of partitions up to their ends, read in one go as a role's consumer does."""
+    """Return the records of partitions up to their ends, read in one go like a role's consumer."""
     found: dict[int, list[Any]] = {number: [] for number in ends}
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, enable_auto_commit=False, isolation_level="read_committed", **options
@@ -64,7 +64,7 @@ async def test_header_names_of_any_bytes_are_read(settings: Settings, codec: int
     assert {record.timestamp for record in found} == {1_763_000_000_000}
 
 
-async def test_a_seek_into_the_middle_of_such_a_batch_is_where_it_goes_on(settings: Settings) -> None:
+async def test_a_seek_into_such_a_batch_is_where_reading_continues(settings: Settings) -> None:
     topic = create(settings, "middle")
     await append(settings, topic, 0, raw_batch(RECORDS * 2))
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False) as consumer:
@@ -86,9 +86,9 @@ async def test_a_damaged_batch_costs_only_its_own_records(settings: Settings, br
     found = await read(settings, topic, {0: 12, 1: 12})
     blocked = "offsets 4 to 7 cannot be read: the checksum is wrong"
     assert shown(found[0]) == [*READ, (b"k", b"first", ()), blocked, *READ, (b"k", b"last", ())]
-    assert len(found[1]) == 12  # of the same fetches
+    assert len(found[1]) == 12  # in the same fetches
     (unreadable,) = (each for each in found[0] if isinstance(each, Unreadable))
-    assert unreadable.value[61:-1] == damaged[61:-1]  # all of it is kept, header and records
+    assert unreadable.value[61:-1] == damaged[61:-1]  # all of it is kept, including header and records
 
 
 async def test_without_checksums_what_a_decompressor_raises_is_the_reason(settings: Settings, broker: Broker) -> None:
@@ -102,7 +102,7 @@ async def test_without_checksums_what_a_decompressor_raises_is_the_reason(settin
     assert good.offset == 1
 
 
-async def test_what_was_aborted_is_not_read_whatever_its_headers(settings: Settings) -> None:
+async def test_aborted_records_are_not_read_whatever_their_headers(settings: Settings) -> None:
     topic = create(settings, "aborted")
     producer = TransactionalProducer(settings.kafka, settings.named("aborting"), 10)
     await producer.claim()
@@ -115,11 +115,11 @@ async def test_what_was_aborted_is_not_read_whatever_its_headers(settings: Setti
     assert shown(found) == [(b"k", b"committed", ((NAME, b"x"),)), (b"k", b"last", ())]
 
 
-# --- bytes that no broker would hand out
+# --- bytes that no broker returns
 
 
 def unpacked(fetched: bytes, offset: int = 0) -> tuple[list[Any], int]:
-    """Return what the parser makes of bytes, and where it goes on."""
+    """Return the result of parsing bytes, and the offset at which reading continues."""
     records = TolerantRecords(TopicPartition("t", 0), Fetched(fetched), [], offset, None, None, True, READ_COMMITTED)
     return shown(list(records)), records.next_fetch_offset
 
@@ -137,7 +137,7 @@ def test_older_formats_unknown_codecs_and_what_is_cut_off_are_unreadable() -> No
 
 
 def test_every_flipped_byte_of_a_batch_is_survived() -> None:
-    """Whatever is damaged: there is an end to it, and it is no further than the batch says it reaches."""
+    """However a batch is damaged, parsing ends, and no later than where the batch claims to end."""
     batch = raw_batch(RECORDS)
     for position in range(8, len(batch)):  # the broker looks batches up by their base offset
         damaged = bytearray(batch)
@@ -178,7 +178,7 @@ def test_the_patch_is_still_needed_and_still_fits() -> None:
         list(MemoryRecords(raw_batch(RECORDS)).next_batch())
 
 
-def test_everybody_reads_with_the_patch() -> None:
+def test_all_consumers_read_with_the_patch() -> None:
     here = Path(__file__).parents[2]
     rooms = ("agents", "streams", "parking", "tables", "projections", "web", "ops")
     direct = re.compile(r"^(?:from aiokafka import .*\bAIOKafkaConsumer\b|import aiokafka)", re.MULTILINE)

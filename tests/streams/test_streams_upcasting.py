@@ -1,4 +1,4 @@
-"""Events that older code wrote, byte for byte as they stand in a log, are read as today's.
+"""Events that older code wrote, byte for byte as in a log, are read like today's.
 
 `events/<type>-<schemaversion>-<what>.json` are Kafka values; they are never changed.
 """

@@ -1,4 +1,4 @@
-"""A worker that writes down what it is handed, a JSON line a part of a fetch, and commits the offsets.
+"""A worker that records what it handles, with one JSON line for each part of a fetch, and commits the offsets.
 
 tiny_worker.py <journal> [hang | slow | away | stop | drop | restoring | undone | cling | steal]
 """
@@ -91,7 +91,7 @@ def drop_what_is_queued(stream: Any) -> None:
     async def ack_and_drop(event: Any) -> Any:
         nonlocal times
         if times:
-            await asyncio.sleep(0.5)  # the next fetch is on its way meanwhile
+            await asyncio.sleep(0.5)  # the next fetch is in flight meanwhile
             if stream.channel.queue.qsize():
                 stream.channel.queue.clear()
                 times -= 1
@@ -102,14 +102,14 @@ def drop_what_is_queued(stream: Any) -> None:
 
 
 async def clinging() -> None:
-    """Wait for what never comes, and do not take no for an answer."""
+    """Wait forever, ignoring cancellation."""
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(600)
 
 
 async def steal() -> None:
-    """Take what was fetched, three times, as a fetch does that nobody waits for any more."""
+    """Take the fetched records three times, like a fetch whose handler has gone."""
     thread, times = app.consumer._thread, 3
     while times:
         taking = thread.kafka._fetcher.fetched_records
@@ -133,7 +133,7 @@ async def handle(fetch: Fetch) -> Offsets | None:
     if behaviour == "slow":
         await asyncio.sleep(0.2)
     if behaviour == "away":
-        app.waiting_for = "something is away"
+        app.waiting_for = "Kafka is unreachable"
         await asyncio.sleep(600)
     handled = dict(fetch.parts)
     for tp, part in fetch.parts.items():
