@@ -10,33 +10,12 @@ from tests.docs.prose import READERS, Prose, read
 
 pytestmark = pytest.mark.usefixtures("processes")
 
-# The files and directories that are checked already; it grows until it is everything, and then goes.
-CLEAN = [
-    ".ci",
-    "Dockerfile",
-    "bench",
-    "deploy",
-    "docker-compose.yml",
-    "domain",
-    "projections",
-    "pyproject.toml",
-    "tests/domain",
-    "tests/faults",
-    "tests/agents",
-    "tests/bench",
-    "tests/outages",
-    "tests/projections",
-    "tests/otel",
-    "tests/schemas",
-    "tests/tables",
-    "tests/upgrade",
-    "tests/docs",
-    "web/static",
-]
+# The rest of web/, and the pages and schemas made from it, are still being rewritten.
+LATER = ("web/", "tests/web/", "docs/reference/", "docs/schemas/")
 
 
 def test_texts_are_plain_english() -> None:
-    found = report(sources(*CLEAN))
+    found = report(path for path in sources() if not str(path.relative_to(ROOT)).startswith(LATER))
     assert not found, "\n".join(["", *found])
 
 
