@@ -109,6 +109,7 @@ $(STAMPS)/venv: $(if $(REBUILD),rebuild)
 	touch $@
 
 $(STAMPS)/dependencies: requirements.lock $(STAMPS)/venv
+	@echo "installing the packages of requirements.lock; on a new machine, this takes a few minutes"
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@
 
