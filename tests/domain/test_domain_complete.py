@@ -63,7 +63,10 @@ def test_an_event_is_complete(aggregate: Any, event: type[Event]) -> None:
     if issubclass(event, ReservationEvent):
         assert event in RESERVATION_CHANGES, f"add {name} and its change to RESERVATION_CHANGES in {decider}"
     assert name in CAUSES, f"name {name} in the return type of the decision that causes it, for replay"
-    assert name in examples(), f"let a story in web/documents/asyncapi_examples.py cause {name}"
+    assert name in examples(), (
+        f"give the route an example that changes a new order or product, or let a story in "
+        f"web/documents/asyncapi_examples.py cause {name}"
+    )
 
 
 def test_the_tables_hold_nothing_else() -> None:
