@@ -62,7 +62,7 @@ def _in_shipments(order: Order, column: str) -> dict[str, int]:
 
 
 def product_laws(balance: Balance, reservations: Iterable[Reservation]) -> Iterator[str]:
-    """Yield how the units of a product do not add up, with all of its reservations."""
+    """Yield the units of a product that do not add up with its reservations."""
     held = waiting = shipped = 0
     for line in reservations:
         held, waiting, shipped = held + line.held, waiting + line.waiting, shipped + line.shipped
@@ -78,7 +78,7 @@ def product_laws(balance: Balance, reservations: Iterable[Reservation]) -> Itera
 
 
 def moved(before: Balance, event: InventoryEvent) -> Balance:
-    """Return the balance after `event` by the units it says it moved, not by the balance it says there is."""
+    """Return the balance after `event`, calculated from the units it moved, not taken from the balance it states."""
     figures = asdict(before)
     for name, units in _movement(event).items():
         figures[name] += units
@@ -110,7 +110,7 @@ def _movement(event: InventoryEvent) -> Mapping[str, int]:
 
 
 def line_laws(line: Line | None, reservation: Reservation | None) -> Iterator[str]:
-    """Yield how an order's line and its reservation differ; either may be missing."""
+    """Yield the differences between an order line and its reservation; either may be missing."""
     ours = _of_line(line)
     theirs = _of_reservation(reservation)
     for name, units in ours.items():
