@@ -1,6 +1,8 @@
 """Long random walks from seeds: late and repeated messages need more steps to do harm than hypothesis takes."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,6 +12,7 @@ from domain_world import World, at_rest, order_adds_up, remembered
 from domain.inventory import backorders
 from domain.inventory import commands as stock
 from domain.message import Command
+from domain.orders import Order, evolve_order
 from domain.orders import commands as order
 from domain.orders.status import OrderStatus
 from domain.policy import AllocationPolicy
@@ -102,3 +105,31 @@ def test_orders_and_stock_agree_after_every_walk(first: int, monkeypatch: pytest
     monkeypatch.setattr(backorders, "FILL_LIMIT", 2)
     for seed in range(first, first + 50):
         walk(seed)
+
+
+def drawn() -> set[tuple[str, str, str]]:
+    """Return the arrows of the first diagram of states in the architecture: from, to, and an event."""
+    text = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
+    diagram = text.partition("stateDiagram-v2")[2].partition("```")[0]
+    arrows = re.findall(r"^  (\S+) --> (\S+): (.+)$", diagram, re.MULTILINE)
+    return {(before, after, event) for before, after, events in arrows for event in events.split(", ")}
+
+
+def walked(seed: int) -> Iterator[tuple[str, str, str]]:
+    """Yield each change of an order's status in a walk: from, to, and the event."""
+    dice, world = Random(seed), World()
+    for product in PRODUCTS:
+        world.tell("inventory", product, stock.SetStock(quantity=dice.randint(0, 20)))
+    for _ in range(STEPS):
+        step(world, dice, "abcd", 0.35)
+    for (aggregate, _), history in world.histories.items():
+        state: Order | None = None
+        for event in history if aggregate == "order" else []:
+            before, state = state.status.value if state else "[*]", evolve_order(state, event)
+            if before != state.status.value:
+                yield before, state.status.value, type(event).__name__
+
+
+def test_the_diagram_of_states_shows_every_change_of_status() -> None:
+    missing = {change for seed in range(50) for change in walked(seed)} - drawn()
+    assert not missing, "draw these changes in docs/architecture.md, States"
