@@ -1,6 +1,5 @@
 """Kafka as other programs use it: hand-written commands, and topics read from the beginning."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import orjson
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from system import wait_until
 
 from streams.runtime.settings import Settings
 
@@ -62,12 +62,10 @@ def messages(settings: Settings, topic: str, holds: Callable[[Any], bool] = bool
     return found
 
 
-def await_message(settings: Settings, topic: str, holds: Callable[[Any], bool], seconds: float = 20) -> dict[str, Any]:
-    """Return the first message for which `holds` is true, as soon as it exists."""
-    end = time.monotonic() + seconds
-    while not (found := messages(settings, topic, holds)):
-        assert time.monotonic() < end, f"no such message in {topic} within {seconds} s"
-    return found[0]
+def await_message(settings: Settings, topic: str, holds: Callable[[Any], bool]) -> dict[str, Any]:
+    """Return the first message of which `holds`, as soon as it is in the topic."""
+    wait_until(lambda: bool(messages(settings, topic, holds)), f"a message in {topic}")
+    return messages(settings, topic, holds)[0]
 
 
 def reset_to_zero(settings: Settings, group: str, *topics: str) -> None:

@@ -72,9 +72,9 @@ async def test_a_command_whose_event_is_refused_is_parked_and_all_others_are_com
                 system.settings, "order-commands", order, {**place(150 if number == 17 else 1), "id": f"c-{order}"}, 3
             )
         for order in (*orders[:17], *orders[18:]):
-            await api.order(order, seconds=60)
+            await api.order(order)
         letter = await asyncio.to_thread(
-            await_message, system.settings, "dead-letters", lambda m: m["data"]["commandId"] == f"c-{orders[17]}", 60
+            await_message, system.settings, "dead-letters", lambda m: m["data"]["commandId"] == f"c-{orders[17]}"
         )
         data = letter["data"]
         assert (data["kind"], data["code"], data["aggregateId"]) == ("parked", "PROCESSING_FAILED", orders[17])
@@ -86,7 +86,7 @@ async def test_a_command_whose_event_is_refused_is_parked_and_all_others_are_com
         assert "MESSAGE_TOO_LARGE" in still["data"]["failed"]["message"]
     status, retried, _ = await api("POST", f"/letters/order/{orders[17]}/retry")
     assert (status, retried["data"]["retried"], retried["data"]["left"]) == (200, 1, 0), retried
-    assert len((await api.order(orders[17], seconds=60))["items"]) == 150
+    assert len((await api.order(orders[17]))["items"]) == 150
     assert {name: system.pid(f"{name}-0") for name in pids} == pids, "no worker was restarted"
 
 
@@ -117,7 +117,7 @@ async def test_a_command_that_cannot_even_be_parked_is_rejected(system: System, 
     with limited(system, "orders-states-changelog", 5_000):
         produce(system.settings, "order-commands", order, {**place(150), "id": f"c-{order}"}, 2)
         produce(system.settings, "order-commands", other, {**place(1), "id": f"c-{other}"}, 2)
-        await api.order(other, seconds=60)
+        await api.order(other)
         status, outcome, _ = await api("GET", f"/commands/c-{order}")
         assert (status, outcome["data"]["status"], outcome["data"]["code"]) == (200, "rejected", "MESSAGE_TOO_LARGE")
         assert "orders-states-changelog/2" in outcome["data"]["message"]
@@ -125,7 +125,7 @@ async def test_a_command_that_cannot_even_be_parked_is_rejected(system: System, 
     (letter,) = messages(system.settings, "dead-letters", lambda m: m["data"].get("commandId") == f"c-{order}")
     assert (letter["data"]["kind"], letter["data"]["value"]) == ("invalid", None)
     produce(system.settings, "order-commands", order, {**place(150), "id": f"again-{order}"}, 2)
-    assert len((await api.order(order, seconds=60))["items"]) == 150
+    assert len((await api.order(order))["items"]) == 150
 
 
 async def test_a_refused_letter_says_where_the_message_is(system: System, api: Api) -> None:
@@ -137,7 +137,7 @@ async def test_a_refused_letter_says_where_the_message_is(system: System, api: A
             {"type": "Nonsense", "id": "c-letter", "data": {"x": "y" * 5_000}},
         )
         outcome = await asyncio.to_thread(
-            await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "c-letter", 60
+            await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "c-letter"
         )
     assert outcome["data"]["code"] == "UNKNOWN_TYPE"
     (letter,) = messages(system.settings, "dead-letters", lambda m: m["data"].get("commandId") == "c-letter")
@@ -154,15 +154,15 @@ async def test_a_command_is_parked_when_the_commands_it_causes_are_refused(syste
         command = place(1) | {"id": f"c-{refused}"}
         produce(system.settings, "order-commands", refused, command | {"data": command["data"] | {"lines": lines}}, 5)
         await api.place(("refused-short", 1), orderId=beside)
-        await api.order(beside, lambda order: order["allocationStatus"] == "ALLOCATED", 60)
+        await api.order(beside, lambda order: order["allocationStatus"] == "ALLOCATED")
         letter = await asyncio.to_thread(
-            await_message, system.settings, "dead-letters", lambda m: m["data"]["commandId"] == f"c-{refused}", 60
+            await_message, system.settings, "dead-letters", lambda m: m["data"]["commandId"] == f"c-{refused}"
         )
         assert "MESSAGE_TOO_LARGE: inventory-commands/" in letter["data"]["message"]
         assert not messages(system.settings, "order-events", lambda m: m["subject"] == refused)
     status, retried, _ = await api("POST", f"/letters/order/{refused}/retry")
     assert (status, retried["data"]["retried"]) == (200, 1), retried
-    await api.order(refused, lambda order: order["status"] == "CANCELLED", 60)  # there is no such product
+    await api.order(refused, lambda order: order["status"] == "CANCELLED")  # there is no such product
 
 
 async def test_a_topic_that_refuses_everything_stops_partitions_and_parks_nothing(system: System, api: Api) -> None:
@@ -170,11 +170,11 @@ async def test_a_topic_that_refuses_everything_stops_partitions_and_parks_nothin
     order, *_ = keys(system, 1, "refused-all", 1)
     with limited(system, "order-events", 100):
         produce(system.settings, "order-commands", order, {**place(1), "id": f"c-{order}"}, 1)
-        (reason,) = await eventually(lambda: reasons(system, "orders"), bool, 60)
+        (reason,) = await eventually(lambda: reasons(system, "orders"), bool)
         assert "order-commands/1 is blocked at offset" in reason
         assert "MESSAGE_TOO_LARGE: order-events/1" in reason
-    await api.order(order, seconds=90)
-    await eventually(lambda: reasons(system, "orders"), lambda found: found == [], 60)
+    await api.order(order)
+    await eventually(lambda: reasons(system, "orders"), lambda found: found == [])
     assert len(messages(system.settings, "dead-letters")) == before
 
 

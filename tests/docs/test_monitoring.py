@@ -72,7 +72,7 @@ async def test_an_order_can_be_followed_through_the_metrics(system: System, api:
             and all(value(one["fulfillment_ready"]) == 1 for one in metrics.values())
         )
 
-    metrics = await eventually(lambda: scraped(found), tell_all, 60)
+    metrics = await eventually(lambda: scraped(found), tell_all)
     for role in ("orders", "inventory", "projector"):
         assert value(metrics[role]["fulfillment_fetch_records"], "_sum") >= 1
         assert len(metrics[role]["fulfillment_partition_lag"].samples) % system.settings.partitions == 0
@@ -100,7 +100,7 @@ async def test_a_projection_that_has_all_is_not_old(system: System, api: Api) ->
         ages = metrics["projector"]["fulfillment_projection_age_seconds"].samples
         return len(ages) >= 3 * system.settings.partitions and all(age.value == 0 for age in ages)
 
-    await eventually(lambda: scraped(found), young, 60)
+    await eventually(lambda: scraped(found), young)
 
 
 # --- Prometheus's rules and Grafana's dashboard

@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
 
 async def verdict(system: System, promises: Promises) -> Verdict:
     """Wait until the system is at rest, then verify."""
-    await asyncio.to_thread(system.quiet, 120)
+    await asyncio.to_thread(system.quiet)
     found = await asyncio.to_thread(_drift, system)
     events = [event for topic in TOPICS for event in await asyncio.to_thread(messages, system.settings, topic)]
     outcomes = await asyncio.to_thread(messages, system.settings, "command-outcomes")
@@ -88,7 +88,7 @@ async def _outcomes(system: System, promises: Promises) -> list[str]:
         found = []
         for command_id in sorted(promises.accepted):
             try:
-                await eventually(lambda c=command_id: status(c), lambda known: known in ("accepted", "rejected"), 10)
+                await eventually(lambda c=command_id: status(c), lambda known: known in ("accepted", "rejected"))
             except AssertionError as missing:
                 found.append(f"command {command_id} was answered 202: {missing}")
         return found

@@ -76,7 +76,7 @@ async def populate(system: System, api: Api) -> None:
     await api.order(waiting["id"], lambda order: order["allocationStatus"] == "PARTIALLY_ALLOCATED")
     await api("POST", f"/inventory/{MINE}-boots/allocate", {"orderId": f"{MINE}-by-hand", "quantity": 1})
     send_again(system)
-    await_message(system.settings, "command-outcomes", lambda outcome: outcome["causationid"] == f"{MINE}-held", 30)
+    await_message(system.settings, "command-outcomes", lambda outcome: outcome["causationid"] == f"{MINE}-held")
 
 
 def send_again(system: System) -> None:
@@ -119,7 +119,7 @@ def lose(system: System) -> None:
     admin = AdminClient({"bootstrap.servers": system.settings.kafka})
     for deleted in admin.delete_topics(CHANGELOGS, operation_timeout=20).values():
         deleted.result(30)
-    wait_until(lambda: not set(CHANGELOGS) & admin.list_topics(timeout=10).topics.keys(), 20, "the topics to be gone")
+    wait_until(lambda: not set(CHANGELOGS) & admin.list_topics(timeout=10).topics.keys(), "the topics to be gone")
     system.run("topics", "create")
 
 

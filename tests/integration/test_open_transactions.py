@@ -70,20 +70,18 @@ async def test_open_transactions_are_named_counted_and_aborted(
     async def ask() -> Any:
         return await asyncio.to_thread(system.status)
 
-    found = await eventually(ask, lambda now: len(now.get("openTransactions", ())) == 3, 60)
+    found = await eventually(ask, lambda now: len(now.get("openTransactions", ())) == 3)
     assert not found["ready"]
     assert {one["transactionalId"]: one["topic"] for one in found["openTransactions"]} == places
     assert found["lag"]["inventory"]["inventory-commands"] == 2  # the uncommitted record, and the command
     assert (found["lag"]["projector"]["order-events"], found["lag"]["projector"]["command-outcomes"]) == (1, 1)
     assert all(one["partition"] == partition and one["seconds"] >= 5 for one in found["openTransactions"])
 
-    unready, said = await eventually(lambda: readyz(system, "inventory-0"), lambda now: now[0] == 503, 30)
+    unready, said = await eventually(lambda: readyz(system, "inventory-0"), lambda now: now[0] == 503)
     at = f"inventory-commands/{partition}"
     assert (unready, len(said["reasons"])) == (503, 1)
     assert all(part in said["reasons"][0] for part in (at, "their-importer", f"fulfillment transactions abort {at}"))
-    ready, said = await eventually(
-        lambda: readyz(system, "api-0"), lambda now: len(now[1].get("warnings", ())) == 3, 30
-    )
+    ready, said = await eventually(lambda: readyz(system, "api-0"), lambda now: len(now[1].get("warnings", ())) == 3)
     assert ready == 200, "it answers for all other partitions"
     _, answer, _ = await api("GET", "/pipeline")
     lags = {role["role"]: role["lag"] for role in answer["data"]["roles"]}
@@ -109,10 +107,10 @@ async def test_open_transactions_are_named_counted_and_aborted(
         status, answer, _ = await api("GET", f"/inventory/{PRODUCT}")
         return answer["data"]["availableQuantity"] if status == 200 else None
 
-    await eventually(stock, lambda units: units == 5, 30)
+    await eventually(stock, lambda units: units == 5)
     await asyncio.to_thread(system.quiet)
     assert {name: system.pid(name) for name in pids} == pids, "nothing was restarted for it"
-    await eventually(ask, lambda now: "openTransactions" not in now, 30)
+    await eventually(ask, lambda now: "openTransactions" not in now)
     nothing = await asyncio.to_thread(system.run, "transactions", "abort", at, check=False)
     assert (nothing.returncode, "No transaction has blocked" in nothing.stderr) == (1, True)
 

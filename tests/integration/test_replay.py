@@ -31,7 +31,7 @@ def send_twice(system: System) -> None:
         for partition in (0, 1, 1):
             produce(system.settings, topic, key, {"id": command_id, "type": name, "data": data}, partition)
         answered = lambda command_id=command_id, before=before: len(answers(system)[command_id]) == before + 3  # noqa: E731
-        wait_until(answered, 60, f"the answers to {command_id}")
+        wait_until(answered, f"the answers to {command_id}")
 
 
 def answers(system: System) -> dict[str, list[Any]]:

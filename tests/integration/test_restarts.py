@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 import pytest
-from system import Api, System, patience, wait_until
+from system import Api, System, wait_until
 
 ROLES = ["orders", "inventory", "projector"]
 
@@ -19,7 +19,6 @@ async def test_a_role_continues_where_it_was(system: System, api: Api, role: str
     await asyncio.to_thread(
         wait_until,
         lambda: system.status()["ready"] and system.pid(f"{role}-0") not in (None, pid),
-        patience(10),  # the promise of the service, with its partitions
         f"{role} to be back",
     )
     later = [*filter(None, [after]), await api.place((product, 4))]

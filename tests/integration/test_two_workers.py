@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from kafka import messages
-from system import FULFILLMENT, Api, System, free_ports, patience, wait_until
+from system import FULFILLMENT, PATIENCE_SECONDS, Api, System, free_ports, wait_until
 
 
 @contextmanager
@@ -57,22 +57,17 @@ async def test_a_second_worker_shares_the_work(
 
     with second_worker(system, role) as (second, port):
         joining = asyncio.create_task(place(20))
-        await asyncio.to_thread(
-            wait_until, lambda: 0 < partitions(port) < inputs, 40, "the second worker to have a share"
-        )
-        await asyncio.to_thread(
-            wait_until, lambda: partitions(port) + partitions(first_port) == inputs, 40, "all shared"
-        )
+        await asyncio.to_thread(wait_until, lambda: 0 < partitions(port) < inputs, "the second worker to have a share")
+        await asyncio.to_thread(wait_until, lambda: partitions(port) + partitions(first_port) == inputs, "all shared")
         await joining
         await place(20)
         second.send_signal(sign)
         leaving = asyncio.create_task(place(20))
-        await asyncio.to_thread(second.wait, 20)
-        within = patience(20)  # the promise of the service, after kill -9 too
-        await asyncio.to_thread(wait_until, lambda: partitions(first_port) == inputs, within, "the first to have all")
+        await asyncio.to_thread(second.wait, PATIENCE_SECONDS)
+        await asyncio.to_thread(wait_until, lambda: partitions(first_port) == inputs, "the first to have all")
         await leaving
     for order_id in placed:
-        await api.order(order_id, lambda order: order["allocationStatus"] == "ALLOCATED", 40)
+        await api.order(order_id, lambda order: order["allocationStatus"] == "ALLOCATED")
     await asyncio.to_thread(system.quiet)
     _, stock, _ = await api("GET", f"/inventory/{product}")
     assert (stock["data"]["availableQuantity"], stock["data"]["allocatedQuantity"]) == (940, 60)

@@ -174,9 +174,7 @@ def _reason(system: System, role: str) -> str:
 
 async def _blocked(system: System, role: str, place: str, first: int, last: int) -> None:
     expected = f"{place} is blocked, offsets {first} to {last} cannot be read: the checksum is wrong"
-    await asyncio.to_thread(
-        wait_until, lambda: expected in _reason(system, role), 60, f"{role} to say why it is blocked"
-    )
+    await asyncio.to_thread(wait_until, lambda: expected in _reason(system, role), f"{role} to say why it is blocked")
     assert f"`fulfillment skip {role} {place}@{last}` gets past it" in _reason(system, role)
 
 
@@ -203,7 +201,7 @@ async def test_a_damaged_batch_of_commands_blocks_its_partition_only_until_it_is
     assert f"`fulfillment skip inventory {place}@{last} --reason …`" in record["remedy"]
     assert system.process("inventory-0").pid == before  # it is not restarted because of it
     system.kill("inventory-0")  # and where it was restarted, the partition is blocked again
-    await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), 60, "a restart")
+    await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), "a restart")
     await _blocked(system, "inventory", place, first, last)
     for arguments in (
         ("tail", "inventory-commands", "--from-beginning", "--no-follow"),
@@ -214,7 +212,7 @@ async def test_a_damaged_batch_of_commands_blocks_its_partition_only_until_it_is
     await _skip(system, "inventory", place, first, last)
     system.kill("inventory-0")  # told before or after: the record counts
     await asyncio.to_thread(
-        await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "behind-the-damage", 60
+        await_message, system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "behind-the-damage"
     )
     await asyncio.to_thread(system.quiet)
     system.kill("inventory-0")
@@ -240,7 +238,7 @@ async def test_a_damaged_batch_of_events_blocks_the_projector_until_it_is_skippe
         assert "Traceback" not in said.stdout + said.stderr, said
         assert said.returncode != 0
     await _skip(system, "projector", place, first, last)
-    await api.order(stands, lambda order: order["allocationStatus"] == "ALLOCATED", 60)
+    await api.order(stands, lambda order: order["allocationStatus"] == "ALLOCATED")
     await asyncio.to_thread(system.quiet)
     assert await _live(api, stands)
 
@@ -253,9 +251,9 @@ async def test_a_damaged_changelog_blocks_its_partition_and_says_how_to_rebuild_
     entry = next(r for r in records(system.settings, table) if r.key() == product.encode())
     await asyncio.to_thread(damage, system.settings.data, table, entry.partition(), entry.value())
     before = system.kill("inventory-0")
-    await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), 60, "a restart")
+    await asyncio.to_thread(wait_until, lambda: system.pid("inventory-0") not in (None, before), "a restart")
     said = "its table is lost: inventory-stock-changelog/0"
-    await asyncio.to_thread(wait_until, lambda: said in _reason(system, "inventory"), 60, "the reason")
+    await asyncio.to_thread(wait_until, lambda: said in _reason(system, "inventory"), "the reason")
     assert "fulfillment replay tables --rebuild" in _reason(system, "inventory")
     await api.stock(other, 7)  # the other partition continues
     with suppress(AssertionError):

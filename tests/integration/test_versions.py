@@ -101,7 +101,7 @@ async def at_least(answers: Counter[tuple[str, int]], total: int) -> None:
     async def ask() -> int:
         return answers.total()
 
-    await eventually(ask, lambda so_far: so_far >= total, 60)
+    await eventually(ask, lambda so_far: so_far >= total)
 
 
 async def test_one_different_document_is_found_and_prevents_promotion(system: System, api: Api, mongo: Mongo) -> None:
@@ -133,14 +133,14 @@ async def test_one_different_document_is_found_and_prevents_promotion(system: Sy
         return (await api("GET", f"/orders/{order}"))[1]["data"]
 
     await cli(system, "projections", "promote", "orders", "--force")
-    await eventually(shown, lambda data: data == {"injected": True}, 5)
+    await eventually(shown, lambda data: data == {"injected": True})
     await cli(system, "projections", "rollback", "orders")
-    await eventually(shown, lambda data: data.get("id") == order, 5)
+    await eventually(shown, lambda data: data.get("id") == order)
     repaired = await cli(system, "projections", "rollback", "orders")  # back to the altered version, to repair it there
     assert f"v{new} is live again" in repaired.stdout
     await cli(system, "replay", "orders", "--id", order)
     assert await documents.find_one({"_id": order}) == document
-    await eventually(shown, lambda data: data.get("id") == order, 5)
+    await eventually(shown, lambda data: data.get("id") == order)
     await cli(system, "projections", "rollback", "orders")
     await cli(system, "projections", "retire", "orders")
     assert (await versions(api, "orders"))["live"] == before

@@ -48,7 +48,7 @@ class Worker:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def worker(system: System, tmp_path: Path) -> Any:
         worker = Worker(system, role, tmp_path / f"{role}.log", **env)
         try:
             if ready:
-                wait_until(worker.is_ready, 40, f"the {role} worker to be ready")
+                wait_until(worker.is_ready, f"the {role} worker to be ready")
             yield worker
         finally:
             worker.process.kill()

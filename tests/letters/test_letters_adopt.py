@@ -13,7 +13,7 @@ def recreate(system: System, topic: str) -> None:
     """Delete a topic and create it again, empty, as an operator with Kafka's tools would."""
     admin = AdminClient({"bootstrap.servers": system.settings.kafka})
     admin.delete_topics([topic], operation_timeout=20)[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 20, "the topic to be gone")
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic to be gone")
     config = {"retention.ms": "604800000", "cleanup.policy": "delete"}
     admin.create_topics([NewTopic(topic, 2, 1, config=config)], operation_timeout=20)[topic].result(30)
 
@@ -35,7 +35,7 @@ async def test_a_recreated_topic_is_refused_until_it_is_adopted(system: System, 
     assert adopted.stdout == "orders begins at the start of the new order-commands\n"
     with worker("orders"):
         await asyncio.to_thread(
-            wait_until, lambda: len(events(system, "adopted")) == 2, 20, "the new topic's command to be handled"
+            wait_until, lambda: len(events(system, "adopted")) == 2, "the new topic's command to be handled"
         )
         assert [(e["sequence"], e["type"]) for e in events(system, "adopted")] == [(1, "OrderPlaced"), (2, "OrderHeld")]
         assert (
@@ -53,7 +53,7 @@ async def test_nothing_is_adopted_while_workers_run(system: System, api: Api, wo
     with worker("orders"), worker("inventory"):
         await api.stock("adopted-boots", 5)
         await api.place(("adopted-boots", 1))
-        await asyncio.to_thread(wait_until, lambda: bool(messages(system.settings, topic)), 20, "events")
+        await asyncio.to_thread(wait_until, lambda: bool(messages(system.settings, topic)), "events")
         await asyncio.to_thread(recreate, system, topic)
         refused = await asyncio.to_thread(system.run, "topics", "adopt", check=False)
         assert refused.returncode == 1

@@ -92,14 +92,14 @@ async def test_a_full_queue_stops_its_partition_until_the_code_is_fixed(system: 
     with worker("orders", FULFILLMENT_FAULTS="raise:Hold", FULFILLMENT_PARKED_LIMIT="2") as broken:
         for number in range(2, 6):
             send(f"full-{number}", "Hold", reason=str(number))
-        wait_until(lambda: broken.ask("readyz")[0] == 503, 20, "the partition to stop")
+        wait_until(lambda: broken.ask("readyz")[0] == 503, "the partition to stop")
         said = broken.ask("readyz")[1]
         assert "2 letters are parked, which is the limit (FULFILLMENT_PARKED_LIMIT)" in said["reasons"][0]
         assert said["parked"] == {"order-commands": 2}
         broken.stop()
     with worker("orders", FULFILLMENT_PARKED_LIMIT="2") as mended:
-        wait_until(lambda: mended.ask("readyz")[1]["parked"] == {}, 20, "the letters to be handled")
-        wait_until(lambda: len(events(system, "full")) == 5, 20, "the letters' events")
+        wait_until(lambda: mended.ask("readyz")[1]["parked"] == {}, "the letters to be handled")
+        wait_until(lambda: len(events(system, "full")) == 5, "the letters' events")
         held = events(system, "full")
         assert [event["data"].get("reason") for event in held] == [None, "2", "3", "4", "5"]
         assert [event["sequence"] for event in held] == [1, 2, 3, 4, 5]

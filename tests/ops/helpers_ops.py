@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from system import free_ports
+from system import PATIENCE_SECONDS, free_ports
 
 
-async def until(condition: Callable[[], object], within: float = 60.0) -> None:
-    """Return as soon as `condition` holds; fail if it does not within `within` seconds."""
-    deadline = time.monotonic() + within
+async def until(condition: Callable[[], object]) -> None:
+    """Return as soon as `condition` holds; fail when it does not in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"not so after {within} s: {condition}"
+        assert time.monotonic() < deadline, f"not so after {PATIENCE_SECONDS:.0f} s: {condition}"
         await asyncio.sleep(0.01)
 
 

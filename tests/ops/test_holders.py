@@ -77,7 +77,7 @@ def test_a_deleted_directory_does_not_hide_its_supervisor(tmp_path: Path) -> Non
         shown = CliRunner().invoke(cli, ["status"], env={"FULFILLMENT_DATA": str(data), "COLUMNS": "200"})
         assert (shown.exit_code, f"pid {process.pid}" in shown.stderr) == (os.EX_UNAVAILABLE, True)
         assert down(Settings(data=data)) == 2
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert state.supervisors(data) == []
     with state.locked(data):
@@ -104,7 +104,7 @@ def test_the_content_of_the_files_is_not_trusted(tmp_path: Path, written: str) -
             assert state.supervisors(tmp_path) == [process.pid]
             assert f"pid {process.pid}" in refused(tmp_path)
             assert down(Settings(data=tmp_path)) == 2
-            assert process.wait(10) == 0
+            assert process.wait(120) == 0
         assert bystander.is_running()
     finally:
         bystander.kill()
@@ -125,7 +125,7 @@ def test_where_nothing_may_be_written_it_is_found_too(tmp_path: Path, monkeypatc
         assert "is not writable" in refused(tmp_path)
         monkeypatch.undo()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
 
 
 def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
         assert [each.returncode for each in both] == [0, 0]
         assert "stopped 2 processes\n" in said
         # the second signal may find it at its very end, when Python no longer handles signals
-        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.wait(120) in (0, -signal.SIGTERM)
     assert down(Settings(data=tmp_path)) == 0
 
 

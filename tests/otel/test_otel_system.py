@@ -6,7 +6,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from receiver import Received, Receiver, receiving
-from system import Api, System, patience, wait_until
+from system import Api, System, wait_until
 
 from streams.tracing.spans import trace_of
 
@@ -70,7 +70,7 @@ async def test_an_order_is_one_trace_through_all_processes(receiver: Receiver, a
     await api.stock(boots, 10)
     placed = await api.place((boots, 1))  # the correlation id of its command
     trace = f"{trace_of(placed['commandId']):032x}"
-    wait_until(lambda: ways(_rooted(receiver.of(trace))) >= TREE, patience(20), "all spans of the order")
+    wait_until(lambda: ways(_rooted(receiver.of(trace))) >= TREE, "all spans of the order")
 
     spans = receiver.of(trace)
     assert {span.service for span in spans} == {
@@ -109,8 +109,8 @@ async def test_a_fetch_is_linked_to_its_messages_and_includes_the_writes(receive
         found = next((span for span in receiver.of(trace) if span.name == name), None)
         return receiver.of(found.links[0][0]) if found else []
 
-    wait_until(lambda: len(linked("project OrderPlaced")) >= 2, patience(20), "the projector's batch")
-    wait_until(lambda: bool(linked("decide PlaceOrder")), patience(20), "the transaction")
+    wait_until(lambda: len(linked("project OrderPlaced")) >= 2, "the projector's batch")
+    wait_until(lambda: bool(linked("decide PlaceOrder")), "the transaction")
     (transaction,) = linked("decide PlaceOrder")
     assert (transaction.name, transaction.service) == ("transaction", "fulfillment-orders")
     assert transaction.attributes["messaging.batch.message_count"] >= 1
@@ -127,7 +127,7 @@ async def test_a_trace_of_the_caller_is_continued(receiver: Receiver, api: Api) 
     caller = {"traceparent": f"00-{trace}-{parent}-01"}
     status, _, headers = await api("PUT", f"/inventory/laces-{uuid4()}", {"quantity": 1}, headers=caller)
     assert (status, headers["Correlation-Id"]) == (200, trace)
-    wait_until(lambda: len(receiver.of(trace)) >= 4, patience(20), "the caller's trace")
+    wait_until(lambda: len(receiver.of(trace)) >= 4, "the caller's trace")
     names = {span.name: span for span in receiver.of(trace)}
     assert names["PUT /api/v1/inventory/{productId}"].parent == parent
     assert names["decide SetStock"].parent == names["send SetStock"].id
@@ -135,7 +135,7 @@ async def test_a_trace_of_the_caller_is_continued(receiver: Receiver, api: Api) 
     named = {**caller, "Correlation-Id": f"mine-{uuid4()}"}
     await api("PUT", f"/inventory/laces-{uuid4()}", {"quantity": 1}, headers=named)
     own = f"{trace_of(named['Correlation-Id']):032x}"
-    wait_until(lambda: any(span.links == [(trace, parent)] for span in receiver.of(own)), patience(20), "the link")
+    wait_until(lambda: any(span.links == [(trace, parent)] for span in receiver.of(own)), "the link")
 
 
 async def test_a_batch_keeps_one_trace_per_command(receiver: Receiver, api: Api) -> None:
@@ -143,7 +143,7 @@ async def test_a_batch_keeps_one_trace_per_command(receiver: Receiver, api: Api)
     status, answer, _ = await api("POST", "/commands", envelopes)
     assert status == 202
     traces = [f"{trace_of(each['commandId']):032x}" for each in answer["data"]]
-    wait_until(lambda: all(len(receiver.of(trace)) >= 3 for trace in traces), patience(20), "both traces")
+    wait_until(lambda: all(len(receiver.of(trace)) >= 3 for trace in traces), "both traces")
     (sent, *_) = [span for span in receiver.of(traces[0]) if span.name == "send SetStock"]
     (link,) = sent.links
     assert "POST /api/v1/commands" in {span.name for span in receiver.of(link[0]) if span.id == link[1]}

@@ -28,13 +28,13 @@ class Server:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, preexec_fn=tied_to_parent(signal.SIGKILL)
             )
-        wait_until(self.answers, 240, f"{self.name} to answer")
+        wait_until(self.answers, f"{self.name} to answer")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """Stop it with a signal; return once it is gone."""
         if self.process is not None:
             self.process.send_signal(sign)
-            self.process.wait(60)
+            self.process.wait(120)
 
 
 def servers_of(system: System, folder: Path) -> dict[str, Server]:

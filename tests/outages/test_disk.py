@@ -75,11 +75,11 @@ async def test_a_full_disk_is_reported_and_free_space_heals_it(small_disk: Path)
             async with aiohttp.request("GET", f"http://127.0.0.1:{port}/readyz") as answer:
                 assert "The disk is full" in (await answer.json())["reasons"]["disk"]
             filler.unlink()
-            await asyncio.to_thread(wait_until, lambda: system.status()["ready"], 120, "the system to be ready again")
-            await eventually(lambda: api("POST", "/inventory/disk-boots/receive", body), lambda a: a[0] == 200, 60)
+            await asyncio.to_thread(wait_until, lambda: system.status()["ready"], "the system to be ready again")
+            await eventually(lambda: api("POST", "/inventory/disk-boots/receive", body), lambda a: a[0] == 200)
             for order in placed:
-                await api.order(order["id"], lambda found: found["allocationStatus"] == "ALLOCATED", 60)
-            await asyncio.to_thread(system.quiet, 120)
+                await api.order(order["id"], lambda found: found["allocationStatus"] == "ALLOCATED")
+            await asyncio.to_thread(system.quiet)
             _, stock, _ = await api("GET", "/inventory/disk-boots")
             assert stock["data"]["onHandQuantity"] >= 1000 + 10 * (received + 1)
             assert (await asyncio.to_thread(system.run, "audit", "--json", check=False)).returncode == 0

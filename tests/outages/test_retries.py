@@ -25,7 +25,7 @@ async def ask_until_answered(api: Api, key: str, body: Any, prefer: str = "") ->
     def final(answer: tuple[int, Any, Any]) -> bool:
         return answer[0] == 201 or 400 <= answer[0] < 409 or 409 < answer[0] < 500
 
-    return await eventually(ask, final, 90, pause=0.5)
+    return await eventually(ask, final, pause=0.5)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,8 @@ async def test_a_request_repeated_through_a_crash_is_done_once(
     await eventually(
         lambda: api("GET", f"/commands/{command_id}"),
         lambda found: found[0] == 200 and found[1]["data"]["status"] == "accepted",
-        60,
     )
-    await api.order(order_id, seconds=60)
+    await api.order(order_id)
     placed = messages(system.settings, "order-events", lambda event: event["data"].get("customerId") == customer)
     assert [(event["subject"], event["causationid"]) for event in placed] == [(order_id, command_id)]
-    await asyncio.to_thread(wait_until, lambda: system.status()["ready"], 60, "all to be ready again")
+    await asyncio.to_thread(wait_until, lambda: system.status()["ready"], "all to be ready again")

@@ -32,7 +32,7 @@ def mongo_uri(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield uri
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 @pytest.fixture

@@ -55,8 +55,8 @@ async def test_a_batch_is_applied_again_once_the_database_is_back(database: Data
     mongo, gathered = Mongo(database.settings), bulk.Gathered()
     gathered.records[ORDERS, 0] = list(records(*order_history("o-1", place(("boot", 1)))))
     applying = asyncio.create_task(bulk._apply(Runner(mongo, database.settings), gathered, {}))
-    await asyncio.wait_for(failed.wait(), 20)
+    await asyncio.wait_for(failed.wait(), 120)
     database.start()
-    await asyncio.wait_for(applying, 60)
+    await asyncio.wait_for(applying, 120)
     assert await mongo.collection("orders_v1").count_documents({"_id": "o-1"}) == 1
     await mongo.close()

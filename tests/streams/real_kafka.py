@@ -55,7 +55,7 @@ def running_broker(folder: Path, properties: str = "") -> Iterator[Broker]:
         yield Broker(address, process, folder)
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

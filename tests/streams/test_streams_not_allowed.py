@@ -82,14 +82,14 @@ async def test_a_topic_that_may_not_be_written_parks_nothing(guarded: System, gu
     with forbidden(guarded, ResourceType.TOPIC, topic, AclOperation.WRITE):
         for order in orders:
             produce(guarded.settings, "order-commands", order, COMMAND)
-        found = await eventually(lambda: reasons(guarded, "orders"), lambda found: len(found) == 2, 60)
+        found = await eventually(lambda: reasons(guarded, "orders"), lambda found: len(found) == 2)
         for reason in found:
             assert "is blocked at offset" in reason
             assert f"TOPIC_AUTHORIZATION_FAILED: {topic}/" in reason
             assert "allow this service to write" in reason
     for order in orders:
-        await guarded_api.order(order, seconds=90)
-    await eventually(lambda: reasons(guarded, "orders"), lambda found: found == [], 60)
+        await guarded_api.order(order)
+    await eventually(lambda: reasons(guarded, "orders"), lambda found: found == [])
     assert messages(guarded.settings, "dead-letters") == []
     assert guarded.pid("orders-0") == pid, "the worker was not restarted"
 
@@ -98,9 +98,9 @@ async def test_a_transactional_id_that_may_not_be_used_is_waited_for(guarded: Sy
     with forbidden(guarded, ResourceType.TRANSACTIONAL_ID, "orders-0", AclOperation.WRITE):
         produce(guarded.settings, "order-commands", "waited-for", COMMAND)
         code = "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
-        await eventually(lambda: reasons(guarded, "orders"), lambda found: code in " ".join(found), 90)
-    await guarded_api.order("waited-for", seconds=90)
-    wait_until(lambda: bool(guarded.status()["ready"]), 60, "everything to be ready")
+        await eventually(lambda: reasons(guarded, "orders"), lambda found: code in " ".join(found))
+    await guarded_api.order("waited-for")
+    wait_until(lambda: bool(guarded.status()["ready"]), "everything to be ready")
 
 
 async def test_commands_that_may_not_be_sent_are_refused_and_others_are_sent(guarded: System, guarded_api: Api) -> None:

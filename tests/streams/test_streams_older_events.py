@@ -101,10 +101,10 @@ class Upgraded:
             return None
 
     def wait_until_ready(self) -> None:
-        wait_until(lambda: self.reasons() == [], 120, "the worker to be ready")
+        wait_until(lambda: self.reasons() == [], "the worker to be ready")
 
     def wait_for_reason(self, part: str) -> str:
-        wait_until(lambda: part in str(self.reasons()), 120, f"a worker that says {part}")
+        wait_until(lambda: part in str(self.reasons()), f"a worker that says {part}")
         return next(reason for reason in self.reasons() or () if part in reason)
 
 
@@ -130,7 +130,7 @@ def test_commands_left_by_the_former_role_are_sent_once(upgraded: Upgraded) -> N
         assert sorted(upgraded.sent()) == everything
         for number in range(8):
             produce(settings, settings.named("order-commands"), f"new-{number}", {"type": "PlaceOrder", "data": ORDER})
-        wait_until(lambda: len(upgraded.sent()) == 48, 60, "new orders to be decided")
+        wait_until(lambda: len(upgraded.sent()) == 48, "new orders to be decided")
     with upgraded.worker():
         upgraded.wait_until_ready()
         assert sorted(upgraded.sent()) == sorted(everything + [f"new-{number}" for number in range(8)])
@@ -153,7 +153,7 @@ def test_a_worker_waits_until_the_former_role_is_stopped(upgraded: Upgraded) -> 
     former = Consumer({"bootstrap.servers": upgraded.settings.kafka, "session.timeout.ms": 6_000, **group})
     former.subscribe([upgraded.topic])
     try:
-        wait_until(lambda: former.poll(0.1) is None and bool(former.assignment()), 60, "the former role to run")
+        wait_until(lambda: former.poll(0.1) is None and bool(former.assignment()), "the former role to run")
         with upgraded.worker():
             assert "stop them" in upgraded.wait_for_reason("1 workers of the role fulfilment run")
             assert len(upgraded.sent()) == 20

@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from real_kafka import create
-from system import eventually
+from system import PATIENCE_SECONDS, eventually
 
+from streams.kafka import pace
 from streams.kafka.pace import (
     BUSY_BYTES,
     FORGET_SECONDS,
-    HELD_SECONDS,
     MUCH_BYTES,
     UNPACED_FETCHES,
     UNTAKEN_SECONDS,
@@ -47,16 +48,16 @@ async def test_a_consumer_closes_while_a_fetch_waits_for_its_turn(settings: Sett
         for _ in range(UNPACED_FETCHES + 1):
             await consumer.getmany(timeout_ms=50)
         assert consumer._fetcher._pending_tasks, "a fetch waits"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await consumer.stop()
         assert all(connection._reader is None for connection in consumer._client._conns.values())
 
 
 async def test_other_requests_do_not_wait_as_long_as_a_fetch(settings: Settings) -> None:
-    async with paced(settings, "asked", 0, wait_ms=3_000) as consumer:
+    async with paced(settings, "asked", 0, wait_ms=15_000) as consumer:
         await consumer.getmany(timeout_ms=100)
         assert consumer._fetcher._pending_tasks, "a fetch is under way"
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(10):
             assert await consumer.end_offsets(consumer.assignment())
 
 
@@ -70,22 +71,23 @@ async def seconds_of(turns: Turns, count: int, size: int) -> float:
 
 
 async def test_a_few_turns_are_taken_at_once_and_the_others_steadily() -> None:
-    turns = Turns(0.1)
-    assert await seconds_of(turns, UNPACED_FETCHES, 0) < 0.1
-    assert 0.15 < await seconds_of(turns, 3, 0) < 1
+    turns = Turns(0.5)
+    assert await seconds_of(turns, UNPACED_FETCHES, 0) < 0.5
+    assert await seconds_of(turns, 3, 0) > 1
 
 
 async def test_a_backlog_is_fetched_at_full_speed() -> None:
-    turns = Turns(0.1)
-    assert await seconds_of(turns, 5 * UNPACED_FETCHES, MUCH_BYTES) < 0.1
+    turns = Turns(5)
+    assert await seconds_of(turns, 5 * UNPACED_FETCHES, MUCH_BYTES) < 5
 
 
 async def test_awaited_records_are_fetched_at_once_in_small_numbers_and_at_full_pace_in_large_ones() -> None:
+    turns = Turns(0.5, awaited=True)
+    assert await seconds_of(turns, 10 * UNPACED_FETCHES, 100) < 0.5
     turns = Turns(0.1, awaited=True)
-    assert await seconds_of(turns, 10 * UNPACED_FETCHES, 100) < 0.1
     for _ in range(100):
         turns.came(int(BUSY_BYTES * FORGET_SECONDS / 10))
-    assert 0.15 < await seconds_of(turns, UNPACED_FETCHES + 3, 0) < 1
+    assert await seconds_of(turns, UNPACED_FETCHES + 3, 0) > 0.15
 
 
 async def test_fetches_of_long_ago_slow_down_no_later_ones() -> None:
@@ -93,12 +95,12 @@ async def test_fetches_of_long_ago_slow_down_no_later_ones() -> None:
     turns.came(MUCH_BYTES - 1)
     several = partial(seconds_of, turns, UNPACED_FETCHES + 2, 0)
     assert await several() > 0.05
-    await eventually(several, lambda seconds: seconds < 0.01, 20 * FORGET_SECONDS)
+    await eventually(several, lambda seconds: seconds < 0.05)
 
 
 async def test_new_records_of_a_waiting_partition_are_fetched_with_the_others(settings: Settings) -> None:
     """A fetch that left it out would be answered only after `fetch_max_wait_ms` without other records."""
-    wait_ms = 5_000
+    wait_ms = 30_000
     async with (
         paced(settings, "untaken", 0, wait_ms) as consumer,
         AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer,
@@ -115,18 +117,24 @@ async def test_new_records_of_a_waiting_partition_are_fetched_with_the_others(se
         assert time.monotonic() - began < wait_ms / 1000 / 2
 
 
-async def test_the_next_fetch_waits_until_the_records_before_it_are_handled() -> None:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a fetch be held for longer than a test waits, so that only what ends it early can."""
+    monkeypatch.setattr(pace, "HELD_SECONDS", 2 * PATIENCE_SECONDS)
+
+
+async def test_the_next_fetch_waits_until_the_records_before_it_are_handled(patient: None) -> None:
     turns = Turns(0)
     turns.hold()
     turn = asyncio.create_task(turns.take())
     await asyncio.wait([turn], timeout=0.05)
     assert not turn.done()
     turns.release()
-    await asyncio.wait_for(turn, HELD_SECONDS / 2)
+    await asyncio.wait_for(turn, PATIENCE_SECONDS)
 
 
-async def test_a_backlog_is_fetched_while_the_records_before_it_are_handled() -> None:
+async def test_a_backlog_is_fetched_while_the_records_before_it_are_handled(patient: None) -> None:
     turns = Turns(0)
     turns.came(MUCH_BYTES)
     turns.hold()
-    await asyncio.wait_for(turns.take(), HELD_SECONDS / 2)
+    await asyncio.wait_for(turns.take(), PATIENCE_SECONDS)

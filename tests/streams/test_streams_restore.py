@@ -36,7 +36,7 @@ class Raw:
 
 
 async def restored(settings: Settings, topic: str, *partitions: int) -> dict[int, dict[bytes, bytes]]:
-    found = await asyncio.wait_for(restore(settings, topic, partitions, Raw()), 60)
+    found = await asyncio.wait_for(restore(settings, topic, partitions, Raw()), 120)
     return {partition: dict(entries.raw) for partition, entries in found.items()}
 
 
@@ -127,7 +127,7 @@ def test_a_compacted_log_is_restored_whole(settings: Settings) -> None:
         assert asyncio.run(restored(settings, topic, 0)) == {0: {b"%d" % key: b"4" for key in range(200)}}
         return len(records(settings, topic)) < 250
 
-    wait_until(whole, 40, "the log to be compacted")
+    wait_until(whole, "the log to be compacted")
 
 
 async def test_a_hundred_thousand_entries_are_restored_in_seconds(settings: Settings) -> None:

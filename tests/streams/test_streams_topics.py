@@ -142,7 +142,7 @@ async def test_the_broker_stamps_the_records_of_all_topics_including_those_of_ol
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
     await consumer.start()
     consumer.assign([TopicPartition(older, 0)])
-    first, second, third = [await asyncio.wait_for(consumer.getone(), 30) for _ in range(3)]
+    first, second, third = [await asyncio.wait_for(consumer.getone(), 120) for _ in range(3)]
     await consumer.stop()
     assert (first.timestamp, first.timestamp_type, received_at(first)) == (1_577_836_800_000, 0, 1_577_836_800)
     for record in (second, third):

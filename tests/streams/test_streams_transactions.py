@@ -66,7 +66,7 @@ def member_of(consumer: AIOKafkaConsumer) -> Member:
 @asynccontextmanager
 async def transactions(settings: Settings, instance: str | None = "me") -> AsyncIterator[Transactions]:
     mine = Transactions(settings, settings.named(GROUP), instance)  # type: ignore[arg-type]
-    await asyncio.wait_for(mine.start(), 30)
+    await asyncio.wait_for(mine.start(), 120)
     try:
         yield mine
     finally:
@@ -76,7 +76,7 @@ async def transactions(settings: Settings, instance: str | None = "me") -> Async
 async def claimed(settings: Settings, name: str) -> TransactionalProducer:
     """Return a foreign producer, ready to begin."""
     producer = TransactionalProducer(settings.kafka, settings.named(name), 60)
-    await asyncio.wait_for(producer.claim(), 30)
+    await asyncio.wait_for(producer.claim(), 120)
     return producer
 
 
@@ -85,7 +85,7 @@ async def visible(settings: Settings, topic: str) -> list[bytes]:
 
 
 async def committed(settings: Settings, tp: TP) -> int:
-    return (await asyncio.wait_for(committed_offsets(settings, settings.named(GROUP), [tp]), 40))[tp]
+    return (await asyncio.wait_for(committed_offsets(settings, settings.named(GROUP), [tp]), 120))[tp]
 
 
 # --- fencing
@@ -303,7 +303,7 @@ async def test_a_restart_aborts_a_transaction_left_open(settings: Settings) -> N
         env=environment(settings, FULFILLMENT_TRANSACTION_TIMEOUT="120"),
     )  # fmt: skip
     assert killed.stdout is not None
-    assert await asyncio.wait_for(killed.stdout.readline(), 30) == b"open\n"
+    assert await asyncio.wait_for(killed.stdout.readline(), 120) == b"open\n"
     killed.send_signal(signal.SIGKILL)
     await killed.wait()
     started = time.monotonic()
@@ -418,4 +418,4 @@ async def test_a_cluster_without_the_needed_features_is_refused_with_the_remedy(
         assert answer.error_code == 0
         await client.close()
         with pytest.raises(TooOld, match=r"transaction\.version 1, this needs 2: .*kafka-features\.sh"):
-            await asyncio.wait_for(Transactions(settings, GROUP, "me").start(), 30)
+            await asyncio.wait_for(Transactions(settings, GROUP, "me").start(), 120)

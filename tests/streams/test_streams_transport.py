@@ -18,13 +18,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from real_kafka import create, environment, transactional
-from system import free_ports, wait_until
+from system import PATIENCE_SECONDS, free_ports, wait_until
 
 from streams.runtime.process import EX_SOFTWARE
 from streams.runtime.settings import Settings
 
 WORKER = Path(__file__).with_name("tiny_worker.py")
-PATIENCE = 120.0  # seconds, for what takes one or two where the machine has nothing else to do
 
 
 class Worker:
@@ -111,9 +110,9 @@ class Producing(threading.Thread):
 def stop_when_handled(producing: Producing, handling: Worker) -> None:
     """Stop producing; return once everything produced is handled."""
     producing.stopping.set()
-    producing.join(PATIENCE)
+    producing.join(PATIENCE_SECONDS)
     everything = {str(number) for number in range(producing.sent)}
-    wait_until(lambda: set(handling.values()) >= everything, PATIENCE, "everything to be handled")
+    wait_until(lambda: set(handling.values()) >= everything, "everything to be handled")
 
 
 def assert_contiguous(lines: list[Any]) -> None:
@@ -136,21 +135,21 @@ def test_no_record_is_swallowed_while_members_come_and_go(
     producing, journals = Producing(settings), []
     with worker(settings, tmp_path) as first:
         journals.append(first)
-        wait_until(lambda: first.partitions() == 4, PATIENCE, "the first worker")
+        wait_until(lambda: first.partitions() == 4, "the first worker")
         producing.start()
         for number in range(3):
             with worker(settings, tmp_path, f"s{number}", SESSION_TIMEOUT="3", HEARTBEAT_INTERVAL="1") as second:
                 journals.append(second)
-                wait_until(lambda: 0 < second.partitions() < 4, PATIENCE, "the second to have a share")
+                wait_until(lambda: 0 < second.partitions() < 4, "the second to have a share")
                 time.sleep(0.5)
                 second.process.send_signal(sign)
-                second.process.wait(PATIENCE)
-            wait_until(lambda: first.partitions() == 4, PATIENCE, "the first to have all again")
+                second.process.wait(PATIENCE_SECONDS)
+            wait_until(lambda: first.partitions() == 4, "the first to have all again")
         producing.stopping.set()
-        producing.join(PATIENCE)
+        producing.join(PATIENCE_SECONDS)
         everything = {str(number) for number in range(producing.sent)}
         handed = lambda: {value for each in journals for value in each.values()}  # noqa: E731
-        wait_until(lambda: handed() >= everything or first.lag() == 0, PATIENCE, "everything to be handled")
+        wait_until(lambda: handed() >= everything or first.lag() == 0, "everything to be handled")
         time.sleep(0.2)
         assert everything - handed() == set()
     for each in journals:
@@ -165,15 +164,15 @@ def test_records_fetched_under_an_ended_assignment_are_read_again(settings: Sett
     """A suspended worker resumes after it was expelled: its commit is refused, and it prepares again."""
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "slow", SESSION_TIMEOUT="2", HEARTBEAT_INTERVAL="0.5") as first:
-        wait_until(lambda: first.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: first.partitions() == 4, "the worker")
         before = produce(settings, 0, 400)
-        wait_until(lambda: len(first.lines()) > 0, PATIENCE, "a fetch")
+        wait_until(lambda: len(first.lines()) > 0, "a fetch")
         first.process.send_signal(signal.SIGSTOP)
         time.sleep(4)
         meanwhile = produce(settings, 400, 400)
         first.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: set(first.values()) >= {*before, *meanwhile}, PATIENCE, "everything to be handled")
-        wait_until(lambda: first.lag() == 0, PATIENCE, "no lag")
+        wait_until(lambda: set(first.values()) >= {*before, *meanwhile}, "everything to be handled")
+        wait_until(lambda: first.lag() == 0, "no lag")
         assert_contiguous(first.lines())
 
 
@@ -181,14 +180,14 @@ def test_a_fetch_that_was_dropped_is_read_again(settings: Settings, tmp_path: Pa
     create(settings, "in", 4)
     producing = Producing(settings)
     with worker(settings, tmp_path, "0", "drop") as dropping:
-        wait_until(lambda: dropping.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: dropping.partitions() == 4, "the worker")
         producing.start()
-        wait_until(lambda: sum("dropped" in line for line in dropping.lines()) == 2, PATIENCE, "two dropped fetches")
+        wait_until(lambda: sum("dropped" in line for line in dropping.lines()) == 2, "two dropped fetches")
         stop_when_handled(producing, dropping)
         lines = [line for line in dropping.lines() if "dropped" not in line]
         assert_contiguous(lines)
         assert len({line["epoch"] for line in lines}) >= 3  # each drop was followed by a new preparation
-        wait_until(lambda: dropping.lag() == 0, PATIENCE, "no lag")
+        wait_until(lambda: dropping.lag() == 0, "no lag")
 
 
 def test_records_taken_from_the_consumer_elsewhere_are_read_again(settings: Settings, tmp_path: Path) -> None:
@@ -196,9 +195,9 @@ def test_records_taken_from_the_consumer_elsewhere_are_read_again(settings: Sett
     create(settings, "in", 4)
     producing = Producing(settings)
     with worker(settings, tmp_path, "0", "steal") as robbed:
-        wait_until(lambda: robbed.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: robbed.partitions() == 4, "the worker")
         producing.start()
-        wait_until(lambda: sum("stolen" in line for line in robbed.lines()) == 3, PATIENCE, "three thefts")
+        wait_until(lambda: sum("stolen" in line for line in robbed.lines()) == 3, "three thefts")
         stop_when_handled(producing, robbed)
         assert "instead of" in robbed.log.read_text()
 
@@ -206,18 +205,14 @@ def test_records_taken_from_the_consumer_elsewhere_are_read_again(settings: Sett
 def test_a_stopped_partition_stops_no_other(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "stop", WATCHDOG="2") as stopping:
-        wait_until(lambda: stopping.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: stopping.partitions() == 4, "the worker")
         sent = produce(settings, 0, 8)
-        wait_until(
-            lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, PATIENCE, "the others"
-        )
+        wait_until(lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, "the others")
         sent += produce(settings, 8, 400)
-        wait_until(
-            lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, PATIENCE, "the others"
-        )
+        wait_until(lambda: set(stopping.values()) >= {value for value in sent if int(value) % 4}, "the others")
         ready = stopping.ask("readyz")
         assert (ready["ready"], ready["reasons"]) == (False, ["partition 0 stands"])
-        wait_until(lambda: stopping.lag() == 101, PATIENCE, "the lag of the one that stands: 102 but for the first")
+        wait_until(lambda: stopping.lag() == 101, "the lag of the one that stands: 102 but for the first")
         time.sleep(4)
         assert stopping.process.poll() is None, "to stand for a reason is not to hang"
 
@@ -231,28 +226,28 @@ def test_idle_means_no_lag_although_transactions_leave_markers(settings: Setting
             producer.produce(topic, value=str(4 * number + partition), partition=partition)
         producer.commit_transaction(20)
     with worker(settings, tmp_path) as reading:
-        wait_until(lambda: len(set(reading.values())) == 20, PATIENCE, "the earlier records")
-        wait_until(lambda: reading.lag() == 0, PATIENCE, "no lag")
+        wait_until(lambda: len(set(reading.values())) == 20, "the earlier records")
+        wait_until(lambda: reading.lag() == 0, "no lag")
         for commit in (True, False):
             producer.begin_transaction()
             producer.produce(topic, value="later", partition=0)
             producer.flush(20)
             producer.commit_transaction(20) if commit else producer.abort_transaction(20)
-        wait_until(lambda: reading.lag() == 0, PATIENCE, "no lag")
+        wait_until(lambda: reading.lag() == 0, "no lag")
         assert reading.values().count("later") == 1
     with worker(settings, tmp_path, "again") as restarted:
-        wait_until(lambda: restarted.lag() == 0, PATIENCE, "no lag after a restart at the markers")
+        wait_until(lambda: restarted.lag() == 0, "no lag after a restart at the markers")
         assert restarted.values() == []
 
 
 def test_a_worker_stops_when_it_is_told_to(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path) as first:
-        wait_until(lambda: first.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: first.partitions() == 4, "the worker")
         produce(settings, 0, 40)
-        wait_until(lambda: first.lag() == 0, PATIENCE, "no lag")
+        wait_until(lambda: first.lag() == 0, "no lag")
         os.kill(first.process.pid, signal.SIGTERM)
-        assert first.process.wait(PATIENCE) == 0
+        assert first.process.wait(PATIENCE_SECONDS) == 0
 
 
 # --- the watchdog
@@ -262,7 +257,7 @@ def test_a_worker_without_progress_is_killed(settings: Settings, tmp_path: Path)
     create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", "hang", WATCHDOG="2") as hanging:
-        assert hanging.process.wait(PATIENCE) == 70
+        assert hanging.process.wait(PATIENCE_SECONDS) == 70
         assert len({line["epoch"] for line in hanging.lines()}) == 1
         said = hanging.log.read_text()
         assert "no progress for" in said
@@ -274,7 +269,7 @@ def test_a_worker_that_waits_or_is_idle_is_not_killed(settings: Settings, tmp_pa
     create(settings, "in", 4)
     produce(settings, 0, 40)
     with worker(settings, tmp_path, "0", behaviour, WATCHDOG="1.5") as waiting:
-        wait_until(lambda: len(waiting.lines()) > 0, PATIENCE, "a fetch")
+        wait_until(lambda: len(waiting.lines()) > 0, "a fetch")
         time.sleep(6)
         assert waiting.process.poll() is None, waiting.log.read_text()[-2000:]
         reasons = waiting.ask("readyz")["reasons"]
@@ -286,21 +281,21 @@ def test_records_held_back_by_an_open_transaction_count_as_lag_and_kill_no_worke
 ) -> None:
     topic = create(settings, "in", 4)
     with worker(settings, tmp_path, "0", WATCHDOG="1.5", OPEN_TRANSACTION="0.5") as waiting:
-        wait_until(lambda: waiting.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: waiting.partitions() == 4, "the worker")
         foreign = transactional(settings, "foreign", 300)
         foreign.begin_transaction()
         foreign.produce(topic, b"never committed", partition=2)
         foreign.flush(20)
         sent = produce(settings, 0, 40)
-        wait_until(lambda: waiting.lag() == 11, PATIENCE, "held back records to be counted, and nothing else")
-        wait_until(lambda: waiting.ask("readyz")["reasons"], PATIENCE, "the transaction to be named")
+        wait_until(lambda: waiting.lag() == 11, "held back records to be counted, and nothing else")
+        wait_until(lambda: waiting.ask("readyz")["reasons"], "the transaction to be named")
         (reason,) = waiting.ask("readyz")["reasons"]
         assert reason.startswith(f"{topic}/2 is blocked at offset 0 by a transaction of '{settings.named('foreign')}'")
         time.sleep(4)
         assert waiting.process.poll() is None, "to be held back by others is not to hang"
         foreign.abort_transaction(20)
-        wait_until(lambda: set(waiting.values()) == set(sent) and waiting.lag() == 0, PATIENCE, "all to be handled")
-        wait_until(lambda: not waiting.ask("readyz")["reasons"], PATIENCE, "it to be ready again")
+        wait_until(lambda: set(waiting.values()) == set(sent) and waiting.lag() == 0, "all to be handled")
+        wait_until(lambda: not waiting.ask("readyz")["reasons"], "it to be ready again")
 
 
 def test_a_worker_without_partitions_is_not_killed(settings: Settings, tmp_path: Path) -> None:
@@ -308,22 +303,22 @@ def test_a_worker_without_partitions_is_not_killed(settings: Settings, tmp_path:
     create(settings, "in", 1)
     patient = {"WATCHDOG": "5", "HEARTBEAT_INTERVAL": "0.5"}  # joining takes a heartbeat of the first one
     with worker(settings, tmp_path, "0", **patient) as first, worker(settings, tmp_path, "1", **patient) as spare:
-        wait_until(lambda: first.partitions() + spare.partitions() == 1, PATIENCE, "one of them to have it")
+        wait_until(lambda: first.partitions() + spare.partitions() == 1, "one of them to have it")
         time.sleep(8)
         assert first.process.poll() is None, first.log.read_text()[-2000:]
         assert spare.process.poll() is None, spare.log.read_text()[-2000:]
         produce(settings, 0, 4, partitions=1)
-        wait_until(lambda: len({*first.values(), *spare.values()}) == 4, PATIENCE, "it to be handled")
+        wait_until(lambda: len({*first.values(), *spare.values()}) == 4, "it to be handled")
 
 
 def test_a_worker_that_cannot_stop_exits_anyway_and_says_why(settings: Settings, tmp_path: Path) -> None:
     create(settings, "in", 4)
     with worker(settings, tmp_path, "0", "cling") as clinging:
-        wait_until(lambda: clinging.partitions() == 4, PATIENCE, "the worker")
+        wait_until(lambda: clinging.partitions() == 4, "the worker")
         produce(settings, 0, 1)
-        wait_until(lambda: len(clinging.lines()) > 0, PATIENCE, "a fetch")
+        wait_until(lambda: len(clinging.lines()) > 0, "a fetch")
         clinging.process.send_signal(signal.SIGTERM)
-        assert clinging.process.wait(PATIENCE) == EX_SOFTWARE
+        assert clinging.process.wait(PATIENCE_SECONDS) == EX_SOFTWARE
         said = clinging.log.read_text()
         assert "it was asked to stop, and had not after 8 s" in said
         assert "Agent._execute_actor" in said

@@ -201,14 +201,14 @@ async def test_a_stopping_process_says_goodbye(tmp_path_factory: pytest.TempPath
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "ops.cli", "worker", "api", env=env)
     try:
         async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port + 17}/api/v1/") as session:
-            await eventually(lambda: _answers(session), bool, 60)
+            await eventually(lambda: _answers(session), bool)
             async with listening(Api(session)) as stream:
                 process.send_signal(signal.SIGTERM)
                 async with asyncio.timeout(60):
                     last = [message async for message in stream][-1]
         assert last["event"] == "closed"
         assert "stopping" in json.loads(last["data"])["reason"]
-        assert await asyncio.wait_for(process.wait(), 60) == 0
+        assert await asyncio.wait_for(process.wait(), 120) == 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -26,7 +26,7 @@ async def coded(api: Api, order: str, *wanted: str) -> list[Any]:
     async def ask() -> list[Any]:
         return [each for each in await reasons(api, order) if each["code"] != "CONSUMER_LAGGING"]
 
-    return await eventually(ask, lambda found: [each["code"] for each in found] == list(wanted), 60, 0.2)
+    return await eventually(ask, lambda found: [each["code"] for each in found] == list(wanted), pause=0.2)
 
 
 async def test_an_order_is_explained_from_shortage_to_the_door(api: Api, unique: Unique) -> None:
@@ -81,7 +81,7 @@ async def test_a_worker_that_stands_still_is_named(
             and any(each["role"] == "inventory" for each in waiting)
         )
 
-    await eventually(ask, is_named, 60, 0.2)
+    await eventually(ask, is_named, pause=0.2)
     told = system.run("explain", order).stdout
     assert "stock has not answered yet for 1 unit" in told
     assert "commands for stock" in told

@@ -16,7 +16,7 @@ async def refused(api: Api, keys: list[str]) -> list[dict[str, Any]]:
     """Return the letters of `keys`, the newest first, once there is one of each."""
     path = "/letters?kind=invalid&limit=500"
     _, answer, _ = await eventually(
-        lambda: api("GET", path), lambda found: {each.get("key") for each in found[1]["data"]} >= set(keys), 60
+        lambda: api("GET", path), lambda found: {each.get("key") for each in found[1]["data"]} >= set(keys)
     )
     return [each for each in answer["data"] if each.get("key") in keys]
 
