@@ -15,19 +15,15 @@ import aiohttp
 import pytest
 from system import Api, System
 
-# The folders, and words in the names of files, whose tests are long.
-LONG = {
-    "faults",
-    "upgrade",
-    "bench",
-    "letters",
-    "otel",
-    "outages",
-    "make",
-    "browser",
-    "dashboard",
-    "documents",
-    "extending",
+# The folders and files whose tests are long.
+LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
+    "test_lost_changelog",
+    "test_make",
+    "test_streams_not_allowed",
+    "test_unreadable",
+    "test_versions",
+    "test_web_browser",
+    "test_web_dashboard",
 }
 # The folders whose files take minutes, longest first: lanes that begin with them end at about the same time.
 FIRST = ("faults", "upgrade", "integration", "streams", "letters", "bench", "otel", "outages")
@@ -38,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "processes" not in item.fixturenames:  # type: ignore[attr-defined]
             item.add_marker("unit")
-        elif LONG & {item.path.parent.name, *item.path.stem.split("_")}:
+        elif LONG & {item.path.parent.name, item.path.stem}:
             item.add_marker("long")
     items.sort(key=lambda item: FIRST.index(folder) if (folder := item.path.parent.name) in FIRST else len(FIRST))
 
