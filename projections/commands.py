@@ -69,7 +69,7 @@ def entry(outcome: Outcome, record: Record) -> Document:
     }
 
 
-LOG = Log(entry, provisional=PROVISIONAL)
+LOG = Log(entry, provisional=PROVISIONAL, partial_sorts=("-time",))
 
 
 def outcome_of(document: Document) -> Outcome:

@@ -19,4 +19,4 @@ def document_of(order: Document) -> Document:
     }
 
 
-DERIVED = Derived(document_of)
+DERIVED = Derived(document_of, sorts=("-createdAt", "createdAt"))

@@ -118,7 +118,7 @@ def view_of(document: Document) -> CustomerView:
     )
 
 
-def summed(documents: Sequence[Document]) -> Document | None:
+def total(documents: Sequence[Document]) -> Document | None:
     """Return a customer's summary as the API shows it; None if there are no orders."""
     views = [view_of(document) for document in documents]
     if not views:

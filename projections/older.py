@@ -103,9 +103,11 @@ ORDER_EVENTS = Log(
     history=ByEventId("orderId", _order_event, _order_event_shown),
     namesakes=True,
     today=upcast,
+    sorts=order_events.LOG.sorts,
 )
 STOCK_LEDGER = Log(
     _by_event_id(stock_ledger.shown, "causationId"),
     history=ByEventId("productId", _movement, _movement_shown),
     namesakes=True,
+    sorts=stock_ledger.LOG.sorts,
 )

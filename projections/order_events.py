@@ -24,4 +24,4 @@ def shown(message: EventMessage) -> Document:
     }
 
 
-LOG = Log(entry, history=ByAggregate("orderId", shown))
+LOG = Log(entry, history=ByAggregate("orderId", shown), sorts=("sequence", "-sequence"))

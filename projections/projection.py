@@ -45,11 +45,13 @@ class View(Protocol):
 class Derived:
     """A read model derived from the documents of another one when it is read, at no cost for writes.
 
-    `where`: the filter on those documents; `made_of`: sortable fields → the fields they are derived from.
+    `where`: the filter on those documents; `sorts`: see `Model`; `made_of`: sortable fields → the fields they are
+    derived from.
     """
 
     document_of: Callable[[Document], Document]
     where: Document = field(default_factory=dict)
+    sorts: tuple[str, ...] = ()
     made_of: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -80,12 +82,23 @@ class History(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Summed:
+    """A sum of several documents, made when it is read: of those whose field `by` has the requested id.
+
+    `total` returns the sum, or None if there are no documents.
+    """
+
+    by: str
+    total: Callable[[Sequence[Document]], Document | None]
+
+
+@dataclass(frozen=True, eq=False)
 class Log:
     """A collection with one document per message, inserted once.
 
     `provisional`: which documents a later one with the same `_id` replaces. `history`: how entries are read if the
     messages are events. `today` converts an entry of older code to the current form. `namesakes`: entries have the ids
-    of their events, and older code gave the same id to several events.
+    of their events, and older code gave the same id to several events. `sorts`, `partial_sorts`: see `Model`.
     """
 
     entry: Callable[[Any, Record], Document]
@@ -93,6 +106,8 @@ class Log:
     history: History | None = None
     today: Callable[[Document], Document] = as_it_is
     namesakes: bool = False
+    sorts: tuple[str, ...] = ()
+    partial_sorts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +117,10 @@ class Model:
     `begins` tells that an event needs no older view, which saves a read. A `gapless` view includes every sequence
     number of its aggregate, so that a missing one stops the partition. Its own document is written last: once it
     includes an event, all others include it.
+
+    The other fields say how the documents are read. `visible` filters them; `rendered` documents contain the answer as
+    JSON; `summed` answers are the sum of several documents. `sorts` are the orders of a list, descending with a minus;
+    the first is the default. `partial_sorts` exist only for the part of the documents that is indexed for them.
     """
 
     collection: str  # the collection of its own document, from which the view is loaded
@@ -112,6 +131,11 @@ class Model:
     document_of: Callable[[Any], Document]
     derived: Mapping[str, Derived] = field(default_factory=dict)  # by name
     gapless: bool = True
+    visible: Document = field(default_factory=dict)
+    rendered: bool = False
+    summed: Summed | None = None
+    sorts: tuple[str, ...] = ()
+    partial_sorts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

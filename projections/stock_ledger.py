@@ -46,7 +46,7 @@ def shown(message: EventMessage) -> Document:
     }
 
 
-LOG = Log(entry, history=ByAggregate("productId", shown))
+LOG = Log(entry, history=ByAggregate("productId", shown), sorts=("sequence", "-sequence"))
 
 
 def _on_hand_delta(event: Event) -> int:

@@ -14,7 +14,7 @@ from projections import (
     stock_ledger,
     work_queue,
 )
-from projections.projection import Model, Projection, Record
+from projections.projection import Model, Projection, Record, Summed
 from streams.messages.codec import decode_event
 from streams.messages.envelope import EventMessage, Outcome
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_EVENTS, ORDER_EVENTS
@@ -55,6 +55,8 @@ ORDERS = Projection(
             view_of=orders.view_of,
             document_of=orders.document_of,
             derived={"customer_orders": customer_orders.DERIVED, "work_queue": work_queue.DERIVED},
+            rendered=True,
+            sorts=("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
         ),
     ),
 )
@@ -72,6 +74,8 @@ INVENTORY = Projection(
             fold=inventory.fold,
             view_of=inventory.view_of,
             document_of=inventory.document_of,
+            visible={"exists": True},
+            sorts=("id", "-id"),
         ),
         Model(
             collection="reservations",
@@ -81,6 +85,8 @@ INVENTORY = Projection(
             view_of=reservations.view_of,
             document_of=reservations.document_of,
             gapless=False,
+            sorts=("id", "-id"),
+            partial_sorts=("place",),
         ),
     ),
 )
@@ -106,6 +112,7 @@ CUSTOMER_SUMMARY = Projection(
             view_of=customer_summary.view_of,
             document_of=customer_summary.document_of,
             gapless=False,
+            summed=Summed("customerId", customer_summary.total),
         ),
     ),
 )

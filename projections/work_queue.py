@@ -24,4 +24,4 @@ def document_of(order: Document) -> Document:
     }
 
 
-DERIVED = Derived(document_of, where=PICKABLE, made_of={"since": "_pickableSince"})
+DERIVED = Derived(document_of, where=PICKABLE, sorts=("since", "-since"), made_of={"since": "_pickableSince"})

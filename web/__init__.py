@@ -1,1 +1,3 @@
-"""HTTP: commands in, outcomes and read models out."""
+"""The HTTP API: commands in, read models out, live events, and the pages that show them."""
+
+PREFIX = "/api/v1"  # every path begins with it, except the probes, the documents and the pages

@@ -1,8 +1,10 @@
-"""The HTTP application: routes, and the one layer around them."""
+"""The HTTP application: its paths, and the one layer around every handler."""
 
 import hmac
 import logging
+from collections.abc import Awaitable, Callable
 from time import perf_counter
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -10,7 +12,8 @@ from aiohttp.typedefs import Handler
 from streams.messages.envelope import new_id
 from streams.tracing import traces
 
-from .commands.answering import PREFIX
+from . import PREFIX
+from .answers import Answer
 from .commands.batch import send_commands
 from .commands.outcomes import command_outcome
 from .commands.routes import COMMAND_ROUTES
@@ -31,62 +34,76 @@ from .tracing import traced
 
 log = logging.getLogger(__name__)
 
+Answering = Callable[[web.Request], Awaitable[Answer | web.StreamResponse]]
+
 
 def install(application: web.Application, services: Services) -> None:
-    """Give `application` its routes and the layer around them; the caller starts and stops the services."""
+    """Add the paths and the layer around them to `application`; the caller starts and stops the services."""
     application[SERVICES] = services
     if traces.ON is not None:
         application.middlewares.append(traced)
     application.middlewares.append(around)
-    add, show = application.router.add_route, application.router.add_get  # which answers HEAD too
-    for route in COMMAND_ROUTES:
-        add(route.method, PREFIX + route.path, _function(route))
+    for command in COMMAND_ROUTES:
+        add(application, command.method, PREFIX + command.path, command)
     for query in QUERY_ROUTES:
-        show(PREFIX + query.path, _function(query))
-    add("POST", f"{PREFIX}/commands", send_commands)
-    show(f"{PREFIX}/commands/{{commandId}}", command_outcome)
-    show(f"{PREFIX}/events", live_events, allow_head=False)
-    show(f"{PREFIX}/messages/{{topic}}/{{messageId}}", show_message)
-    overview.install(application, services)
-    letters.install(application)
-    show(f"{PREFIX}/projections", show_projections)
-    show("/livez", health.livez)
-    show("/readyz", health.readyz)
-    show("/health", health.health)
-    show("/metrics", health.metrics)
-    show("/openapi.json", openapi)
-    show("/openapi.yaml", openapi_yaml)
-    show("/asyncapi.json", asyncapi)
-    show("/", health.index)
-    pages.install(application)
+        add(application, "GET", PREFIX + query.path, query)
+    add(application, "POST", f"{PREFIX}/commands", send_commands)
+    add(application, "GET", f"{PREFIX}/commands/{{commandId}}", command_outcome)
+    application.router.add_get(f"{PREFIX}/events", live_events, allow_head=False)
+    add(application, "GET", f"{PREFIX}/messages/{{topic}}/{{messageId}}", show_message)
+    add(application, "GET", f"{PREFIX}/projections", show_projections)
+    overview.prepare(application, services)
+    for method, path, handler in (*overview.ROUTES, *letters.ROUTES):
+        add(application, method, PREFIX + path, handler)
+    outside: tuple[tuple[str, Answering], ...] = (*health.ROUTES, *pages.ROUTES)
+    for path, shown in outside:
+        add(application, "GET", path, shown)
+    add(application, "GET", "/openapi.json", openapi)
+    add(application, "GET", "/openapi.yaml", openapi_yaml)
+    add(application, "GET", "/asyncapi.json", asyncapi)
     site.install(application)
 
 
-def _function(handler: Handler) -> Handler:
-    """Return a coroutine function, which aiohttp wants of a handler."""
+def add(application: web.Application, method: str, path: str, handler: Answering) -> None:
+    """Add a path; `around` turns the answer of its handler into a response. GET also answers HEAD."""
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await handler(request)
+    async def handle(request: web.Request) -> web.StreamResponse:  # aiohttp accepts coroutine functions only
+        return cast(web.StreamResponse, await handler(request))
 
-    return handle
+    if method == "GET":
+        application.router.add_get(path, handle)
+    else:
+        application.router.add_route(method, path, handle)
 
 
 @web.middleware
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Ask for the token, turn what is raised into answers, count, and give the correlation id back."""
+    """Check the token and the query, encode the answer or the error, add the correlation id, and measure."""
     began = perf_counter()
+    found: Any
     try:
         if sent := correlation_of(request.headers):
             request[CORRELATION] = sent
         _authorize(request)
-        check_query(request)
-        response = await handler(request)
+        if request.rel_url.raw_query_string:
+            check_query(request)
+        found = await handler(request)
     except Exception as error:
-        response = (problem_of(error) or _fault(request, error)).response()
-    if not response.prepared and (correlation := request.get(CORRELATION)):
-        response.headers["Correlation-Id"] = correlation
+        found = (problem_of(error) or _fault(request, error)).answer()
+    response = _response(request, found)
     observe(request, response.status, perf_counter() - began)
     return response
+
+
+def _response(request: web.Request, found: Answer | web.StreamResponse) -> web.StreamResponse:
+    """Return the response to send, with the correlation id unless it is under way already."""
+    correlation = request.get(CORRELATION)
+    headers = {"Correlation-Id": correlation} if correlation else {}
+    if isinstance(found, Answer):
+        return found.response(headers)
+    if not found.prepared:
+        found.headers.update(headers)
+    return found
 
 
 def _authorize(request: web.Request) -> None:
@@ -95,12 +112,12 @@ def _authorize(request: web.Request) -> None:
         return
     sent = request.headers.get("Authorization", "")
     if not hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode()):
-        raise Problem(401, "UNAUTHORIZED", "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"})
+        raise Problem("UNAUTHORIZED", "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"})
 
 
 def _fault(request: web.Request, error: Exception) -> Problem:
-    """Log a fault of ours with its trace; the client gets the id to ask about."""
+    """Log an unexpected error with its traceback; the client gets the correlation id to ask about."""
     correlation = request.setdefault(CORRELATION, new_id())
     said = {"correlation_id": correlation}
     log.error("%s %s failed, correlation id %s", request.method, request.path, correlation, exc_info=error, extra=said)
-    return Problem(500, "INTERNAL_ERROR", "something went wrong here; it is logged under the Correlation-Id")
+    return Problem("INTERNAL_ERROR", "the service failed; its log has the error under this Correlation-Id")

@@ -1,7 +1,7 @@
-"""Bodies that clients compress: `Content-Encoding: gzip` or `deflate`.
+"""Compressed bodies: `Content-Encoding: gzip` or `deflate`.
 
-aiohttp's parser would decompress them itself. It takes a gzip that ends too early for a whole one, so that a request
-could be carried out in part, and it closes the connection without saying so after one that it cannot read.
+aiohttp's parser could decompress them, but it accepts a truncated gzip, so that part of a request would be carried out,
+and it closes the connection without an answer when it cannot read a body.
 """
 
 import zlib
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 
 class NotCompressed(ValueError):
-    """Bytes that are not what their coding says."""
+    """The bytes do not have the format that their coding names."""
 
 
 class TooLarge(ValueError):
-    """More bytes than are taken."""
+    """The decompressed body exceeds the limit."""
 
 
 def _gzip(_: bytes) -> int:
@@ -21,18 +21,18 @@ def _gzip(_: bytes) -> int:
 
 
 def _deflate(body: bytes) -> int:
-    """Return zlib's format; for clients that send a bare deflate stream, that (RFC 9110, 8.4.1.2)."""
+    """Return the format of zlib, or of a bare deflate stream, which some clients send (RFC 9110, 8.4.1.2)."""
     is_zlib = body[0] & 0xF == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
     return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
 
 
-CODINGS: dict[str, Callable[[bytes], int]] = {"gzip": _gzip, "deflate": _deflate}  # name → format of a body, for zlib
+CODINGS: dict[str, Callable[[bytes], int]] = {"gzip": _gzip, "deflate": _deflate}  # name → window bits for zlib
 
 
 def decompressed(body: bytes, coding: str, most: int) -> bytes:
-    """Return `body` without its coding; raise `NotCompressed`, or `TooLarge` when it becomes more than `most` bytes.
+    """Return `body` without its coding; raise `NotCompressed`, or `TooLarge` if the result exceeds `most` bytes.
 
-    No body stays none, and a gzip may have several members.
+    An empty body stays empty, and a gzip may have several members.
     """
     found = bytearray()
     while body:
@@ -40,12 +40,12 @@ def decompressed(body: bytes, coding: str, most: int) -> bytes:
         try:
             found += decompressor.decompress(body, most + 1 - len(found))
         except zlib.error as error:
-            raise NotCompressed(f"it is no {coding}: {error}") from None
+            raise NotCompressed(f"it is not valid {coding}: {error}") from None
         if len(found) > most:
             raise TooLarge
         if not decompressor.eof:
-            raise NotCompressed(f"its {coding} ends too early")
+            raise NotCompressed(f"its {coding} is truncated")
         body = decompressor.unused_data
         if body and coding != "gzip":
-            raise NotCompressed(f"its {coding} is followed by other bytes")
+            raise NotCompressed(f"other bytes follow its {coding}")
     return bytes(found)

@@ -1,4 +1,4 @@
-"""The api role: a Faust app that serves HTTP, sends commands and reads outcomes, and consumes nothing as a group."""
+"""The api process: a Faust app that serves HTTP, sends commands and reads outcomes without a consumer group."""
 
 import asyncio
 import logging
@@ -26,20 +26,19 @@ from streams.runtime import disk  # noqa: E402
 from streams.runtime.logs import configure  # noqa: E402
 from streams.runtime.running import run_until_stopped  # noqa: E402
 from streams.runtime.settings import Settings  # noqa: E402
-from streams.runtime.waiting import Waiting  # noqa: E402
 from streams.runtime.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
-from web.commands.outcome_reader import Outcomes  # noqa: E402
+from web.commands.outcome_reader import OutcomeReader, Waiting  # noqa: E402
 from web.live.hub import Hub  # noqa: E402
 from web.services import Services  # noqa: E402
 
 PING_SECONDS = 1.0
-SHUTDOWN_SECONDS = 3.0  # for requests that are being answered
+SHUTDOWN_SECONDS = 3.0  # for requests in progress
 QUIET = ("aiokafka", "faust", "mode", "pymongo")
 
 
 class HttpOnly(BootStrategy):  # type: ignore[misc]  # Faust is not typed
-    """Start the web server and nothing that talks to Kafka in Faust's way."""
+    """Start the web server, and neither Faust's consumer nor its producer."""
 
     enable_kafka = False
     enable_web = True
@@ -47,7 +46,7 @@ class HttpOnly(BootStrategy):  # type: ignore[misc]  # Faust is not typed
 
 
 class OurRoutes(Server):
-    """A web server with our routes only."""
+    """A web server without the routes that Faust adds."""
 
     default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
 
@@ -62,15 +61,15 @@ class ApiApp(faust.App):  # type: ignore[misc]
         return OurRoutes(self, shutdown_seconds=SHUTDOWN_SECONDS)
 
     def _create_directories(self) -> None:
-        """Keep nothing on disk."""
+        """Create none, because this process stores nothing on disk."""
 
 
 class Api:
-    """What the handlers work with, started before the first request and stopped after the last."""
+    """The services of the handlers, started before the first request and stopped after the last."""
 
     def __init__(self, settings: Settings) -> None:
         waiting = Waiting()
-        self.gateway, self.outcomes = Gateway(settings), Outcomes(settings, waiting)
+        self.gateway, self.outcomes = Gateway(settings), OutcomeReader(settings, waiting)
         self.mongo = Mongo(settings)
         queries = Queries(self.mongo)
         self.versions = LiveVersions(Registry(self.mongo), queries, Presence(self.mongo, "api", settings))
@@ -91,18 +90,18 @@ class Api:
         )
 
     async def start(self, _: Application) -> None:
-        """Begin to look for Kafka and MongoDB; requests are answered meanwhile, with 503 where they need them."""
+        """Start connecting to Kafka and MongoDB; until then, requests that need them get a 503."""
         await self.gateway.start()
         await self.outcomes.start()
         self.versions.start()
         self._watching = asyncio.create_task(self.open_transactions.watch())
 
-    async def hang_up(self, _: Application) -> None:
-        """End the answers that would go on for ever."""
-        await self.services.sse.stop()
+    async def end_streams(self, _: Application) -> None:
+        """End the streams of live events, which would never end by themselves."""
+        await self.services.live.stop()
 
     async def stop(self, _: Application) -> None:
-        """Let go of Kafka and MongoDB."""
+        """Disconnect from Kafka and MongoDB."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
@@ -112,12 +111,12 @@ class Api:
         await self.mongo.close()
 
     async def reasons(self) -> dict[str, str]:
-        """Return why the process is not ready; nothing when it is."""
+        """Return the reasons why the process is not ready, by component; empty if it is ready."""
         found = {}
         if away := await self.gateway.away():
             found["kafka"] = away
         if not self.outcomes.ready:
-            found["outcomes"] = "the reader of command outcomes is not at the end of its topic yet"
+            found["outcomes"] = "the reader of command outcomes is still connecting to its topic"
         if not await self._mongo_answers():
             found["mongodb"] = "MongoDB does not answer"
         if found and (full := disk.full(self.services.settings.data)):
@@ -152,13 +151,13 @@ def create_app(settings: Settings) -> ApiApp:
     application = app.web.web_app
     install(application, api.services)
     application.on_startup.append(api.start)
-    application.on_shutdown.append(api.hang_up)
+    application.on_shutdown.append(api.end_streams)
     application.on_cleanup.append(api.stop)
     return app
 
 
 def _many_connections() -> None:
-    """Take as many connections as the kernel allows: every listener of live events has one."""
+    """Raise the limit of open files to the maximum, because every client of live events has a connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told of HTTP; never by id, so that there are as many series as there are routes."""
+"""Metrics of HTTP. Labels never contain ids, so that the number of series is bounded by the number of routes."""
 
 from functools import lru_cache
 
@@ -18,10 +18,10 @@ COMMANDS = Counter(
     "Commands sent to Kafka over HTTP, by type and outcome: accepted, pending, or the code of the rejection.",
     ("type", "outcome"),
 )
-WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome did not come within the wait.")
+WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome did not come in time.")
 
-# What is asked for when Prometheus asks:
-LISTENERS = Gauge("fulfillment_live_listeners", "Clients that listen to live events.")
+# Set when Prometheus scrapes:
+LISTENERS = Gauge("fulfillment_live_listeners", "Clients that receive live events.")
 
 
 @lru_cache(maxsize=2_000)
@@ -40,7 +40,7 @@ def count_command(command_type: str, outcome: str) -> None:
 
 
 def observe(request: web.Request, status: int, seconds: float) -> None:
-    """Count one answer."""
+    """Record one answer."""
     resource = request.match_info.route.resource
     method = request.method if resource else "other"
     _series(method, resource.canonical if resource else "unknown", status).observe(seconds)

@@ -1,6 +1,6 @@
-"""Query strings, checked against the OpenAPI document: a parameter that it does not list is refused, never ignored.
+"""Query strings are checked against the OpenAPI document: an unknown parameter is refused, never ignored.
 
-A parameter whose schema is an array may be repeated, and means any of its values; every other one may be given once.
+A parameter whose schema is an array may be repeated to allow several values; every other one may be sent once.
 """
 
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from aiohttp import web
 
 from streams.messages.spelling import LONGEST, unknown
 
-from .commands.answering import PREFIX
+from . import PREFIX
 from .documents.openapi import document
 from .documents.schemas import Schema
 from .errors import invalid
 
-MOST_NAMED = 10  # wrong parameters that an answer names
+MOST_NAMED = 10  # parameters that one answer complains about
 DOCUMENTS = ("/openapi.json", "/asyncapi.json")
 Listed = Mapping[str, Schema]  # parameter → its schema
 
 
 @lru_cache(maxsize=1)
 def _listed() -> Mapping[tuple[str, str], Listed]:
-    """Return (method, path) → its query parameters; pages, probes and metrics take whatever browsers and tools send."""
+    """Return the query parameters by (method, path); pages, probes and metrics accept any parameter."""
     found: dict[tuple[str, str], Listed] = {("GET", path): {} for path in DOCUMENTS}
     for path, operations in document()["paths"].items():
         for method, operation in operations.items() if path.startswith(PREFIX) else ():
@@ -33,7 +33,7 @@ def _listed() -> Mapping[tuple[str, str], Listed]:
 
 
 def check_query(request: web.Request) -> None:
-    """Refuse unknown, repeated and empty parameters, and values that a parameter cannot have, with a 400."""
+    """Raise a 400 for unknown, repeated and empty parameters, and for values that a parameter cannot have."""
     resource = request.match_info.route.resource
     if not request.rel_url.raw_query_string or resource is None:
         return
@@ -55,13 +55,13 @@ def _problem(name: str, values: list[str], listed: Listed) -> str | None:
         return unknown("parameter", name, listed)
     if schema.get("type") != "array":
         if len(values) > 1:
-            return f"is given {len(values)} times; give it once"
+            return f"was sent {len(values)} times; send it once"
     elif len(values) > (most := schema["maxItems"]):
-        return f"is given {len(values)} times; give at most {most}"
+        return f"was sent {len(values)} times; send at most {most}"
     allowed = schema.get("items", schema).get("enum")
     for value in values:
         if not value:
-            return "is empty; give a value, or leave it out"
+            return "is empty; send a value, or leave it out"
         if allowed is not None and value not in allowed:
             return f"must be {_or(allowed)}, not {value!r:.80}"
     return None

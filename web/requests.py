@@ -1,4 +1,4 @@
-"""What a request says: its body, its ids and its wishes."""
+"""Reading requests: bodies, ids, times and preferences. Every function raises a 4xx `Problem` for invalid input."""
 
 import asyncio
 import re
@@ -19,44 +19,53 @@ from .decompression import CODINGS, NotCompressed, TooLarge, decompressed
 from .errors import Problem, invalid
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
-NUMBER = re.compile(r"[0-9]{1,19}")  # any of 64 bits; more digits are not even converted
-# Codings that are read, by header; the first is what no header means.
-READ = {"Content-Encoding": ("identity", *CODINGS), "Transfer-Encoding": ("identity", "chunked")}
+NUMBER = re.compile(r"[0-9]{1,19}")  # enough for 64 bits; longer strings are not even converted
+# Supported codings by header; the first is the default.
+CODINGS_OF = {"Content-Encoding": ("identity", *CODINGS), "Transfer-Encoding": ("identity", "chunked")}
 UTF8 = ("utf-8", "utf8", "us-ascii")
-BODY_SECONDS = 30.0  # may pass until the whole body is there
+BODY_SECONDS = 30.0  # for the whole body to arrive
 WAIT = re.compile(r"wait=([0-9]{1,6})")
+NOT_A_TIME = "must be a time like 2026-11-23T10:00:00.000Z"
 _ID: TypeAdapter[str] = TypeAdapter(translated(Id))
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
 
 
+async def json_body(request: web.Request) -> bytes:
+    """Return the body, which is JSON by its content type, or empty."""
+    body = await body_of(request)
+    if body:
+        require_type(request, JSON_TYPES)
+    return body
+
+
 async def body_of(request: web.Request) -> bytes:
-    """Return the body without its compression; a 4xx when the client sends none that can be read, or leaves."""
+    """Return the body, decompressed."""
     coding = _coding(request)
     try:
-        if request.content.is_eof():  # a small body arrives with its headers: a timer would cost more than the read
+        if request.content.is_eof():  # a small body arrives with its headers; a timer would cost more than reading it
             body = await request.read()
         else:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await request.read()
     except TimeoutError:
         sentence = f"the body did not arrive within {BODY_SECONDS:.0f} seconds"
-        raise Problem(408, "REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
+        raise Problem("REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
     except web.RequestPayloadError as error:
-        raise Problem(400, "BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None
+        raise Problem("BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None
     except ConnectionError:
-        raise Problem(400, "BAD_REQUEST", "the client closed the connection before the body had arrived") from None
+        raise Problem("BAD_REQUEST", "the client closed the connection before the whole body had arrived") from None
     return body if coding == "identity" else _decompressed(request, body, coding)
 
 
 def _coding(request: web.Request) -> str:
-    """Return the body's Content-Encoding; a 415 when one of its codings cannot be read."""
+    """Return the Content-Encoding of the body."""
     coding, headers = "identity", request.headers
-    for header, known in READ.items():
+    for header, supported in CODINGS_OF.items():
         if header in headers:
             sent = ", ".join(headers.getall(header)).strip().lower()
-            if sent not in known:
-                sentence = f"{header} {sent!r:.80} is not supported; send {' or '.join(known)}"
-                raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", sentence)
+            if sent not in supported:
+                sentence = f"{header} {sent!r:.80} is not supported; send {' or '.join(supported)}"
+                raise Problem("UNSUPPORTED_MEDIA_TYPE", sentence)
             if header == "Content-Encoding":
                 coding = sent
     return coding
@@ -66,47 +75,43 @@ def _decompressed(request: web.Request, body: bytes, coding: str) -> bytes:
     try:
         return decompressed(body, coding, request.client_max_size)
     except NotCompressed as error:
-        raise Problem(400, "BAD_REQUEST", f"the body cannot be read: {error}") from None
+        raise Problem("BAD_REQUEST", f"the body cannot be read: {error}") from None
     except TooLarge:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.client_max_size + 1) from None
 
 
 def _first_line(error: web.RequestPayloadError) -> str:
-    """Return what was wrong with a body: aiohttp's own sentence is in the cause."""
+    """Return why aiohttp could not read a body; its own sentence is in the cause."""
     return str(getattr(error.__cause__, "message", "") or error).strip().partition("\n")[0].rstrip(":")
 
 
-async def json_body(request: web.Request) -> tuple[bytes, dict[str, Any]]:
-    """Return the body, as sent and as an object; no body is an empty object."""
-    body = await body_of(request)
-    if not body:
-        return body, {}
-    require_type(request, JSON_TYPES)
-    parsed = parse(body)
-    if not isinstance(parsed, dict):
-        raise Problem(400, "NOT_JSON", "the body must be a JSON object")
-    return body, parsed
-
-
 def require_type(request: web.Request, types: tuple[str, ...]) -> None:
-    """Refuse bodies of other types: a form of some web page must not reach a service on loopback."""
+    """Refuse other content types, because a form on any web page can send those to a service on loopback."""
     sent = request.content_type
     if sent not in types and not sent.endswith("+json"):
-        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"the body is {sent}; send {' or '.join(types)}")
+        raise Problem("UNSUPPORTED_MEDIA_TYPE", f"the body is {sent}; send {' or '.join(types)}")
     if (charset := request.charset) is not None and charset.lower() not in UTF8:
-        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"the body's charset is {charset!r:.40}; send UTF-8")
+        raise Problem("UNSUPPORTED_MEDIA_TYPE", f"the charset of the body is {charset!r:.40}; send UTF-8")
 
 
-def parse(body: bytes) -> Any:
-    """Return the JSON in `body`; a 400 when it is none."""
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body; an empty body is an empty object."""
+    parsed = json_in(body) if body else {}
+    if not isinstance(parsed, dict):
+        raise Problem("NOT_JSON", "the body must be a JSON object")
+    return parsed
+
+
+def json_in(body: bytes) -> Any:
+    """Return the JSON value in a body."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Problem(400, "NOT_JSON", f"the body is not JSON: {error}") from None
+        raise Problem("NOT_JSON", f"the body is not JSON: {error}") from None
 
 
 def identifier(value: str, field: str) -> str:
-    """Return `value` when it can be an id; a 400 that names `field` when not."""
+    """Return `value`, the id in `field`."""
     try:
         return _ID.validate_python(value)
     except ValidationError:
@@ -114,52 +119,52 @@ def identifier(value: str, field: str) -> str:
 
 
 def whole_number(sent: str, least: int, most: int) -> int | None:
-    """Return the number in `sent`; None when it is not a whole number from `least` to `most`."""
+    """Return the number in `sent`; None unless it is a whole number from `least` to `most`."""
     return int(sent) if NUMBER.fullmatch(sent) and least <= int(sent) <= most else None
 
 
 def path_ids(request: web.Request) -> list[tuple[str, str]]:
-    """Return the ids in the path, the aggregate's first; a 400 when it is no UTF-8, for it could mean other ids."""
+    """Return the ids in the path by name, the aggregate's first."""
     if "%" in (path := request.rel_url.raw_path):
         try:
             unquote_to_bytes(path).decode()
-        except UnicodeDecodeError:
-            raise Problem(400, "BAD_REQUEST", "the path is not UTF-8") from None
+        except UnicodeDecodeError:  # aiohttp would replace the bytes, and the path could name another id
+            raise Problem("BAD_REQUEST", "the path is not UTF-8") from None
     return [(name, identifier(value, name)) for name, value in request.match_info.items()]
 
 
 def correlation_of(headers: Mapping[str, str]) -> str | None:
-    """Return the correlation id the client sent."""
+    """Return the correlation id that the client sent."""
     sent = headers.get("Correlation-Id") or headers.get("X-Correlation-Id")
     return identifier(sent, "Correlation-Id") if sent else None
 
 
 def single(headers: CIMultiDictProxy[str], name: str) -> str | None:
-    """Return a header that may come once; a 400 when it comes twice, because it is unclear which one is meant."""
+    """Return a header that must not be repeated, because two values would be ambiguous."""
     sent = headers.getall(name, [])
     if len(sent) > 1:
         raise invalid({name: "was sent more than once"})
     return sent[0] if sent else None
 
 
-def time(query: Mapping[str, str], name: str) -> str | None:
+def time_in(query: Mapping[str, str], name: str) -> str | None:
     """Return the time in a query parameter."""
     try:
         return instant(query[name]) if query.get(name) else None
     except ValueError:
-        raise invalid({name: "must be a time like 2026-11-23T10:00:00.000Z"}) from None
+        raise invalid({name: NOT_A_TIME}) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """`Prefer` (RFC 7240): `respond-async` does not wait, `wait=<seconds>` waits at most so long."""
+    """How long to wait for an outcome, from `Prefer` (RFC 7240): `respond-async` or `wait=<seconds>`."""
 
     asynchronous: bool
     seconds: float
 
     @classmethod
     def of(cls, headers: Mapping[str, str], longest: float) -> "Preference":
-        """Read the header; `longest` bounds the wait."""
+        """Read the header; `longest` is the default wait and its limit."""
         sent = headers.get("Prefer")
         if sent is None:
             return cls(False, longest)

@@ -1,4 +1,4 @@
-"""What the handlers work with; made by `ops`, found in the application."""
+"""The services that handlers use; `web.main` makes them, and the application holds them."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,15 +13,15 @@ from projections.mongo.queries import Queries
 from streams.kafka.gateway import Gateway
 from streams.kafka.open_transactions import OpenTransaction
 from streams.runtime.settings import Settings
-from streams.runtime.waiting import Waiting
 
+from .commands.outcome_reader import Waiting
 from .live.hub import Hub
 
 REMEMBERED = 50_000  # command ids
 
 
 class Accepted:
-    """The ids of the last commands this process made durable, so that it can say of them that they are pending."""
+    """The ids of the last commands that this process sent, which are pending until they have an outcome."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
@@ -30,7 +30,7 @@ class Accepted:
         return command_id in self._ids
 
     def add(self, command_id: str) -> None:
-        """Remember `command_id`, and forget the oldest when there are too many."""
+        """Remember `command_id`, and forget the oldest one beyond the limit."""
         self._ids[command_id] = None
         if len(self._ids) > REMEMBERED:
             self._ids.popitem(last=False)
@@ -38,9 +38,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one API process has; `reasons` says why it is not ready.
+    """The services of one api process.
 
-    `open_transactions`: those that hold back a topic. They leave the API ready: it answers for all other partitions.
+    `reasons` returns why the process is not ready. `open_transactions` returns the transactions that block a
+    partition; the process stays ready, because it answers for all other partitions.
     """
 
     settings: Settings
@@ -49,7 +50,7 @@ class Services:
     queries: Queries
     keys: IdempotencyKeys
     letters: LetterReader
-    sse: Hub
+    live: Hub
     versions: LiveVersions
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)

@@ -1,4 +1,4 @@
-"""Requests as spans: in the trace of the correlation id they have in the end."""
+"""Requests as spans, in the trace of their final correlation id."""
 
 import time
 
@@ -8,22 +8,22 @@ from aiohttp.typedefs import Handler
 from streams.tracing import traces
 from streams.tracing.spans import Scope, Span, caller_of, new_trace, scope, trace_of
 
-from .commands.answering import PREFIX
+from . import PREFIX
 from .requests import CORRELATION
 
-ENDLESS = f"{PREFIX}/events"  # a request that ends when its client goes
+ENDLESS = f"{PREFIX}/events"  # lasts until the client disconnects
 
 
 @web.middleware
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Record a request below the prefix; who sends a `traceparent` and no Correlation-Id goes on in that trace."""
+    """Record a request below the prefix; a `traceparent` without a Correlation-Id continues the trace of the client."""
     recorder = traces.ON
     if recorder is None or not request.path.startswith(f"{PREFIX}/") or request.path == ENDLESS:
         return await handler(request)
     began = time.time_ns()
     caller = caller_of(request.headers.get("traceparent"))
     if caller is not None:
-        request[CORRELATION] = caller[0]  # a Correlation-Id takes its place
+        request[CORRELATION] = caller[0]  # a Correlation-Id replaces it
     with scope() as opened:
         response = await handler(request)
     for span in opened.close(_span(request, response.status, opened, began, caller)):

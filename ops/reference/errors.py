@@ -6,7 +6,7 @@ from inspect import getdoc
 from domain.errors import Rejection
 from ops.reference.markdown import code, table
 from ops.reference.remedies import CAUSES, REMEDIES
-from web.documents.codes import codes
+from web.documents.refusals import codes
 
 
 def errors() -> str:

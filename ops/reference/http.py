@@ -8,7 +8,7 @@ from domain.address import Address
 from ops.reference.markdown import code, listed, table
 from streams.messages.models import model_of
 from streams.messages.strict import IGNORED, fields_at
-from web.commands.answering import PREFIX
+from web import PREFIX
 from web.commands.routes import COMMAND_ROUTES
 from web.documents.openapi import document
 from web.queries.routes import QUERY_ROUTES

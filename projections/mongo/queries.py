@@ -10,27 +10,14 @@ from projections.mongo.asking import Asking
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.cursors import BadCursor as BadCursor
 from projections.mongo.progress import TopicPartition, progress_id, read_progress
+from projections.mongo.sources import SORTS as SORTS
 from projections.mongo.sources import Shown, Source, sources
-from projections.projection import History, Projection
+from projections.projection import History, Projection, Summed
 from projections.table import PROJECTIONS
 from streams.messages.envelope import EventMessage
 
 Scalar = str | int | bool
 Range = tuple[str | None, str | None]  # from (inclusive) and before (exclusive); None: unbounded
-SORTS: dict[str, tuple[str, ...]] = {  # the first is the default; a leading minus sorts descending
-    "orders": ("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
-    "customer_orders": ("-createdAt", "createdAt"),
-    "work_queue": ("since", "-since"),
-    "order_events": ("sequence", "-sequence"),
-    "inventory": ("id", "-id"),
-    "reservations": ("id", "-id"),
-    "stock_ledger": ("sequence", "-sequence"),
-}
-
-OF_PART: dict[str, tuple[str, ...]] = {  # fields with a partial index: only documents that have them are indexed
-    "reservations": ("place",),
-    "commands": ("-time",),
-}
 
 
 class Page(NamedTuple):
@@ -84,17 +71,16 @@ class Queries:
         """Return a document as the API shows it, and its version; None if it does not exist or is hidden."""
         source = self._source(name)
         if source.summed is not None:
-            return await self._summed(source, identifier)
+            return await self._sum(source.collection, source.summed, identifier)
         found = await self._asking(source).find(identifier)
         if found is None or any(found[field] != value for field, value in source.where.items()):
             return None
         return source.shown(found), found.get("sequence", 0)
 
-    async def _summed(self, source: Source, customer_id: str) -> tuple[Shown, int] | None:
-        assert source.summed is not None
-        found = self._mongo.collection(source.collection).find({"customerId": customer_id}, batch_size=1_000)
+    async def _sum(self, collection: str, summed: Summed, identifier: str) -> tuple[Shown, int] | None:
+        found = self._mongo.collection(collection).find({summed.by: identifier}, batch_size=1_000)
         documents = await found.to_list(None)
-        total = source.summed(documents)
+        total = summed.total(documents)
         return None if total is None else (total, sum(document["sequence"] for document in documents))
 
     async def find_many(self, name: str, identifiers: Sequence[str]) -> list[Document]:
@@ -127,10 +113,11 @@ class Queries:
 
         `where`: conditions on fields in MongoDB's syntax; `within`: ranges of fields.
         """
-        sort = sort or SORTS[name][0]
-        if sort not in SORTS.get(name, ()) and sort not in OF_PART.get(name, ()):
-            raise BadSort(SORTS.get(name, ()))
-        source, (field, descending) = self._source(name), _sort_key(sort)
+        source = self._source(name)
+        sort = sort or source.sorts[0]
+        if sort not in (*source.sorts, *source.partial_sorts):
+            raise BadSort(source.sorts)
+        field, descending = _sort_key(sort)
         key, question = source.key(field), [name, dict(where or {}), dict(within or {})]
         if source.history is not None:
             return await self._page_of_history(source, (where or {})[source.history.of], sort, limit, cursor, question)

@@ -1,19 +1,16 @@
 """Where read models are stored: in collections of their own, or derived from documents of another read model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from projections import customer_summary
 from projections.document import Document, public
 from projections.orders import whole
-from projections.projection import Derived, History, Projection
+from projections.projection import Derived, History, Log, Model, Projection, Summed
+from projections.table import PROJECTIONS
 
 Shown = Document | orjson.Fragment  # a document as the API shows it, or its JSON
-VISIBLE: dict[str, Document] = {"inventory": {"exists": True}}
-SUMMED = {"customer_summary": customer_summary.summed}
-RENDERED = frozenset({"orders"})  # collections whose documents contain their JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Source:
     """The collection from which a read model is read, the filter on its documents, and how they are shown.
 
     `rendered`: documents contain the answer as JSON. `derived`: the answer is made from that JSON. `history`: documents
-    are entries of a log. `summed`: the answer is the sum of several documents.
+    are entries of a log. The rest is described at `Model`.
     """
 
     collection: str
@@ -29,7 +26,9 @@ class Source:
     rendered: bool = False
     derived: Derived | None = None
     history: History | None = None
-    summed: Callable[[Sequence[Document]], Document | None] | None = None
+    summed: Summed | None = None
+    sorts: tuple[str, ...] = ()
+    partial_sorts: tuple[str, ...] = ()
 
     def key(self, name: str) -> str:
         """Return the collection's name of a sortable field."""
@@ -52,12 +51,33 @@ class Source:
 
 def sources(projections: Sequence[Projection]) -> dict[str, Source]:
     """Return the source of every read model by its name without version."""
-    found = {}
+    found: dict[str, Source] = {}
     for one in projections:
-        for name in one.collections:
-            where, history = VISIBLE.get(name, {}), one.logs[name].history if name in one.logs else None
-            found[name] = Source(one.collection(name), where, name in RENDERED, None, history, SUMMED.get(name))
+        found |= {name: _of_log(one.collection(name), log) for name, log in one.logs.items()}
         for model in one.models:
-            for name, derived in model.derived.items():
-                found[name] = Source(one.collection(model.collection), derived.where, derived=derived)
+            collection = one.collection(model.collection)
+            found[model.collection] = _of_model(collection, model)
+            found |= {name: _of_derived(collection, derived) for name, derived in model.derived.items()}
     return found
+
+
+def _of_log(collection: str, log: Log) -> Source:
+    return Source(collection, history=log.history, sorts=log.sorts, partial_sorts=log.partial_sorts)
+
+
+def _of_model(collection: str, model: Model) -> Source:
+    return Source(
+        collection,
+        model.visible,
+        rendered=model.rendered,
+        summed=model.summed,
+        sorts=model.sorts,
+        partial_sorts=model.partial_sorts,
+    )
+
+
+def _of_derived(collection: str, derived: Derived) -> Source:
+    return Source(collection, derived.where, derived=derived, sorts=derived.sorts)
+
+
+SORTS = {name: source.sorts for name, source in sources(PROJECTIONS).items() if source.sorts}

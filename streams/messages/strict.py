@@ -8,14 +8,14 @@ from functools import cache, reduce
 from operator import getitem
 from typing import Any, TypeVar, get_args
 
+from msgspec import Struct
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from domain.message import Command
 from streams.messages.models import Model, as_struct, model_of
 from streams.messages.spelling import LONGEST, unknown
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=Struct)
 M = TypeVar("M", bound=BaseModel)
 MOST_ERRORS = 200  # the most errors that are listed
 # Fields that clients of the previous system may send back as they received them, although only this service sets them.
@@ -28,7 +28,7 @@ IGNORED: Mapping[str, frozenset[str]] = {
 
 
 def read_command(kind: type[C], data: Any) -> C:
-    """Return `data` as a command; raise `ValidationError` with all errors if it is not one."""
+    """Return `data` as a command or a body; raise `ValidationError` with all errors if it is not one."""
     return as_struct(read(model_of(kind), data), kind)
 
 

@@ -12,9 +12,9 @@ from ops.reference.markdown import rewritten
 from ops.reference.pages import DOCS, PAGES, stale
 from ops.reference.remedies import CAUSES, REMEDIES
 from streams.runtime.settings import Settings
+from web import PREFIX
 from web.app import install
-from web.commands.answering import PREFIX
-from web.documents.codes import every_code
+from web.documents.refusals import codes
 from web.services import Services
 
 
@@ -31,7 +31,7 @@ def test_a_part_that_is_out_of_date_is_found_and_rewritten() -> None:
 
 
 def test_every_error_has_a_cause_and_a_remedy() -> None:
-    assert REMEDIES.keys() == set(every_code())
+    assert REMEDIES.keys() == {code for names in codes().values() for code in names}
     assert CAUSES.keys() <= REMEDIES.keys()
     assert all(cause_of(code).endswith(".") and REMEDIES[code].endswith(".") for code in REMEDIES)
 

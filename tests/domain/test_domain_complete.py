@@ -18,7 +18,7 @@ from ops.replay.memory import COMMANDS as CAUSES
 from projections.order_shape import order_of, render
 from web.commands.routes import COMMAND_ROUTES
 from web.documents.asyncapi_examples import examples, happened_to_order, order_stories
-from web.documents.schemas import SCHEMAS
+from web.queries.routes import ORDER
 
 AGGREGATES: list[Any] = [orders, inventory]
 TESTS = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("*.py") if path != Path(__file__))
@@ -95,8 +95,8 @@ def test_the_document_of_an_order_is_complete() -> None:
             for name in order.__struct_fields__:
                 kept, found = (without_hidden(to_builtins(getattr(each, name))) for each in (order, read))
                 assert kept == found, f"add {name} of {type(event).__name__} to `render` and `order_of` {shape}"
-            unknown = set(document) - set(SCHEMAS["Order"]["properties"])
-            assert not unknown, f"add {unknown} to Order in web/documents/schemas.py"
+            unknown = set(document) - set(ORDER.schema["properties"])
+            assert not unknown, f"add {unknown} to ORDER in web/queries/routes.py"
 
 
 def tree(kind: type[Rejection] = Rejection) -> Iterator[tuple[str, str]]:

@@ -31,10 +31,9 @@ from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.app import create_app
 from streams.runtime.process import EX_SOFTWARE
 from streams.runtime.settings import Settings
-from streams.runtime.waiting import Waiting
 from tables.entries import Position
 from tables.store import Entries
-from web.commands.outcome_reader import Outcomes
+from web.commands.outcome_reader import OutcomeReader, Waiting
 
 KEY = b"/in"
 
@@ -234,7 +233,7 @@ async def test_offsets_that_we_did_not_commit_are_not_committed_by_faust(setting
 
 async def test_no_client_is_told_an_outcome_that_was_aborted(settings: Settings) -> None:
     topic, waiting = create(settings, "command-outcomes", settings.partitions), Waiting()
-    reading = Outcomes(settings, waiting)
+    reading = OutcomeReader(settings, waiting)
     await reading.start()
     await eventually(lambda: asyncio.sleep(0, reading.ready), bool)
     producer = transactional(settings, "aggregate")

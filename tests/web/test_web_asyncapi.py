@@ -28,7 +28,7 @@ def test_it_is_valid() -> None:
     Draft7Validator(SCHEMA).validate(DOCUMENT)
 
 
-def test_it_has_every_topic_under_its_name_and_every_message() -> None:
+def test_it_lists_every_topic_by_name_and_every_message() -> None:
     channels = DOCUMENT["channels"].values()
     assert {channel["address"] for channel in channels} == {f"shop.{topic.name}" for topic in TOPICS}
     assert {channel["bindings"]["kafka"]["partitions"] for channel in channels} == {3}
@@ -37,7 +37,7 @@ def test_it_has_every_topic_under_its_name_and_every_message() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MESSAGES if name != "TableEntry"])
-def test_every_example_is_what_the_schema_and_the_service_accept(name: str) -> None:
+def test_schema_and_service_accept_every_example(name: str) -> None:
     (example,) = MESSAGES[name]["examples"]
     schema = {**MESSAGES[name]["payload"], "components": DOCUMENT["components"]}
     Draft202012Validator(schema).validate(example["payload"])

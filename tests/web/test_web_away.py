@@ -44,7 +44,7 @@ async def guarded() -> AsyncIterator[TestClient[Any, Any]]:
     await client.close()
 
 
-async def test_it_lives_but_is_not_ready(away: TestClient[Any, Any]) -> None:
+async def test_the_process_runs_but_is_not_ready(away: TestClient[Any, Any]) -> None:
     assert (await away.get("/livez")).status == 200
     answer = await away.get("/readyz")
     assert answer.status == 503
@@ -61,7 +61,7 @@ async def test_it_lives_but_is_not_ready(away: TestClient[Any, Any]) -> None:
         ("GET", "/api/v1/orders", "MONGODB_UNAVAILABLE"),
     ],
 )
-async def test_what_needs_them_is_503_with_retry_after(
+async def test_a_request_that_needs_kafka_or_mongodb_gets_503_with_retry_after(
     away: TestClient[Any, Any], method: str, path: str, code: str
 ) -> None:
     answer = await away.request(method, path, json={"quantity": 1} if method == "PUT" else None)
@@ -82,7 +82,7 @@ async def test_without_the_token_it_is_401(guarded: TestClient[Any, Any], sent: 
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_with_the_token_or_for_health_it_is_not(guarded: TestClient[Any, Any]) -> None:
+async def test_with_the_token_or_for_health_it_is_not_401(guarded: TestClient[Any, Any]) -> None:
     assert (await guarded.get("/livez")).status == 200
     assert (await guarded.get("/readyz")).status == 503
     assert (await guarded.get("/health")).status == 503
@@ -90,7 +90,9 @@ async def test_with_the_token_or_for_health_it_is_not(guarded: TestClient[Any, A
     assert (await guarded.get("/openapi.json", headers={"Authorization": "Bearer secret"})).status == 200
 
 
-async def test_a_fault_of_ours_shows_no_trace(away: TestClient[Any, Any], caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_shows_no_traceback(
+    away: TestClient[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await away.get("/broken")
     body = await answer.json()
     assert (answer.status, body["error"]) == (500, "INTERNAL_ERROR")

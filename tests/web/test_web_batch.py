@@ -39,7 +39,7 @@ async def test_one_command(api: Api, unique: Unique) -> None:
     assert (found["status"], found["aggregateId"], found["version"]) == ("accepted", product, 1)
 
 
-async def test_an_order_is_placed_under_the_id_its_data_says(api: Api, unique: Unique) -> None:
+async def test_an_order_is_placed_under_the_id_in_its_data(api: Api, unique: Unique) -> None:
     order = unique("o")
     line = {"productId": "p", "quantity": 1, "price": {"amount": 1, "currency": "EUR"}}
     data = {"customerId": "c", "lines": [line], "shippingAddress": ADDRESS, "billingAddress": ADDRESS}
@@ -77,7 +77,7 @@ async def test_ids_and_correlation_are_kept(api: Api, unique: Unique) -> None:
 
 
 @pytest.mark.parametrize("kind", ["array", "lines"])
-async def test_many_commands_each_get_an_id_or_a_reason(api: Api, unique: Unique, kind: str) -> None:
+async def test_each_of_many_commands_gets_an_id_or_an_error(api: Api, unique: Unique, kind: str) -> None:
     sent = [stock(unique("p")), {"type": "Nonsense"}, stock(unique("p"), -1), stock(unique("p"))]
     if kind == "array":
         body, header = orjson.dumps(sent), "application/json"
@@ -92,7 +92,7 @@ async def test_many_commands_each_get_an_id_or_a_reason(api: Api, unique: Unique
     assert (await outcome(api, answer["data"][3]["commandId"]))["status"] == "accepted"
 
 
-async def test_an_id_of_the_last_minute_may_be_another_processs(api: Api) -> None:
+async def test_an_unknown_id_of_the_last_minute_is_pending(api: Api) -> None:
     status, answer, _ = await api("GET", f"/commands/{new_id()}")
     assert (status, answer["data"]["status"]) == (200, "pending")
     for unknown in (str(uuid4()), "0190a000-0000-7000-8000-000000000000"):
@@ -124,13 +124,13 @@ async def test_a_rejection_is_found_under_the_commands_id(api: Api, unique: Uniq
         (1, "INVALID_MESSAGE"),
     ],
 )
-async def test_one_that_is_none_is_400(api: Api, sent: Any, code: str) -> None:
+async def test_an_invalid_command_is_400(api: Api, sent: Any, code: str) -> None:
     status, answer, _ = await api("POST", "/commands", sent)
     assert (status, answer["success"], answer["error"]) == (400, False, code)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\n\n"])
-async def test_nothing_is_400(api: Api, body: bytes) -> None:
+async def test_an_empty_body_is_400(api: Api, body: bytes) -> None:
     async with api.session.post("commands", data=body, headers={"Content-Type": "application/json"}) as response:
         assert response.status == 400
 
@@ -155,7 +155,7 @@ async def test_a_batch_sent_again_under_its_key_is_done_once(system: System, api
     assert (other[0], other[1]["error"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-async def test_after_a_crash_a_batch_goes_on_under_its_ids(
+async def test_after_a_crash_a_batch_continues_with_the_same_ids(
     system: System, api: Api, mongo: Mongo, unique: Unique
 ) -> None:
     product, customer, key = unique("p"), unique("customer"), unique("key")
@@ -175,7 +175,7 @@ async def test_after_a_crash_a_batch_goes_on_under_its_ids(
     assert [each["subject"] for each in placed] == [first[1]["data"][1]["aggregateId"]]  # decided: not sent again
 
 
-async def test_the_key_of_one_command_is_its_id(api: Api, unique: Unique) -> None:
+async def test_the_key_of_a_single_command_is_its_id(api: Api, unique: Unique) -> None:
     headers = {"Idempotency-Key": unique("key")}
     first, again = [await api("POST", "/commands", stock(unique("p")), headers=headers) for _ in range(2)]
     assert again[1]["error"] == "IDEMPOTENCY_KEY_REUSED"  # another product
@@ -187,7 +187,7 @@ async def test_the_key_of_one_command_is_its_id(api: Api, unique: Unique) -> Non
     [({"If-Match": '"1"'}, True), ({"If-Match": '"7", "1"'}, True), ({"If-Match": "*"}, True),
      ({"If-Match": '"2"'}, False), ({"If-None-Match": "*"}, False)],
 )  # fmt: skip
-async def test_a_precondition_is_that_of_its_one_command(
+async def test_a_precondition_applies_to_the_single_command(
     api: Api, unique: Unique, headers: dict[str, str], accepted: bool
 ) -> None:
     product = unique("p")

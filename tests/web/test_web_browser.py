@@ -50,9 +50,7 @@ async def test_an_order_is_placed_allocated_shipped_and_delivered(
     assert found["shipments"][0]["carrier"] == "DHL"
 
 
-async def test_a_shortage_is_seen_and_ends_when_stock_comes(
-    api: Api, address: str, unique: Callable[[str], str]
-) -> None:
+async def test_a_shortage_is_shown_until_stock_arrives(api: Api, address: str, unique: Callable[[str], str]) -> None:
     product, order = unique("tent"), unique("o")
     await api.stock(product, 1)
     async with dashboard(address, "dark") as page:
@@ -68,7 +66,7 @@ async def test_a_shortage_is_seen_and_ends_when_stock_comes(
     assert found["items"][0]["allocated"] == 3
 
 
-async def test_what_the_api_refuses_is_said_where_it_was_asked(
+async def test_a_refusal_is_shown_in_the_form_that_caused_it(
     api: Api, address: str, unique: Callable[[str], str]
 ) -> None:
     product, order = unique("boots"), unique("o")
@@ -103,7 +101,7 @@ def refusing(address: str) -> Any:
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path != "/"])
-async def test_the_documents_show_in_the_browser(address: str, path: str) -> None:
+async def test_the_api_documents_render_in_the_browser(address: str, path: str) -> None:
     async with dashboard(address + path.lstrip("/")) as page:
         shown = "PlaceOrder" if path == "/asyncapi" else "Place an order"
         await expect(page.get_by_text(shown).filter(visible=True).first).to_be_visible()
@@ -111,7 +109,7 @@ async def test_the_documents_show_in_the_browser(address: str, path: str) -> Non
 
 
 @pytest.mark.parametrize("section", ["orders", "inventory", "work", "pipeline"])
-async def test_every_section_shows_and_can_be_reached_by_the_keyboard(address: str, section: str) -> None:
+async def test_every_section_renders_and_is_reachable_by_keyboard(address: str, section: str) -> None:
     async with dashboard(address) as page:
         names = {"orders": "Orders", "inventory": "Inventory", "work": "Work queue", "pipeline": "Pipeline"}
         link = page.get_by_role("navigation", name="Sections").get_by_role("link", name=names[section])

@@ -16,7 +16,7 @@ PAST, FUTURE = "2020-01-01T00:00:00.000Z", "9999-12-31T23:59:59.000Z"
 ADDRESSES = {"shippingAddress": ADDRESS, "billingAddress": ADDRESS}
 
 
-async def test_a_producers_clock_moves_nothing_in_lists_and_histories(system: System, api: Api, unique: Unique) -> None:
+async def test_a_producers_clock_does_not_reorder_lists_and_histories(system: System, api: Api, unique: Unique) -> None:
     order, product, customer, began = unique("o"), unique("p"), unique("c"), now()
     await api.stock(product, 9)
     line = {"productId": product, "quantity": 1, "price": {"amount": 100, "currency": "EUR"}}

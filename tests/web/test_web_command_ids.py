@@ -37,7 +37,7 @@ async def send(system: System, message: dict[str, Any]) -> None:
     await asyncio.to_thread(produce, system.settings, topic, message["data"]["productId"], message)
 
 
-async def test_an_id_on_two_products_has_two_outcomes_and_neither_hides_the_other(api: Api, unique: Unique) -> None:
+async def test_an_id_used_on_two_products_has_two_outcomes_and_both_are_shown(api: Api, unique: Unique) -> None:
     boots, hats, command = unique("boots"), unique("hats"), unique("a/b")
     status, answer, _ = await api("POST", "/commands", [receive(boots, command, 1), receive(hats, command, 2)])
     assert status == 202
@@ -53,7 +53,7 @@ async def test_an_id_on_two_products_has_two_outcomes_and_neither_hides_the_othe
         assert "others" not in body["data"]
 
 
-async def test_the_same_id_of_two_sources_counts_twice_and_the_apis_own_is_shown_first(
+async def test_the_same_id_of_two_sources_is_two_commands_and_the_apis_own_comes_first(
     system: System, api: Api, unique: Unique
 ) -> None:
     product, command = unique("p"), unique("1")
@@ -90,7 +90,7 @@ async def test_an_id_used_for_another_command_is_refused_and_both_answers_are_fo
     assert (said.returncode, again["version"], other["code"]) == (1, 1, "COMMAND_ID_REUSED")
 
 
-async def test_another_sources_outcome_is_not_taken_for_ones_own(system: System, api: Api, unique: Unique) -> None:
+async def test_a_request_ignores_the_outcome_of_another_source(system: System, api: Api, unique: Unique) -> None:
     """A waiting request reads the outcomes of everybody, and anybody may have used its id."""
     product, other, key = unique("p"), unique("other"), unique("key")
     outcomes = system.settings.named("command-outcomes")

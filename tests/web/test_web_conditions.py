@@ -22,7 +22,7 @@ async def test_a_stale_version_is_412(api: Api, unique: Unique) -> None:
     assert stale[1]["details"]["version"] == 2
 
 
-async def test_what_has_not_changed_is_304(api: Api, unique: Unique) -> None:
+async def test_an_unchanged_document_is_304(api: Api, unique: Unique) -> None:
     product = unique("p")
     await api.stock(product, 5)
     headers = {"Consistency-Token": token("inventory", product, 1), "If-None-Match": '"1"'}
@@ -43,14 +43,14 @@ async def test_what_has_not_changed_is_304(api: Api, unique: Unique) -> None:
         ('"abc"', 200),
     ],
 )
-async def test_any_tag_of_a_list_may_be_the_one_a_client_has(api: Api, unique: Unique, sent: str, status: int) -> None:
+async def test_any_tag_of_a_list_may_match(api: Api, unique: Unique, sent: str, status: int) -> None:
     product = unique("p")
     await api.stock(product, 5)
     headers = {"Consistency-Token": token("inventory", product, 1), "If-None-Match": sent}
     assert (await api("GET", f"/inventory/{product}", headers=headers))[0] == status
 
 
-async def test_reading_with_if_match_is_412_when_it_is_at_another_version(api: Api, unique: Unique) -> None:
+async def test_reading_with_if_match_is_412_at_another_version(api: Api, unique: Unique) -> None:
     product = unique("p")
     await api.stock(product, 5)
     now = {"Consistency-Token": token("inventory", product, 1)}
@@ -60,7 +60,7 @@ async def test_reading_with_if_match_is_412_when_it_is_at_another_version(api: A
     assert (await api("GET", f"/inventory/{product}?version=1", headers={"If-Match": '"1"'}))[0] == 200
 
 
-async def test_a_command_may_be_for_several_versions(api: Api, unique: Unique) -> None:
+async def test_a_command_may_allow_several_versions(api: Api, unique: Unique) -> None:
     path = f"/inventory/{unique('p')}"
     await api("PUT", path, {"quantity": 5})
     fits = await api("POST", f"{path}/receive", {"quantity": 1}, headers={"If-Match": '"1", "3"'})
@@ -71,7 +71,7 @@ async def test_a_command_may_be_for_several_versions(api: Api, unique: Unique) -
     assert weak[1]["error"] == "STALE_VERSION"
 
 
-async def test_a_star_asks_that_it_exists(api: Api, unique: Unique) -> None:
+async def test_a_star_requires_that_the_order_exists(api: Api, unique: Unique) -> None:
     path, exists = f"/inventory/{unique('p')}", {"If-Match": "*"}
     absent = await api("PUT", path, {"quantity": 5}, headers=exists)
     assert (absent[0], absent[1]["error"], absent[1]["message"]) == (412, "STALE_VERSION", "it does not exist")
@@ -90,7 +90,7 @@ async def test_create_only_is_412_when_it_exists(api: Api, unique: Unique, order
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0"])
-async def test_who_does_not_wait_gets_202_and_where_the_outcome_will_be(
+async def test_without_waiting_the_answer_is_202_with_the_path_of_the_outcome(
     api: Api, unique: Unique, order: Body, prefer: str
 ) -> None:
     status, answer, headers = await api("POST", "/orders", order(unique("p")), headers={"Prefer": prefer})
@@ -107,7 +107,7 @@ async def test_who_does_not_wait_gets_202_and_where_the_outcome_will_be(
     assert (outcome["status"], outcome["aggregateId"]) == ("accepted", answer["data"]["id"])
 
 
-async def test_what_was_written_is_read(api: Api, unique: Unique, order: Body) -> None:
+async def test_a_read_with_a_token_sees_the_write(api: Api, unique: Unique, order: Body) -> None:
     customer = unique("customer")
     for number in range(1, 11):
         _, _, headers = await api("POST", "/orders", order(unique("p"), customerId=customer))
@@ -130,7 +130,7 @@ async def test_a_token_from_the_future_is_504_or_stale(api: Api, unique: Unique)
 
 
 @pytest.mark.parametrize("header", ["Correlation-Id", "X-Correlation-Id"])
-async def test_a_correlation_id_goes_along(api: Api, unique: Unique, order: Body, header: str) -> None:
+async def test_a_correlation_id_is_passed_along(api: Api, unique: Unique, order: Body, header: str) -> None:
     mine = uuid4().hex
     _, answer, headers = await api("POST", "/orders", order(unique("p")), headers={header: mine})
     assert headers["Correlation-Id"] == mine
@@ -139,6 +139,6 @@ async def test_a_correlation_id_goes_along(api: Api, unique: Unique, order: Body
     assert events["data"][0]["correlationId"] == mine
 
 
-async def test_without_one_it_is_the_commands_id(api: Api, unique: Unique, order: Body) -> None:
+async def test_the_default_correlation_id_is_the_commands_id(api: Api, unique: Unique, order: Body) -> None:
     _, answer, headers = await api("POST", "/orders", order(unique("p")))
     assert headers["Correlation-Id"] == answer["data"]["commandId"]

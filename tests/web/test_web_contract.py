@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from system import Api
 
 from streams.runtime.settings import Settings
-from web.documents.codes import codes
 from web.documents.openapi import document
+from web.documents.refusals import codes
 
 SECONDS = 900  # on a machine with much else to do; it takes half a minute
 # Not asked: that what is well formed is accepted (the rules may refuse it), and that what is not is refused (parameters
@@ -28,7 +28,7 @@ CHECKS = (
 )
 
 
-def test_no_request_meets_a_fault_or_an_answer_nobody_described(
+def test_every_answer_to_generated_requests_matches_the_openapi_document(
     installation: tuple[str, Settings], tmp_path: Path
 ) -> None:
     base = urlsplit(installation[0])
@@ -62,7 +62,7 @@ WITH_IDS = [
 
 
 @pytest.mark.parametrize(("path", "method"), WITH_IDS, ids=lambda each: str(each))
-async def test_what_does_not_exist_is_a_404_that_is_described(api: Api, path: str, method: str) -> None:
+async def test_an_unknown_id_gets_a_documented_404(api: Api, path: str, method: str) -> None:
     operation = DOCUMENT["paths"]["/api/v1" + path][method.lower()]
     named = {"aggregate": "order", "topic": "order-events"}
     address = re.sub(r"{(\w+)}", lambda found: named.get(found[1], f"none-{uuid4()}"), path)

@@ -15,7 +15,7 @@ LONG = "an-identifier-of-an-external-catalogue-that-is-as-long-as-some-are"
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
-async def test_nothing_is_wider_than_a_phone(api: Api, address: str, unique: Callable[[str], str]) -> None:
+async def test_no_page_is_wider_than_a_phone(api: Api, address: str, unique: Callable[[str], str]) -> None:
     product, order = unique(LONG), unique(LONG)
     await api.stock(product, 1)
     await api.place((product, 3), orderId=order, customerId=f"a-customer@{LONG}.example")
@@ -60,7 +60,7 @@ async def test_a_list_stays_as_long_as_it_was_when_something_happens(
         assert await rows.count() in (60, 61)
 
 
-async def test_who_waits_is_listed_page_by_page(api: Api, address: str, unique: Callable[[str], str]) -> None:
+async def test_waiting_orders_are_listed_page_by_page(api: Api, address: str, unique: Callable[[str], str]) -> None:
     product = unique("tent")
     await api.stock(product, 1)
     placed = [await api.place((product, 2), orderId=unique("o")) for _ in range(25)]
@@ -73,7 +73,7 @@ async def test_who_waits_is_listed_page_by_page(api: Api, address: str, unique: 
         await expect(card.locator("tbody tr")).to_have_count(25)
 
 
-async def test_a_message_begins_at_its_top_and_goes_with_its_page(
+async def test_a_message_is_shown_from_its_top_and_closes_with_its_page(
     api: Api, address: str, unique: Callable[[str], str]
 ) -> None:
     order = unique("o")
@@ -96,7 +96,7 @@ RATES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("known_from", "seconds", "placed"), [(0, 60, 120), (1870, 25, 50), (1899, 0, 0)])
-async def test_what_was_not_counted_is_not_said(address: str, known_from: int, seconds: int, placed: int) -> None:
+async def test_incomplete_counts_are_not_shown(address: str, known_from: int, seconds: int, placed: int) -> None:
     ask = """async (rates) => {
         const { lately } = await import("/static/views/lately.js");
         const { seconds, events } = lately(rates);
@@ -115,9 +115,7 @@ async def test_a_value_without_neighbours_is_drawn(address: str) -> None:
         assert await page.evaluate(ask, [None, 5, None, 1, 2, None, 3]) == 2
 
 
-async def test_more_of_a_list_that_is_just_made_again_is_shown(
-    api: Api, address: str, unique: Callable[[str], str]
-) -> None:
+async def test_show_more_works_while_a_list_is_refreshed(api: Api, address: str, unique: Callable[[str], str]) -> None:
     product, go_on = unique("boots"), asyncio.Event()
     for quantity in range(1, 61):
         await api.stock(product, quantity)

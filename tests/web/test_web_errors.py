@@ -5,7 +5,8 @@ from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from domain.errors import Rejection
 from streams.kafka.gateway import GatewayUnavailable
-from web.errors import problem_of, status_of
+from web.errors import problem_of
+from web.statuses import status_of
 
 STATUSES = {
     "ORDER_NOT_FOUND": 404, "LINE_NOT_FOUND": 404, "SHIPMENT_NOT_FOUND": 404, "RETURN_NOT_FOUND": 404,
@@ -31,11 +32,11 @@ def test_every_rejection_has_its_status() -> None:
 
 
 @pytest.mark.parametrize("error", [GatewayUnavailable("x"), AutoReconnect("x"), ServerSelectionTimeoutError("x")])
-def test_what_is_away_is_503_with_retry_after(error: Exception) -> None:
+def test_an_unreachable_server_is_503_with_retry_after(error: Exception) -> None:
     problem = problem_of(error)
     assert problem is not None
     assert (problem.status, "Retry-After" in (problem.headers or {})) == (503, True)
 
 
-def test_a_fault_of_ours_is_none_of_the_clients() -> None:
+def test_an_unexpected_error_is_not_the_clients() -> None:
     assert problem_of(RuntimeError("x")) is None

@@ -51,7 +51,7 @@ async def take(stream: AsyncIterator[Message], count: int) -> list[Message]:
         return [await anext(stream) for _ in range(count)]
 
 
-async def test_an_order_is_told_as_it_happens_with_its_place_in_kafka(api: Api, unique: Callable[[str], str]) -> None:
+async def test_events_of_an_order_are_streamed_with_their_positions(api: Api, unique: Callable[[str], str]) -> None:
     product, order = unique("boots"), unique("o")
     await api.stock(product, 5)
     async with listening(api, subject=order) as stream:
@@ -64,7 +64,7 @@ async def test_an_order_is_told_as_it_happens_with_its_place_in_kafka(api: Api, 
     assert placed["kafkaoffset"] >= 0
 
 
-async def test_only_what_was_asked_for(api: Api, unique: Callable[[str], str]) -> None:
+async def test_filters_select_events(api: Api, unique: Callable[[str], str]) -> None:
     product, customer, order, other = unique("boots"), unique("ada"), unique("o"), unique("o")
     await api.stock(product, 9)
     async with (
@@ -78,7 +78,7 @@ async def test_only_what_was_asked_for(api: Api, unique: Callable[[str], str]) -
         assert {each["event"] for each in await take(stock, 2)} == {"StockReserved"}
 
 
-async def test_who_comes_again_misses_nothing_and_gets_nothing_twice(api: Api, unique: Callable[[str], str]) -> None:
+async def test_a_client_that_reconnects_gets_every_event_once(api: Api, unique: Callable[[str], str]) -> None:
     product, order = unique("boots"), unique("o")
     await api.stock(product, 5)
     async with listening(api, subject=order, aggregate="order") as stream:
@@ -124,12 +124,12 @@ async def test_from_the_beginning_everything_is_read_from_kafka(
         ({}, "-".join([".".join(["99999999"] * 8)] * 2), "Last-Event-ID"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(api: Api, query: Any, last: str | None, field: str) -> None:
+async def test_invalid_parameters_are_refused(api: Api, query: Any, last: str | None, field: str) -> None:
     status, answer, _ = await api("GET", "/events", params=query, headers={"Last-Event-ID": last} if last else {})
     assert (status, list(answer["errors"])) == (400, [field])
 
 
-async def test_a_thousand_listen_while_commands_are_answered(api: Api, unique: Callable[[str], str]) -> None:
+async def test_commands_are_answered_while_a_thousand_clients_listen(api: Api, unique: Callable[[str], str]) -> None:
     """All of them hear of the order, over raw sockets, and a command in the middle of it is answered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4_000)), hard))
@@ -166,7 +166,7 @@ def event(number: int, slot: int = 0, message: bytes = b"event: x\n\n") -> LiveE
     return LiveEvent(slot, number, "OrderHeld", "order", f"o-{number}", f"o-{number}", None, 0.0, 0.0, message)
 
 
-async def test_who_is_too_slow_is_cut_off_with_the_reason() -> None:
+async def test_a_slow_client_is_disconnected_with_a_reason() -> None:
     listeners, slow, quick = Listeners(), Listener(Wanted()), Listener(Wanted())
     listeners.add(slow)
     listeners.add(quick)
@@ -181,12 +181,12 @@ async def test_who_is_too_slow_is_cut_off_with_the_reason() -> None:
     assert await slow.take(1) == b""
 
 
-def test_recent_events_are_kept_up_to_a_bound_and_know_what_they_no_longer_have() -> None:
+def test_recent_events_are_bounded_and_know_their_first_position() -> None:
     recent = Recent(partitions=1, position=[10, 0])
     for number in range(10, 20):
         recent.add(event(number))
     assert recent.has([15, 0])
-    assert [sent.event.offset for sent in recent.behind([17, 0])] == [17, 18, 19]
+    assert [sent.event.offset for sent in recent.after([17, 0])] == [17, 18, 19]
     assert decode(recent.id, 1) == (20, 0)
     for number in range(MOST_EVENTS):
         recent.add(event(number, slot=1))
@@ -194,7 +194,9 @@ def test_recent_events_are_kept_up_to_a_bound_and_know_what_they_no_longer_have(
     assert recent.has([20, 0])
 
 
-async def test_a_stopping_process_says_goodbye(tmp_path_factory: pytest.TempPathFactory, system: System) -> None:
+async def test_a_stopping_process_closes_its_streams_with_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, system: System
+) -> None:
     """A second api process beside the system's ends its streams before it goes."""
     port = urlsplit(system.base).port or 0
     env = {**os.environ, **system.env, "FULFILLMENT_WORKER_PORT": str(port + 17), "FULFILLMENT_INSTANCE": "bye"}
@@ -223,7 +225,7 @@ async def _answers(session: aiohttp.ClientSession) -> bool:
         return False
 
 
-def test_rates_say_since_when_all_is_counted() -> None:
+def test_rates_include_the_time_since_which_they_are_complete() -> None:
     def event(slot: int, seconds: float) -> LiveEvent:
         return LiveEvent(slot, 0, "OrderPlaced", "order", "o", "o", "c", seconds, 0.01, b"")
 

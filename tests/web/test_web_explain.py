@@ -29,7 +29,7 @@ async def coded(api: Api, order: str, *wanted: str) -> list[Any]:
     return await eventually(ask, lambda found: [each["code"] for each in found] == list(wanted), pause=0.2)
 
 
-async def test_an_order_is_explained_from_shortage_to_the_door(api: Api, unique: Unique) -> None:
+async def test_an_order_is_explained_from_shortage_to_shipment(api: Api, unique: Unique) -> None:
     product = unique("boots")
     await api.stock(product, 1)
     first = (await api.place((product, 3)))["id"]
@@ -64,9 +64,7 @@ def paused(system: System) -> Iterator[psutil.Process]:
         system.quiet()
 
 
-async def test_a_worker_that_stands_still_is_named(
-    api: Api, system: System, unique: Unique, paused: psutil.Process
-) -> None:
+async def test_a_stopped_worker_is_named(api: Api, system: System, unique: Unique, paused: psutil.Process) -> None:
     order = (await api.place((unique("boots"), 1)))["id"]
     await api.order(order)
 
@@ -87,7 +85,7 @@ async def test_a_worker_that_stands_still_is_named(
     assert "commands for stock" in told
 
 
-async def test_what_nobody_has_heard_of_is_not_explained(api: Api, system: System, unique: Unique) -> None:
+async def test_an_unknown_order_is_not_explained(api: Api, system: System, unique: Unique) -> None:
     order = unique("nobody")
     status, answer, _ = await api("GET", f"/orders/{order}/explain")
     assert (status, answer["error"]) == (404, "ORDER_NOT_FOUND")

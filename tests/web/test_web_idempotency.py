@@ -44,7 +44,7 @@ async def test_the_same_request_again_gets_the_same_answer(api: Api, unique: Uni
         assert first[2][header] == again[2][header]
 
 
-async def test_a_rejection_is_kept_too(api: Api, unique: Unique, order: Body) -> None:
+async def test_a_rejection_is_stored_too(api: Api, unique: Unique, order: Body) -> None:
     key, body = unique("key"), order(totalCost="99.00")
     first, again = await send(api, key, body), await send(api, key, body)
     assert (first[0], first[1]) == (422, again[1])
@@ -72,7 +72,7 @@ async def test_another_condition_under_the_same_key_is_refused(api: Api, unique:
         assert (status, answer["error"]) == (422, "IDEMPOTENCY_KEY_REUSED"), other
 
 
-async def test_the_order_of_the_parameters_means_nothing_and_their_values_do(api: Api, unique: Unique) -> None:
+async def test_the_values_of_parameters_matter_and_their_order_does_not(api: Api, unique: Unique) -> None:
     placed, key = await api.place((unique("p"), 1)), unique("key")
 
     async def cancel(query: str) -> tuple[int, Any, Any]:
@@ -112,7 +112,7 @@ async def test_a_request_in_flight_is_409(api: Api, mongo: Mongo, unique: Unique
     assert "Retry-After" in headers
 
 
-async def test_after_a_crash_the_request_goes_on_under_its_ids(
+async def test_after_a_crash_the_request_continues_with_the_same_ids(
     api: Api, mongo: Mongo, unique: Unique, order: Body
 ) -> None:
     key, body = unique("key"), order(unique("p"))
@@ -122,7 +122,7 @@ async def test_after_a_crash_the_request_goes_on_under_its_ids(
     assert (status, answer["data"]["id"], answer["data"]["commandId"]) == (201, left.order_id, left.command_id)
 
 
-async def test_after_a_crash_behind_the_decision_nothing_is_done_twice(
+async def test_after_a_crash_that_follows_the_decision_nothing_is_done_twice(
     api: Api, mongo: Mongo, unique: Unique, order: Body
 ) -> None:
     key, product = unique("key"), unique("p")
@@ -139,7 +139,7 @@ async def test_after_a_crash_behind_the_decision_nothing_is_done_twice(
     assert stock["data"]["allocatedQuantity"] == 3
 
 
-async def test_after_a_crash_nothing_is_done_twice_that_the_aggregate_has_forgotten(
+async def test_after_a_crash_a_command_that_the_aggregate_forgot_is_not_done_twice(
     api: Api, mongo: Mongo, unique: Unique
 ) -> None:
     key, product = unique("key"), unique("p")
@@ -159,7 +159,7 @@ async def test_after_a_crash_nothing_is_done_twice_that_the_aggregate_has_forgot
     assert stock["data"]["onHandQuantity"] == 7 + Settings().recent_commands
 
 
-async def test_after_a_crash_it_is_not_done_again_while_the_read_model_is_behind(
+async def test_after_a_crash_it_is_not_repeated_while_the_read_model_lags(
     system: System, api: Api, mongo: Mongo, unique: Unique
 ) -> None:
     key, product = unique("key"), unique("p")
@@ -177,7 +177,7 @@ async def test_after_a_crash_it_is_not_done_again_while_the_read_model_is_behind
     assert answer[:2] == first[:2]
 
 
-async def test_a_shipment_that_waited_for_stock_is_made_once(
+async def test_a_shipment_that_waited_for_stock_is_created_once(
     system: System, api: Api, mongo: Mongo, unique: Unique
 ) -> None:
     key, product = unique("key"), unique("p")
@@ -206,7 +206,7 @@ def first_instant() -> Any:
     return datetime.fromtimestamp(0, UTC)
 
 
-async def test_many_at_once_place_one_order(api: Api, unique: Unique, order: Body) -> None:
+async def test_simultaneous_requests_place_one_order(api: Api, unique: Unique, order: Body) -> None:
     key, customer = unique("key"), unique("customer")
     body = order(unique("p"), customerId=customer)
     answers = await asyncio.gather(*(send(api, key, body) for _ in range(20)))
@@ -239,7 +239,7 @@ async def test_a_repeat_after_a_202_gets_the_rejection(api: Api, unique: Unique)
     assert again[1]["details"]["commandId"] == first[1]["data"]["commandId"]
 
 
-async def test_while_it_is_undecided_a_repeat_is_202_and_nothing_is_sent_again(
+async def test_a_repeat_before_the_decision_is_202_and_sends_nothing(
     system: System, api: Api, mongo: Mongo, unique: Unique
 ) -> None:
     key, product = unique("key"), unique("p")
@@ -265,7 +265,7 @@ async def test_while_it_is_undecided_a_repeat_is_202_and_nothing_is_sent_again(
     assert answer[1]["data"]["version"] == 1
 
 
-async def test_what_the_aggregate_has_forgotten_is_not_done_again_after_a_202(api: Api, unique: Unique) -> None:
+async def test_a_command_that_the_aggregate_forgot_is_not_repeated_after_a_202(api: Api, unique: Unique) -> None:
     key, product = unique("key"), unique("p")
     receive = f"inventory/{product}/receive"
     first = await send(api, key, {"quantity": 7}, receive, Prefer="respond-async")

@@ -18,13 +18,13 @@ async def send(api: Api, data: bytes, path: str = "orders", method: str = "POST"
 
 
 @pytest.mark.parametrize("data", [b"{", b"nope", b"\xff", b'"\\ud800"', b"NaN", b"[]", b"1", b"[" * 100_000])
-async def test_what_is_no_json_object_is_400(api: Api, data: bytes) -> None:
+async def test_a_body_other_than_a_json_object_is_400(api: Api, data: bytes) -> None:
     status, answer = await send(api, data)
     assert (status, answer["success"], answer["error"]) == (400, False, "NOT_JSON")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-async def test_what_says_it_is_no_json_is_415(api: Api, kind: str) -> None:
+async def test_another_content_type_than_json_is_415(api: Api, kind: str) -> None:
     async with api.session.post("orders", data=b"{}", headers={"Content-Type": kind}) as response:
         assert (response.status, (await response.json())["error"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
@@ -64,7 +64,7 @@ async def test_a_megabyte_is_413(api: Api) -> None:
         ({"price": {"currency": "XXX", "value": 1}}, "items.0.price"),
     ],
 )
-async def test_a_bad_order_is_400_and_names_the_field(api: Api, order: Body, changes: Any, field: str) -> None:
+async def test_an_invalid_order_is_400_and_names_the_field(api: Api, order: Body, changes: Any, field: str) -> None:
     status, answer, _ = await api("POST", "/orders", order(**changes))
     assert (status, answer["success"], field in answer["errors"]) == (400, False, True), answer
 
@@ -125,12 +125,12 @@ async def test_a_body_may_repeat_the_path(api: Api) -> None:
         ("GET", "/orders?status=a%00b", 400, "VALIDATION_FAILED"),
     ],
 )
-async def test_a_wrong_address_gets_json(api: Api, method: str, path: str, status: int, code: str) -> None:
+async def test_an_unknown_path_or_method_gets_json(api: Api, method: str, path: str, status: int, code: str) -> None:
     got, answer, _ = await api(method, path)
     assert (got, answer["success"], answer["error"]) == (status, False, code)
 
 
-async def test_a_path_that_is_no_text_is_an_error_of_the_client(api: Api) -> None:
+async def test_a_path_that_is_not_utf8_is_400(api: Api) -> None:
     from yarl import URL
 
     url = URL(f"{str(api.session._base_url).rstrip('/')}/orders/%ff%fe", encoded=True)
@@ -143,7 +143,7 @@ async def test_a_path_that_is_no_text_is_an_error_of_the_client(api: Api) -> Non
     "headers",
     [{"If-Match": "x"}, {"Consistency-Token": "x"}, {"Correlation-Id": "x" * 129}, {"Idempotency-Key": "x" * 129}],
 )
-async def test_a_bad_header_is_400_and_named(api: Api, headers: dict[str, str]) -> None:
+async def test_an_invalid_header_is_400_and_named(api: Api, headers: dict[str, str]) -> None:
     method = "GET" if "Consistency-Token" in headers else "DELETE"
     status, answer, _ = await api(method, "/orders/nope", headers=headers)
     assert (status, list(answer["errors"])) == (400, list(headers))

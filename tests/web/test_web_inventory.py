@@ -9,7 +9,7 @@ from system import Api
 Unique = Callable[[str], str]
 
 
-async def test_the_answers_carry_the_quantities(api: Api, unique: Unique) -> None:
+async def test_answers_contain_the_quantities(api: Api, unique: Unique) -> None:
     product = unique("boots")
 
     async def ask(method: str, path: str, body: Any = None) -> tuple[int, int, int]:
@@ -62,7 +62,9 @@ async def test_the_same_put_again_changes_nothing_while_lines_wait(api: Api, uni
         ("/allocate", {"quantity": 1}, 400, "VALIDATION_FAILED"),
     ],
 )
-async def test_what_stock_refuses(api: Api, unique: Unique, path: str, body: Any, status: int, code: str) -> None:
+async def test_stock_rejects_impossible_commands(
+    api: Api, unique: Unique, path: str, body: Any, status: int, code: str
+) -> None:
     product = unique("p")
     await api.stock(product, 10)
     got, answer, _ = await api("POST", f"/inventory/{product}{path}", body)

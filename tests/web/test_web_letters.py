@@ -62,13 +62,13 @@ async def test_large_values_are_listed_by_reference(system: System, api: Api, un
     assert len(json.loads(whole)["value"]) == listed[-1]["valueBytes"]
 
 
-async def test_a_letter_that_is_not_there_is_404(api: Api) -> None:
+async def test_an_unknown_letter_is_404(api: Api) -> None:
     for letter_id in ("0-999999999", "99-0", "0", "nonsense", "0--1"):
         status, answer, _ = await api("GET", f"/letters/{letter_id}")
         assert (status, answer["error"]) == (404, "LETTER_NOT_FOUND")
 
 
-async def test_what_has_no_type_is_listed_without_one(system: System, api: Api, unique: Unique) -> None:
+async def test_a_letter_without_a_type_is_listed_without_one(system: System, api: Api, unique: Unique) -> None:
     keys = [unique("typeless") for _ in range(3)]
     for key, value in zip(keys, (b"None", b'{"type": ["Hold"]}', b""), strict=True):
         await asyncio.to_thread(produce, system.settings, "order-commands", key, value)

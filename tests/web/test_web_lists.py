@@ -54,7 +54,7 @@ async def test_lists_are_filtered(api: Api, unique: Unique) -> None:
 
 
 @pytest.mark.parametrize("path", ["/inventory", "/work-queue", "/orders?allocationStatus=ALLOCATED"])
-async def test_there_are_the_other_lists(api: Api, unique: Unique, path: str) -> None:
+async def test_the_other_lists_are_served(api: Api, unique: Unique, path: str) -> None:
     product = unique("p")
     await api.stock(product, 5)
     order = (await api.place((product, 1)))["id"]
@@ -64,7 +64,7 @@ async def test_there_are_the_other_lists(api: Api, unique: Unique, path: str) ->
     assert answer["data"]
 
 
-async def test_a_list_of_nothing_is_empty(api: Api, unique: Unique) -> None:
+async def test_a_list_without_matches_is_empty(api: Api, unique: Unique) -> None:
     for path in (
         f"/customers/{unique('c')}/orders",
         f"/inventory/{unique('p')}/ledger",

@@ -137,7 +137,7 @@ async def metrics(system: System) -> str:
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-async def test_what_is_no_http_is_refused_in_json(address: str, silent: None, name: str) -> None:
+async def test_malformed_http_is_refused_in_json(address: str, silent: None, name: str) -> None:
     sent, expected = NO_HTTP[name]
     status, headers, answer = await raw(address, sent)
     assert (status, answer["success"]) == (expected, False), answer
@@ -153,7 +153,7 @@ async def test_a_body_that_cannot_be_read_is_refused(address: str, silent: None,
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-async def test_an_odd_address_or_header_is_no_fault_of_ours(address: str, silent: None, name: str) -> None:
+async def test_an_odd_address_or_header_is_not_an_internal_error(address: str, silent: None, name: str) -> None:
     sent, expected = ADDRESSES[name]
     status, headers, answer = await raw(address, sent)
     assert status == expected or (isinstance(expected, tuple) and status in expected), answer
@@ -170,7 +170,7 @@ async def test_an_odd_address_or_header_is_no_fault_of_ours(address: str, silent
     ],
     ids=["half a body", "half a chunk", "half a gzip", "half a head"],
 )
-async def test_a_client_that_leaves_is_no_fault_of_ours(address: str, silent: None, sent: bytes) -> None:
+async def test_a_client_that_disconnects_is_not_an_internal_error(address: str, silent: None, sent: bytes) -> None:
     answer = await raw_bytes(address, sent)
     assert b"500" not in answer.partition(b"\r\n")[0]
 
@@ -196,7 +196,7 @@ async def test_a_thousand_malformed_requests_are_counted_and_not_logged(
     assert await count() == before + 1_000
 
 
-async def test_a_bomb_does_not_fill_the_memory(system: System, address: str) -> None:
+async def test_a_compression_bomb_does_not_fill_the_memory(system: System, address: str) -> None:
     api = psutil.Process(system.process("api-0").pid)
     before = api.memory_info().rss
     answers = await asyncio.gather(*(raw(address, post(BOMB, "Content-Encoding: gzip")) for _ in range(5)))
@@ -211,7 +211,7 @@ async def test_expect_is_answered_before_the_body(address: str) -> None:
     assert parsed(second)[0] == 400
 
 
-async def test_one_command_nested_too_deep_leaves_the_others_alone(address: str, api: Api) -> None:
+async def test_a_command_nested_too_deeply_does_not_affect_the_others(address: str, api: Api) -> None:
     one = b'{"type":"SetStock","data":{"productId":"malformed-%d","quantity":1%b}}'
     deep = b',"x":' + b"[" * 300 + b"]" * 300
     body = b"[" + b",".join([one % (1, b""), one % (2, deep), one % (3, b"")]) + b"]"

@@ -10,7 +10,7 @@ from system import Api
 from web.metrics import observe
 
 
-async def test_it_lives_and_is_ready(api: Api) -> None:
+async def test_the_process_runs_and_is_ready(api: Api) -> None:
     async with api.session.get("/livez") as response:
         assert (response.status, await response.json()) == (200, {"live": True})
     async with api.session.get("/readyz") as response:
@@ -41,7 +41,7 @@ async def test_the_openapi_document_is_served(api: Api) -> None:
         assert yaml.safe_load(await response.text()) == served
 
 
-async def test_the_index_leads_somewhere(api: Api) -> None:
+async def test_the_links_of_the_index_work(api: Api) -> None:
     async with api.session.get("/") as response:
         links = (await response.json())["data"]["links"]
     for link in ("openapi", "ready", "live", "metrics", "orders", "inventory", "workQueue"):
@@ -49,7 +49,7 @@ async def test_the_index_leads_somewhere(api: Api) -> None:
             assert response.status == 200
 
 
-def test_an_unknown_path_makes_no_series_of_its_own() -> None:
+def test_unknown_paths_share_one_series() -> None:
     request = make_mocked_request("BREW", "/x")
     request._match_info = _Unmatched()  # type: ignore[assignment]
     observe(request, 404, 0.1)

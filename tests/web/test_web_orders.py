@@ -89,7 +89,7 @@ async def test_an_id_belongs_to_one_shipment_and_to_one_return(api: Api, unique:
     assert (await api("PUT", f"/orders/{order}/status", {"status": "SHIPPED"}))[1]["data"]["version"] == version + 1
 
 
-async def test_a_cancelled_shipment_goes_back_to_the_shelf(api: Api, unique: Unique) -> None:
+async def test_units_of_a_cancelled_shipment_return_to_the_shelf(api: Api, unique: Unique) -> None:
     order, shipment = await shipped(api, unique)
     status, answer, _ = await api("DELETE", f"/orders/{order}/shipments/{shipment}")
     assert (status, answer["data"]["status"]) == (200, "REGISTERED")
@@ -134,7 +134,7 @@ async def test_cancelling_twice_is_cancelling_once(api: Api, unique: Unique, how
         ("POST", "/returns/nope/receive", {}, 404, "RETURN_NOT_FOUND"),
     ],
 )
-async def test_what_a_shipped_order_refuses(
+async def test_a_shipped_order_rejects_cancellations(
     api: Api, unique: Unique, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
     order, shipment = await shipped(api, unique)

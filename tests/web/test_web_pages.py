@@ -30,7 +30,7 @@ async def browser() -> TestClient:
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_needs_no_token_and_loads_only_from_here(browser: TestClient, path: str) -> None:
+async def test_a_page_needs_no_token_and_loads_only_from_this_server(browser: TestClient, path: str) -> None:
     response = await browser.get(path)
     assert (response.status, response.content_type) == (200, "text/html")
     policy = response.headers["Content-Security-Policy"]
@@ -40,7 +40,7 @@ async def test_a_page_needs_no_token_and_loads_only_from_here(browser: TestClien
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_what_a_page_names_is_there(path: str) -> None:
+def test_every_file_that_a_page_names_exists(path: str) -> None:
     text = files()[PAGES[path][0]].plain.decode()
     named = re.findall(r'(?:src|href)="([^"#]+)"', text)
     assert named
@@ -53,7 +53,7 @@ def test_what_a_page_names_is_there(path: str) -> None:
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=", text)
 
 
-def test_no_page_of_ours_names_another_host() -> None:
+def test_our_pages_name_no_other_host() -> None:
     ours = [path for path in STATIC.rglob("*") if path.is_file() and "vendor" not in path.parts]
     assert len(ours) > 8
     for path in ours:
@@ -71,17 +71,17 @@ async def test_a_file_is_sent_once(browser: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/static/nothing.js", "/static/../pages.py", "/static/%2e%2e/pages.py"])
-async def test_there_is_nothing_else(browser: TestClient, path: str) -> None:
+async def test_other_paths_are_404(browser: TestClient, path: str) -> None:
     response = await browser.get(path)
     assert response.status in (401, 404)
     assert b"install" not in await response.read()
 
 
-async def test_data_wants_the_token(browser: TestClient) -> None:
+async def test_data_requires_the_token(browser: TestClient) -> None:
     assert (await browser.get("/metrics")).status == 401
 
 
-async def test_who_does_not_ask_for_html_gets_links(browser: TestClient) -> None:
+async def test_a_client_that_does_not_accept_html_gets_links(browser: TestClient) -> None:
     async with aiohttp.ClientSession() as session, session.get(browser.make_url("/")) as response:
         assert response.content_type == "application/json"
         assert (await response.json())["data"]["links"]["redoc"] == "/redoc/"

@@ -54,8 +54,8 @@ async def test_a_product_as_it_was(api: Api, unique: Unique) -> None:
 @pytest.mark.parametrize(
     ("asked", "status", "code", "says"),
     [
-        ("version=99", 404, "VERSION_NOT_FOUND", "is at version"),
-        ("asOf=2001-01-01", 404, "VERSION_NOT_FOUND", "it began at"),
+        ("version=99", 404, "VERSION_NOT_FOUND", "has no version 99 yet"),
+        ("asOf=2001-01-01", 404, "VERSION_NOT_FOUND", "it was created at"),
         ("version=0", 400, "VALIDATION_FAILED", "a whole number from 1"),
         ("version=-1", 400, "VALIDATION_FAILED", "a whole number from 1"),
         ("version=", 400, "VALIDATION_FAILED", "is empty"),
@@ -63,10 +63,12 @@ async def test_a_product_as_it_was(api: Api, unique: Unique) -> None:
         ("version=99999999999999999999", 400, "VALIDATION_FAILED", "a whole number from 1"),
         ("asOf=yesterday", 400, "VALIDATION_FAILED", "must be a time"),
         ("asOf=", 400, "VALIDATION_FAILED", "is empty"),
-        ("version=1&asOf=2026-01-01", 400, "VALIDATION_FAILED", "either version or asOf"),
+        ("version=1&asOf=2026-01-01", 400, "VALIDATION_FAILED", "cannot be combined with version"),
     ],
 )
-async def test_moments_that_are_none(api: Api, unique: Unique, asked: str, status: int, code: str, says: str) -> None:
+async def test_an_invalid_moment_is_refused(
+    api: Api, unique: Unique, asked: str, status: int, code: str, says: str
+) -> None:
     product = unique("boots")
     await api.stock(product, 1)
     order = (await api.place((product, 1)))["id"]
@@ -77,12 +79,12 @@ async def test_moments_that_are_none(api: Api, unique: Unique, asked: str, statu
         assert says in answer["message"]
 
 
-async def test_there_is_no_past_of_what_never_was(api: Api, unique: Unique) -> None:
+async def test_an_unknown_document_has_no_past(api: Api, unique: Unique) -> None:
     assert (await api("GET", f"/orders/{unique('o')}?version=1"))[1]["error"] == "ORDER_NOT_FOUND"
     assert (await api("GET", f"/inventory/{unique('p')}?asOf=2026-01-01"))[1]["error"] == "PRODUCT_NOT_FOUND"
 
 
-async def test_histories_say_who_and_why(api: Api, unique: Unique) -> None:
+async def test_histories_name_the_commands_and_their_causes(api: Api, unique: Unique) -> None:
     product, order = unique("boots"), unique("order")
     await api.stock(product, 1)
     flow = {"Correlation-Id": unique("flow")}

@@ -3,10 +3,10 @@
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from web.commands.preconditions import expected_version
 from web.errors import Problem
+from web.preconditions import expected_version
 from web.queries.consistency import parse, token
-from web.queries.routes import limit
+from web.queries.handling import limit
 from web.requests import Preference, identifier
 
 
@@ -45,7 +45,7 @@ def test_a_weak_tag_and_a_version_that_cannot_be_never_match(sent: str) -> None:
     assert (error.value.status, error.value.code) == (412, "STALE_VERSION")
 
 
-def test_if_none_match_of_a_command_is_to_create() -> None:
+def test_if_none_match_on_a_command_requires_a_new_aggregate() -> None:
     assert expected_version(headers(("If-None-Match", "*"))) == 0
     for sent in ([("If-None-Match", '"3"')], [("If-None-Match", "*"), ("If-Match", '"3"')]):
         with pytest.raises(Problem) as error:
@@ -63,12 +63,12 @@ def test_prefer_bounds_the_wait(sent: str | None, asynchronous: bool, seconds: f
 
 
 @pytest.mark.parametrize("aggregate_id", ["o-1", "a:b", "a/b c", "ü" * 128])
-def test_a_token_comes_back_as_it_was(aggregate_id: str) -> None:
+def test_a_token_is_parsed_to_its_parts(aggregate_id: str) -> None:
     assert parse(token("order", aggregate_id, 7)) == ("order", aggregate_id, 7)
 
 
 @pytest.mark.parametrize("sent", ["", "x", "!!!", "b3JkZXI6eA", token("nothing", "a", 1), "ÿ"])
-def test_a_token_of_somebody_else_is_refused(sent: str) -> None:
+def test_an_invalid_token_is_refused(sent: str) -> None:
     with pytest.raises(Problem) as error:
         parse(sent)
     assert error.value.status == 400
@@ -82,7 +82,7 @@ def test_a_page_has_1_to_500_documents(sent: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x" * 129, "a\x00b", "a\nb", "\ud800"])
-def test_what_cannot_be_an_id_is_refused_by_name(value: str) -> None:
+def test_an_invalid_id_is_refused_by_field(value: str) -> None:
     with pytest.raises(Problem) as error:
         identifier(value, "orderId")
     assert list(error.value.errors or {}) == ["orderId"]

@@ -34,7 +34,7 @@ async def errors_of(api: Api, method: str, path: str, body: Any = None, code: st
         ("POST", "/letters/order/{}/retry", {"limit": 1}, "limit", None),
     ],
 )
-async def test_an_unknown_field_is_400_and_does_nothing(
+async def test_an_unknown_field_is_400_and_changes_nothing(
     api: Api, unique: Unique, method: str, path: str, body: Any, field: str, meant: str | None
 ) -> None:
     if "discard" in path:
@@ -83,7 +83,7 @@ async def test_unknown_fields_within_an_order_are_named_by_their_path(api: Api, 
     }
 
 
-async def test_what_the_earlier_system_showed_may_be_sent_back(api: Api, order: Body, unique: Unique) -> None:
+async def test_fields_that_the_previous_system_showed_may_be_sent_back(api: Api, order: Body, unique: Unique) -> None:
     product, number = unique("boots"), unique("order")
     stale = {"id": product, "productId": product, "availableQuantity": 7, "allocatedQuantity": 2, "status": "AVAILABLE"}
     status, answer, _ = await api("PUT", f"/inventory/{product}", {"quantity": 5, **stale})
@@ -144,7 +144,7 @@ async def test_ids_that_can_be_mistaken_for_others_are_refused_by_name(
     assert list(await errors_of(api, "POST", f"/inventory/{product}/allocate", by_hand, "INVALID_ID")) == ["orderId"]
 
 
-async def test_ids_with_slashes_and_of_any_script_are_fine(api: Api, order: Body, unique: Unique) -> None:
+async def test_ids_may_have_slashes_and_any_script(api: Api, order: Body, unique: Unique) -> None:
     for name in ("a/b?c#d%20", "été 漢🧦", "..."):
         name = f"{name}-{unique('id')}"
         status, answer, _ = await api("POST", "/orders", order(name, orderId=name, customerId=name))
@@ -170,7 +170,7 @@ def queries(operation: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=[f"{m} {p}" for m, p, _ in OPERATIONS])
-async def test_every_path_refuses_parameters_it_does_not_have(api: Api, method: str, path: str, operation: Any) -> None:
+async def test_every_path_refuses_unknown_parameters(api: Api, method: str, path: str, operation: Any) -> None:
     known = queries(operation)
     for name in ("surprise", "customerId[$ne]", "$where", ""):
         said = (await errors_of(api, method, f"{path}?{name}=1"))[name]
@@ -181,19 +181,19 @@ async def test_every_path_refuses_parameters_it_does_not_have(api: Api, method: 
         unlike = name.upper() + "_"
         assert f"did you mean `{name}`?" in (await errors_of(api, method, f"{path}?{unlike}=1"))[unlike]
         twice = "&".join([f"{name}=1"] * (51 if schema.get("type") == "array" else 2))
-        assert "times; give" in (await errors_of(api, method, f"{path}?{twice}"))[name]
+        assert "times; send" in (await errors_of(api, method, f"{path}?{twice}"))[name]
         if allowed := schema.get("items", schema).get("enum"):
             assert allowed[0] in (await errors_of(api, method, f"{path}?{name}=FLYING"))[name]
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
-async def test_the_documents_take_no_parameters(api: Api, path: str) -> None:
+async def test_the_api_documents_accept_no_parameters(api: Api, path: str) -> None:
     async with api.session.get(path, params={"format": "yaml"}) as response:
         assert (response.status, list((await response.json())["errors"])) == (400, ["format"])
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/api-docs", "/static/app.js"])
-async def test_pages_and_probes_take_what_browsers_and_tools_send(api: Api, path: str) -> None:
+async def test_pages_and_probes_accept_any_parameter(api: Api, path: str) -> None:
     async with api.session.get(path, params={"utm_source": "x"}) as response:
         assert response.status == 200
 
@@ -208,14 +208,14 @@ async def test_pages_and_probes_take_what_browsers_and_tools_send(api: Api, path
         ("/orders?allocationStatus=allocated", "must be one of PENDING, ALLOCATED,"),
         ("/inventory?status=SHIPPED", "must be one of AVAILABLE, OUT_OF_STOCK, DISCONTINUED, not 'SHIPPED'"),
         ("/orders?page=2", "unknown parameter `page`: did you mean `cursor`?"),
-        ("/orders?limit=5&limit=6", "limit: is given 2 times; give it once"),
-        ("/orders/o?version=1&version=2", "version: is given 2 times; give it once"),
-        ("/letters?kind=invalid&cursor=order/x", "cursor: must be nextCursor"),
-        ("/events?types=OrderPlaced&types=Nope", "types: there is no Nope"),
+        ("/orders?limit=5&limit=6", "limit: was sent 2 times; send it once"),
+        ("/orders/o?version=1&version=2", "version: was sent 2 times; send it once"),
+        ("/letters?kind=invalid&cursor=order/x", "cursor: must be the nextCursor"),
+        ("/events?types=OrderPlaced&types=Nope", "types: unknown event types: Nope"),
         ("/events?aggregate=orders", "aggregate: must be one of order, inventory, not 'orders'"),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_with_a_query_is_said(api: Api, path: str, sentence: str) -> None:
+async def test_the_error_in_a_query_is_described(api: Api, path: str, sentence: str) -> None:
     status, answer, _ = await api("GET", path)
     assert (status, answer["error"]) == (400, "VALIDATION_FAILED")
     assert sentence in answer["message"]
@@ -242,7 +242,7 @@ async def test_a_repeated_filter_means_any_of_its_values(api: Api, unique: Uniqu
     assert await found(f"{both}&status=CANCELLED&status=REGISTERED") == {ada, bob}
 
 
-async def test_a_cursor_is_for_the_filters_it_came_with(api: Api, unique: Unique) -> None:
+async def test_a_cursor_is_valid_only_with_its_filters(api: Api, unique: Unique) -> None:
     customer, product = unique("ada"), unique("boots")
     for _ in range(3):
         await api.order((await api.place((product, 1), customerId=customer))["id"])
@@ -252,5 +252,5 @@ async def test_a_cursor_is_for_the_filters_it_came_with(api: Api, unique: Unique
     assert (len(first["data"]), len(second["data"]), second["nextCursor"]) == (2, 1, None)
     for other in ("", f"customerId={unique('bob')}&", f"customerId={customer}&status=REGISTERED&"):
         errors = await errors_of(api, "GET", f"/orders?{other}cursor={cursor}")
-        assert errors == {"cursor": "must be nextCursor of an earlier answer to the same question"}
+        assert errors == {"cursor": "must be the nextCursor of an earlier answer to the same request"}
     assert "cursor" in await errors_of(api, "GET", f"/customers/{customer}/orders?cursor={cursor}")

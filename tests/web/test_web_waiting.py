@@ -8,7 +8,7 @@ import pytest
 from domain.orders.commands import Hold
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import CommandMessage, Outcome
-from streams.runtime.waiting import Waiting
+from web.commands.outcome_reader import Waiting
 from web.commands.outcomes import chosen
 from web.errors import Problem
 
@@ -23,7 +23,7 @@ def outcome(command_id: str, key: str = "o-1", name: str = "Hold", source: str |
     return Outcome(command_id, name, "order", key, "accepted", TIME, "c-1", version=2, command_source=source)
 
 
-async def test_all_who_wait_for_a_command_are_woken() -> None:
+async def test_all_requests_that_wait_for_a_command_are_woken() -> None:
     waiting = Waiting()
     async with waiting.of(command("a")) as first, waiting.of(command("a")) as second, waiting.of(command("b")) as other:
         assert b"a" in waiting
@@ -35,7 +35,7 @@ async def test_all_who_wait_for_a_command_are_woken() -> None:
 
 
 @pytest.mark.parametrize("other", [outcome("a", source="shop"), outcome("a", key="o-2"), outcome("a", name="Release")])
-async def test_the_outcome_of_another_command_with_the_same_id_is_no_answer(other: Outcome) -> None:
+async def test_the_outcome_of_another_command_with_the_same_id_is_ignored(other: Outcome) -> None:
     waiting = Waiting()
     async with waiting.of(command("a")) as future, waiting.of(command("a", "crm")) as stranger:
         waiting.resolve(other)
@@ -44,14 +44,14 @@ async def test_the_outcome_of_another_command_with_the_same_id_is_no_answer(othe
         assert not stranger.done()
 
 
-async def test_an_outcome_of_older_code_names_no_source_and_is_an_answer() -> None:
+async def test_an_outcome_of_older_code_without_a_source_is_accepted() -> None:
     waiting, older = Waiting(), outcome("a", source=None)
     async with waiting.of(command("a")) as future:
         waiting.resolve(older)
         assert await future == older
 
 
-async def test_who_gives_up_is_forgotten() -> None:
+async def test_a_request_that_stops_waiting_is_removed() -> None:
     waiting = Waiting()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01), waiting.of(command("a")) as future:
@@ -67,7 +67,7 @@ async def test_who_gives_up_is_forgotten() -> None:
     [(b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536),
      (b"a-little-bit-longer-string", -1486304829), (b"abc", 479470107)],
 )  # fmt: skip
-def test_a_key_goes_where_the_java_client_sends_it(key: bytes, murmur2: int) -> None:
+def test_a_key_has_the_same_partition_as_in_the_java_client(key: bytes, murmur2: int) -> None:
     assert partition_of(key, 8) == (murmur2 & 0x7FFFFFFF) % 8
 
 
@@ -102,7 +102,7 @@ def test_the_outcome_of_an_id_is_the_one_of_this_api_or_the_only_one(found: list
         [document(source="web"), document(source="web", aggregate="inventory")],
     ],
 )
-def test_between_commands_of_the_same_right_to_an_id_nothing_is_guessed(found: list[Any]) -> None:
+def test_an_id_of_several_equal_commands_is_ambiguous(found: list[Any]) -> None:
     with pytest.raises(Problem) as problem:
         chosen("c", found)
     assert (problem.value.status, problem.value.code) == (409, "AMBIGUOUS_COMMAND_ID")

@@ -1,28 +1,26 @@
-"""What is answered to a command: what it did, why not, or where its outcome will be."""
+"""How an outcome looks over HTTP: 200 or 201, the rejection's status, or 202 while the outcome is unknown."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from aiohttp import web
-
+from domain.errors import InvalidId
 from domain.message import Command
 from domain.orders import commands as order
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome
-from web.answers import answer
-from web.errors import rejected
+from web import PREFIX
+from web.answers import Answer, answer
+from web.errors import Problem
 from web.queries.consistency import HEADER, token
 
-PREFIX = "/api/v1"
 
-
-def decided(aggregate: Aggregate, status: int, message: CommandMessage, outcome: Outcome | None) -> web.Response:
-    """Return the answer to a command; `status` when it was accepted, 202 while nobody knows."""
-    data: dict[str, Any] = {"id": message.key, "commandId": message.id, **made(message.command)}
+def decided(aggregate: Aggregate, status: int, message: CommandMessage, outcome: Outcome | None) -> Answer:
+    """Return the answer to a command; `status` if it was accepted."""
+    data: dict[str, Any] = {"id": message.key, "commandId": message.id, **_created(message.command)}
     if outcome is None:
-        return answer({**data, "status": "pending"}, 202, {"Location": outcome_path(message)})
+        return pending(message, data)
     headers = {HEADER: token(aggregate, message.key, outcome.version)}
     if outcome.status == "rejected":
-        return rejected(outcome, message.id, headers).response()
+        return rejected(outcome, headers)
     if aggregate == "inventory":
         data["productId"] = message.key
     if status == 201:
@@ -30,14 +28,28 @@ def decided(aggregate: Aggregate, status: int, message: CommandMessage, outcome:
     return answer({**data, "version": outcome.version, **(outcome.result or {})}, status, headers)
 
 
+def pending(message: CommandMessage, data: dict[str, Any]) -> Answer:
+    """Return a 202, which says where the outcome will be."""
+    return answer({**data, "status": "pending"}, 202, {"Location": outcome_path(message)})
+
+
+def rejected(outcome: Outcome, headers: dict[str, str] | None = None) -> Answer:
+    """Return the answer to a command that its aggregate rejected."""
+    code = outcome.code or "REJECTED"
+    details = {**(outcome.details or {}), "commandId": outcome.command_id, "retryable": outcome.retryable}
+    errors = {details["field"]: details["reason"]} if code == InvalidId.code else None
+    message = outcome.message or "the command was rejected"
+    return Problem(code, message, details, errors=errors, headers=headers).answer()
+
+
 def outcome_path(message: CommandMessage, *, whole: bool = False) -> str:
-    """Return where the outcome of `message` will be; `whole`: its id alone does not tell it from another command."""
+    """Return the path of a command's outcome; `whole` if its id alone does not distinguish it from another command."""
     path = f"{PREFIX}/commands/{quote(message.id, safe='')}"
     return f"{path}?{urlencode({'source': message.source, 'aggregateId': message.key})}" if whole else path
 
 
-def made(command: Command) -> dict[str, str]:
-    """Return the ids of what `command` makes."""
+def _created(command: Command) -> dict[str, str]:
+    """Return the id of the shipment or return that `command` creates."""
     match command:
         case order.CreateShipment(shipment_id=str(shipment_id)):
             return {"shipmentId": shipment_id}

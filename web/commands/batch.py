@@ -1,4 +1,4 @@
-"""`POST /commands`: envelopes as they would be sent to Kafka, one, an array, or a line each."""
+"""`POST /commands`: envelopes as on Kafka; one, an array of them, or one on each line."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from streams.messages.codec import BadMessage, RecordAt, decode_command, names_o
 from streams.messages.envelope import CommandMessage, now, sibling_id
 from streams.messages.expected import Expected, expected_of
 from streams.topology import AGGREGATES, aggregate_of
-from web.answers import answer
+from web.answers import Answer, answer
 from web.errors import Problem, invalid, problem_of
-from web.requests import CORRELATION, JSON_TYPES, body_of, parse, require_type
+from web.preconditions import expected_version
+from web.requests import CORRELATION, JSON_TYPES, body_of, json_in, require_type
 from web.services import SERVICES, Services
 
 from .answering import outcome_path
 from .earlier_tries import Tries, undecided
 from .idempotency import Executed, keyed
-from .preconditions import expected_version
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines")
 TYPES = (*JSON_TYPES, *LINES)
-NOWHERE = RecordAt("http", 0, 0, 0.0, None)  # what came over HTTP has an id and a time of its own
+NOWHERE = RecordAt("http", 0, 0, 0.0, None)  # a command over HTTP has an id and a time before it is decoded
 
 
-async def send_commands(request: web.Request) -> web.Response:
-    """Make every valid command durable; answer an id for each, or the reason it was refused. Nothing is waited for."""
+async def send_commands(request: web.Request) -> Answer:
+    """Send every valid command to Kafka without waiting for outcomes; answer with an id or an error for each."""
     require_type(request, TYPES)
     body = await body_of(request)
     attributes = [(name.lower(), value) for name, value in request.headers.items() if name.lower().startswith("ce-")]
@@ -41,7 +41,7 @@ async def send_commands(request: web.Request) -> web.Response:
         envelopes, single = _envelopes(body, request.content_type in LINES)
     expected = expected_version(request.headers)
     if expected is not None and len(envelopes) > 1:
-        raise invalid({"If-Match": "is for one command; of several, each envelope has an expectedversion of its own"})
+        raise invalid({"If-Match": "applies to a single command; in a batch, set expectedversion in each envelope"})
 
     async def execute(command_id: str, order_id: str, tries: Tries) -> Executed:
         ids = partial(_ids, command_id, order_id)
@@ -49,16 +49,13 @@ async def send_commands(request: web.Request) -> web.Response:
         read = [_read(envelope, ids(number), request, expected) for number, envelope in enumerate(envelopes)]
         return Executed(await _sent(services, [await _sendable(services, each) for each in read], single, tries))
 
-    sent = (
-        b"%b\n%b" % (ascii(sorted(attributes)).encode(), body) if attributes else body
-    )  # another type, another request
+    # Other attributes make it another request.
+    sent = b"%b\n%b" % (ascii(sorted(attributes)).encode(), body) if attributes else body
     return await keyed(request, sent, None, execute)
 
 
-async def _sent(
-    services: Services, read: Sequence[CommandMessage | BadMessage], single: bool, tries: Tries
-) -> web.Response:
-    """Send what is a command, unless an earlier try did and it is decided; return the answer."""
+async def _sent(services: Services, read: Sequence[CommandMessage | BadMessage], single: bool, tries: Tries) -> Answer:
+    """Send the valid commands, unless an earlier try of the request got them decided."""
     messages = [each for each in read if isinstance(each, CommandMessage)]
     if not messages:
         raise _all_refused([each for each in read if isinstance(each, BadMessage)], single)
@@ -74,34 +71,34 @@ async def _sent(
 
 
 async def _sendable(services: Services, read: CommandMessage | BadMessage) -> CommandMessage | BadMessage:
-    """Return what was read; refused where it is known to be larger than Kafka takes."""
+    """Return a command, or the error that it exceeds the known limit of its topic."""
     if isinstance(read, CommandMessage) and (refusal := await services.gateway.too_large(read)) is not None:
         return BadMessage("MESSAGE_TOO_LARGE", str(refusal))
     return read
 
 
 def _ids(command_id: str, order_id: str, number: int) -> tuple[str, str]:
-    """Return the ids for the `number`-th command of a request, and for an order that it places."""
+    """Return the ids of the `number`-th command of a request and of an order that it places."""
     return (sibling_id(command_id, number), sibling_id(order_id, number)) if number else (command_id, order_id)
 
 
 def _envelopes(body: bytes, lines: bool) -> tuple[list[Any], bool]:
-    """Return the envelopes, and whether it was one alone; bad JSON on one of several lines refuses that line only."""
+    """Return the envelopes and whether the body is a single one; invalid JSON on one of several lines fails alone."""
+    found = [line for line in body.splitlines() if line.strip()]
+    if not found:
+        raise Problem("NOT_JSON", "the body is empty; send one envelope, a JSON array, or one envelope on each line")
     if not lines:
         try:
             parsed = orjson.loads(body)
             return (parsed, False) if isinstance(parsed, list) and parsed else ([parsed], True)
         except orjson.JSONDecodeError:
-            if b"\n" not in body.strip():
-                parse(body)
-    found = [_line(line) for line in body.splitlines() if line.strip()]
-    if not found:
-        raise Problem(400, "NOT_JSON", "the body is empty: send one envelope, a JSON array, or a line each")
-    return found, False
+            if len(found) == 1:
+                json_in(body)
+    return [_line(line) for line in found], False
 
 
 def _binary(body: bytes, request: web.Request) -> Any:
-    """Return the envelope of a request in CloudEvents' binary mode: attributes in `ce-…` headers, percent-encoded."""
+    """Return the envelope in CloudEvents' binary mode, where percent-encoded `ce-…` headers have the attributes."""
     headers = (
         (name, unquote_to_bytes(value.encode(errors="surrogateescape"))) for name, value in request.headers.items()
     )
@@ -124,12 +121,12 @@ def _read(
     if isinstance(envelope, BadMessage):
         return envelope
     if not isinstance(envelope, dict):
-        return BadMessage("INVALID_MESSAGE", "a command is a JSON object with type and data")
+        return BadMessage("INVALID_MESSAGE", "a command must be a JSON object with type and data")
     name = envelope.get("type")
     aggregate = aggregate_of(name) if isinstance(name, str) else None
     if aggregate is None:
         known = ", ".join(name for aggregate in AGGREGATES.values() for name in aggregate.types)
-        return BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}: known are {known}")
+        return BadMessage("UNKNOWN_TYPE", f"unknown command type {name!r:.{MAX_ID}}; known types are {known}")
     try:
         completed = _completed(envelope, ids, request)
         if expected is not None:
@@ -137,12 +134,12 @@ def _read(
         return decode_command(orjson.dumps(completed), NOWHERE, aggregate.types, aggregate.id_field)
     except BadMessage as error:
         return error
-    except (orjson.JSONEncodeError, RecursionError):  # orjson reads what is nested 1,024 deep, and writes 254
-        return BadMessage("INVALID_MESSAGE", "its data is nested too deep")
+    except (orjson.JSONEncodeError, RecursionError):  # orjson reads 1,024 levels and writes 254
+        return BadMessage("INVALID_MESSAGE", "data is nested too deeply")
 
 
 def _expect(envelope: dict[str, Any], expected: Expected) -> None:
-    """Add the versions that the request's preconditions allow to an envelope, which may say no others."""
+    """Add the versions that the request's preconditions allow; raise if the envelope names others."""
     said = envelope.setdefault("expectedversion", expected)
     if expected_of(said) != expected:
         sentence = f"expectedversion is {said!r:.40} in the envelope and {expected!r} by If-Match or If-None-Match"
@@ -150,7 +147,7 @@ def _expect(envelope: dict[str, Any], expected: Expected) -> None:
 
 
 def _completed(envelope: dict[str, Any], ids: tuple[str, str], request: web.Request) -> dict[str, Any]:
-    """Return the envelope with what a Kafka producer would leave to the position, and a new order's id."""
+    """Return the envelope with a default id, time and source, and the id of a new order."""
     envelope = decoded(envelope)
     identifier = ids[0] if envelope.get("id") is None else envelope["id"]
     filled = {"time": now(), "source": "web", "correlationid": request.get(CORRELATION, identifier)}

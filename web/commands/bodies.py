@@ -1,37 +1,46 @@
-"""What clients send to place an order. Every other command's body is the command's own data.
+"""Bodies that are not the command's own data: placing an order, and reservations made by hand.
 
-`price` and `totalCost` are a number, a decimal string or `{"currency", "value"}`. An order has one currency: the one
-given, in `currency` or in the amounts, else EUR.
+`price` and `totalCost` are a number, a decimal string or `{"currency", "value"}`. An order has one currency: the one in
+`currency` or in its amounts, by default EUR.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field
+import msgspec
+from msgspec import Meta, MsgspecError
+from pydantic import Field, ValidationError
 
-from domain import address, message, money
+from domain.address import NewAddress
 from domain.errors import InvalidId
 from domain.ids import refuse_confusable
-from domain.inventory import commands as stock
-from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL
-from domain.orders.commands import NewLine, PlaceOrder, Price, refuse_many_lines
-from domain.policy import AllocationPolicy
-from streams.messages.models import Model, as_struct, translated
-from web.errors import invalid
+from domain.inventory.commands import Positive, ReleaseStock, ReserveStock
+from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL, Asked, Command, Id, Instant, Quantity, written
+from domain.money import Currency, Money
+from domain.orders.commands import FEW, NewLine, PlaceOrder, Price
+from domain.policy import MANUAL, AllocationPolicy
+from streams.messages.codec import usually_spelled
+from streams.messages.models import model_of
+from streams.messages.strict import read_command
+from web.errors import Problem, invalid, invalid_model
+from web.requests import json_object
 
-from .amounts import Amount, Sent, units_of
+from .amounts import Amount, Sent, amount_of, units_of
 
+S = TypeVar("S", bound=Asked)
 DEFAULT_CURRENCY = "EUR"
-Address: Any = translated(address.NewAddress)
-Currency: Any = translated(money.Currency)
-Id: Any = translated(message.Id)
-Instant: Any = translated(message.Instant)
-Positive: Any = translated(stock.Positive)
-Few: Any = BeforeValidator(refuse_many_lines)
-Quantity: Any = translated(message.Quantity)
 
 
-class OrderItem(Model):
+class Body(Asked):
+    """A body that stands for a command."""
+
+    def command(self) -> Command:
+        """Return the command."""
+        raise NotImplementedError
+
+
+class OrderItem(Asked):
     """A line of an order; without an id it gets its number."""
 
     line_id: Id | None = None
@@ -40,81 +49,118 @@ class OrderItem(Model):
     price: Sent
 
 
-class OrderRequest(Model):
+class OrderRequest(Body):
     """A finalised order."""
 
-    order_id: Id | None = Field(None, description="yours, else a new UUIDv7")
+    order_id: Annotated[Id | None, Field(description="your own id; default: a new UUIDv7")] = None
     customer_id: Id
-    items: Annotated[tuple[OrderItem, ...], Few] = Field(min_length=1, max_length=MAX_LINES)
-    shipping_address: Address
-    billing_address: Address | None = Field(None, description="missing: the shipping address")
-    total_cost: Sent | None = Field(None, description="checked against the sum of the items")
-    currency: Currency | None = Field(None, description="of amounts that name none; default EUR")
-    policy: AllocationPolicy = Field(
-        AllocationPolicy.BACKORDER,
-        description="when stock is short: wait for it, cancel what is short, or cancel the order. A product must exist "
-        "before an order can wait for it: a line of an unknown product is cancelled",
-    )
+    items: Annotated[tuple[OrderItem, ...], Meta(min_length=1, max_length=MAX_LINES), FEW]
+    shipping_address: NewAddress
+    billing_address: Annotated[NewAddress | None, Field(description="default: the shipping address")] = None
+    total_cost: Annotated[Sent | None, Field(description="must equal the sum of the items")] = None
+    currency: Annotated[Currency | None, Field(description="of amounts that name none; default: EUR")] = None
+    policy: Annotated[
+        AllocationPolicy,
+        Field(
+            description="what to do when stock is short: wait for it, cancel the units that are short, or cancel the "
+            "order. An order can only wait for a product that exists: a line of an unknown product is cancelled"
+        ),
+    ] = written(AllocationPolicy.BACKORDER)
     issued_at: Instant | None = None
 
     def command(self) -> PlaceOrder:
-        """Return the command; a `Problem` when the currencies differ or an amount is too large."""
-        currency = self._currency()
+        """Return the command; raise `Problem` if the currencies differ or an amount is out of range."""
+        prices = [amount_of(item.price) for item in self.items]
+        total = None if self.total_cost is None else amount_of(self.total_cost)
+        currency = self._currency(prices, total)
         self._refuse_confusable_ids()
-        shipping, billing = self.shipping_address, self.billing_address
-        shipped = as_struct(shipping, address.Address)
+        shipping = self.shipping_address
         return PlaceOrder(
             customer_id=self.customer_id,
-            lines=tuple([self._line(number, item, currency) for number, item in enumerate(self.items)]),
-            shipping_address=shipped,
-            billing_address=shipped if billing is None else as_struct(billing, address.Address),
-            total_cost=self._total(currency),
+            lines=tuple([_line(*line, currency) for line in zip(count(), self.items, prices, strict=False)]),
+            shipping_address=shipping,
+            billing_address=shipping if self.billing_address is None else self.billing_address,
+            total_cost=None if total is None else _total(total, currency),
             policy=self.policy,
             issued_at=self.issued_at,
         )
 
+    def _currency(self, prices: Sequence[Amount], total: Amount | None) -> str:
+        named = [(f"items.{number}.price", price.currency) for number, price in enumerate(prices) if price.currency]
+        if total is not None and total.currency:
+            named.append(("totalCost", total.currency))
+        currency = self.currency or (named[0][1] if named else DEFAULT_CURRENCY)
+        for field, other in named:
+            if other != currency:
+                raise invalid({field: f"is in {other}, the order is in {currency}"}, "INVALID_ORDER")
+        return currency
+
     def _refuse_confusable_ids(self) -> None:
-        """Answer what the aggregate would, but at once and with the names of this body."""
-        ids = [("orderId", self.order_id), ("customerId", self.customer_id)]
-        for number, item in enumerate(self.items):
-            ids += [(f"items.{number}.productId", item.product_id), (f"items.{number}.lineId", item.line_id)]
+        """Refuse what the aggregate would refuse too, at once and with this body's names of the fields."""
         try:
-            for field, identifier in ids:
-                if identifier is not None:
-                    refuse_confusable(field, identifier)
+            if self.order_id is not None:
+                refuse_confusable("orderId", self.order_id)
+            refuse_confusable("customerId", self.customer_id)
+            for number, item in enumerate(self.items):
+                refuse_confusable(f"items.{number}.productId", item.product_id)
+                if item.line_id is not None:
+                    refuse_confusable(f"items.{number}.lineId", item.line_id)
         except InvalidId as error:
             raise invalid({error.details["field"]: error.details["reason"]}, error.code) from None
 
-    def _amounts(self) -> Iterator[tuple[str, Amount]]:
-        yield from ((f"items.{number}.price", item.price) for number, item in enumerate(self.items))
-        if self.total_cost is not None:
-            yield "totalCost", self.total_cost
 
-    def _currency(self) -> str:
-        currency = self.currency
-        for field, sent in self._amounts():
-            if sent.currency is not None and sent.currency != (currency := currency or sent.currency):
-                raise invalid({field: f"is in {sent.currency}, the order is in {currency}"}, "INVALID_ORDER")
-        return currency or DEFAULT_CURRENCY
-
-    def _line(self, number: int, item: OrderItem, currency: str) -> NewLine:
-        units = units_of(item.price, currency, MAX_AMOUNT, f"items.{number}.price")
-        price = Price(amount=units, currency=currency)
-        return NewLine(line_id=item.line_id, product_id=item.product_id, quantity=item.quantity, price=price)
-
-    def _total(self, currency: str) -> money.Money | None:
-        if self.total_cost is None:
-            return None
-        amount = units_of(self.total_cost, currency, MAX_TOTAL, "totalCost")
-        return money.Money(amount=amount, currency=currency)
+def _line(number: int, item: OrderItem, price: Amount, currency: str) -> NewLine:
+    units = units_of(price, currency, MAX_AMOUNT, f"items.{number}.price")
+    each = Price(amount=units, currency=currency)
+    return NewLine(line_id=item.line_id, product_id=item.product_id, quantity=item.quantity, price=each)
 
 
-class ReserveRequest(Model):
+def _total(total: Amount, currency: str) -> Money:
+    return Money(amount=units_of(total, currency, MAX_TOTAL, "totalCost"), currency=currency)
+
+
+class ReserveRequest(Body):
     """Units to reserve for an order, outside its lines."""
 
     order_id: Id
     quantity: Positive
 
+    def command(self) -> ReserveStock:
+        """Return the command."""
+        return ReserveStock(order_id=self.order_id, line_id=MANUAL, quantity=self.quantity)
 
-class GiveBackRequest(ReserveRequest):
+
+class GiveBackRequest(Body):
     """Units of such a reservation to give back."""
+
+    order_id: Id
+    quantity: Positive
+
+    def command(self) -> ReleaseStock:
+        """Return the command."""
+        return ReleaseStock(order_id=self.order_id, line_id=MANUAL, quantity=self.quantity)
+
+
+_decode_order = msgspec.json.Decoder(OrderRequest).decode
+
+
+def order_in(body: bytes) -> tuple[str | None, PlaceOrder]:
+    """Return the client's id for the order, if it sent one, and the command to place it.
+
+    msgspec decodes and checks a body in one pass. A body that it refuses is read again by the model, which says of each
+    field what is wrong and understands other spellings.
+    """
+    try:
+        asked = _decode_order(usually_spelled(body))
+        return asked.order_id, asked.command()
+    except (MsgspecError, ValueError, RecursionError, Problem):
+        asked = checked(OrderRequest, json_object(body), "INVALID_ORDER")
+        return asked.order_id, asked.command()
+
+
+def checked(kind: type[S], data: Mapping[str, Any], code: str = "VALIDATION_FAILED") -> S:
+    """Return `data` as a `kind`; raise a 400 that names the fields that are wrong or unknown."""
+    try:
+        return read_command(kind, data)
+    except ValidationError as error:
+        raise invalid_model(error, model_of(kind), code) from None

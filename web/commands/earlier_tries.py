@@ -1,7 +1,7 @@
-"""What earlier tries of a request led to, for a repeat under its Idempotency-Key.
+"""The results of earlier tries of a request, for a repeat under its Idempotency-Key.
 
-The aggregate remembers its last `FULFILLMENT_RECENT_COMMANDS` only, and a busy product takes more of them than that
-before the lease of a process that died is over. The read model of commands remembers all, for a week.
+An aggregate remembers only its last `FULFILLMENT_RECENT_COMMANDS` commands, and a busy product decides more than that
+before the lease of a dead process ends. The read model of commands remembers all of them for a week.
 """
 
 import asyncio
@@ -24,21 +24,22 @@ from web.queries.consistency import until
 from web.services import Services
 
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
-TOGETHER = 100  # attempts looked up at once: some ten seconds of a client's waiting
-MOST_ATTEMPTS = 100_000  # of a request: a client that repeats it for hours
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds, between two looks into the read model
+TOGETHER = 100  # attempts looked up at once: about ten seconds of retries
+MOST_ATTEMPTS = 100_000  # hours of retries of one request
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between queries of the read model
 
 
 def attempt_id(command_id: str, number: int) -> str:
-    """Return the id of a command's attempt; the first, 0, is the command's own."""
+    """Return the id of an attempt; attempt 0 has the command's own id."""
     return derived_id(command_id, "attempt", number) if number else command_id
 
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """What is known of earlier tries of a request.
+    """The known facts about earlier tries of a request.
 
-    `possible`: there may have been one, whose process died. `sent`: the id of the attempt that is in Kafka for certain.
+    `possible` says that there may have been one, in a process that died; `sent` is the id of an attempt that is
+    certainly in Kafka.
     """
 
     possible: bool = False
@@ -49,20 +50,20 @@ FIRST_TRY = Tries()
 
 
 def number_of(command_id: str, attempt: str) -> int | None:
-    """Return which attempt of the command `attempt` is the id of; None when it belongs to another command."""
+    """Return the number of the attempt with the id `attempt`; None if the id belongs to another command."""
     return next((number for number in range(MOST_ATTEMPTS) if attempt_id(command_id, number) == attempt), None)
 
 
 def continues(message: CommandMessage, outcome: Outcome) -> bool:
-    """Return whether another attempt follows `outcome`: stock has not answered, and the client named no version."""
+    """Return whether to try again: stock has not answered, and the client named no version."""
     return outcome.code == "ALLOCATION_PENDING" and message.expected_version in (None, EXISTS)
 
 
 async def earlier(services: Services, message: CommandMessage, first: int = 0) -> tuple[int, Outcome | None]:
-    """Return the attempt of `message` to continue with, from `first` on, and its outcome when that is an answer.
+    """Return the attempt of `message` to continue with, from `first` on, and its outcome if it is final.
 
-    Attempts that ended in ALLOCATION_PENDING are over, unless the client named a version: then there is only one.
-    A 503 when the read model is behind, so that it cannot be told.
+    Attempts that ended in ALLOCATION_PENDING are skipped, unless the client named a version; then there is only one
+    attempt. Raise a 503 if the read model lags, because the answer is unknown then.
     """
     await _caught_up(services)
     number = first
@@ -78,7 +79,7 @@ async def earlier(services: Services, message: CommandMessage, first: int = 0) -
 
 
 async def undecided(services: Services, messages: Sequence[CommandMessage]) -> list[CommandMessage]:
-    """Return those of `messages` that no earlier try of their request got decided; a 503 when it cannot be told."""
+    """Return the `messages` that no earlier try of their request got decided; raise a 503 if the read model lags."""
     await _caught_up(services)
     ids = [each for message in messages for each in document_ids(message, aggregate_of(message.command))]
     known: dict[str, list[Outcome]] = defaultdict(list)
@@ -88,9 +89,9 @@ async def undecided(services: Services, messages: Sequence[CommandMessage]) -> l
 
 
 async def awaited(services: Services, message: CommandMessage, deadline: float) -> Outcome | None:
-    """Return the outcome of a command that is in Kafka already; None when it does not come until `deadline`.
+    """Return the outcome of a command that is already in Kafka; None if it does not come before `deadline`.
 
-    It may have been decided before this process began to read outcomes, so the read model is asked too.
+    The command may have been decided before this process began to read outcomes, so the read model is asked too.
     """
     async with services.waiting.of(message) as future:
         pause = FIRST_PAUSE
@@ -107,7 +108,7 @@ async def awaited(services: Services, message: CommandMessage, deadline: float) 
 
 
 async def _known(services: Services, attempts: Sequence[CommandMessage]) -> dict[str, Outcome]:
-    """Return id → outcome of those of `attempts` that have one; the last one counts."""
+    """Return the outcomes of `attempts` by command id; of several outcomes the last one counts."""
     first = attempts[0]
     aggregates: tuple[Aggregate, ...] = AGGREGATES if first.type in LETTER_COMMANDS else (aggregate_of(first.command),)
     ids = [each for attempt in attempts for kind in aggregates for each in document_ids(attempt, kind)]
@@ -117,14 +118,12 @@ async def _known(services: Services, attempts: Sequence[CommandMessage]) -> dict
 
 
 async def _caught_up(services: Services) -> None:
-    """Wait until the read model has the outcomes that this process has read."""
+    """Wait until the read model includes every outcome that this process has read."""
     topic = services.settings.named(COMMAND_OUTCOMES.name)
     try:
         async with asyncio.timeout(services.settings.consistency_timeout):
             for partition, read in list(services.waiting.read.items()):
                 await until(read, partial(services.queries.reached, "commands", (topic, partition)))
     except TimeoutError:
-        sentence = (
-            "the read models are behind: whether this was done before cannot be told yet, so it is not done again"
-        )
-        raise Problem(503, "READ_MODEL_BEHIND", sentence, headers={"Retry-After": "5"}) from None
+        sentence = "the read models lag, so it is unknown whether the first request was carried out; retry later"
+        raise Problem("READ_MODEL_BEHIND", sentence, headers={"Retry-After": "5"}) from None

@@ -1,11 +1,14 @@
-"""`Idempotency-Key`: the same request again gets the same answer, and nothing is done twice.
+"""`Idempotency-Key`: the same request sent again gets the same answer, and nothing is done twice.
 
-The key is claimed in MongoDB before anything goes to Kafka, with the command's id and a new order's. Three answers are
-not kept. A 202 is not an outcome yet: the key remembers that the command is in Kafka, and a repeat waits for its
-outcome without sending it again. After a 5xx, and after an answer that says "try again" (`retryable`), the same request
-may be sent again at once, and continues under the same command id. The same holds when the process dies before it
-answers, as soon as its lease is over: if the command was decided, the read model of commands or the aggregate knows its
-outcome.
+The key is claimed in MongoDB before anything is sent to Kafka, together with the ids of the command and of a new order.
+Three kinds of answers are not stored:
+
+- After a 202 the key remembers that the command is in Kafka. A repeated request waits for its outcome and does not send
+  it again.
+- After a 5xx, or an answer that says `retryable`, the same request may be sent again at once and continues under the
+  same command id.
+- If the process died before it answered, the same holds once its lease has ended. The read model of commands or the
+  aggregate knows the outcome if the command was decided.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,62 +17,51 @@ from hashlib import sha256
 from typing import Any
 
 from aiohttp import web
+from orjson import Fragment
 
 from projections.mongo.idempotency import Claim
-from streams.messages.envelope import CommandMessage, Outcome, new_id
+from streams.messages.envelope import new_id
 from streams.runtime.faults import fault
-from web.answers import raw_response
+from web.answers import Answer
 from web.errors import Problem, problem_of
+from web.preconditions import condition_of
 from web.requests import CORRELATION, identifier, single
 from web.services import SERVICES
 
 from .earlier_tries import FIRST_TRY, Tries
-from .preconditions import condition_of
 
 KEPT_HEADERS = ("Location", "Consistency-Token")
-GRACE_SECONDS = 5.0  # a lease lasts so much longer than a command may take
+GRACE_SECONDS = 5.0  # that a lease lasts longer than a command may take
 
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """An answer, and whether it is kept under the request's key."""
+    """An answer, and whether to store it under the request's key."""
 
-    response: web.Response
-    sent: str | None = None  # not kept: the command with this id is in Kafka and not decided yet
-    again: bool = False  # not kept: the same request may be sent again at once
+    answer: Answer
+    sent: str | None = None  # do not store it: the command with this id is in Kafka and not decided yet
+    again: bool = False  # do not store it: the same request may be sent again at once
 
 
-# Of a command id, an id for a new order, and what is known of earlier tries.
+# From a command id, an id to remember (a new order's), and the earlier tries of the request.
 Execute = Callable[[str, str, Tries], Awaitable[Executed]]
 
 
-def executed(response: web.Response, attempt: CommandMessage, outcome: Outcome | None) -> Executed:
-    """Return the answer to one command."""
-    if outcome is None:
-        return Executed(response, sent=attempt.id)
-    return Executed(response, again=outcome.retryable)
+async def keyed(request: web.Request, body: bytes, remembered: str | None, execute: Execute) -> Answer:
+    """Return the answer of `execute`; a repeated request gets the first one's.
 
-
-async def keyed(request: web.Request, sent: bytes, order_id: str | None, execute: Execute) -> web.Response:
-    """Return what `execute` answers, once if the request has an Idempotency-Key."""
-    if (key := single(request.headers, "Idempotency-Key")) is None:
-        return (await execute(new_id(), order_id or new_id(), FIRST_TRY)).response
-    return await once(request, key, sent, order_id, execute)
-
-
-async def once(request: web.Request, key: str, sent: bytes, order_id: str | None, execute: Execute) -> web.Response:
-    """Return what `execute` answers, or what it answered to the same request before.
-
-    `order_id` is the client's own; without one the key remembers the id of the new order.
+    `remembered` is the id for `execute` to use; without one the key remembers a new id.
     """
+    if (key := single(request.headers, "Idempotency-Key")) is None:
+        return (await execute(new_id(), remembered or new_id(), FIRST_TRY)).answer
     services = request.app[SERVICES]
     wanted = Claim(
         key=identifier(key, "Idempotency-Key"),
         method=request.method,
         path=_address(request),
-        body_hash=sha256(sent).hexdigest(),
+        body_hash=sha256(body).hexdigest(),
         command_id=new_id(),
-        order_id=order_id or new_id(),
+        order_id=remembered or new_id(),
         condition=condition_of(request.headers),
     )
     fault("key-asked")
@@ -82,48 +74,47 @@ async def once(request: web.Request, key: str, sent: bytes, order_id: str | None
         await services.keys.sent(claim, done.sent)
         fault("answer-stored")
     elif done.again:
-        await services.keys.give_up(claim, decided=done.response.status < 500)
+        await services.keys.give_up(claim, decided=done.answer.status < 500)
     else:
-        await services.keys.answer(claim, _stored(request, done.response))
+        await services.keys.answer(claim, _stored(request, done.answer))
         fault("answer-stored")
-    return done.response
+    return done.answer
 
 
 async def _executed(execute: Execute, claim: Claim, tries: Tries) -> Executed:
-    """Return an answer whatever happens: while it is known that nothing more will be done, the lease can be ended."""
+    """Return an answer also for errors, because the lease can be released when the request has certainly ended."""
     try:
         return await execute(claim.command_id, claim.order_id or "", tries)
     except Exception as error:
         if (problem := problem_of(error)) is None:
             raise
-        return Executed(problem.response(), again=problem.status >= 500 or problem.code == "MESSAGE_TOO_LARGE")
+        return Executed(problem.answer(), again=problem.status >= 500 or problem.code == "MESSAGE_TOO_LARGE")
 
 
 def _address(request: web.Request) -> str:
-    """Return path and query; the order of the parameters means nothing."""
+    """Return path and query; the order of the parameters does not matter."""
     address = request.rel_url.with_query(sorted(request.query.items())) if request.query else request.rel_url
     return str(address).encode(errors="backslashreplace").decode()
 
 
-def _replayed(request: web.Request, wanted: Claim, claim: Claim) -> web.Response:
+def _replayed(request: web.Request, wanted: Claim, claim: Claim) -> Answer:
     if not claim.same_request(wanted):
-        raise Problem(422, "IDEMPOTENCY_KEY_REUSED", "the key was used for another request; use a new one")
+        raise Problem("IDEMPOTENCY_KEY_REUSED", "the key belongs to another request; send this one with a new key")
     if claim.answer is None:
-        raise Problem(
-            409, "IDEMPOTENCY_KEY_IN_FLIGHT", "the request is still being answered", headers={"Retry-After": "1"}
-        )
+        sentence = "the first request with this key is still in progress; retry in a moment"
+        raise Problem("IDEMPOTENCY_KEY_IN_FLIGHT", sentence, headers={"Retry-After": "1"})
     stored = claim.answer
     if correlation := stored.get("correlationId"):
         request[CORRELATION] = correlation
     headers = {**stored["headers"], "Idempotency-Replayed": "true"}
-    return raw_response(stored["body"].encode(), stored["status"], headers)
+    return Answer(Fragment(stored["body"]), stored["status"], headers)
 
 
-def _stored(request: web.Request, response: web.Response) -> dict[str, Any]:
+def _stored(request: web.Request, answer: Answer) -> dict[str, Any]:
     return {
-        "status": response.status,
-        "body": (response.text or ""),
-        "headers": {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+        "status": answer.status,
+        "body": answer.encoded().decode(),
+        "headers": {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
         "correlationId": request.get(CORRELATION),
         "final": True,
     }

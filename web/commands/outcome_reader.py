@@ -1,8 +1,10 @@
-"""Outcomes to who waits for them: every API process reads all of them, from the end, without a group."""
+"""Outcomes for waiting requests: every api process reads all new outcomes, without a consumer group."""
 
 import asyncio
 import logging
+from asyncio import Future, get_running_loop
 from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -10,9 +12,8 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.pace import pace_fetches, turns_of
-from streams.messages.envelope import Outcome
+from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.settings import Settings
-from streams.runtime.waiting import Waiting
 from streams.topics import COMMAND_OUTCOMES
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,55 @@ RETRY_SECONDS = 0.5
 POLL_MILLISECONDS = 1_000
 
 
-class Outcomes:
-    """Reads `command-outcomes` and wakes the waiting. `ready` once it stands at the end: earlier it might miss one."""
+class Waiting:
+    """The requests of this process that wait, by command id; several may wait for commands with the same id."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[bytes, list[Waiter]] = {}
+        self.read: dict[int, int] = {}  # partition → the offset to read next
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __contains__(self, key: bytes | None) -> bool:
+        """Return whether a request waits for a command whose id is `key`, the key of its outcome on Kafka."""
+        return key in self._waiters
+
+    def of(self, command: CommandMessage) -> "Waiter":
+        """Return a context whose future resolves to the outcome of `command`; enter it before sending."""
+        return Waiter(self._waiters, command)
+
+    def resolve(self, outcome: Outcome) -> None:
+        """Give `outcome` to the requests that wait for it."""
+        for waiter in self._waiters.get(outcome.command_id.encode(), ()):
+            if not waiter.future.done() and outcome.answers(waiter.command):
+                waiter.future.set_result(outcome)
+
+
+class Waiter:
+    """A waiting request; leaving the context removes it."""
+
+    __slots__ = ("_waiters", "command", "future")
+
+    def __init__(self, waiters: dict[bytes, list["Waiter"]], command: CommandMessage) -> None:
+        self._waiters, self.command = waiters, command
+        self.future: Future[Outcome] = get_running_loop().create_future()
+
+    async def __aenter__(self) -> Future[Outcome]:
+        self._waiters.setdefault(self.command.id.encode(), []).append(self)
+        return self.future
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        key = self.command.id.encode()
+        others = self._waiters[key]
+        others.remove(self)
+        if not others:
+            del self._waiters[key]
+        self.future.cancel()
+
+
+class OutcomeReader:
+    """Reads `command-outcomes` and wakes waiting requests; `ready` once it has a position, so that it misses none."""
 
     def __init__(self, settings: Settings, waiting: Waiting) -> None:
         self._settings, self._waiting = settings, waiting
@@ -31,7 +79,7 @@ class Outcomes:
         self.ready = False
 
     async def start(self) -> None:
-        """Begin to read; returns at once."""
+        """Start reading in the background."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -50,9 +98,9 @@ class Outcomes:
                 self.ready = True
                 await self._read(consumer)
             except (KafkaError, OSError) as error:
-                log.warning("command outcomes cannot be read, trying again: %r", error)
+                log.warning("cannot read command outcomes, retrying: %r", error)
             except Exception:
-                log.exception("reading command outcomes failed, trying again")
+                log.exception("reading command outcomes failed, retrying")
             finally:
                 self.ready = False
                 with suppress(Exception):
@@ -60,7 +108,7 @@ class Outcomes:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _position(self, consumer: AIOKafkaConsumer) -> None:
-        """Stand at the end the first time; afterwards where the last consumer stood, so that no outcome is missed."""
+        """Start at the end the first time, and later at the position of the last consumer, so that none is missed."""
         topic = self._settings.named(COMMAND_OUTCOMES.name)
         partitions = [TopicPartition(topic, number) for number in range(self._settings.partitions)]
         consumer.assign(partitions)
@@ -84,7 +132,7 @@ class Outcomes:
         try:
             self._waiting.resolve(Outcome.decode(value))
         except (ValueError, KeyError, TypeError):
-            log.warning("an outcome that is none of ours was skipped: %.200r", value)
+            log.warning("skipped an invalid command outcome: %.200r", value)
 
     def _new_consumer(self) -> Any:
         return AIOKafkaConsumer(

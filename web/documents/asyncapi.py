@@ -1,10 +1,11 @@
-"""The AsyncAPI 3 document: every topic and every message on it, made of the models and the table of topics."""
+"""The AsyncAPI 3 document: every topic and its messages, generated from the models and the table of topics."""
 
 from collections.abc import Mapping
 from functools import lru_cache
 
 import orjson
 from aiohttp import web
+from orjson import Fragment
 from pydantic.json_schema import models_json_schema
 
 from domain.message import Command, Event
@@ -13,7 +14,7 @@ from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
 from streams.messages.models import model_of
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS, Topic
-from web.answers import raw_response
+from web.answers import Answer
 from web.commands.routes import COMMAND_ROUTES
 from web.services import SERVICES
 
@@ -24,35 +25,38 @@ from .parameters import IDENTIFIER
 from .schemas import Schema, with_ignored
 
 BY_PROCESS = {*ORDER_COMMANDS, *INVENTORY_COMMANDS} - {route.command.__name__ for route in COMMAND_ROUTES}
-DESCRIPTION = """One JSON object a message: CloudEvents 1.0, structured mode, header `content-type:
-application/cloudevents+json`. A hand-made command needs `type` and `data` only, and the aggregate's id as its Kafka
-key; where `subject` or `data` give that id, too, all are the same. Commands may also come in binary mode: the
-attributes as headers (`ce_type`, `ce_id`, `ce_source`, `ce_subject`, `ce_time`, `ce_correlationid`, `ce_causationid`,
-`ce_expectedversion`), `content-type: application/json`, and the data as the value. Batches and other formats are
+DESCRIPTION = """A message is one JSON object: CloudEvents 1.0 in structured mode, with the header `content-type:
+application/cloudevents+json`. A command needs only `type`, `data` and the aggregate's id as its Kafka key; if `subject`
+or `data` contain the id too, all must be equal. Commands may also be sent in binary mode: the attributes are headers
+(`ce_type`, `ce_id`, `ce_source`, `ce_subject`, `ce_time`, `ce_correlationid`, `ce_causationid`,
+`ce_expectedversion`), `content-type` is `application/json`, and the value is the data. Batches and other formats are
 refused.
 
-Commands with unknown fields are refused. Readers of events should ignore fields they do not know, and use
-`isolation.level=read_committed`: what an aborted transaction wrote is not there."""
+Commands with unknown fields are refused. Consumers of events should ignore unknown fields and set
+`isolation.level=read_committed`, because an aborted transaction leaves its records on the topic."""
 PURPOSES = {
-    "order-commands": ("receive", "What orders are asked to do. Key: the order's id. Anybody may send."),
-    "inventory-commands": ("receive", "What a product's stock is asked to do. Key: the product's id."),
-    "order-events": ("send", "What happened to orders, for ever, in order per order: the source of truth."),
-    "inventory-events": ("send", "What happened to stock, for ever, in order per product: the source of truth."),
-    "command-outcomes": ("send", "What became of each command. Key: the command's id."),
-    "dead-letters": ("send", "What could not be handled, and what became of it."),
+    "order-commands": ("receive", "Commands for orders. The key is the id of the order. Any producer may send."),
+    "inventory-commands": ("receive", "Commands for the stock of products. The key is the id of the product."),
+    "order-events": ("send", "All events of orders, kept forever, in sequence for each order: the source of truth."),
+    "inventory-events": (
+        "send",
+        "All events of stock, kept forever, in sequence for each product: the source of truth.",
+    ),
+    "command-outcomes": ("send", "The outcome of each command. The key is the id of the command."),
+    "dead-letters": ("send", "Messages that could not be handled, and what was done about them."),
 }
-KEY = "The aggregate's id, for producers that cannot set the Kafka key; with a key, the same as it."
-OUR_OWN = ("send", "A worker's table, restored from here when it starts. Ours alone: its shape may change.")
+KEY = "The id of the aggregate, for producers that cannot set the Kafka key; otherwise equal to the key."
+OUR_OWN = ("send", "The changelog from which a worker restores its table. Internal: its format may change.")
 
 
-async def asyncapi(request: web.Request) -> web.Response:
-    """Answer the document."""
-    return raw_response(_encoded(request.app[SERVICES].settings))
+async def asyncapi(request: web.Request) -> Answer:
+    """Answer with the document."""
+    return Answer(_encoded(request.app[SERVICES].settings))
 
 
 @lru_cache(maxsize=1)
-def _encoded(settings: Settings) -> bytes:
-    return orjson.dumps(document(settings))
+def _encoded(settings: Settings) -> Fragment:
+    return Fragment(orjson.dumps(document(settings)))
 
 
 def document(settings: Settings) -> Schema:
@@ -118,7 +122,7 @@ def _messages() -> dict[str, Schema]:
     for name, schema in OUTCOMES.items():
         found[name] = _entry(name, schema["description"], schema, outcome_example(name))
     kinds = ", ".join(KINDS)
-    found["DeadLetter"] = _entry("DeadLetter", f"A message, whole, and what became of it: {kinds}.", LETTER)
+    found["DeadLetter"] = _entry("DeadLetter", f"A complete message and what was done about it: {kinds}.", LETTER)
     found["DeadLetter"]["examples"] = [{"name": "DeadLetter", "payload": LETTER_EXAMPLE}]
     found["TableEntry"] = {**_entry("TableEntry", OUR_OWN[1], TABLE_ENTRY), "contentType": "application/json"}
     return found
@@ -131,7 +135,7 @@ def _commands() -> Mapping[str, type[Command]]:
 def _message(name: str, model: type[Command] | type[Event], is_event: bool) -> Schema:
     sentence = (model.__doc__ or "").split("\n\n")[0]
     if name in BY_PROCESS:
-        sentence += " Sent by the fulfilment process."
+        sentence += " Sent by the process manager."
     version = getattr(model, "schema_version", None)
     payload = envelope(name, {"$ref": f"#/components/schemas/{name}"}, version)
     data = examples().get(name, {"commandId": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01", "reason": "sent by mistake"})
@@ -158,7 +162,7 @@ def _source(model: type) -> str:
 
 
 def _entry(name: str, sentence: str, payload: Schema, example: Schema | None = None) -> Schema:
-    key: Schema = {"type": "string", "description": "The aggregate's id, or as the topic says."}
+    key: Schema = {"type": "string", "description": "The id of the aggregate, unless the topic says otherwise."}
     entry: Schema = {"name": name, "title": name, "summary": sentence, "payload": payload}
     entry["bindings"] = {"kafka": {"key": key, "bindingVersion": "0.5.0"}}
     if example is not None:

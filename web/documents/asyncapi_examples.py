@@ -1,4 +1,4 @@
-"""An example of every message, for the AsyncAPI document: a story told to the domain, which answers with its events.
+"""An example of every message, for the AsyncAPI document: the domain decides these commands, which cause the events.
 
 A command that is in no story has the example of its route, decided after the first command of a story.
 """

@@ -1,35 +1,39 @@
-"""The shapes of messages that are no model: the envelope, outcomes, dead letters and table entries."""
+"""The schemas of messages without a model: the envelope, outcomes, dead letters and table entries."""
 
 from typing import Any
 
 from .schemas import COUNT, TEXT, TIME, Schema, list_of, record
 
 _TIME = (
-    "Of a command: by its producer's clock; missing: when Kafka got it. Of an event: when Kafka got its command, by "
-    "the broker's clock, and never before the aggregate's last event."
+    "Of a command: the time by its producer's clock; default: when Kafka received it. Of an event: when Kafka received "
+    "its command, by the broker's clock, and never before the aggregate's last event."
 )
-PRODUCER_TIME: Schema = {**TIME, "description": "The time that the command's producer gave; missing: none."}
+PRODUCER_TIME: Schema = {**TIME, "description": "The time that the producer of the command set, if it set one."}
 _WHO: Schema = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
 def envelope(name: str, data: Schema, schema_version: int | None = None) -> Schema:
-    """Return the schema of a message; with `schema_version` it is an event, which has every field."""
+    """Return the schema of a command, or of an event if there is a `schema_version`; events have every field."""
     properties: Schema = {
         "specversion": {"const": "1.0"},
-        "id": {**_WHO, "description": "Missing in a command: derived from topic, partition and offset."},
+        "id": {**_WHO, "description": "If a command has none, it is derived from topic, partition and offset."},
         "type": {"const": name},
-        "source": {**TEXT, "description": "The program it is of. Source and id together identify a command."},
+        "source": {**TEXT, "description": "The program that sent it. Source and id together identify a command."},
         "subject": {**_WHO, "description": "The aggregate's id."},
         "time": {**TIME, "description": _TIME},
-        "correlationid": {**_WHO, "description": "The same along everything one command leads to."},
+        "correlationid": {**_WHO, "description": "Equal in all messages that one command leads to."},
         "causationid": {**_WHO, "description": "The message that caused this one."},
     }
     if schema_version is None:
-        sentence = 'Refused when the aggregate has another version: 3; "3, 4": one of these; 0: none yet; "*": any.'
+        sentence = 'The versions the aggregate may have: 3, "3, 4" for either, 0 if it must not exist, "*" if it must.'
         either = [COUNT, {"type": "string", "pattern": r"^(\*|[0-9]{1,16}( *, *[0-9]{1,16})*)$"}]
         properties["expectedversion"] = {"anyOf": either, "description": sentence}
     else:
-        properties["sequence"] = {"type": "integer", "minimum": 1, "description": "The aggregate's version after it."}
+        properties["sequence"] = {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The version of the aggregate after the event.",
+        }
         properties["schemaversion"] = {"const": schema_version}
     properties["data"] = data
     required = ["type", "data"] if schema_version is None else list(properties)
@@ -39,13 +43,13 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
 
 
 def binary_headers(name: str) -> Schema:
-    """Return the schema of a command's headers in CloudEvents' binary mode, in which its value is the data alone."""
+    """Return the schema of a command's headers in CloudEvents' binary mode, where the value is only the data."""
     attributes = envelope(name, {})["properties"]
     del attributes["data"]
     expected = {**TEXT, "description": attributes["expectedversion"]["description"]}
     return {
         "type": "object",
-        "description": "In binary mode, when the value is the data alone; in structured mode only content-type.",
+        "description": "The attributes in binary mode; in structured mode only content-type.",
         "properties": {
             "content-type": {"enum": ["application/cloudevents+json", "application/json"]},
             **{f"ce_{attribute}": schema for attribute, schema in attributes.items()},
@@ -55,13 +59,16 @@ def binary_headers(name: str) -> Schema:
 
 
 _OUTCOME = {
-    "commandId": TEXT, "commandType": {**TEXT, "description": "Empty where a refused message has no type."},
+    "commandId": TEXT, "commandType": {**TEXT, "description": "Empty if a refused message has no type."},
     "aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT,
-    "version": {**COUNT, "description": "The aggregate's, afterwards."},
+    "version": {**COUNT, "description": "The version of the aggregate afterwards."},
     "events": list_of(record(("id", "type", "sequence"), id=TEXT, type=TEXT, sequence=COUNT)),
 }  # fmt: skip
-_SOURCE: Schema = {**TEXT, "description": "The command's; with its id, its identity. Older outcomes do not name it."}
-_DIGEST: Schema = {**TEXT, "description": "Of its content: another one under the same identity is refused."}
+_SOURCE: Schema = {**TEXT, "description": "The source of the command. Outcomes written by older code lack it."}
+_DIGEST: Schema = {
+    **TEXT,
+    "description": "Of the command's content; another content with the same id is refused.",
+}
 _IDENTITY = {"commandSource": _SOURCE, "commandDigest": _DIGEST}
 _ACCEPTED = record(
     (*_OUTCOME, "status"), **_OUTCOME, **_IDENTITY, status={"const": "accepted"}, result={"type": "object"},
@@ -82,8 +89,8 @@ def _written(name: str, sentence: str, data: Schema) -> Schema:
 
 
 OUTCOMES: dict[str, Schema] = {
-    "CommandAccepted": _written("CommandAccepted", "The command was decided; these events came of it.", _ACCEPTED),
-    "CommandRejected": _written("CommandRejected", "The command was refused; `code` and `details` say why.", _REJECTED),
+    "CommandAccepted": _written("CommandAccepted", "The command was accepted and caused these events.", _ACCEPTED),
+    "CommandRejected": _written("CommandRejected", "The command was rejected; see `code` and `details`.", _REJECTED),
 }
 LETTER = _written(
     "DeadLetter",
@@ -95,7 +102,7 @@ LETTER = _written(
         commandType=TEXT, attempts=COUNT, reason=TEXT, role=TEXT,
     ),
 )  # fmt: skip
-TABLE_ENTRY: Schema = {"type": ["object", "null"], "description": "Null: the entry is gone."}
+TABLE_ENTRY: Schema = {"type": ["object", "null"], "description": "Null if the entry was deleted."}
 _ID = "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01"
 LETTER_EXAMPLE: dict[str, Any] = {
     "specversion": "1.0", "id": "9c2f3b52-6c6e-5b41-8f43-0a4f0a6f2f11", "type": "DeadLetter",

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the tables that route the requests, so that it cannot say something else."""
+"""The OpenAPI 3.1 document, generated from the tables that route the requests, so that it cannot contradict them."""
 
 import re
 from functools import lru_cache
@@ -8,17 +8,20 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from orjson import Fragment
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from domain.message import MAX_TEXT
 from streams.messages.models import model_of
-from web.answers import raw_response
-from web.commands.answering import PREFIX
+from web import PREFIX
+from web.answers import Answer
 from web.commands.handling import CommandRoute
 from web.commands.outcomes import CHOICES
 from web.commands.routes import COMMAND_ROUTES, ENVELOPE
-from web.queries.routes import QUERY_ROUTES, QueryRoute
+from web.queries.handling import QueryRoute
+from web.queries.routes import QUERY_ROUTES
+from web.statuses import REFUSALS
 
 from .openapi_letters import letter_paths
 from .openapi_overview import overview_paths
@@ -34,48 +37,50 @@ from .parameters import (
     in_path,
     in_query,
 )
-from .refusals import OF_ALL, OF_BODIES, OF_COMMANDS, OF_QUERIES, REFUSALS, refusal, refusals
+from .refusals import OF_ALL, OF_BODIES, OF_COMMANDS, OF_QUERIES, error_schema, refusal, refusals
 from .schemas import SCHEMAS, TEXT, Schema, listing, ref, success, with_ignored
 
-DESCRIPTION = """Commands in, read models out.
+DESCRIPTION = """Send commands, and read the models that they change.
 
-Unknown fields and query parameters are refused with a 400 that names the closest known one; fields marked as accepted
-and ignored are for clients of the previous system. Amounts are whole minor units of their currency, and `totalCost` is
-the exact sum. An id of something new must not be mistaken for another one (`INVALID_ID`): it is not `.` or `..`, has no
-blanks at its ends, no characters that cannot be seen, and is in Unicode's form NFC."""
+An unknown field or query parameter is refused with a 400 that suggests the closest known one. Fields marked as accepted
+and ignored exist for clients of the previous system. An amount must be a whole number of its currency's minor units,
+and `totalCost` must be the exact sum. The id of something new must be distinguishable from any other (otherwise
+`INVALID_ID`): it must not be `.` or `..`, must have no spaces at its ends and no invisible characters, and must be in
+Unicode's normalization form NFC."""
 LIVE_FILTERS = [
-    any_of("types", "only these, also separated by commas: OrderPlaced,StockReserved …"),
-    any_of("aggregate", "`order` or `inventory`", AGGREGATE["enum"]),
-    any_of("subject", "the id of one order or product; of an order also its stock's events"),
-    any_of("customerId", "whose orders"),
-    in_query("recent", "first this many of the newest events that are still in memory",
+    any_of("types", "events of these types, which may be separated by commas: OrderPlaced,StockReserved"),
+    any_of("aggregate", "events of orders or of stock", AGGREGATE["enum"]),
+    any_of("subject", "events of this order, with those of its stock, or of this product"),
+    any_of("customerId", "events of this customer's orders"),
+    in_query("recent", "start with this many of the newest events in memory",
              {"type": "integer", "minimum": 0, "maximum": 200, "default": 0}),
-    in_query("lastEventId", "as the header Last-Event-ID, for clients that cannot set headers"),
+    in_query("lastEventId", "the same as the header Last-Event-ID, for clients that cannot set headers"),
 ]  # fmt: skip
-REASON = in_query("reason", "Of the body, for clients whose DELETE has none; both: the same.",
+REASON = in_query("reason", "The same as in the body, for clients that cannot send a body with DELETE.",
                   {"type": "string", "maxLength": MAX_TEXT})  # fmt: skip
 LIVE_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
 
 
-async def openapi(request: web.Request) -> web.Response:
-    """Answer the document."""
-    return raw_response(_encoded())
+async def openapi(request: web.Request) -> Answer:
+    """Answer with the document."""
+    return Answer(_encoded())
 
 
 async def openapi_yaml(request: web.Request) -> web.Response:
-    """Answer the document to clients that expect YAML: JSON is YAML."""
+    """Answer with the document for clients that expect YAML, of which JSON is a subset."""
     body = orjson.dumps(document(), option=orjson.OPT_INDENT_2)
     return web.Response(body=body, content_type="application/yaml", charset="utf-8")
 
 
 @lru_cache(maxsize=1)
-def _encoded() -> bytes:
-    return orjson.dumps(document())
+def _encoded() -> Fragment:
+    return Fragment(orjson.dumps(document()))
 
 
 def document() -> Schema:
     """Return the OpenAPI document."""
     models, schemas = _models()
+    shapes = {route.shape.name: route.shape.schema for route in QUERY_ROUTES}
     paths: dict[str, dict[str, Any]] = {}
     for command in COMMAND_ROUTES:
         paths.setdefault(PREFIX + command.path, {})[command.method.lower()] = _command(command, models)
@@ -87,7 +92,11 @@ def document() -> Schema:
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     paths[f"{PREFIX}/projections"] = {"get": _projections()}
-    checks = {"/livez": "Does it live", "/readyz": "Is it ready", "/health": "Is it ready, `UP` or `DOWN`"}
+    checks = {
+        "/livez": "Whether the process runs",
+        "/readyz": "Whether it is ready",
+        "/health": "The same as `UP` or `DOWN`",
+    }
     for path, summary in checks.items():
         paths[path] = {"get": _health(path, summary)}
     return {
@@ -101,20 +110,19 @@ def document() -> Schema:
         "security": [{}, {"token": []}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, **SCHEMAS},
-            "responses": {name: refusal(status) for status, (name, _, _) in REFUSALS.items()},
+            "schemas": {**schemas, **SCHEMAS, **shapes, "Error": error_schema()},
+            "responses": {each.name: refusal(status) for status, each in REFUSALS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
 def _health(path: str, summary: str) -> Schema:
-    answers = {"200": {"description": "Yes."}, "503": {"description": "No."}}
+    answers = {"200": {"description": "It is."}, "503": {"description": "It is not; the body says why."}}
     return {**_operation("GET", path, summary, "operations"), "security": [], "responses": answers}
 
 
 def service_version() -> str:
-    """Return the version of this distribution."""
     """Return the version of this distribution."""
     try:
         return version("order-fulfillment")
@@ -129,7 +137,7 @@ def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
 
 
 def _model(route: CommandRoute) -> type[BaseModel]:
-    return route.body or model_of(route.command)
+    return model_of(route.body or route.command)
 
 
 def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
@@ -141,16 +149,16 @@ def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
         content = {"schema": _without_path_ids(route, models), "example": route.example}
         required = route.method != "DELETE" and route.example != {}
         operation["requestBody"] = {"required": required, "content": {"application/json": content}}
-    done = _answer("Decided: it is in the log.", success(ref("Decided")))
+    done = _answer("Accepted; its events are in the log.", success(ref("Decided")))
     done["headers"] = header_of("Consistency-Token", "Correlation-Id")
-    pending = _answer("Durable, not decided yet; Location says where.", success(ref("Pending")))
+    pending = _answer("In Kafka and not decided yet; Location is the path of its outcome.", success(ref("Pending")))
     pending["headers"] = header_of("Location")
     operation["responses"] = {str(route.status): done, "202": pending, **refusals(OF_COMMANDS)}
     return operation
 
 
 def _without_path_ids(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
-    """Return the body's schema; ids that are in the path are not asked for again."""
+    """Return the schema of the body, without the ids that are in the path."""
     model = _model(route)
     ids = set(re.findall(r"{(\w+)}", route.path)[1:])
     if not ids:
@@ -166,18 +174,21 @@ def _query(route: QueryRoute) -> Schema:
     operation = _operation("GET", route.path, route.summary, tag_of(route.path))
     lists = LISTING if route.many else [] if route.ask else GET_HEADERS
     operation["parameters"] = [*in_path(route.path), *route.parameters(), *lists, *CONSISTENCY]
-    schema = listing(ref(route.schema)) if route.many else success(ref(route.schema))
-    operation["responses"] = {"200": _answer("Found.", schema), **refusals(OF_QUERIES)}
+    schema = listing(ref(route.shape.name)) if route.many else success(ref(route.shape.name))
+    operation["responses"] = {"200": _answer("The result.", schema), **refusals(OF_QUERIES)}
     if not route.many and not route.ask:
-        operation["responses"] |= {"304": {"description": "It is as If-None-Match says."}, **refusals((412,))}
+        operation["responses"] |= {
+            "304": {"description": "If-None-Match has its version."},
+            **refusals((412,)),
+        }
     return operation
 
 
 def _batch() -> Schema:
-    operation = _operation("POST", "/commands", "Send commands as to Kafka: one, an array, or a line each", "commands")
+    operation = _operation("POST", "/commands", "Send commands as on Kafka: one, an array, or one per line", "commands")
     operation["description"] = (
-        "CloudEvents in structured mode; or one in binary mode, with its attributes in headers (`ce-type`, `ce-id`, "
-        "`ce-source`, `ce-subject` …, percent-encoded) and its data as the body."
+        "CloudEvents in structured mode, or a single one in binary mode, whose attributes are percent-encoded headers "
+        "(`ce-type`, `ce-id`, `ce-source`, `ce-subject` …) and whose data is the body."
     )
     envelope: Schema = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
     either = {"oneOf": [envelope, {"type": "array", "items": envelope}]}
@@ -188,37 +199,37 @@ def _batch() -> Schema:
             "application/x-ndjson": {"schema": {"type": "string"}},
         },
     }
-    operation["responses"] = {"202": _answer("Durable.", success({})), **refusals((*OF_BODIES, 409, 422))}
+    operation["responses"] = {"202": _answer("In Kafka.", success({})), **refusals((*OF_BODIES, 409, 422))}
     operation["parameters"] = [each for each in COMMAND_HEADERS if each["name"] != "Prefer"]
     return operation
 
 
 def _outcome() -> Schema:
-    operation = _operation("GET", "/commands/{commandId}", "What became of a command", "commands")
+    operation = _operation("GET", "/commands/{commandId}", "Get the outcome of a command", "commands")
     operation["parameters"] = [*in_path("/commands/{commandId}"), *CHOICES]
-    known = _answer("Known.", success(ref("Outcome")))
+    known = _answer("The outcome.", success(ref("Outcome")))
     operation["responses"] = {"200": known, **refusals((*OF_ALL, 404, 409, 503))}
     return operation
 
 
 def tag_of(path: str) -> str:
-    """Return the group a path below the prefix is shown in: its first part."""
+    """Return the group in which a path is listed: its first part."""
     return path.split("/")[1]
 
 
 def _live_events() -> Schema:
-    operation = _operation("GET", "/events", "What happens, as it happens (server-sent events)", "events")
-    last = in_header("Last-Event-ID", "The id of the last event seen: go on behind it.")
+    operation = _operation("GET", "/events", "Stream events as they happen (server-sent events)", "events")
+    last = in_header("Last-Event-ID", "The id of the last event received; the stream continues after it.")
     operation["parameters"] = [*LIVE_FILTERS, last]
     stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
-    operation["responses"] = {"200": {"description": "It goes on until somebody hangs up.", "content": stream}}
+    operation["responses"] = {"200": {"description": "Lasts until the client disconnects.", "content": stream}}
     operation["responses"] |= refusals((*OF_ALL, 503))
     return operation
 
 
 def _projections() -> Schema:
-    operation = _operation("GET", "/projections", "The versions of the read models", "operations")
-    operation["responses"] = {"200": _answer("Found.", listing(ref("Projection"))), **refusals((*OF_ALL, 503))}
+    operation = _operation("GET", "/projections", "List the versions of the read models", "operations")
+    operation["responses"] = {"200": _answer("The result.", listing(ref("Projection"))), **refusals((*OF_ALL, 503))}
     return operation
 
 

@@ -1,4 +1,4 @@
-"""The paths below `/letters`, for the OpenAPI document."""
+"""The paths below `/letters` in the OpenAPI document."""
 
 import re
 from typing import Any
@@ -14,8 +14,9 @@ LETTER = "/letters/{letterId}"
 SAYS_NO = (*OF_ALL, 404, 503)
 CHANGES = (*OF_BODIES, 404, 409, 422)
 FILTERS = [
-    any_of("aggregate", "`order` or `inventory`", AGGREGATE["enum"]),
-    any_of("kind", "instead: the newest of those that do not wait", [kind for kind in KINDS if kind != "parked"]),
+    any_of("aggregate", "letters of orders or of products", AGGREGATE["enum"]),
+    any_of("kind", "instead of parked commands, the newest letters of this kind",
+           [kind for kind in KINDS if kind != "parked"]),
 ]  # fmt: skip
 DISCARD: Schema = {
     "type": "object",
@@ -26,9 +27,9 @@ DISCARD: Schema = {
             "type": "string",
             "minLength": 1,
             "maxLength": 1000,
-            "description": "Recorded, and told its sender.",
+            "description": "Recorded, and part of the rejection that the sender gets.",
         },
-        "commandId": {"type": "string", "description": "Which; the first if none is named."},
+        "commandId": {"type": "string", "description": "Which command; by default the first one."},
     },
 }
 
@@ -38,32 +39,32 @@ def letter_paths() -> dict[str, dict[str, Any]]:
     return {
         "/letters": {
             "get": {
-                **_operation("get", "/letters", "Orders and products whose commands are parked"),
+                **_operation("get", "/letters", "List the orders and products whose commands are parked"),
                 "parameters": [*FILTERS, *LISTING],
                 "responses": {
-                    "200": _answer("Found.", listing({"anyOf": [ref("ParkedKey"), ref("Letter")]})),
+                    "200": _answer("The result.", listing({"anyOf": [ref("ParkedKey"), ref("Letter")]})),
                     **refusals((400, 401, 500, 503)),
                 },
             }
         },
         LETTER: {
             "get": {
-                **_operation("get", LETTER, "One letter whole: the message as it came, and why it was not handled"),
+                **_operation("get", LETTER, "Get a letter: the message as received, and why it was not handled"),
                 "parameters": in_path(LETTER),
-                "responses": {"200": _answer("Found.", success(ref("Letter"))), **refusals(SAYS_NO)},
+                "responses": {"200": _answer("The result.", success(ref("Letter"))), **refusals(SAYS_NO)},
             }
         },
         ONE: {
             "get": {
-                **_operation("get", ONE, "The parked commands of one, in their order; large values by reference"),
+                **_operation("get", ONE, "List the parked commands of an order or product, oldest first"),
                 "parameters": [*in_path(ONE), *LISTING],
-                "responses": {"200": _answer("Found.", success(ref("ParkedLetters"))), **refusals(SAYS_NO)},
+                "responses": {"200": _answer("The result.", success(ref("ParkedLetters"))), **refusals(SAYS_NO)},
             }
         },
-        f"{ONE}/retry": {"post": _change("retry", "Handle them again, up to the first that fails")},
+        f"{ONE}/retry": {"post": _change("retry", "Retry the parked commands, up to the first that fails")},
         f"{ONE}/discard": {
             "post": {
-                **_change("discard", "Give up one of them; those behind it wait for a retry"),
+                **_change("discard", "Discard a parked command; the commands after it wait for a retry"),
                 "requestBody": {
                     "required": True,
                     "content": {"application/json": {"schema": DISCARD, "example": {"reason": "sent by mistake"}}},
@@ -76,7 +77,7 @@ def letter_paths() -> dict[str, dict[str, Any]]:
 def _change(verb: str, summary: str) -> Schema:
     path = f"{ONE}/{verb}"
     done = _answer("Done.", success(ref("LettersHandled")))
-    pending = _answer("Durable, not handled yet; Location says where.", success(ref("Pending")))
+    pending = _answer("In Kafka and not handled yet; Location is the path of the outcome.", success(ref("Pending")))
     return {
         **_operation("post", path, summary),
         "parameters": [*in_path(path), *ONCE],

@@ -1,4 +1,4 @@
-"""What the dashboard asks for, for the OpenAPI document."""
+"""The paths of the dashboard in the OpenAPI document."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ _SUMMARY = record(
 _MILLISECONDS: Schema = {"type": "number", "minimum": 0, "description": "milliseconds from command to log"}
 _RATES = record(
     ("stepSeconds", "from", "knownFrom", "types", "steps"),
-    **{"stepSeconds": COUNT, "from": {**COUNT, "description": "of the first step, Unix time"}},
-    knownFrom={"type": "number", "description": "what was before is not all counted, Unix time"},
+    **{"stepSeconds": COUNT, "from": {**COUNT, "description": "start of the first step, Unix time"}},
+    knownFrom={"type": "number", "description": "counts before this time are incomplete, Unix time"},
     types=list_of(TEXT),
     steps=list_of(record(("events",), events=_BY_STATE, p50=_MILLISECONDS, p99=_MILLISECONDS)),
 )
@@ -39,15 +39,15 @@ _MESSAGE = record(("topic", "partition", "offset", "timestamp"), topic=TEXT, par
 
 def overview_paths() -> dict[str, dict[str, Any]]:
     """Return the operations, by path below the prefix."""
-    asked = [in_query("key", "its Kafka key", IDENTIFIER) | {"required": True}]
-    asked += [in_query("time", "about when it came; it is looked for from there on")]
+    asked = [in_query("key", "the Kafka key of the message", IDENTIFIER) | {"required": True}]
+    asked += [in_query("time", "about when Kafka received it; the search starts there")]
     return {
-        "/summary": {"get": _get("summary", "How many orders and products are in which state", _SUMMARY)},
-        "/rates": {"get": _get("rates", "What happened in the last quarter of an hour, and how fast", _RATES)},
-        "/pipeline": {"get": _get("pipeline", "Roles, their workers and lag by partition", _PIPELINE)},
+        "/summary": {"get": _get("summary", "Count orders and products by state", _SUMMARY)},
+        "/rates": {"get": _get("rates", "Count the events of the last 15 minutes, with latencies", _RATES)},
+        "/pipeline": {"get": _get("pipeline", "List the roles with their workers and lag by partition", _PIPELINE)},
         MESSAGE: {
             "get": {
-                **_get("message", "A message as it is on Kafka", _MESSAGE, (*OF_ALL, 404, 503)),
+                **_get("message", "Get a message as it is on Kafka", _MESSAGE, (*OF_ALL, 404, 503)),
                 "parameters": [*in_path(MESSAGE), *asked],
             }
         },
@@ -55,7 +55,7 @@ def overview_paths() -> dict[str, dict[str, Any]]:
 
 
 def _get(name: str, summary: str, schema: Schema, says_no: tuple[int, ...] = (*OF_ALL, 503)) -> Schema:
-    found = {"description": "Found.", "content": {"application/json": {"schema": success(schema)}}}
+    found = {"description": "The result.", "content": {"application/json": {"schema": success(schema)}}}
     return {
         "summary": summary,
         "operationId": f"get_{name}",

@@ -1,7 +1,7 @@
-"""What browsers load: the dashboard, the documents' pages and their parts, from this package alone.
+"""The pages for browsers: the dashboard, the API documents and their parts, all from this package.
 
-Every file has an `ETag` and is asked for again (`no-cache`), so that a new version shows at once and an old one costs
-nothing. The Content-Security-Policy lets a page load from here and nowhere else.
+Every file has an `ETag` and `no-cache`, so that browsers show a new version at once and do not reload an unchanged one.
+The Content-Security-Policy allows a page to load from this server only.
 """
 
 import gzip
@@ -21,7 +21,7 @@ STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Swagger UI and Redoc write styles into the page, and Redoc's search is a worker made of a blob.
+# Swagger UI and Redoc write styles into the page, and the search of Redoc is a worker from a blob.
 OF_OTHERS = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "
@@ -40,7 +40,7 @@ OPEN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it is sent: plain, and compressed where that is worth it."""
+    """A file as it is sent: plain, and compressed if that saves bytes."""
 
     type: str
     plain: bytes
@@ -48,53 +48,42 @@ class File:
     tag: str
 
 
-def install(application: web.Application) -> None:
-    """Give `application` the pages and their parts; `/` itself is `operations.index`'s, for who asks for HTML."""
-    router = application.router
-    for path in PAGES:
-        if path != "/":
-            router.add_get(path, show_page)
-    router.add_get("/redoc", to_redoc)
-    router.add_get("/favicon.ico", favicon)
-    router.add_get("/static/{path:.+}", show_file)
-
-
 def is_open(path: str) -> bool:
-    """Say whether `path` is answered without a token: a browser that loads a page cannot send one."""
+    """Return whether `path` needs no token, because a browser cannot send one when it loads a page."""
     return path in OPEN or path.startswith(("/static/", "/docs/"))
 
 
 async def show_page(request: web.Request) -> web.Response:
-    """Answer a page."""
+    """Answer with a page."""
     name, policy = PAGES[request.path]
     return sent(request, name, policy)
 
 
 async def show_file(request: web.Request) -> web.Response:
-    """Answer a part of a page."""
+    """Answer with a part of a page."""
     return sent(request, request.match_info["path"], STRICT)
 
 
 async def favicon(request: web.Request) -> web.Response:
-    """Answer what browsers ask for by themselves."""
+    """Answer with the icon that browsers request on their own."""
     return sent(request, "icon.svg", STRICT)
 
 
 async def to_redoc(request: web.Request) -> web.Response:
-    """Lead to the path with the slash."""
+    """Redirect to the path with the slash."""
     return web.Response(status=308, headers={"Location": "/redoc/"})
 
 
 def sent(request: web.Request, name: str, policy: str) -> web.Response:
-    """Return a file, or 304 where the browser has it already."""
+    """Return a file, or a 304 if the browser already has it."""
     found = files().get(name)
     if found is None:
-        raise Problem(404, "NOT_FOUND", "there is no such file")
+        raise Problem("NOT_FOUND", f"there is no file {name}")
     return respond(request, found, policy)
 
 
 def respond(request: web.Request, found: File, policy: str) -> web.Response:
-    """Return the answer with a file, or 304 if the browser has it already."""
+    """Return the response with a file, or a 304 if the browser already has it."""
     headers = {
         "ETag": found.tag,
         "Cache-Control": "no-cache",
@@ -113,7 +102,7 @@ def respond(request: web.Request, found: File, policy: str) -> web.Response:
 
 @lru_cache(maxsize=1)
 def files() -> dict[str, File]:
-    """Return every file below `static/` by its path there; a `.gz` goes by the name of what is in it."""
+    """Return every file below `static/` by its path; a `.gz` file has the name of its content."""
     found = {}
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
@@ -131,3 +120,11 @@ def file_of(name: str, content: bytes, is_compressed: bool = False) -> File:
     small = content if is_compressed else gzip.compress(content, mtime=0)
     compressed = small if len(plain) >= COMPRESSED_FROM and len(small) < len(plain) else None
     return File(kind, plain, compressed, f'"{sha256(plain).hexdigest()[:16]}"')
+
+
+ROUTES = (  # `/` is in `operations.health`, because only browsers get the dashboard there
+    *((path, show_page) for path in PAGES if path != "/"),
+    ("/redoc", to_redoc),
+    ("/favicon.ico", favicon),
+    ("/static/{path:.+}", show_file),
+)

@@ -10,7 +10,7 @@ IDENTIFIER: Schema = {"type": "string", "minLength": 1, "maxLength": 128, "patte
 MAYBE_EMPTY: Schema = {"type": "string", "maxLength": 128, "pattern": PRINTABLE}
 AGGREGATE: Schema = {"enum": ["order", "inventory"]}
 MOMENT: Schema = {**TEXT, "examples": ["2026-11-23T10:00:00.000Z"]}
-MOST_VALUES = 50  # of a repeated parameter
+MOST_VALUES = 50  # values of one repeated parameter
 
 
 def in_path(path: str) -> list[Schema]:
@@ -21,10 +21,10 @@ def in_path(path: str) -> list[Schema]:
 
 
 def any_of(name: str, sentence: str, values: Iterable[str] = ()) -> Schema:
-    """Return a query parameter that may be repeated: it asks for any of its values, of `values` if there are some."""
+    """Return a query parameter that may be repeated to allow several values; `values` are the possible ones."""
     items: Schema = {"enum": listed} if (listed := [str(value) for value in values]) else IDENTIFIER
     schema = {"type": "array", "items": items, "maxItems": MOST_VALUES}
-    return {**in_query(name, f"{sentence}; repeated: any of them", schema), "style": "form", "explode": True}
+    return {**in_query(name, f"{sentence}; repeat it for any of several", schema), "style": "form", "explode": True}
 
 
 def in_query(name: str, sentence: str, schema: Schema = TEXT) -> Schema:
@@ -38,32 +38,34 @@ def in_header(name: str, sentence: str, schema: Schema = TEXT) -> Schema:
 
 
 def header_of(*names: str) -> Schema:
-    """Return headers of an answer."""
+    """Return the headers of an answer."""
     return {name: {"schema": TEXT} for name in names}
 
 
 COMMAND_HEADERS = [
     in_header("Idempotency-Key",
-              "Same key, same request: same answer, nothing done twice, for 7 days; after a 202 the outcome.",
+              "A repeated request with the same key gets the same answer for 7 days, and nothing is done twice.",
               IDENTIFIER),
-    in_header("If-Match", 'The versions it is for, as in the ETag: `"3"` or `"3", "4"`; `*`: it must exist. Else 412.',
+    in_header("If-Match", 'The versions it may have, as in the ETag: `"3"`, `"3", "4"`, or `*` for any; otherwise 412.',
               {"type": "string", "pattern": r'^(\*|"[0-9]{1,15}"(, "[0-9]{1,15}")*)$'}),
-    in_header("If-None-Match", "`*`: it must not exist yet. Else 412.", {"const": "*"}),
-    in_header("Prefer", "`respond-async`: 202 at once. `wait=2`: wait no longer than so many seconds."),
-    in_header("Correlation-Id", "Carried along everything this causes; missing: the command's id.", MAYBE_EMPTY),
+    in_header("If-None-Match", "`*` if it must not exist; otherwise 412.", {"const": "*"}),
+    in_header("Prefer", "`respond-async` returns a 202 immediately; `wait=2` waits for at most 2 seconds."),
+    in_header("Correlation-Id", "Copied to every message that this causes; default: the command's id.", MAYBE_EMPTY),
 ]  # fmt: skip
-ONCE = [each for each in COMMAND_HEADERS if not each["name"].startswith("If-")]  # of what has no version
+ONCE = [each for each in COMMAND_HEADERS if not each["name"].startswith("If-")]  # for resources without a version
 CONSISTENCY = [
-    in_header("Consistency-Token", "From a command's answer: wait until the read model has got there."),
+    in_header("Consistency-Token", "From the answer to a command: wait until the read model includes it."),
     in_query(
-        "on_timeout", "`stale`: answer as it is instead of 504, marked `Consistency: stale`.", {"enum": ["stale"]}
+        "on_timeout",
+        "`stale` returns the document as it is instead of a 504, with `Consistency: stale`.",
+        {"enum": ["stale"]},
     ),
 ]
 GET_HEADERS = [
-    in_header("If-None-Match", "The ETags seen; 304 when it is still at one of them."),
-    in_header("If-Match", "The ETags wanted; 412 when it is at none of them."),
+    in_header("If-None-Match", "ETags; 304 if the version is one of them."),
+    in_header("If-Match", "ETags; 412 if the version is none of them."),
 ]
 LISTING = [
-    in_query("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
-    in_query("cursor", "`nextCursor` of the page before."),
+    in_query("limit", "The size of the page.", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
+    in_query("cursor", "The `nextCursor` of the previous page."),
 ]

@@ -1,39 +1,50 @@
-"""The answers that say no, for the OpenAPI document."""
+"""Error answers in the OpenAPI document, with every code they may carry."""
 
-from .codes import codes
-from .schemas import Schema, ref
+from web.errors import not_found
+from web.queries.routes import QUERY_ROUTES
+from web.statuses import REFUSALS
+from web.statuses import codes as codes_of_all
 
-REFUSALS = {
-    400: ("ValidationFailed", "Something in the request is wrong; `errors` names the fields.", "VALIDATION_FAILED"),
-    401: ("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED"),
-    404: ("NotFound", "There is no such thing.", "ORDER_NOT_FOUND"),
-    409: ("Conflict", "It does not fit what is there now.", "ALLOCATION_PENDING"),
-    412: ("Stale", "It is not at a version that If-Match or If-None-Match allows.", "STALE_VERSION"),
-    408: ("TooSlow", "The body did not arrive in time.", "REQUEST_TIMEOUT"),
-    413: ("TooLarge", "The body is too large.", "BODY_TOO_LARGE"),
-    414: ("AddressTooLong", "The address is too long.", "URI_TOO_LONG"),
-    415: ("NotJson", "The body is not JSON, or coded in a way that is not read.", "UNSUPPORTED_MEDIA_TYPE"),
-    417: ("Unexpected", "Of Expect, only 100-continue is known.", "EXPECTATION_FAILED"),
-    422: ("Refused", "The request is understood, and the rules say no.", "INVALID_STATUS_TRANSITION"),
-    431: ("HeadersTooLarge", "A header is too long.", "HEADERS_TOO_LARGE"),
-    500: ("Fault", "A fault of ours, logged under the Correlation-Id.", "INTERNAL_ERROR"),
-    503: ("Unavailable", "Kafka or MongoDB is away; try again after Retry-After.", "KAFKA_UNAVAILABLE"),
-    504: ("NotThereYet", "The read model did not get to the token in time.", "CONSISTENCY_TIMEOUT"),
-}
+from .schemas import TEXT, Schema, ref
+
 OF_ALL = (400, 401, 414, 417, 431, 500)
 OF_BODIES = (*OF_ALL, 408, 413, 415, 503)
 OF_COMMANDS = (*OF_BODIES, 404, 409, 412, 422)
 OF_QUERIES = (*OF_ALL, 404, 503, 504)
 
 
+def codes() -> dict[int, list[str]]:
+    """Return the codes of each status, with those of read models that have no such document."""
+    found = codes_of_all()
+    kinds = {route.shape.name for route in QUERY_ROUTES if not route.many and route.ask is None}
+    found[404] = sorted({*found[404], *map(not_found, kinds)})
+    return found
+
+
+def error_schema() -> Schema:
+    """Return the schema of every error answer."""
+    every = sorted({code for names in codes().values() for code in names})
+    return {
+        "type": "object",
+        "required": ["success", "error", "message"],
+        "properties": {
+            "success": {"const": False},
+            "error": {"enum": every, "description": "The code, for programs."},
+            "message": {"type": "string", "description": "The error as a sentence, for people."},
+            "details": {"type": "object", "description": "The data that the sentence is made of."},
+            "errors": {"type": "object", "additionalProperties": TEXT, "description": "Field → what is wrong with it."},
+        },
+    }
+
+
 def refusals(statuses: tuple[int, ...]) -> Schema:
-    """Return references to the answers of `statuses`."""
-    return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status][0]}"} for status in sorted(statuses)}
+    """Return references to the error answers of `statuses`."""
+    return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status].name}"} for status in sorted(statuses)}
 
 
 def refusal(status: int) -> Schema:
-    """Return the description of an answer that says no, with every code it may carry."""
-    _, sentence, code = REFUSALS[status]
+    """Return the description of the error answers of a status."""
+    sentence, code = REFUSALS[status].description, REFUSALS[status].example
     names = ", ".join(f"`{name}`" for name in codes()[status])
     example = {"success": False, "error": code, "message": sentence, "details": {}}
     return {

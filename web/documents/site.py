@@ -44,19 +44,19 @@ def _inside(name: str) -> Path:
     """Return the path of a file of the site; raise 404 if it is outside."""
     path = (SITE / name).resolve()
     if not path.is_relative_to(SITE.resolve()):
-        raise Problem(404, "NOT_FOUND", "there is no such page in the documentation")
+        raise Problem("NOT_FOUND", "there is no such page in the documentation")
     return path
 
 
 def _load(name: str) -> tuple[File, str]:
     """Return the file for a path below `/docs/`, with its Content-Security-Policy; raise 404 if there is none."""
     if not SITE.is_dir():
-        raise Problem(404, "NOT_FOUND", "the documentation site is not built: run `make docs`")
+        raise Problem("NOT_FOUND", "the documentation site is not built: run `make docs`")
     path = _inside(name)
     if path.is_dir():
         path /= "index.html"
     if not path.is_file():
-        raise Problem(404, "NOT_FOUND", "there is no such page in the documentation")
+        raise Problem("NOT_FOUND", "there is no such page in the documentation")
     return _read(path, path.stat().st_mtime_ns)
 
 

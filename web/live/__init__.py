@@ -1,1 +1,1 @@
-"""Live events: one reader of Kafka a process, and everybody who listens."""
+"""Live events over server-sent events: one Kafka reader in each process serves all of its listeners."""

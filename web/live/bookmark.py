@@ -1,6 +1,6 @@
-"""Where a listener stands: the next offset of every partition of the event topics, as an SSE `id`.
+"""The position of a listener as an SSE `id`: the next offset of every partition of the event topics.
 
-`12.5.7-33.2.1`: three partitions of `order-events`, then of `inventory-events`.
+`12.5.7-33.2.1` has three partitions of `order-events`, then three of `inventory-events`.
 """
 
 import re
@@ -21,7 +21,7 @@ def encode(position: Sequence[int], partitions: int) -> str:
 
 
 def decode(sent: str, partitions: int) -> Bookmark | None:
-    """Return the position in an id; None when it is none of an installation with so many partitions."""
+    """Return the position in an id; None if it is not valid for this number of partitions."""
     if not _SHAPE.fullmatch(sent):
         return None
     topics = [[int(offset) for offset in part.split(".")] for part in sent.split("-")]

@@ -1,4 +1,4 @@
-"""An event on its way to listeners: encoded once, with what filters ask for."""
+"""An event for listeners: its SSE message, encoded once, and the fields that filters use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ import orjson
 
 from streams.topology import AGGREGATES
 
-_AGGREGATES = tuple(AGGREGATES)  # whose events are on the topics of `bookmark.TOPICS`
+_AGGREGATES = tuple(AGGREGATES)  # in the order of `bookmark.TOPICS`
 
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """An event, where it stands, and its SSE message without the id."""
+    """An event, its position, and its SSE message without the id."""
 
-    slot: int  # its partition's place in a `Bookmark`
+    slot: int  # the index of its partition in a `Bookmark`
     offset: int
     type: str
     aggregate: str
-    subject: str  # the aggregate's id
-    order_id: str | None  # the order it is about, if any
-    customer_id: str | None  # whose order it places
-    seconds: float  # when Kafka got it, Unix time
+    subject: str  # the id of the aggregate
+    order_id: str | None  # if the event concerns an order
+    customer_id: str | None  # if the event places an order
+    seconds: float  # when Kafka received it, Unix time
     latency: float  # seconds from its command to the log
     message: bytes
 
 
 def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
-    """Return the event in a Kafka record; raise if it is not one of ours."""
+    """Return the event in a Kafka record; raise an exception if it is invalid."""
     value: bytes = record.value
     envelope: dict[str, Any] = orjson.loads(value)
     data: Mapping[str, Any] = envelope["data"]

@@ -1,6 +1,6 @@
-"""One reader of the event topics a process, while anybody wants them, and everybody who listens to it.
+"""The reader of the event topics, shared by all listeners of the process, and running only while it is needed.
 
-BadBookmark                    a Last-Event-ID that is none of this installation
+BadBookmark                    a Last-Event-ID of another installation
 """
 
 import asyncio
@@ -27,39 +27,39 @@ from .recent import Recent, Sent
 
 log = logging.getLogger(__name__)
 
-HISTORY_RECORDS = 20_000  # read at most when it begins, to know the last minutes
-PATIENCE_SECONDS = 15.0  # until the reader is there
-BEHIND_SECONDS = 5.0
-IDLE_SECONDS = 60.0  # without anybody who wants anything, the reader stops
+HISTORY_RECORDS = 20_000  # at most this many at the start, for the rates of the last minutes
+START_SECONDS = 15.0  # for the reader to start
+BEHIND_SECONDS = 5.0  # for the reader to reach the position of a client
+IDLE_SECONDS = 60.0  # without a listener or a request for rates, the reader stops
 RETRY_SECONDS = 0.5
-PAUSE_PER_LISTENER, LONGEST_PAUSE = 0.0005, 0.5  # seconds between two batches: fewer, larger writes for many
-CATCHING_UP = 4  # listeners that read on from older positions at the same time
+PAUSE_PER_LISTENER, LONGEST_PAUSE = 0.0005, 0.5  # seconds between batches, for fewer and larger writes
+CATCHING_UP = 4  # listeners that may read older events at the same time
 
 
 class BadBookmark(Exception):
-    """A Last-Event-ID that is none of this installation."""
+    """The Last-Event-ID belongs to another installation."""
 
 
 class Hub:
-    """Reads while there are listeners, or somebody asked for rates a moment ago; costs nothing otherwise."""
+    """Reads the event topics while there are listeners, or rates were requested within the last minute."""
 
     def __init__(self, settings: Settings, queries: Queries) -> None:
         self.settings = settings
         self.listeners, self.customers, self.rates = Listeners(), Customers(queries), Rates()
         self.recent: Recent | None = None  # None until the reader has a position
-        self._ready = asyncio.Event()  # it has read what was there when it began
+        self._ready = asyncio.Event()  # it has read everything up to the end at its start
         self._task: asyncio.Task[None] | None = None
         self._wanted_at = 0.0
         self._catching_up = asyncio.Semaphore(CATCHING_UP)
         self._stopping = False
 
     async def started(self) -> Recent:
-        """Return once the reader is there; `GatewayUnavailable` when it does not get there."""
+        """Return the recent events once the reader runs; raise `GatewayUnavailable` if it does not start in time."""
         self._wanted_at = time.monotonic()
         if self._task is None and not self._stopping:
             self._task = asyncio.create_task(self._run())
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(START_SECONDS):
                 await self._ready.wait()
         except TimeoutError:
             raise GatewayUnavailable("the event topics cannot be read") from None
@@ -69,9 +69,9 @@ class Hub:
     async def listen(
         self, listener: Listener, position: Bookmark | None, newest: int = 0
     ) -> AsyncGenerator[bytes, None]:
-        """Yield what a listener has missed since `position`; behind the last of it, it is one of the listeners.
+        """Yield the events that a listener missed since `position`, then add it to the listeners.
 
-        Without a position: the `newest` events that are still in memory, of those it asks for.
+        Without a position, yield up to `newest` matching events that are still in memory.
         """
         recent = await self.started()
         if position is not None:
@@ -83,20 +83,20 @@ class Hub:
                         yield chunk
         if listener.wanted.customers:
             await self.customers.look_up(recent.events)
-        # no await from here on, so that nothing falls between
+        # no await from here on, so that no event is lost in between
         self.listeners.add(listener)
         if position is not None:
-            yield self._chunk(listener.wanted, recent.behind(position))
+            yield self._chunk(listener.wanted, recent.after(position))
         else:
-            yield b"".join(self._messages(listener.wanted, recent.behind(recent.floor))[-newest:] if newest else [])
+            yield b"".join(self._messages(listener.wanted, recent.after(recent.floor))[-newest:] if newest else [])
 
     def leave(self, listener: Listener) -> None:
-        """Forget a listener."""
+        """Remove a listener."""
         self.listeners.remove(listener)
         self._wanted_at = time.monotonic()
 
     async def stop(self) -> None:
-        """Close all listeners and the reader."""
+        """Close all listeners and stop the reader."""
         self._stopping = True
         self.listeners.close("the server is stopping; connect again")
         if self._task:
@@ -104,7 +104,7 @@ class Hub:
             await asyncio.wait([self._task], timeout=3)
 
     async def _until_reached(self, recent: Recent, position: Bookmark) -> None:
-        """Wait a little for a reader that is not as far as the one of the process a client comes from."""
+        """Wait until the reader reaches the position of a client that comes from a process that was further ahead."""
         until = time.monotonic() + BEHIND_SECONDS
         while not recent.reached(position):
             if time.monotonic() > until:
@@ -112,7 +112,7 @@ class Hub:
             await asyncio.sleep(0.05)
 
     async def _older(self, wanted: Wanted, position: Bookmark) -> AsyncIterator[tuple[bytes, Bookmark]]:
-        """Yield what is older than the recent events, with the position behind it, until the recent ones join."""
+        """Yield events older than the recent ones, each chunk with the position after it."""
         assert self.recent is not None
         async with reading(self.settings, "api-events-older") as reader:
             starts = await reader.starts()
@@ -140,9 +140,9 @@ class Hub:
                     while self._is_wanted():
                         await self._next(reader)
             except (KafkaError, OSError) as error:
-                log.warning("live events cannot be read, trying again: %r", error)
+                log.warning("cannot read live events, retrying: %r", error)
             except Exception:
-                log.exception("reading live events failed, trying again")
+                log.exception("reading live events failed, retrying")
             await asyncio.sleep(RETRY_SECONDS)
         self._ready.clear()
         self.recent, self._task = None, None
@@ -151,7 +151,7 @@ class Hub:
         return len(self.listeners) > 0 or time.monotonic() - self._wanted_at < IDLE_SECONDS
 
     async def _begin(self, reader: Reader) -> None:
-        """Go on where an earlier reader ended; the first one reads the last minutes, if not too many."""
+        """Continue from the position of an earlier reader; the first reader starts some minutes before the end."""
         if self.recent is not None:
             reader.seek(self.recent.position)
             return
@@ -167,7 +167,7 @@ class Hub:
     async def _next(self, reader: Reader) -> None:
         assert self.recent is not None
         events = self._decoded(await reader.next())
-        if self.listeners.ask_for_customers():
+        if self.listeners.need_customers():
             await self._know_customers(events)
         sent = [self.recent.add(event) for event in events]
         self.recent.position = list(reader.position)
@@ -179,12 +179,12 @@ class Hub:
             await asyncio.sleep(min(len(self.listeners) * PAUSE_PER_LISTENER, LONGEST_PAUSE))
 
     async def _know_customers(self, events: Sequence[LiveEvent]) -> None:
-        """Look the customers up; without MongoDB nobody can say whose events these are, so who asks must come again."""
+        """Look up the customers of events; without MongoDB, disconnect the listeners that need them."""
         try:
             await self.customers.look_up(events)
         except PyMongoError as error:
             log.warning("%s; closing live streams that filter by customer", describe(error))
-            self.listeners.close_where(lambda wanted: bool(wanted.customers), "the read models are away")
+            self.listeners.close_where(lambda wanted: bool(wanted.customers), "MongoDB is unreachable; connect again")
 
     def _decoded(self, fetched: Sequence[tuple[int, list[Any]]]) -> list[LiveEvent]:
         found = []
@@ -192,8 +192,8 @@ class Hub:
             for record in records:
                 try:
                     event = live_event(record, slot, slot // self.settings.partitions)
-                except Exception:  # whatever is wrong with it
-                    log.warning("an event that is none of ours was skipped: %.200r", record.value)
+                except Exception:  # an invalid event must not stop the stream
+                    log.warning("skipped an invalid event: %.200r", record.value)
                     continue
                 self.customers.learn(event)
                 found.append(event)

@@ -1,4 +1,4 @@
-"""Who listens: by what they ask for, so that an event is put together once for all that ask for the same."""
+"""Listeners, grouped by their filters, so that each event is filtered once for all with the same filters."""
 
 import asyncio
 from collections import deque
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from .event import LiveEvent
 
 WOKEN_AT_ONCE = 25
-QUEUE_BYTES = 1 << 20  # that wait for one listener; a slower one is cut off
+QUEUE_BYTES = 1 << 20  # queued for one listener; a slower one is disconnected
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a listener asks for: of each, any of these; empty sets ask for all."""
+    """The filters of a listener: an event must match each set that is not empty."""
 
     types: frozenset[str] = frozenset()
     aggregates: frozenset[str] = frozenset()  # `order`, `inventory`
@@ -21,7 +21,7 @@ class Wanted:
     customers: frozenset[str] = frozenset()
 
     def takes(self, event: LiveEvent, customer: str | None) -> bool:
-        """Say whether it asks for `event`, which is about an order of `customer`."""
+        """Return whether `event`, which concerns an order of `customer`, passes the filters."""
         return (
             (not self.types or event.type in self.types)
             and (not self.aggregates or event.aggregate in self.aggregates)
@@ -31,7 +31,7 @@ class Wanted:
 
 
 class Listener:
-    """A bounded queue of bytes for one client; `closed` says why there will be no more."""
+    """A bounded queue of bytes for one client; `closed` is the reason why it ended."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
@@ -41,26 +41,26 @@ class Listener:
         self._news = asyncio.Event()
 
     def put(self, chunk: bytes) -> None:
-        """Queue bytes; a listener that is too far behind is closed instead."""
+        """Queue bytes, or close the listener if it is too slow."""
         if self.closed:
             return
         if self._waiting + len(chunk) > QUEUE_BYTES:
-            self.close("too slow: more than 1 MiB waited; go on from the last event id")
+            self.close("too slow: more than 1 MiB was queued; reconnect with the last event id")
             return
         self._chunks.append(chunk)
         self._waiting += len(chunk)
 
     def wake(self) -> None:
-        """Let `take` return what was put."""
+        """Let `take` return the queued bytes."""
         self._news.set()
 
     def close(self, reason: str) -> None:
-        """Say that no more will come."""
+        """End the queue."""
         self.closed = self.closed or reason
         self._news.set()
 
     async def take(self, seconds: float) -> bytes:
-        """Return what waits, as soon as there is something; nothing after `seconds`, or once closed."""
+        """Return the queued bytes as soon as there are any; empty after `seconds` or once closed."""
         if not self._chunks and not self.closed:
             try:
                 async with asyncio.timeout(seconds):
@@ -84,33 +84,33 @@ class Listeners:
         return sum(map(len, self._groups.values()))
 
     def add(self, listener: Listener) -> None:
-        """Let `listener` hear what comes from now on."""
+        """Send new events to `listener` from now on."""
         self._groups.setdefault(listener.wanted, set()).add(listener)
 
     def remove(self, listener: Listener) -> None:
-        """Forget `listener`."""
+        """Remove `listener`."""
         group = self._groups.get(listener.wanted, set())
         group.discard(listener)
         if not group:
             self._groups.pop(listener.wanted, None)
 
-    def ask_for_customers(self) -> bool:
-        """Say whether anybody asks for the events of one customer."""
+    def need_customers(self) -> bool:
+        """Return whether any listener filters by customer."""
         return any(wanted.customers for wanted in self._groups)
 
     def close(self, reason: str) -> None:
-        """Close all of them."""
+        """Close all listeners."""
         self.close_where(lambda wanted: True, reason)
 
     def close_where(self, which: Callable[[Wanted], bool], reason: str) -> None:
-        """Close those who want what `which` says."""
+        """Close the listeners whose filters `which` selects."""
         for wanted, group in self._groups.items():
             if which(wanted):
                 for listener in group:
                     listener.close(reason)
 
     def tell(self, news: Iterable[tuple[LiveEvent, str | None, bytes]]) -> list[Listener]:
-        """Queue events, each with its customer and as it is sent, for all who ask for them; return who got some."""
+        """Queue events, given with their customer and message; return the listeners that received any."""
         told: list[Listener] = []
         batch = list(news)
         for wanted, group in self._groups.items():
@@ -123,7 +123,7 @@ class Listeners:
 
 
 async def wake(listeners: Iterable[Listener]) -> None:
-    """Wake listeners, with turns for others in between: each of them writes to a socket at once."""
+    """Wake listeners in small groups, because each writes to its socket at once and other tasks need turns."""
     for number, listener in enumerate(listeners, 1):
         listener.wake()
         if number % WOKEN_AT_ONCE == 0:

@@ -1,4 +1,4 @@
-"""How much happened lately, and how fast: events by type, and the time from command to log, in steps of 5 seconds."""
+"""Recent rates in steps of 5 seconds: events by type, and the latency from command to log."""
 
 import math
 import time
@@ -10,27 +10,27 @@ from typing import Any
 from .event import LiveEvent
 
 STEP_SECONDS, STEPS = 5, 180  # a quarter of an hour
-SAMPLES = 1_000  # latencies kept a step
+SAMPLES = 1_000  # latencies kept for each step
 
 
 @dataclass
 class Step:
-    """What happened in one step."""
+    """The events of one step."""
 
     types: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)  # seconds
 
 
 class Rates:
-    """The last quarter of an hour, as far as this process has read it."""
+    """The last 15 minutes, as far as this process has read them."""
 
     def __init__(self, cut: Iterable[int] = ()) -> None:
-        self._cut = set(cut)  # slots that are not read from the first of these minutes on
-        self.known_from = 0.0  # Unix time: what was before is not all counted
+        self._cut = set(cut)  # slots whose first minutes were not read
+        self.known_from = 0.0  # Unix time; counts before it are incomplete
         self._steps: OrderedDict[int, Step] = OrderedDict()
 
     def add(self, event: LiveEvent) -> None:
-        """Count an event when Kafka got it."""
+        """Count an event at the time when Kafka received it."""
         if event.slot in self._cut:
             self._cut.discard(event.slot)
             self.known_from = max(self.known_from, event.seconds)
@@ -43,7 +43,7 @@ class Rates:
             self._steps.popitem(last=False)
 
     def as_json(self, now: float | None = None) -> dict[str, Any]:
-        """Return the steps, oldest first; the last one is still going on."""
+        """Return the steps, oldest first; the last one is incomplete."""
         last = int((time.time() if now is None else now) // STEP_SECONDS)
         steps = [self._steps.get(number) for number in range(last - STEPS + 1, last + 1)]
         return {
@@ -65,5 +65,5 @@ def _step(step: Step | None) -> dict[str, Any]:
 
 
 def _quantile(values: list[float], part: float) -> float | None:
-    """Return a quantile in milliseconds; None of nothing."""
+    """Return a quantile in milliseconds; None without values."""
     return round(values[max(math.ceil(part * len(values)) - 1, 0)] * 1000, 1) if values else None

@@ -1,4 +1,4 @@
-"""Reads the event topics without a group, from a position on."""
+"""A Kafka consumer of the event topics, without a group, from any position."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,7 @@ MOST = 2_000  # records at once
 
 
 class Reader:
-    """One consumer of every partition of the event topics; `position` is what comes next."""
+    """A consumer of every partition of the event topics; `position` has the offsets to read next."""
 
     def __init__(self, settings: Settings, consumer: Any) -> None:
         self.consumer = consumer
@@ -26,31 +26,31 @@ class Reader:
         self.position: list[int] = []
 
     async def ends(self) -> Bookmark:
-        """Return the position behind everything there is."""
+        """Return the position at the end of every partition."""
         found = await self.consumer.end_offsets(self.partitions)
         return tuple(found[partition] for partition in self.partitions)
 
     async def starts(self) -> Bookmark:
-        """Return the position before everything that is still kept."""
+        """Return the position of the oldest records that Kafka still has."""
         found = await self.consumer.beginning_offsets(self.partitions)
         return tuple(found[partition] for partition in self.partitions)
 
     async def since(self, seconds: float) -> Bookmark:
-        """Return the position of what Kafka got at a Unix time or later."""
+        """Return the position of the first records that Kafka received at a Unix time or later."""
         found = await self.consumer.offsets_for_times(dict.fromkeys(self.partitions, int(seconds * 1000)))
         ends = await self.ends()
         return tuple(found[tp].offset if found[tp] else end for tp, end in zip(self.partitions, ends, strict=True))
 
     def seek(self, position: Sequence[int]) -> None:
-        """Go on from `position`."""
+        """Continue at `position`."""
         for partition, offset in zip(self.partitions, position, strict=True):
             self.consumer.seek(partition, offset)
         self.position = list(position)
 
     async def next(self) -> list[tuple[int, list[Any]]]:
-        """Return the next records, slot by slot; none within a second: an empty list.
+        """Return the next records by slot; empty if none arrive within a second.
 
-        `position` is behind them, and behind the transaction markers that come next, which nobody sees.
+        Afterwards `position` is after these records and the transaction markers that follow them.
         """
         fetched = await self.consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=MOST)
         self.position = [await self.consumer.position(partition) for partition in self.partitions]
@@ -66,7 +66,7 @@ def slots(settings: Settings) -> list[TopicPartition]:
 
 @asynccontextmanager
 async def reading(settings: Settings, name: str) -> AsyncIterator[Reader]:
-    """Return a reader that has no position yet; it is closed at the end."""
+    """Return a reader without a position; it is closed at the end."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         client_id=settings.named(name),

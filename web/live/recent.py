@@ -1,4 +1,4 @@
-"""The newest events, kept in memory, so that who reconnects after a moment needs nothing of Kafka."""
+"""The newest events, kept in memory so that a client that reconnects soon needs no read from Kafka."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Sent(NamedTuple):
 
 
 class Recent:
-    """The events between two positions: `floor`, and `position`, which is behind the newest."""
+    """The events between the positions `floor` and `position`, which is after the newest."""
 
     def __init__(self, partitions: int, position: Sequence[int]) -> None:
         self.partitions = partitions
@@ -27,7 +27,7 @@ class Recent:
         self._bytes = 0
 
     def add(self, event: LiveEvent) -> Sent:
-        """Take in the next event; return it with its id: the position behind it."""
+        """Add the next event; return it with its id, the position after it."""
         self.position[event.slot] = event.offset + 1
         sent = Sent(event, b"id: %b\n%b" % (encode(self.position, self.partitions).encode(), event.message))
         self._sent.append(sent)
@@ -39,20 +39,20 @@ class Recent:
         return sent
 
     def has(self, position: Sequence[int]) -> bool:
-        """Say whether all that is behind `position` is here."""
+        """Return whether all events after `position` are here."""
         return all(ours <= theirs for ours, theirs in zip(self.floor, position, strict=True))
 
     def reached(self, position: Sequence[int]) -> bool:
-        """Say whether `position` is not ahead of what is here."""
+        """Return whether the events up to `position` have been read."""
         return all(theirs <= ours for ours, theirs in zip(self.position, position, strict=True))
 
-    def behind(self, position: Sequence[int]) -> list[Sent]:
-        """Return what is behind `position`, in the order it came."""
+    def after(self, position: Sequence[int]) -> list[Sent]:
+        """Return the events after `position`, in the order in which they were read."""
         return [sent for sent in self._sent if sent.event.offset >= position[sent.event.slot]]
 
     @property
     def events(self) -> list[LiveEvent]:
-        """All of them."""
+        """All of these events."""
         return [sent.event for sent in self._sent]
 
     @property

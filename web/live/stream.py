@@ -1,8 +1,8 @@
-"""`GET /events`: what happens, as it happens, as server-sent events (https://html.spec.whatwg.org, Server-sent events).
+"""`GET /events`: events as they happen, as server-sent events (https://html.spec.whatwg.org, Server-sent events).
 
-Every message has an `id`: where it stands in Kafka. Sent back as `Last-Event-ID` (browsers do it by themselves) it goes
-on behind it, on any process. A client that is too slow, and everybody when the process stops, gets a last message
-`closed` with the reason.
+Every message has an `id`, its position in Kafka. A client that sends it back as `Last-Event-ID`, as browsers do,
+continues after it, on any process. A client that is too slow gets a last message `closed` with the reason; so do all
+clients when the process stops.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from .listeners import Listener, Wanted
 MOST_RECENT = 200
 _IDS = ("subject", "customerId")  # as `Wanted` has them
 HEARTBEAT_SECONDS = 15.0
-WRITE_SECONDS = 20.0  # a client that takes nothing for so long is gone
-RETRY = b"retry: 2000\n\n"  # milliseconds until a browser connects again
+WRITE_SECONDS = 20.0  # after this time without reading, a client counts as disconnected
+RETRY = b"retry: 2000\n\n"  # milliseconds until a browser reconnects
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx is not to gather them
+    "X-Accel-Buffering": "no",  # nginx must not buffer them
 }
 
 
 async def live_events(request: web.Request) -> web.StreamResponse:
-    """Answer events until the client goes, or is too slow, or the process stops."""
+    """Stream events until the client disconnects or is too slow, or the process stops."""
     services = request.app[SERVICES]
-    listener, hub = Listener(wanted_of(request.query)), services.sse
+    listener, hub = Listener(wanted_of(request.query)), services.live
     position = _position(request, services.settings.partitions)
     newest = _newest(request.query)
     response = web.StreamResponse(headers=HEADERS)
@@ -51,7 +51,7 @@ async def live_events(request: web.Request) -> web.StreamResponse:
             await _write(request, response, chunk or _heartbeat(hub))
         await _write(request, response, _closed(listener.closed))
     except BadBookmark:
-        raise invalid({"Last-Event-ID": "is ahead of what there is: it is another installation's"}) from None
+        raise invalid({"Last-Event-ID": "is ahead of the topics; it belongs to another installation"}) from None
     except (TimeoutError, ConnectionError):
         if request.transport:
             request.transport.abort()
@@ -61,10 +61,12 @@ async def live_events(request: web.Request) -> web.StreamResponse:
 
 
 def wanted_of(query: MultiMapping[str]) -> Wanted:
-    """Return what a request asks for; a 400 when there is no such thing."""
+    """Return the filters of a request."""
     types = frozenset(name for sent in query.getall("types", []) for name in sent.split(","))
     if unknown := types - EVENTS.keys():
-        raise invalid({"types": f"there is no {', '.join(sorted(unknown))[:200]}; there are {', '.join(EVENTS)}"})
+        raise invalid(
+            {"types": f"unknown event types: {', '.join(sorted(unknown))[:200]}; known types are {', '.join(EVENTS)}"}
+        )
     aggregates = frozenset(query.getall("aggregate", []))
     if not aggregates <= set(AGGREGATES):
         raise invalid({"aggregate": f"must be {' or '.join(AGGREGATES)}"})
@@ -77,7 +79,7 @@ def _position(request: web.Request, partitions: int) -> Bookmark | None:
     if not sent:
         return None
     if (position := decode(sent, partitions)) is None:
-        raise invalid({"Last-Event-ID": "must be the id of an event of this installation"})
+        raise invalid({"Last-Event-ID": "must be the id of an event from this installation"})
     return position
 
 
@@ -97,7 +99,7 @@ async def _write(request: web.Request, response: web.StreamResponse, chunk: byte
 
 
 def _heartbeat(hub: Hub) -> bytes:
-    """Return what keeps a connection open, and says how far the silence reaches: no event, but an id to go on from."""
+    """Return a comment that keeps the connection open, with the current position as the id to continue from."""
     return f": heartbeat\nid: {hub.recent.id}\n\n".encode() if hub.recent else b": heartbeat\n\n"
 
 

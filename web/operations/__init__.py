@@ -1,1 +1,1 @@
-"""What operators ask: health, the pipeline, dead letters, projections, messages."""
+"""For operators: health, the pipeline, dead letters, projections and messages."""

@@ -1,4 +1,4 @@
-"""Answers that many ask for and that cost something: computed once for all, and kept as long as they were dear."""
+"""Answers that are expensive and often requested: computed once for all requests, and reused for a while."""
 
 import asyncio
 import time
@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-SHARE = 20  # an answer is kept this many times as long as it took: at most a twentieth of the time goes into it
+SHARE = 20  # reuse an answer for this many times its duration, so that computing it takes at most 5 % of the time
 
 
 class Aged(Generic[T]):
-    """An answer that may be some seconds old; who asks while it is being computed waits for that one."""
+    """An answer that may be some seconds old; requests that come while it is computed wait for the same one."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]], seconds: float) -> None:
         self._ask, self._seconds = ask, seconds

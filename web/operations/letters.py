@@ -1,8 +1,9 @@
-"""Parked letters over HTTP: which there are, and what is to become of them."""
+"""Dead letters over HTTP: listing, retrying and discarding them."""
 
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,40 +18,30 @@ from streams.kafka.gateway import GatewayUnavailable
 from streams.messages.envelope import CommandMessage, Outcome, now
 from streams.messages.spelling import unknown
 from streams.topology import AGGREGATES
-from web.answers import answer, page
-from web.commands.answering import PREFIX
+from web import PREFIX
+from web.answers import Answer, answer, page
+from web.commands.answering import pending, rejected
+from web.commands.bodies import checked
 from web.commands.earlier_tries import Tries
-from web.commands.handling import validated_command
-from web.commands.idempotency import Executed, executed, keyed
-from web.commands.preconditions import expected_version
-from web.commands.submitting import submit
-from web.errors import invalid, missing, rejected
-from web.queries.routes import limit
-from web.requests import CORRELATION, Preference, identifier, json_body
+from web.commands.submitting import carry_out
+from web.errors import invalid, missing
+from web.preconditions import expected_version
+from web.queries.handling import limit
+from web.requests import CORRELATION, identifier, json_body, json_object
 from web.services import SERVICES
 
-AGED_SECONDS = 1.0  # how old the letters may be that a command is looked up in
-LOOKUP_SECONDS = 2.0  # and how long that may take
+AGED_SECONDS = 1.0  # the maximum age of the letters in which a command is looked up
+LOOKUP_SECONDS = 2.0  # the maximum duration of that
 MOST_NAMED = 10  # unknown fields
-PAGE_LETTERS, PAGE_BYTES = 100, 1 << 20  # of one order or product that are shown at once
-READ_LETTERS, READ_BYTES = 20, 16 << 20  # read between two looks at the page's size
-ITEM_BYTES = 4_096  # of a value, of headers and of a stack trace; what is larger is at `href`
+PAGE_LETTERS, PAGE_BYTES = 100, 1 << 20  # limits of one page of letters
+READ_LETTERS, READ_BYTES = 20, 16 << 20  # read before the size of the page is checked again
+ITEM_BYTES = 4_096  # limit of a value, headers or traceback in a list; `href` has the complete letter
 PLACE = re.compile(r"\d{1,9}-\d{1,18}", re.ASCII)  # a letter's id
-NO_CURSOR = "must be nextCursor of an earlier answer"
+NO_CURSOR = "must be the nextCursor of an earlier answer"
 
 
-def install(application: web.Application) -> None:
-    """Give `application` the paths below `/letters`."""
-    one = f"{PREFIX}/letters/{{aggregate}}/{{key}}"
-    application.router.add_get(f"{PREFIX}/letters", list_letters)
-    application.router.add_get(f"{PREFIX}/letters/{{letterId}}", show_letter)
-    application.router.add_get(one, show_letters)
-    application.router.add_post(f"{one}/retry", retry_letters)
-    application.router.add_post(f"{one}/discard", discard_letter)
-
-
-async def list_letters(request: web.Request) -> web.Response:
-    """Answer the aggregates whose commands wait; with `kind`, the newest letters of it."""
+async def list_letters(request: web.Request) -> Answer:
+    """Answer with the aggregates that have parked commands; with `kind`, with the newest letters of that kind."""
     book, query = await request.app[SERVICES].letters.book(), request.query
     most, kinds, aggregates = limit(query.get("limit")), query.getall("kind", []), query.getall("aggregate", AGGREGATES)
     if kinds:
@@ -61,7 +52,7 @@ async def list_letters(request: web.Request) -> web.Response:
     return page([book.summary(key) for key in shown], "/".join(shown[-1]) if len(keys) > most else None)
 
 
-def _newest(book: Letterbook, kinds: list[str], query: MultiMapping[str], most: int) -> web.Response:
+def _newest(book: Letterbook, kinds: list[str], query: MultiMapping[str], most: int) -> Answer:
     before, aggregates = _numbers(query.get("cursor"), 3), query.getall("aggregate", [])
     found = [each for each in book.others if each.letter.kind in kinds and (not before or each.order < before)]
     if aggregates:
@@ -82,7 +73,7 @@ def _cursor(sent: str | None) -> tuple[str, str]:
 
 
 def _numbers(sent: str | None, count: int) -> tuple[int, ...]:
-    """Return the numbers of a cursor; none without one."""
+    """Return the numbers of a cursor; an empty tuple without one."""
     if sent is None:
         return ()
     if re.fullmatch(r"-?\d{1,18}" + r"\.\d{1,18}" * (count - 1), sent, re.ASCII) is None:
@@ -90,10 +81,10 @@ def _numbers(sent: str | None, count: int) -> tuple[int, ...]:
     return tuple(map(int, sent.split(".")))
 
 
-async def show_letters(request: web.Request) -> web.Response:
-    """Answer the letters of one order or product, in their order; large values by reference.
+async def show_letters(request: web.Request) -> Answer:
+    """Answer with the letters of one order or product, oldest first, and with the paths of large values.
 
-    A page ends early when it has `PAGE_BYTES`.
+    A page ends early once it has `PAGE_BYTES`.
     """
     key, reader = _key(request), request.app[SERVICES].letters
     book, most = await reader.book(), limit(request.query.get("limit", str(PAGE_LETTERS)))
@@ -112,7 +103,7 @@ async def show_letters(request: web.Request) -> web.Response:
 
 
 def _parts(queue: list[Entry]) -> Iterator[list[Entry]]:
-    """Yield letters as they are read together: each is in memory whole for a moment."""
+    """Yield groups of letters to read together, limited in size because they are all in memory for a moment."""
     part, size = list[Entry](), 0
     for entry in queue:
         part.append(entry)
@@ -125,12 +116,12 @@ def _parts(queue: list[Entry]) -> Iterator[list[Entry]]:
 
 
 def _item(entry: Entry, found: dict[str, Any] | None) -> dict[str, Any]:
-    """Return an item of `show_letters`: as much as the book knows where the topic has forgotten the rest."""
+    """Return an item of `show_letters`; the summary alone if the topic no longer has the letter."""
     return {"id": entry.id, **(found or listed(entry)), "valueBytes": entry.value_bytes, "href": _href(entry)}
 
 
 def by_reference(letter: DeadLetter) -> dict[str, Any]:
-    """Return a letter for a list: what is large of it is left out, or only begins."""
+    """Return a letter for a list, with large parts shortened or left out."""
     data = described(letter)
     if letter.value is not None and len(letter.value) > ITEM_BYTES:
         data = previewed(data, letter.value)
@@ -142,8 +133,8 @@ def by_reference(letter: DeadLetter) -> dict[str, Any]:
     return data
 
 
-async def show_letter(request: web.Request) -> web.Response:
-    """Answer one letter whole: the message as it came, with its headers, and the stack trace."""
+async def show_letter(request: web.Request) -> Answer:
+    """Answer with a complete letter: the message as received, with its headers, and the traceback."""
     letter_id = request.match_info["letterId"]
     if PLACE.fullmatch(letter_id) is None:
         raise missing("Letter", identifier(letter_id, "letterId"))
@@ -155,7 +146,7 @@ async def show_letter(request: web.Request) -> web.Response:
 
 
 async def parked_command(request: web.Request, command_id: str) -> dict[str, Any] | None:
-    """Return why a command has no outcome: it is parked. None when it is not, or nobody can say."""
+    """Return the pending outcome of a parked command; None if it is not parked, or the letters cannot be read."""
     try:
         async with asyncio.timeout(LOOKUP_SECONDS):
             letter = (await request.app[SERVICES].letters.book(AGED_SECONDS)).of_command(command_id)
@@ -167,22 +158,24 @@ async def parked_command(request: web.Request, command_id: str) -> dict[str, Any
     return {"status": "pending", "reason": "parked", **where, "code": letter.code, "message": letter.message}
 
 
-async def retry_letters(request: web.Request) -> web.Response:
-    """Let an aggregate handle its parked commands again, from the first to the first that fails."""
-    key, (body, data) = _key(request), await json_body(request)
+async def retry_letters(request: web.Request) -> Answer:
+    """Retry the parked commands of an aggregate, oldest first, up to the first that fails."""
+    key, body = _key(request), await json_body(request)
+    data = json_object(body)
     if data:
         raise invalid({name: unknown("field", name, ()) for name in list(data)[:MOST_NAMED]})
     return await _ask(request, key, body, None, lambda _, __: RetryLetters())
 
 
-async def discard_letter(request: web.Request) -> web.Response:
-    """Give up one parked command, the first if none is named; an Idempotency-Key remembers which that was."""
-    key, (body, data) = _key(request), await json_body(request)
+async def discard_letter(request: web.Request) -> Answer:
+    """Discard one parked command, by default the first; an Idempotency-Key remembers which one."""
+    key, body = _key(request), await json_body(request)
+    data = json_object(body)
     book = await request.app[SERVICES].letters.book() if "commandId" not in data else None
     first = book.summary(key)["commandId"] if book is not None and key in book.keys else None
-    asked = validated_command(DiscardLetter, {"commandId": first or "none", **data})
+    asked = checked(DiscardLetter, {"commandId": first or "none", **data})
     if not asked.reason.strip():
-        raise invalid({"reason": "must say why"})
+        raise invalid({"reason": "must not be empty"})
 
     def discard(command_id: str, tries: Tries) -> DiscardLetter:
         if book is not None and first is None and not tries.possible:
@@ -207,26 +200,31 @@ def _parked(book: Letterbook, key: Key) -> dict[str, Any]:
 
 async def _ask(
     request: web.Request, key: Key, body: bytes, letter: str | None, command: Callable[[str, Tries], Command]
-) -> web.Response:
-    """Send the command that `command` makes, once an Idempotency-Key; `letter`: the id of the one it is about."""
-    services = request.app[SERVICES]
-    preference = Preference.of(request.headers, services.settings.command_timeout)
+) -> Answer:
+    """Send the command that `command` makes about the letter with the id `letter`; None: the first."""
     if expected_version(request.headers) is not None:
-        raise invalid({"If-Match": "letters have no version"})
+        raise invalid({"If-Match": "is not supported here, because letters have no version"})
 
-    async def execute(command_id: str, letter_id: str, tries: Tries) -> Executed:
+    def message(command_id: str, letter_id: str, tries: Tries) -> CommandMessage:
         correlation = request.setdefault(CORRELATION, command_id)
-        message = CommandMessage(command_id, key[1], command(letter_id, tries), now(), "web", correlation)
-        attempt, outcome = await submit(services, message, preference, AGGREGATES[key[0]].commands, tries)
-        return executed(_answered(key, command_id, outcome), attempt, outcome)
+        return CommandMessage(command_id, key[1], command(letter_id, tries), now(), "web", correlation)
 
-    return await keyed(request, body, letter, execute)
+    return await carry_out(request, body, letter, message, partial(_handled, key), AGGREGATES[key[0]].commands)
 
 
-def _answered(key: Key, command_id: str, outcome: Outcome | None) -> web.Response:
-    data = {"aggregate": key[0], "aggregateId": key[1], "commandId": command_id}
+def _handled(key: Key, message: CommandMessage, outcome: Outcome | None) -> Answer:
+    data = {"aggregate": key[0], "aggregateId": key[1], "commandId": message.id}
     if outcome is None:
-        return answer({**data, "status": "pending"}, 202, {"Location": f"{PREFIX}/commands/{command_id}"})
+        return pending(message, data)
     if outcome.status == "rejected":
-        return rejected(outcome, command_id).response()
+        return rejected(outcome)
     return answer({**data, **(outcome.result or {})})
+
+
+ROUTES = (  # below the prefix
+    ("GET", "/letters", list_letters),
+    ("GET", "/letters/{letterId}", show_letter),
+    ("GET", "/letters/{aggregate}/{key}", show_letters),
+    ("POST", "/letters/{aggregate}/{key}/retry", retry_letters),
+    ("POST", "/letters/{aggregate}/{key}/discard", discard_letter),
+)

@@ -1,4 +1,4 @@
-"""`GET /messages/{topic}/{messageId}`: a message as it is on Kafka, found by its key and about when it came."""
+"""`GET /messages/{topic}/{messageId}`: a message as it is on Kafka, found by its key and approximate time."""
 
 import asyncio
 import time
@@ -16,26 +16,25 @@ from streams.kafka.partitions import partition_of
 from streams.messages.cloudevents import glimpse
 from streams.runtime.settings import Settings
 from streams.topics import TOPICS
-from web.answers import answer
-from web.errors import MISSING, Problem, invalid
-from web.requests import identifier
-from web.requests import time as time_of
+from web.answers import Answer, answer
+from web.errors import Problem, invalid
+from web.requests import identifier, time_in
 from web.services import SERVICES
 
-EARLIER_SECONDS = 2.0  # clocks differ
+EARLIER_SECONDS = 2.0  # allowed difference of clocks
 MOST_RECORDS, PATIENCE_SECONDS = 20_000, 10.0
 READABLE = {topic.name for topic in TOPICS if topic.cleanup == "delete"}
 AT_ONCE = asyncio.Semaphore(4)
 
 
-async def show_message(request: web.Request) -> web.Response:
-    """Answer where a message is and what it says; a 404 when it is not near the time given."""
+async def show_message(request: web.Request) -> Answer:
+    """Answer with the position and the content of a message; a 404 if it is not near the given time."""
     settings, topic = request.app[SERVICES].settings, request.match_info["topic"]
     if topic not in READABLE:
         raise invalid({"topic": f"must be one of {', '.join(sorted(READABLE))}"})
     wanted = identifier(request.match_info["messageId"], "messageId")
     key = identifier(request.query.get("key", ""), "key")
-    since = time_of(request.query, "time")
+    since = time_in(request.query, "time")
     try:
         async with AT_ONCE, asyncio.timeout(PATIENCE_SECONDS):
             found = await _find(settings, topic, key, wanted, since)
@@ -43,7 +42,7 @@ async def show_message(request: web.Request) -> web.Response:
         raise GatewayUnavailable(f"{topic} cannot be read: {error!r}") from error
     if found is None:
         sentence = f"{wanted} is not among the {MOST_RECORDS} messages of {topic} from {since or 'the beginning'} on"
-        raise Problem(404, MISSING["Message"], sentence)
+        raise Problem("MESSAGE_NOT_FOUND", sentence)
     return answer(found)
 
 
@@ -68,7 +67,7 @@ async def _find(settings: Settings, topic: str, key: str, wanted: str, since: st
 
 
 async def _first(consumer: AIOKafkaConsumer, at: TopicPartition, since: str | None) -> int:
-    """Return the offset to begin at: of the time, or of the newest messages when it is in the future."""
+    """Return the offset to start at: at the time, or among the newest messages if the time is in the future."""
     if since is None:
         return int((await consumer.beginning_offsets([at]))[at])
     moment = max(datetime.fromisoformat(since).timestamp() - EARLIER_SECONDS, 0.0)
@@ -87,12 +86,12 @@ async def _scan(consumer: AIOKafkaConsumer, at: TopicPartition, end: int, wanted
 
 
 def _may_be(record: Any, mark: bytes) -> bool:
-    """Return whether a message names an id at all: most do not, and need not be parsed."""
+    """Return whether a message contains the id at all; most do not, and need not be parsed."""
     return mark in (record.value or b"") or any(mark == value for _, value in record.headers)
 
 
 def _shown(record: Any) -> dict[str, Any]:
-    """Return a record as JSON, in the words dead letters have for it."""
+    """Return a record as JSON, with the same fields as dead letters."""
     letter = DeadLetter("invalid", record.topic, record.partition, record.offset, record.key, record.value,
                         tuple(record.headers), "", "", "")  # fmt: skip
     shown = {name: value for name, value in letter.data.items() if name not in ("kind", "code", "message")}

@@ -1,4 +1,4 @@
-"""What the dashboard asks for: counts by state, what happened lately, and how the pipeline does."""
+"""The data of the dashboard: counts by state, recent event rates, and the workers with their lag."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups, Left, Place, places_of
 from streams.runtime.settings import Role
 from streams.topology import READING, TRANSACTIONAL, group_of
-from web.answers import answer
-from web.commands.answering import PREFIX
+from web.answers import Answer, answer
 from web.documents.openapi import service_version
 from web.services import SERVICES, Services
 
@@ -24,33 +23,38 @@ SUMMARY: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("summary", Aged)
 PIPELINE: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("pipeline", Aged)
 
 
-def install(application: web.Application, services: Services) -> None:
-    """Give `application` the dashboard's own paths."""
+def prepare(application: web.Application, services: Services) -> None:
+    """Prepare the answers that several requests share."""
     application[SUMMARY] = Aged(lambda: counts(services.queries), COUNT_SECONDS)
     application[PIPELINE] = Aged(lambda: pipeline(services), ASK_SECONDS)
-    for path, handler in (("/summary", show_summary), ("/rates", show_rates), ("/pipeline", show_pipeline)):
-        application.router.add_get(PREFIX + path, handler)
 
 
-async def show_summary(request: web.Request) -> web.Response:
-    """Answer how many orders and products are in which state, as of a moment ago."""
+async def show_summary(request: web.Request) -> Answer:
+    """Answer with the numbers of orders and products by state, at most some seconds old."""
     return answer(await request.app[SUMMARY].get())
 
 
-async def show_rates(request: web.Request) -> web.Response:
-    """Answer what happened in the last quarter of an hour, in steps."""
-    hub = request.app[SERVICES].sse
+async def show_rates(request: web.Request) -> Answer:
+    """Answer with the event counts and latencies of the last 15 minutes, in steps."""
+    hub = request.app[SERVICES].live
     await hub.started()
     return answer(hub.rates.as_json())
 
 
-async def show_pipeline(request: web.Request) -> web.Response:
-    """Answer every role's workers and lag, and what is parked."""
+async def show_pipeline(request: web.Request) -> Answer:
+    """Answer with the workers and lag of every role, and the number of parked commands."""
     return answer(await request.app[PIPELINE].get())
 
 
+ROUTES = (  # below the prefix
+    ("GET", "/summary", show_summary),
+    ("GET", "/rates", show_rates),
+    ("GET", "/pipeline", show_pipeline),
+)
+
+
 async def pipeline(services: Services) -> dict[str, Any]:
-    """Return how the roles do, partition by partition; raises `GatewayUnavailable` when Kafka does not say."""
+    """Return the workers and lag of every role; raise `GatewayUnavailable` if Kafka does not answer."""
     places = {**places_of(services.settings, TRANSACTIONAL), **await _projected(services)}
     groups = Groups(services.settings)
     names = {role: group_of(role, services.settings) for role in set(places.values())}
@@ -60,7 +64,7 @@ async def pipeline(services: Services) -> dict[str, Any]:
     roles = [_role(role, members.get(names[role], 0), places, left) for role in READING]
     settings = services.settings
     shown: dict[str, Any] = {"version": service_version(), "kafdrop": settings.kafdrop, "prefix": settings.prefix}
-    return {"roles": roles, "parked": parked, "listeners": len(services.sse.listeners), **shown}
+    return {"roles": roles, "parked": parked, "listeners": len(services.live.listeners), **shown}
 
 
 def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[Place, Left]) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[P
 
 
 async def _projected(services: Services) -> dict[Place, Role]:
-    """Return where the projector stands, by a read model of each topic: its progress is in MongoDB."""
+    """Return the position of the projector on each topic, from its progress in MongoDB."""
     settings = services.settings
     wanted = [
         (projection.collections[0], (settings.named(projection.topic.name), number))
@@ -85,7 +89,7 @@ async def _projected(services: Services) -> dict[Place, Role]:
 
 
 async def _parked(services: Services) -> dict[str, int] | None:
-    """Return how many aggregates have parked commands, and how many those are; None when nobody can say."""
+    """Return the numbers of parked commands and of their aggregates; None if the dead letters cannot be read."""
     try:
         async with asyncio.timeout(5):
             book = await services.letters.book(ASK_SECONDS)

@@ -1,4 +1,4 @@
-"""Read your own writes: `Consistency-Token` says how far a read model must have come before it answers."""
+"""Read your own writes: a `Consistency-Token` names the version that a read model must include before it answers."""
 
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -13,17 +13,17 @@ from web.services import Services
 
 HEADER = "Consistency-Token"
 COLLECTIONS = {"order": "orders", "inventory": "inventory"}
-FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.002, 0.05, 1.5  # seconds between two looks
+FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.002, 0.05, 1.5  # seconds between two queries
 MOST_TOKENS = 16
 
 
 def token(aggregate: str, aggregate_id: str, version: int) -> str:
-    """Return an opaque token that stands for a version of an aggregate."""
+    """Return an opaque token for a version of an aggregate."""
     return urlsafe_b64encode(f"{aggregate}:{aggregate_id}:{version}".encode()).rstrip(b"=").decode()
 
 
 def parse(sent: str) -> tuple[str, str, int]:
-    """Return aggregate, id and version; a 400 when it is no token of ours."""
+    """Return the aggregate, id and version of a token."""
     try:
         text = urlsafe_b64decode(sent + "=" * (-len(sent) % 4)).decode()
         aggregate, rest = text.split(":", 1)
@@ -32,13 +32,14 @@ def parse(sent: str) -> tuple[str, str, int]:
             return aggregate, aggregate_id, int(version)
     except (ValueError, Error):
         pass
-    raise invalid({HEADER: "must be a token from an earlier answer"})
+    raise invalid({HEADER: "must be the Consistency-Token of an earlier answer"})
 
 
 async def consistent(services: Services, request: web.Request) -> Mapping[str, str]:
-    """Wait until the read model has what the request's tokens stand for; return headers for the answer.
+    """Wait until the read model includes the versions of the request's tokens; return headers for the answer.
 
-    Not there in time: 504, or with `?on_timeout=stale` the answer as it is, marked `Consistency: stale`.
+    After the time-out raise a 504, or mark the answer with `Consistency: stale` if the client asked for
+    `?on_timeout=stale`.
     """
     sent = request.headers.get(HEADER)
     if not sent:
@@ -51,12 +52,12 @@ async def consistent(services: Services, request: web.Request) -> Mapping[str, s
     except TimeoutError:
         if request.query.get("on_timeout") == "stale":
             return {"Consistency": "stale"}
-        raise Problem(504, "CONSISTENCY_TIMEOUT", "the read model is not there yet, try again in a moment") from None
+        raise Problem("CONSISTENCY_TIMEOUT", "the read model lags behind the token; retry in a moment") from None
     return {}
 
 
 async def until(wanted: int, reached: Callable[[], Awaitable[int]]) -> None:
-    """Return when what another process writes has `reached` so far; the caller limits the time."""
+    """Return once another process has `reached` the number; the caller limits the time."""
     pause = FIRST_PAUSE
     while wanted > await reached():
         await asyncio.sleep(pause)

@@ -1,4 +1,4 @@
-"""`GET /orders/{orderId}/explain`: what an order waits for, from live state."""
+"""`GET /orders/{orderId}/explain`: what an order waits for, from the current state."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ LETTERS_SECONDS = 5.0
 
 
 async def explained(services: Services, order_id: str) -> dict[str, Any]:
-    """Return why an order is where it is; a 404 when nobody has heard of it."""
+    """Return what an order waits for; raise a 404 if neither a read model nor a letter has the order."""
     facts = await standing(services.queries, order_id)
     products = _open_products(facts.order)
     parked, behind = await asyncio.gather(_parked(services, order_id, products), _behind(services, order_id, products))
@@ -47,13 +47,13 @@ def _document(facts: Facts) -> dict[str, Any]:
 
 
 def _open_products(order: Document | None) -> list[str]:
-    """Return the products of lines that wait for something of stock."""
+    """Return the products of the lines that wait for stock."""
     items = order["items"] if order else ()
     return sorted({item["productId"] for item in items if item["pending"] or item["backordered"]})
 
 
 async def _parked(services: Services, order_id: str, products: Sequence[str]) -> list[Document] | str:
-    """Return the letters in the order's way, or why nobody knows of them."""
+    """Return the parked commands that block the order, or a phrase that says what could not be checked."""
     keys: list[Key] = [("order", order_id), *(("inventory", product) for product in products)]
     try:
         async with asyncio.timeout(LETTERS_SECONDS):
@@ -64,7 +64,7 @@ async def _parked(services: Services, order_id: str, products: Sequence[str]) ->
 
 
 async def _behind(services: Services, order_id: str, products: Sequence[str]) -> list[Behind] | str:
-    """Return who has messages left that may be about the order, or why nobody knows."""
+    """Return the roles with unread messages that may concern the order, or a phrase that says what is unknown."""
     places = await _places(services, order_id, products)
     try:
         left = await Groups(services.settings).left(list(places))
@@ -77,7 +77,7 @@ async def _behind(services: Services, order_id: str, products: Sequence[str]) ->
 
 
 async def _places(services: Services, order_id: str, products: Sequence[str]) -> dict[Place, Role]:
-    """Return the way of an order's messages: where each role reads those of it, and of products it waits for."""
+    """Return the partitions on which each role reads messages of the order and of the products it waits for."""
     settings = services.settings
     projected = _at(settings, "projector", ORDERS.topic, order_id)
     offset = await services.queries.reached(ORDERS.name, (projected.topic, projected.partition))
