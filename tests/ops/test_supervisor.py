@@ -85,7 +85,7 @@ async def test_after_a_healthy_run_the_pause_is_short_again(tmp_path: Path, monk
         child = supervisor.start(program(tmp_path, REFUSES))
         await until(lambda: child.record.restarts >= 7)
         starts = [float(line) for line in log(child).splitlines() if line[0].isdigit()]
-        assert starts[6] - starts[5] < 6.4  # the least it would be had the pause doubled each time
+        assert starts[6] - starts[5] < 6.4  # the least pause after six failures in a row
 
 
 async def test_a_program_that_cannot_be_started_says_so_and_is_retried(tmp_path: Path) -> None:
