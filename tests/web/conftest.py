@@ -17,7 +17,7 @@ from streams.runtime.settings import Settings
 
 @pytest.fixture(scope="session")
 def installation(processes: None, request: pytest.FixtureRequest) -> tuple[str, Settings]:
-    """The address of the API and the settings behind it."""
+    """The address of the API and its settings."""
     if url := os.environ.get("FULFILLMENT_TEST_URL"):
         return url, Settings()
     system = request.getfixturevalue("system")
@@ -46,7 +46,7 @@ async def mongo(installation: tuple[str, Settings]) -> AsyncIterator[Mongo]:
 
 @pytest.fixture
 def unique() -> Callable[[str], str]:
-    """Return ids nobody else uses."""
+    """Return ids that no other test uses."""
     run, numbers = uuid4().hex[:8], count(1)
     return lambda name: f"{name}-{run}-{next(numbers)}"
 

@@ -91,7 +91,7 @@ async def test_an_id_used_for_another_command_is_refused_and_both_answers_are_fo
 
 
 async def test_a_request_ignores_the_outcome_of_another_source(system: System, api: Api, unique: Unique) -> None:
-    """A waiting request reads the outcomes of everybody, and anybody may have used its id."""
+    """A waiting request sees the outcomes of all sources, and another source may have used its id."""
     product, other, key = unique("p"), unique("other"), unique("key")
     outcomes = system.settings.named("command-outcomes")
     asked = asyncio.create_task(

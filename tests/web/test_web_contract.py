@@ -20,8 +20,8 @@ from web.documents.openapi import document
 from web.documents.refusals import codes
 
 SECONDS = 900  # on a machine with much else to do; it takes half a minute
-# Not asked: that what is well formed is accepted (the rules may refuse it), and that what is not is refused (parameters
-# nobody knows, or given twice, are ignored).
+# Left out are the checks that every valid request is accepted, because the rules may reject it, and that every invalid
+# one is refused, because pages and probes accept any parameter.
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,unsupported_method"

@@ -1,4 +1,4 @@
-"""What must stay so in the dashboard when there is much: nothing is wider than a phone, a refresh loses nothing."""
+"""The dashboard with much data: nothing is wider than a phone, and a refresh loses nothing."""
 
 import asyncio
 import re

@@ -177,7 +177,7 @@ async def test_a_slow_client_is_disconnected_with_a_reason() -> None:
     assert slow.closed is not None
     assert "too slow" in slow.closed
     assert quick.closed is None
-    assert await slow.take(1) == big  # what it had got before
+    assert await slow.take(1) == big  # queued before
     assert await slow.take(1) == b""
 
 

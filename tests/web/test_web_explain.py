@@ -1,4 +1,4 @@
-"""What an order waits for, over HTTP and on the command line."""
+"""Explanations of orders, over HTTP and on the command line."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ async def reasons(api: Api, order: str) -> list[Any]:
 
 
 async def coded(api: Api, order: str, *wanted: str) -> list[Any]:
-    """Return the reasons once they are those wanted; who is behind for a moment is no matter here."""
+    """Return the reasons once they have the expected codes, without the roles that lag for a moment."""
 
     async def ask() -> list[Any]:
         return [each for each in await reasons(api, order) if each["code"] != "CONSUMER_LAGGING"]

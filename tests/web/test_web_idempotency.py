@@ -117,7 +117,7 @@ async def test_after_a_crash_the_request_continues_with_the_same_ids(
 ) -> None:
     key, body = unique("key"), order(unique("p"))
     left = claim(key, body)
-    await IdempotencyKeys(mongo).claim(left, -1)  # whoever had it died before anything was sent
+    await IdempotencyKeys(mongo).claim(left, -1)  # its process died before it sent anything
     status, answer, _ = await send(api, key, body)
     assert (status, answer["data"]["id"], answer["data"]["commandId"]) == (201, left.order_id, left.command_id)
 
@@ -189,7 +189,7 @@ async def test_a_shipment_that_waited_for_stock_is_created_once(
         pending = await send(api, key, {}, path, Prefer="wait=2")
     finally:
         system.kill("inventory-0", signal.SIGCONT)
-    assert (pending[0], pending[1].get("error")) in ((409, "ALLOCATION_PENDING"), (202, None))  # of the last attempt
+    assert (pending[0], pending[1].get("error")) in ((409, "ALLOCATION_PENDING"), (202, None))  # the last attempt
     await api.order(placed["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
     made = await eventually(
         lambda: send(api, key, {}, path), lambda found: found[0] not in (202, 409)

@@ -70,7 +70,7 @@ async def test_an_invalid_order_is_400_and_names_the_field(api: Api, order: Body
 
 
 def cursor(sort: str, value: Any) -> str:
-    """Return what looks like a cursor of ours."""
+    """Return a forged cursor."""
     return base64.urlsafe_b64encode(json.dumps([sort, value, "o-1"]).encode()).rstrip(b"=").decode()
 
 

@@ -1,4 +1,4 @@
-"""Faults of clients are 4xx in our own format, leave no trace in the log, and count as no error of ours."""
+"""Client errors are 4xx in JSON, leave nothing in the log, and do not count as internal errors."""
 
 import asyncio
 import base64
@@ -44,7 +44,7 @@ NO_HTTP = {
     "a header with NUL": (get(b"/livez", b"X: a\0b"), 400),
     "a header without a name": (get(b"/livez", b": x"), 400),
     "too many headers": (get(b"/livez", *[b"X%d: y" % number for number in range(300)]), 400),
-    "a length that is no number": (post(b"", "Content-Length: x"), 400),
+    "a length that is not a number": (post(b"", "Content-Length: x"), 400),
     "a negative length": (post(b"", "Content-Length: -1"), 400),
     "a length beyond 64 bits": (post(b"", f"Content-Length: {2**64}"), 400),
     "two lengths": (post(b"ab", "Content-Length: 1", "Content-Length: 2"), 400),
@@ -91,12 +91,12 @@ BODIES = {
 }  # fmt: skip
 CURSOR = base64.urlsafe_b64encode(b'["-createdAt",18446744073709551615,"a"]').rstrip(b"=")
 ADDRESSES = {
-    "a path that is no UTF-8": (get(b"/api/v1/orders/%ff%fe"), 400),
+    "a path that is not UTF-8": (get(b"/api/v1/orders/%ff%fe"), 400),
     "a path that is UTF-8 in capitals": (get(b"/api/v1/orders/caf%C3%A9"), 404),
     "bytes in a path": (get(b"/api/v1/orders/\xff\xfe"), (400, 404)),
     "half an escape": (get(b"/api/v1/orders/%zz"), (400, 404)),
     "NUL in a path": (get(b"/api/v1/orders/%00"), 400),
-    "a query that is no UTF-8": (get(b"/api/v1/orders?customerId=%ff"), (200, 400)),
+    "a query that is not UTF-8": (get(b"/api/v1/orders?customerId=%ff"), (200, 400)),
     "a cursor beyond 64 bits": (get(b"/api/v1/orders?cursor=" + CURSOR), 400),
     "a version beyond 64 bits": (get(b"/api/v1/orders/a?version=18446744073709551616"), 400),
     "a limit of 5,000 digits": (get(b"/api/v1/orders?limit=" + b"9" * 5_000), 400),
@@ -108,13 +108,13 @@ ADDRESSES = {
     "a token of bytes": (get(b"/api/v1/orders", b"Consistency-Token: \xff\xfe"), 400),
     "a range": (get(b"/api/v1/orders?limit=1", b"Range: bytes=banana"), 200),
     "an absolute address": (get(b"http://[::1/api/v1/orders"), (400, 404)),
-    "a body that is no gzip": (get(b"/livez", b"Content-Encoding: gzip", b"Content-Length: 2", b"", b"{}")[:-4], 200),
+    "a body that is not gzip": (get(b"/livez", b"Content-Encoding: gzip", b"Content-Length: 2", b"", b"{}")[:-4], 200),
 }  # fmt: skip
 
 
 @pytest.fixture
 async def silent(system: System, api: Api) -> Any:
-    """No fault of ours is logged or counted meanwhile."""
+    """Meanwhile no internal error is logged or counted."""
     before, log = await faults(system), system.settings.data / "logs" / "api-0.log"
     size = log.stat().st_size
     yield

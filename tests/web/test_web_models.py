@@ -1,4 +1,4 @@
-"""What clients may send to place an order."""
+"""Bodies that place an order."""
 
 import json
 from typing import Any

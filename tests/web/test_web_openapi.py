@@ -58,7 +58,7 @@ def test_every_code_an_answer_can_carry_is_listed_with_its_status() -> None:
     written = re.compile(r'(?:Problem|unavailable|invalid|BadMessage)\(\s*(?:[^()]*, )?"([A-Z_]{5,})"')
     sources = [*Path(web.__path__[0]).rglob("*.py"), Path(codec.__file__)]
     found = {code for source in sources for code in written.findall(source.read_text())}
-    found.remove("UNKNOWN_EVENT")  # of the log, never of an answer
+    found.remove("UNKNOWN_EVENT")  # only events in the log have it
     found |= {not_found(kind) for source in sources for kind in re.findall(r'missing\("(\w+)"', source.read_text())}
     found |= {not_found(route.shape.name) for route in QUERY_ROUTES if not route.many and route.ask is None}
     assert "CUSTOMER_NOT_FOUND" in found

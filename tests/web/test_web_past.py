@@ -101,7 +101,7 @@ async def test_histories_name_the_commands_and_their_causes(api: Api, unique: Un
         histories, lambda found: all(entries[0]["commandType"] for entries in found)
     )
     assert [each["commandType"] for each in (placed, counted)] == ["PlaceOrder", "SetStock"]
-    assert [each["commandType"] for each in (recorded, reserved)] == [None, None]  # nobody waits for their outcomes
+    assert [each["commandType"] for each in (recorded, reserved)] == [None, None]  # their outcomes are not kept
     assert [each["type"] for each in (placed, recorded, counted, reserved)] == [
         "OrderPlaced",
         "AllocationRecorded",

@@ -1,4 +1,4 @@
-"""What headers and parameters say."""
+"""Reading headers and parameters."""
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy

@@ -1,4 +1,4 @@
-"""What a request says and this API does not know is refused, never ignored; what the earlier system took still is."""
+"""Unknown parts of a request are refused, never ignored, except fields that the previous system accepted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -130,7 +130,7 @@ async def test_ids_that_can_be_mistaken_for_others_are_refused_by_name(
                            ({"product": odd}, "items.0.productId")):  # fmt: skip
         errors = await errors_of(api, "POST", "/orders", order(**changes), "INVALID_ID")
         assert list(errors) == [field]
-    if odd != "..":  # which no client sends in a path
+    if odd != "..":  # clients never send it in a path
         errors = await errors_of(api, "PUT", f"/inventory/{quote(odd)}", {"quantity": 1}, "INVALID_ID")
         assert list(errors) == ["productId"]
         assert (await api("GET", f"/inventory/{quote(odd)}"))[0] == 404

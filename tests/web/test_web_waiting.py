@@ -1,4 +1,4 @@
-"""Who waits is woken, and forgotten whatever happens; keys go where Kafka's Java client sends them."""
+"""Waiting requests are woken and always removed; keys have the same partitions as in Kafka's Java client."""
 
 import asyncio
 from typing import Any
