@@ -67,17 +67,19 @@ def paragraphs(kind: str, text: str, first: int = 1) -> Iterator[Prose]:
 def python(text: str) -> Iterator[Prose]:
     """Yield comments, docstrings, strings with more than one word, and the names of tests."""
     yield from _python_comments(text)
-    tree = ast.parse(text)
-    documented = {id(each) for each in _docstrings(tree)}
-    inner = {id(part) for each in ast.walk(tree) if isinstance(each, ast.JoinedStr) for part in ast.walk(each)}
-    for node in ast.walk(tree):
-        if id(node) in documented:
-            assert isinstance(node, ast.Constant)
-            yield from _docstring(node)
+    nodes = list(ast.walk(ast.parse(text)))
+    documented = {id(each) for each in _docstrings(nodes)}
+    inner = {id(part) for each in nodes if isinstance(each, ast.JoinedStr) for part in ast.walk(each)}
+    for node in nodes:
+        if isinstance(node, ast.Constant):
+            if id(node) in documented:
+                yield from _docstring(node)
+            elif id(node) not in inner:
+                yield from _string(node)
+        elif isinstance(node, ast.JoinedStr):
+            yield from _string(node)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             yield from prose("name", [(node.lineno, node.name.removeprefix("test_").replace("_", " "))])
-        elif isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and id(node) not in inner):
-            yield from _string(node)
 
 
 def _python_comments(text: str) -> Iterator[Prose]:
@@ -103,8 +105,8 @@ def _joined(comments: Iterable[tuple[tuple[int, int], str, bool]]) -> Iterator[P
     yield from prose("comment", block)
 
 
-def _docstrings(tree: ast.AST) -> Iterator[ast.expr]:
-    for node in ast.walk(tree):
+def _docstrings(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             match node.body:
                 case [ast.Expr(value=ast.Constant(value=str()) as first), *_]:
