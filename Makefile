@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: help setup build run stop seed seed-data test test-unit test-all format check schemas reference docs bench \
+.PHONY: help setup build run stop seed seed-data test test-unit test-all mutants format check schemas reference docs bench \
   bench-against faults faults-points outages
 
 SEEDS ?= $(shell seq 1 30)
@@ -43,6 +43,10 @@ test-unit: setup ## run the tests that start no process, 30 seconds
 
 test-all: setup ## run all tests as CI does, with faults, outages, upgrades and the browser, 25 minutes
 	$(PYTEST) $(TESTS)
+
+mutants: $(STAMPS)/mutants ## change each decision of domain/ and see whether a test fails; an hour, not in CI
+	.venv/mutants/bin/mutmut run
+	.venv/mutants/bin/mutmut results
 
 format: setup ## format the code and sort its imports
 	$(BIN)/ruff check --fix .
@@ -115,4 +119,11 @@ $(STAMPS)/dependencies: requirements.lock $(STAMPS)/venv
 
 $(STAMPS)/project: pyproject.toml $(STAMPS)/dependencies
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+# mutmut needs newer packages than the project's tools allow, so it has an environment beside them.
+$(STAMPS)/mutants: requirements-mutants.lock $(STAMPS)/project
+	$(BIN)/python -m venv .venv/mutants
+	.venv/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
+	ls -d $(CURDIR)/.venv/lib/python*/site-packages > $$(ls -d .venv/mutants/lib/python*/site-packages)/project.pth
 	touch $@
