@@ -81,7 +81,7 @@ async def test_a_stopped_worker_is_named(api: Api, system: System, unique: Uniqu
 
     await eventually(ask, is_named, pause=0.2)
     told = system.run("explain", order).stdout
-    assert "stock has not answered yet for 1 unit" in told
+    assert "waiting for the stock decision on 1 unit" in told
     assert "commands for stock" in told
 
 
