@@ -64,11 +64,12 @@ def unexpected(it: Installation, recorded: dict[str, Any], expected: tuple[str, 
 
 
 def compared(now: Any, before: Any, where: str) -> Iterator[str]:
-    """Yield the differences of two answers; `now` may have `ADDED` fields."""
+    """Yield the differences of two answers; `now` may have `ADDED` fields, and sentences are written when asked."""
     if isinstance(before, dict) and isinstance(now, dict):
         yield from (f"{where}.{name} is new" for name in now.keys() - before.keys() - ADDED)
         moved = MOVED if where.startswith("/letters") else set()
-        for name in before.keys() - (moved - now.keys()):
+        sentences = {"message"} if "/explain" in where or where.endswith(".error") else set()
+        for name in before.keys() - (moved - now.keys()) - sentences:
             yield from compared(now.get(name), before[name], f"{where}.{name}")
     elif isinstance(before, list) and isinstance(now, list) and len(now) == len(before):
         for number, (each, earlier) in enumerate(zip(now, before, strict=True)):
