@@ -16,6 +16,7 @@ NOISE = (
 )
 SYSTEM_ERROR = re.compile(r"\[Errno (?P<number>\d+)\] [^,(]*(\('[^)]*\))?")
 SERVER = re.compile(r"ServerDescription \('(?P<host>[^']*)', (?P<port>\d+)\)")
+STILL_LOOKING = re.compile(r"No (servers|replica set members|mongoses) found yet")
 NEXT_SERVER = re.compile(r",(?=\S+:\d+: )")
 UNAUTHORIZED, AUTHENTICATION_FAILED = 13, 18
 REFUSED = {UNAUTHORIZED, AUTHENTICATION_FAILED}
@@ -24,7 +25,7 @@ REFUSED = {UNAUTHORIZED, AUTHENTICATION_FAILED}
 def cause(error: BaseException) -> str:
     """Return what failed and at which server, for example `127.0.0.1:27017: Connection refused`."""
     text = str(error)
-    if text.startswith("No servers found yet"):
+    if STILL_LOOKING.match(text):
         return ", ".join(f"{found['host']}:{found['port']}: no answer" for found in SERVER.finditer(text))
     for noise in NOISE:
         text = noise.sub("", text)

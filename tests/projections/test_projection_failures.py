@@ -36,10 +36,11 @@ async def test_an_unknown_host_keeps_the_words_of_the_resolver() -> None:
     assert "Topology" not in cause(error)
 
 
-async def test_a_server_that_never_answers_is_unreachable() -> None:
+@pytest.mark.parametrize("options", ["", "/?replicaSet=rs"])
+async def test_a_server_that_never_answers_is_unreachable(options: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        client = AsyncMongoClient[dict[str, object]](f"mongodb://127.0.0.1:{port}")
+        client = AsyncMongoClient[dict[str, object]](f"mongodb://127.0.0.1:{port}{options}")
         with pymongo.timeout(0.2), pytest.raises(PyMongoError) as caught:
             await client.admin.command("ping")
         await client.close()
