@@ -71,6 +71,17 @@ async def test_it_is_served_without_a_token(browser: TestClient, built: Path, mo
         assert (await browser.get(URL(path, encoded=True))).status == 404
 
 
+@pytest.mark.parametrize("path", ["%00", "a%0d", "n" * 256, "n/" * 3_000, "pages/%F0%9F%92%80/"])
+async def test_a_path_that_no_file_can_have_is_404(
+    path: str, browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(site, "SITE", tmp_path)
+    (tmp_path / "pages").mkdir()
+    answer = await browser.get(URL(f"/docs/{path}", encoded=True), allow_redirects=False)
+    assert (answer.status, (await answer.json())["error"]) == (404, "NOT_FOUND")
+    assert not caplog.records
+
+
 async def test_a_rebuilt_page_shows_at_once(
     browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,18 +34,27 @@ async def to_site(request: web.Request) -> web.Response:
 async def show_site(request: web.Request) -> web.Response:
     """Answer a file of the site."""
     name = request.match_info["path"]
-    if name and not name.endswith("/") and _inside(name).is_dir():
-        return web.Response(status=308, headers={"Location": f"/docs/{name}/"})
-    file, policy = await asyncio.to_thread(_load, name)
+    try:
+        if name and not name.endswith("/") and _inside(name).is_dir():
+            return web.Response(status=308, headers={"Location": f"/docs/{name}/"})
+        file, policy = await asyncio.to_thread(_load, name)
+    except OSError:  # the name is longer than the file system allows, or the file was removed while it was read
+        raise _no_such_page() from None
     return respond(request, file, policy)
 
 
 def _inside(name: str) -> Path:
     """Return the path of a file of the site; raise 404 if it is outside."""
+    if not name.isprintable():  # paths must not contain NUL, nor `Location` a line break
+        raise _no_such_page()
     path = (SITE / name).resolve()
     if not path.is_relative_to(SITE.resolve()):
-        raise Problem("NOT_FOUND", "there is no such page in the documentation")
+        raise _no_such_page()
     return path
+
+
+def _no_such_page() -> Problem:
+    return Problem("NOT_FOUND", "there is no such page in the documentation")
 
 
 def _load(name: str) -> tuple[File, str]:
@@ -56,7 +65,7 @@ def _load(name: str) -> tuple[File, str]:
     if path.is_dir():
         path /= "index.html"
     if not path.is_file():
-        raise Problem("NOT_FOUND", "there is no such page in the documentation")
+        raise _no_such_page()
     return _read(path, path.stat().st_mtime_ns)
 
 
