@@ -23,9 +23,10 @@ class NoOutcome(CommandFailed):
 
 def outcomes(settings: Settings, command_id: str | None, last: int, follow: bool) -> Iterator[Outcome]:
     """Yield the `last` outcomes, or those of one command; with `follow`, continue with new ones without end."""
-    ends = records.ends(settings, TOPIC)
+    span = records.watermarks(settings, TOPIC)
+    ends = records.ends_of(span)
     if command_id is None:
-        yield from newest(settings, last)
+        yield from _newest(settings, span, last)
     else:
         yield from (found := of_command(settings, ends, command_id))
         if not found and not follow:
@@ -37,9 +38,9 @@ def outcomes(settings: Settings, command_id: str | None, last: int, follow: bool
             yield from (each for each in decoded(batch) if command_id in (None, each.command_id))
 
 
-def newest(settings: Settings, count: int) -> list[Outcome]:
+def _newest(settings: Settings, span: records.Span, count: int) -> list[Outcome]:
     """Return the `count` newest outcomes, oldest first."""
-    found = records.newest(settings, [TOPIC], count, lambda batch: batch)
+    found = records.newest(settings, {TOPIC: span}, count, lambda batch: batch)
     found.sort(key=lambda record: record.timestamp)
     return list(decoded(found[-count:] if count else []))
 

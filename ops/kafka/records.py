@@ -27,6 +27,7 @@ T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 Offsets = Mapping[int, int]  # partition → offset
+Span = Mapping[int, tuple[int, int]]  # partition → first offset, and the one after the last
 BATCH = 5_000  # records
 POLL_SECONDS, ASK_SECONDS = 0.2, 10.0
 BUSY_SECONDS = 0.05  # wait for each topic, when several are followed in turn
@@ -80,20 +81,19 @@ def follow(settings: Settings, starts: Mapping[str, Offsets]) -> Iterator[list[R
 
 
 def newest(
-    settings: Settings, topics: Sequence[str], count: int, decode: Callable[[list[Record]], Sequence[T]]
+    settings: Settings, spans: Mapping[str, Span], count: int, decode: Callable[[list[Record]], Sequence[T]]
 ) -> list[T]:
-    """Return at least the `count` newest items that `decode` finds in the records of topics, or all there are.
+    """Return at least the `count` newest items that `decode` finds in `spans`, or all there are; `spans`: by topic.
 
     How many records a range of offsets holds is only known after reading it, because transaction markers have
     offsets, too. So the range grows until it holds enough.
     """
-    spans = {topic: watermarks(settings, topic) for topic in topics} if count else {}
     reach, found = 2 * count, list[T]()
     while len(found) < count:
         starts = {t: {n: max(begin, end - reach) for n, (begin, end) in span.items()} for t, span in spans.items()}
         found = []
         for topic, span in spans.items():
-            for batch in read(settings, topic, starts[topic], {number: end for number, (_, end) in span.items()}):
+            for batch in read(settings, topic, starts[topic], ends_of(span)):
                 found += decode(batch)
         if all(starts[topic][number] == begin for topic, span in spans.items() for number, (begin, _) in span.items()):
             break
@@ -215,7 +215,12 @@ def begins(settings: Settings, topic: str) -> dict[int, int]:
 
 def ends(settings: Settings, topic: str) -> dict[int, int]:
     """Return the offset after the last record of each partition, whether it is committed or not."""
-    return {number: high for number, (_, high) in watermarks(settings, topic).items()}
+    return ends_of(watermarks(settings, topic))
+
+
+def ends_of(span: Span) -> dict[int, int]:
+    """Return where the partitions of a span end."""
+    return {number: end for number, (_, end) in span.items()}
 
 
 def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:

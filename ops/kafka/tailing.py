@@ -1,6 +1,6 @@
 """Messages of several topics, decoded as far as possible."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -56,22 +56,22 @@ def wanted(topics: Sequence[str], types: Sequence[str], key: str | None) -> Want
 def messages(settings: Settings, wanted: Wanted, *, from_beginning: bool, last: int, follow: bool) -> Iterator[Message]:
     """Yield all messages or the `last` ones, oldest first; with `follow`, continue with new ones without end."""
     spans = {topic: records.watermarks(settings, topic) for topic in wanted.topics}
-    ends = {topic: {number: end for number, (_, end) in span.items()} for topic, span in spans.items()}
+    ends = {topic: records.ends_of(span) for topic, span in spans.items()}
     if from_beginning:
         for topic, span in spans.items():
             begins = {number: begin for number, (begin, _) in span.items()}
             for batch in records.read(settings, topic, begins, ends[topic]):
                 yield from decoded(batch, wanted)
     elif last:
-        yield from newest(settings, wanted, last)
+        yield from _newest(settings, spans, wanted, last)
     if follow:
         for batch in records.follow(settings, ends):
             yield from decoded(batch, wanted)
 
 
-def newest(settings: Settings, wanted: Wanted, count: int) -> list[Message]:
+def _newest(settings: Settings, spans: Mapping[str, records.Span], wanted: Wanted, count: int) -> list[Message]:
     """Return the `count` newest messages that are wanted, oldest first."""
-    found = records.newest(settings, wanted.topics, count, lambda batch: list(decoded(batch, wanted)))
+    found = records.newest(settings, spans, count, lambda batch: list(decoded(batch, wanted)))
     return sorted(found, key=lambda message: message.time)[-count:]
 
 

@@ -12,6 +12,7 @@ import pytest
 from system import FULFILLMENT, Api, System, eventually
 
 from ops.commands.tail import as_json, as_text
+from ops.kafka import records
 from ops.kafka.tailing import Message, Wanted, decoded, messages
 
 
@@ -59,6 +60,29 @@ async def test_new_messages_are_shown(system: System, api: Api) -> None:
     message = await first
     assert (message.topic, message.key, message.type) == ("inventory-events", product, "StockAdjusted")
     await asyncio.to_thread(coming.close)  # type: ignore[attr-defined]
+
+
+async def test_a_message_that_arrives_meanwhile_is_shown_once(
+    system: System, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest messages end where the new ones begin."""
+    product, reading = f"tail-{uuid4().hex[:8]}", asyncio.get_running_loop()
+    await api.stock(product, 1)
+    ends_of, quantities = records.ends_of, iter(range(2, 1_000))
+
+    def change() -> None:
+        asyncio.run_coroutine_threadsafe(api.stock(product, next(quantities)), reading).result(60)
+
+    def then_change(span: records.Span) -> dict[int, int]:
+        change()
+        return ends_of(span)
+
+    monkeypatch.setattr(records, "ends_of", then_change)
+    wanted = Wanted(("inventory-events",), frozenset({"StockAdjusted"}), product)
+    coming: Iterator[Message] = messages(system.settings, wanted, from_beginning=False, last=5, follow=True)
+    shown = [await asyncio.to_thread(next, coming) for _ in range(3)]
+    await asyncio.to_thread(coming.close)  # type: ignore[attr-defined]
+    assert [each.value["sequence"] for each in shown] == [1, 2, 3]
 
 
 def test_text_and_control_characters_are_shown_escaped() -> None:
