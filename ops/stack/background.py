@@ -20,6 +20,7 @@ from ops.stack.workers import count_workers, environment
 from streams.runtime.settings import Settings
 
 LOOK_SECONDS = 0.1
+STOP_SECONDS = up.STOP_SECONDS + 3.0  # a supervisor needs more only if a download or another process blocks it
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -48,16 +49,26 @@ def start(settings: Settings, workers: str, wait: float, say: Say) -> None:
         say(f"starting in the background, log: {log}")
         if not _await_ready(settings, supervisor, log, wait, say, interrupted):
             say("interrupted, stopping")
-            supervisor.terminate()
-            supervisor.wait()
+            _stop(supervisor)
             raise Interrupted("Interrupted: everything that was started has been stopped.")
+
+
+def _stop(supervisor: "subprocess.Popen[bytes]") -> None:
+    """Stop the supervisor; kill it if it does not stop in time, which ends its children as well."""
+    supervisor.terminate()
+    try:
+        supervisor.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
 
 
 @contextmanager
 def _interrupts() -> Iterator[Event]:
-    """Give an event that is set by the signals that ask this process to stop."""
+    """Give an event that is set by the signals that ask this process to stop; ignored ones stay ignored (`nohup`)."""
     interrupted = Event()
-    before = {number: signal.signal(number, lambda *_: interrupted.set()) for number in INTERRUPTS}
+    heeded = [number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: interrupted.set()) for number in heeded}
     try:
         yield interrupted
     finally:
