@@ -135,6 +135,14 @@ async def test_an_empty_body_is_400(api: Api, body: bytes) -> None:
         assert response.status == 400
 
 
+@pytest.mark.parametrize("after", [b"\rgarbage", b"\r\r{"])
+async def test_only_line_feeds_separate_commands(api: Api, unique: Unique, after: bytes) -> None:
+    body = orjson.dumps(stock(product := unique("p"))) + after
+    async with api.session.post("commands", data=body, headers={"Content-Type": "application/json"}) as response:
+        assert (response.status, (await response.json())["error"]) == (400, "NOT_JSON")
+    assert (await api("GET", f"/inventory/{product}"))[0] == 404
+
+
 # --- Idempotency-Key and preconditions
 
 

@@ -92,7 +92,7 @@ def _envelopes(body: bytes, lines: bool) -> tuple[list[Any], bool]:
             parsed = orjson.loads(body)
             return (parsed, False) if isinstance(parsed, list) and parsed else ([parsed], True)
         except orjson.JSONDecodeError:
-            if len(found) == 1:
+            if b"\n" not in body.strip():
                 json_in(body)
     return [_line(line) for line in found], False
 
