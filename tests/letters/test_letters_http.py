@@ -18,7 +18,7 @@ async def parked(api: Api, key: str, count: int) -> dict[str, Any]:
 
 
 async def test_a_parked_command_is_pending_until_it_is_discarded(system: System, api: Api, worker: Any) -> None:
-    with worker("orders", FULFILLMENT_FAULTS="raise:Hold"):
+    with worker("projector"), worker("orders", FULFILLMENT_FAULTS="raise:Hold"):
         await api.place(("http-boots", 1), orderId="http-a")
         await api.place(("http-boots", 1), orderId="http-b")
         options = {"headers": {"Prefer": "wait=1"}}
