@@ -118,7 +118,8 @@ async def http_api(settings: Settings, connections: int) -> AsyncIterator[HttpAp
                 pass
             yield HttpApi(session, f"{root}/api/v1")
         except (aiohttp.ClientError, TimeoutError, NotYet) as error:
-            why = str(error) or type(error).__name__
+            system = error.strerror if isinstance(error, OSError) else None  # without the number before it
+            why = system or str(error) or type(error).__name__
             raise Unavailable(f"The API at {root} does not answer ({why}). Start it with `fulfillment up`.") from error
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -151,13 +152,17 @@ def test_workers_started_by_hand_use_different_ports() -> None:
     assert default_port("api", Settings()) == Settings().http_port
 
 
-def test_another_program_on_the_port_is_reported_in_one_sentence() -> None:
+@pytest.mark.parametrize("reset", [False, True])
+def test_another_program_on_the_port_is_reported_in_one_sentence(reset: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def hang_up() -> None:
             with suppress(OSError):
                 while True:
-                    other.accept()[0].close()
+                    connection = other.accept()[0]
+                    connection.recv(1 << 16)  # unread bytes would reset the connection
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", reset, 0))
+                    connection.close()
 
         threading.Thread(target=hang_up, daemon=True).start()
         shown = invoke("explain", "o-1", FULFILLMENT_HTTP_PORT=str(other.getsockname()[1]))
