@@ -18,7 +18,7 @@ RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
-FETCH_RECORDS = Histogram("fulfillment_fetch_records", "Records one fetch brought.", buckets=RECORDS)
+FETCH_RECORDS = Histogram("fulfillment_fetch_records", "Number of records in a fetch.", buckets=RECORDS)
 DECIDE_SECONDS = Histogram("fulfillment_decide_seconds", "Time to decide one fetch, without writing.", buckets=SECONDS)
 HANDLED_SECONDS = Histogram(
     "fulfillment_handled_seconds",
@@ -33,7 +33,7 @@ COMMANDS = Counter(
 )
 TRANSACTION_SECONDS = Histogram(
     "fulfillment_transaction_seconds",
-    "Time of a Kafka transaction, by result: committed, or aborted. One of unknown fate ends the worker.",
+    "Time of a Kafka transaction, by result: committed or aborted. An unknown outcome ends the worker.",
     ("result",),
     buckets=SECONDS,
 )
@@ -51,11 +51,11 @@ RECOVERED_ENTRIES = Counter("fulfillment_recovered_entries_total", "Entries rest
 
 # These are set when Prometheus reads the metrics:
 POSITION = Gauge(
-    "fulfillment_partition_position", "Offset this worker has handled a partition up to.", ("topic", "partition")
+    "fulfillment_partition_position", "Offset up to which this worker has handled a partition.", ("topic", "partition")
 )
 LAG = Gauge(
     "fulfillment_partition_lag",
-    "Records of a partition that are not handled yet; left out while Kafka does not answer.",
+    "Records of a partition that are not handled yet; absent while Kafka does not answer.",
     ("topic", "partition"),
 )
 STOPPED = Gauge("fulfillment_partitions_stopped", "Partitions of a topic that are blocked at a record.", ("topic",))

@@ -27,7 +27,7 @@ VISIBLE_SECONDS = Histogram(
 _LABELS = ("projection", "version", "topic", "partition")
 
 # Values that are computed when Prometheus asks:
-POSITION = Gauge("fulfillment_projection_position", "Next offset of a projection.", _LABELS)
+POSITION = Gauge("fulfillment_projection_position", "Next offset that a projection reads.", _LABELS)
 AGE = Gauge(
     "fulfillment_projection_age_seconds",
     "Age of a read model: 0 when nothing waits, else the time since the append of the last record it includes.",

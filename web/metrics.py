@@ -18,7 +18,7 @@ COMMANDS = Counter(
     "Commands sent to Kafka over HTTP, by type and outcome: accepted, pending, or the code of the rejection.",
     ("type", "outcome"),
 )
-WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome did not come in time.")
+WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome did not arrive in time.")
 
 # Set when Prometheus scrapes:
 LISTENERS = Gauge("fulfillment_live_listeners", "Clients that receive live events.")

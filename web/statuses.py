@@ -38,7 +38,7 @@ REFUSALS: Mapping[int, Refusal] = {
     401: Refusal("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED", ("UNAUTHORIZED",)),
     404: Refusal(
         "NotFound",
-        "The path names an order, product or other thing that does not exist.",
+        "The path names a resource that does not exist.",
         "ORDER_NOT_FOUND",
         ("NOT_FOUND", "COMMAND_NOT_FOUND", "LETTER_NOT_FOUND", "MESSAGE_NOT_FOUND", "VERSION_NOT_FOUND"),
     ),
@@ -64,18 +64,18 @@ REFUSALS: Mapping[int, Refusal] = {
         ("UNSUPPORTED_MEDIA_TYPE",),
     ),
     417: Refusal(
-        "Unexpected", "Expect has another value than 100-continue.", "EXPECTATION_FAILED", ("EXPECTATION_FAILED",)
+        "Unexpected", "The Expect header is not 100-continue.", "EXPECTATION_FAILED", ("EXPECTATION_FAILED",)
     ),
     422: Refusal(
         "Refused",
-        "The request is valid, and the current state or a rule forbids it.",
+        "The request is valid, but the current state or a rule forbids it.",
         "INVALID_STATUS_TRANSITION",
         ("IDEMPOTENCY_KEY_REUSED", "DISCARDED", "REFUSED_BY_KAFKA"),
     ),
     431: Refusal("HeadersTooLarge", "A header is too long.", "HEADERS_TOO_LARGE", ("HEADERS_TOO_LARGE",)),
     500: Refusal(
         "Fault",
-        "The service failed; its log has the error under the Correlation-Id.",
+        "The service failed; the error is logged under the Correlation-Id.",
         "INTERNAL_ERROR",
         ("INTERNAL_ERROR",),
     ),

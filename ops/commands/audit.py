@@ -19,15 +19,13 @@ LISTED = 50  # drifts
 
 
 def audit(
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Overwrite documents that drifted with what the events say.")
-    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Overwrite documents that differ from the events.")] = False,
     json: Json = False,
 ) -> None:
     """Compare tables and read models with the events, and check that quantities add up; exit with 1 on drift.
 
-    The system may run meanwhile. Tables are not repaired: a worker restores its table from its changelog when it
-    starts.
+    The system can keep running. Tables are not repaired, because a worker restores its table from the changelog when
+    it starts.
     """
     from ops.audit.run import run
 

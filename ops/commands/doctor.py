@@ -13,7 +13,7 @@ from ops.doctor.finding import Finding
 
 
 def doctor(json: Json = False) -> None:
-    """Check versions, ports, processes, topics, groups, indexes, clocks and disk; exit with 1 if one fails."""
+    """Check versions, ports, processes, topics, groups, indexes, clocks and disk; exit with 1 if a check fails."""
     from ops.doctor.examine import examine
 
     found = asyncio.run(examine(load_settings()))

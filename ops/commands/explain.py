@@ -15,7 +15,7 @@ def explain(
     order_id: Annotated[str, typer.Argument(help="Id of the order.")],
     json: Json = False,
 ) -> None:
-    """Explain what each line of an order waits for, and which action resolves it; asks the API."""
+    """Ask the API what each line of an order waits for, and which action resolves it."""
     found = asyncio.run(_ask(load_settings(), order_id))
     typer.echo(orjson.dumps(found).decode() if json else as_text(found))
 

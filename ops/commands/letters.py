@@ -105,8 +105,10 @@ def _retried(key: Key, result: dict[str, Any]) -> str:
 @letters.command()
 def discard(
     key: Annotated[str, typer.Argument(help="Id of the order or product.")],
-    reason: Annotated[str, typer.Option(help="Why the commands are discarded; recorded, and reported to the sender.")],
-    command: Annotated[str | None, typer.Option(help="Id of the command; the first parked one by default.")] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why the commands are discarded; kept with them and sent to their senders.")
+    ],
+    command: Annotated[str | None, typer.Option(help="Id of the command; by default the first parked command.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Discard all parked commands of the order or product.")] = False,
     topic: Topic = None,
     timeout: Wait = 30.0,

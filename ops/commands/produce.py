@@ -10,16 +10,14 @@ from ops.commands.options import Json, load_settings
 
 def produce(
     type: Annotated[
-        str, typer.Argument(help="Command type, for example PlaceOrder; - reads one envelope per line from stdin.")
+        str, typer.Argument(help="Command type, for example PlaceOrder; with -, stdin has one envelope per line.")
     ] = "-",
     key: Annotated[str | None, typer.Option(help="Id of the order or product; optional for a new order.")] = None,
     data: Annotated[str, typer.Option(help="Data of the command, as JSON.")] = "{}",
     topic: Annotated[
-        str | None, typer.Option(help="With --force: the topic for messages that belong to no topic.")
+        str | None, typer.Option(help="With --force: topic for messages whose type belongs to no topic.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Send invalid commands, too, to try out dead letters.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Send invalid commands too, to try out dead letters.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the outcomes; exit with 1 if one is rejected.")
     ] = False,

@@ -20,7 +20,10 @@ T = TypeVar("T")
 projections = typer.Typer(no_args_is_help=True, help="Build, compare, promote and retire versions of the read models.")
 Name = Annotated[str, typer.Argument(help="Name of a projection, as `list` shows it.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Switch even if it lags, is not verified or is unknown to running processes.")
+    bool,
+    typer.Option(
+        "--force", help="Switch even if the version lags, is not verified or is unknown to running processes."
+    ),
 ]
 LISTED = 50  # differences
 
@@ -113,7 +116,7 @@ def promote_version(name: Name, force: Force = False) -> None:
     from ops.versions.switch import promote
 
     after = _interruptible(name, lambda here: promote(here, name, force))
-    kept = f"; v{after.previous} is kept up to date, to roll back to" if after.previous else ""
+    kept = f"; v{after.previous} is kept up to date for a rollback" if after.previous else ""
     typer.echo(f"{name} v{after.live} is live{kept}")
 
 
@@ -129,7 +132,9 @@ def roll_back_version(name: Name, force: Force = False) -> None:
 @projections.command("retire")
 def retire_version(
     name: Name,
-    version: Annotated[int | None, typer.Option(help="Only this version; by default all that are not live.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Only this version; by default, all versions that are not live.")
+    ] = None,
 ) -> None:
     """Delete versions that are not live, with their documents."""
     from ops.versions.switch import retire
@@ -140,7 +145,7 @@ def retire_version(
 
 
 def _interruptible(name: str, run: Callable[[Work], Awaitable[T]]) -> T:
-    """Run work on the versions of a projection; if it is interrupted, say that nothing is lost."""
+    """Run work on the versions of a projection; if it is interrupted, print that nothing is lost."""
     from ops.versions.work import work
 
     settings = load_settings()

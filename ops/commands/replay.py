@@ -17,7 +17,7 @@ TABLES, ALL = "tables", "all"
 
 
 def replay(
-    what: Annotated[str, typer.Argument(help="Name of a projection, `all` of them, or `tables`.")],
+    what: Annotated[str, typer.Argument(help="Name of a projection, `all` or `tables`.")],
     id: Annotated[
         str | None, typer.Option(help="Only this order or product: its documents are rewritten in place.")
     ] = None,

@@ -19,9 +19,9 @@ SHOWN_WRONG = 10
 
 def seed(
     orders: Annotated[
-        int, typer.Option(min=1, help="Number of orders; of 20, 3 end cancelled, 6 shipped and 4 delivered.")
+        int, typer.Option(min=1, help="Number of orders. Of every 20, 3 end cancelled, 6 shipped and 4 delivered.")
     ] = 20,
-    seed: Annotated[int, typer.Option(help="Another number adds other data.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of the sample data; another seed adds other orders.")] = 42,
 ) -> None:
     """Place sample orders over HTTP and bring them into all states; exit with 1 if one has the wrong state.
 

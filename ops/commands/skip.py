@@ -13,7 +13,7 @@ def skip(
     place: Annotated[
         str, typer.Argument(metavar="TOPIC/PARTITION@OFFSET", help="Where the role is blocked, as /readyz shows it.")
     ],
-    reason: Annotated[str, typer.Option(help="Why the record is skipped; recorded with it.")],
+    reason: Annotated[str, typer.Option(help="Why the record is skipped; kept with the record.")],
 ) -> None:
     """Skip the record that blocks a partition, or the batch that cannot be read."""
     from ops.kafka.skipping import skip

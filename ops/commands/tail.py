@@ -11,7 +11,7 @@ from ops.kafka.tailing import TOPICS, Message, messages, wanted
 
 
 def tail(
-    topics: Annotated[list[str] | None, typer.Argument(help=f"Topics; all of {', '.join(TOPICS)} by default.")] = None,
+    topics: Annotated[list[str] | None, typer.Argument(help=f"Topics to show; by default {', '.join(TOPICS)}.")] = None,
     type: Annotated[list[str] | None, typer.Option("--type", "-t", help="Only this message type; repeatable.")] = None,
     key: Annotated[str | None, typer.Option("--key", "-k", help="Only this key, for example an order id.")] = None,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest message.")] = False,

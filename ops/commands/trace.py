@@ -18,7 +18,8 @@ COLOURS = {"accepted": "green", "rejected": "red", "parked": "yellow"}
 def trace(
     correlation: Annotated[str, typer.Argument(help="Correlation id of the flow, or the id of its first command.")],
     since: Annotated[
-        str | None, typer.Option(help="Read from this time on; by default from the time in the id, or the beginning.")
+        str | None,
+        typer.Option(help="Start reading at this time; by default at the time in the id, or at the beginning."),
     ] = None,
     json: Json = False,
 ) -> None:

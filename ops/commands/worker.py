@@ -11,7 +11,7 @@ from streams.runtime.settings import ROLES
 def worker(
     role: Annotated[str, typer.Argument(help=", ".join(ROLES))],
     instance: Annotated[
-        str | None, typer.Option(help="Distinguishes workers of one role; keep it the same across restarts.")
+        str | None, typer.Option(help="Name of this worker, unique within its role; keep it the same across restarts.")
     ] = None,
 ) -> None:
     """Run one worker of ROLE in this process."""

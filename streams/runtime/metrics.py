@@ -10,7 +10,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lin
 
 OPEN_TRANSACTION = Gauge(
     "fulfillment_open_transaction_seconds",
-    "How long a transaction of any producer has held back a partition; left out where none does.",
+    "How long an open transaction of any producer has blocked a partition; absent if none does.",
     ("topic", "partition"),
 )
 MALFORMED = Counter("fulfillment_http_malformed_total", "Requests that are not valid HTTP, by status.", ["status"])

@@ -20,66 +20,96 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, extra="ignore")
 
     # where things are
-    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,…]; `up` starts one on loopback")
-    mongo: str = Field("mongodb://127.0.0.1:27017", description="MongoDB URI; `up` starts one on loopback")
-    data: Path = Field(Path(".fulfillment"), description="the local stack's data and logs")
-    http_host: str = Field("127.0.0.1", description="address the workers' web servers bind")
-    http_port: int = Field(8000, gt=0, lt=65000, description="port of the API; other workers take the ports after it")
-    worker_port: int = Field(0, ge=0, lt=65536, description="port of this worker's web server; 0: by its role")
-    api_token: str | None = Field(None, description="bearer token every API request must carry; needed off loopback")
-    prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="before every topic, group and database name")
+    kafka: str = Field(
+        "127.0.0.1:9092",
+        description="Bootstrap servers of Kafka, host:port[,…]. On loopback, `fulfillment up` starts a server there.",
+    )
+    mongo: str = Field(
+        "mongodb://127.0.0.1:27017", description="URI of MongoDB. On loopback, `fulfillment up` starts a server there."
+    )
+    data: Path = Field(Path(".fulfillment"), description="Directory of the local stack's data and logs.")
+    http_host: str = Field("127.0.0.1", description="Address that the web servers of the workers listen on.")
+    http_port: int = Field(8000, gt=0, lt=65000, description="Port of the API. Other workers take the ports after it.")
+    worker_port: int = Field(
+        0, ge=0, lt=65536, description="Port of this worker's web server. 0: the default port of its role."
+    )
+    api_token: str | None = Field(
+        None,
+        description="Bearer token that every API request must carry. Required unless the API is on loopback.",
+    )
+    prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of the name of every topic, consumer group and database."
+    )
     database: str = Field(
-        "fulfillment", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="MongoDB database of the read models"
+        "fulfillment", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="MongoDB database of the read models."
     )
 
     # topics
-    partitions: int = Field(8, gt=0, le=512, description="of every topic; fixed once created")
-    replication: int = Field(1, gt=0, description="replicas of every topic")
+    partitions: int = Field(
+        8, gt=0, le=512, description="Number of partitions of every topic. It cannot be changed once the topics exist."
+    )
+    replication: int = Field(1, gt=0, description="Number of replicas of every topic.")
 
     # a worker
-    instance: str = Field("0", pattern=r"^[A-Za-z0-9._-]+$", description="distinguishes workers of one role; stable")
-    session_timeout: float = Field(6.0, gt=0, description="a silent worker's partitions are handed on after this")
-    heartbeat_interval: float = Field(2.0, gt=0, description="between two heartbeats")
-    transaction_timeout: float = Field(10.0, gt=0, description="an abandoned transaction is aborted after this")
+    instance: str = Field(
+        "0",
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="Name of this worker, unique within its role and the same after every restart.",
+    )
+    session_timeout: float = Field(
+        6.0, gt=0, description="A worker that sends no heartbeat for this long loses its partitions to other workers."
+    )
+    heartbeat_interval: float = Field(2.0, gt=0, description="Time between two heartbeats of a worker.")
+    transaction_timeout: float = Field(
+        10.0, gt=0, description="Kafka aborts a transaction that its worker abandoned after this time."
+    )
     open_transaction: float = Field(
         5.0,
         gt=0,
-        description="a transaction of any producer that holds back one of our topics for longer is reported",
+        description="A transaction of any producer that blocks one of our topics for longer than this is reported.",
     )
     fetch_bytes: int = Field(
         256 << 10,
         gt=0,
-        description="of one partition in one fetch: the most a transaction holds; projectors fetch four times as much",
+        description="Largest size of one partition's records in a fetch. Projectors fetch four times as much.",
     )
     pace: float = Field(
-        0.1, ge=0, description="between two fetches under load: the longer, the larger the transactions"
+        0.1, ge=0, description="Time between two fetches under load. A longer time makes larger transactions."
     )
-    watchdog: float = Field(30.0, gt=0, description="lag without progress for this long ends the worker")
-    restart_pause: float = Field(10.0, gt=0, description="longest wait before `up` starts an ended process again")
-    recent_commands: int = Field(32, ge=0, description="command ids with outcomes an aggregate remembers")
-    parked_limit: int = Field(10_000, gt=0, description="letters a partition parks before its processor stops")
-    parked_bytes: int = Field(64 << 20, gt=0, description="bytes of such letters before its processor stops")
+    watchdog: float = Field(30.0, gt=0, description="A worker that lags and makes no progress for this long is ended.")
+    restart_pause: float = Field(
+        10.0, gt=0, description="Longest pause before `fulfillment up` restarts a process that has ended."
+    )
+    recent_commands: int = Field(32, ge=0, description="Number of commands whose outcome each aggregate remembers.")
+    parked_limit: int = Field(10_000, gt=0, description="Number of parked letters at which a partition stops.")
+    parked_bytes: int = Field(64 << 20, gt=0, description="Total size of parked letters at which a partition stops.")
 
     # HTTP
-    command_timeout: float = Field(5.0, gt=0, description="how long a command waits for its outcome before a 202")
+    command_timeout: float = Field(
+        5.0, gt=0, description="Time that a request waits for the outcome of its command before the answer is 202."
+    )
     consistency_timeout: float = Field(
-        5.0, gt=0, description="how long a read waits for its Consistency-Token, a repeated request for its first try"
+        5.0,
+        gt=0,
+        description="Time that a read waits for its Consistency-Token, and a repeated request for its outcome.",
     )
-    body_bytes: int = Field(256 << 10, gt=0, description="largest request body")
-    kafdrop: str | None = Field(None, description="address of a Kafdrop the dashboard links messages to")
+    body_bytes: int = Field(256 << 10, gt=0, description="Largest request body.")
+    kafdrop: str | None = Field(None, description="Address of a Kafdrop that the dashboard links messages to.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", description="level of our own loggers; at DEBUG they write one line per batch"
+        "INFO", description="Level of the service's own loggers. At DEBUG they write one line per batch."
     )
-    log_format: Literal["text", "json"] = Field("text", description="`json`: one object per line, for log collectors")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Format of logs: `text`, or `json` with one object per line."
+    )
     otlp_endpoint: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+\S*)?$",
-        description="where traces go (OTLP over HTTP, `http://127.0.0.1:4318`); needs the extra `otel`; empty: nowhere",
+        description="Receiver of traces (OTLP over HTTP); needs the extra `otel`. If empty, traces are off.",
     )
-    trace_ratio: float = Field(1.0, ge=0, le=1, description="share of all traces that is recorded")
+    trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of all traces that is recorded.")
 
     roles: Annotated[tuple[str, ...], NoDecode] = Field(
-        ROLES, description="roles `fulfillment up` runs, comma-separated"
+        ROLES, description="Roles that `fulfillment up` starts, comma-separated."
     )
 
     @model_validator(mode="before")
