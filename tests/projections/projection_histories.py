@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from domain import inventory, orders
 from domain.address import Address
 from domain.inventory.commands import InventoryCommand
-from domain.money import Money
 from domain.orders.commands import NewLine, OrderCommand, PlaceOrder, Price, RecordAllocation
 from streams.messages.envelope import EventMessage, Outcome, derived_id
 
 HOME = Address(street="1 Main St", city="Berlin", state="BE", zip_code="10115", country="DE")
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 ORDERS, STOCK, OUTCOMES = "order-events", "inventory-events", "command-outcomes"
+LINES = {"boot": "1", "hat": "2"}  # ids of an order's lines, by product
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,11 @@ def place(*lines: tuple[str, int], customer: str = "alice", **rest: object) -> P
     return PlaceOrder(customer_id=customer, lines=new, shipping_address=HOME, billing_address=HOME, **rest)  # type: ignore[arg-type]
 
 
-def allocate(line: str, reserved: int, backordered: int = 0, rejected: int = 0, version: int = 1) -> RecordAllocation:
+def allocate(product: str, reserved: int, backordered: int = 0, rejected: int = 0) -> RecordAllocation:
+    """Return what stock reports of the line of `product`."""
     return RecordAllocation(
-        line_id=line, reserved=reserved, backordered=backordered, rejected=rejected, stock_version=version
+        line_id=LINES[product], reserved=reserved, backordered=backordered, rejected=rejected, stock_version=1
     )
-
-
-def placed_cost(amount: int) -> Money:
-    return Money(amount=amount, currency="EUR")
 
 
 def order_history(order_id: str, *commands: OrderCommand, minute: int = 0) -> list[EventMessage]:

@@ -21,7 +21,7 @@ async def queries(mongo: Mongo, runner: Runner) -> Queries:
         order_history(
             f"o-{n:02}",
             place(("boot", 1)),
-            *([allocate("1", 1)] if n % 2 else []),
+            *([allocate("boot", 1)] if n % 2 else []),
             *([Hold(reason="" if n == 5 else "?")] if n in (5, 15) else []),
             *([CancelOrder(reason="?")] if n in (2, 4, 7) else []),
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from projection_histories import ORDERS, STOCK, allocate, order_history, place, records, stock_history
+from projection_scenarios import given_order
 
 from domain.inventory.commands import ReceiveStock, ReleaseStock, ReserveStock
 from domain.orders.commands import (
@@ -16,7 +17,6 @@ from domain.orders.commands import (
     RequestReturn,
 )
 from domain.policy import AllocationPolicy
-from projections import orders
 from projections.explanation import Behind, Facts, Reason, explain
 from projections.mongo import standing as module
 from projections.mongo.client import Mongo
@@ -31,20 +31,20 @@ PARKED = {
 }  # fmt: skip
 
 
-def document(*commands: OrderCommand) -> Any:
-    view = None
-    for message in order_history("o-1", *commands):
-        view = orders.fold(view, message)
-    assert view is not None
-    return orders.whole(orders.document_of(view))
+def given(*commands: OrderCommand, **facts: Any) -> Facts:
+    """Return the facts about the order `o-1` after `commands`."""
+    return Facts("o-1", given_order(*commands).whole if commands else None, **facts)
 
 
-def codes(reasons: list[Reason]) -> list[str]:
-    return [reason.code for reason in reasons]
+def then_reasons(facts: Facts, *codes: str) -> list[Reason]:
+    """Check the codes of the reasons, and return the reasons."""
+    reasons = explain(facts)
+    assert [reason.code for reason in reasons] == list(codes)
+    return reasons
 
 
 BOOTS = place(("boot", 2))
-SHIPPED = (BOOTS, allocate("1", 2), CreateShipment(shipment_id="s-1", carrier="DHL"))
+SHIPPED = (BOOTS, allocate("boot", 2), CreateShipment(shipment_id="s-1", carrier="DHL"))
 WHOLE = place(("boot", 2), ("hat", 1), policy=AllocationPolicy.ALL_OR_NOTHING)
 
 
@@ -52,15 +52,15 @@ WHOLE = place(("boot", 2), ("hat", 1), policy=AllocationPolicy.ALL_OR_NOTHING)
     ("commands", "expected", "says"),
     [
         ((BOOTS,), ["RESERVATION_OUTSTANDING"], "Line 1: waiting for the stock decision on 2 units of boot."),
-        ((BOOTS, allocate("1", 2)), ["READY_TO_PICK"], "2 units allocated, ready to pick since"),
-        ((BOOTS, allocate("1", 2), Hold(reason="fraud")), ["ON_HOLD"], "on hold: fraud. Nothing ships until"),
+        ((BOOTS, allocate("boot", 2)), ["READY_TO_PICK"], "2 units allocated, ready to pick since"),
+        ((BOOTS, allocate("boot", 2), Hold(reason="fraud")), ["ON_HOLD"], "on hold: fraud. Nothing ships until"),
         ((BOOTS, Hold()), ["ON_HOLD", "RESERVATION_OUTSTANDING"], "on hold, without a reason."),
         (
-            (BOOTS, allocate("1", 1, backordered=1)),
+            (BOOTS, allocate("boot", 1, backordered=1)),
             ["ALLOCATION_UNDER_WAY", "READY_TO_PICK"],
             "1 unit of boot on backorder;",
         ),
-        ((WHOLE, allocate("1", 2)), ["RESERVATION_OUTSTANDING", "OTHER_LINES_OUTSTANDING"], "1 unit of hat"),
+        ((WHOLE, allocate("boot", 2)), ["RESERVATION_OUTSTANDING", "OTHER_LINES_OUTSTANDING"], "1 unit of hat"),
         (SHIPPED, ["IN_TRANSIT"], "Shipment s-1 (DHL) is in transit with 2 units."),
         ((*SHIPPED, DeliverShipment(shipment_id="s-1")), ["ORDER_DELIVERED"], "The whole order was delivered"),
         (
@@ -72,9 +72,8 @@ WHOLE = place(("boot", 2), ("hat", 1), policy=AllocationPolicy.ALL_OR_NOTHING)
     ],
 )
 def test_each_state_has_its_reasons(commands: tuple[OrderCommand, ...], expected: list[str], says: str) -> None:
-    reasons = explain(Facts("o-1", document(*commands)))
-    assert codes(reasons) == expected
-    assert says in reasons[0].message
+    first, *_ = then_reasons(given(*commands), *expected)
+    assert says in first.message
 
 
 def test_obstacles_come_first() -> None:
@@ -82,16 +81,14 @@ def test_obstacles_come_first() -> None:
         Behind("orders", "order-commands", 3, 1234, workers=1),
         Behind("inventory", "inventory-commands", 1, 1, workers=0),
     ]
-    facts = Facts("o-1", document(BOOTS), parked=[PARKED], behind=behind, unchecked=["the weather"])
-    reasons = explain(facts)
-    assert codes(reasons) == [
+    parked, _, lagging, away, unchecked = then_reasons(
+        given(BOOTS, parked=[PARKED], behind=behind, unchecked=["the weather"]),
         "COMMAND_PARKED",
         "RESERVATION_OUTSTANDING",
         "CONSUMER_LAGGING",
         "CONSUMER_AWAY",
         "NOT_CHECKED",
-    ]
-    parked, _, lagging, away, unchecked = reasons
+    )
     assert parked.message.endswith("2 more are queued after it. To resolve this, an operator fixes the error "
                                    "and runs: fulfillment letters retry inventory boot")  # fmt: skip
     assert lagging.message.startswith("1,234 commands")
@@ -101,15 +98,14 @@ def test_obstacles_come_first() -> None:
 
 
 def test_an_order_that_is_only_parked_is_explained() -> None:
-    reasons = explain(Facts("o-1", None, parked=[PARKED | {"aggregate": "order", "letters": 1}]))
-    assert codes(reasons) == ["COMMAND_PARKED"]
-    assert "more are queued" not in reasons[0].message
+    (parked,) = then_reasons(given(parked=[PARKED | {"aggregate": "order", "letters": 1}]), "COMMAND_PARKED")
+    assert "more are queued" not in parked.message
 
 
 @pytest.fixture
 async def queue(mongo: Mongo, runner: Runner) -> Queries:
     """Two boots, and six orders that want three each: the first has two and waits for one; the third gave up."""
-    histories = [order_history(f"o-{n}", place(("boot", 3)), allocate("1", *split)) for n, split in enumerate(
+    histories = [order_history(f"o-{n}", place(("boot", 3)), allocate("boot", *split)) for n, split in enumerate(
         [(2, 1), (0, 3), (0, 3), (0, 3), (0, 3), (0, 3)]
     )]  # fmt: skip
     stock = stock_history(
@@ -156,7 +152,7 @@ async def test_beyond_a_limit_the_place_is_an_upper_bound(queue: Queries, monkey
 
 
 async def test_holds_and_cancellations_show_their_time_and_reason(mongo: Mongo, runner: Runner) -> None:
-    held = order_history("held", BOOTS, allocate("1", 2), Hold(reason="one"), Hold(reason="two"))
+    held = order_history("held", BOOTS, allocate("boot", 2), Hold(reason="one"), Hold(reason="two"))
     ended = order_history("ended", BOOTS, CancelOrder(reason="changed my mind"))
     await runner.apply({(ORDERS, 0): records(*held, *ended)})
     (hold,) = explain(await standing(Queries(mongo), "held"))

@@ -35,7 +35,7 @@ TWO = (LineQuantity(line_id="1", quantity=2),)
 ORDER = order_history(
     "o-1",
     place(("boot", 5), ("hat", 1)),
-    allocate("1", 3, backordered=2),
+    allocate("boot", 3, backordered=2),
     Hold(reason="?"),
     Release(),
     CancelLines(lines=(LineQuantity(line_id="2", quantity=1),), reason="no hat"),

@@ -23,7 +23,7 @@ async def queries(mongo: Mongo, runner: Runner) -> Queries:
         order_history(
             f"o-{n:02}",
             place(("boot", 1), customer=f"c-{n % 3}"),
-            *([allocate("1", 1)] if n % 2 else []),
+            *([allocate("boot", 1)] if n % 2 else []),
             *([Hold(reason="?")] if n % 10 == 5 else []),
             minute=n // 5,
         )

@@ -40,7 +40,7 @@ from streams.messages.envelope import EventMessage, Outcome
 from streams.runtime import faults
 from streams.runtime.settings import Settings
 
-ORDER = order_history("o-1", place(("boot", 3), ("hat", 1)), allocate("1", 3), allocate("2", 1), CreateShipment())
+ORDER = order_history("o-1", place(("boot", 3), ("hat", 1)), allocate("boot", 3), allocate("hat", 1), CreateShipment())
 BOOTS = stock_history(
     "boot",
     ReceiveStock(quantity=10),
@@ -172,7 +172,7 @@ async def test_a_large_batch_is_folded_in_shares_while_others_are_written(
     monkeypatch.setattr(Folding, "run", noted_fold)
     monkeypatch.setattr(pipeline, "insert", noted_write)
     monkeypatch.setattr("projections.runner.SHARE", 2)
-    histories = [order_history(f"o-{number}", place(("boot", 1)), allocate("1", 1)) for number in range(8)]
+    histories = [order_history(f"o-{number}", place(("boot", 1)), allocate("boot", 1)) for number in range(8)]
     await runner.apply(
         {
             (ORDERS, number): [replace(each, partition=number) for each in records(*history)]

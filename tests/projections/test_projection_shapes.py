@@ -30,9 +30,9 @@ from streams.runtime.settings import Settings
 T = "2026-11-23T10:00:00.000Z"
 HISTORIES = [
     order_history(
-        "a", place(("boot", 3), ("hat", 1)), allocate("1", 2, backordered=1), allocate("2", 1), Hold(reason="?")
+        "a", place(("boot", 3), ("hat", 1)), allocate("boot", 2, backordered=1), allocate("hat", 1), Hold(reason="?")
     ),
-    order_history("a/1", place(("boot", 1)), allocate("1", 1), CreateShipment(shipment_id="s-1", carrier="DHL")),
+    order_history("a/1", place(("boot", 1)), allocate("boot", 1), CreateShipment(shipment_id="s-1", carrier="DHL")),
     order_history("a-b", place(("boot", 1)), CancelOrder(reason="no more")),
 ]
 HISTORIES[2][1] = structs.replace(HISTORIES[2][1], id=HISTORIES[0][1].id)  # the oldest code gave two events one id
