@@ -48,7 +48,7 @@ def _last_event(scenario: Scenario, command: Command) -> Any:
 
 def to_stock(kind: type[InventoryCommand], product: str, **fields: Any) -> Request:
     """Return a command to `product` about its line of the order `o-1`."""
-    line = {"order_id": "o-1", "line_id": LINES[product], "order_version": ORDER_VERSION}
+    line: dict[str, Any] = {"order_id": "o-1", "line_id": LINES[product], "order_version": ORDER_VERSION}
     return Request("inventory", product, kind(**line, **fields))
 
 

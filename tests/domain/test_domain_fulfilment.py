@@ -112,7 +112,7 @@ def test_a_queue_that_can_be_processed_further_causes_another_command() -> None:
 
 
 def test_units_that_only_stock_moves_cause_no_commands_to_orders() -> None:
-    line = {"order_id": "o-1", "line_id": "1"}
+    line: dict[str, Any] = {"order_id": "o-1", "line_id": "1"}
     history: list[Command] = [ReceiveStock(quantity=3), ReserveStock(**line, quantity=2, order_version=1)]
     for command in (
         ShipStock(**line, shipped=1, order_version=2),

@@ -1,24 +1,26 @@
-"""Orders and stock in memory, decided by the domain, with the events that an audit reads."""
+"""Orders and stock in memory, decided by the domain; and audit(events).then_drift(kind, keys) for their events."""
 
 from collections import deque
-from typing import Any
+from typing import Any, Self
 
 from domain import fulfilment, inventory, orders
 from domain.address import Address
+from domain.inventory.commands import InventoryCommand
 from domain.message import Event
-from domain.orders.commands import NewLine, PlaceOrder, Price
-from ops.audit.history import Aggregate, Histories
+from domain.orders.commands import LineQuantity, NewLine, OrderCommand, PlaceOrder, Price
+from ops.audit.history import Histories
 from ops.audit.lines import Lines
-from ops.audit.report import Report
+from ops.audit.report import Kind, Report
 from projections.table import INVENTORY, ORDERS
 from streams.messages.envelope import EventMessage, derived_id
 
 HOME = Address(street="1 High St", city="Bath", state="", zip_code="BA1", country="GB")
+LINES = {"boots": "1", "socks": "2"}  # ids of an order's lines, by product
 TIME = "2026-11-23T10:00:00.000Z"
 
 
 class World:
-    """Two logs of events with all decisions; `hold_back` keeps commands of the process manager in flight."""
+    """Two logs of events with all decisions; `settle=False` keeps commands of the process manager in flight."""
 
     def __init__(self) -> None:
         self.logs: dict[str, list[EventMessage]] = {"order": [], "inventory": []}
@@ -26,23 +28,34 @@ class World:
         self.shelves: dict[str, inventory.Shelf] = {}
         self.under_way: deque[fulfilment.Request] = deque()
 
-    def tell(self, aggregate: Any, key: str, command: Any, settle: bool = True) -> None:
-        """Let an aggregate decide a command, and all commands that it causes."""
-        self.under_way.append(fulfilment.Request(aggregate, key, command))
+    def order(self, key: str, *commands: OrderCommand, settle: bool = True) -> None:
+        """Let an order decide commands, each with all commands that it causes."""
+        for command in commands:
+            self._tell(fulfilment.Request("order", key, command), settle)
+
+    def stock(self, product: str, *commands: InventoryCommand, settle: bool = True) -> None:
+        """Let a product decide commands, each with all commands that it causes."""
+        for command in commands:
+            self._tell(fulfilment.Request("inventory", product, command), settle)
+
+    def _tell(self, request: fulfilment.Request, settle: bool) -> None:
+        self.under_way.append(request)
         self.step()
         while settle and self.under_way:
             self.step()
 
-    def step(self) -> None:
-        """Handle the next command in flight."""
+    def step(self) -> list[EventMessage]:
+        """Handle the next command in flight, and return its events."""
         request = self.under_way.popleft()
         decide = self._order if request.aggregate == "order" else self._product
         log = self.logs[request.aggregate]
+        before = len(log)
         for event in decide(request.key, request.command):
             sequence = 1 + sum(message.key == request.key for message in log)
             identifier = derived_id(request.key, sequence)
             log.append(EventMessage(identifier, request.key, event, sequence, TIME, "test", "c", f"{len(log)}"))
             self.under_way += fulfilment.commands(event, request.key, sequence)
+        return log[before:]
 
     def _order(self, key: str, command: Any) -> list[Event]:
         state = orders.OrderState(key, self.orders.get(key))
@@ -59,11 +72,16 @@ class World:
         return list(events)
 
 
-def place(*lines: tuple[str, int]) -> PlaceOrder:
-    """Return an order of (product, quantity) lines."""
+def place(**quantities: int) -> PlaceOrder:
+    """Return an order of units of products: place(boots=2)."""
     price = Price(amount=1000, currency="EUR")
-    new = tuple(NewLine(product_id=product, quantity=units, price=price) for product, units in lines)
+    new = tuple(NewLine(product_id=product, quantity=units, price=price) for product, units in quantities.items())
     return PlaceOrder(customer_id="c-1", lines=new, shipping_address=HOME, billing_address=HOME)
+
+
+def some(**quantities: int) -> tuple[LineQuantity, ...]:
+    """Return units of an order's lines by their product."""
+    return tuple(LineQuantity(line_id=LINES[product], quantity=units) for product, units in quantities.items())
 
 
 def histories(aggregate: str, messages: list[EventMessage], report: Report) -> Histories:
@@ -74,14 +92,64 @@ def histories(aggregate: str, messages: list[EventMessage], report: Report) -> H
     return found
 
 
-def compared(orders_log: list[EventMessage], inventory_log: list[EventMessage], report: Report) -> Lines:
-    """Return the lines of both logs, without comparing those again that differ."""
-    lines = Lines(report)
-    lines.add_products(_aggregates("inventory", inventory_log, report))
-    lines.add_orders(_aggregates("order", orders_log, report))
-    lines.add_rest()
-    return lines
+class Audit:
+    """The report of an audit."""
+
+    def __init__(self) -> None:
+        self.report = Report()
+
+    def then_clean(self) -> Self:
+        assert self.report.drifts == []
+        assert self.report.clean
+        return self
+
+    def then_drift(self, kind: Kind, *keys: str) -> Self:
+        """Check that there is one drift for each key, and no other."""
+        found = sorted((drift.kind, drift.key) for drift in self.report.drifts)
+        assert found == sorted((kind, key) for key in keys)
+        assert not self.report.clean
+        return self
+
+    def then_checked(self, what: str, count: int) -> Self:
+        assert self.report.checked[what] == count
+        return self
 
 
-def _aggregates(aggregate: str, messages: list[EventMessage], report: Report) -> list[Aggregate]:
-    return list(histories(aggregate, messages, report).aggregates.values())
+class LogAudit(Audit):
+    """The audit of the events of all orders, or of all products."""
+
+    def __init__(self, aggregate: str, log: list[EventMessage]) -> None:
+        super().__init__()
+        self.histories = histories(aggregate, log, self.report)
+
+
+class LinesAudit(Audit):
+    """The audit of both logs and of the lines and reservations in them; those that differ wait to be judged."""
+
+    def __init__(self, orders: list[EventMessage], inventory: list[EventMessage]) -> None:
+        super().__init__()
+        self.lines = Lines(self.report)
+        self.lines.add_products(histories("inventory", inventory, self.report).aggregates.values())
+        self.lines.add_orders(histories("order", orders, self.report).aggregates.values())
+        self.lines.add_rest()
+
+    def when_read(self, *messages: EventMessage) -> Self:
+        """Read more events, and judge the lines that differ."""
+        for message in messages:
+            self.lines.apply(message)
+        self.lines.judge()
+        return self
+
+    def then_differing(self, *lines: str) -> Self:
+        """Check which lines differ and are not judged yet."""
+        assert set(self.lines.differing) == set(lines)
+        return self
+
+    def then_line_drift(self, line: str, says: str = "") -> Self:
+        """Check that all drift is about one line, and that a part of it says `says`."""
+        assert {(drift.kind, drift.key) for drift in self.report.drifts} == {(Kind.LINE, line)}
+        assert any(says in drift.what for drift in self.report.drifts)
+        return self
+
+
+audit_log, audit_lines = LogAudit, LinesAudit

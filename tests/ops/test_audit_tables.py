@@ -1,21 +1,21 @@
 """Compare tables with the events, with the real page of a worker and real entries."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
 from aiohttp import web
-from audit_world import World, histories, place
+from audit_world import Audit, World, histories, place
 from helpers_ops import some_ports
 from msgspec.structs import replace
 
 from domain.inventory.commands import ReceiveStock
 from domain.orders.commands import Hold
 from ops.audit.compare_tables import TableComparison
-from ops.audit.report import Kind, Report
+from ops.audit.report import Kind
 from ops.audit.tables import Workers
 from ops.stack import state
 from ops.stack.state import Process, Stack
@@ -27,23 +27,29 @@ from tables.stock import QueuePlace, StockEntry
 
 Entries = dict[bytes, Any]
 ORDER = "o/1 ü"  # ids are encoded in keys
+LOGS = {"orders": "order", "inventory": "inventory"}  # by the role whose table is compared with them
 
 
 @pytest.fixture
 def world() -> World:
     world = World()
-    world.tell("inventory", "boots", ReceiveStock(quantity=5))
-    world.tell("order", ORDER, place(("boots", 4)))
-    world.tell("order", "o-2", place(("boots", 4)))
+    world.stock("boots", ReceiveStock(quantity=5))
+    world.order(ORDER, place(boots=4))
+    world.order("o-2", place(boots=4))
     return world
 
 
-def order_entries(world: World) -> Entries:
+def table(role: str, world: World) -> Entries:
+    """Return the table that a worker of a role keeps."""
+    return order_table(world) if role == "orders" else stock_table(world)
+
+
+def order_table(world: World) -> Entries:
     versions = {key: sum(m.key == key for m in world.logs["order"]) for key in world.orders}
     return {segment(key): OrderEntry(order, versions[key]) for key, order in world.orders.items()}
 
 
-def stock_entries(world: World) -> Entries:
+def stock_table(world: World) -> Entries:
     lines = world.shelves["boots"].reservations.values()
     entries: Entries = {b"boots": StockEntry(world.shelves["boots"].stock, len(world.logs["inventory"]))}
     for line in lines:
@@ -51,6 +57,10 @@ def stock_entries(world: World) -> Entries:
         if line.place is not None:
             entries[b"boots//%d" % line.place] = QueuePlace(line.order_id, line.line_id)
     return entries
+
+
+def without(entries: Entries, lost: bytes) -> Entries:
+    return {key: entry for key, entry in entries.items() if key != lost}
 
 
 Serve = Callable[[str, Entries], Workers]
@@ -83,88 +93,98 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
     await runner.cleanup()
 
 
-async def compare(workers: Workers, role: str, world: World, report: Report) -> TableComparison:
-    found = histories("order" if role == "orders" else "inventory", world.logs[KEY[role]], report)
-    comparison = TableComparison(workers, role, found)
-    await comparison.compare(list(found.sound()))
-    return comparison
+class TableAudit(Audit):
+    """The audit of a role's table, compared with the events so far."""
+
+    def __init__(self, workers: Workers, role: str, world: World) -> None:
+        super().__init__()
+        self.histories = histories(LOGS[role], world.logs[LOGS[role]], self.report)
+        self.comparison = TableComparison(workers, role, self.histories)
+
+    async def compared(self) -> Self:
+        await self.comparison.compare(list(self.histories.sound()))
+        return self
+
+    async def when_compared_again(self) -> Self:
+        await self.comparison.compare_again()
+        return self
+
+    def when_time_is_up(self) -> Self:
+        self.comparison.give_up()
+        return self
+
+    def when_the_events_end(self) -> Self:
+        self.histories.give_up()
+        return self
 
 
-KEY = {"orders": "order", "inventory": "inventory"}
+AuditTable = Callable[[str, Entries], Awaitable[TableAudit]]
+
+
+@pytest.fixture
+def audit_table(serve: Serve, world: World) -> AuditTable:
+    """Compare entries of a role's table with the events of `world`."""
+    return lambda role, entries: TableAudit(serve(role, entries), role, world).compared()
 
 
 @pytest.mark.parametrize("role", ["orders", "inventory"])
-async def test_a_table_as_its_role_keeps_it_is_clean(serve: Serve, world: World, role: str) -> None:
-    report = Report()
-    entries = order_entries(world) if role == "orders" else stock_entries(world)
-    comparison = await compare(serve(role, entries), role, world, report)
-    assert (report.drifts, comparison.behind) == ([], {})
-    assert report.checked["table entries"] == (2 if role == "orders" else 1)
+async def test_a_table_as_its_role_keeps_it_is_clean(audit_table: AuditTable, world: World, role: str) -> None:
+    audit = await audit_table(role, table(role, world))
+    audit.then_clean().then_checked("table entries", len(world.orders if role == "orders" else world.shelves))
+    assert audit.comparison.behind == {}
 
 
-async def test_an_order_that_differs_is_found(serve: Serve, world: World) -> None:
-    report, entries = Report(), order_entries(world)
-    entries[b"o-2"] = replace(entries[b"o-2"], state=replace(entries[b"o-2"].state, hold="why"))
-    await compare(serve("orders", entries), "orders", world, report)
-    assert [(drift.kind, drift.key) for drift in report.drifts] == [(Kind.TABLE, "o-2")]
+async def test_an_order_that_differs_is_found(audit_table: AuditTable, world: World) -> None:
+    entries = order_table(world)
+    held = replace(entries[b"o-2"], state=replace(entries[b"o-2"].state, hold="why"))
+    (await audit_table("orders", {**entries, b"o-2": held})).then_drift(Kind.TABLE, "o-2")
 
 
-async def test_an_order_that_is_missing_or_behind_is_found_in_the_end(serve: Serve, world: World) -> None:
-    report, entries = Report(), order_entries(world)
-    entries[b"o-2"] = replace(entries[b"o-2"], version=1)
-    del entries[segment(ORDER)]
-    comparison = await compare(serve("orders", entries), "orders", world, report)
-    assert comparison.waits
-    assert report.drifts == []
-    comparison.give_up()
-    assert {drift.key for drift in report.drifts} == {ORDER, "o-2"}
+async def test_an_order_that_is_missing_or_behind_is_found_in_the_end(audit_table: AuditTable, world: World) -> None:
+    entries = order_table(world)
+    behind = replace(entries[b"o-2"], version=1)
+    audit = await audit_table("orders", {**without(entries, segment(ORDER)), b"o-2": behind})
+    assert audit.comparison.waits
+    audit.then_clean().when_time_is_up().then_drift(Kind.TABLE, ORDER, "o-2")
 
 
-async def test_an_order_that_was_behind_and_got_there_is_clean(serve: Serve, world: World) -> None:
-    report, entries = Report(), order_entries(world)
-    comparison = await compare(serve("orders", {}), "orders", world, report)
-    serve("orders", entries)
-    await comparison.compare_again()
-    comparison.give_up()
-    assert report.drifts == []
+async def test_an_order_that_was_behind_and_got_there_is_clean(
+    audit_table: AuditTable, serve: Serve, world: World
+) -> None:
+    audit = await audit_table("orders", {})
+    serve("orders", order_table(world))
+    (await audit.when_compared_again()).when_time_is_up().then_clean()
 
 
 async def test_an_order_ahead_of_the_log_is_judged_where_the_log_gets_there(serve: Serve, world: World) -> None:
-    report, read = Report(), len(world.logs["order"])
-    found = histories("order", list(world.logs["order"]), report)
-    world.tell("order", "o-2", Hold(reason="fraud check"))
-    world.tell("order", "o-3", place(("boots", 1)))
-    comparison = TableComparison(serve("orders", order_entries(world)), "orders", found)
-    await comparison.compare(list(found.sound()))
-    assert found.expects
+    read, audit = len(world.logs["order"]), TableAudit(serve("orders", {}), "orders", world)
+    world.order("o-2", Hold(reason="fraud check"))
+    world.order("o-3", place(boots=1))
+    serve("orders", order_table(world))
+    await audit.compared()
+    assert audit.histories.expects
     for offset, message in enumerate(world.logs["order"][read:], start=read):
-        found.apply(message, offset)
-    assert not found.expects
-    assert report.drifts == []
-    assert report.checked["table entries"] == 3
+        audit.histories.apply(message, offset)
+    assert not audit.histories.expects
+    audit.then_clean().then_checked("table entries", len(world.orders))
 
 
-async def test_an_order_whose_events_are_not_in_the_log_is_found(serve: Serve, world: World) -> None:
-    report, entries = Report(), order_entries(world)
-    entries[b"invented"] = entries[b"o-2"]
-    comparison = await compare(serve("orders", entries), "orders", world, report)
-    comparison.histories.give_up()
-    assert [drift.key for drift in report.drifts] == ["invented"]
+async def test_an_order_whose_events_are_not_in_the_log_is_found(audit_table: AuditTable, world: World) -> None:
+    entries = order_table(world)
+    audit = await audit_table("orders", {**entries, b"invented": entries[b"o-2"]})
+    audit.when_the_events_end().then_drift(Kind.TABLE, "invented")
 
 
-@pytest.mark.parametrize("lost", [b"boots/o-2/1", b"boots//0"])
-async def test_a_lost_reservation_or_place_is_found(serve: Serve, world: World, lost: bytes) -> None:
-    report, entries = Report(), stock_entries(world)
-    del entries[lost]
-    await compare(serve("inventory", entries), "inventory", world, report)
-    assert [(drift.kind, drift.key) for drift in report.drifts] == [(Kind.TABLE, "boots")]
+@pytest.mark.parametrize("lost", [b"boots/o-2/1", b"boots//0"], ids=["reservation", "place"])
+async def test_a_lost_reservation_or_place_is_found(audit_table: AuditTable, world: World, lost: bytes) -> None:
+    entries = stock_table(world)
+    assert lost in entries
+    (await audit_table("inventory", without(entries, lost))).then_drift(Kind.TABLE, "boots")
 
 
 async def test_where_no_worker_runs_a_note_says_so(tmp_path: Path, world: World) -> None:
-    report = Report()
     async with aiohttp.ClientSession() as session:
-        comparison = await compare(Workers(Settings(data=tmp_path), session), "orders", world, report)
-    await asyncio.wait_for(comparison.compare_again(), 1)
-    comparison.give_up()
-    assert report.drifts == []
-    assert "was not compared" in report.notes[0]
+        audit = await TableAudit(Workers(Settings(data=tmp_path), session), "orders", world).compared()
+    await asyncio.wait_for(audit.when_compared_again(), 1)
+    audit.when_time_is_up().then_clean()
+    assert "was not compared" in audit.report.notes[0]
