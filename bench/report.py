@@ -23,13 +23,13 @@ rounds' ratios. Other processes slow both down alike: on a busy machine, only th
 ABOUT = """\
 # Benchmarks
 
-`make bench` writes this page. Broker, database, workers and load client run together on one machine. A figure is the
-median of several rounds; figures that are compared were measured in turns, in one run. Machines are shared and noisy,
-so compare ratios and CPU times rather than the rates of different runs. The goals are in
-[bench/goals.py](../bench/goals.py).
+`make bench` writes this page. The broker, the database, the workers and the load client share one machine. Each figure
+is the median of several rounds. Figures that are compared with each other come from one run, which measured them in
+turns. Other programs on the machine disturb the rates, so compare ratios and CPU times rather than rates of different
+runs. The goals are in [bench/goals.py](../bench/goals.py).
 
-Measurements behind decisions, with the commands that reproduce them: [commands](benchmarks/commands.md),
-[transactions](benchmarks/transactions.md), [throughput](benchmarks/throughput.md),
+Other pages have the measurements behind decisions, and the commands that reproduce them:
+[commands](benchmarks/commands.md), [transactions](benchmarks/transactions.md), [throughput](benchmarks/throughput.md),
 [projector](benchmarks/projector.md), [replay](benchmarks/replay.md), [MongoDB](benchmarks/mongodb.md) and
 [Python builds](benchmarks/python.md).
 """
