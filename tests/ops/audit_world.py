@@ -124,7 +124,7 @@ class LogAudit(Audit):
 
 
 class LinesAudit(Audit):
-    """The audit of both logs and of the lines and reservations in them; those that differ wait to be judged."""
+    """The audit of both logs and of the lines and reservations in them; pairs that differ wait to be judged."""
 
     def __init__(self, orders: list[EventMessage], inventory: list[EventMessage]) -> None:
         super().__init__()
