@@ -35,7 +35,7 @@ from projections.mongo.queries import Queries
 from projections.pipeline import Folding
 from projections.runner import Runner
 from projections.stopped import Stopped
-from projections.table import PROJECTIONS, shape_of
+from projections.table import INVENTORY, PROJECTIONS, shape_of
 from streams.messages.envelope import EventMessage, Outcome
 from streams.runtime import faults
 from streams.runtime.settings import Settings
@@ -53,6 +53,7 @@ EVERYTHING = {
     (OUTCOMES, 2): records(outcome("c-1"), outcome("c-2", status="rejected", code="NOT_ALLOCATED", details={"a.b": 1})),
 }
 NAMES = [one.collection(name) for one in PROJECTIONS for name in one.collections]
+LAST = {one.collection(model.collection) for one in PROJECTIONS for model in one.models if model.gapless}
 
 
 async def dump(mongo: Mongo) -> dict[str, list[dict[str, Any]]]:
@@ -62,15 +63,16 @@ async def dump(mongo: Mongo) -> dict[str, list[dict[str, Any]]]:
 async def test_every_event_gets_its_document(mongo: Mongo, runner: Runner):
     await runner.apply(EVERYTHING)
     counted = {name: len(documents) for name, documents in (await dump(mongo)).items()}
-    assert counted == {
+    expected = {
         "orders_v1": 1,
-        "order_events_v1": 4,
+        "order_events_v1": len(ORDER),
         "inventory_v1": 1,
         "reservations_v1": 1,
-        "stock_ledger_v1": 3,
+        "stock_ledger_v1": len(BOOTS),
         "commands_v1": 2,
         "customer_summary_v1": 1,
     }
+    assert {name: counted[name] for name in expected} == expected
 
 
 async def test_applying_twice_has_no_effect(mongo: Mongo, runner: Runner, settings: Settings):
@@ -144,10 +146,10 @@ async def test_the_last_documents_follow_all_others_and_the_progress_follows_the
     finally:
         faults.ARMED.clear()
     there = {name for name, documents in (await dump(mongo)).items() if documents}
-    assert there == {*NAMES} - (set() if last else {"orders_v1", "inventory_v1"})
     assert await mongo.collection("projections").find().to_list(None) == []
     await (again := Runner(mongo, settings)).apply(EVERYTHING)
     cut_off = await dump(mongo)
+    assert there == {name for name, documents in cut_off.items() if documents} - (set() if last else LAST)
     assert await again.positions(EVERYTHING) == {at: batch[-1].offset + 1 for at, batch in EVERYTHING.items()}
     for name in NAMES:
         await mongo.collection(name).delete_many({})
@@ -179,7 +181,8 @@ async def test_a_large_batch_is_folded_in_shares_while_others_are_written(
             for number, history in enumerate(histories)
         }
     )
-    assert steps.count("fold") == 8 + 8, "each partition once in each of the two projections of its topic"
+    projections = [one for one in PROJECTIONS if one.topic.name == ORDERS]
+    assert steps.count("fold") == 8 * len(projections), "each partition once in each projection of its topic"
     assert steps.index("write") < len(steps) - steps[::-1].index("fold") - 4, steps
     assert await mongo.collection("orders_v1").count_documents({"sequence": 2}) == 8
     summaries = await mongo.collection("customer_summary_v1").find().to_list(None)
@@ -193,9 +196,8 @@ async def test_a_projector_continues_from_its_progress(mongo: Mongo, runner: Run
 
 
 async def test_progress_never_decreases(mongo: Mongo, runner: Runner):
-    projection = PROJECTIONS[1]
-    await write_progress(mongo, {(projection, (STOCK, 0)): 9})
-    await write_progress(mongo, {(projection, (STOCK, 0)): 4})
+    await write_progress(mongo, {(INVENTORY, (STOCK, 0)): 9})
+    await write_progress(mongo, {(INVENTORY, (STOCK, 0)): 4})
     assert await runner.positions([(STOCK, 0)]) == {(STOCK, 0): 9}
 
 
@@ -208,7 +210,7 @@ async def test_a_gap_stops_its_partition_and_no_other(mongo: Mongo, runner: Runn
     assert "o-1 is at 1, and event 3 follows" in stop.reason
     documents = await dump(mongo)
     assert {one["_id"]: one["sequence"] for one in documents["orders_v1"]} == {"o-1": 1, "o-2": 1}
-    assert len(documents["stock_ledger_v1"]) == 3
+    assert len(documents["stock_ledger_v1"]) == len(BOOTS)
     assert len(documents["commands_v1"]) == 2
     assert (await runner.positions([(ORDERS, 0), (STOCK, 1)])) == {(ORDERS, 0): 2, (STOCK, 1): 3}
 
