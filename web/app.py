@@ -120,4 +120,4 @@ def _fault(request: web.Request, error: Exception) -> Problem:
     correlation = request.setdefault(CORRELATION, new_id())
     said = {"correlation_id": correlation}
     log.error("%s %s failed, correlation id %s", request.method, request.path, correlation, exc_info=error, extra=said)
-    return Problem("INTERNAL_ERROR", "the service failed; its log has the error under this Correlation-Id")
+    return Problem("INTERNAL_ERROR", "the service failed; the error is logged under this Correlation-Id")

@@ -19,7 +19,7 @@ class ReceiveStock(Command):
 
 
 class SetStock(Command):
-    """Make `quantity` units available (the previous system's PUT), recorded as an adjustment. Creates the product.
+    """Make `quantity` units available, recorded as an adjustment. Creates the product if it is unknown.
 
     Waiting lines are served from these units, so fewer may be available afterwards. When the same quantity is set
     again, the units given to waiting lines count as available. The repeat therefore has no effect unless something else
@@ -40,8 +40,8 @@ class AdjustStock(Command):
 class ReserveStock(Command):
     """Reserve `quantity` units for a line of an order. Repeating it has no effect, unless the line is `manual`.
 
-    `order_version` is the version of the order whose event caused the command. It is zero in commands that people send,
-    which cannot change what an order has reserved.
+    `orderVersion` is the version of the order whose event caused the command. It is zero in commands that are sent
+    manually, which cannot change what an order has reserved.
     """
 
     order_id: Id
@@ -85,7 +85,7 @@ class UnshipStock(Command):
 
 
 class RestockReturn(Command):
-    """Count in returned units. Both figures are totals of the line; damaged units do not become available again."""
+    """Restock returned units. Both figures are totals of the line; damaged units do not become available again."""
 
     order_id: Id
     line_id: Id

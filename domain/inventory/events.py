@@ -51,7 +51,7 @@ class StockReceived(StockEvent):
 
 
 class StockAdjusted(StockEvent):
-    """The units on hand were corrected by `delta`. `set_to`: the quantity, if it was set."""
+    """The units on hand were corrected by `delta`. `setTo`: the quantity, if it was set."""
 
     delta: int
     reason: str

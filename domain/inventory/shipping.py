@@ -65,7 +65,7 @@ def reservation_shipped(reservation: Reservation, event: StockShipped | StockUns
 
 
 def restock(command: RestockReturn, state: StockState) -> list[StockRestocked]:
-    """Count in returned units; undamaged ones become available again."""
+    """Restock returned units; undamaged ones become available again."""
     reservation = state.reservation or Reservation(command.order_id, command.line_id)
     if is_stale(command.order_version, reservation):
         return []

@@ -107,7 +107,7 @@ class CancelLines(Command):
 
 
 class Hold(Command):
-    """Keep the order from shipping; its reservations stay."""
+    """Prevent the order from shipping; its reservations stay."""
 
     reason: Text = written("")
 
@@ -117,7 +117,7 @@ class Release(Command):
 
 
 class CreateShipment(Command):
-    """Ship allocated units: the given lines, or all of them. The API fills in a missing `shipment_id`."""
+    """Ship allocated units: the given lines, or all. A missing `shipmentId` is derived from the command's id."""
 
     shipment_id: Id | None = None
     lines: LineQuantities | None = None
@@ -139,7 +139,7 @@ class CancelShipment(Command):
 
 
 class RequestReturn(Command):
-    """Announce the return of delivered units. The API fills in a missing `return_id`."""
+    """Announce the return of delivered units. A missing `returnId` is derived from the command's id."""
 
     return_id: Id | None = None
     lines: LineQuantities
@@ -147,25 +147,28 @@ class RequestReturn(Command):
 
 
 class ReceiveReturn(Command):
-    """Count in a return and close it; without lines, all units arrived as announced, undamaged."""
+    """Record the received units of a return and close it; without lines, all announced units arrived undamaged."""
 
     return_id: Id
     lines: CountedLines | None = None
 
 
 class UpdateStatus(Command):
-    """Ship, deliver or cancel the way the previous system did. The API fills in a missing `shipment_id`."""
+    """Ship, deliver or cancel units until the order has `status`, as in the previous system.
+
+    A missing `shipmentId` is derived from the command's id.
+    """
 
     status: OrderStatus
     shipment_id: Id | None = None
 
 
 class RecordAllocation(Command):
-    """Stock's answer for a line, sent by the fulfilment process; all figures are totals since the order was placed.
+    """Record the allocation of a line by the stock; all figures are totals since the order was placed.
 
-    `reserved` counts the units granted, including shipped ones, `backordered` the units that wait, and `rejected` the
-    units refused. `stock_version` is the version of the product that the figures belong to: figures older than the ones
-    already recorded are ignored.
+    `reserved` counts the units granted, including shipped units, `backordered` the units that wait, and `rejected` the
+    units refused. `stockVersion` is the version of the product that the figures belong to: figures older than the
+    recorded ones are ignored.
     """
 
     line_id: Id

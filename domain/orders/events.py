@@ -129,7 +129,7 @@ class OrderReleased(Event):
 
 
 class ShipmentCreated(Event):
-    """Units left the warehouse. `all_allocated`: the command named no lines (missing in older events)."""
+    """Units left the warehouse. `allAllocated`: whether the command named no lines (missing in older events)."""
 
     shipment_id: str
     lines: tuple[ShippedLine, ...]
@@ -161,7 +161,7 @@ class ReturnRequested(Event):
 
 
 class ReturnReceived(Event):
-    """A return was counted in and closed."""
+    """The units of a return were received, and the return was closed."""
 
     return_id: str
     lines: tuple[ReceivedLine, ...]

@@ -69,7 +69,7 @@ def return_requested(order: Order, event: ReturnRequested) -> Order:
 
 
 def receive_return(command: ReceiveReturn, order: Order) -> list[ReturnReceived]:
-    """Count in a return and close it; units that did not arrive can be announced again."""
+    """Record the received units of a return and close it; units that did not arrive can be announced again."""
     back = order.return_(command.return_id)
     if back is None:
         raise ReturnNotFound(returnId=command.return_id)
@@ -124,7 +124,7 @@ def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[in
 
 
 def return_received(order: Order, event: ReturnReceived) -> Order:
-    """Return `order` with a return counted in and closed."""
+    """Return `order` with a return received and closed."""
     back = order.return_(event.return_id)
     if back is None:
         raise CorruptHistory(f"no return {event.return_id}")
