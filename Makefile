@@ -14,9 +14,9 @@ help: ## list these commands
 
 setup: $(STAMPS)/project ## make .venv from requirements.lock; every other command does this first
 
-# The commands of the system this one replaces: `build` prepares what `make run` runs and, where there is Docker, the
-# images of docker-compose.yml, which wants a token even when it starts nothing.
-build: setup ## prepare make run and, where there is Docker, the images of docker-compose.yml
+# The commands of the system this one replaces: `build` prepares `make run` and, if Docker is installed, builds the images
+# of docker-compose.yml, which requires a token even when it starts nothing.
+build: setup ## prepare make run and, if Docker is installed, build the images of docker-compose.yml
 	@if docker compose version > /dev/null 2>&1; then \
 	  FULFILLMENT_API_TOKEN=$${FULFILLMENT_API_TOKEN:-unused} docker compose build; \
 	else echo "built .venv, which is all that make run needs; there is no Docker to build images with"; fi
@@ -35,7 +35,7 @@ LANES ?= 2
 PYTEST = $(BIN)/pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each would compile all it imports
 
-test: setup ## run the tests for every change, 8 minutes; some of them: make test TESTS=tests/web
+test: setup ## run the tests that every change must pass, 8 minutes; some of them: make test TESTS=tests/web
 	$(PYTEST) -m "not long and not slow" $(TESTS)
 
 test-unit: setup ## run the tests that start no process, 30 seconds
@@ -81,13 +81,13 @@ bench-against: setup ## compare with another commit: make bench-against BASE=COM
 faults: setup ## run random faults by seed: make faults SEEDS="1 2"
 	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md
 
-faults-points: setup ## kill each role at each fault point
+faults-points: setup ## kill and pause each role at each fault point
 	$(BIN)/python tests/faults/run_points.py --write docs/reliability/points.md $(POINTS)
 
 outages: setup ## run the tests that take minutes each: long outages, a full disk
 	$(BIN)/pytest -m slow tests/outages
 
-# A .venv of another interpreter than the one that is asked for by name, or whose interpreter is gone, is rebuilt.
+# The .venv is rebuilt if it was made with another interpreter than PYTHON names, or if its interpreter no longer exists.
 WHICH := import sys; print(sys.base_prefix, sys.version)
 MADE_BY = $(shell .venv/bin/python -c '$(WHICH)' 2>/dev/null)
 ifneq ($(wildcard $(STAMPS)/venv),)

@@ -21,7 +21,7 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
         "source": {**TEXT, "description": "The program that sent it. Source and id together identify a command."},
         "subject": {**_WHO, "description": "The aggregate's id."},
         "time": {**TIME, "description": _TIME},
-        "correlationid": {**_WHO, "description": "Equal in all messages that one command leads to."},
+        "correlationid": {**_WHO, "description": "The same in all messages that result from one command."},
         "causationid": {**_WHO, "description": "The message that caused this one."},
     }
     if schema_version is None:
@@ -67,7 +67,7 @@ _OUTCOME = {
 _SOURCE: Schema = {**TEXT, "description": "The source of the command. Outcomes written by older code lack it."}
 _DIGEST: Schema = {
     **TEXT,
-    "description": "Of the command's content; another content with the same id is refused.",
+    "description": "A hash of the command's content; different content with the same id is refused.",
 }
 _IDENTITY = {"commandSource": _SOURCE, "commandDigest": _DIGEST}
 _ACCEPTED = record(

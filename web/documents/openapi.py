@@ -56,7 +56,7 @@ LIVE_FILTERS = [
              {"type": "integer", "minimum": 0, "maximum": 200, "default": 0}),
     in_query("lastEventId", "the same as the header Last-Event-ID, for clients that cannot set headers"),
 ]  # fmt: skip
-REASON = in_query("reason", "The same as in the body, for clients that cannot send a body with DELETE.",
+REASON = in_query("reason", "The same as `reason` in the body, for clients that cannot send a body with DELETE.",
                   {"type": "string", "maxLength": MAX_TEXT})  # fmt: skip
 LIVE_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
 
@@ -93,9 +93,9 @@ def document() -> Schema:
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     paths[f"{PREFIX}/projections"] = {"get": _projections()}
     checks = {
-        "/livez": "Whether the process runs",
-        "/readyz": "Whether it is ready",
-        "/health": "The same as `UP` or `DOWN`",
+        "/livez": "Report whether the process runs",
+        "/readyz": "Report whether the process is ready",
+        "/health": "Report readiness as `UP` or `DOWN`",
     }
     for path, summary in checks.items():
         paths[path] = {"get": _health(path, summary)}
@@ -118,7 +118,7 @@ def document() -> Schema:
 
 
 def _health(path: str, summary: str) -> Schema:
-    answers = {"200": {"description": "It is."}, "503": {"description": "It is not; the body says why."}}
+    answers = {"200": {"description": "Yes."}, "503": {"description": "No; the body says why."}}
     return {**_operation("GET", path, summary, "operations"), "security": [], "responses": answers}
 
 
@@ -149,9 +149,11 @@ def _command(route: CommandRoute, models: dict[Any, Schema]) -> Schema:
         content = {"schema": _without_path_ids(route, models), "example": route.example}
         required = route.method != "DELETE" and route.example != {}
         operation["requestBody"] = {"required": required, "content": {"application/json": content}}
-    done = _answer("Accepted; its events are in the log.", success(ref("Decided")))
+    done = _answer("The command was accepted; its events are in Kafka.", success(ref("Decided")))
     done["headers"] = header_of("Consistency-Token", "Correlation-Id")
-    pending = _answer("In Kafka and not decided yet; Location is the path of its outcome.", success(ref("Pending")))
+    pending = _answer(
+        "The command is in Kafka but not decided yet; Location is the path of its outcome.", success(ref("Pending"))
+    )
     pending["headers"] = header_of("Location")
     operation["responses"] = {str(route.status): done, "202": pending, **refusals(OF_COMMANDS)}
     return operation
@@ -178,7 +180,7 @@ def _query(route: QueryRoute) -> Schema:
     operation["responses"] = {"200": _answer("The result.", schema), **refusals(OF_QUERIES)}
     if not route.many and not route.ask:
         operation["responses"] |= {
-            "304": {"description": "If-None-Match has its version."},
+            "304": {"description": "If-None-Match names the current version."},
             **refusals((412,)),
         }
     return operation
@@ -222,7 +224,9 @@ def _live_events() -> Schema:
     last = in_header("Last-Event-ID", "The id of the last event received; the stream continues after it.")
     operation["parameters"] = [*LIVE_FILTERS, last]
     stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
-    operation["responses"] = {"200": {"description": "Lasts until the client disconnects.", "content": stream}}
+    operation["responses"] = {
+        "200": {"description": "The stream lasts until the client disconnects.", "content": stream}
+    }
     operation["responses"] |= refusals((*OF_ALL, 503))
     return operation
 

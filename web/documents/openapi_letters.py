@@ -27,9 +27,9 @@ DISCARD: Schema = {
             "type": "string",
             "minLength": 1,
             "maxLength": 1000,
-            "description": "Recorded, and part of the rejection that the sender gets.",
+            "description": "Kept with the letter, and part of the rejection that the sender gets.",
         },
-        "commandId": {"type": "string", "description": "Which command; by default the first one."},
+        "commandId": {"type": "string", "description": "The command to discard; by default the first one."},
     },
 }
 
@@ -77,7 +77,9 @@ def letter_paths() -> dict[str, dict[str, Any]]:
 def _change(verb: str, summary: str) -> Schema:
     path = f"{ONE}/{verb}"
     done = _answer("Done.", success(ref("LettersHandled")))
-    pending = _answer("In Kafka and not handled yet; Location is the path of the outcome.", success(ref("Pending")))
+    pending = _answer(
+        "The request is in Kafka but not handled yet; Location is the path of its outcome.", success(ref("Pending"))
+    )
     return {
         **_operation("post", path, summary),
         "parameters": [*in_path(path), *ONCE],

@@ -40,7 +40,7 @@ _MESSAGE = record(("topic", "partition", "offset", "timestamp"), topic=TEXT, par
 def overview_paths() -> dict[str, dict[str, Any]]:
     """Return the operations, by path below the prefix."""
     asked = [in_query("key", "the Kafka key of the message", IDENTIFIER) | {"required": True}]
-    asked += [in_query("time", "about when Kafka received it; the search starts there")]
+    asked += [in_query("time", "approximately when Kafka received the message; the search starts there")]
     return {
         "/summary": {"get": _get("summary", "Count orders and products by state", _SUMMARY)},
         "/rates": {"get": _get("rates", "Count the events of the last 15 minutes, with latencies", _RATES)},

@@ -44,17 +44,19 @@ def header_of(*names: str) -> Schema:
 
 COMMAND_HEADERS = [
     in_header("Idempotency-Key",
-              "A repeated request with the same key gets the same answer for 7 days, and nothing is done twice.",
+              "For 7 days, a repeated request with the same key gets the same answer and changes nothing.",
               IDENTIFIER),
-    in_header("If-Match", 'The versions it may have, as in the ETag: `"3"`, `"3", "4"`, or `*` for any; otherwise 412.',
+    in_header("If-Match", 'The allowed versions, as in the ETag: `"3"`, `"3", "4"`, or `*` for any; otherwise 412.',
               {"type": "string", "pattern": r'^(\*|"[0-9]{1,15}"(, "[0-9]{1,15}")*)$'}),
-    in_header("If-None-Match", "`*` if it must not exist; otherwise 412.", {"const": "*"}),
+    in_header("If-None-Match", "`*` if the document must not exist; otherwise 412.", {"const": "*"}),
     in_header("Prefer", "`respond-async` returns a 202 immediately; `wait=2` waits for at most 2 seconds."),
-    in_header("Correlation-Id", "Copied to every message that this causes; default: the command's id.", MAYBE_EMPTY),
+    in_header("Correlation-Id", "Copied to every message the command causes; default: the command's id.", MAYBE_EMPTY),
 ]  # fmt: skip
 ONCE = [each for each in COMMAND_HEADERS if not each["name"].startswith("If-")]  # for resources without a version
 CONSISTENCY = [
-    in_header("Consistency-Token", "From the answer to a command: wait until the read model includes it."),
+    in_header(
+        "Consistency-Token", "From the answer to a command: the read waits until the read model includes the command."
+    ),
     in_query(
         "on_timeout",
         "`stale` returns the document as it is instead of a 504, with `Consistency: stale`.",

@@ -74,7 +74,7 @@ _PARKED = {"aggregate": {"enum": ["order", "inventory"]}, "aggregateId": TEXT, "
            "since": TIME, "commandId": TEXT, "commandType": TEXT, "code": TEXT, "message": TEXT,
            "attempts": COUNT}  # fmt: skip
 _LETTER = {
-    "id": {**TEXT, "description": "Of its record on `dead-letters`; a letter that is recorded again gets a new id."},
+    "id": {**TEXT, "description": "The id of its record on `dead-letters`; a letter recorded again gets a new id."},
     "kind": TEXT, "topic": TEXT, "partition": COUNT, "offset": COUNT, "code": TEXT, "message": TEXT, "time": TIME,
     "key": TEXT, "value": {**TEXT, "description": "The message as received; in lists only if it is small."},
     "valueBase64": {**TEXT, "description": "Instead of `value`, if the message is not text."},
