@@ -1,5 +1,6 @@
 """Why an order is waiting: sentences for a warehouse clerk, codes for a program. Pure: facts → reasons."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -105,7 +106,7 @@ def _parked(facts: Facts, summary: Document) -> Reason:
     message = (
         f"{summary['commandType']} for {whom} {key} has failed since {summary['since']} "
         f"because of an error in the service: {summary['message']}.{others} "
-        f"To resolve this, an operator fixes the error and runs: fulfillment letters retry {what} {key}"
+        f"To resolve this, an operator fixes the error and runs: fulfillment letters retry {shlex.quote(key)}"
     )
     product = key if what == "inventory" else None
     return Reason("COMMAND_PARKED", "OPERATOR", message, product_id=product, details=summary)

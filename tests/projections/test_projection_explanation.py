@@ -90,7 +90,7 @@ def test_obstacles_come_first() -> None:
         "NOT_CHECKED",
     )
     assert parked.message.endswith("2 more are queued after it. To resolve this, an operator fixes the error "
-                                   "and runs: fulfillment letters retry inventory boot")  # fmt: skip
+                                   "and runs: fulfillment letters retry boot")  # fmt: skip
     assert lagging.message.startswith("1,234 commands")
     assert (lagging.waits_for, lagging.details["partition"]) == ("SYSTEM", 3)
     assert "no inventory worker is running" in away.message
