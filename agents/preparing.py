@@ -98,7 +98,7 @@ class Preparing:
         if position is not None and position.topic_id != self.topic_ids[tp.topic]:
             end_process(
                 f"topic {tp.topic} is not the one this installation has read up to offset {position.offset}: it was "
-                "deleted and created again. Bring the old one back, or accept the new one with "
+                "deleted and created again. Restore the old topic, or accept the new one with "
                 "`fulfillment topics adopt`",
                 EX_CONFIG,
             )

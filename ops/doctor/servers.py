@@ -95,7 +95,9 @@ async def letters(settings: Settings) -> list[Finding]:
     what = f"commands of {len(keys)} orders and products are parked, for example of {' '.join(keys[0])}"
     return [
         Finding(
-            "dead letters", what, "see `fulfillment letters list`; fix the bug, then run `fulfillment letters retry`"
+            "dead letters",
+            what,
+            "see `fulfillment letters list`; fix the bug, then run `fulfillment letters retry --all`",
         )
     ]
 

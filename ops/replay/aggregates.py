@@ -135,7 +135,7 @@ class _Partition:
         elif record.offset not in (await read_skips(self.work.mongo)).get((record.topic, self.number), {}):
             place = f"{record.topic}/{self.number}@{record.offset}"
             raise CommandFailed(
-                f"The record at {place} is not an event: skip it with `fulfillment skip projector {place}`."
+                f"The record at {place} is not an event: run `fulfillment skip projector {place} --reason …`."
             )
 
     async def write(self) -> int:
