@@ -218,7 +218,7 @@ class Partition:
         place = f"{record.topic}/{record.partition}"
         reason = (
             f"{place} is blocked at offset {record.offset}, an event of older code: {type(why).__name__}: {why}; "
-            f"`fulfillment skip {FORMER_ROLE} {place}@{record.offset}` gets past it"
+            f"`fulfillment skip {FORMER_ROLE} {place}@{record.offset} --reason …` skips it"
         )
         log.error("%s", reason)
         self.older.app.say_waiting(reason)

@@ -44,7 +44,9 @@ class Skips:
     def blocked_by(self, record: Unreadable) -> str:
         """Return the reason why a partition is blocked, and the command that gets past it."""
         place = f"{record.topic}/{record.partition}"
-        return f"{place} is blocked, {record}; `fulfillment skip {self.role} {place}@{record.offset}` gets past it"
+        return (
+            f"{place} is blocked, {record}; `fulfillment skip {self.role} {place}@{record.offset} --reason …` skips it"
+        )
 
     def wait_for(self, record: Any) -> None:
         """Let a partition that stopped at `record` continue as soon as an operator skips the record."""

@@ -175,7 +175,7 @@ def _reason(system: System, role: str) -> str:
 async def _blocked(system: System, role: str, place: str, first: int, last: int) -> None:
     expected = f"{place} is blocked, offsets {first} to {last} cannot be read: the checksum is wrong"
     await asyncio.to_thread(wait_until, lambda: expected in _reason(system, role), f"{role} to say why it is blocked")
-    assert f"`fulfillment skip {role} {place}@{last}` gets past it" in _reason(system, role)
+    assert f"`fulfillment skip {role} {place}@{last} --reason …` skips it" in _reason(system, role)
 
 
 async def _skip(system: System, role: str, place: str, first: int, last: int) -> None:

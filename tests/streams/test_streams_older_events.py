@@ -172,7 +172,7 @@ def test_an_older_event_that_cannot_be_read_is_waited_for_until_it_is_skipped(up
     with upgraded.worker():
         reason = upgraded.wait_for_reason(f"{upgraded.topic}/1 is blocked at offset ")
         assert "OrderExploded" in reason
-        place = reason.partition("`fulfillment skip fulfilment ")[2].partition("`")[0]
+        place = reason.partition("`fulfillment skip fulfilment ")[2].partition(" --reason …`")[0]
         assert behind.key not in upgraded.sent()
         skip = [*FULFILLMENT, "skip", FORMER_ROLE, place, "--reason", "typed by mistake"]
         subprocess.run(skip, env=environment(upgraded.settings), check=True, timeout=120)
