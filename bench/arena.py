@@ -79,7 +79,7 @@ class Arena:
                 return sum(map(cpu_seconds, workers))
 
             if several:
-                wait_until(lambda: all(map(partitions_at, self._ports)), 120, "every worker to have a share")
+                wait_until(lambda: all(map(partitions_at, self._ports)), "every worker to have a share")
                 Sender(self.settings, f"bench-{uuid.uuid4()}").send(self.contender.topic, messages)
             return work_off(handled, before, len(messages), used)
 

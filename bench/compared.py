@@ -138,7 +138,7 @@ def idle(turns: Turns) -> Iterator[Found]:
     """Yield the cost of an idle stack."""
 
     def measure(install: Install) -> tuple[float, float]:
-        install.quiet(120)
+        install.quiet()
         cores = idle_cores(install, turns.sizes.idle)
         return sum(cores.values()), sum(cores[role] for role in cores.keys() - STORES)
 
@@ -163,10 +163,10 @@ def restore(turns: Turns) -> Iterator[Found]:
     already = turns.sizes.already
     memory = dict[Checkout, float]()
     for install in turns.installs():
-        install.quiet(120)
+        install.quiet()
         before, placed = roles_memory(install), install.placed
         uvloop.run(fill(install, placed + already, say=turns.say))
-        install.quiet(120)
+        install.quiet()
         memory[install.checkout] = (roles_memory(install) - before) / already
     base, ours = (max(memory[side], 1.0) for side in (turns.base, turns.ours))
     yield Ratio("memory", f"memory of all roles, {already:,} orders more", "bytes per order", [base], [ours])

@@ -11,7 +11,7 @@ from bench.suite import Bench
 def idle(bench: Bench) -> Iterator[Found]:
     """Yield each process's share of a core, and its memory."""
     install = bench.main
-    install.quiet(120)
+    install.quiet()
     cores = idle_cores(install, bench.sizes.idle)
     roles = sum(share for role, share in cores.items() if role not in STORES)
     yield Figure("idle.roles", "all roles together", [roles], "% of a core", "idle")

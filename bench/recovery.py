@@ -43,7 +43,7 @@ def recovery(bench: Bench) -> Iterator[Found]:
     """Yield memory, then the durations of restarts, restores and takeovers."""
     install, already = bench.main, bench.sizes.already
     uvloop.run(fill(install, already, say=bench.say))
-    install.quiet(120)
+    install.quiet()
     how = f"with {install.placed:,} orders"
     yield from memory(install, how)
     for role in ROLES:
@@ -78,21 +78,21 @@ def restarted(install: Install, role: str) -> float:
     killed.kill()
     seconds = uvloop.run(probes.all_decided(began))
     assert install.pid(f"{role}-0") not in (None, killed.pid)
-    install.quiet(120)
+    install.quiet()
     return seconds
 
 
 def taken_over(install: Install, role: str) -> float:
     """Kill one of two workers and prevent its restart; return the seconds until the other has all partitions."""
     with _second_worker(install, role) as port, _paused_supervisor(install) as pause:
-        wait_until(lambda: 0 < partitions_at(port) < install.settings.partitions, PATIENCE_SECONDS, "two to share")
+        wait_until(lambda: 0 < partitions_at(port) < install.settings.partitions, "two to share")
         probes = Probes(install, role)
         pause()
         began = time.perf_counter()
         install.kill(f"{role}-0")
         seconds = uvloop.run(probes.all_decided(began))
         assert partitions_at(port) == install.settings.partitions
-    install.quiet(120)
+    install.quiet()
     return seconds
 
 
