@@ -44,7 +44,8 @@ def main() -> int:
         table.add_row(*row)
     Console().print(table)
     if arguments.write:
-        section = comparison(results, arguments.base, about)
+        name = base.commit[:7] if Path(arguments.base).is_dir() else arguments.base  # a path means nothing to others
+        section = comparison(results, name, about)
         arguments.write.write_text(with_section(arguments.write.read_text(), "against", section))
     return failed
 
