@@ -46,9 +46,9 @@ def code(turns: Turns) -> Iterator[Found]:
         return found
 
     both = turns.measured("the roles' own code", turns.base, turns.ours, measure)
-    yield both.ratio("code", "the roles' own code", "µs an order", lambda one: one["all"])
+    yield both.ratio("code", "the roles' own code", "µs per order", lambda one: one["all"])
     for role in [each for each in both.base[0] if each in both.ours[0] and each != "all"]:
-        yield both.ratio("", f"… {role}", "µs an order", itemgetter(role))
+        yield both.ratio("", f"… {role}", "µs per order", itemgetter(role))
 
 
 def decide(turns: Turns) -> Iterator[Found]:
@@ -100,7 +100,7 @@ def http(turns: Turns) -> Iterator[Found]:
         yield both.ratio(f"{key}.rate", f"{what}: orders accepted", "/s", lambda one: one.load.rate)
         yield both.ratio("", "… p50", "ms", lambda one: one.load.percentile(0.5))
         yield both.ratio(f"{key}.p99", "… p99", "ms", lambda one: one.load.percentile(0.99))
-        yield both.ratio(f"{key}.cpu", f"… {CPU}", "ms an order", lambda one: 1000 * one.used.system / count)
+        yield both.ratio(f"{key}.cpu", f"… {CPU}", "ms per order", lambda one: 1000 * one.used.system / count)
         yield from _profiles(what, both.middle(lambda one: one.used.system), Accepted.profile)
 
 
@@ -125,7 +125,7 @@ def flow(turns: Turns) -> Iterator[Found]:
     yield both.ratio(
         "flow.rate", "whole orders, PlaceOrder on Kafka → allocated and visible", "/s", lambda one: one.rate
     )
-    yield both.ratio("flow.cpu", f"… {CPU}", "ms an order", lambda one: 1000 * one.used.system / count)
+    yield both.ratio("flow.cpu", f"… {CPU}", "ms per order", lambda one: 1000 * one.used.system / count)
     yield from _profiles("whole orders", both.middle(lambda one: one.used.system), Flowed.profile)
 
 
@@ -194,7 +194,7 @@ def replay(turns: Turns) -> Iterator[Found]:
         )
         both = turns.measured("replaying", base, ours, lambda install: [rebuild(install, one) for one in PROJECTIONS])
     yield both.ratio("replay", "events replayed, orders, then inventory", "/s", _replayed)
-    yield both.ratio("", "… CPU of the builder and the stores", "µs an event", _replay_cpu)
+    yield both.ratio("", "… CPU of the builder and the stores", "µs per event", _replay_cpu)
 
 
 def _replayed(rebuilt: list[Rebuilt]) -> float:
