@@ -20,6 +20,6 @@ def code(bench: Bench) -> Iterator[Figure]:
     for step, microseconds in steps.items():
         roles[step.partition(":")[0]] += microseconds
     how = f"in one process, without Kafka or MongoDB; the minimum of {rounds} rounds"
-    yield Figure("", "all roles' own code", [sum(roles.values())], "µs an order", how)
+    yield Figure("", "all roles' own code", [sum(roles.values())], "µs per order", how)
     for role, microseconds in roles.items():
-        yield Figure("", role, [microseconds], "µs an order")
+        yield Figure("", role, [microseconds], "µs per order")
