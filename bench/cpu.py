@@ -133,7 +133,9 @@ def project(projection: Projection, fetch: Fetch, known: dict[Any, Any], spent: 
     """Fold a fetch like a projector that has all views cached, up to the bytes for MongoDB."""
     name = f"projector: {projection.name}"
     with spent.on(f"{name} decode"):
-        foldings = [Folding(Part(projection, *tp, part.records), known) for tp, part in fetch.parts.items()]
+        foldings = [
+            Folding(Part(projection, tp.topic, tp.partition, part.records), known) for tp, part in fetch.parts.items()
+        ]
     with spent.on(f"{name} fold"):
         for folding in foldings:
             folding.run()

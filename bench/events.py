@@ -64,7 +64,7 @@ def product_template() -> list[bytes]:
     shelf, found = inventory.Shelf(PRODUCT), list[bytes]()
     commands: list[Any] = [ReceiveStock(quantity=10 * RESERVATIONS)]
     for number in range(RESERVATIONS):
-        line = {"order_id": f"order-{number}", "line_id": "1"}
+        line: dict[str, Any] = {"order_id": f"order-{number}", "line_id": "1"}
         commands.append(ReserveStock(**line, quantity=2, order_version=1))
         if number % 2:
             commands.append(ShipStock(**line, shipped=2, order_version=3))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.machine import load_average
 from bench.results import Results
@@ -43,7 +43,10 @@ class Bench:
     sizes: Sizes
     stacks: Stacks
     results: Results
-    say: Callable[[str], None] = field(default=lambda text: None)  # reports the current step
+
+    def __post_init__(self) -> None:
+        """Report no steps until a reporter is set."""
+        self.say: Callable[[str], None] = lambda text: None
 
     def conditions(self) -> str:
         """Return the conditions a reader must know to judge the figures."""

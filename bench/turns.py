@@ -1,7 +1,7 @@
 """Two checkouts measured in turns, A B, B A, …, each on its own stack; the result is their ratio."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from bench.checkout import HERE, Checkout
@@ -10,7 +10,8 @@ from bench.machine import load_average
 from bench.stacks import Install, Stacks
 from bench.suite import Sizes
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 BASE, OURS = "base", "ours"
 
 
@@ -38,7 +39,10 @@ class Turns:
     sizes: Sizes
     stacks: Stacks
     ours: Checkout = HERE
-    say: Callable[[str], None] = field(default=lambda text: None)  # reports the current step
+
+    def __post_init__(self) -> None:
+        """Report no steps until a reporter is set."""
+        self.say: Callable[[str], None] = lambda text: None
 
     def conditions(self) -> str:
         """Return the conditions a reader must know to judge the figures."""
