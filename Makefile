@@ -35,13 +35,13 @@ LANES ?= 2
 PYTEST = $(BIN)/pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each would compile all it imports
 
-test: setup ## run the tests that every change must pass, 8 minutes; some of them: make test TESTS=tests/web
+test: setup ## run the tests that every change must pass; some of them: make test TESTS=tests/web
 	$(PYTEST) -m "not long and not slow" $(TESTS)
 
-test-unit: setup ## run the tests that start no process, 30 seconds
+test-unit: setup ## run the tests that start no process; about 30 seconds
 	$(BIN)/pytest -n $(LANES) --dist worksteal -m unit $(TESTS)
 
-test-all: setup ## run all tests as CI does, with faults, outages, upgrades and the browser, 25 minutes
+test-all: setup ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
 	$(PYTEST) $(TESTS)
 
 mutants: $(STAMPS)/mutants ## change each decision of domain/ and see whether a test fails; an hour, not in CI

@@ -88,7 +88,7 @@ def number(value: float) -> str:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that `share` (0 to 1) of `values` do not exceed; raise `ValueError` if there are none."""
+    """Return a percentile of `values`; `share` is 0.99 for the 99th. Raise `ValueError` if `values` is empty."""
     if not values:
         raise ValueError("nothing was measured")
     ordered = sorted(values)

@@ -249,7 +249,7 @@ def last_records(settings: Settings, topic: str) -> dict[int, int]:
 
 
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
-    """Return the first offset that each partition got at a time or later; no entry if there is none."""
+    """Return each partition's first offset at a time or later; partitions without later records are left out."""
     asked = [Asked(tp.topic, tp.partition, milliseconds) for tp in _partitions(settings, topic)]
     with _consumer(settings) as consumer:
         found = consumer.offsets_for_times(asked, ASK_SECONDS)

@@ -143,7 +143,7 @@ def _produce(producer: Producer, topic: str, each: Parcel, delivered: Any) -> No
 def wait_for(
     settings: Settings, parcels: Sequence[Parcel], ids: Sequence[str], since: records.Offsets, seconds: float
 ) -> list[Outcome | None]:
-    """Return the outcome of each parcel, which was sent under the id in `ids`; None if there is none in time.
+    """Return the outcome of each parcel, which was sent under the id in `ids`; None if it does not arrive in time.
 
     `since`: the ends of the topic before the parcels were sent.
     """

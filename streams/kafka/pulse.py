@@ -13,7 +13,7 @@ from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 SILENT_SECONDS = 5.0  # time limit of an answer: a busy broker may take a while, a stopped one refuses at once
-WAIT_SECONDS = 0.5  # time limit of a caller who asks whether the broker answers
+WAIT_SECONDS = 0.5  # longest wait of a caller that checks whether the broker answers
 PAUSE_SECONDS = 0.5  # pause between attempts
 
 Ask = Callable[[], Awaitable[Any]]
