@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: help setup build run stop seed seed-data test test-unit test-all mutants format check schemas reference docs bench \
+.PHONY: help setup build run stop seed seed-data test test-unit test-all mutants sbom format check schemas reference docs bench \
   bench-against faults faults-points outages
 
 SEEDS ?= $(shell seq 1 30)
@@ -47,6 +47,11 @@ test-all: setup ## run all tests as CI does, with faults, outages, upgrades and 
 mutants: $(STAMPS)/mutants ## change each decision of domain/ and see whether a test fails; an hour, not in CI
 	.venv/mutants/bin/mutmut run
 	.venv/mutants/bin/mutmut results
+
+sbom: $(STAMPS)/sbom ## write the bill of materials of the image's packages to build/sbom.cdx.json
+	@mkdir -p build
+	.venv/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-file build/sbom.cdx.json deploy/requirements.lock
 
 format: setup ## format the code and sort its imports
 	$(BIN)/ruff check --fix .
@@ -126,4 +131,10 @@ $(STAMPS)/mutants: requirements-mutants.lock $(STAMPS)/project
 	$(BIN)/python -m venv .venv/mutants
 	.venv/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	ls -d $(CURDIR)/.venv/lib/python*/site-packages > $$(ls -d .venv/mutants/lib/python*/site-packages)/project.pth
+	touch $@
+
+# The same for the tool that writes the bill of materials, which runs in no test.
+$(STAMPS)/sbom: requirements-sbom.lock $(STAMPS)/venv
+	$(BIN)/python -m venv .venv/sbom
+	.venv/sbom/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sbom.lock
 	touch $@

@@ -19,6 +19,7 @@ from system import Api, System
 LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
     "test_lost_changelog",
     "test_make",
+    "test_sbom",
     "test_streams_not_allowed",
     "test_unreadable",
     "test_versions",
