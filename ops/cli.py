@@ -1,36 +1,52 @@
-"""The command line: the list of commands. Each is in its own file in `ops/commands`."""
+"""The command line: the list of commands. Each is in its own file in `ops/commands`, imported when it is needed."""
 
 import logging
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
-from ops.commands.audit import audit
-from ops.commands.doctor import doctor
-from ops.commands.down import down
-from ops.commands.explain import explain
-from ops.commands.letters import letters
-from ops.commands.outcomes import outcomes
-from ops.commands.produce import produce
-from ops.commands.projections import projections
-from ops.commands.replay import replay
-from ops.commands.restart import restart
-from ops.commands.seed import seed
-from ops.commands.settings import settings
-from ops.commands.skip import skip
-from ops.commands.status import status
-from ops.commands.tail import tail
-from ops.commands.topics import topics
-from ops.commands.trace import trace
-from ops.commands.transactions import transactions
-from ops.commands.up import up
-from ops.commands.worker import worker
 from ops.errors import CommandFailed, external_failure
+
+COMMANDS = (
+    "up", "down", "restart", "status", "settings", "worker",
+    "seed", "produce", "outcomes", "tail", "explain", "trace", "doctor", "audit", "skip", "replay",
+    "topics", "letters", "projections", "transactions",
+)  # fmt: skip
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name. Looking one up imports it, so that a command loads only what it needs."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Import the command or group of this name from its file."""
+        if name not in COMMANDS:
+            raise KeyError(name)
+        found, app = getattr(import_module(f"ops.commands.{name}"), name), typer.Typer()
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+        return get_group(app).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names in the order of `--help`."""
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(COMMANDS)
 
 
 class OneSentence(TyperGroup):
     """A group of commands that report expected failures as a sentence on stderr and an exit code, not a stack trace."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Commands()  # type: ignore[assignment]  # Typer only reads it
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, and report its failure."""
@@ -47,23 +63,13 @@ class OneSentence(TyperGroup):
         raise typer.Exit(failure.exit_code) from None
 
 
-cli = typer.Typer(
-    cls=OneSentence,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Run and operate an event-sourced order fulfilment service on Kafka and MongoDB.",
-)
+cli = typer.Typer(cls=OneSentence, no_args_is_help=True, pretty_exceptions_enable=False)
 
-COMMANDS = (
-    up, down, restart, status, settings, worker,
-    seed, produce, outcomes, tail, explain, trace, doctor, audit, skip, replay,
-)  # fmt: skip
-GROUPS = {"topics": topics, "letters": letters, "projections": projections, "transactions": transactions}
 
-for command in COMMANDS:
-    cli.command()(command)
-for name, group in GROUPS.items():
-    cli.add_typer(group, name=name)
+@cli.callback()
+def main() -> None:
+    """Run and operate an event-sourced order fulfilment service on Kafka and MongoDB."""
+
 
 if __name__ == "__main__":
     cli()

@@ -77,6 +77,15 @@ def test_the_entry_point_of_workers_fails_like_the_command_and_does_not_load_the
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "set()\n"
 
 
+@pytest.mark.usefixtures("processes")
+def test_a_command_loads_only_what_it_needs(tmp_path: Path) -> None:
+    loaded = "import sys; from ops.cli import cli; cli(['down'], standalone_mode=False); print(*sys.modules)"
+    env = os.environ | {"FULFILLMENT_DATA": str(tmp_path)}
+    modules = set(subprocess.check_output([sys.executable, "-c", loaded], text=True, env=env).split())
+    assert {"ops.commands.down", "ops.stack.down"} <= modules
+    assert not {"aiohttp", "aiokafka", "confluent_kafka", "faust", "pymongo", "ops.commands.up"} & modules
+
+
 def test_lag_is_summed_over_the_workers_of_a_group() -> None:
     answers = [
         {"group": "orders", "lag": {"order-commands": 3}},

@@ -127,7 +127,8 @@ async def test_show_more_works_while_a_list_is_refreshed(api: Api, address: str,
     async with dashboard(f"{address}#/inventory/{product}") as page:
         rows = page.get_by_role("region", name="Movements").locator("tbody tr")
         await expect(rows).to_have_count(50)
-        await page.route(re.compile("/ledger.*cursor="), wait, times=1)  # the click's own; a refresh may ask for more, too
+        # times: only the click's own request waits; a refresh may ask for more, too
+        await page.route(re.compile("/ledger.*cursor="), wait, times=1)
         await page.get_by_role("button", name="Show more").click()
         async with page.expect_response(lambda each: "/ledger" in each.url and "cursor=" not in each.url):
             await api.stock(product, 100)
