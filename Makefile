@@ -44,8 +44,8 @@ test-unit: setup ## run the tests that start no process; about 30 seconds
 test-all: setup ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
 	$(PYTEST) $(TESTS)
 
-mutants: $(STAMPS)/mutants ## change each decision of domain/ and see whether a test fails; an hour, not in CI
-	.venv/mutants/bin/mutmut run
+mutants: $(STAMPS)/mutants ## change each decision in turn and see whether a test fails; an hour, not in CI
+	HYPOTHESIS_PROFILE=mutants .venv/mutants/bin/mutmut run
 	.venv/mutants/bin/mutmut results
 
 sbom: $(STAMPS)/sbom ## write the bill of materials of the image's packages to build/sbom.cdx.json

@@ -63,7 +63,7 @@ class Replying:
                 answer = replace(answer, version=entry.version)
                 recent = remember(entry.recent, answer, self.recent_commands)
                 changes.put(key, self.kind.entry(entry.state, entry.version, recent, entry.time))
-        sender = replace(command, id=letter.command_id, source=source)
+        sender = replace(command, source=source)
         return outcome_write(self.topic, answer.outcome(sender, self.aggregate, None))
 
     def report(self, command: CommandMessage, result: dict[str, Any], changes: Changes[Any]) -> Write:

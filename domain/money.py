@@ -1,6 +1,6 @@
 """Money: integer minor units and an ISO 4217 currency."""
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -65,13 +65,13 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
     number of minor units is dropped.
     """
     try:
-        amount = value if isinstance(value, Decimal) else Decimal(str(value))
+        amount = Decimal(str(value))
         if not amount.is_finite() or abs(amount) > MAX_TOTAL:
             raise ValueError(f"{str(value)!r} is not an amount of money")
         exact = amount.scaleb(exponent(currency))
     except ArithmeticError:  # decimal's error for text that is not a number, or whose exponent has many digits
         raise ValueError(f"{str(value)!r} is not an amount of money") from None
-    whole = exact.to_integral_value(ROUND_HALF_EVEN)
+    whole = exact.to_integral_value()
     if exact != whole and abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):
         decimals = exponent(currency) or "no"
         raise ValueError(f"{value!s:.40} is finer than {currency}, which has {decimals} decimals")

@@ -206,8 +206,7 @@ class Letters:
 
     def get(self, command_id: str) -> Letter | None:
         """Return the first letter of a command with this id."""
-        first = self._at(self._place(command_id))
-        return first or next((letter for letter in self if letter.command_id == command_id), None)
+        return next((letter for letter in self if letter.command_id == command_id), None)
 
     def first(self) -> Letter | None:
         """Return the letter that must be handled first."""

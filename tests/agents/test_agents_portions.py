@@ -7,7 +7,7 @@ import pytest
 from faust.types import TP
 
 from agents.deciding import Decided
-from agents.portions import MOST_IN_A_ROW, Portions
+from agents.portions import MOST_IN_A_ROW, SMALL_BYTES, Portions
 from agents.refusing import Refusal, Resort
 from streams.kafka.brokers import Refused
 from streams.kafka.transactions import RefusedByKafka, Write
@@ -18,10 +18,19 @@ LARGE = b"x" * 2_000
 
 
 class Worker:
-    """A worker that copies the values of records to the topic `out`, and whose Kafka refuses some."""
+    """A worker that copies the values of records to the topic `out`, and whose Kafka refuses some.
 
-    def __init__(self, code: Code = Code.MESSAGE_TOO_LARGE, refuses: Any = lambda value: value == LARGE) -> None:
-        self.code, self.refuses = code, refuses
+    `singly`: values that Kafka accepts in batches of their own. `about`: the topic that its refusals name.
+    """
+
+    def __init__(
+        self,
+        code: Code = Code.MESSAGE_TOO_LARGE,
+        refuses: Any = lambda value: value == LARGE,
+        singly: bytes | None = None,
+        about: str | None = "out",
+    ) -> None:
+        self.code, self.refuses, self.singly, self.about = code, refuses, singly, about
         self.skips = SimpleNamespace(reasons={})
         self.stopping: Any = self
         self.stopped: dict[TP, int] = {}
@@ -31,6 +40,8 @@ class Worker:
         self.portions = Portions(self)
 
     def decide(self, fetch: Fetch, refusal: Refusal | None = None) -> Decided:
+        assert (fetch.epoch, fetch.member) == (1, Member(1, "m")), "Kafka fences the owner of the whole fetch"
+        assert all(part.began == part.records[0].offset for part in fetch.parts.values())
         decided = Decided(dict(fetch.parts))
         aside = refusal is not None and refusal.resort is not Resort.SINGLY
         for part in fetch.parts.values():
@@ -41,8 +52,9 @@ class Worker:
         self.transactions += 1
         if self.transactions == self.aborts_at:
             return None  # a rebalance: the fetch stays undone
-        if any(write.topic == "out" and self.refuses(write.value) for write in decided.writes):
-            raise RefusedByKafka(Refused(self.code, "out/0", "out"))
+        values = [write.value for write in decided.writes if write.topic == "out"]
+        if any(self.refuses(value) and not (singly and value == self.singly) for value in values):
+            raise RefusedByKafka(Refused(self.code, "out/0", self.about))
         writes = iter(decided.writes)
         for tp, part in fetch.parts.items():
             self.committed += [(tp, record.offset, next(writes).topic) for record in part.records]
@@ -108,6 +120,29 @@ async def test_many_refused_records_in_a_row_mean_that_the_topic_is_the_cause() 
     worker.refuses = lambda value: value == LARGE
     await worker.handle([b"small", LARGE, LARGE])
     assert worker.stopped == {}, "the topic has taken something since"
+
+
+async def test_a_record_that_kafka_takes_in_a_batch_of_its_own_is_not_set_aside() -> None:
+    worker = Worker(refuses=lambda value: value.startswith(LARGE), singly=LARGE)
+    await worker.handle([LARGE] * (MOST_IN_A_ROW + 1) + [LARGE + b"r"])
+    assert worker.stopped == {}, "records that were handled as usual do not count"
+    assert [how for _, _, how in worker.committed] == ["out"] * (MOST_IN_A_ROW + 1) + ["letters"]
+
+
+@pytest.mark.parametrize(("size", "stopped"), [(SMALL_BYTES - 1, True), (SMALL_BYTES, False)])
+async def test_a_record_must_be_large_to_be_too_large(size: int, stopped: bool) -> None:
+    worker = Worker(refuses=lambda value: True)
+    await worker.handle([b"x" * size])
+    assert bool(worker.stopped) is stopped
+
+
+async def test_a_record_is_not_the_cause_if_it_writes_nothing_to_the_topic_that_refuses() -> None:
+    worker = Worker(about="elsewhere")
+    await worker.handle([LARGE])
+    assert worker.stopped == {TP("in", 0): 0}
+    unnamed = Worker(about=None)
+    await unnamed.handle([LARGE])
+    assert unnamed.stopped == {}
 
 
 async def test_an_operator_may_let_a_partition_skip_a_refused_record() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from domain_scenarios import LINES, OrderScenario, Scenario, StockScenario
 
-from domain.fulfilment import Request, commands
+from domain.fulfilment import Request, commands, sends
 from domain.inventory.commands import InventoryCommand
 from domain.inventory.events import InventoryEvent
 from domain.message import Command
@@ -22,6 +22,7 @@ class Fulfilment:
 
     def then_sends(self, *requests: Request) -> None:
         assert self.sent == list(requests)
+        assert all(sends(request.command) for request in self.sent), "they are known as the process manager's"
 
     def then_sends_nothing(self) -> None:
         self.then_sends()

@@ -1,11 +1,13 @@
 """Money, addresses, times, identifiers and rejections."""
 
+import time
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 from any_model import any_of
+from domain_scenarios import place
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -38,6 +40,7 @@ def read_as(kind: type[Any], data: dict[str, Any]) -> Any:
         (sum([19.99] * 200), "EUR", 399800),
         (1_234_567.89 * 3, "EUR", 370370367),
         ("0.9999999999999999", "JPY", 1),
+        ("10000000000.0001", "EUR", 1_000_000_000_000),
         (-0.0, "EUR", 0),
         ("1e-2", "EUR", 1),
         (7, "JPY", 7),
@@ -127,6 +130,16 @@ def test_times_are_utc_with_milliseconds(written: str, meant: str) -> None:
     assert instant(meant) == meant
 
 
+def test_a_time_is_the_same_on_a_machine_in_another_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert instant("2026-11-23T10:00:00+02:00") == "2026-11-23T08:00:00.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize("written", ["", "yesterday", "2026-13-01", "2026-11-23T25:00:00Z", 1_700_000_000, None])
 def test_an_invalid_time_is_refused(written: object) -> None:
     with pytest.raises((ValueError, ValidationError)):
@@ -167,6 +180,13 @@ def test_a_postal_code_may_be_missing_where_the_country_has_none(country: str) -
 def test_a_postal_code_is_required_everywhere_else(country: str) -> None:
     with pytest.raises(ValidationError, match="zipCode"):
         NEW.validate_python({"street": "s", "city": "c", "country": country})
+
+
+def test_an_order_constructed_in_code_says_what_its_addresses_lack() -> None:
+    without = Address(street="s", city="c", country="US")
+    for addresses in ({"shipping_address": without}, {"billing_address": without}):
+        with pytest.raises(ValueError, match="zipCode is missing"):
+            place(**addresses)
 
 
 def test_an_address_in_an_event_is_accepted_whatever_new_addresses_require() -> None:

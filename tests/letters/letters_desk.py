@@ -9,6 +9,7 @@ from faust.types import TP
 
 from agents.deciding import Decided, Deciding
 from agents.inventory import PRODUCT
+from agents.refusing import Refusal
 from parking.queue import Letters, parked
 from streams.kafka.partitions import partition_of
 from streams.kafka.transport import Fetch, Member, Part
@@ -64,10 +65,11 @@ class Desk:
         headers = (("h", b"\xff"), ("n", None))
         return ConsumerRecord(TOPIC, partition, self.offset, 1_763_000_000_123, 0, raw, value, None, 0, 0, headers)
 
-    def decide(self, records: Sequence[Any], merge: bool = True) -> Decided:
+    def decide(self, records: Sequence[Any], merge: bool = True, refusal: Refusal | None = None) -> Decided:
+        """Decide a fetch; `refusal`: how its only record is handled that Kafka refused."""
         self.part = Part(records[0].offset, records)
         fetch = Fetch(1, Member(1, "m"), {TP(TOPIC, records[0].partition): self.part})
-        decided = self.deciding.decide(fetch)
+        decided = self.deciding.decide(fetch, refusal)
         if merge:
             decided.merge()
             self.written += decided.writes

@@ -9,7 +9,9 @@ from letters_desk import TOPIC, Broken, Desk, keys
 
 from parking.book import Letterbook
 from parking.letter import DeadLetter
-from parking.queue import parked_bytes
+from parking.queue import Letter, kind, parked_bytes
+from streams.keys import segment
+from streams.messages.envelope import CONTENT_TYPE
 
 BOOTS, OTHER, THIRD = keys(3)
 
@@ -94,10 +96,15 @@ def test_a_parked_command_that_is_sent_again_is_parked_once(desk: Desk) -> None:
 
 
 def test_the_sender_learns_of_a_discarded_command_and_the_rest_waits(desk: Desk) -> None:
-    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "sent by mistake"}), id="discard")
+    time = desk.entries.get(segment(BOOTS)).time
+    decided = desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "sent by mistake"}), id="discard")
+    assert decided.commands == {("DiscardLetter", "accepted"): 1}
+    assert outcome(desk, "discard")["version"] == 1
     assert outcome(desk, "discard")["result"] == {"discarded": 1, "left": 2}
     said = outcome(desk, "a")
     assert (said["status"], said["code"], said["message"]) == ("rejected", "DISCARDED", "discarded: sent by mistake")
+    assert (said["commandType"], said["commandSource"], said["version"]) == ("SetStock", "kafka", 1)
+    assert desk.entries.get(segment(BOOTS)).time == time
     assert desk.letters(BOOTS) == ["b", "c"]
     (record,) = (m["data"] for m in desk.messages("dead-letters") if m["data"]["kind"] == "discarded")
     assert (record["reason"], record["commandId"]) == ("sent by mistake", "a")
@@ -136,6 +143,69 @@ def test_commands_of_other_sources_and_contents_with_a_parked_id_are_parked_too(
     assert (book.keys, book.of_command("a")) == ([], None)
 
 
+def test_the_first_of_several_commands_with_one_id_is_discarded_first(desk: Desk) -> None:
+    for source, quantity in [("shop", 7), ("web", 8)]:
+        desk.tell(set_stock(quantity), id="a", source=source)
+        desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "one of them"}))
+    desk.tell(("RetryLetters", BOOTS, {}))
+    told = [o["data"] for o in desk.messages("command-outcomes") if o["data"]["commandId"] == "a"]
+    assert [(each["commandSource"], each.get("code")) for each in told] == [
+        ("kafka", "DISCARDED"), ("shop", "DISCARDED"), ("web", None),
+    ]  # fmt: skip
+
+
+def test_a_command_to_an_unknown_product_is_discarded_without_creating_it() -> None:
+    desk = Desk()
+    with Broken("ReceiveStock"):
+        desk.tell(receive(), id="a")
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}), id="discard")
+    assert (outcome(desk, "a")["version"], outcome(desk, "discard")["version"]) == (0, 0)
+    assert desk.entries.get(segment(BOOTS)) is None
+
+
+def breaks(*_: Any) -> Any:
+    raise OverflowError("date value out of range")
+
+
+def test_the_sender_of_a_command_that_cannot_be_read_learns_that_it_is_discarded(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parking.retrying.decode_command", breaks)
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}), source="operator")
+    said = outcome(desk, "a")
+    assert (said["code"], said["commandType"], said["commandSource"]) == ("DISCARDED", "SetStock", "kafka")
+
+
+def test_letters_are_discarded_although_their_product_cannot_be_read(desk: Desk) -> None:
+    desk.entries.raw[segment(BOOTS)] = b"{"
+    desk.restart()
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}), id="discard")
+    assert (outcome(desk, "a")["code"], outcome(desk, "a")["version"]) == ("DISCARDED", 0)
+    assert (outcome(desk, "discard")["result"], outcome(desk, "discard")["version"]) == ({"discarded": 1, "left": 2}, 0)
+
+
+def test_what_happens_to_a_letter_has_the_time_of_the_operators_command(desk: Desk) -> None:
+    desk.written.clear()
+    with Broken("SetStock"):
+        for name, data in [("DiscardLetter", {"commandId": "a", "reason": "r"}), ("RetryLetters", {})]:
+            desk.decide([replace(desk.record(BOOTS, {"type": name, "data": data}), timestamp=1_763_000_060_000)])
+    told = [(message["data"]["kind"], message["data"]["commandId"]) for message in desk.messages("dead-letters")]
+    assert told == [("discarded", "a"), ("retried", "b"), ("parked", "c")]
+    assert {message["time"] for message in desk.messages("dead-letters")} == {"2025-11-13T02:14:20.000Z"}
+
+
+def test_a_letter_that_an_older_release_parked_is_parked_once(desk: Desk) -> None:
+    """It has neither the source nor the digest of its command."""
+    for key, raw in desk.entries.raw.items():
+        if kind(key) is Letter:
+            entry = json.loads(raw)
+            del entry["source"], entry["digest"]
+            desk.entries.raw[key] = json.dumps(entry).encode()
+    desk.restart()
+    desk.tell(set_stock(1), id="a", source="shop")
+    assert desk.letters(BOOTS) == ["a", "b", "c"]
+
+
 def test_a_command_in_the_middle_can_be_discarded_and_repeating_it_changes_nothing(desk: Desk) -> None:
     for name in ("discard", "again"):
         desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}), id=name)
@@ -161,7 +231,9 @@ def test_the_outcome_of_a_retry_is_written_when_all_commands_are_handled(monkeyp
     rest = [desk.tell(("RetryLetters", BOOTS, {}), id="retry")]
     while goes_on := [write for write in rest[-1].writes if write.topic == "inventory-commands"]:
         rest.append(desk.decide([desk.record(BOOTS, goes_on[0].value)]))
+        assert (goes_on[0].partition, goes_on[0].key, goes_on[0].headers) == (1, BOOTS.encode(), CONTENT_TYPE)
     assert len(rest) == 3
+    assert [decided.commands["RetryLetters", "accepted"] for decided in rest] == [1, 1, 1]
     assert outcome(desk, "retry")["result"] == {"retried": 5, "left": 0}
     assert [sequence for sequence, _ in desk.events(BOOTS)] == [1, 2, 3, 4, 5]
 

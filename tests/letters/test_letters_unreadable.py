@@ -8,7 +8,8 @@ import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
 from agents.deciding import Decided
-from parking.letter import DeadLetter
+from parking.letter import DeadLetter, letter_in
+from streams.kafka.partitions import partition_of
 from streams.kafka.unreadable import Unreadable
 
 NAME = b"M\xfcnchen".decode("utf-8", "surrogateescape")
@@ -61,6 +62,26 @@ def test_a_parked_command_keeps_its_headers_through_restart_and_retry() -> None:
         ("retried", HEADERS),
     ]
     assert desk.events(key) == [(1, "StockReceived")]
+
+
+def test_a_parked_command_keeps_its_key_and_value_through_restart_and_retry() -> None:
+    """Some of their characters are different ones in the two alphabets of base64."""
+    desk = Desk()
+    key = next(f"???>>>{n}" for n in range(99) if partition_of(f"???>>>{n}".encode(), 4) == 1)
+    record = desk.record(key, {"type": "ReceiveStock", "id": "???>>>", "data": {"quantity": 1}})
+    with Broken("ReceiveStock"):
+        desk.decide([record])
+    desk.restart()
+    desk.tell(("RetryLetters", key, {}))
+    assert [(letter.kind, letter.key, letter.value) for letter in letters(desk)] == [
+        ("parked", record.key, record.value),
+        ("retried", record.key, record.value),
+    ]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"{}", b'{"data":{}}', b'"letter"'])
+def test_a_record_of_the_topic_of_letters_that_is_not_a_letter_is_none(value: bytes | None) -> None:
+    assert letter_in(value) is None
 
 
 def test_a_letter_that_an_older_release_parked_is_read() -> None:
