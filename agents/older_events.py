@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups
 from streams.kafka.library_patches import AIOKafkaConsumer
@@ -97,7 +98,7 @@ class OlderEvents:
         before_sleep=before_sleep_log(log, logging.WARNING),
     )
     async def _former_role_has_run(self) -> bool:
-        async with AIOKafkaConsumer(bootstrap_servers=self.settings.kafka, enable_auto_commit=False) as reader:
+        async with AIOKafkaConsumer(**aiokafka_config(self.settings), enable_auto_commit=False) as reader:
             return self.changelog in await reader.topics()
 
     async def _until_former_role_has_gone(self, assigned: Member) -> None:
@@ -141,7 +142,7 @@ class Partition:
         if first >= end:
             return  # a reader that is closed before it has read anything raises `CancelledError`
         async with AIOKafkaConsumer(
-            bootstrap_servers=self.older.settings.kafka,
+            **aiokafka_config(self.older.settings),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="earliest",

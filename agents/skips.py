@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from parking.letter import DeadLetter, letter_in, skip_key
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.partitions import partition_of
 from streams.kafka.received import Coordinates
@@ -85,7 +86,7 @@ class Skips:
         key = skip_key(self.role, event.topic, event.partition, event.offset)
         partition = TopicPartition(self.settings.named(DEAD_LETTERS.name), partition_of(key, self.settings.partitions))
         reader = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka, enable_auto_commit=False, isolation_level="read_committed"
+            **aiokafka_config(self.settings), enable_auto_commit=False, isolation_level="read_committed"
         )
         try:
             await reader.start()

@@ -15,6 +15,7 @@ from bench import bare
 from bench.backlog import Handled, Message, Rate, Sender, stored, work_off
 from bench.checkout import Checkout
 from bench.stacks import Install, cpu_seconds, partitions_at
+from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Role
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_COMMANDS, ORDER_COMMANDS
 from tests.system import free_ports, wait_until
@@ -56,7 +57,7 @@ class Arena:
         return self
 
     def __exit__(self, *_: object) -> None:
-        client = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 3})
+        client = AdminClient(librdkafka_config(self.settings))
         ours = [topic for topic in client.list_topics(timeout=30).topics if topic.startswith(self.settings.prefix)]
         for future in client.delete_topics(ours).values():
             future.result(30)

@@ -9,6 +9,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from streams.kafka.clients import librdkafka_config
 from streams.messages.envelope import CONTENT_TYPE, new_id, now
 from streams.runtime.settings import Settings
 from tests.system import ADDRESS
@@ -57,16 +58,15 @@ class Sender:
 
     def __init__(self, settings: Settings, transactional_id: str | None = None) -> None:
         self._settings, self._transactional = settings, transactional_id is not None
-        config = {
-            "bootstrap.servers": settings.kafka,
+        config: dict[str, Any] = {
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
-            "log_level": 3,
             "linger.ms": 20,
             "queue.buffering.max.messages": 2_000_000,
             "queue.buffering.max.kbytes": 2 << 20,
         }
-        self._producer = Producer(config | ({"transactional.id": transactional_id} if transactional_id else {}))
+        config |= {"transactional.id": transactional_id} if transactional_id else {}
+        self._producer = Producer(librdkafka_config(settings) | config)
         if self._transactional:
             self._producer.init_transactions(60)
 
@@ -88,7 +88,7 @@ class Handled:
     """Counts the records of a topic that a group has handled, by its committed offsets, which transactions carry."""
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
-        self._reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": settings.named(group)})
+        self._reader = Consumer(librdkafka_config(settings) | {"group.id": settings.named(group)})
         self._partitions = [TopicPartition(settings.named(topic), number) for number in range(settings.partitions)]
 
     def __enter__(self) -> "Handled":
@@ -135,7 +135,8 @@ def rate_of(samples: Sequence[tuple[float, int, float]], count: int) -> Rate:
 def stored(settings: Settings, topic: str) -> Iterator[bytes]:
     """Yield the values of all committed records of a topic, by partition in order."""
     reader = Consumer(
-        {"bootstrap.servers": settings.kafka, "group.id": "bench", "isolation.level": "read_committed"}
+        librdkafka_config(settings)
+        | {"group.id": "bench", "isolation.level": "read_committed"}
         | {"enable.auto.commit": False, "enable.partition.eof": True}
     )
     reader.assign([TopicPartition(settings.named(topic), number, 0) for number in range(settings.partitions)])

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.partitions import partition_of
 from streams.kafka.transactions import Write
 from streams.runtime.settings import Settings
@@ -18,12 +19,12 @@ BATCH_BYTES = 1 << 20
 async def run(loop: Loop, settings: Settings) -> None:
     """Decide until the process is stopped."""
     consumer = AIOKafkaConsumer(
-        loop.topic, bootstrap_servers=settings.kafka, group_id=loop.group, enable_auto_commit=False,
+        loop.topic, **aiokafka_config(settings), group_id=loop.group, enable_auto_commit=False,
         auto_offset_reset="earliest", isolation_level="read_committed", max_partition_fetch_bytes=FETCH_BYTES,
         check_crcs=False,
     )  # fmt: skip
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, transactional_id=loop.group, max_batch_size=BATCH_BYTES,
+        **aiokafka_config(settings), transactional_id=loop.group, max_batch_size=BATCH_BYTES,
         max_request_size=8 * BATCH_BYTES,
     )  # fmt: skip
     async with consumer, producer:

@@ -7,6 +7,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
+from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Settings
 
 MOST = 2_000  # records per consume call
@@ -29,14 +30,13 @@ class Record:
 
 def run(loop: Loop, settings: Settings) -> None:
     """Decide until the process is stopped."""
-    servers = {"bootstrap.servers": settings.kafka}
     consumer = Consumer(
-        servers
+        librdkafka_config(settings)
         | {"group.id": loop.group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
         | {"isolation.level": "read_committed", "max.partition.fetch.bytes": FETCH_BYTES}
     )
     producer = Producer(
-        servers
+        librdkafka_config(settings)
         | {"transactional.id": loop.group, "partitioner": "murmur2_random", "linger.ms": 5, "batch.size": 1 << 20}
         | {"queue.buffering.max.messages": 2_000_000, "queue.buffering.max.kbytes": 1 << 20, "retry.backoff.ms": 1}
     )

@@ -17,6 +17,7 @@ from domain.orders.commands import CancelOrder, CreateShipment, DeliverShipment,
 from domain.orders.state import OrderStatus
 from ops.seeding.data import Seed
 from ops.seeding.orders import WINDOW
+from streams.kafka.clients import librdkafka_config
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import CONTENT_TYPE, EventMessage, derived_id, instant_of
 from streams.messages.strict import read_command
@@ -125,9 +126,10 @@ def _copies(topic: str, events: list[bytes], names: tuple[tuple[str, str], ...])
 def fill(settings: Settings, order_count: int, product_count: int) -> None:
     """Write the events of `orders` orders and `products` products."""
     producer = Producer(
-        {"bootstrap.servers": settings.kafka, "enable.idempotence": True, "linger.ms": 50, "compression.type": "lz4",
-         "queue.buffering.max.messages": 500_000}
-    )  # fmt: skip
+        librdkafka_config(settings)
+        | {"enable.idempotence": True, "linger.ms": 50, "compression.type": "lz4"}
+        | {"queue.buffering.max.messages": 500_000}
+    )
     for topic, key, value in histories(order_count, product_count):
         _produce(producer, settings.named(topic), value, key, partition_of(key, settings.partitions))
     assert producer.flush(300) == 0

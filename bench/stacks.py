@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 
 from bench.checkout import HERE, Checkout
+from streams.kafka.clients import librdkafka_config
 from streams.topics import ORDER_COMMANDS
 from tests.system import System
 
@@ -45,7 +46,7 @@ class Install(System):
     def learn_partitions(self) -> None:
         """Take the number of partitions from the topics, because another checkout may have another default."""
         topic = self.settings.named(ORDER_COMMANDS.name)
-        found = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 3}).list_topics(topic, 30)
+        found = AdminClient(librdkafka_config(self.settings)).list_topics(topic, 30)
         self.settings = self.settings.model_copy(update={"partitions": len(found.topics[topic].partitions)})
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:

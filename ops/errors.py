@@ -39,12 +39,13 @@ def file_error(error: OSError, path: object) -> CommandFailed:
     return Unavailable(f"{path}: {error.strerror or error}.")
 
 
-CREDENTIALS = re.compile(r"//[^@/]*@")
+CREDENTIALS = re.compile(r"//[^/]*@")
+SECRET_OPTIONS = re.compile(r"(?<=[?&])(\w*(?:password|properties)=)[^&]*", re.IGNORECASE)  # of a MongoDB URI
 
 
 def without_credentials(address: str) -> str:
-    """Return an address with its user and password masked."""
-    return CREDENTIALS.sub("//********@", address)
+    """Return an address with its user, password and secret options masked."""
+    return SECRET_OPTIONS.sub(r"\1********", CREDENTIALS.sub("//********@", address))
 
 
 def mongo_error(address: str, error: Exception, consequence: str = "") -> Unavailable:

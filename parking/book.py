@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from parking.letter import DeadLetter, letter_in
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.messages.envelope import Aggregate
@@ -252,7 +253,7 @@ class LetterReader:
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[Any]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **aiokafka_config(self._settings),
             client_id=self._settings.named("letters"),
             enable_auto_commit=False,
             isolation_level="read_committed",

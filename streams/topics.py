@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Settings
 
 LARGEST = "max.message.bytes"
@@ -102,7 +103,7 @@ def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]
 
 def admin(settings: Settings) -> AdminClient:
     """Return an admin client; keep it as long as its futures are awaited, because they end with it."""
-    return AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    return AdminClient(librdkafka_config(settings))
 
 
 def _ensure(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.unreadable import Unreadable
 from streams.runtime.settings import Settings
@@ -61,7 +62,7 @@ async def restore(
 
 async def high_watermarks(settings: Settings, mine: list[TopicPartition]) -> dict[TopicPartition, int]:
     """Return where partitions end, records of open transactions included."""
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False) as uncommitted:
+    async with AIOKafkaConsumer(**aiokafka_config(settings), enable_auto_commit=False) as uncommitted:
         return dict(await uncommitted.end_offsets(mine))
 
 
@@ -73,7 +74,7 @@ async def _read(
     if not ends:
         return gone
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **aiokafka_config(settings),
         enable_auto_commit=False,
         isolation_level="read_committed",
         max_partition_fetch_bytes=FETCH_BYTES,

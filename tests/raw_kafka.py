@@ -34,7 +34,7 @@ def send_raw(settings: Settings, topic: str, partition: int, batch: bytes) -> in
 
 async def append(settings: Settings, topic: str, partition: int, batch: bytes) -> int:
     """Append a batch unchanged; return the offset of its first record."""
-    brokers = Brokers(settings.kafka)
+    brokers = Brokers(settings)
 
     async def attempt() -> int:
         await brokers.connect()

@@ -20,6 +20,7 @@ from projections.mongo.live import LiveVersions  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
 from projections.mongo.readers import Presence  # noqa: E402
 from projections.mongo.registry import Registry  # noqa: E402
+from streams.kafka.clients import faust_config  # noqa: E402
 from streams.kafka.gateway import Gateway  # noqa: E402
 from streams.kafka.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
 from streams.runtime import disk  # noqa: E402
@@ -136,7 +137,7 @@ def create_app(settings: Settings) -> ApiApp:
     """Return the Faust app of the api role."""
     app = ApiApp(
         settings.named("api"),
-        broker=f"kafka://{settings.kafka.split(',')[0]}",
+        **faust_config(settings),
         store="memory://",
         web_host=settings.http_host,
         web_bind=settings.http_host,

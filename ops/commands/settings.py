@@ -1,8 +1,8 @@
 """`fulfillment settings`."""
 
-import re
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +12,7 @@ from ops.commands.tables import table
 from ops.errors import without_credentials
 from streams.runtime.settings import Settings
 
-SECRET = re.compile(r"token|password|secret", re.IGNORECASE)
+SECRETS = frozenset({"api_token"})  # besides those of the type SecretStr
 
 
 def settings() -> None:
@@ -34,7 +34,7 @@ def masked(name: str, value: Any) -> str:
     """Return `value` as it is written in the environment, with secrets replaced by asterisks."""
     if value is None or value == "":
         return ""
-    if SECRET.search(name):
+    if name in SECRETS or isinstance(value, SecretStr):
         return "********"
     return without_credentials(",".join(value) if isinstance(value, tuple) else str(value))
 

@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import confluent_kafka
 from pymongo.errors import PyMongoError
 
 from ops.doctor.finding import Finding
-from ops.errors import Misconfigured
+from ops.errors import Misconfigured, without_credentials
 from ops.http import WILDCARDS
 from ops.stack import kafka, mongod, ports, state
 from ops.stack.status import collect
@@ -45,15 +46,15 @@ async def listening(settings: Settings) -> list[Finding]:
     """Check which programs listen at the addresses of Kafka, MongoDB and the API."""
     try:
         places = [
-            ("Kafka", ports.single(settings.kafka), "FULFILLMENT_KAFKA", kafka.answers, settings.kafka),
-            ("MongoDB", mongod.address(settings.mongo), "FULFILLMENT_MONGO", mongod.answers, settings.mongo),
+            ("Kafka", "kafka", ports.single(settings.kafka), partial(kafka.answers, settings)),
+            ("MongoDB", "mongo", mongod.address(settings.mongo), partial(mongod.answers, settings.mongo)),
         ]
     except Misconfigured as error:
         return [Finding("addresses", str(error), "correct the address")]
     found = []
-    for name, place, variable, answers, address in places:
-        speaks = await asyncio.to_thread(answers, address)
-        where = f"{place[0]}:{place[1]}" if place else address
+    for name, field, place, answers in places:
+        speaks, variable = await asyncio.to_thread(answers), f"FULFILLMENT_{field.upper()}"
+        where = f"{place[0]}:{place[1]}" if place else without_credentials(getattr(settings, field))
         if speaks:
             found.append(Finding(name, f"answers at {where}"))
         elif place and ports.is_listening(*place):

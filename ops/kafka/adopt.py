@@ -20,6 +20,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.mongo.registry import Registry
 from projections.mongo.skips import SKIPS
+from streams.kafka.clients import librdkafka_config
 from streams.keys import position_key
 from streams.runtime.settings import Role, Settings
 from streams.topics import Topic, describe_topics
@@ -109,7 +110,7 @@ def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic
     """Reset the group, then write the new positions; if interrupted between the two, adopting again completes it."""
     group, name = group_of(reader.role, settings), settings.named(topic.name)
     groups.reset(settings, group, name)
-    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "log_level": 0})
+    producer = Producer(librdkafka_config(settings) | {"enable.idempotence": True})
     for number, before in found.items():
         value = reader.codec.encode(Position(-1, topic_id, before.fulfils))
         producer.produce(settings.named(reader.changelog.name), value, position_key(name), number)

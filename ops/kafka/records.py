@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as Asked
 
 from ops.errors import Misconfigured, Unavailable
+from streams.kafka.clients import aiokafka_config, librdkafka_config
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.runtime.settings import Role, Settings
 from streams.topology import group_of
@@ -109,7 +110,7 @@ class Log:
     """
 
     def __init__(self, settings: Settings, topic: str, start: Offsets) -> None:
-        self.topic, self._kafka = settings.named(topic), settings.kafka
+        self.topic, self._settings = settings.named(topic), settings
         self.positions = dict(start)  # partition → the next offset, after any transaction markers
         self._ahead: list[Record] = []  # already fetched, but after the end that was asked for
         self._reached = dict(start)  # partition → the consumer's position
@@ -174,7 +175,7 @@ class Log:
 
     async def _open(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **aiokafka_config(self._settings),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
@@ -271,12 +272,8 @@ def _partitions(settings: Settings, topic: str) -> list[Asked]:
 def _consumer(settings: Settings, group: str | None = None) -> Iterator[Consumer]:
     """Give a consumer to ask for offsets; it reads nothing and joins no group."""
     consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "group.id": group or settings.named(GROUP),
-            "isolation.level": "read_uncommitted",
-            "log_level": 0,
-        }
+        librdkafka_config(settings)
+        | {"group.id": group or settings.named(GROUP), "isolation.level": "read_uncommitted"}
     )
     try:
         with kafka(settings):

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from domain.message import MAX_ID
 from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.kafka import outcomes, records
+from streams.kafka.clients import librdkafka_config
 from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
 from streams.runtime.settings import Settings
@@ -100,13 +101,12 @@ def _topic(name: str | None) -> str:
 def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
     """Return the ids of the commands once all are durable; Unavailable if Kafka does not accept them."""
     producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka,
+        librdkafka_config(settings)
+        | {
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "delivery.timeout.ms": int(SEND_SECONDS * 1000),
             "message.max.bytes": 64 << 20,  # the broker enforces the limit of the topic
-            "log_level": 0,
         }
     )
     ids, errors = [each.id for each in parcels], list[Any]()

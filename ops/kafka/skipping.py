@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.kafka import records
 from parking.letter import DeadLetter, skip_key
+from streams.kafka.clients import librdkafka_config
 from streams.kafka.unreadable import Unreadable, whole
 from streams.messages.envelope import CONTENT_TYPE, now
 from streams.runtime.settings import FORMER_ROLE, Settings
@@ -99,13 +100,8 @@ def _letter(record: Any, role: str, reason: str) -> DeadLetter:
 def _send(settings: Settings, letter: DeadLetter) -> None:
     errors: list[Any] = []
     producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-            "message.max.bytes": 32 << 20,
-            "log_level": 0,
-        }
+        librdkafka_config(settings)
+        | {"enable.idempotence": True, "partitioner": "murmur2_random", "message.max.bytes": 32 << 20}
     )
     key = skip_key(letter.role or "", letter.topic, letter.partition, letter.offset)
     with records.kafka(settings):

@@ -28,6 +28,7 @@ from projections.orders import OrderView
 from projections.projection import Projection
 from projections.reservations import ReservationView
 from projections.table import INVENTORY, ORDERS
+from streams.kafka.clients import librdkafka_config
 from streams.kafka.transactions import committed_offsets
 from streams.keys import position_key, segment
 from streams.messages.codec import event_in
@@ -54,7 +55,6 @@ PRODUCER = {
     "compression.type": "lz4",
     "message.max.bytes": 32 << 20,
     "queue.buffering.max.messages": 200_000,
-    "log_level": 0,
 }
 AGGREGATES: dict[str, tuple[Kind, Projection]] = {"orders": ("order", ORDERS), "inventory": ("inventory", INVENTORY)}
 
@@ -136,7 +136,7 @@ class Rebuilding:
     async def _rebuild(self, reader: Reader, positions: Mapping[int, Mapping[bytes, Position]]) -> str:
         began, count = time.monotonic(), 0
         await asyncio.to_thread(self._recreate, reader.changelog)
-        producer = Producer({"bootstrap.servers": self.settings.kafka, **PRODUCER})
+        producer = Producer(librdkafka_config(self.settings) | PRODUCER)
         changelog = self._name(reader.changelog)
         for number, entries in await asyncio.to_thread(lambda: self._partitions(reader, positions)):
             for key, value in entries:

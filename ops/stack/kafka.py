@@ -17,6 +17,8 @@ from confluent_kafka.admin import AdminClient
 from ops.errors import Unavailable, file_error
 from ops.stack.lifeline import tied_to_parent
 from ops.stack.logs import last_lines
+from streams.kafka.clients import librdkafka_config
+from streams.runtime.settings import Settings
 
 JARS = "org.apache.kafka:kafka_2.13:4.1.1+org.slf4j:slf4j-simple:1.7.36"
 
@@ -84,9 +86,9 @@ def command(folder: Path, address: str, controller_port: int) -> tuple[str, ...]
     return (java, *JVM, *base[1:], "kafka.Kafka", str(config))
 
 
-def answers(bootstrap: str, timeout: float = 2.0) -> bool:
-    """Return whether a broker answers at `bootstrap`. Blocks for up to `timeout` seconds."""
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+def answers(settings: Settings, timeout: float = 2.0) -> bool:
+    """Return whether Kafka answers. Blocks for up to `timeout` seconds."""
+    client = AdminClient(librdkafka_config(settings) | {"reconnect.backoff.max.ms": 200})
     try:
         return bool(client.list_topics(timeout=timeout).brokers)
     except KafkaException:

@@ -22,14 +22,14 @@ Say = Callable[[str], None]
 async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> None:
     """Start a broker at `settings.kafka`, or wait for the one that already runs there."""
     place = ports.single(settings.kafka)
-    if place is None or await _is_taken("kafka", place, settings, lambda: kafka.answers(settings.kafka)):
+    if place is None or await _is_taken("kafka", place, settings, lambda: kafka.answers(settings)):
         say(f"Kafka: using {settings.kafka}")
-        return await _await_external("kafka", place, supervisor, say, lambda: kafka.answers(settings.kafka))
+        return await _await_external("kafka", place, supervisor, say, lambda: kafka.answers(settings))
     say(f"Kafka: starting on {settings.kafka}")
     controller = ports.next_free(place[1], reserved(settings))
     command = await asyncio.to_thread(kafka.command, settings.data / "kafka", settings.kafka, controller)
     program = _server("kafka", command, place[1], settings)
-    await _until(supervisor.start(program), place, lambda: kafka.answers(settings.kafka))
+    await _until(supervisor.start(program), place, lambda: kafka.answers(settings))
 
 
 async def start_mongod(settings: Settings, supervisor: Supervisor, say: Say) -> None:

@@ -108,7 +108,7 @@ async def _condition(
         condition = process.state if process.state == "restarting" else "stopped"
         return Condition(process.model_copy(update={"pid": None}), condition, (process.said,) if process.said else ())
     if process.role == "kafka":
-        ready = await asyncio.to_thread(kafka.answers, settings.kafka)
+        ready = await asyncio.to_thread(kafka.answers, settings)
     elif process.role == "mongod":
         ready = await asyncio.to_thread(mongod.answers, settings.mongo)
     else:

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from pydantic import SecretStr
+
 from ops.errors import Misconfigured, Unavailable
 from ops.stack import mongod, ports
 from ops.stack.logs import log_of
@@ -52,6 +54,7 @@ def workers(settings: Settings, counts: Mapping[str, int]) -> list[Program]:
 def environment(settings: Settings) -> dict[str, str]:
     """Return the variables that pass this process's settings to a child."""
     values = settings.model_dump(mode="json", include=settings.model_fields_set)
+    values |= {name: settings.secret(name) for name in values if isinstance(getattr(settings, name), SecretStr)}
     texts = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in values.items()}
     return {f"FULFILLMENT_{name.upper()}": text for name, text in texts.items() if values[name] is not None}
 

@@ -18,7 +18,9 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams.kafka.batches import Request
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.wire import NO_TAGS, ApiVersions, Code
+from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +73,8 @@ class TooOld(Exception):
 class Brokers:
     """The connections of one producer."""
 
-    def __init__(self, kafka: str) -> None:
-        self.kafka, self.last_trouble = kafka, ""
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self.last_trouble = settings, ""
         self._client: AIOKafkaClient | None = None
         self._coordinators: dict[tuple[CoordinationType, str], int] = {}
 
@@ -80,14 +82,15 @@ class Brokers:
         """Find the brokers; raise `TooOld` if the cluster is."""
         if self._client is not None:
             return
-        client = AIOKafkaClient(bootstrap_servers=self.kafka, request_timeout_ms=int(REQUEST_SECONDS * 1000))
+        client = AIOKafkaClient(**aiokafka_config(self._settings), request_timeout_ms=int(REQUEST_SECONDS * 1000))
         try:
             await client.bootstrap()
             found = await client.send(client.get_random_node(), ApiVersions("order-fulfillment", "1", NO_TAGS))
             if (level := found.level("transaction.version")) < 2:
                 raise TooOld(
-                    f"Kafka at {self.kafka} has transaction.version {level}, this needs 2: run Kafka 4.0 or newer, and "
-                    f"`kafka-features.sh --bootstrap-server {self.kafka} upgrade --feature transaction.version=2`"
+                    f"Kafka at {self._settings.kafka} has transaction.version {level}, this needs 2: run Kafka 4.0 or "
+                    f"newer, and `kafka-features.sh --bootstrap-server {self._settings.kafka} upgrade --feature "
+                    "transaction.version=2`"
                 )
         except BaseException:
             await client.close()

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.library_patches import abandon
 from streams.kafka.partitions import partition_of
 from streams.kafka.pulse import Pulse, answers
@@ -251,7 +252,7 @@ class Gateway:
 
     def _new_producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
+            **aiokafka_config(self._settings),
             client_id=self._settings.named("api"),
             enable_idempotence=True,
             acks="all",

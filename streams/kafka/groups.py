@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError as ConfluentError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streams.kafka.clients import aiokafka_config, librdkafka_config
 from streams.kafka.ends import Ends, ends_of
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
@@ -88,13 +89,11 @@ class Groups:
 
     @asynccontextmanager
     async def _clients(self) -> Any:
-        options: dict[str, Any] = {
-            "bootstrap_servers": self._settings.kafka,
-            "client_id": self._settings.named("groups"),
-        }
-        admin = AIOKafkaAdminClient(**options)
+        client_id = self._settings.named("groups")
+        admin = AIOKafkaAdminClient(**aiokafka_config(self._settings), client_id=client_id)
         consumer = AIOKafkaConsumer(
-            **options,
+            **aiokafka_config(self._settings),
+            client_id=client_id,
             enable_auto_commit=False,
             isolation_level="read_committed",
             fetch_max_wait_ms=50,
@@ -169,7 +168,7 @@ def _members(settings: Settings, groups: Collection[str]) -> dict[str, int]:
     """Return how many members groups have, with librdkafka, because aiokafka cannot read every answer."""
     if not groups:
         return {}
-    client = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    client = AdminClient(librdkafka_config(settings))
     described = client.describe_consumer_groups(sorted(groups), request_timeout=PATIENCE_SECONDS)
     members = dict.fromkeys(groups, 0)
     for group, future in described.items():

@@ -24,6 +24,10 @@ UTF-8, so it cannot forward a name that arrived as other bytes. The builder in P
 has an answer, on the connection that all other requests wait for. There is no setting for either. `intercept_fetches`
 awaits a turn before each request and gives the fetcher our client.
 
+**aiokafka: credentials that change** (tests/streams/test_streams_secured.py). A client keeps the password and the TLS
+context it was made with, and uses them for each new connection as long as it lives. With the patch, these may be
+functions, which are called for each connection, so that a connection uses the password or certificate of its time.
+
 **faust-streaming: only committed records** (tests/integration/test_open_transactions.py). Faust reads uncommitted
 records unless it runs its own `exactly_once`, which we do not use. `read_committed` changes the consumer Faust made.
 
@@ -51,7 +55,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer as AIOKafkaConsumer
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition, conn
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError
@@ -80,6 +84,7 @@ PRIVATE = {  # where an object comes from → its private attributes that are us
 }  # fmt: skip
 
 
+CHANGING = ("ssl_context", "sasl_plain_username", "sasl_plain_password")  # options of a connection
 RawBatchBuilder: Any = default_records_py._DefaultRecordBatchBuilderPy
 
 # --- patches
@@ -111,6 +116,14 @@ def read_committed(consumer: Any) -> Any:
     """Return a consumer that has not started yet, set to read only committed records."""
     consumer._isolation_level = "read_committed"
     return consumer
+
+
+class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
+    """A connection to a broker; its password and TLS context may be functions, which return the current ones."""
+
+    def __init__(self, *address: Any, **options: Any) -> None:
+        now = {name: each() if callable(each := options.get(name)) else each for name in CHANGING}
+        super().__init__(*address, **(options | now))
 
 
 class HeaderName(str):
@@ -259,3 +272,4 @@ class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 for _codec in ("gzip_decode", "lz4_decode", "snappy_decode", "zstd_decode"):
     setattr(default_records, _codec, getattr(decompression, _codec))
 fetcher.MemoryRecords, fetcher.PartitionRecords = Fetched, TolerantRecords
+conn.AIOKafkaConnection = Connection

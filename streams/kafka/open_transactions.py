@@ -18,6 +18,7 @@ from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError, for_code
 
 from streams.kafka.brokers import REQUEST_SECONDS, Refused
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.ends import by_leader, ends_of
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.wire import NO_TAGS, Code
@@ -92,7 +93,7 @@ class OpenTransaction:
 async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
     """Connect to Kafka and read the metadata of all topics; asking for a topic by name could create it."""
     client = AIOKafkaClient(
-        bootstrap_servers=settings.kafka,
+        **aiokafka_config(settings),
         client_id=settings.named("transactions"),
         request_timeout_ms=int(REQUEST_SECONDS * 1000),
     )
@@ -226,7 +227,7 @@ async def _still_open(client: AIOKafkaClient, unknown: list[OpenTransaction]) ->
 async def _claim(settings: Settings, one: OpenTransaction) -> None:
     """Claim the transactional id, as a restart of the producer does, which aborts its open transaction."""
     assert one.transactional_id is not None
-    producer = TransactionalProducer(settings.kafka, one.transactional_id, one.timeout_seconds or END_SECONDS)
+    producer = TransactionalProducer(settings, one.transactional_id, one.timeout_seconds or END_SECONDS)
     try:
         await producer.claim()
     finally:

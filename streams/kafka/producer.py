@@ -16,6 +16,7 @@ from faust.types import TP
 from streams.kafka.batches import Producer, Request, Write, requests
 from streams.kafka.brokers import REQUEST_SECONDS, Again, Brokers
 from streams.kafka.wire import NO_TAGS, Code, EndTxn, InitProducerId, Produce, TxnOffsetCommit
+from streams.runtime.settings import Settings
 
 NOBODY = Producer(-1, -1)
 ALL_REPLICAS, NO_LEADER_EPOCH, NO_METADATA = -1, -1, ""
@@ -25,9 +26,9 @@ WRITTEN = frozenset({Code.NONE, Code.DUPLICATE_SEQUENCE_NUMBER})  # a duplicate 
 class TransactionalProducer:
     """Writes one transaction at a time: any number of `produce` and `send_offsets`, then `end`."""
 
-    def __init__(self, kafka: str, transactional_id: str, timeout_seconds: float) -> None:
+    def __init__(self, settings: Settings, transactional_id: str, timeout_seconds: float) -> None:
         self.transactional_id, self._timeout_ms = transactional_id, int(timeout_seconds * 1000)
-        self.brokers = Brokers(kafka)
+        self.brokers = Brokers(settings)
         self._me = NOBODY
 
     async def claim(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from streams.kafka.clients import aiokafka_config
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,15 +63,15 @@ class Pulse:
 
 async def until_kafka_answers(settings: Settings, say: Callable[[str | None], None]) -> None:
     """Return once a broker answers; call `say` with the reason for waiting, and finally with None."""
-    while not await answers(lambda: _reach(settings.kafka), 2 * SILENT_SECONDS):
+    while not await answers(lambda: _reach(settings), 2 * SILENT_SECONDS):
         say(f"Kafka is unreachable: {settings.kafka} does not answer")
         log.warning("Kafka at %s does not answer, retrying", settings.kafka)
         await asyncio.sleep(PAUSE_SECONDS)
     say(None)
 
 
-async def _reach(servers: str) -> None:
-    client = AIOKafkaClient(bootstrap_servers=servers)
+async def _reach(settings: Settings) -> None:
+    client = AIOKafkaClient(**aiokafka_config(settings))
     try:
         await client.bootstrap()
     finally:

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, before_sleep_log, retry_if_e
 from streams.kafka.batches import ANY_PARTITION as ANY_PARTITION
 from streams.kafka.batches import Write as Write
 from streams.kafka.brokers import Refused
+from streams.kafka.clients import librdkafka_config
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.transport import Member
 from streams.kafka.wire import Code
@@ -67,7 +68,7 @@ class Transactions:
     def __init__(self, settings: Settings, group: str, instance: str) -> None:
         self.group, self.instance = group, instance
         transactional_id = f"{group}-{settings.instance}"
-        self.producer = TransactionalProducer(settings.kafka, transactional_id, settings.transaction_timeout)
+        self.producer = TransactionalProducer(settings, transactional_id, settings.transaction_timeout)
         self._turn = asyncio.Lock()
         self._unclear: Unclear | None = None
 
@@ -149,7 +150,7 @@ async def committed_offsets(
     wanted = [TopicPartition(tp.topic, tp.partition) for tp in inputs]
     if not wanted:
         return {}
-    reader = Consumer({"bootstrap.servers": settings.kafka, "group.id": group, "isolation.level": "read_committed"})
+    reader = Consumer(librdkafka_config(settings) | {"group.id": group, "isolation.level": "read_committed"})
     try:
         async for attempt in _while_broker_is_unreachable(say):
             with attempt:

@@ -10,6 +10,7 @@ from faust.types import TP
 from mode import Service
 from yarl import URL
 
+from streams.kafka.clients import faust_config
 from streams.kafka.pace import Turns, turns_of
 from streams.kafka.pulse import until_kafka_answers
 from streams.kafka.recovery import PreparedTables
@@ -139,7 +140,7 @@ def create_app(role: Role, settings: Settings) -> RoleApp:
         logging.getLogger(name).setLevel(logging.WARNING)
     app = RoleApp(
         group_of(role, settings),
-        broker=[URL(f"kafka://{server}") for server in settings.kafka.split(",")],
+        **faust_config(settings),
         store="memory://",
         TableManager=PreparedTables,
         topic_partitions=settings.partitions,

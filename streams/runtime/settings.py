@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
+
+from streams.runtime.kafka_settings import KafkaSettings
 
 Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -14,18 +16,14 @@ OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # the package of the e
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Everything the environment may change: `FULFILLMENT_<NAME>`. Durations are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, extra="ignore")
-
     # where things are
-    kafka: str = Field(
-        "127.0.0.1:9092",
-        description="Bootstrap servers of Kafka, host:port[,…]. On loopback, `fulfillment up` starts a server there.",
-    )
     mongo: str = Field(
-        "mongodb://127.0.0.1:27017", description="URI of MongoDB. On loopback, `fulfillment up` starts a server there."
+        "mongodb://127.0.0.1:27017",
+        repr=False,  # it may contain a password
+        description="URI of MongoDB. On loopback, `fulfillment up` starts a server there.",
     )
     data: Path = Field(Path(".fulfillment"), description="Directory of the local stack's data and logs.")
     http_host: str = Field("127.0.0.1", description="Address that the web servers of the workers listen on.")
@@ -35,6 +33,7 @@ class Settings(BaseSettings):
     )
     api_token: str | None = Field(
         None,
+        repr=False,
         description="Bearer token that every API request must carry. Required unless the API is on loopback.",
     )
     prefix: str = Field(

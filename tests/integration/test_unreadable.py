@@ -153,7 +153,7 @@ async def _live(api: Api, order_id: str) -> bool:
 
 async def _damaged(system: System, topic: str, partition: int, values: list[tuple[bytes, bytes]]) -> int:
     """Append damaged records on the broker's disk before they can be read; return the first one's offset."""
-    producer = TransactionalProducer(system.settings.kafka, f"damaging-{topic}-{partition}", 60)
+    producer = TransactionalProducer(system.settings, f"damaging-{topic}-{partition}", 60)
     await producer.claim()
     await producer.produce([Write(topic, partition, key, value) for key, value in values])
     damage(system.settings.data, topic, partition, values[1][1])

@@ -10,6 +10,7 @@ from system import System, wait_until
 
 from ops.stack import kafka, mongod
 from ops.stack.lifeline import tied_to_parent
+from streams.runtime.settings import Settings
 
 
 @dataclass
@@ -46,7 +47,7 @@ def servers_of(system: System, folder: Path) -> dict[str, Server]:
         "kafka": Server(
             "Kafka",
             kafka.command(folder / "kafka", address, controller),
-            lambda: kafka.answers(address),
+            lambda: kafka.answers(Settings(kafka=address)),
             folder / "kafka.log",
         ),
         "mongod": Server(

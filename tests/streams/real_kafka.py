@@ -49,7 +49,7 @@ def running_broker(folder: Path, properties: str = "") -> Iterator[Broker]:
         process = subprocess.Popen(start, stdout=log, stderr=log, preexec_fn=tied_to_parent(signal.SIGKILL))
     try:
         end = time.monotonic() + 180
-        while not kafka.answers(address):
+        while not kafka.answers(Settings(kafka=address)):
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
             assert time.monotonic() < end, "the broker did not answer for 180 s"
         yield Broker(address, process, folder)

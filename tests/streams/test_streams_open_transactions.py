@@ -73,7 +73,7 @@ async def test_a_hanging_transaction_is_ended_without_its_coordinator(
 ) -> None:
     _verify_partitions(settings, "false")  # as before Kafka 3.6, where such transactions come from
     try:
-        lost = TransactionalProducer(settings.kafka, settings.named("lost"), 60)
+        lost = TransactionalProducer(settings, settings.named("lost"), 60)
         await lost.claim()
         (request,) = requests([Write(topic, 0, b"k", b"late")], {topic: 2}, lost._me)
         batches = [(topic, [(0, batch, NO_TAGS) for batch in request.values()], NO_TAGS)]

@@ -75,7 +75,7 @@ async def transactions(settings: Settings, instance: str | None = "me") -> Async
 
 async def claimed(settings: Settings, name: str) -> TransactionalProducer:
     """Return a foreign producer, ready to begin."""
-    producer = TransactionalProducer(settings.kafka, settings.named(name), 60)
+    producer = TransactionalProducer(settings, settings.named(name), 60)
     await asyncio.wait_for(producer.claim(), 120)
     return producer
 

@@ -104,7 +104,7 @@ async def test_without_checksums_what_a_decompressor_raises_is_the_reason(settin
 
 async def test_aborted_records_are_not_read_whatever_their_headers(settings: Settings) -> None:
     topic = create(settings, "aborted")
-    producer = TransactionalProducer(settings.kafka, settings.named("aborting"), 10)
+    producer = TransactionalProducer(settings, settings.named("aborting"), 10)
     await producer.claim()
     for commit in (False, True, False):
         await producer.produce([Write(topic, 0, b"k", b"committed" if commit else b"aborted", [(NAME, b"x")])])

@@ -14,6 +14,7 @@ from system import free_ports
 from upgrade_installation import Installation
 
 from ops.stack import kafka, mongod
+from streams.runtime.settings import Settings
 
 sys.path.append(str(Path(__file__).parents[1] / "outages"))
 
@@ -67,6 +68,6 @@ def _servers(it: Installation, port: int) -> tuple[Server, Server]:
         properties.write(KEEP)
     store = (*mongod.command(it.data / "mongo", "127.0.0.1", port + 1), "--setParameter", "ttlMonitorEnabled=false")
     return (
-        Server("Kafka", broker, lambda: kafka.answers(it.kafka), it.data / "kafka.log"),
+        Server("Kafka", broker, lambda: kafka.answers(Settings(kafka=it.kafka)), it.data / "kafka.log"),
         Server("MongoDB", store, lambda: mongod.answers(it.mongo), it.data / "mongod.log"),
     )

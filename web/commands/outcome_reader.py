@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.pace import pace_fetches, turns_of
 from streams.messages.envelope import CommandMessage, Outcome
@@ -136,7 +137,7 @@ class OutcomeReader:
 
     def _new_consumer(self) -> Any:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **aiokafka_config(self._settings),
             client_id=self._settings.named("api-outcomes"),
             group_id=None,
             enable_auto_commit=False,

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.runtime.settings import Settings
 
@@ -68,7 +69,7 @@ def slots(settings: Settings) -> list[TopicPartition]:
 async def reading(settings: Settings, name: str) -> AsyncIterator[Reader]:
     """Return a reader without a position; it is closed at the end."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **aiokafka_config(settings),
         client_id=settings.named(name),
         group_id=None,
         enable_auto_commit=False,

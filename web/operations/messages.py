@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from parking.letter import DeadLetter
+from streams.kafka.clients import aiokafka_config
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.partitions import partition_of
@@ -48,7 +49,7 @@ async def show_message(request: web.Request) -> Answer:
 
 async def _find(settings: Settings, topic: str, key: str, wanted: str, since: str | None) -> dict[str, Any] | None:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **aiokafka_config(settings),
         client_id=settings.named("api-messages"),
         enable_auto_commit=False,
         isolation_level="read_committed",
