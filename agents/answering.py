@@ -1,7 +1,7 @@
 """How a command is answered: the aggregate's events, the commands they cause, a changed entry and an outcome."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from streams.topics import COMMAND_OUTCOMES
 from streams.topology import AGGREGATES
 from streams.tracing import traces
 from streams.tracing.spans import Span
-from tables.entries import Answer, Recent, recall, remember
+from tables.entries import Answer, recall, remember
 from tables.store import Changes
 
 from .aggregate import AggregateKind, Entry
@@ -53,17 +53,6 @@ def places_order(command: CommandMessage) -> bool:
     return command.expected_version is None and type(command.command) is PlaceOrder
 
 
-class Decision(NamedTuple):
-    """A decided command: its answer, the aggregate's entry after it, and what it leads to besides."""
-
-    answer: Answer
-    entry: Entry | None
-    outcome: str  # as it is counted
-    writes: list[Write]
-    spans: Sequence[Span] = ()
-    nonsense: str | None = None
-
-
 class Answering:
     """Answers the commands of one kind of aggregate; parking wraps it."""
 
@@ -77,48 +66,38 @@ class Answering:
         """Decide a command, or answer it as it was answered before. May raise anything: a rejection is an answer."""
         if faults.ARMED:
             faults.fault(command.type)
-        key = segment(command.key)
-        entry: Entry | None = changes.get(key)
+        entry: Entry | None = changes.get(segment(command.key))
         quiet = is_caused(command)
         if entry is not None and not quiet and (known := recall(entry.recent, command)):
             return self._answer_again(command, known, entry, changes)
         try:
-            decision = self._decided(command, entry, partition, changes, quiet)
+            return self._accepted(command, entry, partition, changes, quiet)
         except Rejection as no:
-            decision = self._rejected(command, entry, no, quiet)
-        answer, entry, outcome, writes, spans, nonsense = decision
-        if entry is not None:
-            changes.put(key, entry)
-        if answer.code or not quiet:
-            writes.append(self._told(answer, command, entry))
-        return Effects(outcome, writes, spans, nonsense=nonsense)
+            return self._rejected(command, entry, changes, no, quiet)
 
-    def _decided(
+    def _accepted(
         self, command: CommandMessage, entry: Entry | None, partition: int, changes: Changes[Any], quiet: bool
-    ) -> Decision:
-        """Return the decision of a command that the aggregate accepts; a Rejection is raised."""
-        version, last = (entry.version, entry.time) if entry is not None else (0, "")
+    ) -> Effects:
+        """Decide a command that is not a repeat; raise a Rejection if the aggregate refuses it.
+
+        The process manager gets no answer, and none is kept: it never asks twice, and repeats of its commands, which
+        are totals, have no effect.
+        """
+        version, last, recent = (entry.version, entry.time, entry.recent) if entry is not None else (0, "", ())
         if (expected := command.expected_version) is not None and not holds(expected, version):
             raise StaleVersion(expected=shown(expected), version=version)
         events, state = self.kind.decide(command, entry, changes)
         time = max(command.moment, last) if events else last  # the broker's clock may be set back
         writes, spans = self._written(command, events, version, partition, time, quiet)
-        types = tuple([type(event).__name__ for event in events])
-        answer = Answer(  # by position: names cost as much again
-            command.id,
-            command.type,
-            version + len(events),
-            types,
-            None,
-            None,
-            None,
-            False,
-            bool(types),
-            None if quiet else command.source,
-            None if quiet or (places_order(command) and types) else command.digest(),
-        )
-        after = self.kind.entry(state, answer.version, self._remembered(entry, answer, quiet), time)
-        return Decision(answer, after, ACCEPTED, writes, spans)
+        version += len(events)
+        if not quiet:
+            answer = _accepting(command, version, events)
+            entry = self.kind.entry(state, version, remember(recent, answer, self.recent_commands), time)
+            writes.append(self._told(answer, command, entry))
+            changes.put(segment(command.key), entry)
+        elif events:
+            changes.put(segment(command.key), self.kind.entry(state, version, recent, time))
+        return Effects(ACCEPTED, writes, spans)
 
     def _written(
         self, command: CommandMessage, events: Sequence[Event], version: int, partition: int, time: str, quiet: bool
@@ -146,23 +125,18 @@ class Answering:
                     spans += managing(traces.ON, message, len(commands))
         return writes, spans
 
-    def _rejected(self, command: CommandMessage, entry: Entry | None, no: Rejection, quiet: bool) -> Decision:
-        """Return the decision of a command that the aggregate rejects."""
-        nonsense = no.message if no.code in NONSENSE else None
+    def _rejected(
+        self, command: CommandMessage, entry: Entry | None, changes: Changes[Any], no: Rejection, quiet: bool
+    ) -> Effects:
+        """Answer a command that the aggregate rejects; keep the answer, unless the same question may be asked again."""
         version = entry.version if entry is not None else 0
         answer = Answer(command.id, command.type, version, (), no.code, no.message, no.details, no.retryable)
-        if entry is None or no.retryable:  # nothing to remember it by, or the same question may be asked again
-            return Decision(answer, entry, no.code, [], nonsense=nonsense)
-        if not quiet:
+        if entry is not None and not no.retryable and not quiet:
             answer = replace(answer, source=command.source, digest=command.digest())
-        after = self.kind.entry(entry.state, version, self._remembered(entry, answer, quiet), entry.time)
-        return Decision(answer, after, no.code, [], nonsense=nonsense)
-
-    def _remembered(self, entry: Entry | None, answer: Answer, quiet: bool) -> Recent:
-        recent: Recent = entry.recent if entry is not None else ()
-        if quiet:  # the process manager never asks twice, and its commands are totals: a repeat is quiet
-            return recent
-        return remember(recent, answer, self.recent_commands)
+            recent = remember(entry.recent, answer, self.recent_commands)
+            changes.put(segment(command.key), self.kind.entry(entry.state, version, recent, entry.time))
+        nonsense = no.message if no.code in NONSENSE else None
+        return Effects(no.code, [self._told(answer, command, entry)], nonsense=nonsense)
 
     # --- commands that were answered before
 
@@ -198,6 +172,15 @@ class Answering:
         return outcome_write(self.outcomes, answer.outcome(command, self.aggregate, result, last))
 
 
+def _accepting(command: CommandMessage, version: int, events: Sequence[Event]) -> Answer:
+    """Return the answer to an accepted command, which left the aggregate at `version`."""
+    types = tuple([type(event).__name__ for event in events])
+    digest = None if types and places_order(command) else command.digest()
+    return Answer(
+        command.id, command.type, version, types, by_sequence=bool(types), source=command.source, digest=digest
+    )
+
+
 def command_topics(settings: Settings) -> Mapping[Aggregate, str]:
     """Return the full names of the topics that the process manager sends commands to."""
     return {name: settings.named(topics.commands.name) for name, topics in AGGREGATES.items()}
@@ -210,7 +193,7 @@ def caused(event: EventMessage, topics: Mapping[Aggregate, str]) -> list[Write]:
     for number, request in enumerate(fulfilment.commands(of_event, event.key, event.sequence)):
         key = request.key
         command = CommandMessage(  # by position: names cost as much again
-            derived_id(event.id, number),
+            derived_id(f"{event.id}/{number}"),
             key,
             request.command,
             event.time,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from msgspec.structs import astuple
 
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
 from streams.kafka.clients import aiokafka_config
@@ -61,7 +62,7 @@ class Batches:
 
     async def add(self, writes: Iterable[Write]) -> None:
         """Add records to the batches of their partitions."""
-        for topic, partition, key, value, headers in writes:
+        for topic, partition, key, value, headers in map(astuple, writes):
             at = (topic, partition if partition >= 0 else partition_of(key or b"", self._partitions))
             while True:
                 if (batch := self._growing.get(at)) is None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from msgspec.structs import astuple
 
 from bench.bare import FETCH_BYTES, TRANSACTION_SECONDS, Loop
 from streams.kafka.clients import librdkafka_config
@@ -55,7 +56,7 @@ def _transaction(loop: Loop, consumer: Any, producer: Any) -> None:
     while True:
         if batches:
             decided = loop.decide(batches)
-            for topic, partition, key, value, headers in decided.writes:
+            for topic, partition, key, value, headers in map(astuple, decided.writes):
                 producer.produce(topic, value, key, partition, headers=headers)
             offsets |= {tp.partition: ended for tp, ended in decided.offsets.items()}
         if (left := end - time.monotonic()) <= 0:

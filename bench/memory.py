@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
+from msgspec.structs import astuple
 
 from bench.backlog import command, place_order
 from streams.kafka.partitions import partition_of
@@ -30,7 +31,7 @@ class Log:
 
     def write(self, writes: Iterable[Write]) -> None:
         """Append the records of a transaction."""
-        for topic, partition, key, value, headers in writes:
+        for topic, partition, key, value, headers in map(astuple, writes):
             tp = TP(topic, partition if partition >= 0 else partition_of(key or b"", self._partitions))
             log, size = self._records[tp], len(value or b"")
             log.append(ConsumerRecord(*tp, len(log), NOW, 0, key, value, None, 10, size, tuple(headers or ())))

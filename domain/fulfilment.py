@@ -49,9 +49,7 @@ def commands(event: OrderEvent | InventoryEvent, aggregate_id: str, sequence: in
 
 def sends(command: OrderCommand | InventoryCommand) -> bool:
     """Return whether the process manager sent `command`: only its commands about order lines carry a version."""
-    if isinstance(command, RecordAllocation | FillBackorders):
-        return True
-    return getattr(command, "order_version", 0) > 0
+    return isinstance(command, (RecordAllocation, FillBackorders)) or getattr(command, "order_version", 0) > 0
 
 
 def _reserve(event: OrderPlaced, order_id: str, version: int) -> list[Request]:

@@ -18,11 +18,6 @@ _UNSEEN = re.compile(
 )
 
 
-def is_plain(identifier: str) -> bool:
-    """Return whether an id contains only characters that no other character looks like, which is a quick check."""
-    return _PLAIN.fullmatch(identifier) is not None
-
-
 def refuse_confusable(field: str, identifier: str) -> None:
     """Raise InvalidId if `identifier`, the value of `field`, could be mistaken for another id."""
     if not _PLAIN.fullmatch(identifier) and (reason := confusable(identifier)) is not None:

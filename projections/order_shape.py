@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec import to_builtins
+
 from domain.address import Address
 from domain.orders.commands import Price
 from domain.orders.state import Line, Order, Return, ReturnLineState, Shipment, ShipmentLine, ShipmentStatus
@@ -22,8 +24,8 @@ def render(order_id: str, order: Order, version: int, created_at: str, updated_a
         "returnStatus": order.return_status._value_,
         "hold": None if order.hold is None else {"reason": order.hold},
         "policy": order.policy._value_,
-        "shippingAddress": _address(order.shipping_address),
-        "billingAddress": _address(order.billing_address),
+        "shippingAddress": to_builtins(order.shipping_address),
+        "billingAddress": to_builtins(order.billing_address),
         "totalCost": money_document(order.total_cost.amount, order.total_cost.currency),
         "shipments": [_shipment(shipment) for shipment in order.shipments],
         "returns": [_return(returned) for returned in order.returns],
@@ -48,24 +50,6 @@ def order_of(document: Document, stock_versions: Sequence[int]) -> Order:
         shipments=tuple(map(_shipment_of, document["shipments"])),
         returns=tuple(map(_return_of, document["returns"])),
     )
-
-
-_USUAL = {"street", "city", "state", "zip_code", "country"}  # always shown; others only if the address has them
-_DETAILS = [name for name in Address.__struct_fields__ if name not in _USUAL]
-
-
-def _address(address: Address) -> Document:
-    shown = {
-        "street": address.street,
-        "city": address.city,
-        "state": address.state,
-        "zipCode": address.zip_code,
-        "country": address.country,
-    }
-    for name in _DETAILS:
-        if (value := getattr(address, name)) is not None:
-            shown[name] = value
-    return shown
 
 
 def _item(line: Line) -> Document:

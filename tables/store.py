@@ -12,6 +12,7 @@ from faust.tables import Table
 
 V = TypeVar("V")
 CACHED_VALUES = 2_000  # decoded values per generation; a partition keeps two generations
+UNCHANGED: Any = object()  # in place of a value that a transaction has not changed
 CACHED_BYTES = 1 << 20  # a larger value is decoded each time: it is a letter, which is rarely read
 
 
@@ -91,7 +92,8 @@ class Changes(Generic[V]):
 
     def get(self, key: bytes) -> V | None:
         """Return the value of `key` in this transaction."""
-        return self._changed[key] if key in self._changed else self.entries.get(key)
+        value = self._changed.get(key, UNCHANGED)
+        return self.entries.get(key) if value is UNCHANGED else value  # type: ignore[no-any-return]
 
     def put(self, key: bytes, value: V | None) -> None:
         """Set the value of `key`; None deletes it."""

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from streams.kafka.library_patches import HeaderName, RawBatchBuilder
 from streams.kafka.partitions import partition_of
@@ -18,7 +20,7 @@ _MAGIC, _UNCOMPRESSED, _TRANSACTIONAL = 2, 0, 1
 NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
-class Write(NamedTuple):
+class Write(Struct, frozen=True, gc=False):
     """A message to send; with `ANY_PARTITION`, its partition follows from its key."""
 
     topic: str
@@ -64,7 +66,7 @@ def _batches(
     full: list[tuple[TP, bytearray]] = []
     logs: dict[tuple[str, int], _Log] = {}
     for write in writes:
-        topic, partition, key, value, headers = write
+        topic, partition, key, value, headers = astuple(write)
         if partition == ANY_PARTITION:
             partition = partition_of(key or b"", partitions[topic])
         log = logs.get((topic, partition))

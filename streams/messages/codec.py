@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -76,11 +76,11 @@ class _Usual(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     expectedversion: int | str | None = None
 
 
+_time_in = lru_cache(maxsize=1_000)(instant)  # commands that events cause share the time of their transaction
 _decode_usual = msgspec.json.Decoder(_Usual).decode
 # Control characters, which most texts must not contain, and escapes, which may hide them. The whole message is searched
 # at once, because they are rare.
 _UNUSUAL = re.compile(rb'\\[^"\\/]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]')
-
 
 _ZIPCODE, _ZIP_CODE = b'"zipcode":', b'"zipCode":'  # the name that clients of the previous system use, and ours
 
@@ -90,7 +90,8 @@ def usually_spelled(value: bytes) -> bytes:
 
     msgspec's decoders check neither those nor other names, so anything else must be read by the structs' models.
     """
-    if _UNUSUAL.search(value) is not None:
+    is_plain = value.isascii() and b"\\" not in value and b"\x7f" not in value  # ten times as fast as the expression
+    if not is_plain and _UNUSUAL.search(value) is not None:
         raise ValueError("the message has escapes or control characters")
     if _ZIPCODE in value and _ZIP_CODE not in value:
         return value.replace(_ZIPCODE, _ZIP_CODE)
@@ -112,7 +113,7 @@ def _usual(value: bytes, at: RecordAt, types: Mapping[str, type[Command]]) -> Co
         identifier,
         sent.subject,
         orders.identified(_decoder(kind)(sent.data), identifier),  # type: ignore[arg-type]  # leaves those of stock
-        received if sent.time is None else instant(sent.time),
+        received if sent.time is None else _time_in(sent.time),
         _short_source(sent.source),
         sent.correlationid or identifier,
         sent.causationid,
