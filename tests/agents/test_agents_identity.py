@@ -147,6 +147,8 @@ def test_another_command_with_a_known_identity_is_refused_and_has_no_effect(othe
     desk, (first, refused, again) = stocked(receive(5, id="1"), other, receive(5, id="1"))
     assert (refused["status"], refused["code"], refused["events"]) == ("rejected", "COMMAND_ID_REUSED", [])
     assert refused["commandType"] == other["type"]
+    assert refused["message"].startswith("the command id 1 of source kafka was used for another ReceiveStock")
+    assert refused["result"] == first["result"]
     assert refused["details"] == {"commandId": "1", "source": "kafka", "commandType": "ReceiveStock"}
     assert again == first
     assert (desk.entry().version, len(desk.entry().recent)) == (1, 1)
@@ -185,6 +187,12 @@ def test_an_order_placed_again_under_its_id_must_be_the_same_order(change: dict[
     else:
         assert (again["status"], again["code"]) == ("rejected", "COMMAND_ID_REUSED")
     assert desk.entry().version == 2
+
+
+def test_another_command_with_the_identity_of_the_order_is_refused() -> None:
+    desk = Desk(ORDER)
+    desk.tell("PlaceOrder", written_order(), id="1")
+    assert desk.tell("Hold", {"reason": "check"}, id="1")["data"]["code"] == "COMMAND_ID_REUSED"
 
 
 def test_an_order_placed_again_with_a_precondition_is_another_command() -> None:

@@ -2,10 +2,19 @@
 
 from typing import Any, Self
 
+from domain_laws import (
+    follows,
+    is_read_as_written,
+    needs_no_more_of_the_queue,
+    order_adds_up,
+    served_fairly,
+    stock_adds_up,
+)
+
 from domain import inventory, orders
 from domain.address import Address
 from domain.errors import Rejection
-from domain.inventory.events import Balance
+from domain.inventory.events import Balance, ReservationEvent
 from domain.message import Command, Event
 from domain.orders.commands import LineQuantity, NewLine, PlaceOrder, Price, RecordAllocation
 from domain.policy import AllocationPolicy
@@ -30,6 +39,10 @@ class Scenario:
     def decide(self, command: Any) -> list[Any]:
         raise NotImplementedError
 
+    def obeys_the_laws(self) -> None:
+        """Check what is true of every state."""
+        raise NotImplementedError
+
     def apply(self, event: Any) -> None:
         raise NotImplementedError
 
@@ -42,6 +55,8 @@ class Scenario:
             self.refusal = no
         for event in self.events:
             self.apply(event)
+            is_read_as_written(event)
+        self.obeys_the_laws()
         return self
 
     def then(self, *events: Event) -> Self:
@@ -78,6 +93,11 @@ class OrderScenario(Scenario):
     def apply(self, event: Any) -> None:
         self.state = orders.evolve(self.state, event)
 
+    def obeys_the_laws(self) -> None:
+        if self.order is not None:
+            is_read_as_written(self.order)
+            order_adds_up(self.order)
+
     @property
     def order(self) -> orders.Order | None:
         return self.state.order
@@ -95,10 +115,27 @@ class StockScenario(Scenario):
         super().__init__(*history)
 
     def decide(self, command: Any) -> list[Any]:
-        return self.shelf.decide(command)
+        events = list(self.shelf.decide(command))
+        needs_no_more_of_the_queue(command, events, self.shelf)
+        return events
 
     def apply(self, event: Any) -> None:
+        """Apply an event to the product in memory, and as a worker does, to the state with one reservation."""
+        served_fairly(event, self.shelf)
+        line = event if isinstance(event, ReservationEvent) else None
+        before = self.shelf.reservations.get((line.order_id, line.line_id)) if line else None
+        state = inventory.evolve(inventory.StockState("boots", self.stock, before), event)
         self.shelf.apply(event)
+        assert state.stock == self.stock
+        if line:
+            after = self.shelf.reservations[line.order_id, line.line_id]
+            assert state.reservation == after
+            follows(before, after, line)
+
+    def obeys_the_laws(self) -> None:
+        for each in (self.stock, *self.shelf.reservations.values()):
+            is_read_as_written(each)
+        stock_adds_up(self.shelf)
 
     @property
     def stock(self) -> inventory.Stock:

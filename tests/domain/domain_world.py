@@ -8,13 +8,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from domain_laws import is_read_as_written, needs_no_more_of_the_queue, served_fairly, stock_adds_up
 
-from domain import fulfilment, inventory, orders
+from domain import fulfilment, orders
 from domain.errors import CorruptHistory, Rejection
 from domain.inventory import Shelf
 from domain.inventory.commands import SetStock
-from domain.inventory.events import StockReserved
 from domain.policy import MANUAL, AllocationPolicy
 
 Address = tuple[str, str]  # ("order" | "inventory", key)
@@ -41,7 +40,7 @@ class World:
             return no
         history = self.histories.setdefault((aggregate, key), [])
         for event in events:
-            assert is_valid(event)
+            is_read_as_written(event)
             history.append(event)
             for request in fulfilment.commands(event, key, len(history)):
                 way = (aggregate, key), (request.aggregate, request.key)
@@ -96,60 +95,6 @@ class World:
                 return
             self.deliver(number)
         raise AssertionError("never comes to rest")
-
-
-def is_valid(event: Any) -> bool:
-    """Return whether an event equals the one decoded from its JSON, although it was constructed without checks."""
-    read = msgspec.json.decode(msgspec.json.encode(event), type=type(event))
-    return read == event and repr(read) == repr(event)
-
-
-def needs_no_more_of_the_queue(command: Any, events: Any, shelf: Shelf) -> None:
-    """The whole queue leads to the same decision as the lines that are read from it."""
-    state = shelf.state_for(command)
-    queue = [line for line in shelf.reservations.values() if line.place is not None]
-    whole = tuple(sorted(queue, key=lambda line: line.place or 0))
-    assert whole[: len(state.waiting)] == state.waiting
-    assert (
-        inventory.decide(command, inventory.StockState(shelf.product_id, shelf.stock, state.reservation, whole))
-        == events
-    )
-
-
-def served_fairly(event: Any, shelf: Shelf) -> None:
-    """No line is served while an earlier one waits."""
-    if isinstance(event, StockReserved):
-        places = [line.place for line in shelf.reservations.values() if line.place is not None]
-        assert not places or (event.place is not None and event.place == min(places))
-
-
-def stock_adds_up(shelf: Shelf) -> None:
-    stock, balance, lines = shelf.stock, shelf.stock.balance, shelf.reservations.values()
-    assert balance.available == balance.on_hand - balance.allocated >= 0
-    assert balance.received + balance.adjusted + balance.restocked == balance.on_hand + balance.shipped
-    assert balance.allocated == sum(line.held for line in lines)
-    assert balance.backordered == sum(line.waiting for line in lines)
-    assert balance.shipped == sum(line.shipped for line in lines)
-    assert balance.damaged == sum(line.damaged for line in lines)
-    places = [line.place for line in lines if line.waiting]
-    assert len(set(places)) == len(places)
-    assert all(place is not None and stock.queue_head <= place < stock.queue_tail for place in places)
-    assert all((line.place is None) == (line.waiting == 0) for line in lines)
-    assert places or stock.queue_head == stock.queue_tail
-
-
-def order_adds_up(order: orders.Order) -> None:
-    for line in order.lines:
-        figures = (line.cancelled, line.pending, line.backordered, line.allocated, line.shipped)
-        assert min(*figures, line.damaged, line.rejected) >= 0
-        assert line.ordered == sum(figures)
-        assert line.damaged <= line.returned <= line.delivered <= line.shipped
-        assert line.rejected <= line.cancelled
-        sent = [(s.status, part) for s in order.shipments for part in s.lines if part.line_id == line.line_id]
-        assert line.shipped == sum(part.quantity for status, part in sent if status != "CANCELLED")
-        assert line.delivered == sum(part.delivered for _, part in sent)
-    assert order.cancelled == (order.status == "CANCELLED")
-    assert (order.allocation_status is None) == order.cancelled
 
 
 def at_rest(world: World) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from domain.errors import InvalidQuantity, TooManyReturns, TooManyShipments
 from domain.inventory import Stock, evolve_stock
 from domain.inventory.commands import AdjustStock, ReceiveStock, ReserveStock, RestockReturn, SetStock, ShipStock
-from domain.inventory.events import Balance, ReservationRejected, StockReceived
+from domain.inventory.events import Balance, ReservationRejected, StockBackordered, StockReceived
 from domain.message import MAX_MOVED, MAX_STOCK, MAX_VERSION, Command
 from domain.orders import OrderState, room
 from domain.orders.commands import (
@@ -95,9 +95,16 @@ def test_an_order_that_exceeds_a_later_limit_can_be_completed() -> None:
 # --- numbers
 
 
+class WithFigures(StockScenario):
+    """A product whose figures do not add up: no commands led to them."""
+
+    def obeys_the_laws(self) -> None:
+        pass
+
+
 def a_product(**figures: int) -> StockScenario:
     """Return a product that has moved more units than the commands of a test could."""
-    scenario = StockScenario()
+    scenario = WithFigures()
     scenario.shelf.stock = Stock(exists=True, balance=Balance(**figures))
     return scenario
 
@@ -133,6 +140,7 @@ def test_an_order_line_is_refused_when_no_more_units_can_wait() -> None:
     scenario = a_product(backordered=MAX_MOVED - 1)
     asked = ReserveStock(order_id="o", line_id="1", quantity=2, policy=BACKORDER, order_version=1)
     scenario.when(asked).then_moved((ReservationRejected, {"quantity": 2, "reason": "INSUFFICIENT_STOCK"}))
+    a_product(backordered=MAX_MOVED - 2).when(asked).then_moved((StockBackordered, {"quantity": 2}))
 
 
 def test_no_sum_of_totals_is_inexact_anywhere() -> None:

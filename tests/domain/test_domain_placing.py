@@ -207,9 +207,13 @@ def test_refused_units_are_cancelled_and_the_other_lines_continue() -> None:
 
 def test_an_order_whose_units_are_all_refused_is_cancelled() -> None:
     scenario = given(place()).when(record(rejected=2, reason="PRODUCT_NOT_FOUND"))
-    scenario.then_types(AllocationRecorded, OrderCancelled).asked_again().then_quiet()
+    recorded, cancelled = scenario.then_types(AllocationRecorded, OrderCancelled).events
+    assert recorded.reason == cancelled.reason == "PRODUCT_NOT_FOUND"
+    scenario.asked_again().then_quiet()
     assert scenario.order is not None
     assert (scenario.order.status, scenario.order.allocation_status) == ("CANCELLED", None)
+    without_reason = given(place()).when(record(rejected=2))
+    assert [event.reason for event in without_reason.events] == [None, ""]
 
 
 def test_all_or_nothing_is_cancelled_by_the_first_refusal() -> None:

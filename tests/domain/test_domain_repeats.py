@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from domain_scenarios import OrderScenario, StockScenario, new, place, record, some
+from domain_scenarios import PARTIAL, OrderScenario, StockScenario, new, place, record, some
 from msgspec.structs import replace
 
 from domain.errors import (
@@ -15,7 +15,7 @@ from domain.errors import (
     ReturnExists,
     ShipmentExists,
 )
-from domain.inventory.commands import DiscontinueProduct, ReceiveStock, ReleaseStock, ReserveStock
+from domain.inventory.commands import DiscontinueProduct, ReceiveStock, ReleaseStock, ReserveStock, ShipStock
 from domain.message import Command
 from domain.orders.commands import (
     CancelOrder,
@@ -121,9 +121,11 @@ def test_a_shipment_delivered_before_deliveries_were_remembered_takes_any_part_o
     (shipment,) = older.order.shipments
     lines = tuple(replace(line, latest=0) for line in shipment.lines)  # like older entries
     older.state = replace(older.state, order=replace(older.order, shipments=(replace(shipment, lines=lines),)))
-    older.when(DeliverShipment(shipment_id="s", lines=some(boots=1))).then_quiet()
-    older.when(DeliverShipment(shipment_id="s", lines=some(boots=4)))
-    assert isinstance(older.refusal, MoreThanShipped)
+    for part in (some(boots=1), some(boots=3), some(boots=3, socks=2)):
+        older.when(DeliverShipment(shipment_id="s", lines=part)).then_quiet()
+    more, unknown = (DeliverShipment(shipment_id="s", lines=lines) for lines in (some(boots=4), some(gloves=1)))
+    older.when(more).then_rejected(MoreThanShipped, lineId="1", asked=4, undelivered=0)
+    older.when(unknown).then_rejected(LineNotFound, lineId="9")
 
 
 def test_a_delivery_may_come_in_parts_of_the_same_size() -> None:
@@ -187,6 +189,16 @@ def test_a_line_reserves_one_quantity() -> None:
     fewer = StockScenario(ReceiveStock(quantity=5), ReserveStock(**line, quantity=5), ReleaseStock(**line, quantity=2))
     fewer.when(ReserveStock(**line, quantity=5))
     assert isinstance(fewer.refusal, ReservationExists)
+
+
+def test_units_of_a_line_count_as_reserved_when_they_have_shipped_or_were_refused() -> None:
+    line: dict[str, Any] = {"order_id": "ann", "line_id": "1"}
+    asked = ReserveStock(**line, quantity=7, policy=PARTIAL)
+    scenario = StockScenario(ReceiveStock(quantity=5), asked, ShipStock(**line, shipped=3))
+    scenario.when(asked).then_quiet()
+    scenario.when(replace(asked, quantity=5)).then_rejected(
+        ReservationExists, orderId="ann", lineId="1", held=2, waiting=0, shipped=3, rejected=2
+    )
 
 
 def test_a_manual_command_cannot_increase_the_reservation_of_an_order_line() -> None:

@@ -104,6 +104,11 @@ def test_no_more_units_ship_than_are_allocated() -> None:
     short.when(CreateShipment(shipment_id="t")).then_rejected(NotAllocated, lineId="1", asked=2, allocated=0)
 
 
+def test_an_order_that_has_shipped_whole_has_nothing_left_to_ship() -> None:
+    shipped = given(place(), record(reserved=2), CreateShipment(shipment_id="s"))
+    shipped.when(CreateShipment(shipment_id="t")).then_rejected(NotAllocated, lineId="1", asked=0, allocated=0)
+
+
 def test_an_order_on_hold_cannot_be_shipped() -> None:
     given(*ALLOCATED, Hold(reason="fraud")).when(CreateShipment()).then_rejected(OrderOnHold, reason="fraud")
 

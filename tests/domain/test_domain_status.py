@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from domain import errors
 from domain.message import Command
 from domain.orders.commands import CancelLines, CreateShipment, DeliverShipment, Hold, OrderStatus, UpdateStatus
-from domain.orders.events import ShipmentDelivered
+from domain.orders.events import ShipmentCreated, ShipmentDelivered, ShippedLine
 
 given = OrderScenario
 
@@ -74,6 +74,12 @@ def test_an_order_moves_as_far_as_its_quantities_allow(so_far: str, asked: str, 
     assert came == expected
     if scenario.refusal is None:
         scenario.asked_again().then_quiet()
+
+
+def test_a_shipment_of_all_allocated_units_says_so() -> None:
+    lines = (ShippedLine(line_id="1", product_id="boots", quantity=4, shipped=4),)
+    scenario = given(TWO, BOOTS).when(UpdateStatus(status=OrderStatus.PARTIALLY_SHIPPED, shipment_id="s"))
+    scenario.then(ShipmentCreated(shipment_id="s", lines=lines, all_allocated=True))
 
 
 @pytest.mark.parametrize("asked", ["SHIPPED", "DELIVERED"])

@@ -3,7 +3,8 @@
 from typing import Any, TypeVar
 
 import pytest
-from domain_world import World, at_rest, order_adds_up, remembered
+from domain_laws import order_adds_up
+from domain_world import World, at_rest, remembered
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test

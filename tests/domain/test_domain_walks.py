@@ -6,8 +6,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from domain_laws import order_adds_up
 from domain_scenarios import new, place
-from domain_world import World, at_rest, order_adds_up, remembered
+from domain_world import World, at_rest, remembered
 
 from domain.inventory import backorders
 from domain.inventory import commands as stock

@@ -56,9 +56,13 @@ def test_later_commands_of_the_product_wait_and_other_products_continue(desk: De
 
 def test_a_retry_handles_parked_commands_in_order(desk: Desk) -> None:
     desk.restart()
-    desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    decided = desk.tell(("RetryLetters", BOOTS, {}), id="retry", source="operator", time="2025-01-01T00:00:00.000Z")
     assert desk.events(BOOTS)[1:] == [(2, "StockAdjusted"), (3, "StockReceived"), (4, "StockAdjusted")]
-    assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
+    assert {write.partition for write in decided.writes if write.topic == "inventory-events"} == {1}
+    assert decided.commands == {("RetryLetters", "accepted"): 1}
+    said = outcome(desk, "retry")
+    assert (said["result"], said["version"], said["commandSource"]) == ({"retried": 3, "left": 0}, 4, "operator")
+    assert desk.messages("command-outcomes", decided)[-1]["producertime"] == "2025-01-01T00:00:00.000Z"
     assert outcome(desk, "c")["status"] == "accepted"
     assert kinds(desk)[3:] == [("retried", "a"), ("retried", "b"), ("retried", "c")]
     assert desk.parked == 0
@@ -67,12 +71,13 @@ def test_a_retry_handles_parked_commands_in_order(desk: Desk) -> None:
 
 def test_a_retry_stops_at_the_first_that_fails_again(desk: Desk) -> None:
     with Broken("ReceiveStock"):
-        desk.tell(("RetryLetters", BOOTS, {}), id="retry")
-    result = outcome(desk, "retry")["result"]
-    assert (result["retried"], result["left"], result["failed"]["commandId"]) == (1, 2, "b")
+        decided = desk.tell(("RetryLetters", BOOTS, {}), id="retry")
+    why = {"commandId": "b", "code": "PROCESSING_FAILED", "message": "Injected: an injected fault: ReceiveStock"}
+    assert outcome(desk, "retry")["result"] == {"retried": 1, "left": 2, "failed": why}
+    assert decided.commands == {("RetryLetters", "accepted"): 1}
     assert desk.letters(BOOTS) == ["b", "c"]
     *_, again = (m for m in desk.messages("dead-letters") if m["data"]["commandId"] == "b")
-    assert (again["data"]["kind"], again["data"]["attempts"]) == ("parked", 1)
+    assert (again["data"]["kind"], again["data"]["attempts"], again["data"]["aggregateId"]) == ("parked", 1, BOOTS)
     assert "an injected fault: ReceiveStock" in again["data"]["traceback"]
     desk.tell(("RetryLetters", BOOTS, {}), id="again")
     assert outcome(desk, "again")["result"] == {"retried": 2, "left": 0}

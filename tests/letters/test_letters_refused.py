@@ -1,6 +1,7 @@
 """A command that Kafka refuses alone: it is parked if that is possible, and rejected otherwise."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,7 +111,9 @@ def test_a_refused_retry_handles_one_letter_at_a_time(desk: Desk) -> None:
     retry = {"type": "RetryLetters", "id": "retry", "data": {}}
     decided = refused(desk, Resort.ASIDE, retry)
     assert desk.letters(BOOTS) == ["b"]
+    (write,) = (each for each in decided.writes if each.topic == TOPIC)
     (rest,) = desk.messages(TOPIC, decided)
+    assert write.partition == 1
     assert (rest["type"], rest["data"], rest["id"]) == ("RetryLetters", {"handled": 1}, "retry")
     assert decided.commands == {("RetryLetters", "accepted"): 1}
 
@@ -155,15 +158,12 @@ def breaks(*_: Any) -> Any:
 
 @pytest.fixture
 def broken_reading(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.messages.codec.source_of", breaks)
-
-
-BY_HAND = {"type": "ReceiveStock", "data": {"quantity": 1, "productId": BOOTS}}  # without an id: read the slower way
+    monkeypatch.setattr("agents.deciding.decode_command", breaks)
 
 
 @pytest.mark.usefixtures("broken_reading")
 def test_a_command_that_a_bug_keeps_from_being_read_is_parked_as_unread(desk: Desk) -> None:
-    decided = desk.decide([desk.record(BOOTS, BY_HAND)])
+    decided = desk.decide([desk.record(BOOTS, SENT)])
     parked = letter(desk, decided)
     assert (parked["kind"], parked["commandType"], parked["aggregateId"]) == ("parked", "unread", BOOTS)
     assert parked["message"] == "OverflowError: date value out of range"
@@ -173,7 +173,7 @@ def test_a_command_that_a_bug_keeps_from_being_read_is_parked_as_unread(desk: De
 
 @pytest.mark.usefixtures("broken_reading")
 def test_an_unread_command_of_another_partition_is_forwarded_unchanged(desk: Desk) -> None:
-    record = desk.record(ELSEWHERE, BY_HAND | {"data": {"quantity": 1}})
+    record = desk.record(ELSEWHERE, SENT)
     decided = desk.decide([record])
     (write,) = [each for each in decided.writes if each.topic == TOPIC]
     assert (write.partition, write.key, write.value) == (2, record.key, record.value)
@@ -183,11 +183,11 @@ def test_an_unread_command_of_another_partition_is_forwarded_unchanged(desk: Des
 
 
 @pytest.mark.usefixtures("broken_reading")
-@pytest.mark.parametrize("key", [None, ""])
-def test_an_unread_command_without_a_key_is_refused(desk: Desk, key: str | None) -> None:
-    decided = desk.decide([desk.record(key, BY_HAND)])
+@pytest.mark.parametrize(("key", "shown"), [(None, ""), (b"", ""), (b"\xff", "\ufffd")])
+def test_an_unread_command_without_a_valid_key_is_refused(desk: Desk, key: bytes | None, shown: str) -> None:
+    decided = desk.decide([replace(desk.record(None, SENT), key=key)])
     said = outcome(desk, decided)
     assert (said["code"], said["message"]) == ("PROCESSING_FAILED", "OverflowError: date value out of range")
-    assert (said["aggregateId"], said["commandType"]) == ("", "")
+    assert (said["aggregateId"], said["commandType"]) == (shown, "")
     assert letter(desk, decided)["kind"] == "invalid"
     assert desk.parked == 0

@@ -118,6 +118,9 @@ def test_only_commands_before_an_unreadable_batch_are_handled() -> None:
     decided = desk.decide([before, batch, behind])
     assert desk.events("boots") == [(1, "StockReceived")]
     assert stopped_at(decided) == [batch]
+    assert [str(stop.why) for stop in decided.stops.values()] == [
+        "offsets 2 to 4 cannot be read: the checksum is wrong"
+    ]
     assert decided.offsets == {(TOPIC, 1): batch.first}
 
 
