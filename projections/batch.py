@@ -34,7 +34,11 @@ def _offset(record: Record) -> int:
 
 
 class Part:
-    """The part of a batch for one partition, as one projection processes it."""
+    """The part of a batch for one partition, as one projection processes it.
+
+    `skipped`: offsets of records that are skipped if they cannot be projected; `passed_over`: offsets of records that
+    are skipped because their documents cannot be written.
+    """
 
     def __init__(
         self,
@@ -44,13 +48,14 @@ class Part:
         records: Sequence[Record],
         skipped: Container[int] = (),
         decoded: Decoded | None = None,
+        passed_over: Container[int] = (),
     ) -> None:
         self.projection, self.topic, self.partition, self.skipped = projection, topic, partition, skipped
         self.records = records
         self.owner = (projection.id, topic, partition)
         self.next_offset = records[-1].offset + 1
         self.stop: Stop | None = None
-        self.passed_over: Container[int] = ()  # offsets of skipped records, whose documents cannot be written
+        self.passed_over = passed_over
         self.messages: list[tuple[Record, Any]] = []
         self._read((decoded or Decoded(records)).messages(projection.decode))
 

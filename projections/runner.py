@@ -187,7 +187,8 @@ class Runner:
                 first = await self._narrowed(part, records[:half])
                 return first if first.stop else await self._narrowed(part, records[half:])
             if records[0].offset in part.skipped:
-                narrower.passed_over = {records[0].offset}
+                at = part.projection, part.topic, part.partition
+                narrower = Part(*at, records, part.skipped, passed_over={records[0].offset})
                 await project(self._mongo, self._cache, [narrower])
             else:
                 narrower.stop_at(records[0].offset, error)

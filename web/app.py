@@ -21,7 +21,6 @@ from .documents import pages, site
 from .documents.asyncapi import asyncapi
 from .documents.openapi import openapi, openapi_yaml
 from .errors import Problem, problem_of
-from .live.stream import live_events
 from .metrics import observe
 from .operations import health, letters, overview
 from .operations.messages import show_message
@@ -30,6 +29,7 @@ from .queries.routes import QUERY_ROUTES
 from .query_string import check_query
 from .requests import CORRELATION, correlation_of
 from .services import SERVICES, Services
+from .sse.stream import stream_events
 from .tracing import traced
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def install(application: web.Application, services: Services) -> None:
         add(application, "GET", PREFIX + query.path, query)
     add(application, "POST", f"{PREFIX}/commands", send_commands)
     add(application, "GET", f"{PREFIX}/commands/{{commandId}}", command_outcome)
-    application.router.add_get(f"{PREFIX}/events", live_events, allow_head=False)
+    application.router.add_get(f"{PREFIX}/events", stream_events, allow_head=False)
     add(application, "GET", f"{PREFIX}/messages/{{topic}}/{{messageId}}", show_message)
     add(application, "GET", f"{PREFIX}/projections", show_projections)
     overview.prepare(application, services)

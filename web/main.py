@@ -30,8 +30,8 @@ from streams.runtime.settings import Settings  # noqa: E402
 from streams.runtime.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
 from web.commands.outcome_reader import OutcomeReader, Waiting  # noqa: E402
-from web.live.hub import Hub  # noqa: E402
 from web.services import Services  # noqa: E402
+from web.sse.hub import Hub  # noqa: E402
 
 PING_SECONDS = 1.0
 SHUTDOWN_SECONDS = 3.0  # for requests in progress
@@ -98,8 +98,8 @@ class Api:
         self._watching = asyncio.create_task(self.open_transactions.watch())
 
     async def end_streams(self, _: Application) -> None:
-        """End the streams of live events, which would never end by themselves."""
-        await self.services.live.stop()
+        """End the streams of events, which would never end by themselves."""
+        await self.services.hub.stop()
 
     async def stop(self, _: Application) -> None:
         """Disconnect from Kafka and MongoDB."""
@@ -158,7 +158,7 @@ def create_app(settings: Settings) -> ApiApp:
 
 
 def _many_connections() -> None:
-    """Raise the limit of open files to the maximum, because every client of live events has a connection."""
+    """Raise the limit of open files to the maximum, because every client of server-sent events has a connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

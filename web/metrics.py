@@ -21,7 +21,7 @@ COMMANDS = Counter(
 WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome did not arrive in time.")
 
 # Set when Prometheus scrapes:
-LISTENERS = Gauge("fulfillment_live_listeners", "Clients that receive live events.")
+LISTENERS = Gauge("fulfillment_live_listeners", "Clients that receive server-sent events.")
 
 
 @lru_cache(maxsize=2_000)

@@ -15,7 +15,7 @@ from streams.kafka.open_transactions import OpenTransaction
 from streams.runtime.settings import Settings
 
 from .commands.outcome_reader import Waiting
-from .live.hub import Hub
+from .sse.hub import Hub
 
 REMEMBERED = 50_000  # command ids
 
@@ -50,7 +50,7 @@ class Services:
     queries: Queries
     keys: IdempotencyKeys
     letters: LetterReader
-    live: Hub
+    hub: Hub
     versions: LiveVersions
     reasons: Callable[[], Awaitable[dict[str, str]]]
     accepted: Accepted = field(default_factory=Accepted)

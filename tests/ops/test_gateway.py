@@ -184,7 +184,7 @@ async def test_large_bodies_are_refused(tmp_path: Path, size: int, status: int) 
         assert status == 200 or (await answer.json())["error"] == "BODY_TOO_LARGE"
 
 
-async def test_live_events_arrive_one_by_one(tmp_path: Path) -> None:
+async def test_events_arrive_one_by_one(tmp_path: Path) -> None:
     go_on = asyncio.Event()
 
     async def events(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Live events: filtered, resumed, cut off with a reason, a thousand at once, and ended with the process."""
+"""Server-sent events: filtered, resumed, cut off with a reason, a thousand at once, and ended with the process."""
 
 import asyncio
 import json
@@ -15,11 +15,11 @@ import aiohttp
 import pytest
 from system import Api, System, eventually
 
-from web.live.bookmark import decode, encode
-from web.live.event import LiveEvent
-from web.live.listeners import QUEUE_BYTES, Listener, Listeners, Wanted, wake
-from web.live.rates import Rates
-from web.live.recent import MOST_EVENTS, Recent
+from web.sse.bookmark import decode, encode
+from web.sse.event import StreamedEvent
+from web.sse.listeners import QUEUE_BYTES, Listener, Listeners, Wanted, wake
+from web.sse.rates import Rates
+from web.sse.recent import MOST_EVENTS, Recent
 
 Message = dict[str, str]
 
@@ -162,8 +162,8 @@ async def test_commands_are_answered_while_a_thousand_clients_listen(api: Api, u
         writer.close()
 
 
-def event(number: int, slot: int = 0, message: bytes = b"event: x\n\n") -> LiveEvent:
-    return LiveEvent(slot, number, "OrderHeld", "order", f"o-{number}", f"o-{number}", None, 0.0, 0.0, message)
+def event(number: int, slot: int = 0, message: bytes = b"event: x\n\n") -> StreamedEvent:
+    return StreamedEvent(slot, number, "OrderHeld", "order", f"o-{number}", f"o-{number}", None, 0.0, 0.0, message)
 
 
 async def test_a_slow_client_is_disconnected_with_a_reason() -> None:
@@ -226,8 +226,8 @@ async def _answers(session: aiohttp.ClientSession) -> bool:
 
 
 def test_rates_include_the_time_since_which_they_are_complete() -> None:
-    def event(slot: int, seconds: float) -> LiveEvent:
-        return LiveEvent(slot, 0, "OrderPlaced", "order", "o", "o", "c", seconds, 0.01, b"")
+    def event(slot: int, seconds: float) -> StreamedEvent:
+        return StreamedEvent(slot, 0, "OrderPlaced", "order", "o", "o", "c", seconds, 0.01, b"")
 
     whole, cut = Rates(), Rates(cut=[1, 2])
     for rates in (whole, cut):

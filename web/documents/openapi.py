@@ -47,7 +47,7 @@ and ignored exist for clients of the previous system. An amount must be a whole 
 and `totalCost` must be the exact sum. The id of something new must be distinguishable from any other (otherwise
 `INVALID_ID`): it must not be `.` or `..`, must have no spaces at its ends and no invisible characters, and must be in
 Unicode's normalization form NFC."""
-LIVE_FILTERS = [
+STREAM_FILTERS = [
     any_of("types", "events of these types, which may be separated by commas: OrderPlaced,StockReserved"),
     any_of("aggregate", "events of orders or of stock", AGGREGATE["enum"]),
     any_of("subject", "events of this order, with those of its stock, or of this product"),
@@ -58,7 +58,7 @@ LIVE_FILTERS = [
 ]  # fmt: skip
 REASON = in_query("reason", "The same as `reason` in the body, for clients that cannot send a body with DELETE.",
                   {"type": "string", "maxLength": MAX_TEXT})  # fmt: skip
-LIVE_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
+STREAM_EXAMPLE = 'id: 12.5-33.2\nevent: OrderHeld\ndata: {"type":"OrderHeld","subject":"order-1001", …}\n\n'
 
 
 async def openapi(request: web.Request) -> Answer:
@@ -88,7 +88,7 @@ def document() -> Schema:
         paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
     own = {**letter_paths(), **overview_paths()}
     paths |= {PREFIX + path: operations for path, operations in own.items()}
-    paths[f"{PREFIX}/events"] = {"get": _live_events()}
+    paths[f"{PREFIX}/events"] = {"get": _event_stream()}
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     paths[f"{PREFIX}/projections"] = {"get": _projections()}
@@ -219,11 +219,11 @@ def tag_of(path: str) -> str:
     return path.split("/")[1]
 
 
-def _live_events() -> Schema:
+def _event_stream() -> Schema:
     operation = _operation("GET", "/events", "Stream events as they happen (server-sent events)", "events")
     last = in_header("Last-Event-ID", "The id of the last event received; the stream continues after it.")
-    operation["parameters"] = [*LIVE_FILTERS, last]
-    stream = {"text/event-stream": {"schema": TEXT, "example": LIVE_EXAMPLE}}
+    operation["parameters"] = [*STREAM_FILTERS, last]
+    stream = {"text/event-stream": {"schema": TEXT, "example": STREAM_EXAMPLE}}
     operation["responses"] = {
         "200": {"description": "The stream lasts until the client disconnects.", "content": stream}
     }

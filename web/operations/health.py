@@ -62,7 +62,7 @@ async def metrics(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     READY.set(not await services.reasons())
     tell_open(services.open_transactions())
-    LISTENERS.set(len(services.live.listeners))
+    LISTENERS.set(len(services.hub.listeners))
     await measure(services.versions.registry)
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

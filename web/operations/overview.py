@@ -36,7 +36,7 @@ async def show_summary(request: web.Request) -> Answer:
 
 async def show_rates(request: web.Request) -> Answer:
     """Answer with the event counts and latencies of the last 15 minutes, in steps."""
-    hub = request.app[SERVICES].live
+    hub = request.app[SERVICES].hub
     await hub.started()
     return answer(hub.rates.as_json())
 
@@ -64,7 +64,7 @@ async def pipeline(services: Services) -> dict[str, Any]:
     roles = [_role(role, members.get(names[role], 0), places, left) for role in READING]
     settings = services.settings
     shown: dict[str, Any] = {"version": service_version(), "kafdrop": settings.kafdrop, "prefix": settings.prefix}
-    return {"roles": roles, "parked": parked, "listeners": len(services.live.listeners), **shown}
+    return {"roles": roles, "parked": parked, "listeners": len(services.hub.listeners), **shown}
 
 
 def _role(role: Any, members: int, places: Mapping[Place, Role], left: Mapping[Place, Left]) -> dict[str, Any]:

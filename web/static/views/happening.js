@@ -1,7 +1,7 @@
 /* The newest events, as they arrive. */
 import { fill, h } from "../dom.js";
 import { orderLink, productLink, sentence, when } from "../format.js";
-import { listen } from "../live.js";
+import { listen } from "../sse.js";
 
 const KEPT = 60;
 const PAUSE = 250; // milliseconds: many events are drawn at once
@@ -19,7 +19,7 @@ export function happening(place, signal) {
     empty.hidden = rows.childElementCount > 0;
   };
   const hear = (event) => { heard.push(event); if (!drawing) { drawing = true; setTimeout(draw, PAUSE); } };
-  const say = (connected) => { const live = document.getElementById("live"); if (live) live.textContent = connected ? "live" : "reconnecting …"; };
+  const say = (connected) => { const shown = document.getElementById("stream"); if (shown) shown.textContent = connected ? "connected" : "reconnecting …"; };
   listen({ recent: "30" }, hear, say, signal);
 }
 

@@ -4,7 +4,7 @@ import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
 import { show } from "../forms.js";
 import { card, count, customerLink, money, productLink, sentence, table, tag, when, words } from "../format.js";
-import { follow } from "../live.js";
+import { follow } from "../sse.js";
 import { act } from "../views.js";
 
 const UNITS = ["delivered", "shipped", "allocated", "backordered", "pending", "cancelled"];

@@ -23,7 +23,7 @@ export default async function overview(page, _, signal) {
       card("w4", "Short", h("a", { href: "#/inventory" }, "inventory"), parts.short),
       card("w4", "Waiting longest", "for stock", parts.longest),
       card("w4", "Pipeline", h("a", { href: "#/pipeline" }, "details"), parts.roles),
-      card("w8", "Happening now", h("span", { id: "live" }, "connecting …"), parts.events),
+      card("w8", "Happening now", h("span", { id: "stream" }, "connecting …"), parts.events),
       card("w4", "Speed", "last 15 minutes", h("div.body", {}, parts.throughput, parts.latency))));
   every(5000, signal, async () => { found.rates = await get("/rates", signal); draw(); rates(parts, found.rates); }).catch(failed(parts.throughput));
   every(5000, signal, async () => { found.pipeline = await get("/pipeline", signal); draw(); renew(parts.roles, roles(found.pipeline)); }).catch(failed(parts.roles));

@@ -15,7 +15,7 @@ export default async function pipeline(page, _, signal) {
     unlessSame(parts.parked, parked.data, letters);
     unlessSame(parts.others, invalid.data, refused);
     renew(parts.projections, models(projections.data));
-    renew(state, `version ${found.version} · ${units(found.listeners, "listener")} to live events · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
+    renew(state, `version ${found.version} · ${units(found.listeners, "listener")} to the event stream · `, found.kafdrop ? h("a", { href: found.kafdrop, rel: "noreferrer" }, "Kafdrop") : "Kafdrop is not configured");
   };
   await every(5000, signal, load);
   fill(page, h("div.title", {}, h("h1", {}, "Pipeline"), state), card("w12", "Roles", "backlog by partition", parts.roles),

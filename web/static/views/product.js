@@ -3,7 +3,7 @@ import { get, id } from "../api.js";
 import * as commands from "../commands.js";
 import { fill, h } from "../dom.js";
 import { card, count, orderLink, sentence, table, tag, units, when } from "../format.js";
-import { follow } from "../live.js";
+import { follow } from "../sse.js";
 import { act, paged } from "../views.js";
 
 const FEW = 20;

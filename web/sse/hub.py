@@ -19,7 +19,7 @@ from streams.runtime.settings import Settings
 
 from .bookmark import Bookmark
 from .customers import Customers
-from .event import LiveEvent, live_event
+from .event import StreamedEvent, streamed_event
 from .listeners import Listener, Listeners, Wanted, wake
 from .rates import STEP_SECONDS, STEPS, Rates
 from .reader import Reader, reading
@@ -140,9 +140,9 @@ class Hub:
                     while self._is_wanted():
                         await self._next(reader)
             except (KafkaError, OSError) as error:
-                log.warning("cannot read live events, retrying: %r", error)
+                log.warning("cannot read events, retrying: %r", error)
             except Exception:
-                log.exception("reading live events failed, retrying")
+                log.exception("reading events failed, retrying")
             await asyncio.sleep(RETRY_SECONDS)
         self._ready.clear()
         self.recent, self._task = None, None
@@ -178,20 +178,20 @@ class Hub:
         if told:
             await asyncio.sleep(min(len(self.listeners) * PAUSE_PER_LISTENER, LONGEST_PAUSE))
 
-    async def _know_customers(self, events: Sequence[LiveEvent]) -> None:
+    async def _know_customers(self, events: Sequence[StreamedEvent]) -> None:
         """Look up the customers of events; without MongoDB, disconnect the listeners that need them."""
         try:
             await self.customers.look_up(events)
         except PyMongoError as error:
-            log.warning("%s; closing live streams that filter by customer", describe(error))
+            log.warning("%s; closing event streams that filter by customer", describe(error))
             self.listeners.close_where(lambda wanted: bool(wanted.customers), "MongoDB is unreachable; connect again")
 
-    def _decoded(self, fetched: Sequence[tuple[int, list[Any]]]) -> list[LiveEvent]:
+    def _decoded(self, fetched: Sequence[tuple[int, list[Any]]]) -> list[StreamedEvent]:
         found = []
         for slot, records in fetched:
             for record in records:
                 try:
-                    event = live_event(record, slot, slot // self.settings.partitions)
+                    event = streamed_event(record, slot, slot // self.settings.partitions)
                 except Exception:  # an invalid event must not stop the stream
                     log.warning("skipped an invalid event: %.200r", record.value)
                     continue

@@ -35,10 +35,10 @@ HEADERS = {
 }
 
 
-async def live_events(request: web.Request) -> web.StreamResponse:
+async def stream_events(request: web.Request) -> web.StreamResponse:
     """Stream events until the client disconnects or is too slow, or the process stops."""
     services = request.app[SERVICES]
-    listener, hub = Listener(wanted_of(request.query)), services.live
+    listener, hub = Listener(wanted_of(request.query)), services.hub
     position = _position(request, services.settings.partitions)
     newest = _newest(request.query)
     response = web.StreamResponse(headers=HEADERS)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .bookmark import encode
-from .event import LiveEvent
+from .event import StreamedEvent
 
 MOST_EVENTS, MOST_BYTES = 5_000, 4 << 20
 
@@ -13,7 +13,7 @@ MOST_EVENTS, MOST_BYTES = 5_000, 4 << 20
 class Sent(NamedTuple):
     """An event, and its SSE message with the id."""
 
-    event: LiveEvent
+    event: StreamedEvent
     message: bytes
 
 
@@ -26,7 +26,7 @@ class Recent:
         self._sent: deque[Sent] = deque()
         self._bytes = 0
 
-    def add(self, event: LiveEvent) -> Sent:
+    def add(self, event: StreamedEvent) -> Sent:
         """Add the next event; return it with its id, the position after it."""
         self.position[event.slot] = event.offset + 1
         sent = Sent(event, b"id: %b\n%b" % (encode(self.position, self.partitions).encode(), event.message))
@@ -51,7 +51,7 @@ class Recent:
         return [sent for sent in self._sent if sent.event.offset >= position[sent.event.slot]]
 
     @property
-    def events(self) -> list[LiveEvent]:
+    def events(self) -> list[StreamedEvent]:
         """All of these events."""
         return [sent.event for sent in self._sent]
 

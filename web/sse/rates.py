@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .event import LiveEvent
+from .event import StreamedEvent
 
 STEP_SECONDS, STEPS = 5, 180  # a quarter of an hour
 SAMPLES = 1_000  # latencies kept for each step
@@ -29,7 +29,7 @@ class Rates:
         self.known_from = 0.0  # Unix time; counts before it are incomplete
         self._steps: OrderedDict[int, Step] = OrderedDict()
 
-    def add(self, event: LiveEvent) -> None:
+    def add(self, event: StreamedEvent) -> None:
         """Count an event at the time when Kafka received it."""
         if event.slot in self._cut:
             self._cut.discard(event.slot)

@@ -13,7 +13,7 @@ _AGGREGATES = tuple(AGGREGATES)  # in the order of `bookmark.TOPICS`
 
 
 @dataclass(frozen=True, slots=True)
-class LiveEvent:
+class StreamedEvent:
     """An event, its position, and its SSE message without the id."""
 
     slot: int  # the index of its partition in a `Bookmark`
@@ -28,7 +28,7 @@ class LiveEvent:
     message: bytes
 
 
-def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
+def streamed_event(record: Any, slot: int, topic: int) -> StreamedEvent:
     """Return the event in a Kafka record; raise an exception if it is invalid."""
     value: bytes = record.value
     envelope: dict[str, Any] = orjson.loads(value)
@@ -38,7 +38,7 @@ def live_event(record: Any, slot: int, topic: int) -> LiveEvent:
         raise TypeError("ids are strings")
     where = f',"kafkatopic":"{record.topic}","kafkapartition":{record.partition},"kafkaoffset":{record.offset}}}'
     seconds = record.timestamp / 1000
-    return LiveEvent(
+    return StreamedEvent(
         slot=slot,
         offset=record.offset,
         type=envelope["type"],

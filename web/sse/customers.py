@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from projections.mongo.queries import Queries
 
-from .event import LiveEvent
+from .event import StreamedEvent
 
 REMEMBERED = 50_000  # orders
 
@@ -17,16 +17,16 @@ class Customers:
         self._queries = queries
         self._known: OrderedDict[str, str] = OrderedDict()
 
-    def of(self, event: LiveEvent) -> str | None:
+    def of(self, event: StreamedEvent) -> str | None:
         """Return the customer of an event's order, if known."""
         return self._known.get(event.order_id) if event.order_id else None
 
-    def learn(self, event: LiveEvent) -> None:
+    def learn(self, event: StreamedEvent) -> None:
         """Remember the customer of an order that an event places."""
         if event.customer_id and event.order_id:
             self._remember(event.order_id, event.customer_id)
 
-    async def look_up(self, events: Iterable[LiveEvent]) -> None:
+    async def look_up(self, events: Iterable[StreamedEvent]) -> None:
         """Look up unknown customers; the customer of an order that is not projected yet stays unknown."""
         unknown = {event.order_id for event in events if event.order_id and event.order_id not in self._known}
         if unknown:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .event import LiveEvent
+from .event import StreamedEvent
 
 WOKEN_AT_ONCE = 25
 QUEUE_BYTES = 1 << 20  # queued for one listener; a slower one is disconnected
@@ -20,7 +20,7 @@ class Wanted:
     subjects: frozenset[str] = frozenset()  # ids of orders and products
     customers: frozenset[str] = frozenset()
 
-    def takes(self, event: LiveEvent, customer: str | None) -> bool:
+    def takes(self, event: StreamedEvent, customer: str | None) -> bool:
         """Return whether `event`, which concerns an order of `customer`, passes the filters."""
         return (
             (not self.types or event.type in self.types)
@@ -109,7 +109,7 @@ class Listeners:
                 for listener in group:
                     listener.close(reason)
 
-    def tell(self, news: Iterable[tuple[LiveEvent, str | None, bytes]]) -> list[Listener]:
+    def tell(self, news: Iterable[tuple[StreamedEvent, str | None, bytes]]) -> list[Listener]:
         """Queue events, given with their customer and message; return the listeners that received any."""
         told: list[Listener] = []
         batch = list(news)

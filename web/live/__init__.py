@@ -1,1 +1,0 @@
-"""Live events over server-sent events: one Kafka reader in each process serves all of its listeners."""

@@ -1,0 +1,1 @@
+"""Server-sent events: one Kafka reader in each process serves all of its listeners."""
