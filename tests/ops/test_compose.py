@@ -2,21 +2,30 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from helpers_ops import some_ports
+from system import wait_until
 
+from ops.stack import kafka
 from ops.stack.workers import allocator
 from streams.runtime.settings import ROLES, Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SECRETS = ("api_token", "kafka_password", "mongo_password")
+TOOLS = {"kafdrop", "prometheus", "grafana"}
 
 
 def schema() -> Any:
@@ -53,19 +62,106 @@ def test_nothing_is_published_off_loopback_by_default() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_environment_is_made_of_settings_and_accepted_by_them(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_made_of_settings_and_accepted_by_them(
+    role: str, sourced: dict[str, str], secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = SERVICES[role]["environment"]
     assert {name: value for name, value in given.items() if name.startswith("MALLOC_")} == allocator(role)
     for name, value in given.items() - allocator(role).items():
         assert name.removeprefix("FULFILLMENT_").lower() in Settings.model_fields
         monkeypatch.setenv(name, re.sub(r"\$\{\w+(?::[-?]([^}]*))?\}", r"\1", str(value)))
+    monkeypatch.setenv("FULFILLMENT_KAFKA_PASSWORD_FILE", str(secrets / "kafka_password"))
+    for name, value in sourced.items():
+        monkeypatch.setenv(name, value)
     settings = Settings()
-    assert settings.api_token
+    assert settings.api_token == "the api token"
+    assert settings.mongo == "mongodb://fulfillment:ab12@mongo:27017/?authSource=admin"
+    assert settings.secret("kafka_password") == "cd34"
     assert settings.http_host == "0.0.0.0"  # the gateway and Prometheus are other containers
 
 
-def test_without_a_token_compose_refuses_to_start() -> None:
-    assert all(":?" in SERVICES[role]["environment"]["FULFILLMENT_API_TOKEN"] for role in ROLES)
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the secrets, as containers have it."""
+    folder = tmp_path_factory.mktemp("secrets")
+    for name, value in {"api_token": "the api token", "mongo_password": "ab12", "kafka_password": "cd34"}.items():
+        (folder / name).write_text(f"{value}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sourced(processes: None, secrets: Path) -> dict[str, str]:
+    """The settings that a container gets from its secrets."""
+    shell = ["sh", "-c", f". {ROOT}/deploy/compose/settings.sh; env -0"]
+    found = subprocess.run(shell, env={"SECRETS": str(secrets), "PATH": os.environ["PATH"]}, capture_output=True)
+    lines = dict(each.split("=", 1) for each in found.stdout.decode().split("\0") if each)
+    return {name: value for name, value in lines.items() if name.startswith("FULFILLMENT_")}
+
+
+def test_secrets_are_files_and_in_no_environment() -> None:
+    assert COMPOSE["secrets"] == {name: {"file": f"./secrets/{name}"} for name in SECRETS}
+    for role in ROLES:
+        assert SERVICES[role]["secrets"] == list(SECRETS)
+    for service in SERVICES.values():  # a secret from a variable cannot be put into a read-only container
+        assert not [value for value in map(str, service.get("environment", {}).values()) if "PASSWORD}" in value]
+
+
+def test_every_image_has_an_exact_version_and_every_container_limits() -> None:
+    for name, service in SERVICES.items():
+        assert re.search(r":v?\d+\.\d+\.\d+(-alpine)?$", service["image"]) or "build" in service, name
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
+
+
+def test_kafdrop_changes_nothing_and_tools_are_opt_in() -> None:
+    arguments = set(SERVICES["kafdrop"]["environment"]["CMD_ARGS"].split())
+    assert arguments > {"--cors.enabled=false", "--topic.deleteEnabled=false", "--topic.createEnabled=false"}
+    assert not [each for each in arguments if "sendEnabled" in each]
+    assert {name for name, each in SERVICES.items() if each.get("profiles") == ["tools"]} == TOOLS
+    others = {name: each.get("depends_on", ()) for name, each in SERVICES.items() if name not in TOOLS}
+    assert not [name for name, needed in others.items() if TOOLS & set(needed)]
+
+
+@pytest.fixture
+def broker(processes: None, secrets: Path, tmp_path: Path) -> Iterator[int]:
+    """A real broker on the returned port, with the environment and the script of the container."""
+    inside, host, controller = ports = [some_ports(1)[0] for _ in range(3)]
+    java = kafka.command(tmp_path, f"127.0.0.1:{inside}", controller)
+    environment = {name: str(value) for name, value in SERVICES["kafka"]["environment"].items()}
+    for given, ours in zip((9092, 9094, 9093), ports, strict=True):
+        environment = {name: value.replace(f":{given}", f":{ours}") for name, value in environment.items()}
+    environment = {name: value.replace("//kafka:", "//127.0.0.1:") for name, value in environment.items()}
+    environment |= {"KAFKA_LOG_DIRS": str(tmp_path / "data"), "SECRETS": str(secrets), "TMPDIR": str(tmp_path)}
+    script = [sys.executable, "-c", AS_IN_THE_IMAGE, str(tmp_path / "server.properties"), *java]
+    started = subprocess.Popen(["sh", str(ROOT / "deploy/compose/kafka.sh"), *script], env=os.environ | environment)
+    try:
+        yield host
+    finally:
+        started.kill()
+        started.wait()
+
+
+# The entry point of the image writes each variable KAFKA_A_B as the property a.b.
+AS_IN_THE_IMAGE = """
+import os, sys
+with open(sys.argv[1], "w") as file:
+    for name, value in os.environ.items():
+        if name.startswith("KAFKA_") and name != "KAFKA_HEAP_OPTS":
+            file.write(f"{name.removeprefix('KAFKA_').lower().replace('_', '.')}={value}\\n")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_the_broker_admits_only_clients_with_the_password(broker: int, secrets: Path) -> None:
+    given = {
+        "kafka": f"127.0.0.1:{broker}",
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_mechanism": "PLAIN",
+        "kafka_user": "fulfillment",
+    }
+    right = Settings(**given, kafka_password_file=secrets / "kafka_password")
+    wait_until(lambda: kafka.answers(right), "the broker to admit a client with the password")
+    assert not kafka.answers(Settings(**given, kafka_password="another"))
+    assert not kafka.answers(Settings(kafka=f"127.0.0.1:{broker}"))
 
 
 def test_servers_keep_their_data_in_named_volumes_and_everything_long_lived_has_a_health_check() -> None:

@@ -1,0 +1,87 @@
+{{- define "fulfillment.name" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Labels that select the pods of a role; they never change. */}}
+{{- define "fulfillment.selector" -}}
+app.kubernetes.io/name: order-fulfillment
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .role }}
+{{- end -}}
+
+{{- define "fulfillment.labels" -}}
+{{ include "fulfillment.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{- define "fulfillment.image" -}}
+{{ printf "%s:%s" .root.Values.image.repository (.tag | default .root.Values.image.tag | default .root.Chart.AppVersion) | quote }}
+{{- end -}}
+
+{{/* Settings: those of the chart, then `settings`, then those of the role, each by its FULFILLMENT_ name. */}}
+{{- define "fulfillment.environment" -}}
+{{- $own := dict "HTTP_HOST" "0.0.0.0" "HTTP_PORT" "8000" "WORKER_PORT" "8000" -}}
+{{- range $name, $value := mergeOverwrite $own (deepCopy .root.Values.settings) (deepCopy .settings) }}
+- name: FULFILLMENT_{{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- range .root.Values.secrets }}
+{{- if eq .as "file" }}
+- name: FULFILLMENT_{{ .setting }}_FILE
+  value: /etc/fulfillment/secrets/{{ .setting }}/{{ .key }}
+{{- else }}
+- name: FULFILLMENT_{{ .setting }}
+  valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "fulfillment.volumeMounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- range .Values.secrets }}
+{{- if eq .as "file" }}
+- {name: secret-{{ .setting | lower | replace "_" "-" }}, mountPath: /etc/fulfillment/secrets/{{ .setting }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- range $number, $mount := .Values.mounts }}
+- {name: mount-{{ $number }}, mountPath: {{ $mount.path }}, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* Secrets are mounted as directories, not with subPath, so that a changed Secret reaches the container. */}}
+{{- define "fulfillment.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+{{- range .Values.secrets }}
+{{- if eq .as "file" }}
+- name: secret-{{ .setting | lower | replace "_" "-" }}
+  secret:
+    secretName: {{ .secret }}
+    items: [{key: {{ .key }}, path: {{ .key }}}]
+{{- end }}
+{{- end }}
+{{- range $number, $mount := .Values.mounts }}
+- name: mount-{{ $number }}
+  {{- if $mount.secret }}
+  secret: {secretName: {{ $mount.secret }}}
+  {{- else }}
+  configMap: {name: {{ $mount.configMap }}}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "fulfillment.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "fulfillment.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
