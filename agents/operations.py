@@ -5,14 +5,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from streams.access.browsers import Browsers
+from streams.access.denials import Denied
 from streams.runtime import disk
 from streams.runtime.app import RoleApp
 from streams.runtime.metrics import tell_open
-from streams.runtime.webserver import refusal
+from streams.runtime.settings import Settings
+from streams.runtime.webserver import denial, refusal
 
 from .entries import authorized, entries_page
 from .metrics import letters, update
@@ -63,8 +68,24 @@ def guarded(app: RoleApp, page: Page) -> Page:
     return answer
 
 
+def _without_foreign_pages(settings: Settings) -> Middleware:
+    """Return a layer that refuses requests that a page of another site may have sent."""
+    browsers = Browsers(settings)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            browsers.refuse_foreign(request.method, request.headers)
+        except Denied as denied:
+            return denial(denied)
+        return await handler(request)
+
+    return check
+
+
 def pages(app: RoleApp) -> None:
     """Serve /livez and /readyz on the worker's port, and /lag and /metrics, which require the token if one is set."""
+    app.web.web_app.middlewares.append(_without_foreign_pages(app.settings))
     entries_page(app)
 
     @app.page("/livez")

@@ -9,6 +9,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from streams.access.browsers import Browsers
 from streams.messages.envelope import new_id
 from streams.tracing import traces
 
@@ -34,12 +35,14 @@ from .tracing import traced
 
 log = logging.getLogger(__name__)
 
+BROWSERS = web.AppKey("browsers", Browsers)
 Answering = Callable[[web.Request], Awaitable[Answer | web.StreamResponse]]
 
 
 def install(application: web.Application, services: Services) -> None:
     """Add the paths and the layer around them to `application`; the caller starts and stops the services."""
     application[SERVICES] = services
+    application[BROWSERS] = Browsers(services.settings)
     if traces.ON is not None:
         application.middlewares.append(traced)
     application.middlewares.append(around)
@@ -84,6 +87,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if sent := correlation_of(request.headers):
             request[CORRELATION] = sent
+        request.app[BROWSERS].refuse_foreign(request.method, request.headers)
         _authorize(request)
         if request.rel_url.raw_query_string:
             check_query(request)

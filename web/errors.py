@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
 from projections.mongo.queries import NotDeployed
+from streams.access.denials import Denied
 from streams.kafka.gateway import CommandTooLarge, GatewayUnavailable
 from streams.messages.codec import BadMessage
 from streams.messages.strict import field_errors
@@ -90,6 +91,8 @@ def problem_of(error: Exception) -> Problem | None:
     match error:
         case Problem():
             return error
+        case Denied():
+            return Problem(error.code, error.message, error.details, headers=error.headers)
         case BadMessage():
             return Problem(error.code, error.message, error.details)
         case CommandTooLarge():

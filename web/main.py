@@ -57,9 +57,10 @@ class ApiApp(faust.App):  # type: ignore[misc]
 
     BootStrategy = HttpOnly
     producer_only = True
+    settings: Settings
 
     def _new_web(self) -> Server:
-        return OurRoutes(self, shutdown_seconds=SHUTDOWN_SECONDS)
+        return OurRoutes(self, self.settings, shutdown_seconds=SHUTDOWN_SECONDS)
 
     def _create_directories(self) -> None:
         """Create none, because this process stores nothing on disk."""
@@ -147,6 +148,7 @@ def create_app(settings: Settings) -> ApiApp:
         web_application_options={"client_max_size": settings.body_bytes},
         worker_redirect_stdouts=False,
     )
+    app.settings = settings
     api = Api(settings)
 
     application = app.web.web_app

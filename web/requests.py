@@ -17,13 +17,13 @@ from streams.messages.models import translated
 
 from .decompression import CODINGS, NotCompressed, TooLarge, decompressed
 from .errors import Problem, invalid
+from .services import SERVICES
 
 JSON_TYPES = ("application/json", "application/cloudevents+json")
 NUMBER = re.compile(r"[0-9]{1,19}")  # enough for 64 bits; longer strings are not even converted
 # Supported codings by header; the first is the default.
 CODINGS_OF = {"Content-Encoding": ("identity", *CODINGS), "Transfer-Encoding": ("identity", "chunked")}
 UTF8 = ("utf-8", "utf8", "us-ascii")
-BODY_SECONDS = 30.0  # for the whole body to arrive
 WAIT = re.compile(r"wait=([0-9]{1,6})")
 NOT_A_TIME = "must be a time like 2026-11-23T10:00:00.000Z"
 _ID: TypeAdapter[str] = TypeAdapter(translated(Id))
@@ -40,15 +40,15 @@ async def json_body(request: web.Request) -> bytes:
 
 async def body_of(request: web.Request) -> bytes:
     """Return the body, decompressed."""
-    coding = _coding(request)
+    coding, seconds = _coding(request), request.app[SERVICES].settings.body_timeout
     try:
         if request.content.is_eof():  # a small body arrives with its headers; a timer would cost more than reading it
             body = await request.read()
         else:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 body = await request.read()
     except TimeoutError:
-        sentence = f"the body did not arrive within {BODY_SECONDS:.0f} seconds"
+        sentence = f"the body did not arrive within {seconds:g} seconds"
         raise Problem("REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
     except web.RequestPayloadError as error:
         raise Problem("BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None

@@ -36,6 +36,12 @@ REFUSALS: Mapping[int, Refusal] = {
          "BAD_REQUEST"),
     ),
     401: Refusal("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED", ("UNAUTHORIZED",)),
+    403: Refusal(
+        "Forbidden",
+        "The client may not do this.",
+        "FOREIGN_ORIGIN",
+        ("FOREIGN_HOST", "FOREIGN_ORIGIN"),
+    ),
     404: Refusal(
         "NotFound",
         "The path names a resource that does not exist.",

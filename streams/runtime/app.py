@@ -91,7 +91,7 @@ class RoleApp(faust.App):
         return FetchTransport(self.conf.broker_consumer, self)
 
     def _new_web(self) -> Server:
-        return Server(self)
+        return Server(self, self.settings)
 
     def _create_directories(self) -> None:
         """Create none: tables are restored from their changelogs."""

@@ -1,5 +1,6 @@
 """Everything the environment may change, in one place."""
 
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -13,6 +14,7 @@ Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
 FORMER_ROLE = "fulfilment"  # older versions ran the process manager as a role; now it is part of orders and inventory
 OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # the package of the extra `otel`
+HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+")  # a name, an IPv4 or an IPv6 address
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -35,6 +37,11 @@ class Settings(KafkaSettings):
         None,
         repr=False,
         description="Bearer token that every API request must carry. Required unless the API is on loopback.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names, besides loopback, under which clients reach web servers that require no token, "
+        "comma-separated. Other values of the Host header are refused.",
     )
     prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of the name of every topic, consumer group and database."
@@ -93,6 +100,9 @@ class Settings(KafkaSettings):
         description="Time that a read waits for its Consistency-Token, and a repeated request for its outcome.",
     )
     body_bytes: int = Field(256 << 10, gt=0, description="Largest request body.")
+    body_timeout: float = Field(30.0, gt=0, description="Time for the whole body of a request to arrive.")
+    header_bytes: int = Field(8_192, ge=1_024, description="Largest header of a request; its URL may be as long.")
+    header_timeout: float = Field(15.0, gt=0, description="Time for all headers of a request to arrive.")
     kafdrop: str | None = Field(None, description="Address of a Kafdrop that the dashboard links messages to.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Level of the service's own loggers. At DEBUG they write one line per batch."
@@ -113,10 +123,21 @@ class Settings(KafkaSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_roles(cls, values: dict[str, object]) -> dict[str, object]:
-        if isinstance(roles := values.get("roles"), str):
-            values["roles"] = tuple(name.strip() for name in roles.split(",") if name.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("roles", "allowed_hosts"):
+            if isinstance(listed := values.get(name), str):
+                values[name] = tuple(each.strip() for each in listed.split(",") if each.strip())
         return values
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_of_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not HOST.fullmatch(host):
+                raise ValueError(
+                    f"{host!r} is not a host name: leave out scheme, port and path, as in shop.example.com"
+                )
+        return tuple(host.lower() for host in hosts)
 
     @field_validator("roles")
     @classmethod
@@ -145,6 +166,11 @@ class Settings(KafkaSettings):
                 "or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
             )
         return self
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether requests need credentials."""
+        return bool(self.api_token)
 
     def named(self, name: str) -> str:
         """Return `name` with this installation's prefix."""

@@ -3,6 +3,8 @@
 aiohttp answers malformed requests, an unknown `Expect` and an unknown path in plain text, and logs most of them with a
 traceback. Here such answers have the format of all others, and are counted and logged at DEBUG: a thousand malformed
 requests leave a number in a counter and nothing in the log.
+
+A client that sends its headers too slowly is disconnected, so that it cannot hold connections open at no cost.
 """
 
 import asyncio
@@ -14,19 +16,26 @@ import orjson
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.typedefs import Handler
 from faust.web.drivers.aiohttp import Web
 
+from streams.access.denials import Denied
 from streams.runtime.metrics import MALFORMED
+from streams.runtime.settings import Settings
 
-URL_BYTES, HEADER_BYTES = 8_190, 8_192  # limits; they differ, so that an error shows which of the two was too long
+SHORTER = 2  # bytes that a URL must be shorter than a header, so that an error shows which of the two was too long
+ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # headers, unless the answer has others
+SOFTWARE = "order-fulfillment"  # aiohttp would tell its version
 NOT_UNDERSTOOD = {  # status → code and sentence
     400: ("BAD_REQUEST", "the request is not valid HTTP"),
     401: ("UNAUTHORIZED", "send Authorization: Bearer <token>"),
     404: ("NOT_FOUND", "there is nothing at this path"),
     405: ("METHOD_NOT_ALLOWED", "this path takes other methods"),
-    414: ("URI_TOO_LONG", f"the address is longer than {URL_BYTES} bytes"),
+    403: ("FORBIDDEN", "this is not allowed"),
+    408: ("REQUEST_TIMEOUT", "the headers did not arrive in time"),
+    414: ("URI_TOO_LONG", "the address is longer than FULFILLMENT_HEADER_BYTES"),
     417: ("EXPECTATION_FAILED", "of Expect, only 100-continue is known"),
-    431: ("HEADERS_TOO_LARGE", f"a header is longer than {HEADER_BYTES} bytes"),
+    431: ("HEADERS_TOO_LARGE", "a header is longer than FULFILLMENT_HEADER_BYTES"),
     500: ("INTERNAL_ERROR", "something went wrong here; it is logged"),
     504: ("TIMEOUT", "it took too long"),
 }
@@ -34,16 +43,28 @@ NOT_UNDERSTOOD = {  # status → code and sentence
 
 def refusal(status: int, reason: str | None = None) -> web.Response:
     """Return the answer to a request that has no handler of its own."""
+    headers = {**ALWAYS, "Server": SOFTWARE}
+    return web.Response(
+        body=_body(status, reason), status=status, headers=headers, content_type="application/json", charset="utf-8"
+    )
+
+
+def denial(denied: Denied) -> web.Response:
+    """Return the answer to a request that is denied."""
+    body = {"success": False, "error": denied.code, "message": denied.message, "details": denied.details}
+    return web.json_response(body, status=denied.status, headers=denied.headers)
+
+
+def _body(status: int, reason: str | None = None) -> bytes:
     code, sentence = NOT_UNDERSTOOD.get(status) or (HTTPStatus(status).name, HTTPStatus(status).phrase)
-    body = {"success": False, "error": code, "message": reason or sentence, "details": {}}
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", charset="utf-8")
+    return orjson.dumps({"success": False, "error": code, "message": reason or sentence, "details": {}})
 
 
-def status_of(error: BaseException | None) -> int:
-    """Return the status of a parser's error."""
+def status_of(error: BaseException | None, url_bytes: int) -> int:
+    """Return the status of a parser's error; `url_bytes` is the longest URL."""
     match error:
         case LineTooLong(args=args):
-            return 414 if str(URL_BYTES) in map(str, args) else 431
+            return 414 if str(url_bytes) in map(str, args) else 431
     return 400
 
 
@@ -55,7 +76,49 @@ def is_clients(error: object) -> bool:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ()
+    __slots__ = ("_began", "_deadline", "_handling", "header_seconds")
+
+    def __init__(self, manager: web.Server, *, header_seconds: float, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.header_seconds = header_seconds
+        self._deadline: asyncio.TimerHandle | None = None  # of the headers that are arriving
+        self._handling = False
+        self._began = False  # whether something of these headers has arrived
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for headers."""
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Begin to wait for headers, if the bytes are the beginning of a request."""
+        if not self._handling:
+            self._began = True
+            if self._deadline is None:
+                self._await_headers()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End waiting."""
+        self.headers_arrived(handling=False)
+        super().connection_lost(exc)
+
+    def _await_headers(self) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(self.header_seconds, self._headers_are_late)
+
+    def headers_arrived(self, *, handling: bool = True) -> None:
+        """End waiting for headers, because a request is handled now, or the connection waits for the next one."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline, self._handling, self._began = None, handling, False
+
+    def _headers_are_late(self) -> None:
+        """Disconnect the client; it gets an answer if it sent anything."""
+        self._deadline = None
+        if self._began and self.transport is not None:
+            MALFORMED.labels("408").inc()
+            self.transport.write(LATE)  # type: ignore[attr-defined]  # sockets have a writing transport
+        self.force_close()
 
     def handle_error(
         self,
@@ -66,7 +129,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer a request that has no answer yet: the client's errors without logging them, ours as aiohttp does."""
         if is_clients(exc) and not request.writer.output_size:
-            status = status_of(exc)
+            status = status_of(exc, self.max_line_size)
             reason = None if status != 400 else _reason(exc)
             MALFORMED.labels(str(status)).inc()
             self.logger.debug("refused what %s sent: %r", request.remote, exc)
@@ -86,7 +149,9 @@ class Connection(web.RequestHandler):
             if allow := resp.headers.get("Allow"):
                 found.headers["Allow"] = allow
             resp = found
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        self.headers_arrived(handling=False)
+        return finished
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log our error; log a client's error as one line at DEBUG."""
@@ -102,22 +167,48 @@ def _reason(error: BaseException | None) -> str:
     return ": ".join(filter(None, ["the request is not valid HTTP", first.rstrip(":")]))
 
 
+LATE = (
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n"
+    b"Cache-Control: no-store\r\nContent-Length: %d\r\n\r\n%b" % (len(_body(408)), _body(408))
+)
+
+
+@web.middleware
+async def arrived(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the connection that all headers of a request have arrived."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.headers_arrived()
+    return await handler(request)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers that every answer has."""
+    for name, value in ALWAYS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = SOFTWARE
+
+
 class Runner(web.AppRunner):
     """Serves an application with our connections."""
+
+    def __init__(self, application: web.Application, settings: Settings, **options: Any) -> None:
+        super().__init__(application, **options)
+        self._settings = settings
 
     @property
     def server(self) -> Any:
         """The factory of connections, which sites listen with."""
         manager = super().server
-        return None if manager is None else _connections(manager)
+        return None if manager is None else connections(manager, self._settings)
 
 
-def _connections(manager: web.Server) -> Callable[[], Connection]:
+def connections(manager: web.Server, settings: Settings) -> Callable[[], Connection]:
     """Return a factory of connections that `manager` manages like aiohttp's own."""
     loop = asyncio.get_running_loop()
     options: dict[str, Any] = {
-        "max_line_size": URL_BYTES,
-        "max_field_size": HEADER_BYTES,
+        "header_seconds": settings.header_timeout,
+        "max_line_size": settings.header_bytes - SHORTER,
+        "max_field_size": settings.header_bytes,
         "access_log": None,
         "auto_decompress": False,  # `web.requests.body_of` does it, and checks whether the body is complete
     }
@@ -127,6 +218,8 @@ def _connections(manager: web.Server) -> Callable[[], Connection]:
 class Server(Web):  # type: ignore[misc]  # Faust is not typed
     """Faust's web server with our connections."""
 
-    def __init__(self, app: Any, *, shutdown_seconds: float = 60.0, **options: Any) -> None:
+    def __init__(self, app: Any, settings: Settings, *, shutdown_seconds: float = 60.0, **options: Any) -> None:
         super().__init__(app, **options)
-        self._runner = Runner(self.web_app, shutdown_timeout=shutdown_seconds)
+        self.web_app.middlewares.append(arrived)
+        self.web_app.on_response_prepare.append(add_headers)
+        self._runner = Runner(self.web_app, settings, shutdown_timeout=shutdown_seconds)

@@ -10,7 +10,6 @@ from raw import exchange, parsed
 
 from projections.mongo import client as mongo_client
 from streams.runtime.settings import Settings
-from web import requests
 from web.main import create_app
 
 NOWHERE = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}
@@ -101,10 +100,12 @@ async def test_an_internal_error_shows_no_traceback(
     assert answer.headers["Correlation-Id"] in caplog.text
 
 
-async def test_a_body_that_does_not_arrive_is_408(away: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
-    server = away.server
+async def test_a_body_that_does_not_arrive_is_408() -> None:
+    impatient = await started(body_timeout=0.05)
+    server = impatient.server
     assert isinstance(server, TestServer)
-    head = b"POST /api/v1/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    lines = ["POST /api/v1/orders HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 9"]
+    head = "\r\n".join([*lines, "", "{"]).encode()
     status, headers, answer = parsed(await exchange(server.host, server.port or 0, head))
     assert (status, answer["error"], headers["connection"]) == (408, "REQUEST_TIMEOUT", "close")
+    await impatient.close()

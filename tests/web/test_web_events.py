@@ -136,7 +136,7 @@ async def test_commands_are_answered_while_a_thousand_clients_listen(api: Api, u
     product, order = unique("boots"), unique("o")
     await api.stock(product, 5)
     place = urlsplit(str(api.session._base_url))
-    request = f"GET /api/v1/events?subject={order} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    request = f"GET /api/v1/events?subject={order} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
     async def listen(turns: asyncio.Semaphore) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         async with turns:

@@ -20,7 +20,7 @@ BOMB = gzip.compress(bytes(1 << 27))  # 128 KiB, which become 128 MiB
 def post(body: bytes, *headers: str, path: str = "/api/v1/orders", length: int | None = None) -> bytes:
     """Return a request whose length may be a lie."""
     named = {line.partition(":")[0].lower() for line in headers}
-    usual = ["Host: a", "Connection: close", "Content-Type: application/json"]
+    usual = ["Host: localhost", "Connection: close", "Content-Type: application/json"]
     usual.append(f"Content-Length: {len(body) if length is None else length}")
     unsaid = [line for line in usual if line.partition(":")[0].lower() not in named]
     if "transfer-encoding" in named:
@@ -30,17 +30,17 @@ def post(body: bytes, *headers: str, path: str = "/api/v1/orders", length: int |
 
 
 def get(path: bytes, *headers: bytes) -> bytes:
-    return b"\r\n".join([b"GET %b HTTP/1.1" % path, b"Host: a", b"Connection: close", *headers, b"", b""])
+    return b"\r\n".join([b"GET %b HTTP/1.1" % path, b"Host: localhost", b"Connection: close", *headers, b"", b""])
 
 
 NO_HTTP = {
     "no host": (b"GET /livez HTTP/1.1\r\n\r\n", 400),
     "no request line": (b"GARBAGE\r\n\r\n", 400),
-    "an unknown method": (b"FROB /api/v1/orders HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    "an unknown version": (b"GET / HTTP/7.8\r\nHost: a\r\n\r\n", 400),
+    "an unknown method": (b"FROB /api/v1/orders HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "an unknown version": (b"GET / HTTP/7.8\r\nHost: localhost\r\n\r\n", 400),
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 60, 400),
     "http/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-    "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n", 400),
     "a header with NUL": (get(b"/livez", b"X: a\0b"), 400),
     "a header without a name": (get(b"/livez", b": x"), 400),
     "too many headers": (get(b"/livez", *[b"X%d: y" % number for number in range(300)]), 400),

@@ -43,7 +43,7 @@ def letter_paths() -> dict[str, dict[str, Any]]:
                 "parameters": [*FILTERS, *LISTING],
                 "responses": {
                     "200": _answer("The result.", listing({"anyOf": [ref("ParkedKey"), ref("Letter")]})),
-                    **refusals((400, 401, 500, 503)),
+                    **refusals((*OF_ALL, 503)),
                 },
             }
         },

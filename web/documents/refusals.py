@@ -7,7 +7,7 @@ from web.statuses import codes as codes_of_all
 
 from .schemas import TEXT, Schema, ref
 
-OF_ALL = (400, 401, 414, 417, 431, 500)
+OF_ALL = (400, 401, 403, 414, 417, 431, 500)
 OF_BODIES = (*OF_ALL, 408, 413, 415, 503)
 OF_COMMANDS = (*OF_BODIES, 404, 409, 412, 422)
 OF_QUERIES = (*OF_ALL, 404, 503, 504)

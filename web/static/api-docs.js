@@ -1,4 +1,5 @@
-/* Swagger UI for our OpenAPI document; requests go to this server, with the token given under "Authorize". */
+/* Swagger UI for our OpenAPI document; requests go to this server, with the token given under "Authorize",
+ * which this page forgets when it is closed: other pages could read localStorage later. */
 window.SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
@@ -6,7 +7,7 @@ window.SwaggerUIBundle({
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
-  persistAuthorization: true,
+  persistAuthorization: false,
   tryItOutEnabled: true,
   validatorUrl: null,
 });

@@ -1,0 +1,177 @@
+"""Without a token: pages of other sites reach neither the API nor a worker, and programs on this machine do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import unused_port
+from raw import exchange, parsed
+
+from agents.main import build
+from streams.runtime.settings import Settings
+from web.main import create_app
+
+NOWHERE: dict[str, Any] = {"kafka": "127.0.0.1:9", "mongo": "mongodb://127.0.0.1:9"}
+PUBLIC = "shop.example.com"
+
+
+class Server:
+    """A worker's web server alone, as `fulfillment worker` starts it."""
+
+    def __init__(self, role: Any, **changes: Any) -> None:
+        settings = Settings(**NOWHERE, http_port=unused_port(), **changes)
+        self.port = settings.http_port
+        self.web = (create_app(settings) if role == "api" else build(role, settings)).web
+
+    async def __aenter__(self) -> "Server":
+        await self.web.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.web.stop_server()
+
+    async def ask(self, method: str, path: str, **headers: str) -> tuple[int, Any, Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            async with session.request(method, url, headers=named) as answer:
+                return answer.status, (await answer.json()).get("error"), answer.headers
+
+
+@pytest.fixture(scope="module", params=["api", "orders"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    async with Server(request.param, allowed_hosts=PUBLIC) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def api() -> AsyncIterator[Server]:
+    async with Server("api", allowed_hosts=PUBLIC) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "evil", "", "a@localhost",
+             "[::1", "localhost:x"]
+)  # fmt: skip
+async def test_a_foreign_host_is_refused(server: Server, host: str) -> None:
+    for path in ("/livez", "/metrics", "/nothing"):
+        assert (await server.ask("GET", path, Host=host))[:2] == (403, "FOREIGN_HOST")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:8000", "localhost.", PUBLIC, f"{PUBLIC}:443"]
+)
+async def test_the_hosts_of_this_machine_and_of_the_settings_are_answered(server: Server, host: str) -> None:
+    assert (await server.ask("GET", "/livez", Host=host))[0] == 200
+
+
+FOREIGN = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000"},
+    {"Origin": "https://localhost"},
+    {"Origin": "file://"},
+    {"Origin": "http://localhost:x"},
+    {"Sec_Fetch_Site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/orders/o-1/shipments"),
+        ("POST", "/api/v1/inventory/boots/discontinue"),
+        ("POST", "/api/v1/letters/order/o-1/retry"),
+        ("DELETE", "/api/v1/orders/o-1"),
+        ("PUT", "/api/v1/orders/o-1/status"),
+        ("PATCH", "/nothing"),
+    ],
+)
+async def test_a_page_of_another_site_changes_nothing(
+    api: Server, method: str, path: str, headers: dict[str, str]
+) -> None:
+    assert (await api.ask(method, path, Host="localhost:8000", **headers))[:2] == (403, "FOREIGN_ORIGIN")
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+async def test_nor_does_it_on_a_worker(server: Server, headers: dict[str, str]) -> None:
+    assert (await server.ask("POST", "/lag", Host="localhost:8000", **headers))[:2] == (403, "FOREIGN_ORIGIN")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://localhost:8000", "Sec_Fetch_Site": "same-origin"},
+        {"Origin": f"https://{PUBLIC}"},
+        {"Sec_Fetch_Site": "none"},
+    ],
+    ids=str,
+)
+async def test_the_dashboard_and_programs_may_send_commands(api: Server, headers: dict[str, str]) -> None:
+    sent = await api.ask("POST", "/api/v1/orders/o-1/shipments", Host="localhost:8000", **headers)
+    assert sent[:2] == (503, "KAFKA_UNAVAILABLE")
+
+
+async def test_a_link_from_another_site_may_be_followed(api: Server) -> None:
+    assert (await api.ask("GET", "/livez", Host="localhost", Sec_Fetch_Site="cross-site"))[0] == 200
+
+
+async def test_with_a_token_any_host_is_answered() -> None:
+    async with Server("api", api_token="secret") as guarded:
+        assert (await guarded.ask("GET", "/livez", Host="api"))[0] == 200
+        assert (await guarded.ask("POST", "/api/v1/orders", Host="api"))[:2] == (401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/nothing", "/metrics"])
+async def test_answers_are_not_stored_and_name_no_version(server: Server, path: str) -> None:
+    _, _, headers = await server.ask("GET", path) if path != "/metrics" else await server.ask("POST", path)
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Server"] == "order-fulfillment"
+
+
+async def test_neither_are_the_answers_to_what_is_not_http(server: Server) -> None:
+    status, headers, _ = parsed(await exchange("127.0.0.1", server.port, b"GARBAGE\r\n\r\n"))
+    assert (status, headers["cache-control"], headers["server"]) == (400, "no-store", "order-fulfillment")
+
+
+HALF = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize("role", ["api", "orders"])
+async def test_headers_that_do_not_arrive_end_the_connection(role: str) -> None:
+    async with Server(role, header_timeout=0.1) as server:
+        assert await exchange("127.0.0.1", server.port, b"") == b""
+        assert parsed(await exchange("127.0.0.1", server.port, HALF))[0] == 408
+
+
+async def test_a_connection_may_wait_between_requests() -> None:
+    async with Server("api", header_timeout=0.1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(2):
+            writer.write(HALF + b"\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            await reader.readexactly(len(b'{"live":true}'))
+            with pytest.raises(TimeoutError):  # nothing comes, not even the end
+                await asyncio.wait_for(reader.read(1), 0.3)
+        writer.write(HALF)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout")
+        writer.close()
+
+
+async def test_the_size_of_headers_is_a_setting() -> None:
+    async with Server("api", header_bytes=2_000) as server:
+        assert (await server.ask("GET", "/livez", X="x" * 1_500))[0] == 200
+        assert (await server.ask("GET", "/livez", X="x" * 2_500))[:2] == (431, "HEADERS_TOO_LARGE")
+        assert (await server.ask("GET", "/" + "x" * 2_500))[:2] == (414, "URI_TOO_LONG")
+
+
+def test_an_allowed_host_is_a_name() -> None:
+    with pytest.raises(ValueError, match=r"https://shop.example.com.*is not a host name"):
+        Settings(allowed_hosts="https://shop.example.com")
