@@ -1,8 +1,7 @@
 """The pages of a worker: whether it is alive and ready, its lag, and its metrics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -13,16 +12,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.access.browsers import Browsers
 from streams.access.denials import Denied
+from streams.access.gate import Gate
+from streams.access.principals import UNTOLD
 from streams.runtime import disk
 from streams.runtime.app import RoleApp
 from streams.runtime.metrics import tell_open
 from streams.runtime.settings import Settings
-from streams.runtime.webserver import denial, refusal
+from streams.runtime.webserver import denial
 
-from .entries import authorized, entries_page
+from .entries import entries_page
 from .metrics import letters, update
 
-Page = Callable[[Any, Any], Awaitable[Any]]
+OPEN = frozenset({"/livez", "/readyz"})  # without credentials
+KNOWN = web.RequestKey("known", bool)  # whether the client may see details
 LAG_SECONDS = 2.0  # time limit for Kafka's answer: Prometheus waits 5 s for all of /metrics
 
 
@@ -56,26 +58,18 @@ async def known_lag(app: RoleApp) -> Mapping[TP, int]:
         return {}
 
 
-def guarded(app: RoleApp, page: Page) -> Page:
-    """Return `page` with a check of the token, if one is set."""
-
-    @wraps(page)
-    async def answer(self: Any, request: Any) -> Any:
-        if not authorized(app, request):
-            return refusal(401)
-        return await page(self, request)
-
-    return answer
-
-
-def _without_foreign_pages(settings: Settings) -> Middleware:
-    """Return a layer that refuses requests that a page of another site may have sent."""
-    browsers = Browsers(settings)
+def only_allowed(settings: Settings) -> Middleware:
+    """Return a layer that refuses pages of other sites and, except on `OPEN`, clients that may not read."""
+    browsers, gate = Browsers(settings), Gate(settings)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             browsers.refuse_foreign(request.method, request.headers)
+            if request.path in OPEN:
+                request[KNOWN] = (known := await gate.known(request)) is not None and known.may("read")
+            else:
+                (await gate.principal_of(request)).require("read")
         except Denied as denied:
             return denial(denied)
         return await handler(request)
@@ -84,8 +78,8 @@ def _without_foreign_pages(settings: Settings) -> Middleware:
 
 
 def pages(app: RoleApp) -> None:
-    """Serve /livez and /readyz on the worker's port, and /lag and /metrics, which require the token if one is set."""
-    app.web.web_app.middlewares.append(_without_foreign_pages(app.settings))
+    """Serve /livez and /readyz on the worker's port, and /lag and /metrics, which need credentials if the API does."""
+    app.web.web_app.middlewares.append(only_allowed(app.settings))
     entries_page(app)
 
     @app.page("/livez")
@@ -95,6 +89,9 @@ def pages(app: RoleApp) -> None:
     @app.page("/readyz")
     async def readyz(self: Any, request: Any) -> Any:
         found = await reasons(app)
+        if not request[KNOWN]:
+            told = {"ready": not found, "reasons": [UNTOLD] if found else []}
+            return self.json(told, status=503 if found else 200)
         partitions: dict[str, list[int]] = {}
         for tp in sorted(app.consumer.progress.handed if app.consumer.prepared else ()):
             partitions.setdefault(tp.topic, []).append(tp.partition)
@@ -103,18 +100,17 @@ def pages(app: RoleApp) -> None:
             answer["openTransactions"] = [one.as_json() for one in held]
         return self.json(answer, status=503 if found else 200)
 
+    @app.page("/lag")
     async def lag(self: Any, request: Any) -> Any:
         lag: dict[str, int] = {}
         for tp, count in (await app.consumer.lag() if app.consumer.prepared else {}).items():
             lag[tp.topic] = lag.get(tp.topic, 0) + count
         return self.json({"group": app.conf.id, "lag": lag})
 
+    @app.page("/metrics")
     async def metrics(self: Any, request: Any) -> Any:
         ready, lag = not await reasons(app), await known_lag(app)
         update(app, ready, lag)
         tell_open(app.open_transactions.open)
         app.work.tell(lag)
         return self.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST.split(";")[0])
-
-    app.page("/lag")(guarded(app, lag))
-    app.page("/metrics")(guarded(app, metrics))

@@ -14,7 +14,7 @@ from ops.errors import CommandFailed, external_failure
 COMMANDS = (
     "up", "down", "restart", "status", "settings", "worker",
     "seed", "produce", "outcomes", "tail", "explain", "trace", "doctor", "audit", "skip", "replay",
-    "topics", "letters", "projections", "transactions",
+    "topics", "letters", "projections", "transactions", "tokens",
 )  # fmt: skip
 
 

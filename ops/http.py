@@ -13,6 +13,7 @@ import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ops.errors import CommandFailed, Misconfigured, Unavailable
+from streams.access.denials import MissingScope
 from streams.runtime.settings import Settings
 
 T = TypeVar("T")
@@ -68,10 +69,14 @@ class HttpApi:
             raise NotYet(str(error) or type(error).__name__) from error
         if response.status == 202 and not isinstance(answer["data"], list):
             return await self._outcome(answer["data"]["commandId"])
-        if response.status >= 500 or answer.get("error") in RETRYABLE:
+        if response.status >= 500 or response.status == 429 or answer.get("error") in RETRYABLE:
             raise NotYet(f"{response.status} {answer.get('message')}")
         if response.status == 401:
-            raise Misconfigured("The API requires a token: set FULFILLMENT_API_TOKEN to the value its workers use.")
+            raise Misconfigured("The API requires a token: set FULFILLMENT_API_TOKEN to one that is valid there.")
+        if answer.get("error") == MissingScope.code:
+            raise Misconfigured(
+                f"The API denies {method}: {answer['message']}. Set FULFILLMENT_API_TOKEN to another one."
+            )
         if response.status >= 400:
             raise Rejected(response.status, answer["error"], answer["message"])
         return Answer(answer["data"], answer.get("nextCursor"))

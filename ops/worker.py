@@ -10,6 +10,7 @@ import sys
 
 from ops.errors import CommandFailed, Misconfigured
 from ops.loading import load_settings
+from streams.access.tokens import InvalidTokens
 from streams.runtime import faults, garbage
 from streams.runtime.settings import ROLES, Role, Settings
 from streams.tracing import traces
@@ -31,6 +32,8 @@ def run(role: str, settings: Settings) -> None:
     traces.start(role, settings)
     try:
         _serve(role, settings)
+    except InvalidTokens as error:
+        raise Misconfigured(f"FULFILLMENT_API_TOKENS_FILE: {error}.") from None
     finally:
         traces.stop()
 

@@ -1,6 +1,5 @@
 """The HTTP application: its paths, and the one layer around every handler."""
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -10,7 +9,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from streams.access.browsers import Browsers
+from streams.access.denials import Denied
+from streams.access.gate import Gate
 from streams.messages.envelope import new_id
+from streams.runtime.metrics import DENIED
 from streams.tracing import traces
 
 from . import PREFIX
@@ -28,21 +30,22 @@ from .operations.messages import show_message
 from .operations.projections import show_projections
 from .queries.routes import QUERY_ROUTES
 from .query_string import check_query
-from .requests import CORRELATION, correlation_of
+from .requests import CORRELATION, PRINCIPAL, correlation_of
+from .scopes import scopes_of
 from .services import SERVICES, Services
 from .sse.stream import stream_events
 from .tracing import traced
 
 log = logging.getLogger(__name__)
 
-BROWSERS = web.AppKey("browsers", Browsers)
+BROWSERS, GATE = web.AppKey("browsers", Browsers), web.AppKey("gate", Gate)
 Answering = Callable[[web.Request], Awaitable[Answer | web.StreamResponse]]
 
 
 def install(application: web.Application, services: Services) -> None:
     """Add the paths and the layer around them to `application`; the caller starts and stops the services."""
     application[SERVICES] = services
-    application[BROWSERS] = Browsers(services.settings)
+    application[BROWSERS], application[GATE] = Browsers(services.settings), Gate(services.settings)
     if traces.ON is not None:
         application.middlewares.append(traced)
     application.middlewares.append(around)
@@ -81,22 +84,29 @@ def add(application: web.Application, method: str, path: str, handler: Answering
 
 @web.middleware
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check the token and the query, encode the answer or the error, add the correlation id, and measure."""
+    """Check the credentials and the query, encode the answer or the error, add the correlation id, and measure."""
     began = perf_counter()
     found: Any
     try:
         if sent := correlation_of(request.headers):
             request[CORRELATION] = sent
         request.app[BROWSERS].refuse_foreign(request.method, request.headers)
-        _authorize(request)
+        await _authorize(request)
         if request.rel_url.raw_query_string:
             check_query(request)
         found = await handler(request)
     except Exception as error:
+        if isinstance(error, Denied) and error.status != 401:  # the gate counts those
+            DENIED.labels(error.code).inc()
         found = (problem_of(error) or _fault(request, error)).answer()
     response = _response(request, found)
     observe(request, response.status, perf_counter() - began)
     return response
+
+
+def is_open(path: str) -> bool:
+    """Return whether a path needs no credentials."""
+    return path in health.OPEN_TO_ALL or pages.is_open(path)
 
 
 def _response(request: web.Request, found: Answer | web.StreamResponse) -> web.StreamResponse:
@@ -110,13 +120,16 @@ def _response(request: web.Request, found: Answer | web.StreamResponse) -> web.S
     return found
 
 
-def _authorize(request: web.Request) -> None:
-    token = request.app[SERVICES].settings.api_token
-    if token is None or request.path in health.OPEN_TO_ALL or pages.is_open(request.path):
+async def _authorize(request: web.Request) -> None:
+    """Find out who sent the request, and deny what they may not do; a path that is open to all may have a stranger."""
+    gate = request.app[GATE]
+    if not gate.is_open and is_open(request.path):
+        if (known := await gate.known(request)) is not None:
+            request[PRINCIPAL] = known
         return
-    sent = request.headers.get("Authorization", "")
-    if not hmac.compare_digest(sent.encode(errors="surrogateescape"), f"Bearer {token}".encode()):
-        raise Problem("UNAUTHORIZED", "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"})
+    principal = request[PRINCIPAL] = await gate.principal_of(request)
+    if not gate.is_open and (resource := request.match_info.route.resource) is not None:
+        principal.require(*scopes_of(request.method, resource.canonical))
 
 
 def _fault(request: web.Request, error: Exception) -> Problem:

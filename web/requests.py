@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 from pydantic import TypeAdapter, ValidationError
 
 from domain.message import MAX_ID, Id, instant
+from streams.access.principals import Principal
 from streams.messages.models import translated
 
 from .decompression import CODINGS, NotCompressed, TooLarge, decompressed
@@ -28,6 +29,13 @@ WAIT = re.compile(r"wait=([0-9]{1,6})")
 NOT_A_TIME = "must be a time like 2026-11-23T10:00:00.000Z"
 _ID: TypeAdapter[str] = TypeAdapter(translated(Id))
 CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command's id
+PRINCIPAL = web.RequestKey("principal", Principal)  # the sender of the request; strangers have none
+
+
+def is_known(request: web.Request) -> bool:
+    """Return whether the client of a path that is open to all may see details."""
+    principal = request.get(PRINCIPAL)
+    return principal is not None and principal.may("read")
 
 
 async def json_body(request: web.Request) -> bytes:

@@ -35,12 +35,12 @@ REFUSALS: Mapping[int, Refusal] = {
         ("VALIDATION_FAILED", "NOT_JSON", "UNKNOWN_TYPE", "MISSING_KEY", "INVALID_MESSAGE", "INVALID_COMMAND",
          "BAD_REQUEST"),
     ),
-    401: Refusal("Unauthorized", "The bearer token is missing or wrong.", "UNAUTHORIZED", ("UNAUTHORIZED",)),
+    401: Refusal("Unauthorized", "The bearer token is missing or not valid.", "UNAUTHORIZED", ("UNAUTHORIZED",)),
     403: Refusal(
         "Forbidden",
-        "The client may not do this.",
-        "FOREIGN_ORIGIN",
-        ("FOREIGN_HOST", "FOREIGN_ORIGIN"),
+        "The credentials do not allow this, or the page of another site sent it.",
+        "MISSING_SCOPE",
+        ("FOREIGN_HOST", "FOREIGN_ORIGIN", "MISSING_SCOPE"),
     ),
     404: Refusal(
         "NotFound",
@@ -78,6 +78,12 @@ REFUSALS: Mapping[int, Refusal] = {
         "INVALID_STATUS_TRANSITION",
         ("IDEMPOTENCY_KEY_REUSED", "DISCARDED", "REFUSED_BY_KAFKA"),
     ),
+    429: Refusal(
+        "TooMany",
+        "Too many commands, or too many invalid tokens; retry after the seconds in Retry-After.",
+        "QUOTA_EXCEEDED",
+        ("QUOTA_EXCEEDED", "TOO_MANY_ATTEMPTS"),
+    ),
     431: Refusal("HeadersTooLarge", "A header is too long.", "HEADERS_TOO_LARGE", ("HEADERS_TOO_LARGE",)),
     500: Refusal(
         "Fault",
@@ -87,9 +93,10 @@ REFUSALS: Mapping[int, Refusal] = {
     ),
     503: Refusal(
         "Unavailable",
-        "Kafka or MongoDB is unreachable; retry after the seconds in Retry-After.",
+        "Kafka, MongoDB or the issuer of tokens is unreachable; retry after the seconds in Retry-After.",
         "KAFKA_UNAVAILABLE",
-        ("KAFKA_UNAVAILABLE", "MONGODB_UNAVAILABLE", "READ_MODEL_BEHIND", "READ_MODEL_NOT_DEPLOYED"),
+        ("KAFKA_UNAVAILABLE", "MONGODB_UNAVAILABLE", "READ_MODEL_BEHIND", "READ_MODEL_NOT_DEPLOYED",
+         "ISSUER_UNAVAILABLE"),
     ),
     504: Refusal(
         "NotThereYet",

@@ -13,6 +13,7 @@ from ops.stack import kafka, mongod, state
 from streams.runtime.settings import Settings
 from streams.topology import READING
 
+NO_LAG = "its lag is not shown: set FULFILLMENT_API_TOKEN to a token with the scope read"
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 Lag = dict[str, dict[str, int]]  # group → topic → messages
@@ -87,8 +88,12 @@ async def collect(settings: Settings) -> Status:
     headers = {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
     async with aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session:
         conditions = await asyncio.gather(*(_condition(p, stack.host, settings, session) for p in stack.processes))
-        lags = await asyncio.gather(*(_lag(each, stack.host, session) for each in conditions))
-    return Status(list(conditions), added(lags), stack.phase != "starting")
+        answers = await asyncio.gather(*(_lag(each, stack.host, session) for each in conditions))
+    told = [
+        condition if lag is not None else condition._replace(reasons=(*condition.reasons, NO_LAG))
+        for condition, lag in zip(conditions, answers, strict=True)
+    ]
+    return Status(told, added([lag or {} for lag in answers]), stack.phase != "starting")
 
 
 def added(lags: list[Facts]) -> Lag:
@@ -150,11 +155,14 @@ def _sentence(reason: object) -> str:
     return ", ".join(map(_sentence, reason)) if isinstance(reason, list) else str(reason)
 
 
-async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) -> Facts:
+async def _lag(condition: Condition, host: str, session: aiohttp.ClientSession) -> Facts | None:
+    """Return the answer of a worker about its lag; None if it does not show it to the token of this command line."""
     if condition.process.role not in READING or condition.state not in ("ready", "unready"):
         return {}
     try:
         async with session.get(_url(condition.process, host, "lag")) as answer:
+            if answer.status in (401, 403):
+                return None
             found = await answer.json() if answer.status == 200 else {}
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return {}

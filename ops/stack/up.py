@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import psutil
 
+from ops import tokens
 from ops.errors import Unavailable, file_error
 from ops.stack import state
 from ops.stack.down import end_leftovers
@@ -139,6 +140,8 @@ def _prepare(settings: Settings) -> None:
     """Check that the data directory is usable, and let child processes open as many files as the system allows."""
     end_leftovers(settings)
     refuse_full_disk(settings)
+    if settings.api_tokens_file is not None:
+        tokens.read(settings.api_tokens_file)  # an invalid file would end each worker
     try:
         (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:

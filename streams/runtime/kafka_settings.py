@@ -86,7 +86,7 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _credentials_are_complete(self) -> "KafkaSettings":
-        for name in (field.removesuffix("_file") for field in type(self).model_fields if field.endswith("_file")):
+        for name in (field.removesuffix("_file") for field in KafkaSettings.model_fields if field.endswith("_file")):
             self._refuse_both(name)
         for name in FILES:
             self._refuse_unreadable(name)

@@ -14,6 +14,11 @@ OPEN_TRANSACTION = Gauge(
     ("topic", "partition"),
 )
 MALFORMED = Counter("fulfillment_http_malformed_total", "Requests that are not valid HTTP, by status.", ["status"])
+DENIED = Counter(
+    "fulfillment_http_denied_total",
+    "Requests that were denied because of who sent them, by code: an invalid token, a missing scope, a quota.",
+    ["code"],
+)
 READY = Gauge("fulfillment_ready", "1 when the process can do its work, else 0; /readyz says why.")
 
 

@@ -36,7 +36,13 @@ class Settings(KafkaSettings):
     api_token: str | None = Field(
         None,
         repr=False,
-        description="Bearer token that every API request must carry. Required unless the API is on loopback.",
+        description="Bearer token that every API request must carry, and that commands of this command line send. "
+        "It has all scopes.",
+    )
+    api_tokens_file: Path | None = Field(
+        None,
+        description="File of named API tokens with their scopes, made by `fulfillment tokens new`. It contains hashes, "
+        "and is read again when it changes.",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -160,17 +166,17 @@ class Settings(KafkaSettings):
 
     @model_validator(mode="after")
     def _loopback_unless_guarded(self) -> "Settings":
-        if self.http_host not in LOOPBACK and not self.api_token:
+        if self.http_host not in LOOPBACK and not self.is_guarded:
             raise ValueError(
-                f"refusing to listen on {self.http_host} without credentials: set FULFILLMENT_API_TOKEN, "
-                "or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
+                f"refusing to listen on {self.http_host} without credentials: set FULFILLMENT_API_TOKEN or "
+                "FULFILLMENT_API_TOKENS_FILE, or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
             )
         return self
 
     @property
     def is_guarded(self) -> bool:
         """Whether requests need credentials."""
-        return bool(self.api_token)
+        return bool(self.api_token or self.api_tokens_file)
 
     def named(self, name: str) -> str:
         """Return `name` with this installation's prefix."""

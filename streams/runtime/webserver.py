@@ -81,7 +81,7 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: web.Server, *, header_seconds: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self.header_seconds = header_seconds
-        self._deadline: asyncio.TimerHandle | None = None  # of the headers that are arriving
+        self._deadline: asyncio.TimerHandle | None = None  # ends the wait for headers
         self._handling = False
         self._began = False  # whether something of these headers has arrived
 

@@ -1,6 +1,7 @@
 """The reference pages say what the code says."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -48,7 +49,7 @@ def test_every_command_and_setting_is_described() -> None:
 def routes() -> Iterator[tuple[str, str]]:
     """Yield method and path of every route the API has."""
     application = web.Application()
-    install(application, cast(Services, None))  # only handlers need the services
+    install(application, cast(Services, SimpleNamespace(settings=Settings())))  # only handlers need the other services
     for route in application.router.routes():
         if route.method != "HEAD" and route.resource is not None:
             yield route.method, route.resource.canonical

@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -22,6 +23,7 @@ from ops.stack.state import Process, Stack
 from ops.stack.status import added, collect
 from ops.stack.workers import ALLOCATOR, allocator, count_workers, environment, workers
 from ops.worker import default_port
+from streams.access.tokens import digest_of, parse
 from streams.runtime.settings import ROLES, Settings
 
 WIDE = {"COLUMNS": "240"}
@@ -195,3 +197,30 @@ def test_an_operators_own_allocator_settings_take_precedence(monkeypatch: pytest
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     assert allocator("inventory") == {**ALLOCATOR, "MALLOC_TRIM_THRESHOLD_": "1"}
     assert allocator("api") == {}
+
+
+def test_tokens_are_made_and_listed(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    for name, scopes in (("shop", "command,read"), ("grafana", "read")):
+        made = invoke("tokens", "new", name, "--scopes", scopes, FULFILLMENT_API_TOKENS_FILE=str(file))
+        assert made.exit_code == 0, made.output
+        assert made.stdout.strip() not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    found = parse(file.read_text())
+    assert [token.principal.name for token in found] == ["shop", "grafana"]
+    assert found[1].digest == digest_of(made.stdout.strip())
+    listed = invoke("tokens", "list", "--file", str(file))
+    assert "read, command" in listed.stdout
+    assert found[0].digest.hex() not in listed.stdout
+
+
+def test_an_existing_token_must_be_long_and_its_scopes_known(tmp_path: Path) -> None:
+    def made(token: str, scopes: str) -> Any:
+        return CliRunner().invoke(cli, ["tokens", "new", "shop", "--scopes", scopes, "--stdin"], input=f"{token}\n")
+
+    assert parse(made("x" * 32, "read").stdout)[0].digest == digest_of("x" * 32)
+    assert (made("x" * 31, "read").exit_code, made("x" * 32, "write").exit_code) == (78, 78)
+    assert "at least 32" in made("x" * 31, "read").stderr
+    file = tmp_path / "tokens"
+    file.write_text("shop:read\n")
+    assert invoke("tokens", "list", "--file", str(file)).exit_code == 78

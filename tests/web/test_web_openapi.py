@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 import web
+from streams.access.denials import Denied
 from streams.messages import codec
 from web.commands.bodies import checked
 from web.commands.handling import CommandRoute
@@ -31,7 +32,7 @@ def test_every_operation_has_a_unique_id_and_lists_its_errors() -> None:
     assert len({each["operationId"] for each in operations}) == len(operations)
     for each in operations:
         if each["tags"] != ["operations"]:
-            assert {"400", "401", "500", "503"} <= set(each["responses"])
+            assert {"400", "401", "403", "429", "500", "503"} <= set(each["responses"])
 
 
 @pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -61,6 +62,7 @@ def test_every_code_an_answer_can_carry_is_listed_with_its_status() -> None:
     found.remove("UNKNOWN_EVENT")  # only events in the log have it
     found |= {not_found(kind) for source in sources for kind in re.findall(r'missing\("(\w+)"', source.read_text())}
     found |= {not_found(route.shape.name) for route in QUERY_ROUTES if not route.many and route.ask is None}
+    found |= {each.code for each in Denied.__subclasses__()}
     assert "CUSTOMER_NOT_FOUND" in found
     assert {"NOT_JSON", "UNAUTHORIZED", "UNKNOWN_TYPE", "INVALID_ORDER", "KAFKA_UNAVAILABLE"} <= found <= listed
     for status, refusal in REFUSALS.items():

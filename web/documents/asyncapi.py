@@ -16,6 +16,7 @@ from streams.runtime.settings import Settings
 from streams.topics import TOPICS, Topic
 from web.answers import Answer
 from web.commands.routes import COMMAND_ROUTES
+from web.requests import is_known
 from web.services import SERVICES
 
 from .asyncapi_examples import examples
@@ -51,12 +52,14 @@ OUR_OWN = ("send", "The changelog from which a worker restores its table. Intern
 
 async def asyncapi(request: web.Request) -> Answer:
     """Answer with the document."""
-    return Answer(_encoded(request.app[SERVICES].settings))
+    return Answer(_encoded(request.app[SERVICES].settings, is_known(request)))
 
 
-@lru_cache(maxsize=1)
-def _encoded(settings: Settings) -> Fragment:
-    return Fragment(orjson.dumps(document(settings)))
+@lru_cache(maxsize=2)
+def _encoded(settings: Settings, known: bool) -> Fragment:
+    """Return the document as JSON; strangers do not get the address of Kafka."""
+    found = document(settings)
+    return Fragment(orjson.dumps(found if known else {name: found[name] for name in found if name != "servers"}))
 
 
 def document(settings: Settings) -> Schema:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from domain.message import MAX_TEXT
+from streams.access.principals import MEANINGS
 from streams.messages.models import model_of
 from web import PREFIX
 from web.answers import Answer
@@ -21,6 +22,7 @@ from web.commands.outcomes import CHOICES
 from web.commands.routes import COMMAND_ROUTES, ENVELOPE
 from web.queries.handling import QueryRoute
 from web.queries.routes import QUERY_ROUTES
+from web.scopes import scopes_of
 from web.statuses import REFUSALS
 
 from .openapi_letters import letter_paths
@@ -47,6 +49,9 @@ and ignored exist for clients of the previous system. An amount must be a whole 
 and `totalCost` must be the exact sum. The id of something new must be distinguishable from any other (otherwise
 `INVALID_ID`): it must not be `.` or `..`, must have no spaces at its ends and no invisible characters, and must be in
 Unicode's normalization form NFC."""
+CREDENTIALS = "Required unless the API is on loopback. An operation lists the scopes of which a token needs one: " + (
+    "; ".join(f"`{scope}` ({meaning})" for scope, meaning in MEANINGS.items())
+)
 STREAM_FILTERS = [
     any_of("types", "events of these types, which may be separated by commas: OrderPlaced,StockReserved"),
     any_of("aggregate", "events of orders or of stock", AGGREGATE["enum"]),
@@ -97,6 +102,9 @@ def document() -> Schema:
         "/readyz": "Report whether the process is ready",
         "/health": "Report readiness as `UP` or `DOWN`",
     }
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            operation["security"] = [{}, *({"token": [scope]} for scope in scopes_of(method.upper(), path))]
     for path, summary in checks.items():
         paths[path] = {"get": _health(path, summary)}
     return {
@@ -107,12 +115,11 @@ def document() -> Schema:
             "description": DESCRIPTION,
         },
         "servers": [{"url": "/"}],
-        "security": [{}, {"token": []}],
         "paths": paths,
         "components": {
             "schemas": {**schemas, **SCHEMAS, **shapes, "Error": error_schema()},
             "responses": {each.name: refusal(status) for status, each in REFUSALS.items()},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": CREDENTIALS}},
         },
     }
 

@@ -7,10 +7,10 @@ from web.statuses import codes as codes_of_all
 
 from .schemas import TEXT, Schema, ref
 
-OF_ALL = (400, 401, 403, 414, 417, 431, 500)
-OF_BODIES = (*OF_ALL, 408, 413, 415, 503)
+OF_ALL = (400, 401, 403, 414, 417, 429, 431, 500, 503)
+OF_BODIES = (*OF_ALL, 408, 413, 415)
 OF_COMMANDS = (*OF_BODIES, 404, 409, 412, 422)
-OF_QUERIES = (*OF_ALL, 404, 503, 504)
+OF_QUERIES = (*OF_ALL, 404, 504)
 
 
 def codes() -> dict[int, list[str]]:
@@ -39,7 +39,9 @@ def error_schema() -> Schema:
 
 def refusals(statuses: tuple[int, ...]) -> Schema:
     """Return references to the error answers of `statuses`."""
-    return {str(status): {"$ref": f"#/components/responses/{REFUSALS[status].name}"} for status in sorted(statuses)}
+    return {
+        str(status): {"$ref": f"#/components/responses/{REFUSALS[status].name}"} for status in sorted(set(statuses))
+    }
 
 
 def refusal(status: int) -> Schema:

@@ -6,11 +6,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from projections.mongo.overview import measure
+from streams.access.principals import UNTOLD
 from streams.runtime.metrics import READY, tell_open
 from web import PREFIX
 from web.answers import Answer, answer
 from web.documents.pages import PAGES, sent
 from web.metrics import LISTENERS
+from web.requests import is_known
 from web.services import SERVICES
 
 OPEN_TO_ALL = frozenset({"/livez", "/readyz", "/health"})  # without a token
@@ -39,10 +41,13 @@ async def livez(request: web.Request) -> Answer:
 
 
 async def readyz(request: web.Request) -> Answer:
-    """Answer whether the process is ready, and if not, why."""
+    """Answer whether the process is ready, and if not, why; strangers are told neither addresses nor names."""
     services = request.app[SERVICES]
     reasons = await services.reasons()
     found: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
+    if not is_known(request):
+        found["reasons"] = dict.fromkeys(reasons, UNTOLD)
+        return Answer(found, 503 if reasons else 200)
     if held := services.open_transactions():
         found |= {
             "warnings": [one.sentence for one in held],

@@ -1,0 +1,83 @@
+"""Finds out who sends a request, from its bearer token.
+
+A token is `FULFILLMENT_API_TOKEN`, which has all scopes; one of `FULFILLMENT_API_TOKENS_FILE`; or a JWT of
+`FULFILLMENT_OIDC_ISSUER`. Without any of these settings, no request needs credentials.
+"""
+
+import hmac
+import logging
+
+from aiohttp import web
+
+from streams.access.attempts import Attempts
+from streams.access.denials import Denied, Unauthorized
+from streams.access.principals import ANYBODY, OF_API_TOKEN, Principal
+from streams.access.tokens import SHORTEST, TokenFile, digest_of
+from streams.runtime.metrics import DENIED
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+INVALID = "the token is not valid: it may be mistyped, replaced or expired"
+
+
+class Gate:
+    """The credentials of an installation; raises `InvalidTokens` if its file of tokens is invalid."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.is_open = not settings.is_guarded
+        self._single = digest_of(settings.api_token) if settings.api_token else None
+        self._file = TokenFile(settings.api_tokens_file) if settings.api_tokens_file else None
+        self._attempts = Attempts()
+        if settings.api_token and len(settings.api_token) < SHORTEST:
+            log.warning(
+                "FULFILLMENT_API_TOKEN has %d characters and can be guessed: use at least %d, for example "
+                "`openssl rand -hex 32`",
+                len(settings.api_token),
+                SHORTEST,
+            )
+
+    async def principal_of(self, request: web.BaseRequest) -> Principal:
+        """Return who sends a request; raise `Denied` if it has no valid credentials."""
+        if self.is_open:
+            return ANYBODY
+        token = _bearer(request.headers.get("Authorization"))
+        address, digest = request.remote or "", digest_of(token)
+        try:
+            self._attempts.check(address, digest)
+            principal = await self._find(token, digest)
+        except Unauthorized as error:
+            self._failed(address, error)
+            raise
+        self._attempts.succeeded(address, digest)
+        return principal
+
+    async def known(self, request: web.BaseRequest) -> Principal | None:
+        """Return who sends a request that needs no credentials; None for a stranger."""
+        try:
+            return await self.principal_of(request)
+        except Denied:
+            return None
+
+    async def _find(self, token: str, digest: bytes) -> Principal:
+        if self._single is not None and hmac.compare_digest(self._single, digest):
+            return OF_API_TOKEN
+        if self._file is not None and len(token) >= SHORTEST and (found := self._file.find(digest)) is not None:
+            return found
+        raise Unauthorized(INVALID)
+
+    def _failed(self, address: str, error: Unauthorized) -> None:
+        DENIED.labels(error.code).inc()
+        log.warning("a request of %s has no valid token: %s", address, error)
+        if self._attempts.failed(address):
+            log.warning("%s sent too many invalid tokens; it may now try one each second", address)
+
+
+def _bearer(header: str | None) -> str:
+    """Return the token in an Authorization header."""
+    if header is None:
+        raise Unauthorized
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("the Authorization header has no bearer token: send Authorization: Bearer <token>")
+    return token

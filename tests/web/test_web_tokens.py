@@ -1,0 +1,211 @@
+"""Named tokens: each does what its scopes allow, on the API and on workers, and a changed file counts at once."""
+
+import re
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web_server import Server
+
+from streams.access import attempts, tokens
+from streams.access.principals import UNTOLD, Principal
+from streams.access.tokens import InvalidTokens, named, new_token, parse
+from streams.runtime.settings import Settings
+from web.documents.openapi import document
+
+PLAIN = {name: new_token() for name in ("reader", "shop", "operator", "poller", "new")}
+SCOPES = {"reader": "read", "shop": "command", "operator": "operate", "poller": "read,command", "new": "read"}
+
+
+def lines(*names: str) -> str:
+    return "".join(f"{named(name, SCOPES[name].split(','), PLAIN[name]).line}\n" for name in names)
+
+
+def write(file: Path, text: str | None) -> None:
+    """Change the file, or remove it."""
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "CHECK_SECONDS", 0.0)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text("# who may do what\n\n" + lines("reader", "shop", "operator", "poller"))
+    return path
+
+
+Asking = Callable[..., Any]
+
+
+@pytest.fixture
+async def servers(file: Path) -> Any:
+    async with AsyncExitStack() as stack:
+
+        async def start(role: str = "api", **changes: Any) -> Server:
+            return await stack.enter_async_context(Server(role, api_tokens_file=file, **changes))
+
+        yield start
+
+
+READ = ("GET", "/api/v1/orders/o-1")
+COMMAND = ("POST", "/api/v1/orders/o-1/hold")
+OUTCOME = ("GET", "/api/v1/commands/c-1")
+RETRY = ("POST", "/api/v1/letters/order/o-1/retry")
+BATCH = ("POST", "/api/v1/commands")
+METRICS = ("GET", "/metrics")
+ALLOWED = {
+    "reader": {READ, OUTCOME, METRICS},
+    "shop": {COMMAND, OUTCOME, BATCH},
+    "operator": {RETRY},
+    "poller": {READ, OUTCOME, COMMAND, BATCH, METRICS},
+}
+
+
+async def test_each_token_does_what_its_scopes_allow(servers: Asking) -> None:
+    api = await servers()
+    for name, allowed in ALLOWED.items():
+        for method, path in (READ, COMMAND, OUTCOME, RETRY, BATCH, METRICS):
+            status, error, answer = await api.ask(method, path, token=PLAIN[name])
+            if (method, path) in allowed:
+                assert status not in (401, 403), (name, path, error)
+                continue
+            assert (status, error) == (403, "MISSING_SCOPE"), (name, path)
+            needed = answer["details"]["needed"]
+            assert answer["details"]["principal"] == name
+            assert not set(needed) & set(SCOPES[name].split(","))
+            assert api.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{" ".join(needed)}"'
+
+
+async def test_the_document_names_the_scopes_of_each_operation(servers: Asking) -> None:
+    api = await servers()
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            scopes = {scope for each in operation["security"] for scope in each.get("token", ())}
+            if not scopes:
+                assert path in ("/livez", "/readyz", "/health")
+                continue
+            sent = re.sub(r"{\w+}", "one", path)
+            status, error, answer = await api.ask(method.upper(), sent, token=PLAIN["operator"])
+            denied = (status, error) == (403, "MISSING_SCOPE")
+            assert denied == ("operate" not in scopes), (method, path, status, answer)
+            assert not denied or set(answer["details"]["needed"]) == scopes
+
+
+async def test_workers_show_lag_and_metrics_to_readers(servers: Asking) -> None:
+    worker = await servers("orders")
+    for path in ("/metrics", "/entries?partition=0"):
+        assert (await worker.ask("GET", path))[:2] == (401, "UNAUTHORIZED")
+        assert (await worker.ask("GET", path, token=PLAIN["shop"]))[:2] == (403, "MISSING_SCOPE")
+    assert (await worker.ask("GET", "/entries?partition=0", token=PLAIN["reader"]))[0] == 404
+
+
+async def test_strangers_learn_no_address(servers: Asking) -> None:
+    for role in ("api", "orders"):
+        server = await servers(role)
+        for token in (None, "x" * 40, PLAIN["shop"]):
+            status, _, answer = await server.ask("GET", "/readyz", token=token)
+            assert (status, answer["ready"]) == (503, False)
+            assert set(answer["reasons"] if role == "orders" else answer["reasons"].values()) == {UNTOLD}
+            assert set(answer) == {"ready", "reasons"}
+        _, _, answer = await server.ask("GET", "/readyz", token=PLAIN["reader"])
+        assert UNTOLD not in str(answer["reasons"])
+    api = await servers()
+    assert "servers" not in (await api.ask("GET", "/asyncapi.json"))[2]
+    assert (await api.ask("GET", "/asyncapi.json", token=PLAIN["reader"]))[2]["servers"]["kafka"]["host"]
+
+
+async def test_tokens_come_and_go_without_a_restart(servers: Asking, file: Path) -> None:
+    api = await servers()
+    assert (await api.ask(*READ, token=PLAIN["new"]))[0] == 401
+    write(file, lines("reader", "new"))
+    assert (await api.ask(*READ, token=PLAIN["new"]))[0] == 503
+    assert (await api.ask(*READ, token=PLAIN["reader"]))[0] == 503
+    assert (await api.ask(*READ, token=PLAIN["poller"]))[0] == 401
+
+
+async def test_a_name_may_have_several_tokens(servers: Asking, file: Path) -> None:
+    other = new_token()
+    write(file, lines("reader") + named("reader", ["read"], other).line)
+    api = await servers()
+    assert {(await api.ask(*READ, token=token))[0] for token in (PLAIN["reader"], other)} == {503}
+
+
+async def test_a_broken_file_leaves_the_tokens_as_they_were(
+    servers: Asking, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = await servers()
+    write(file, f"reader:read:{PLAIN['reader']}\n")
+    assert (await api.ask(*READ, token=PLAIN["shop"]))[0] == 403
+    write(file, None)
+    assert (await api.ask(*READ, token=PLAIN["reader"]))[0] == 503
+    errors = [each.getMessage() for each in caplog.records if each.msg.startswith("API tokens stay")]
+    assert len(errors) == 2
+    assert "line 1" in errors[0]
+    assert PLAIN["reader"] not in caplog.text
+
+
+async def test_the_single_token_still_has_all_scopes(servers: Asking) -> None:
+    api = await servers(api_token="secret")
+    for method, path in (READ, COMMAND, RETRY, METRICS):
+        assert (await api.ask(method, path, token="secret"))[0] not in (401, 403)
+    assert (await api.ask(*READ, token=PLAIN["reader"]))[0] == 503
+
+
+async def test_guessing_is_logged_and_slow(
+    servers: Asking, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "AT_ONCE", 3.0)
+    monkeypatch.setattr(attempts, "EACH_SECOND", 0.01)
+    api = await servers()
+    assert (await api.ask(*READ, token=PLAIN["reader"]))[0] == 503
+    guesses = [new_token() for _ in range(5)]
+    assert [(await api.ask(*READ, token=guess))[0] for guess in guesses] == [401] * 3 + [429] * 2
+    assert int(api.headers["Retry-After"]) > 50
+    assert (await api.ask(*READ, token=PLAIN["shop"]))[:2] == (429, "TOO_MANY_ATTEMPTS")
+    assert (await api.ask(*READ, token=PLAIN["reader"]))[0] == 503
+    assert (await api.ask(*READ))[:2] == (401, "UNAUTHORIZED")
+    assert caplog.text.count("a request of 127.0.0.1 has no valid token") == 3
+    assert "127.0.0.1 sent too many invalid tokens" in caplog.text
+    assert not any(guess in caplog.text for guess in guesses)
+
+
+def test_a_short_token_is_refused_or_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidTokens, match="at least 32"):
+        named("shop", ["read"], "x" * 31)
+    from streams.access.gate import Gate
+
+    Gate(Settings(api_token="secret"))
+    assert "FULFILLMENT_API_TOKEN has 6 characters" in caplog.text
+    assert "secret" not in caplog.text.replace("FULFILLMENT", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["shop", "shop:read", "shop:read:secret", "shop::sha256:" + "0" * 64, "shop:write:sha256:" + "0" * 64,
+     "oidc:shop:read:sha256:" + "0" * 64, "shop:read:sha256:" + "0" * 63, ":read:sha256:" + "0" * 64],
+)  # fmt: skip
+def test_an_invalid_line_is_refused_by_its_number(line: str) -> None:
+    with pytest.raises(InvalidTokens, match=r"^line 2: "):
+        parse(f"# tokens\n{line}\n")
+
+
+def test_a_line_is_read_as_it_was_written() -> None:
+    token = named("shop", ["command", "read"], PLAIN["shop"])
+    assert token.line.startswith("shop:read,command:sha256:")
+    assert parse(token.line) == (token,)
+    assert token.principal == Principal("shop", frozenset({"read", "command"}))
+
+
+def test_the_file_counts_as_credentials_off_loopback(file: Path) -> None:
+    with pytest.raises(ValueError, match="FULFILLMENT_API_TOKENS_FILE"):
+        Settings(http_host="0.0.0.0")
+    assert Settings(http_host="0.0.0.0", api_tokens_file=file).is_guarded
