@@ -23,7 +23,13 @@ EVERYTHING = {
     "settings": {"KAFKA": "kafka:9093", "PREFIX": "shop."},
     "secrets": SECRETS,
     "mounts": [{"path": "/etc/kafka", "secret": "kafka-ca"}],
-    "roles": {"orders": {"settings": {"PACE": "0.2"}}, "api": {"tag": "0.0.9"}},
+    "roles": {
+        "orders": {
+            "settings": {"KAFKA_USER": "orders", "PACE": "0.2"},
+            "secrets": [{"setting": "KAFKA_KEY_PASSWORD", "secret": "orders", "key": "key", "as": "file"}],
+        },
+        "api": {"tag": "0.0.9"},
+    },
     "image": {"pullSecrets": [{"name": "registry"}]},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "scaling": {"enabled": True, "authentication": "kafka", "kafka": {"sasl": "scram_sha512", "tls": "enable"}},
@@ -113,13 +119,13 @@ def test_every_role_has_pods_that_keep_their_names_in_the_consumer_group(rendere
 
 def test_the_environment_is_made_of_settings(rendered: dict[str, Objects]) -> None:
     known = {f"FULFILLMENT_{name.upper()}" for name in Settings.model_fields}
-    for objects in (rendered["default"], rendered["least"]):
+    for objects in rendered.values():
         for workload in (*workloads(objects).values(), *of(objects, "Job").values()):
             names = [each["name"] for each in container(workload)["env"] if not each["name"].startswith("MALLOC_")]
             assert set(names) <= known
             assert len(set(names)) == len(names)
     pace = {each["name"]: each.get("value") for each in container(workloads(rendered["everything"])["orders"])["env"]}
-    assert pace["FULFILLMENT_PACE"] == "0.2"
+    assert (pace["FULFILLMENT_PACE"], pace["FULFILLMENT_KAFKA_USER"]) == ("0.2", "orders")
 
 
 def test_a_role_can_stay_at_an_older_image(rendered: dict[str, Objects]) -> None:
@@ -139,6 +145,9 @@ def test_secrets_are_only_referred_to(rendered: dict[str, Objects]) -> None:
         secret = volumes[mounts[str(path.parent)]]["secret"]
         assert (secret["secretName"], secret["items"]) == ("kafka-user", [{"key": "password", "path": path.name}])
         assert volumes[mounts["/etc/kafka"]]["secret"]["secretName"] == "kafka-ca"
+    own = "FULFILLMENT_KAFKA_KEY_PASSWORD_FILE"
+    found = workloads(rendered["everything"]).items()
+    assert [role for role, each in found if own in {one["name"] for one in container(each)["env"]}] == ["orders"]
 
 
 def test_pods_have_probes_limits_and_no_rights(rendered: dict[str, Objects]) -> None:

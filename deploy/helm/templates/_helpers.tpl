@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 - name: FULFILLMENT_{{ $name }}
   value: {{ $value | quote }}
 {{- end }}
-{{- range .root.Values.secrets }}
+{{- range concat .root.Values.secrets .secrets }}
 {{- if eq .as "file" }}
 - name: FULFILLMENT_{{ .setting }}_FILE
   value: /etc/fulfillment/secrets/{{ .setting }}/{{ .key }}
@@ -40,12 +40,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "fulfillment.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{- range .Values.secrets }}
+{{- range concat .root.Values.secrets .secrets }}
 {{- if eq .as "file" }}
 - {name: secret-{{ .setting | lower | replace "_" "-" }}, mountPath: /etc/fulfillment/secrets/{{ .setting }}, readOnly: true}
 {{- end }}
 {{- end }}
-{{- range $number, $mount := .Values.mounts }}
+{{- range $number, $mount := .root.Values.mounts }}
 - {name: mount-{{ $number }}, mountPath: {{ $mount.path }}, readOnly: true}
 {{- end }}
 {{- end -}}
@@ -54,7 +54,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "fulfillment.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
-{{- range .Values.secrets }}
+{{- range concat .root.Values.secrets .secrets }}
 {{- if eq .as "file" }}
 - name: secret-{{ .setting | lower | replace "_" "-" }}
   secret:
@@ -62,7 +62,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
     items: [{key: {{ .key }}, path: {{ .key }}}]
 {{- end }}
 {{- end }}
-{{- range $number, $mount := .Values.mounts }}
+{{- range $number, $mount := .root.Values.mounts }}
 - name: mount-{{ $number }}
   {{- if $mount.secret }}
   secret: {secretName: {{ $mount.secret }}}
