@@ -47,6 +47,8 @@ def _is_free(port: int) -> bool:
 class System:
     """A running installation: its settings, its processes, and its API."""
 
+    options: tuple[str, ...] = ()  # that `fulfillment up` gets
+
     def __init__(self, data: Path, **overrides: str) -> None:
         first = free_ports(20)
         self.env = os.environ | {
@@ -75,7 +77,7 @@ class System:
 
     def up(self) -> None:
         """Start it; return once everything is ready."""
-        self.run("up", "--detach")
+        self.run("up", "--detach", *self.options)
 
     def down(self) -> None:
         """Stop it."""

@@ -13,14 +13,18 @@ from streams.runtime.settings import Settings
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
     workers: Annotated[str, typer.Option(help="Workers per role, for example orders=2,api=2.")] = "",
+    brokers: Annotated[int, typer.Option(min=1, help="Kafka brokers; 3 keep every message on three.")] = 1,
+    mongo_replicas: Annotated[int, typer.Option(min=1, help="MongoDB nodes; several form a replica set.")] = 1,
     wait: Annotated[float, typer.Option(help="Seconds that --detach waits for everything to be ready.")] = 180.0,
 ) -> None:
     """Start Kafka, MongoDB and one process per role on this machine."""
     from ops.stack import background
     from ops.stack import up as stack
+    from ops.stack.cluster import Size
     from ops.stack.workers import count_workers
 
     settings, console = load_settings(), Console(highlight=False, soft_wrap=True)
+    size = Size(brokers, mongo_replicas)
 
     def say(line: str) -> None:
         console.print(line, markup=False)
@@ -28,9 +32,9 @@ def up(
             console.print(where(settings), markup=False)
 
     if detach:
-        background.start(settings, workers, wait, say)
+        background.start(settings, workers, wait, say, size)
     else:
-        asyncio.run(stack.run(settings, count_workers(workers, settings.roles), say))
+        asyncio.run(stack.run(settings, count_workers(workers, settings.roles), say, size))
         say("stopped")
 
 

@@ -13,6 +13,7 @@ from threading import Event
 
 from ops.errors import CommandFailed, Unavailable, file_error
 from ops.stack import state, up
+from ops.stack.cluster import Size
 from ops.stack.logs import log_of
 from ops.stack.servers import Say
 from ops.stack.status import collect
@@ -30,13 +31,14 @@ class Interrupted(CommandFailed):
     exit_code = 130
 
 
-def start(settings: Settings, workers: str, wait: float, say: Say) -> None:
+def start(settings: Settings, workers: str, wait: float, say: Say, size: Size = up.ONE_EACH) -> None:
     """Start the supervisor in the background and return when everything is ready.
 
     An interrupt stops the stack again. Signals set a flag instead of raising an exception: an exception could leave
     a supervisor that was started but is not known yet.
     """
     count_workers(workers, settings.roles)
+    size.settings(settings)
     state.refuse_running(settings.data)  # before the log of a running stack is overwritten
     log = log_of(settings.data, "supervisor")
     try:
@@ -45,7 +47,7 @@ def start(settings: Settings, workers: str, wait: float, say: Say) -> None:
         raise file_error(error, log.parent) from error
     up.refuse_full_disk(settings)  # on a full disk the supervisor could not even log why it stops
     with _interrupts() as interrupted:
-        supervisor = _launch(settings, workers, log)
+        supervisor = _launch(settings, workers, size, log)
         say(f"starting in the background, log: {log}")
         if not _await_ready(settings, supervisor, log, wait, say, interrupted):
             say("interrupted, stopping")
@@ -121,8 +123,8 @@ def _error_in(log: Path, reported: list[str]) -> str:
     return error or f"The supervisor stopped without an error message; see {log}."
 
 
-def _launch(settings: Settings, workers: str, log: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "ops.cli", "up", "--workers", workers]
+def _launch(settings: Settings, workers: str, size: Size, log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "ops.cli", "up", "--workers", workers, *size.arguments()]
     try:
         with log.open("wb") as output:
             return subprocess.Popen(

@@ -51,9 +51,12 @@ def holder(port: int) -> str:
 
 def single(bootstrap: str) -> tuple[str, int] | None:
     """Return host and port of a Kafka address; None if it lists several servers."""
-    if "," in bootstrap:
-        return None
-    host, _, port = bootstrap.rpartition(":")
+    return None if "," in bootstrap else host_port(bootstrap)
+
+
+def host_port(address: str) -> tuple[str, int]:
+    """Return host and port of one Kafka server."""
+    host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise Misconfigured(f"FULFILLMENT_KAFKA: {bootstrap!r} is not host:port[,host:port…].")
+        raise Misconfigured(f"FULFILLMENT_KAFKA: {address!r} is not host:port[,host:port…].")
     return host.strip("[]"), int(port)

@@ -3,50 +3,118 @@
 import asyncio
 import operator
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from ops.errors import Unavailable
 from ops.stack import kafka, mongod, ports
+from ops.stack.cluster import Place, broker_only, kafka_places, ports_of
+from ops.stack.folders import numbered
 from ops.stack.logs import java_cause, last_lines, log_of
 from ops.stack.state import Process
 from ops.stack.supervisor import Child, Program, Supervisor
-from ops.stack.workers import reserved
 from streams.runtime.settings import Settings
 
 SERVERS = ("kafka", "mongod")
 Say = Callable[[str], None]
 
 
-async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> None:
-    """Start a broker at `settings.kafka`, or wait for the one that already runs there."""
-    place = ports.single(settings.kafka)
-    if place is None or await _is_taken("kafka", place, settings, lambda: kafka.answers(settings)):
-        say(f"Kafka: using {settings.kafka}")
-        return await _await_external("kafka", place, supervisor, say, lambda: kafka.answers(settings))
+async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say, count: int = 1) -> None:
+    """Start `count` brokers at `settings.kafka`; a single one may be running there already."""
+    if count == 1 and await _use_external_kafka(settings, supervisor, say):
+        return
     say(f"Kafka: starting on {settings.kafka}")
-    controller = ports.next_free(place[1], reserved(settings))
-    command = await asyncio.to_thread(kafka.command, settings.data / "kafka", settings.kafka, controller)
-    program = _server("kafka", command, place[1], settings)
-    await _until(supervisor.start(program), place, lambda: kafka.answers(settings))
+    places = kafka_places(settings)
+    await _refuse_taken(places if count > 1 else (), "KAFKA")
+    controllers = _next_free(places[-1][1], count, ports_of(settings))
+    cluster = kafka.nodes(settings.data / "kafka", settings.kafka.split(","), controllers)
+    commands = await asyncio.to_thread(kafka.commands, cluster)
+    children = _start("kafka", commands, places, settings, supervisor)
+    await asyncio.gather(
+        *(
+            _until(child, place, lambda node=node: kafka.answers(broker_only(settings, node.address)))  # type: ignore[misc]
+            for child, place, node in zip(children, places, cluster, strict=True)
+        )
+    )
 
 
-async def start_mongod(settings: Settings, supervisor: Supervisor, say: Say) -> None:
-    """Start a mongod at `settings.mongo`, or wait for the one that already runs there."""
+async def _use_external_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> bool:
+    place = ports.single(settings.kafka)
+    if place is not None and not await _is_taken("kafka", place, settings, lambda: kafka.answers(settings)):
+        return False
+    if place is None and not await asyncio.to_thread(kafka.answers, settings):
+        numbered(settings.data / "kafka", 1, "--brokers")  # or they are ours, and nothing will start them
+    say(f"Kafka: using {settings.kafka}")
+    await _await_external("kafka", place, supervisor, say, lambda: kafka.answers(settings))
+    return True
+
+
+async def start_mongod(settings: Settings, supervisor: Supervisor, say: Say, count: int = 1) -> None:
+    """Start a mongod at `settings.mongo` or use the one that already runs there; or start a set of `count` nodes."""
+    if count == 1 and await _use_external_mongod(settings, supervisor, say):
+        return
+    places = mongod.addresses(settings.mongo)
+    say(f"MongoDB: starting on {', '.join(f'{host}:{port}' for host, port in places)}")
+    await _refuse_taken(places if count > 1 else (), "MONGO")
+    folders, name = (
+        numbered(settings.data / "mongo", count, "--mongo-replicas"),
+        mongod.REPLICA_SET if count > 1 else "",
+    )
+    commands = [
+        await asyncio.to_thread(mongod.command, folder, *place, name)
+        for folder, place in zip(folders, places, strict=True)
+    ]
+    children = _start("mongod", commands, places, settings, supervisor)
+    for child, place in zip(children, places, strict=True):
+        await _until(child, place, lambda place=place: mongod.answers(mongod.node_uri(place)))  # type: ignore[misc]
+    if count > 1:
+        await asyncio.to_thread(mongod.form_set, places)
+        await _repeat(lambda: mongod.has_primary(settings.mongo))
+
+
+async def _use_external_mongod(settings: Settings, supervisor: Supervisor, say: Say) -> bool:
     place = mongod.address(settings.mongo)
-    if place is None or await _is_taken("mongo", place, settings, lambda: mongod.answers(settings.mongo)):
-        say("MongoDB: using the server in FULFILLMENT_MONGO")
-        return await _await_external("mongod", place, supervisor, say, lambda: mongod.answers(settings.mongo))
-    say(f"MongoDB: starting on {place[0]}:{place[1]}")
-    command = await asyncio.to_thread(mongod.command, settings.data / "mongo", *place)
-    program = _server("mongod", command, place[1], settings)
-    await _until(supervisor.start(program), place, lambda: mongod.answers(settings.mongo))
+    if place is not None and not await _is_taken("mongo", place, settings, lambda: mongod.answers(settings.mongo)):
+        return False
+    if place is None and not await asyncio.to_thread(mongod.answers, settings.mongo):
+        numbered(settings.data / "mongo", 1, "--mongo-replicas")
+    say("MongoDB: using the server in FULFILLMENT_MONGO")
+    await _await_external("mongod", place, supervisor, say, lambda: mongod.answers(settings.mongo))
+    return True
 
 
-def _server(role: str, command: tuple[str, ...], port: int, settings: Settings) -> Program:
-    # orphaned servers get SIGTERM: after a clean stop the next start needs no recovery
-    return Program(role, role, command, log_of(settings.data, role), port, orphan_signal=signal.SIGTERM)
+def _next_free(after: int, count: int, taken: set[int]) -> list[int]:
+    found: list[int] = []
+    for _ in range(count):
+        found.append(ports.next_free(found[-1] if found else after, taken))
+    return found
+
+
+async def _refuse_taken(places: Sequence[Place], name: str) -> None:
+    for host, port in places:
+        if await asyncio.to_thread(ports.is_listening, host, port):
+            raise Unavailable(
+                f"Port {port} is in use by {ports.holder(port)}: stop it, or set FULFILLMENT_{name} to other addresses."
+            )
+
+
+def _start(
+    role: str, commands: Sequence[tuple[str, ...]], places: Sequence[Place], settings: Settings, supervisor: Supervisor
+) -> list[Child]:
+    """Start the servers of a role: `kafka`, or `kafka-1`, `kafka-2` … if there are several."""
+    names = [role] if len(places) == 1 else [f"{role}-{number}" for number in range(1, len(places) + 1)]
+    return [
+        supervisor.start(_server(role, name, command, port, settings))
+        for name, command, (_, port) in zip(names, commands, places, strict=True)
+    ]
+
+
+def _server(role: str, name: str, command: tuple[str, ...], port: int, settings: Settings) -> Program:
+    # An orphaned server gets SIGTERM: after a clean stop the next start needs no recovery. Several that stop at once
+    # would wait for each other.
+    orphan_signal = signal.SIGTERM if name == role else signal.SIGKILL
+    return Program(name, role, command, log_of(settings.data, name), port, orphan_signal=orphan_signal)
 
 
 async def _is_taken(field: str, place: tuple[str, int], settings: Settings, answers: Callable[[], bool]) -> bool:
@@ -70,7 +138,11 @@ async def _await_external(
     supervisor.external(Process(name=role, role=role, port=place[1] if place else None, state="external"))
     if not await asyncio.to_thread(answers):
         say(f"{role}: waiting for an answer")
-    await AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(0.2))(asyncio.to_thread, answers)
+    await _repeat(answers)
+
+
+async def _repeat(holds: Callable[[], bool]) -> None:
+    await AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(0.2))(asyncio.to_thread, holds)
 
 
 async def _until(child: Child, place: tuple[str, int], answers: Callable[[], bool]) -> None:

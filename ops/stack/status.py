@@ -10,6 +10,7 @@ import aiohttp
 
 from ops.http import address
 from ops.stack import kafka, mongod, state
+from ops.stack.cluster import broker_only
 from streams.runtime.settings import Settings
 from streams.topology import READING
 
@@ -113,14 +114,28 @@ async def _condition(
         condition = process.state if process.state == "restarting" else "stopped"
         return Condition(process.model_copy(update={"pid": None}), condition, (process.said,) if process.said else ())
     if process.role == "kafka":
-        ready = await asyncio.to_thread(kafka.answers, settings)
+        ready = await asyncio.to_thread(kafka.answers, _broker(process, settings))
     elif process.role == "mongod":
-        ready = await asyncio.to_thread(mongod.answers, settings.mongo)
+        ready = await asyncio.to_thread(mongod.answers, _mongod(process, settings))
     else:
         return await _ask(process, host, session)
     if not ready:
         return Condition(process, "unready", ("no answer",))
     return Condition(process, "external" if external else "ready")
+
+
+def _broker(process: state.Process, settings: Settings) -> Settings:
+    """Return the settings of a client that asks this broker: one of several answers for itself."""
+    host, _, port = settings.kafka.split(",")[0].rpartition(":")
+    return settings if process.name == "kafka" else broker_only(settings, f"{host}:{process.port or port}")
+
+
+def _mongod(process: state.Process, settings: Settings) -> str:
+    """Return the address of a MongoDB node: one of several answers for itself."""
+    nodes = mongod.addresses(settings.mongo)
+    if process.name == "mongod" or not process.port or not nodes:
+        return settings.mongo
+    return mongod.node_uri((nodes[0][0], process.port))
 
 
 async def _ask(process: state.Process, host: str, session: aiohttp.ClientSession) -> Condition:

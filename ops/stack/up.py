@@ -13,6 +13,7 @@ import psutil
 from ops import tokens
 from ops.errors import Unavailable, file_error
 from ops.stack import state
+from ops.stack.cluster import Size
 from ops.stack.down import end_leftovers
 from ops.stack.servers import SERVERS, Say, start_kafka, start_mongod
 from ops.stack.status import collect
@@ -25,6 +26,7 @@ MIN_FREE_BYTES = 256 << 20
 STOP_SECONDS = 9.0
 DISK_SECONDS = 2.0
 REMIND_SECONDS = 5.0
+ONE_EACH = Size()
 
 # Workers stop before the servers they write to.
 STAGES: tuple[Callable[[Program], bool], ...] = (
@@ -56,14 +58,15 @@ class Journal:
             state.write(self._stack, self._settings.data)
 
 
-async def run(settings: Settings, counts: Mapping[str, int], say: Say) -> None:
+async def run(settings: Settings, counts: Mapping[str, int], say: Say, size: Size = ONE_EACH) -> None:
     """Run the stack until SIGINT, SIGTERM or SIGHUP, then stop it."""
+    settings = size.settings(settings)
     with state.locked(settings.data):
         _prepare(settings)
         journal = Journal(settings, say)
         supervisor = Supervisor(journal.record, settings.restart_pause)
         stop = _stop_signal()
-        starting = asyncio.create_task(_start(settings, counts, supervisor, journal.say))
+        starting = asyncio.create_task(_start(settings, counts, supervisor, journal.say, size))
         watching = asyncio.create_task(_watch_disk(settings, say))
         try:
             await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,12 +95,12 @@ async def _watch_disk(settings: Settings, say: Say) -> None:
         await asyncio.sleep(DISK_SECONDS)
 
 
-async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supervisor, say: Say) -> None:
+async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supervisor, say: Say, size: Size) -> None:
     began = time.monotonic()
     try:
         async with asyncio.TaskGroup() as servers:
-            servers.create_task(start_kafka(settings, supervisor, say))
-            servers.create_task(start_mongod(settings, supervisor, say))
+            servers.create_task(start_kafka(settings, supervisor, say, size.brokers))
+            servers.create_task(start_mongod(settings, supervisor, say, size.mongo_replicas))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     await ensure_topics(settings)

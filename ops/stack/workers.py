@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from ops.errors import Misconfigured, Unavailable
-from ops.stack import mongod, ports
+from ops.stack import ports
+from ops.stack.cluster import ports_of
 from ops.stack.logs import log_of
 from ops.stack.supervisor import Program
 from streams.runtime.settings import ROLES, Settings
@@ -39,7 +40,7 @@ def count_workers(text: str, roles: tuple[str, ...]) -> dict[str, int]:
 
 def workers(settings: Settings, counts: Mapping[str, int]) -> list[Program]:
     """Return a program for each worker; the first api gets `http_port`, the others get the next free ports."""
-    taken, last = reserved(settings), settings.http_port
+    taken, last = ports_of(settings), settings.http_port
     programs = []
     for role in sorted(counts, key=lambda role: (role != "api", ROLES.index(role))):
         for instance in range(counts[role]):
@@ -78,9 +79,3 @@ def _http_port(settings: Settings) -> int:
             "stop that process, or set FULFILLMENT_HTTP_PORT to another port."
         )
     return settings.http_port
-
-
-def reserved(settings: Settings) -> set[int]:
-    """Return the ports that are reserved, although no process may listen on them yet."""
-    places = ports.single(settings.kafka), mongod.address(settings.mongo)
-    return {settings.http_port, *(place[1] for place in places if place)}
