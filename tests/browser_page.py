@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Page, async_playwright, expect
 
-expect.set_options(timeout=60_000)  # in milliseconds: a condition may take long on a loaded machine
+expect.set_options(timeout=180_000)  # in milliseconds: a condition may take long on a loaded machine
 ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "screenshots"
 
 
@@ -27,7 +27,7 @@ async def dashboard(address: str, scheme: str = "light", refused: bool = False) 
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
             page = await browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(180_000)
             page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("request", lambda asked: None if asked.url.startswith(ours) else complaints.append(asked.url))

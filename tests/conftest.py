@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import aiohttp
 import pytest
-from system import Api, System
+from system import PATIENT, Api, System
 
 # The folders and files whose tests are long.
 LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
@@ -64,7 +64,7 @@ def processes() -> None:
 @pytest.fixture(scope="session")
 def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system, started once per run; tests leave it running and ready."""
-    system = System(tmp_path_factory.mktemp("system"))
+    system = System(tmp_path_factory.mktemp("system"), **PATIENT)
     system.up()
     try:
         yield system

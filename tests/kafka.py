@@ -19,7 +19,7 @@ def produce(
     producer = Producer({"bootstrap.servers": settings.kafka})
     raw = value if isinstance(value, bytes) else orjson.dumps(value)
     producer.produce(topic, key=key, value=raw, partition=partition, headers=headers)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def records(settings: Settings, topic: str) -> list[Any]:
@@ -28,7 +28,7 @@ def records(settings: Settings, topic: str) -> list[Any]:
         {"bootstrap.servers": settings.kafka, "group.id": "tests", "isolation.level": "read_committed"}
         | {"enable.auto.commit": False, "enable.partition.eof": True}
     )
-    partitions = list(reader.list_topics(topic, timeout=20).topics[topic].partitions)
+    partitions = list(reader.list_topics(topic, timeout=120).topics[topic].partitions)
     reader.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     try:
         found = list(_until_end(reader, len(partitions)))
@@ -40,8 +40,8 @@ def records(settings: Settings, topic: str) -> list[Any]:
 def _until_end(reader: Consumer, partitions: int) -> Iterator[Any]:
     ended: set[int] = set()
     while len(ended) < partitions:
-        message = reader.poll(20)
-        assert message is not None, "Kafka did not answer for 20 s"
+        message = reader.poll(120)
+        assert message is not None, "Kafka did not answer for 120 s"
         if message.error():
             ended.add(message.partition())
         else:
@@ -73,4 +73,4 @@ def reset_to_zero(settings: Settings, group: str, *topics: str) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     offsets = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(settings.partitions)]
     for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)]).values():
-        future.result(20)
+        future.result(120)

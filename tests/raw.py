@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 async def raw(address: str, sent: bytes, *, end: bool = False) -> tuple[int, Mapping[str, str], Any]:

@@ -49,7 +49,7 @@ async def append(settings: Settings, topic: str, partition: int, batch: bytes) -
         return int(offset)
 
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             return await brokers.until_clear(attempt)
     finally:
         await brokers.close()

@@ -36,7 +36,7 @@ def test_a_huge_message_blocks_no_other(system: System, value: bytes, request: p
             partition=partition,
             on_delivery=lambda error, _: failed.append(error),
         )
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     assert failed == [None, None]
     await_message(system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == f"behind-{key}")
 
@@ -48,5 +48,5 @@ def test_an_order_of_a_million_invalid_lines_blocks_no_other(system: System) -> 
     producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})
     for sent in (f'{{"type":"PlaceOrder","data":{{"lines":[{lines}]}}}}', json.dumps(behind)):
         producer.produce("order-commands", value=sent, key="a-million", partition=5)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     await_message(system.settings, "command-outcomes", lambda m: m["data"]["commandId"] == "behind-a-million")

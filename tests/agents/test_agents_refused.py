@@ -22,7 +22,7 @@ def configure(system: System, topic: str, limit: int | None) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     client = AdminClient({"bootstrap.servers": system.settings.kafka})
     for future in client.incremental_alter_configs([resource]).values():
-        future.result(20)
+        future.result(120)
 
 
 @contextmanager

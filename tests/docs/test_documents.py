@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from documents import DOCS, ROOT, Block, blocks, pages
-from system import Api, System, free_ports
+from system import PATIENT, Api, System, free_ports
 
 STATUS = re.compile(r"HTTP/1\.1 (\d{3}) ")  # without a line start: the body before it may end without a line break
 
@@ -49,7 +49,7 @@ async def test_commands_do_what_the_pages_say(system: System, api: Api) -> None:
 @pytest.fixture
 def own_system(processes: None, tmp_path: Path) -> Iterator[System]:
     """A system that the commands may stop and start."""
-    system = System(tmp_path / "own")
+    system = System(tmp_path / "own", **PATIENT)
     system.up()
     try:
         yield system

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 from documents import DOCS, ROOT
-from system import ADDRESS, Api, System
+from system import ADDRESS, PATIENT, Api, System
 
 CODE = re.compile(r"`([\w/]+\.py)`|^```(python|diff)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BIN = Path(sys.executable).parent
@@ -65,7 +65,7 @@ class Checkout:
             if (ROOT / name).is_file() and not name.startswith(("docs/images", "tests/upgrade")):
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.folder / name)
-        self.system = System(folder / "data", PYTHONPATH=str(self.folder))
+        self.system = System(folder / "data", PYTHONPATH=str(self.folder), **PATIENT)
 
     def run(self, *command: str) -> str:
         """Run a command in the copy and return what it printed."""

@@ -117,9 +117,9 @@ def _entry(entry: Any) -> Any:
 def lose(system: System) -> None:
     """Delete the changelogs, and create them empty, as the next start would."""
     admin = AdminClient({"bootstrap.servers": system.settings.kafka})
-    for deleted in admin.delete_topics(CHANGELOGS, operation_timeout=20).values():
-        deleted.result(30)
-    wait_until(lambda: not set(CHANGELOGS) & admin.list_topics(timeout=10).topics.keys(), "the topics to be gone")
+    for deleted in admin.delete_topics(CHANGELOGS, operation_timeout=120).values():
+        deleted.result(120)
+    wait_until(lambda: not set(CHANGELOGS) & admin.list_topics(timeout=120).topics.keys(), "the topics to be gone")
     system.run("topics", "create")
 
 

@@ -21,10 +21,10 @@ def opened(system: System, name: str, topic: str, partition: int) -> Producer:
     settings = {"bootstrap.servers": system.settings.kafka, "transactional.id": name, "transaction.timeout.ms": 600_000}
     settings |= {"log_level": 0}
     producer = Producer(settings)
-    producer.init_transactions(20)
+    producer.init_transactions(120)
     producer.begin_transaction()
     producer.produce(topic, b"never committed", partition=partition)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     return producer
 
 
@@ -50,7 +50,7 @@ def places(system: System) -> Iterator[dict[str, str]]:
     finally:
         for producer in producers:
             with suppress(KafkaException):  # its transaction was aborted, as expected
-                producer.abort_transaction(20)
+                producer.abort_transaction(120)
 
 
 async def test_open_transactions_are_named_counted_and_aborted(

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from kafka import await_message, messages, produce, records
 from raw_kafka import GZIP, LZ4, MUNICH, ZSTD, damage, raw_batch, send_raw
-from system import Api, System, wait_until
+from system import PATIENT, Api, System, wait_until
 
 from streams.kafka.batches import Write
 from streams.kafka.partitions import partition_of
@@ -25,8 +25,7 @@ READABLE = [topic.name for topic in TOPICS if topic.cleanup == "delete"]
 @pytest.fixture(scope="module")
 def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system of its own, because the records written here stay on its topics."""
-    system = System(tmp_path_factory.mktemp("unreadable"), FULFILLMENT_PARTITIONS=str(PARTITIONS))
-    system.settings = system.settings.model_copy(update={"partitions": PARTITIONS})
+    system = System(tmp_path_factory.mktemp("unreadable"), FULFILLMENT_PARTITIONS=str(PARTITIONS), **PATIENT)
     system.up()
     try:
         yield system
@@ -137,7 +136,7 @@ def _repeat_with_munich(system: System) -> None:
 
 async def _live(api: Api, order_id: str) -> bool:
     """Return whether the stream of events includes the order's."""
-    options = {"params": {"subject": order_id}, "timeout": aiohttp.ClientTimeout(total=60)}
+    options = {"params": {"subject": order_id}, "timeout": aiohttp.ClientTimeout(total=180)}
     async with api.session.get("events", **options) as stream:
         assert stream.status == 200, await stream.text()
         produced = asyncio.create_task(api("POST", f"/orders/{order_id}/hold", {"reason": "look"}))

@@ -12,7 +12,6 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-import aiohttp
 import pytest
 from system import Api, System, eventually
 
@@ -205,14 +204,14 @@ async def test_products_with_events_since_a_time_are_rebuilt(system: System, api
 
 
 async def test_metrics_name_the_live_versions(system: System, api: Api) -> None:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(system.base.removesuffix("/api/v1") + "/metrics") as answer,
-    ):
-        text = await answer.text()
+    async def metrics() -> str:
+        async with api.session.get(system.base.removesuffix("/api/v1") + "/metrics") as answer:
+            return await answer.text()
+
     live = (await versions(api, "orders"))["live"]
+    info = f'fulfillment_projection_version_info{{projection="orders",state="following",version="{live}"}} 1.0'
+    text = await eventually(metrics, lambda text: info in text)
     assert f'fulfillment_projection_live_version{{projection="orders"}} {live}.0' in text
-    assert f'fulfillment_projection_version_info{{projection="orders",state="following",version="{live}"}} 1.0' in text
 
 
 NEWER = """

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from system import FULFILLMENT, Api, System, free_ports, wait_until
+from system import FULFILLMENT, PATIENT, Api, System, free_ports, wait_until
 
 PORTS: dict[str, int] = {}  # Faust requires that a static member keeps its address
 
@@ -54,7 +54,8 @@ class Worker:
 @pytest.fixture(scope="module")
 def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system without the roles that the tests run."""
-    system = System(tmp_path_factory.mktemp("letters"), FULFILLMENT_ROLES="api", FULFILLMENT_PARTITIONS="2")
+    few = {"FULFILLMENT_ROLES": "api", "FULFILLMENT_PARTITIONS": "2"}
+    system = System(tmp_path_factory.mktemp("letters"), **few, **PATIENT)
     system.up()
     try:
         yield system

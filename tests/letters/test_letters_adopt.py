@@ -12,10 +12,10 @@ from system import Api, System, wait_until
 def recreate(system: System, topic: str) -> None:
     """Delete a topic and create it again, empty, as an operator with Kafka's tools would."""
     admin = AdminClient({"bootstrap.servers": system.settings.kafka})
-    admin.delete_topics([topic], operation_timeout=20)[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic to be gone")
+    admin.delete_topics([topic], operation_timeout=120)[topic].result(120)
+    wait_until(lambda: topic not in admin.list_topics(timeout=120).topics, "the topic to be gone")
     config = {"retention.ms": "604800000", "cleanup.policy": "delete"}
-    admin.create_topics([NewTopic(topic, 2, 1, config=config)], operation_timeout=20)[topic].result(30)
+    admin.create_topics([NewTopic(topic, 2, 1, config=config)], operation_timeout=120)[topic].result(120)
 
 
 async def test_a_recreated_topic_is_refused_until_it_is_adopted(system: System, api: Api, worker: Any) -> None:
@@ -27,7 +27,7 @@ async def test_a_recreated_topic_is_refused_until_it_is_adopted(system: System, 
     await asyncio.to_thread(recreate, system, "order-commands")
     produce(system.settings, "order-commands", "adopted", {"type": "Hold", "data": {"reason": "after"}})
     with worker("orders", ready=False) as refusing:
-        assert await asyncio.to_thread(refusing.process.wait, 40) == 78
+        assert await asyncio.to_thread(refusing.process.wait, 120) == 78
     said = refusing.log.read_text()
     assert "topic order-commands is not the one this installation has read up to offset" in said
     assert "fulfillment topics adopt" in said

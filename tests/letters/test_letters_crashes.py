@@ -19,7 +19,7 @@ def send(system: System, key: str, *commands: dict[str, Any]) -> None:
     producer = Producer({"bootstrap.servers": system.settings.kafka, "message.max.bytes": LIMIT})
     for command in commands:
         producer.produce("order-commands", json.dumps(command).encode(), key)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def test_a_worker_killed_during_a_retry_loses_and_repeats_nothing(system: System, worker: Any) -> None:

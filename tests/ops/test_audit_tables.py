@@ -185,6 +185,6 @@ async def test_a_lost_reservation_or_place_is_found(audit_table: AuditTable, wor
 async def test_where_no_worker_runs_a_note_says_so(tmp_path: Path, world: World) -> None:
     async with aiohttp.ClientSession() as session:
         audit = await TableAudit(Workers(Settings(data=tmp_path), session), "orders", world).compared()
-    await asyncio.wait_for(audit.when_compared_again(), 1)
+    await asyncio.wait_for(audit.when_compared_again(), 60)
     audit.when_time_is_up().then_clean()
     assert "was not compared" in audit.report.notes[0]

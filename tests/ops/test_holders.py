@@ -133,7 +133,7 @@ def test_down_twice_and_at_once_ends_it_once(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "ops.cli", "down"]
         environment = os.environ | {"FULFILLMENT_DATA": str(tmp_path)}
         both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        said = [each.communicate(timeout=60)[0] for each in both]
+        said = [each.communicate(timeout=120)[0] for each in both]
         assert [each.returncode for each in both] == [0, 0]
         assert "stopped 2 processes\n" in said
         # the second signal may find it at its very end, when Python no longer handles signals

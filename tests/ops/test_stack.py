@@ -30,7 +30,7 @@ def fulfillment(settings: Settings, *arguments: str, **variables: str) -> "subpr
         env={**os.environ, **environment(settings), **variables},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
 
@@ -53,7 +53,7 @@ def is_alive(process: psutil.Process) -> bool:
 def write(settings: Settings, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": settings.kafka, "acks": "all"})
     producer.produce("dead-letters", value, partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     with MongoClient[dict[str, object]](settings.mongo, journal=True) as client:  # unjournaled writes die with mongod
         client["t"]["kept"].insert_one({"value": value})
 
@@ -63,7 +63,7 @@ def first(settings: Settings) -> bytes | None:
         {"bootstrap.servers": settings.kafka, "group.id": "t", "auto.offset.reset": "earliest", "log_level": 0}
     )
     consumer.subscribe(["dead-letters"])
-    message = consumer.poll(30)
+    message = consumer.poll(120)
     consumer.close()
     return message.value() if message else None
 
@@ -77,7 +77,7 @@ async def test_it_starts_keeps_its_data_survives_a_kill_and_stops(stack_settings
     assert {"Kafka", "MongoDB"} <= set(progress)
     assert progress[-2].startswith("ready after ")
 
-    topics = AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=10).topics
+    topics = AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=120).topics
     assert len(topics["order-events"].partitions) == settings.partitions
     found = json.loads(fulfillment(settings, "status", "--json").stdout)
     assert set(found) == {"ready", "processes", "lag"}
@@ -162,7 +162,7 @@ def test_an_interrupted_detached_start_stops_what_it_started(
             assert line, "it ended before it was interrupted"
         started = psutil.Process(up.pid).children(recursive=True)
         os.kill(up.pid, number)
-        assert up.wait(60) == 130
+        assert up.wait(PATIENCE_SECONDS) == 130
         assert up.stdout.read().splitlines()[-1] == "interrupted, stopping"
         assert up.stderr.read() == "Interrupted: everything that was started has been stopped.\n"
     assert started

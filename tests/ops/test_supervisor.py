@@ -26,7 +26,7 @@ SLEEPS = "import signal; print('up', flush=True); signal.pause()"
 DEAF = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)\nwhile True: signal.pause()"
 )
-REFUSES = "import sys, time; print(time.time()); print('FULFILLMENT_X: is wrong', flush=True); sys.exit(78)"
+REFUSES = "import sys, time; print(time.monotonic()); print('FULFILLMENT_X: is wrong', flush=True); sys.exit(78)"
 
 
 def program(tmp_path: Path, code: str, name: str = "p", role: str = "orders", **environment: str) -> Program:
@@ -71,21 +71,20 @@ async def test_a_crash_loop_pauses_longer_each_time_and_keeps_the_last_words(tmp
         assert child.record.hopeless == "FULFILLMENT_X: is wrong", "exit code 78: starting it again does not help"
 
 
+MANY = 12  # starts in a row; if each pause were twice as long as the one before, they would outlast `until`
+
+
 async def test_no_pause_is_longer_than_is_set(tmp_path: Path) -> None:
-    async with supervising(longest_pause=0.2) as supervisor:
+    async with supervising(longest_pause=0.05) as supervisor:
         child = supervisor.start(program(tmp_path, REFUSES))
-        await until(lambda: log(child).count("FULFILLMENT_X") >= 6)
-        starts = [float(line) for line in log(child).splitlines() if line[0].isdigit()]
-        assert starts[5] - starts[4] < 3.2  # without a limit it would be at least this long
+        await until(lambda: log(child).count("FULFILLMENT_X") >= MANY)
 
 
 async def test_after_a_healthy_run_the_pause_is_short_again(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "HEALTHY_AFTER", 0.0)
-    async with supervising() as supervisor:
+    async with supervising(longest_pause=10 * PATIENCE_SECONDS) as supervisor:
         child = supervisor.start(program(tmp_path, REFUSES))
-        await until(lambda: child.record.restarts >= 7)
-        starts = [float(line) for line in log(child).splitlines() if line[0].isdigit()]
-        assert starts[6] - starts[5] < 6.4  # the least pause after six failures in a row
+        await until(lambda: child.record.restarts >= MANY)
 
 
 async def test_a_program_that_cannot_be_started_says_so_and_is_retried(tmp_path: Path) -> None:

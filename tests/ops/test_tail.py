@@ -104,11 +104,12 @@ def test_the_status_is_shown_repeatedly(system: System) -> None:
         try:
             assert process.stdout is not None
             looks = [json.loads(process.stdout.readline()) for _ in range(3)]
+            while not looks[-1]["ready"]:  # a busy worker may not answer in time
+                looks.append(json.loads(process.stdout.readline()))
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(120) == 0
     assert all({"ready", "processes", "lag"} <= look.keys() for look in looks)
-    assert looks[-1]["ready"]
 
 
 @pytest.mark.parametrize("depth", [300, 1_000, 2_000])

@@ -68,7 +68,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 def create(settings: Settings, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
     """Create a topic beside those of the service; return its full name."""
     client, topic = AdminClient({"bootstrap.servers": settings.kafka}), settings.named(name)
-    client.create_topics([NewTopic(topic, partitions, 1, config=dict(config or {}))])[topic].result(30)
+    client.create_topics([NewTopic(topic, partitions, 1, config=dict(config or {}))])[topic].result(120)
     wait_for_topics(client, {topic})
     return topic
 
@@ -82,5 +82,5 @@ def transactional(settings: Settings, name: str, seconds: float = 60) -> Produce
             "transaction.timeout.ms": int(seconds * 1000),
         }
     )
-    producer.init_transactions(20)
+    producer.init_transactions(120)
     return producer

@@ -35,7 +35,9 @@ def disarmed() -> Iterator[None]:
 def passing(text: str, times: int) -> "subprocess.CompletedProcess[str]":
     """Pass two points `times` times in a process of its own."""
     start = [sys.executable, "-c", PASSING, text, str(times)]
-    return subprocess.run(start, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        start, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_nothing_happens_unless_it_is_asked_for() -> None:
@@ -69,7 +71,7 @@ def test_a_worker_refuses_to_start_with_an_unknown_one(tmp_path: Path) -> None:
     for text in ("kill:nowhere", f"ask:{tmp_path}"):
         start = [sys.executable, "-m", "ops.cli", "worker", "orders"]
         environment = os.environ | {"FULFILLMENT_FAULTS": text, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == os.EX_CONFIG
         assert "'kill:nowhere' is not a fault" in done.stderr
         assert "offsets-sent" in done.stderr

@@ -60,7 +60,7 @@ def test_the_setting_decides(form: str) -> None:
         env=os.environ | {"FULFILLMENT_LOG_FORMAT": form, "FULFILLMENT_INSTANCE": "7"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     if form == "text":

@@ -57,13 +57,13 @@ def forbidden(system: System, kind: ResourceType, name: str, *operations: AclOpe
     all_else = AclBinding(kind, name, literal, EVERYBODY, "*", AclOperation.ALL, AclPermissionType.ALLOW)
     denied = [AclBinding(kind, name, literal, EVERYBODY, "*", each, AclPermissionType.DENY) for each in operations]
     for future in client.create_acls([all_else, *denied]).values():
-        future.result(20)
+        future.result(120)
     try:
         yield
     finally:
         everything = AclBindingFilter(kind, name, literal, EVERYBODY, "*", AclOperation.ANY, AclPermissionType.ANY)
         for future in client.delete_acls([everything]).values():
-            future.result(20)
+            future.result(120)
 
 
 async def reasons(system: System, role: str) -> list[str]:

@@ -54,7 +54,7 @@ class Upgraded:
     def write_all(self, events: list[EventMessage]) -> None:
         for event in events:
             self.write(partition_of(event.key.encode(), 4), event.key, event.encode())
-        self.producer.flush(20)
+        self.producer.flush(120)
 
     def write(self, partition: int, key: str, value: bytes) -> None:
         self.producer.produce(self.topic, value, key, partition)
@@ -70,7 +70,7 @@ class Upgraded:
         for number, last in {record.partition(): record.offset() for record in handled}.items():
             position = CODEC.encode(Position(last, topic_id))
             self.producer.produce(self.settings.named(POSITIONS), position, position_key(self.topic), number)
-        self.producer.flush(20)
+        self.producer.flush(120)
 
     def sent(self) -> list[str]:
         """Return which orders have asked for stock, in order of their products' partition."""
@@ -168,7 +168,7 @@ def test_an_older_event_that_cannot_be_read_is_waited_for_until_it_is_skipped(up
     upgraded.write(1, "nobody", b'{"type":"OrderExploded","subject":"nobody","sequence":1,"data":{}}')
     behind = next(placed(key) for n in range(99) if partition_of((key := f"behind-{n}").encode(), 4) == 1)
     upgraded.write(1, behind.key, behind.encode())
-    upgraded.producer.flush(20)
+    upgraded.producer.flush(120)
     with upgraded.worker():
         reason = upgraded.wait_for_reason(f"{upgraded.topic}/1 is blocked at offset ")
         assert "OrderExploded" in reason

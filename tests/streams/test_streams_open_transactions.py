@@ -51,7 +51,7 @@ async def test_an_open_transaction_is_named_and_ended(settings: Settings, topic:
     foreign = await asyncio.to_thread(transactional, settings, "their-importer", MINUTES)
     foreign.begin_transaction()
     foreign.produce(topic, b"never committed", partition=1)
-    foreign.flush(20)
+    foreign.flush(120)
     assert await ends_of(client, [(topic, 0), (topic, 1)]) == {(topic, 0): Ends(0, 0), (topic, 1): Ends(0, 1)}
     assert await found(client, topic, MINUTES) == [], "it is younger than that"
     (one,) = await eventually(lambda: found(client, topic, 0.2), lambda there: len(there) == 1)
@@ -103,7 +103,7 @@ def _send(settings: Settings, topic: str, value: bytes) -> None:
     producer = transactional(settings, "another")
     producer.begin_transaction()
     producer.produce(topic, value, partition=1)
-    producer.commit_transaction(20)
+    producer.commit_transaction(120)
 
 
 def _verify_partitions(settings: Settings, how: str) -> None:
@@ -114,4 +114,4 @@ def _verify_partitions(settings: Settings, how: str) -> None:
     (changed,) = client.incremental_alter_configs(
         [ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])]
     ).values()  # fmt: skip
-    changed.result(20)
+    changed.result(120)

@@ -1,15 +1,17 @@
 """Fetches that wait for their turn delay no other requests."""
 
 import asyncio
+import selectors
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from real_kafka import create
-from system import PATIENCE_SECONDS, eventually
+from system import PATIENCE_SECONDS
 
 from streams.kafka import pace
 from streams.kafka.pace import (
@@ -54,48 +56,73 @@ async def test_a_consumer_closes_while_a_fetch_waits_for_its_turn(settings: Sett
 
 
 async def test_other_requests_do_not_wait_as_long_as_a_fetch(settings: Settings) -> None:
-    async with paced(settings, "asked", 0, wait_ms=15_000) as consumer:
+    async with paced(settings, "asked", 0, wait_ms := 120_000) as consumer:
         await consumer.getmany(timeout_ms=100)
         assert consumer._fetcher._pending_tasks, "a fetch is under way"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(wait_ms / 1000 / 2):
             assert await consumer.end_offsets(consumer.assignment())
 
 
-async def seconds_of(turns: Turns, count: int, size: int) -> float:
-    """Return how long `count` turns of `size` bytes take."""
-    began = time.monotonic()
-    for _ in range(count):
-        await turns.take()
-        turns.came(size)
-    return time.monotonic() - began
+class Skipping(selectors.SelectSelector):
+    """A clock that jumps to the next timer whenever a loop waits, so that no test depends on the machine's speed."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.now += timeout or 0.0
+        return super().select(0)
 
 
-async def test_a_few_turns_are_taken_at_once_and_the_others_steadily() -> None:
+@pytest.fixture
+def seconds_of() -> Iterator[Callable[..., float]]:
+    """Return a function that takes turns, after a pause, and returns how long they took."""
+    clock = Skipping()
+    loop = asyncio.SelectorEventLoop(clock)
+    loop.time = lambda: clock.now  # type: ignore[method-assign]
+
+    async def take(turns: Turns, count: int, size: int, after: float) -> float:
+        await asyncio.sleep(after)
+        began = loop.time()
+        for _ in range(count):
+            await turns.take()
+            turns.came(size)
+        return loop.time() - began
+
+    def run(turns: Turns, count: int, size: int, after: float = 0.0) -> float:
+        with ThreadPoolExecutor(1) as thread:  # this thread runs the loop of the other tests
+            return thread.submit(loop.run_until_complete, take(turns, count, size, after)).result()
+
+    yield run
+    loop.close()
+
+
+Seconds = Callable[..., float]
+
+
+def test_a_few_turns_are_taken_at_once_and_the_others_steadily(seconds_of: Seconds) -> None:
     turns = Turns(0.5)
-    assert await seconds_of(turns, UNPACED_FETCHES, 0) < 0.5
-    assert await seconds_of(turns, 3, 0) > 1
+    assert seconds_of(turns, UNPACED_FETCHES, 0) == 0
+    assert seconds_of(turns, 3, 0) == pytest.approx(1)  # the clock did not move: one more is taken at once
 
 
-async def test_a_backlog_is_fetched_at_full_speed() -> None:
-    turns = Turns(5)
-    assert await seconds_of(turns, 5 * UNPACED_FETCHES, MUCH_BYTES) < 5
+def test_a_backlog_is_fetched_at_full_speed(seconds_of: Seconds) -> None:
+    assert seconds_of(Turns(5), 5 * UNPACED_FETCHES, MUCH_BYTES) == 0
 
 
-async def test_awaited_records_are_fetched_at_once_in_small_numbers_and_at_full_pace_in_large_ones() -> None:
-    turns = Turns(0.5, awaited=True)
-    assert await seconds_of(turns, 10 * UNPACED_FETCHES, 100) < 0.5
+def test_awaited_records_are_fetched_at_once_in_small_numbers_and_at_full_pace_in_large_ones(
+    seconds_of: Seconds,
+) -> None:
+    assert seconds_of(Turns(0.5, awaited=True), 10 * UNPACED_FETCHES, 100) < 0.5
     turns = Turns(0.1, awaited=True)
-    for _ in range(100):
-        turns.came(int(BUSY_BYTES * FORGET_SECONDS / 10))
-    assert await seconds_of(turns, UNPACED_FETCHES + 3, 0) > 0.15
+    seconds_of(turns, 1, int(100 * BUSY_BYTES * FORGET_SECONDS))
+    assert seconds_of(turns, UNPACED_FETCHES + 3, 0) == pytest.approx(0.2)
 
 
-async def test_fetches_of_long_ago_slow_down_no_later_ones() -> None:
+def test_fetches_of_long_ago_slow_down_no_later_ones(seconds_of: Seconds) -> None:
     turns = Turns(0.1, awaited=True)
-    turns.came(MUCH_BYTES - 1)
-    several = partial(seconds_of, turns, UNPACED_FETCHES + 2, 0)
-    assert await several() > 0.05
-    await eventually(several, lambda seconds: seconds < 0.05)
+    seconds_of(turns, 1, MUCH_BYTES - 1)
+    assert seconds_of(turns, UNPACED_FETCHES + 2, 0) > 0.05
+    assert seconds_of(turns, UNPACED_FETCHES + 2, 0, after=10 * FORGET_SECONDS) < 0.001
 
 
 async def test_new_records_of_a_waiting_partition_are_fetched_with_the_others(settings: Settings) -> None:

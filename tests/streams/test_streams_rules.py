@@ -226,7 +226,7 @@ async def test_offsets_that_we_did_not_commit_are_not_committed_by_faust(setting
     with worker(settings, tmp_path, "0", "undone") as reading:
         await asyncio.to_thread(wait_until, lambda: len(set(reading.values())) >= 10, "some to be handed out")
         os.kill(reading.process.pid, signal.SIGTERM)
-        await asyncio.to_thread(reading.process.wait, 30)
+        await asyncio.to_thread(reading.process.wait, 120)
     inputs = [TP(topic, partition) for partition in range(4)]
     assert set((await committed_offsets(settings, settings.named("orders"), inputs)).values()) == {0}
 
@@ -243,9 +243,9 @@ async def test_no_client_is_told_an_outcome_that_was_aborted(settings: Settings)
         outcome = Outcome("c", "Hold", "order", "o", "accepted", time_of_it, "c", version)
         producer.begin_transaction()
         producer.produce(topic, key=b"c", value=outcome.encode())
-        producer.flush(20)
+        producer.flush(120)
         time.sleep(0.5)  # longer than its reader's fetch: it would see it
-        producer.commit_transaction(20) if commit else producer.abort_transaction(20)
+        producer.commit_transaction(120) if commit else producer.abort_transaction(120)
 
     command = CommandMessage("c", "o", Hold(reason="?"), "2026-11-23T10:00:00.000Z", "web", "c")
     async with waiting.of(command) as future:

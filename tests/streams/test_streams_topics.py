@@ -34,14 +34,14 @@ TABLE = {  # design §2
 def on_the_broker(settings: Settings) -> dict[str, tuple[int, str, int | None]]:
     """Return name without prefix → partitions, cleanup, retention, of every topic with the prefix."""
     client = AdminClient({"bootstrap.servers": settings.kafka})
-    names = [name for name in client.list_topics(timeout=20).topics if name.startswith(settings.prefix)]
+    names = [name for name in client.list_topics(timeout=120).topics if name.startswith(settings.prefix)]
     found: dict[str, Any] = {}
     for name, topic in client.describe_topics(TopicCollection(names)).items():
         config = client.describe_configs([ConfigResource(ResourceType.TOPIC, name)])
-        values = next(iter(config.values())).result(20)
+        values = next(iter(config.values())).result(120)
         cleanup = values["cleanup.policy"].value
         retention = int(values["retention.ms"].value) if "delete" in cleanup else None
-        found[name.removeprefix(settings.prefix)] = (len(topic.result(20).partitions), cleanup, retention)
+        found[name.removeprefix(settings.prefix)] = (len(topic.result(120).partitions), cleanup, retention)
     return found
 
 
@@ -104,7 +104,7 @@ def test_processes_that_create_at_once_agree(settings: Settings) -> None:
         subprocess.Popen([sys.executable, "-c", script], env=environment(settings), stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    created = [json.loads(process.communicate(timeout=60)[0]) for process in racing]
+    created = [json.loads(process.communicate(timeout=120)[0]) for process in racing]
     assert all(process.returncode == 0 for process in racing)
     assert sorted(name for names in created for name in names) == sorted(settings.named(name) for name in TABLE)
     assert set(on_the_broker(settings)) == set(TABLE)
@@ -116,7 +116,7 @@ def test_a_record_of_a_machine_whose_clock_is_ahead_is_taken(settings: Settings)
     producer = Producer({"bootstrap.servers": settings.kafka})
     ahead = int((time.time() + 400 * 86_400) * 1000)
     producer.produce(topic, b"value", timestamp=ahead, on_delivery=lambda error, _: errors.append(error))
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     assert errors == [None]
 
 
@@ -128,7 +128,7 @@ async def test_the_broker_stamps_the_records_of_all_topics_including_those_of_ol
     older = settings.named("order-commands")
     producer = Producer({"bootstrap.servers": settings.kafka})
     producer.produce(older, b"before", partition=0, timestamp=1_577_836_800_000)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     (stamped,) = [topic for topic in await describe_topics(settings) if topic.has_producers_times]
     assert stamped.name == older
     (finding,) = [each for each in await topics(settings) if "clocks" in each.found]
@@ -138,7 +138,7 @@ async def test_the_broker_stamps_the_records_of_all_topics_including_those_of_ol
     before = int(time.time() * 1000)
     for stamp in (1_577_836_800_000, 253_402_300_799_000):
         producer.produce(older, b"after", partition=0, timestamp=stamp)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
     await consumer.start()
     consumer.assign([TopicPartition(older, 0)])

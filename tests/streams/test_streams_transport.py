@@ -79,7 +79,7 @@ def worker(settings: Settings, folder: Path, instance: str = "0", *behaviour: st
     finally:
         if running.process.poll() is None:
             running.process.kill()
-        running.process.wait(20)
+        running.process.wait(120)
 
 
 def produce(settings: Settings, first: int, count: int, partitions: int = 4) -> list[str]:
@@ -87,7 +87,7 @@ def produce(settings: Settings, first: int, count: int, partitions: int = 4) -> 
     values = [str(number) for number in range(first, first + count)]
     for number, value in enumerate(values):
         producer.produce(settings.named("in"), value=value, partition=number % partitions)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     return values
 
 
@@ -104,7 +104,7 @@ class Producing(threading.Thread):
             producer.produce(self.settings.named("in"), value=str(self.sent), partition=self.sent % 4)
             self.sent += 1
             producer.poll(0)
-        assert producer.flush(30) == 0
+        assert producer.flush(120) == 0
 
 
 def stop_when_handled(producing: Producing, handling: Worker) -> None:
@@ -224,15 +224,15 @@ def test_idle_means_no_lag_although_transactions_leave_markers(settings: Setting
         producer.begin_transaction()
         for partition in range(4):
             producer.produce(topic, value=str(4 * number + partition), partition=partition)
-        producer.commit_transaction(20)
+        producer.commit_transaction(120)
     with worker(settings, tmp_path) as reading:
         wait_until(lambda: len(set(reading.values())) == 20, "the earlier records")
         wait_until(lambda: reading.lag() == 0, "no lag")
         for commit in (True, False):
             producer.begin_transaction()
             producer.produce(topic, value="later", partition=0)
-            producer.flush(20)
-            producer.commit_transaction(20) if commit else producer.abort_transaction(20)
+            producer.flush(120)
+            producer.commit_transaction(120) if commit else producer.abort_transaction(120)
         wait_until(lambda: reading.lag() == 0, "no lag")
         assert reading.values().count("later") == 1
     with worker(settings, tmp_path, "again") as restarted:
@@ -285,7 +285,7 @@ def test_records_held_back_by_an_open_transaction_count_as_lag_and_kill_no_worke
         foreign = transactional(settings, "foreign", 300)
         foreign.begin_transaction()
         foreign.produce(topic, b"never committed", partition=2)
-        foreign.flush(20)
+        foreign.flush(120)
         sent = produce(settings, 0, 40)
         wait_until(lambda: waiting.lag() == 11, "held back records to be counted, and nothing else")
         wait_until(lambda: waiting.ask("readyz")["reasons"], "the transaction to be named")
@@ -293,7 +293,7 @@ def test_records_held_back_by_an_open_transaction_count_as_lag_and_kill_no_worke
         assert reason.startswith(f"{topic}/2 is blocked at offset 0 by a transaction of '{settings.named('foreign')}'")
         time.sleep(4)
         assert waiting.process.poll() is None, "to be held back by others is not to hang"
-        foreign.abort_transaction(20)
+        foreign.abort_transaction(120)
         wait_until(lambda: set(waiting.values()) == set(sent) and waiting.lag() == 0, "all to be handled")
         wait_until(lambda: not waiting.ask("readyz")["reasons"], "it to be ready again")
 

@@ -105,7 +105,7 @@ def _forget_members(it: Installation) -> None:
 
     def empty() -> bool:
         found = admin.describe_consumer_groups(["orders", "inventory", "fulfilment"])
-        return all(not group.result(20).members for group in found.values())
+        return all(not group.result(120).members for group in found.values())
 
     it.wait(empty, "the groups to be empty", 400)
     it.run("down")

@@ -77,7 +77,7 @@ class Installation:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -104,12 +104,12 @@ class Installation:
         producer = Producer({"bootstrap.servers": self.kafka})
         raw = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
         producer.produce(topic, raw, key, partition, on_delivery=lambda *each: stored.append(each), **more)
-        producer.flush(20)
+        producer.flush(120)
         if [error for error, _ in stored] != [None]:
             raise SystemExit(f"Kafka did not take a record for {topic}: {stored}")
         return int(stored[0][1].offset())
 
-    def wait(self, holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    def wait(self, holds: Callable[[], bool], what: str, seconds: float = 180) -> None:
         """Wait until a condition holds."""
         end = time.monotonic() + seconds
         while not holds():

@@ -25,7 +25,7 @@ def records(it: Installation) -> list[Record]:
     found: list[Any] = []
     ended = 0
     while ended < len(places):
-        record = reader.poll(20)
+        record = reader.poll(120)
         if record is None:
             raise SystemExit("Kafka did not answer for 20 s")
         if record.error():

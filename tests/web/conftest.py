@@ -1,7 +1,10 @@
 """The API under test: the session's own system, or a running one whose address is in `FULFILLMENT_TEST_URL`."""
 
 import os
+import sys
+from asyncio.subprocess import Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from system import ADDRESS, Api
+from system import ADDRESS, Api, System, eventually
 
 from projections.mongo.client import Mongo
 from streams.runtime.settings import Settings
@@ -35,6 +38,47 @@ def address(installation: tuple[str, Settings]) -> str:
 async def api(installation: tuple[str, Settings]) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession(base_url=installation[0] + "/") as session:
         yield Api(session)
+
+
+Started = tuple[Process, Api]
+
+
+@asynccontextmanager
+async def beside(system: System, name: str, offset: int, **settings: str) -> AsyncIterator[Started]:
+    """Run one more api process of the system, on another port; yield it and its API once it is ready."""
+    port = system.settings.http_port + offset
+    env = system.env | {"FULFILLMENT_WORKER_PORT": str(port), "FULFILLMENT_INSTANCE": name} | settings
+    process = await create_subprocess_exec(sys.executable, "-m", "ops.worker", "api", env=env)
+    try:
+        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port}/api/v1/") as session:
+            await eventually(lambda: _is_ready(session), bool)
+            yield process, Api(session)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _is_ready(session: aiohttp.ClientSession) -> bool:
+    try:
+        async with session.get("/readyz") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+@pytest.fixture
+async def another(system: System) -> AsyncIterator[Started]:
+    """A second api process of the system, which the test may stop."""
+    async with beside(system, "another", 17) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def impatient(system: System) -> AsyncIterator[Api]:
+    """An api whose reads wait half a second for the read models."""
+    async with beside(system, "impatient", 16, FULFILLMENT_CONSISTENCY_TIMEOUT="0.5") as (_, api):
+        yield api
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ async def test_a_record_stamped_by_its_producer_gets_the_brokers_time(system: Sy
         producer = Producer({"bootstrap.servers": system.settings.kafka})
         value = orjson.dumps({"type": "ReceiveStock", "subject": product, "data": {"quantity": 1}})
         producer.produce(topic, key=product, value=value, timestamp=milliseconds)
-        assert producer.flush(20) == 0
+        assert producer.flush(120) == 0
 
     for stamp in (1_577_836_800_000, 253_402_300_799_000):
         await asyncio.to_thread(produce, stamp)

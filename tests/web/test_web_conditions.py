@@ -117,15 +117,15 @@ async def test_a_read_with_a_token_sees_the_write(api: Api, unique: Unique, orde
             assert (status, len(listed["data"])) == (200, number)
 
 
-async def test_a_token_from_the_future_is_504_or_stale(api: Api, unique: Unique) -> None:
+async def test_a_token_from_the_future_is_504_or_stale(api: Api, impatient: Api, unique: Unique) -> None:
     product = unique("p")
     await api.stock(product, 5)
     now = {"Consistency-Token": token("inventory", product, 1)}
     assert (await api("GET", f"/inventory/{product}", headers=now))[0] == 200
     future = {"Consistency-Token": token("inventory", product, 99)}
-    status, answer, _ = await api("GET", f"/inventory/{product}", headers=future)
+    status, answer, _ = await impatient("GET", f"/inventory/{product}", headers=future)
     assert (status, answer["error"]) == (504, "CONSISTENCY_TIMEOUT")
-    status, answer, headers = await api("GET", f"/inventory/{product}?on_timeout=stale", headers=future)
+    status, answer, headers = await impatient("GET", f"/inventory/{product}?on_timeout=stale", headers=future)
     assert (status, headers["Consistency"]) == (200, "stale")
 
 

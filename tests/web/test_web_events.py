@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import os
 import resource
 import signal
-import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from system import Api, System, eventually
+from system import Api
 
 from web.sse.bookmark import decode, encode
 from web.sse.event import StreamedEvent
@@ -39,7 +38,7 @@ async def messages(response: aiohttp.ClientResponse) -> AsyncIterator[Message]:
 @asynccontextmanager
 async def listening(api: Api, last: str | None = None, **query: str) -> AsyncIterator[AsyncIterator[Message]]:
     headers = {"Last-Event-ID": last} if last else {}
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=180)
     async with api.session.get("events", params=query, headers=headers, timeout=timeout) as response:
         assert response.status == 200, await response.text()
         assert response.content_type == "text/event-stream"
@@ -47,7 +46,7 @@ async def listening(api: Api, last: str | None = None, **query: str) -> AsyncIte
 
 
 async def take(stream: AsyncIterator[Message], count: int) -> list[Message]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         return [await anext(stream) for _ in range(count)]
 
 
@@ -57,8 +56,9 @@ async def test_events_of_an_order_are_streamed_with_their_positions(api: Api, un
     async with listening(api, subject=order) as stream:
         await api.place((product, 2), orderId=order)
         found = await take(stream, 3)
-    assert {each["event"] for each in found} == {"OrderPlaced", "StockReserved", "AllocationRecorded"}
-    placed = json.loads(found[0]["data"])
+    events = {each["event"]: json.loads(each["data"]) for each in found}  # of two topics, in any order
+    assert events.keys() == {"OrderPlaced", "StockReserved", "AllocationRecorded"}
+    placed = events["OrderPlaced"]
     assert (placed["type"], placed["subject"], placed["sequence"]) == ("OrderPlaced", order, 1)
     assert placed["kafkatopic"] == "order-events"
     assert placed["kafkaoffset"] >= 0
@@ -147,7 +147,7 @@ async def test_commands_are_answered_while_a_thousand_clients_listen(api: Api, u
             return reader, writer
 
     try:
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(300):
             turns = asyncio.Semaphore(50)
             clients = await asyncio.gather(*(listen(turns) for _ in range(1_000)))
             await api.place((product, 1), orderId=order)
@@ -194,35 +194,15 @@ def test_recent_events_are_bounded_and_know_their_first_position() -> None:
     assert recent.has([20, 0])
 
 
-async def test_a_stopping_process_closes_its_streams_with_a_reason(
-    tmp_path_factory: pytest.TempPathFactory, system: System
-) -> None:
-    """A second api process beside the system's ends its streams before it goes."""
-    port = urlsplit(system.base).port or 0
-    env = {**os.environ, **system.env, "FULFILLMENT_WORKER_PORT": str(port + 17), "FULFILLMENT_INSTANCE": "bye"}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "ops.cli", "worker", "api", env=env)
-    try:
-        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port + 17}/api/v1/") as session:
-            await eventually(lambda: _answers(session), bool)
-            async with listening(Api(session)) as stream:
-                process.send_signal(signal.SIGTERM)
-                async with asyncio.timeout(60):
-                    last = [message async for message in stream][-1]
-        assert last["event"] == "closed"
-        assert "stopping" in json.loads(last["data"])["reason"]
-        assert await asyncio.wait_for(process.wait(), 120) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _answers(session: aiohttp.ClientSession) -> bool:
-    try:
-        async with session.get("/readyz") as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
+async def test_a_stopping_process_closes_its_streams_with_a_reason(another: tuple[Process, Api]) -> None:
+    process, api = another
+    async with listening(api) as stream:
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(180):
+            last = [message async for message in stream][-1]
+    assert last["event"] == "closed"
+    assert "stopping" in json.loads(last["data"])["reason"]
+    assert await asyncio.wait_for(process.wait(), 120) == 0
 
 
 def test_rates_include_the_time_since_which_they_are_complete() -> None:

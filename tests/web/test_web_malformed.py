@@ -14,7 +14,7 @@ import pytest
 from raw import exchange, parsed, raw
 from system import Api, System, eventually
 
-BOMB = gzip.compress(bytes(1 << 27))  # 128 KiB, which become 128 MiB
+BOMB = b"".join(128 * [gzip.compress(bytes(1 << 20))])  # 128 KiB, which become 128 MiB
 
 
 def post(body: bytes, *headers: str, path: str = "/api/v1/orders", length: int | None = None) -> bytes:
@@ -70,7 +70,7 @@ BODIES = {
     "deflate and more": (post(zlib.compress(b"{}") + b"x", "Content-Encoding: deflate"), 400, "BAD_REQUEST"),
     "no deflate": (post(b"{}\x01\x02", "Content-Encoding: deflate"), 400, "BAD_REQUEST"),
     "a bomb": (post(BOMB, "Content-Encoding: gzip"), 413, "BODY_TOO_LARGE"),
-    "a deflated bomb": (post(zlib.compress(bytes(1 << 25)), "Content-Encoding: deflate"), 413, "BODY_TOO_LARGE"),
+    "a deflated bomb": (post(zlib.compress(bytes(1 << 22)), "Content-Encoding: deflate"), 413, "BODY_TOO_LARGE"),
     "an unknown coding": (post(b"{}", "Content-Encoding: rot13"), 415, "UNSUPPORTED_MEDIA_TYPE"),
     "gzip twice": (post(b"{}", "Content-Encoding: gzip, gzip"), 415, "UNSUPPORTED_MEDIA_TYPE"),
     "an unknown transfer coding": (
