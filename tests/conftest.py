@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from unittest.mock import patch
 
 import aiohttp
+import java_archive
 import pytest
 from system import PATIENT, Api, System
 
@@ -57,8 +58,9 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def processes() -> None:
+def processes(pytestconfig: pytest.Config) -> None:
     """Let a test start processes; every fixture that starts one uses this one."""
+    java_archive.use(pytestconfig.cache.mkdir("java"))
 
 
 @pytest.fixture(scope="session")
