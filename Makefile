@@ -30,8 +30,9 @@ stop: setup ## stop the system
 seed seed-data: setup ## put example products and orders into the running system
 	$(BIN)/fulfillment seed
 
-# Tests run in lanes, each with servers and ports of its own. tests/conftest.py says which tests are on which level.
-LANES ?= 2
+# Tests run in lanes, each with servers and ports of its own: three keep two cores busy, because a lane often waits.
+# tests/conftest.py says which tests are on which level.
+LANES ?= 3
 PYTEST = $(BIN)/pytest -n $(LANES) --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each would compile all it imports
 

@@ -20,6 +20,7 @@ from system import PATIENT, Api, System
 LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
     "test_archive",
     "test_compose",
+    "test_extending",
     "test_helm",
     "test_lost_changelog",
     "test_make",
