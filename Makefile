@@ -47,7 +47,7 @@ test-all: setup $(STAMPS)/chart ## run all tests as CI does, with faults, outage
 
 mutants: $(STAMPS)/mutants ## change each decision in turn and see whether a test fails; an hour, not in CI
 	HYPOTHESIS_PROFILE=mutants .venv/mutants/bin/mutmut run
-	.venv/mutants/bin/mutmut results
+	.venv/mutants/bin/python tests/mutants/report.py --write docs/reliability/mutants.md
 
 sbom: $(STAMPS)/sbom ## write the bill of materials of the image's packages to build/sbom.cdx.json
 	@mkdir -p build

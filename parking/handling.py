@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from parking.effects import PARKED_OUTCOME, Effects, Handler, Replies, together
 from parking.letter import DiscardLetter, RetryLetters
@@ -74,11 +75,12 @@ class Parking:
         if room.stop is not None:
             return room
         if self._waits(command.key, changes):
-            letter = letter_with(record, command, BEHIND, "it waits behind a command that failed")
+            letter = letter_with(record, command)
+            letter = replace(letter, code=BEHIND, message="it waits behind a command that failed")
             more = self._append(letter, command.key, changes)
         else:
             more = self.handle(record, command, changes)
-        return together(room, more, outcome=more.outcome, stop=more.stop)
+        return together(room, more, outcome=more.outcome)  # there is room: it cannot stop
 
     def _append(self, letter: Letter, aggregate_id: str, changes: Changes) -> Effects:
         """Park a letter; once, however often it arrives."""
@@ -100,11 +102,11 @@ class Parking:
         if self._full(changes) and partition not in self._relieved:
             left, room = RELIEF, AT_ONCE_BYTES
             for aggregate_id in aggregates(changes.entries.raw):
+                if left <= 0 or room <= 0:
+                    break
                 drained = self.retrying.drain(aggregate_id, partition, changes, left)
                 done.append(drained.effects)
                 left, room = left - drained.handled, room - drained.size
-                if room <= 0:
-                    break
             else:
                 self._relieved.add(partition)
         if (full := self._full(changes)) is None:

@@ -213,13 +213,13 @@ class Letters:
         queue = self.queue
         return None if queue is None else self._changes.get(self._letter(queue.first))
 
-    def append(self, letter: Letter, now: float = 0.0) -> None:
+    def append(self, letter: Letter, now: float) -> None:
         """Park `letter` at the end; `now` (Unix seconds) is when it is written to `dead-letters`."""
         queue, place = self.queue or Queue(0, 0, now), self._place(letter.command_id)
         self._changes.put(self._letter(queue.next), letter)
         self._changes.put(self._own_place(letter) if place in self._changes else place, Place(queue.next))
         self._changes.put(self._key, replace(queue, next=queue.next + 1))
-        self._count(1, letter.size, now)
+        self._count(1, letter.size)
 
     def replace(self, letter: Letter) -> None:
         """Replace the letter of the same command."""
@@ -244,8 +244,8 @@ class Letters:
         if (queue := self.queue) is not None:
             self._changes.put(self._key, replace(queue, said=at))
 
-    def _count(self, more: int, size: int, at: float = 0.0) -> None:
-        before: Parked = self._changes.get(PARKED) or Parked(0, at)
+    def _count(self, more: int, size: int) -> None:
+        before: Parked = self._changes.get(PARKED) or Parked(0)
         letters = before.letters + more
         after = replace(before, letters=letters, bytes=max(before.bytes + size, 0))
         self._changes.put(PARKED, after if letters else None)

@@ -107,9 +107,9 @@ def letter_of(
     )
 
 
-def letter_with(record: ConsumerRecord, command: CommandMessage, code: str = "", message: str = "") -> Letter:
+def letter_with(record: ConsumerRecord, command: CommandMessage) -> Letter:
     """Return a record as a letter with the source and the digest of the command in it."""
-    letter = letter_of(record, command.id, command.type, code, message)
+    letter = letter_of(record, command.id, command.type)
     return replace(letter, source=command.source, digest=command.digest())
 
 

@@ -174,7 +174,7 @@ class DeadLetters:
         letters = {each.offset: each for each in letterbox.read_whole(self.settings, wanted)}
         for each in wanted:
             if (letter := letters.get(each.letter.offset)) is not None:
-                Letters(changes, letter.aggregate_id or "").append(_parked(letter))
+                Letters(changes, letter.aggregate_id or "").append(_parked(letter), 0.0)
         return {key: value for key, value in changes.encode() if value is not None}
 
 

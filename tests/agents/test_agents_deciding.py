@@ -23,7 +23,7 @@ from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.kafka.transport import Fetch, Member, Part
 from streams.keys import position_key, segment
 from streams.messages.codec import decode_event
-from streams.messages.envelope import now
+from streams.messages.envelope import derived_id, now
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from tables.entries import Position
@@ -210,6 +210,10 @@ def test_commands_of_the_process_manager_cause_no_outcomes_and_are_not_remembere
     assert desk.entry().recent == before
     envelope["id"] = "d"
     refused = desk.decide(desk.record({"type": "RestockReturn", "data": data | {"received": -1}, **envelope}))
+    count = {"orderId": "o", "lineId": "1", "orderVersion": 2, "received": 1, "damaged": 2}
+    wrong = desk.decide(desk.record({"type": "RestockReturn", "data": count, **envelope}))
+    assert [outcome["data"]["code"] for outcome in messages(wrong, "command-outcomes")] == ["INVALID_QUANTITY"]
+    assert desk.entry().recent == before
     assert [outcome["type"] for outcome in messages(refused, "command-outcomes")] == ["CommandRejected"]
 
 
@@ -429,10 +433,40 @@ def test_an_invalid_message_gets_an_outcome_and_a_letter_and_blocks_nothing(
     assert desk.entry().state.balance.available == 3
 
 
+def test_a_command_that_makes_no_sense_is_kept_as_a_dead_letter_too(desk: Desk) -> None:
+    twice = placing("o", "shoes", "shoes")
+    for line in twice["data"]["lines"]:
+        line["lineId"] = "same"
+    order = Desk(ORDER)
+    unknown = order.decide(order.record(twice, key=BOOTS))
+    desk.tell("ReceiveStock", {"quantity": 5})
+    known = desk.decide(desk.record({"type": "AdjustStock", "id": "a", "data": {"delta": 0}}))
+    for decided, code in ((unknown, "INVALID_ORDER"), (known, "INVALID_QUANTITY")):
+        (outcome,), (letter,) = messages(decided, "command-outcomes"), messages(decided, "dead-letters")
+        assert outcome["data"]["code"] == letter["data"]["code"] == code
+        assert (letter["data"]["kind"], letter["data"]["message"]) == ("invalid", outcome["data"]["message"])
+
+
+def test_a_command_that_is_refused_because_of_the_state_is_not_a_dead_letter(desk: Desk) -> None:
+    desk.tell("ReceiveStock", {"quantity": 5})
+    refused = desk.decide(desk.record({"type": "AdjustStock", "data": {"delta": -9}}))
+    assert messages(refused, "command-outcomes")[0]["data"]["code"] == "INSUFFICIENT_STOCK"
+    assert messages(refused, "dead-letters") == []
+
+
 def test_an_invalid_message_with_an_id_is_answered_under_it(desk: Desk) -> None:
     outcome = desk.tell("ReceiveStock", {"quantity": -1}, id="mine", correlationid="flow")
     assert (outcome["data"]["commandId"], outcome["correlationid"]) == ("mine", "flow")
     assert outcome["data"]["details"] == {"quantity": "Input should be greater than 0"}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("x" * 128, True), ("x" * 129, False), ("", False), (7, False), (None, False)]
+)
+def test_an_invalid_message_without_a_usable_id_gets_the_id_of_its_place(desk: Desk, given: Any, kept: bool) -> None:
+    record = desk.record({"type": "Nonsense", "id": given}, offset=9)
+    (outcome,) = messages(desk.decide(record), "command-outcomes")
+    assert outcome["data"]["commandId"] == (given if kept else derived_id(desk.commands, 1, 9))
 
 
 @pytest.mark.parametrize("key", [None, b"\xff\xfe", b"", b"x" * 500])
@@ -511,8 +545,22 @@ def test_an_order_is_placed_once_however_often_the_command_is_repeated() -> None
 
 def test_a_rejection_of_an_unknown_aggregate_leaves_no_entry() -> None:
     desk, order = Desk(ORDER), key_on(1, "order")
-    assert desk.tell("CancelOrder", key=order)["data"]["code"] == "ORDER_NOT_FOUND"
+    refused = desk.tell("CancelOrder", key=order)["data"]
+    assert (refused["code"], refused["version"]) == ("ORDER_NOT_FOUND", 0)
     assert desk.entry(order) is None
+
+
+def test_a_command_that_came_too_early_is_decided_when_it_is_sent_again() -> None:
+    desk = Desk(ORDER)
+    desk.decide(desk.record(placing(BOOTS, "shoes")))
+    ship: dict[str, Any] = {"type": "CreateShipment", "id": "early", "data": {"shipmentId": "s"}}
+    (early,) = messages(desk.decide(desk.record(ship)), "command-outcomes")
+    assert (early["data"]["code"], early["data"]["retryable"]) == ("ALLOCATION_PENDING", True)
+    assert early["data"]["result"]["status"] == "REGISTERED"
+    figures = {"lineId": "1", "reserved": 2, "backordered": 0, "rejected": 0, "stockVersion": 1}
+    desk.tell("RecordAllocation", figures)
+    (again,) = messages(desk.decide(desk.record(ship)), "command-outcomes")
+    assert (again["data"]["status"], again["data"]["result"]["status"]) == ("accepted", "SHIPPED")
 
 
 # --- size

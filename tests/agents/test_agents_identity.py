@@ -209,6 +209,12 @@ def test_a_refusal_is_remembered_with_its_content_too() -> None:
     assert (first["code"], reused["code"]) == ("INSUFFICIENT_STOCK", "COMMAND_ID_REUSED")
 
 
+def test_a_refusal_is_the_answer_to_its_own_source_only() -> None:
+    adjust: dict[str, Any] = {"type": "AdjustStock", "id": "no", "data": {"delta": -9}, "source": "shop"}
+    _, (_, refused, other) = stocked(receive(5), adjust, adjust | {"source": "web", "data": {"delta": -1}})
+    assert (refused["code"], other["status"]) == ("INSUFFICIENT_STOCK", "accepted")
+
+
 def test_an_answer_of_older_code_is_given_to_any_source_and_content(older: tuple[Desk, Any]) -> None:
     """It contains neither source nor content, so only the id is compared, as it was then."""
     desk, _ = older

@@ -72,6 +72,7 @@ def test_other_ids_are_accepted_in_any_script(identifier: str) -> None:
 
 def test_the_refused_character_is_named() -> None:
     assert "U+200B (ZERO WIDTH SPACE)" in (confusable("a\u200bb") or "")
+    assert "U+E000 (an unassigned or private character)" in (confusable("a\ue000") or "")
     assert "NFC" in (confusable("cafe\u0301") or "")
 
 

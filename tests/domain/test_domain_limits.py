@@ -76,6 +76,27 @@ def test_an_order_takes_a_limited_number_of_shipments_cancelled_ones_included(mo
         assert isinstance(scenario.refusal, TooManyShipments)
 
 
+@pytest.mark.parametrize(("spare", "refused"), [(0, True), (1, False)])
+def test_the_limit_is_a_number_of_bytes(spare: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last shipment or return may exceed it."""
+    two = [CreateShipment(shipment_id=name, lines=some(boots=1)) for name in "st"]
+    arrived = [DeliverShipment(shipment_id=name) for name in "st"]
+    scenario = given(*ALLOCATED, *two, *arrived, *[RequestReturn(return_id=name, lines=some(boots=1)) for name in "qr"])
+    order = scenario.order
+    assert order is not None
+    for parcels, command, what, no in (
+        (order.shipments, CreateShipment(shipment_id="u", lines=some(boots=1)), "shipments", TooManyShipments),
+        (order.returns, RequestReturn(return_id="u", lines=some(boots=1)), "returns", TooManyReturns),
+    ):
+        size = room._size(parcels)
+        monkeypatch.setattr(room, "MAX_BYTES", size + spare)
+        scenario.when(command)
+        if refused:
+            scenario.then_rejected(no, **{what: 2, "bytes": size, "limit": size})
+        else:
+            assert type(scenario.refusal) is not no
+
+
 def test_an_order_that_exceeds_a_later_limit_can_be_completed() -> None:
     scenario = given(*ALLOCATED, CreateShipment(shipment_id="s", lines=some(boots=2)), DeliverShipment(shipment_id="s"))
     scenario.when(CreateShipment(shipment_id="t", lines=some(boots=1)))

@@ -186,8 +186,12 @@ def test_figures_from_before_a_cancellation_are_clamped() -> None:
     one = CancelLines(lines=(LineQuantity(line_id="1", quantity=1),))
     scenario = given(place(), one).when(record(reserved=2))
     assert (scenario.line().allocated, scenario.line().cancelled) == (1, 1)
-    scenario = given(place(), one).when(record(reserved=1, rejected=1)).then_types(AllocationRecorded)
+    late = record(reserved=1, rejected=1, reason="INSUFFICIENT_STOCK")
+    scenario = given(place(), one).when(late).then_types(AllocationRecorded)
     assert (scenario.line().cancelled, scenario.line().rejected) == (1, 0)
+    assert scenario.events[0].reason is None, "none of the units that are left was refused"
+    scenario = given(place(new(quantity=4)), one).when(record(reserved=2, backordered=2))
+    assert (scenario.line().allocated, scenario.line().backordered) == (2, 1)
     given(place(), CancelOrder()).when(record(reserved=2)).then_quiet()
 
 
@@ -195,6 +199,16 @@ def test_shipped_units_count_as_granted() -> None:
     sent = CreateShipment(lines=(LineQuantity(line_id="1", quantity=1),))
     scenario = given(place(), record(reserved=1), sent).when(record(reserved=2, version=2))
     assert (scenario.line().shipped, scenario.line().allocated) == (1, 1)
+    four = place(new(quantity=4)), record(reserved=1), sent
+    scenario = given(*four).when(record(reserved=2, version=2))
+    assert (scenario.line().allocated, scenario.line().pending) == (1, 2)
+    scenario.when(record(reserved=2, backordered=9, version=3))
+    assert (scenario.line().allocated, scenario.line().backordered, scenario.line().pending) == (1, 2, 0)
+
+
+def test_refused_units_are_totals() -> None:
+    scenario = given(place(new(quantity=5), policy=PARTIAL), record(rejected=1)).when(record(rejected=3, version=2))
+    assert (scenario.line().rejected, scenario.line().cancelled, scenario.line().pending) == (3, 3, 2)
 
 
 def test_refused_units_are_cancelled_and_the_other_lines_continue() -> None:

@@ -29,7 +29,14 @@ from domain.orders.commands import (
     RequestReturn,
     UpdateStatus,
 )
-from domain.orders.events import DeliveredLine, OrderHeld, ShipmentCreated, ShipmentDelivered, ShippedLine
+from domain.orders.events import (
+    DeliveredLine,
+    OrderHeld,
+    ReturnReceived,
+    ShipmentCreated,
+    ShipmentDelivered,
+    ShippedLine,
+)
 
 given = OrderScenario
 ALLOCATED = (place(new(quantity=3), new("socks")), record(reserved=3), record("socks", reserved=2))
@@ -170,6 +177,16 @@ def test_a_repeated_count_of_a_return_has_no_effect(first: Any, same: Any, other
     for other in others:
         asked = ReceiveReturn(return_id="r", lines=other)
         received.when(asked).then_rejected(ReturnAlreadyReceived, returnId="r", lines=lines)
+
+
+def test_lines_that_a_count_leaves_out_have_not_come_back() -> None:
+    back = RequestReturn(return_id="r", lines=some(boots=2, socks=1))
+    boots = ReceiveReturn(return_id="r", lines=(a_count(2),))
+    received = given(*DELIVERED, back).when(boots).then_types(ReturnReceived)
+    received.asked_again().then_quiet()
+    received.when(ReceiveReturn(return_id="r", lines=(a_count(2), a_count(0, line_id="2")))).then_quiet()
+    received.when(ReceiveReturn(return_id="r", lines=(a_count(2), a_count(1, line_id="2"))))
+    assert isinstance(received.refusal, ReturnAlreadyReceived)
 
 
 def test_a_command_that_was_already_done_causes_no_events_whatever_its_reason() -> None:

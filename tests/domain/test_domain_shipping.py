@@ -187,6 +187,8 @@ def test_a_return_is_counted_in() -> None:
     scenario.then(ReturnReceived(return_id="r", lines=(received(2),))).asked_again().then_quiet()
     assert scenario.order is not None
     assert scenario.order.return_status == "PARTIALLY_RETURNED"
+    again = RequestReturn(return_id="q", lines=some(boots=2))
+    scenario.when(again).then_rejected(MoreThanDelivered, lineId="1", asked=2, returnable=1)
     rest = RequestReturn(return_id="q", lines=some(boots=1, socks=2))
     whole = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=2)), ReceiveReturn(return_id="r"), rest)
     whole.when(ReceiveReturn(return_id="q")).then_types(ReturnReceived)
@@ -206,10 +208,18 @@ def test_units_that_did_not_arrive_can_be_announced_again() -> None:
 def test_no_more_units_are_returned_than_were_announced() -> None:
     scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=2)))
     scenario.when(ReceiveReturn(return_id="q")).then_rejected(ReturnNotFound, returnId="q")
-    for line, kind in (
-        (CountedLine(line_id="1", received=3), MoreThanDelivered),
-        (CountedLine(line_id="2", received=1), LineNotFound),
-        (CountedLine(line_id="1", received=1, damaged=2), InvalidQuantity),
-    ):
-        scenario.when(ReceiveReturn(return_id="r", lines=(line,)))
-        assert type(scenario.refusal) is kind
+    damaged = {"reason": "line 1: 2 units damaged, 1 received"}
+    counts = (
+        (CountedLine(line_id="1", received=3), MoreThanDelivered, {"lineId": "1", "asked": 3, "returnable": 2}),
+        (CountedLine(line_id="2", received=1), LineNotFound, {"lineId": "2"}),
+        (CountedLine(line_id="1", received=1, damaged=2), InvalidQuantity, damaged),
+    )
+    for line, kind, details in counts:
+        scenario.when(ReceiveReturn(return_id="r", lines=(line,))).then_rejected(kind, **details)
+
+
+def test_units_of_a_line_that_is_counted_twice_are_added_up() -> None:
+    one = CountedLine(line_id="1", received=1, damaged=1)
+    scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=2)))
+    scenario.when(ReceiveReturn(return_id="r", lines=(one, one)))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(2, 2),)))

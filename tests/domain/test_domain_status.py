@@ -6,8 +6,17 @@ from msgspec.structs import replace
 
 from domain import errors
 from domain.message import Command
-from domain.orders.commands import CancelLines, CreateShipment, DeliverShipment, Hold, OrderStatus, UpdateStatus
+from domain.orders.commands import (
+    CancelLines,
+    CancelOrder,
+    CreateShipment,
+    DeliverShipment,
+    Hold,
+    OrderStatus,
+    UpdateStatus,
+)
 from domain.orders.events import ShipmentCreated, ShipmentDelivered, ShippedLine
+from domain.orders.status import return_status
 
 given = OrderScenario
 
@@ -74,6 +83,36 @@ def test_an_order_moves_as_far_as_its_quantities_allow(so_far: str, asked: str, 
     assert came == expected
     if scenario.refusal is None:
         scenario.asked_again().then_quiet()
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ((TWO,), "PENDING"),
+        ((TWO, BOOTS), "PARTIALLY_ALLOCATED"),
+        ((TWO, record(backordered=4)), "PARTIALLY_ALLOCATED"),
+        ((TWO, record(backordered=4), record("socks", backordered=2)), "BACKORDERED"),
+        ((TWO, BOOTS, record("socks", backordered=2)), "PARTIALLY_ALLOCATED"),
+        ((TWO, BOOTS, SOCKS), "ALLOCATED"),
+        ((TWO, BOOTS, SOCKS, PART, REST), "ALLOCATED"),
+        ((TWO, CancelOrder()), None),
+    ],
+)
+def test_the_status_of_the_allocation_follows_from_the_units(history: tuple[Command, ...], status: str | None) -> None:
+    order = given(*history).order
+    assert order is not None
+    assert order.allocation_status == status
+
+
+@pytest.mark.parametrize(
+    ("delivered", "returned", "is_open", "status"),
+    [(3, 0, False, "NONE"), (3, 1, False, "PARTIALLY_RETURNED"), (3, 2, False, "PARTIALLY_RETURNED"),
+     (3, 3, False, "RETURNED"), (3, 0, True, "REQUESTED"), (3, 1, True, "REQUESTED")],
+)  # fmt: skip
+def test_the_status_of_the_returns_follows_from_the_units(
+    delivered: int, returned: int, is_open: bool, status: str
+) -> None:
+    assert return_status(delivered, returned, is_open) == status
 
 
 def test_a_shipment_of_all_allocated_units_says_so() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
+from msgspec.structs import replace as replace_struct
 
 from parking.book import Letterbook
 from parking.letter import DeadLetter
-from parking.queue import Letter, kind, parked_bytes
+from parking.queue import Letter, Letters, kind, parked_bytes
 from streams.keys import segment
 from streams.messages.envelope import CONTENT_TYPE
+from streams.runtime.settings import Settings
 
 BOOTS, OTHER, THIRD = keys(3)
 
@@ -51,6 +53,11 @@ def test_later_commands_of_the_product_wait_and_other_products_continue(desk: De
     assert desk.events(OTHER) == [(1, "StockReceived")]
     assert desk.events(BOOTS) == [(1, "StockReceived")]
     assert kinds(desk) == [("parked", "a"), ("parked", "b"), ("parked", "c")]
+    first, *behind = (message["data"] for message in desk.messages("dead-letters"))
+    assert (first["code"], first["attempts"]) == ("PROCESSING_FAILED", 1)
+    for letter in behind:  # they were not tried
+        assert (letter["code"], letter["message"]) == ("PARKED_BEHIND", "it waits behind a command that failed")
+        assert "attempts" not in letter
     assert not [o for o in desk.messages("command-outcomes") if o["data"]["commandId"] in ("a", "c")]
 
 
@@ -211,6 +218,19 @@ def test_a_letter_that_an_older_release_parked_is_parked_once(desk: Desk) -> Non
     assert desk.letters(BOOTS) == ["a", "b", "c"]
 
 
+def test_letters_with_one_id_that_an_older_release_parked_are_all_handled(desk: Desk) -> None:
+    """Their places are told apart by their offsets."""
+    changes = desk.table.data.changes(1)
+    (a, *_), letters = Letters(changes, BOOTS), Letters(changes, THIRD)
+    older = [replace_struct(a, source=None, digest=None, offset=offset) for offset in (1, 2, 3)]
+    for each in older:
+        letters.append(each, 0.0)
+    for each in older:
+        assert letters.first() == each
+        letters.remove(each)
+    assert letters.queue is None
+
+
 def test_a_command_in_the_middle_can_be_discarded_and_repeating_it_changes_nothing(desk: Desk) -> None:
     for name in ("discard", "again"):
         desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}), id=name)
@@ -278,7 +298,9 @@ def test_fixed_code_empties_a_full_queue_and_continues_where_it_was_blocked() ->
     with Broken("SetStock"):
         assert desk.tell(set_stock(4)).stops
     desk.restart()
-    assert not desk.tell(set_stock(4)).stops
+    decided = desk.tell(set_stock(4))
+    assert not decided.stops
+    assert {write.partition for write in decided.writes if write.topic == "inventory-events"} == {1}
     assert desk.parked == 0
     assert [sequence for sequence, _ in desk.events(BOOTS)] == [1, 2, 3]
     assert len(desk.events(OTHER)) == 1
@@ -288,8 +310,62 @@ def test_only_commands_that_are_fixed_make_room() -> None:
     desk = full()
     desk.restart()
     with Broken("ReceiveStock"):
-        assert not desk.tell(receive()).stops  # the letters before it were handled; it is parked now
+        decided = desk.tell(receive(THIRD), id="new")
+    assert not decided.stops
+    assert desk.events(BOOTS) == [(1, "StockAdjusted"), (2, "StockAdjusted")]
+    assert {write.partition for write in decided.writes if write.topic == "inventory-events"} == {1}
+    assert (desk.letters(THIRD), desk.parked) == (["new"], 1)
+
+
+def test_no_letters_are_tried_to_make_room_while_there_is_room(desk: Desk) -> None:
+    with Broken("ReceiveStock"):
+        desk.tell(receive(THIRD), id="d")
+    assert desk.letters(BOOTS) == ["a", "b", "c"]
+
+
+def test_what_was_handled_to_make_room_is_written_although_the_partition_stops() -> None:
+    desk = Desk()
+    with Broken("SetStock"):
+        desk.tell(set_stock(1), receive())
+    desk.settings = Settings(partitions=4, parked_limit=1)
+    desk.restart()
+    with Broken("ReceiveStock"):
+        (stop,) = desk.tell(receive(THIRD)).stops.values()
+    assert "1 letters are parked" in str(stop.why)
+    assert ". Fix the bug and restart the worker" in str(stop.why)
+    assert desk.events(BOOTS) == [(1, "StockAdjusted")]
     assert desk.parked == 1
+
+
+@pytest.mark.parametrize(("letters", "size", "tried"), [(2, 9e9, False), (3, 9e9, True), (9, 0, False), (9, 1, True)])
+def test_letters_are_tried_some_at_a_time_until_each_was_tried_once(
+    letters: int, size: float, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`size`: the number of bytes beyond the first two letters."""
+    desk = full()
+    first = sum(letter.size for letter in Letters(desk.table.data.changes(1), BOOTS))
+    monkeypatch.setattr("parking.handling.RELIEF", letters)
+    monkeypatch.setattr("parking.handling.AT_ONCE_BYTES", first + size)
+    desk.restart()
+    with Broken("ReceiveStock"):
+        assert not desk.tell(receive(THIRD)).stops
+        assert desk.letters(BOOTS) == []
+        assert (desk.letters(OTHER) == []) is tried
+    with Broken("SetStock", "ReceiveStock"):
+        desk.tell(*[set_stock(number) for number in range(3 - desk.parked)])  # it is full again
+    with Broken("ReceiveStock"):
+        assert bool(desk.tell(receive(THIRD), receive(BOOTS)).stops) is tried, "each letter is tried once"
+    assert desk.letters(OTHER) == []
+
+
+def test_a_partition_is_full_when_it_has_as_many_bytes_as_it_may() -> None:
+    for spare, stops in ((0, True), (1, False)):
+        desk = Desk()
+        with Broken("SetStock"):
+            desk.tell(set_stock(1))
+            desk.settings = Settings(partitions=4, parked_bytes=parked_bytes(desk.entries) + spare)
+            desk.restart()
+            assert bool(desk.tell(set_stock(2)).stops) is stops
 
 
 # --- commands that cannot be decoded
@@ -334,7 +410,7 @@ PARKED_AT = 1_763_000_000.0  # the time of every record of the desk
 @pytest.mark.parametrize("days", [11, 40, -400])
 def test_letters_are_written_again_before_the_topic_deletes_them(desk: Desk, days: int) -> None:
     now = PARKED_AT + days * DAY
-    for at in (PARKED_AT + 9 * DAY, now, now + 9 * DAY, now + 11 * DAY):
+    for at in (PARKED_AT + 10 * DAY, now, now + 10 * DAY, now + 11 * DAY):
         desk.written.clear()
         desk.restart()  # the time of the last write is kept
         desk.deciding.parking.now = lambda at=at: at
@@ -348,6 +424,16 @@ def test_letters_are_written_again_before_the_topic_deletes_them(desk: Desk, day
     assert book.summary(("inventory", BOOTS))["commandId"] == "a"
     desk.tell(("RetryLetters", BOOTS, {}), id="retry")
     assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
+
+
+def test_a_letter_that_waits_since_recently_is_not_written_again_with_others(desk: Desk) -> None:
+    desk.deciding.parking.now = lambda: PARKED_AT + 5 * DAY
+    with Broken("SetStock"):
+        desk.tell(set_stock(1, THIRD), id="d")
+    desk.written.clear()
+    desk.deciding.parking.now = lambda: PARKED_AT + 11 * DAY
+    desk.tell(receive(OTHER))
+    assert kinds(desk) == [("parked", "a"), ("parked", "b"), ("parked", "c")]
 
 
 def test_many_letters_are_told_again_some_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +483,31 @@ def test_a_partition_parks_up_to_a_number_of_bytes_and_then_stops() -> None:
     assert parked_bytes(desk.entries) == desk.parked == 0
 
 
+def test_the_bytes_of_the_parked_commands_are_counted(desk: Desk) -> None:
+    def size() -> int:
+        return sum(letter.size for letter in Letters(desk.table.data.changes(1), BOOTS))
+
+    whole = size()
+    numbered = sorted(key for key in desk.entries.raw if kind(key) is Letter)
+    assert numbered == [b"/parked/%b/%d" % (segment(BOOTS), number) for number in range(3)]
+    assert parked_bytes(desk.entries) == whole > 0
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}))
+    assert parked_bytes(desk.entries) == size() < whole
+
+
+@pytest.mark.parametrize(("limit", "left"), [(2 * 400_000, ["large-2"]), (2 * 400_000 + 1, [])])
+def test_a_transaction_retries_letters_up_to_a_number_of_bytes(
+    limit: int, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk()
+    with Broken("SetStock"):
+        desk.decide([desk.record(BOOTS, padded(BOOTS, f"large-{n}")) for n in range(3)])
+    (first, *_) = Letters(desk.table.data.changes(1), BOOTS)
+    monkeypatch.setattr("parking.retrying.AT_ONCE_BYTES", limit + 2 * (first.size - 400_000))
+    desk.tell(("RetryLetters", BOOTS, {}))
+    assert desk.letters(BOOTS) == left
+
+
 def test_large_letters_are_retried_in_several_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parking.retrying.AT_ONCE_BYTES", 1_000_000)
     desk = Desk()
@@ -415,8 +526,10 @@ def test_letters_that_an_older_release_parked_are_not_counted_in_bytes(desk: Des
     desk.entries.raw[b"/parked"] = b'{"letters":3,"said":1763000000.0}'
     desk.restart()
     assert parked_bytes(desk.entries) == 0
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}))
+    assert (desk.parked, parked_bytes(desk.entries)) == (2, 0)
     desk.tell(("RetryLetters", BOOTS, {}), id="retry")
-    assert outcome(desk, "retry")["result"] == {"retried": 3, "left": 0}
+    assert outcome(desk, "retry")["result"] == {"retried": 2, "left": 0}
     assert b"/parked" not in desk.entries.raw
 
 

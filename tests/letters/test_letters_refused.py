@@ -90,6 +90,7 @@ def test_finally_it_is_rejected_and_its_letter_says_where_it_is(desk: Desk, why:
     assert said["message"].startswith(f"Kafka refuses the results of this command: {why.name}: inventory-events/1")
     invalid = letter(desk, decided)
     assert (invalid["kind"], invalid["code"], invalid["commandId"]) == ("invalid", code, "c")
+    assert invalid["commandType"] == "SetStock"
     assert (invalid["key"], invalid["value"], invalid["headers"]) == (None, None, [])
     place = f"the message of {len(json.dumps(SENT))} bytes is only at {TOPIC}/1@{desk.offset}"
     assert invalid["message"] == f"{said['message']}; {place}"

@@ -8,7 +8,7 @@ import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 
 from agents.deciding import Decided
-from parking.letter import DeadLetter, letter_in
+from parking.letter import DeadLetter
 from streams.kafka.partitions import partition_of
 from streams.kafka.unreadable import Unreadable
 
@@ -77,11 +77,6 @@ def test_a_parked_command_keeps_its_key_and_value_through_restart_and_retry() ->
         ("parked", record.key, record.value),
         ("retried", record.key, record.value),
     ]
-
-
-@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"{}", b'{"data":{}}', b'"letter"'])
-def test_a_record_of_the_topic_of_letters_that_is_not_a_letter_is_none(value: bytes | None) -> None:
-    assert letter_in(value) is None
 
 
 def test_a_letter_that_an_older_release_parked_is_read() -> None:
