@@ -3,7 +3,7 @@
 from typing import Any, TypeAlias
 
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, WriteConcern
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -13,6 +13,10 @@ from streams.tracing import traces
 
 Collection: TypeAlias = AsyncCollection[Document]
 SERVER_SELECTION_MS = 2_000  # Report a missing server after this time; the projector waits and tries again.
+# A replica set elects a new primary within this time, by default; operations wait for it instead of failing.
+ELECTION_MS = 12_000
+# A member of a replica set that does not answer for the sum of both is given up, with the operations that wait for it.
+HEARTBEAT_MS, CONNECT_MS = 1_000, 3_000
 SOCKET_MS = 30_000  # a silently cut connection must not hang a projector forever
 
 # A projector continues only after its progress is written, and everything it wrote before must then survive a crash;
@@ -31,6 +35,17 @@ def _listeners() -> list[Any]:
     return [Listener()]
 
 
+def _patience(uri: str) -> dict[str, Any]:
+    """Return the time limits of a client, which are longer if another server can take over."""
+    if not ("," in uri or "replicaSet=" in uri or uri.startswith("mongodb+srv:")):
+        return {"serverSelectionTimeoutMS": SERVER_SELECTION_MS}
+    return {
+        "serverSelectionTimeoutMS": ELECTION_MS,
+        "heartbeatFrequencyMS": HEARTBEAT_MS,
+        "connectTimeoutMS": CONNECT_MS,
+    }
+
+
 class Mongo:
     """The installation's database; `close` it after use."""
 
@@ -39,7 +54,7 @@ class Mongo:
             settings.mongo,
             tz_aware=True,
             uuidRepresentation="standard",
-            serverSelectionTimeoutMS=SERVER_SELECTION_MS,
+            **_patience(settings.mongo),
             socketTimeoutMS=SOCKET_MS,
             appname="fulfillment",
             event_listeners=_listeners(),
@@ -60,8 +75,11 @@ class Mongo:
         return self.database[name].with_options(write_concern=DURABLE)
 
     async def ping(self) -> None:
-        """Return once the database answers; raise `PyMongoError` if it does not."""
-        await self.database.command("ping")
+        """Return once the database answers; raise `PyMongoError` if it does not.
+
+        While a replica set elects its primary, another member answers.
+        """
+        await self.database.command("ping", read_preference=ReadPreference.PRIMARY_PREFERRED)
 
     async def close(self) -> None:
         """Close all connections."""

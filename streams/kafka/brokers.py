@@ -19,6 +19,7 @@ from faust.types import TP
 
 from streams.kafka.batches import Request
 from streams.kafka.clients import aiokafka_config
+from streams.kafka.library_patches import SILENT_SECONDS
 from streams.kafka.wire import NO_TAGS, ApiVersions, Code
 from streams.runtime.settings import Settings
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = 5.0  # time limit of one request; then it is repeated
+REQUEST_SECONDS = SILENT_SECONDS  # time limit of one request; then it is repeated
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 1.0  # the markers of the last transaction take a millisecond or two
 
 # The one that was asked is the right one, but busy …
@@ -119,23 +120,23 @@ class Brokers:
 
     async def partitions(self, topic: str) -> int:
         """Return the number of partitions of a topic; wait until the topic exists."""
-        if not self._connected.cluster.partitions_for_topic(topic):
+        if not self.client.cluster.partitions_for_topic(topic):
             await self.until_clear(partial(self._learn, topic))
-        return len(self._connected.cluster.partitions_for_topic(topic))
+        return len(self.client.cluster.partitions_for_topic(topic))
 
     async def _learn(self, topic: str) -> None:
-        self._connected.add_topic(topic)
+        self.client.add_topic(topic)
         await self.refresh()
-        if topic in self._connected.cluster.unauthorized_topics:
+        if topic in self.client.cluster.unauthorized_topics:
             raise Refused(Code.TOPIC_AUTHORIZATION_FAILED, topic)
-        if not self._connected.cluster.partitions_for_topic(topic):
+        if not self.client.cluster.partitions_for_topic(topic):
             raise Again(f"Kafka has no topic {topic}")
 
     async def by_leader(self, request: Request) -> dict[int, Request]:
         """Return node → batches for it; raise `Again` while a partition has no leader."""
         nodes: dict[int, Request] = defaultdict(dict)
         for tp, batch in request.items():
-            leader = self._connected.cluster.leader_for_partition(TopicPartition(*tp))
+            leader = self.client.cluster.leader_for_partition(TopicPartition(*tp))
             if leader is None or leader < 0:
                 await self.refresh()
                 raise Again(f"{tp.topic}/{tp.partition} has no leader")
@@ -145,7 +146,7 @@ class Brokers:
     async def ask_node(self, node: int, request: Any) -> Any:
         """Send a request to a node; raise `Again` if it does not answer."""
         try:
-            return await self._connected.send(node, request)
+            return await self.client.send(node, request)
         except KafkaError as exc:
             await self.refresh()
             raise Again(f"{type(exc).__name__}: {exc}") from exc
@@ -161,7 +162,7 @@ class Brokers:
 
     async def refresh(self) -> None:
         """Ask again which broker leads which partition."""
-        await self._connected.force_metadata_update()
+        await self.client.force_metadata_update()
 
     # --- coordinators
 
@@ -169,9 +170,9 @@ class Brokers:
         """Send a request to the coordinator of a transactional id or a group; raise `Again` if it does not answer."""
         node = self._coordinators.get((kind, key))
         if node is None:
-            node = self._coordinators[kind, key] = await self._connected.coordinator_lookup(kind, key)
+            node = self._coordinators[kind, key] = await self.client.coordinator_lookup(kind, key)
         try:
-            return await self._connected.send(node, request)
+            return await self.client.send(node, request)
         except KafkaError as exc:
             self._coordinators.pop((kind, key), None)
             raise Again(f"{type(exc).__name__}: {exc}") from exc
@@ -187,6 +188,7 @@ class Brokers:
         raise Again(Code(code).name)
 
     @property
-    def _connected(self) -> AIOKafkaClient:
+    def client(self) -> AIOKafkaClient:
+        """The client that is connected."""
         assert self._client is not None, "connect() comes first"
         return self._client

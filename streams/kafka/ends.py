@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import LeaderNotAvailableError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
@@ -65,3 +65,25 @@ async def _ends(
                     raise for_code(code)(f"{topic}/{partition}")
                 found[topic, partition] = offset
     return found
+
+
+async def led(client: AIOKafkaClient, partitions: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Return the partitions whose leader answers, as far as `client` knows the leaders."""
+    nodes: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for topic, partition in partitions:
+        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        if leader is not None and leader >= 0:
+            nodes[leader].append((topic, partition))
+    found = await asyncio.gather(*(_answered(client, node, asked) for node, asked in nodes.items()))
+    return set().union(*found)
+
+
+async def _answered(client: AIOKafkaClient, node: int, partitions: list[tuple[str, int]]) -> set[tuple[str, int]]:
+    asked: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for topic, partition in partitions:
+        asked[topic].append((partition, LATEST))
+    try:
+        answer = await client.send(node, OffsetRequest(ANY_CLIENT, UNCOMMITTED, list(asked.items())))
+    except KafkaError:
+        return set()
+    return {(topic, partition) for topic, found in answer.topics for partition, code, *_ in found if not code}

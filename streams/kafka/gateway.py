@@ -6,13 +6,13 @@ CommandTooLarge                a command is larger than its topic accepts, and w
 
 import asyncio
 import logging
-import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     BrokerResponseError,
     KafkaError,
@@ -20,12 +20,13 @@ from aiokafka.errors import (
     ProducerClosed,
     RecordListTooLargeError,
 )
-from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from streams.kafka.clients import aiokafka_config
+from streams.kafka.ends import led
+from streams.kafka.failover import failover_seconds
 from streams.kafka.library_patches import abandon
 from streams.kafka.partitions import partition_of
-from streams.kafka.pulse import Pulse, answers
+from streams.kafka.pulse import Pulse
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 from streams.runtime.settings import Settings
 from streams.topics import Topic, largest_batches
@@ -35,6 +36,8 @@ from streams.tracing import traces
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5  # pause between attempts to reach Kafka
+LOOK_SECONDS = 0.25  # pause between two looks whether silent partitions have a leader again
+LOOK_MS = 1000  # time limit of each request of such a look
 STOP_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
 REQUEST_BYTES = 64 << 20  # limit of one message, above the limit of any topic
@@ -62,6 +65,9 @@ class CommandTooLarge(Exception):
         self.topic, self.size, self.limit = topic, size, limit
 
 
+Partition = tuple[str, int]  # the topic has its full name
+
+
 class _Sending(NamedTuple):
     """A command to send."""
 
@@ -79,23 +85,35 @@ def _partition(key: bytes, every: Sequence[int], available: Sequence[int]) -> in
     return every[partition_of(key, len(every))]
 
 
-async def _end(producer: AIOKafkaProducer) -> None:
-    """End a producer; it has a second to send its remaining messages."""
+def _not_acknowledged(commands: Sequence[_Sending], futures: "Sequence[asyncio.Future[Any]]") -> list[_Sending]:
+    written = [future.done() and not future.cancelled() and not future.exception() for future in futures]
+    written += [False] * (len(commands) - len(written))
+    return [one for one, well in zip(commands, written, strict=True) if not well]
+
+
+async def _end(producer: AIOKafkaProducer, seconds: float = STOP_SECONDS) -> None:
+    """End a producer; it has some time to send its remaining messages."""
     try:
-        await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+        await asyncio.wait_for(producer.stop(), seconds)
     except (TimeoutError, KafkaError):
         await abandon(producer, STOP_SECONDS)
 
 
 class Gateway:
-    """An idempotent producer of commands, which starts as soon as Kafka is reachable."""
+    """An idempotent producer of commands, which starts as soon as Kafka is reachable.
+
+    If a partition does not accept a command in time, it is `silent`: commands for it are refused at once, because one
+    that was buffered would be sent later. Commands for other partitions are sent as usual.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
         self._pulse: Pulse | None = None
-        self._looking: asyncio.Task[None] | None = None  # waits for a broker that did not answer
+        self._looking: asyncio.Task[None] | None = None  # waits for the leaders of silent partitions
+        self._silent: set[Partition] = set()
+        self.patience = settings.command_timeout  # seconds until a send is given up
         self._limits: dict[str, int] = {}  # topic → bytes of its largest batch, as far as known
         self._limits_asked = 0.0
         self._renewing, self._ending = asyncio.Lock(), set[asyncio.Task[None]]()
@@ -110,7 +128,15 @@ class Gateway:
         if self._producer is None:
             return "Kafka has not been reached yet"
         self._pulse = self._pulse or Pulse(self._producer.client.fetch_all_metadata)
-        return None if self._looking is None and await self._pulse.beats() else "Kafka does not answer"
+        return None if not self._all_silent and await self._pulse.beats() else "Kafka does not answer"
+
+    @property
+    def _all_silent(self) -> bool:
+        return len(self._silent) >= len(self._partitions())
+
+    def _partitions(self) -> set[Partition]:
+        names = set(self._topics.values())
+        return {(name, number) for name in names for number in range(self._settings.partitions)}
 
     async def start(self) -> None:
         """Start connecting and return at once, so that the process answers while Kafka is unreachable."""
@@ -132,15 +158,15 @@ class Gateway:
         producer = self._producer
         if producer is None:
             raise GatewayUnavailable("Kafka has not been reached yet: nothing was sent")
-        if self._looking is not None:  # a command that was buffered now would be sent later
-            raise GatewayUnavailable("Kafka does not answer: nothing was sent")
-        began = time.time_ns()
+        commands = [self._encoded(message, topic) for message in messages]
+        if self._silent:
+            self._refuse_silent(commands)
+        began, acknowledged = time.time_ns(), list[asyncio.Future[Any]]()
         try:
-            async with asyncio.timeout(self._settings.command_timeout):
-                await self._send(producer, [self._encoded(message, topic) for message in messages])
+            async with asyncio.timeout(self.patience):
+                await self._send(producer, commands, acknowledged)
         except (TimeoutError, KafkaError) as error:
-            if producer is self._producer:
-                self._looking = self._looking or asyncio.create_task(self._look(producer))
+            self._find_silent(producer, _not_acknowledged(commands, acknowledged))
             reason = f"Kafka did not accept it in time ({type(error).__name__}); it may still be handled"
             raise GatewayUnavailable(reason, [message.id for message in messages]) from error
         if traces.ON is not None:
@@ -150,14 +176,27 @@ class Gateway:
         name = self._settings.named(topic.name) if topic else self._topics[message.type]
         return _Sending(name, message.key.encode(), message.encode())
 
-    async def _send(self, producer: AIOKafkaProducer, commands: Sequence[_Sending]) -> None:
+    def _partition(self, one: _Sending) -> Partition:
+        return one.topic, partition_of(one.key, self._settings.partitions)
+
+    def _refuse_silent(self, commands: Sequence[_Sending]) -> None:
+        for one in commands:
+            if (where := self._partition(one)) in self._silent:
+                away = "Kafka" if self._all_silent else "the leader of {}/{}".format(*where)
+                raise GatewayUnavailable(f"{away} does not answer: nothing was sent")
+
+    async def _send(
+        self, producer: AIOKafkaProducer, commands: Sequence[_Sending], acknowledged: "list[asyncio.Future[Any]]"
+    ) -> None:
+        """Send commands, and add to `acknowledged` a future for each."""
         for one in commands:
             await self._refuse_too_large(one)
-        enqueued = [await self._enqueue(producer, one) for one in commands]
+        for one in commands:
+            acknowledged.append(await self._enqueue(producer, one))
         refused = []
-        for one, acknowledged in zip(commands, enqueued, strict=True):
+        for one, answer in zip(commands, acknowledged, strict=True):
             try:
-                await asyncio.shield(acknowledged)
+                await asyncio.shield(answer)
             except (BrokerResponseError, ProducerClosed):
                 refused.append(one)
         if refused:
@@ -212,19 +251,41 @@ class Gateway:
                     await fresh.stop()
                     raise
                 self._producer, self._pulse = fresh, None
-                self._ending.add(task := asyncio.create_task(_end(spent)))
+                self._ending.add(task := asyncio.create_task(_end(spent, self.patience)))
                 task.add_done_callback(self._ending.discard)
 
+    def _find_silent(self, producer: AIOKafkaProducer, commands: Collection[_Sending]) -> None:
+        """Refuse commands for the partitions of `commands`, which they did not accept, until their leaders answer."""
+        several = len(producer.client.cluster.brokers()) > 1
+        if producer is self._producer:
+            self._silent |= {self._partition(one) for one in commands} if several else self._partitions()
+            if self._looking is None:
+                self._looking = asyncio.create_task(self._look(producer))
+
     async def _look(self, failed: AIOKafkaProducer) -> None:
-        """Refuse commands until the broker answers, then replace the producer.
+        """Ask for the leaders of silent partitions; when one answers, replace the producer and accept commands again.
 
         A batch that expires in aiokafka's producer has used its sequence number, and the broker never accepts anything
         after the gap on that partition.
         """
-        again = AsyncRetrying(retry=retry_if_result(operator.not_), wait=wait_fixed(RETRY_SECONDS))
-        await again(answers, failed.client.fetch_all_metadata)
-        await _end(failed)
-        await self._reach()
+        while self._silent:
+            client = AIOKafkaClient(**aiokafka_config(self._settings), request_timeout_ms=LOOK_MS)
+            try:
+                await client.bootstrap()
+                client.set_topics({name for name, _ in self._partitions()})
+                while self._silent:
+                    await client.force_metadata_update()
+                    if back := await led(client, self._silent):
+                        await self._renew(failed)
+                        failed = self._producer or failed
+                        self._silent -= back
+                    await asyncio.sleep(LOOK_SECONDS)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("Kafka at %s is unreachable, retrying: %r", self._settings.kafka, error)
+                self._silent |= self._partitions()
+                await asyncio.sleep(LOOK_SECONDS)
+            finally:
+                await client.close()
         self._pulse = self._looking = None
 
     async def _enqueue(self, producer: AIOKafkaProducer, one: _Sending) -> Any:
@@ -242,8 +303,12 @@ class Gateway:
                 await producer.start()
                 for topic in set(self._topics.values()):
                     await producer.partitions_for(topic)
-                self._producer = producer
-                return
+                failover = await failover_seconds(self._settings, producer.client)
+                if failover <= self.patience:
+                    self._producer = producer
+                    return
+                self.patience = failover
+                await producer.stop()  # the next one is as patient
             except (KafkaError, OSError) as error:
                 log.warning("Kafka at %s is unreachable, retrying: %r", self._settings.kafka, error)
                 with suppress(Exception):
@@ -259,7 +324,7 @@ class Gateway:
             linger_ms=0,  # commands that arrive during a request are sent with the next one
             max_batch_size=min([BATCH_BYTES, *self._limits.values()]),
             max_request_size=REQUEST_BYTES,
-            request_timeout_ms=int(self._settings.command_timeout * 1000),
+            request_timeout_ms=int(self.patience * 1000),
             retry_backoff_ms=100,
             partitioner=_partition,
         )

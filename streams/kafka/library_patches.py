@@ -28,6 +28,12 @@ awaits a turn before each request and gives the fetcher our client.
 context it was made with, and uses them for each new connection as long as it lives. With the patch, these may be
 functions, which are called for each connection, so that a connection uses the password or certificate of its time.
 
+**aiokafka: a silent broker does not hold up the others** (tests/streams/test_streams_silent.py). All requests of a
+client have one time limit, which must be long enough for a rebalance: half a minute. For that long, a client whose
+broker is suspended asks neither that broker's successor nor another broker who the successor is. With the patch, only
+requests that belong to a rebalance have that limit. All others get `SILENT_SECONDS`, and a fetch the time it may wait
+besides. Requests that get no answer are repeated, here and in aiokafka, and Kafka recognises repeats.
+
 **faust-streaming: only committed records** (tests/integration/test_open_transactions.py). Faust reads uncommitted
 records unless it runs its own `exactly_once`, which we do not use. `read_committed` changes the consumer Faust made.
 
@@ -59,6 +65,8 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition, conn
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.record import default_records as default_records_py
 from aiokafka.record._crecords import default_records
 from aiokafka.record.memory_records import MemoryRecords
@@ -68,7 +76,11 @@ from streams.kafka import decompression
 from streams.kafka.unreadable import RAW, Batch, Unreadable, batch_at, records_of
 
 VERSIONS = {"aiokafka": "0.14.0", "faust-streaming": "0.15.3"}
+SILENT_SECONDS = 3.0  # a broker that does not answer for this long is asked again, or another one is
+REBALANCING = (JoinGroupRequest, SyncGroupRequest)  # the coordinator answers when all members have joined
 PRIVATE = {  # where an object comes from → its private attributes that are used here, at any depth
+    "aiokafka.conn:AIOKafkaConnection": ("_request_timeout",),
+    "aiokafka.protocol.fetch:FetchRequest": ("_max_wait_ms",),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
         "_client", "_coordinator", "_fetcher", "_isolation_level", "_max_poll_records", "_subscription",
     ),
@@ -119,11 +131,27 @@ def read_committed(consumer: Any) -> Any:
 
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
-    """A connection to a broker; its password and TLS context may be functions, which return the current ones."""
+    """A connection to a broker, which gives up most requests soon.
+
+    Its password and TLS context may be functions, which return the current ones.
+    """
+
+    _request_timeout: float
 
     def __init__(self, *address: Any, **options: Any) -> None:
         now = {name: each() if callable(each := options.get(name)) else each for name in CHANGING}
         super().__init__(*address, **(options | now))
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """Send a request, with a time limit that suits it."""
+        longest = self._request_timeout
+        if not isinstance(request, REBALANCING):
+            waits = request._max_wait_ms / 1000 if isinstance(request, FetchRequest) else 0.0
+            self._request_timeout = min(longest, SILENT_SECONDS + waits)
+        try:
+            return super().send(request, expect_response)  # it reads the limit before it returns
+        finally:
+            self._request_timeout = longest
 
 
 class HeaderName(str):

@@ -13,6 +13,7 @@ import math
 from contextlib import suppress
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from faust.types import TP
 
@@ -107,7 +108,11 @@ class Fetches:
         """Send a request to a broker and return its answer."""
         if not isinstance(request, FetchRequest):
             return await self._client.send(node_id, request, **options)
-        answer = await self._client.send(node_id, request, **options, group=FETCHES)
+        try:
+            answer = await self._client.send(node_id, request, **options, group=FETCHES)
+        except KafkaError:
+            self._client.force_metadata_update()  # another broker may lead these partitions now
+            raise
         self._turns.came(sum(len(records or b"") for _, partitions in answer.topics for *_, records in partitions))
         self._note_refused(answer)
         return answer

@@ -27,14 +27,14 @@ class TransactionalProducer:
     """Writes one transaction at a time: any number of `produce` and `send_offsets`, then `end`."""
 
     def __init__(self, settings: Settings, transactional_id: str, timeout_seconds: float) -> None:
-        self.transactional_id, self._timeout_ms = transactional_id, int(timeout_seconds * 1000)
+        self.transactional_id, self.timeout_seconds = transactional_id, timeout_seconds
         self.brokers = Brokers(settings)
         self._me = NOBODY
 
     async def claim(self) -> None:
         """Claim the transactional id, which aborts an earlier owner's open transaction; raise `TooOld` if it must."""
         await self.brokers.until_clear(self.brokers.connect)
-        await self._renew(InitProducerId(self.transactional_id, self._timeout_ms, *NOBODY, NO_TAGS))
+        await self._renew(InitProducerId(self.transactional_id, int(self.timeout_seconds * 1000), *NOBODY, NO_TAGS))
 
     async def produce(self, writes: Iterable[Write], *, singly: bool = False) -> None:
         """Send messages in as few requests as possible; `singly` sends each in a batch of its own."""

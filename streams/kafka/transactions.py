@@ -18,6 +18,7 @@ from streams.kafka.batches import ANY_PARTITION as ANY_PARTITION
 from streams.kafka.batches import Write as Write
 from streams.kafka.brokers import Refused
 from streams.kafka.clients import librdkafka_config
+from streams.kafka.failover import failover_seconds
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.transport import Member
 from streams.kafka.wire import Code
@@ -27,6 +28,7 @@ from streams.runtime.settings import Settings
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 12.0  # the whole transaction: by then the broker has aborted it
+MARGIN_SECONDS = 2.0  # that a worker waits longer than the broker
 
 # After these errors the transaction can be aborted, and the same one may succeed later.
 ABORTABLE = frozenset({
@@ -67,6 +69,7 @@ class Transactions:
 
     def __init__(self, settings: Settings, group: str, instance: str) -> None:
         self.group, self.instance = group, instance
+        self._settings, self._patience = settings, PATIENCE_SECONDS
         transactional_id = f"{group}-{settings.instance}"
         self.producer = TransactionalProducer(settings, transactional_id, settings.transaction_timeout)
         self._turn = asyncio.Lock()
@@ -75,6 +78,11 @@ class Transactions:
     async def start(self) -> None:
         """Claim the transactional id, which aborts an earlier owner's open transaction; wait for the broker."""
         await self.producer.claim()
+        failover = await failover_seconds(self._settings, self.producer.brokers.client)
+        if failover > self._settings.transaction_timeout:  # a transaction must survive the death of a broker
+            self.producer.timeout_seconds = failover
+            await self.producer.claim()
+        self._patience = max(self._patience, failover + MARGIN_SECONDS)
 
     async def commit(
         self, writes: Iterable[Write], offsets: Mapping[TP, int], member: Member, *, singly: bool = False
@@ -94,11 +102,11 @@ class Transactions:
             if not writes and not offsets:
                 return
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(self._patience):
                     await self._transact(writes, offsets, member, singly)
             except TimeoutError:
                 trouble = self.producer.brokers.last_trouble
-                self._end(f"no answer from Kafka within {PATIENCE_SECONDS:.0f} s" + (f": {trouble}" if trouble else ""))
+                self._end(f"no answer from Kafka within {self._patience:.0f} s" + (f": {trouble}" if trouble else ""))
 
     async def _transact(self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool) -> None:
         asked = False  # whether a commit was requested: then a refusal may follow a success whose answer was lost

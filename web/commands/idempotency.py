@@ -65,7 +65,8 @@ async def keyed(request: web.Request, body: bytes, remembered: str | None, execu
         condition=condition_of(request.headers),
     )
     fault("key-asked")
-    ours, claim = await services.keys.claim(wanted, 2 * services.settings.command_timeout + GRACE_SECONDS)
+    longest = services.gateway.patience + services.settings.command_timeout
+    ours, claim = await services.keys.claim(wanted, longest + GRACE_SECONDS)
     if not ours:
         return _replayed(request, wanted, claim)
     fault("key-claimed")
