@@ -1,5 +1,6 @@
 """Preparing the partitions that a transactional worker is assigned: offsets read, the table restored, both checked."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from time import perf_counter
@@ -14,7 +15,7 @@ from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process
 from streams.runtime.settings import Settings
-from streams.topics import describe_topics
+from streams.topics import UnfinishedImport, describe_topics, refuse_unfinished_import
 from tables.entries import Position
 from tables.restore import restore
 from tables.store import Entries, PartitionedTable
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 async def topic_ids_of(app: RoleApp) -> dict[str, str]:
     """Return the ids of the topics that a role reads, by their names; end the process when they are not as needed."""
     settings = app.settings
+    try:
+        await asyncio.to_thread(refuse_unfinished_import, settings)
+    except UnfinishedImport as unfinished:
+        end_process(str(unfinished), EX_CONFIG)
     wanted = {settings.named(topic.name) for topic in app.reads}
     found = {topic.name: topic for topic in await describe_topics(settings) if topic.name in wanted}
     for topic in found.values():

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import typer
@@ -14,7 +15,7 @@ from ops.errors import CommandFailed, external_failure
 COMMANDS = (
     "up", "down", "restart", "status", "settings", "worker",
     "seed", "produce", "outcomes", "tail", "explain", "trace", "doctor", "audit", "skip", "replay",
-    "topics", "letters", "projections", "transactions", "tokens",
+    "export", "import", "topics", "letters", "projections", "transactions", "tokens",
 )  # fmt: skip
 
 
@@ -25,7 +26,8 @@ class Commands(Mapping[str, Any]):
         """Import the command or group of this name from its file."""
         if name not in COMMANDS:
             raise KeyError(name)
-        found, app = getattr(import_module(f"ops.commands.{name}"), name), typer.Typer()
+        python_name = f"{name}_" if iskeyword(name) else name
+        found, app = getattr(import_module(f"ops.commands.{python_name}"), python_name), typer.Typer()
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:

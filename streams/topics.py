@@ -2,6 +2,7 @@
 
 TopicMismatch                  a topic exists with other settings than ours
 TopicsNotShown                 topics were created, and the broker does not show them
+UnfinishedImport               an import of an archive was interrupted, or is running
 """
 
 import asyncio
@@ -33,6 +34,10 @@ class TopicsNotShown(Exception):
     """The broker has created topics, and does not show them."""
 
 
+class UnfinishedImport(Exception):
+    """An import of an archive was interrupted, or is running."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic: its name without prefix, the meaning of its key, and how long it keeps its records."""
@@ -62,6 +67,7 @@ MESSAGE_TOPICS = (
     ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS,
 )  # fmt: skip
 TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES)
+UNFINISHED_IMPORT = "unfinished-import"  # exists while an import writes events whose tables are not complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,14 @@ async def ensure_topics(settings: Settings) -> list[str]:
 async def describe_topics(settings: Settings) -> list[TopicDescription]:
     """Return our topics that exist."""
     return await asyncio.to_thread(lambda: list(_describe(admin(settings), settings).values()))
+
+
+def refuse_unfinished_import(settings: Settings) -> None:
+    """Raise `UnfinishedImport` if an import has begun and not ended: there are events that are in no table. Blocks."""
+    if settings.named(UNFINISHED_IMPORT) in admin(settings).list_topics(timeout=20).topics:
+        raise UnfinishedImport(
+            "an import into this installation is not finished: run `fulfillment import` again with the same archive"
+        )
 
 
 def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]:

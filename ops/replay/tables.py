@@ -22,7 +22,7 @@ from streams.kafka.transactions import committed_offsets
 from streams.keys import position_key
 from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
-from streams.topics import describe_topics
+from streams.topics import UnfinishedImport, describe_topics, refuse_unfinished_import
 
 FOLDED: dict[str, Projection] = {
     "orders": ORDERS,
@@ -44,8 +44,16 @@ def rebuild(settings: Settings, progress: ShowProgress = silent) -> list[str]:
     from ops.replay.rebuild import rebuild_tables
 
     with records.kafka(settings):
+        _refuse_unfinished_import(settings)
         groups.refuse_running(settings, {reader.role for reader in READERS})
         return asyncio.run(rebuild_tables(settings, progress))
+
+
+def _refuse_unfinished_import(settings: Settings) -> None:
+    try:
+        refuse_unfinished_import(settings)
+    except UnfinishedImport as error:
+        raise Unavailable(f"The tables were not rebuilt: {error}.") from error
 
 
 async def _verify(settings: Settings, report: Report, progress: ShowProgress) -> None:

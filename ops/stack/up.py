@@ -120,8 +120,9 @@ async def ensure_topics(settings: Settings) -> list[str]:
     from streams import topics
 
     try:
+        await asyncio.to_thread(topics.refuse_unfinished_import, settings)
         return await topics.ensure_topics(settings)
-    except topics.TopicMismatch as error:
+    except (topics.TopicMismatch, topics.UnfinishedImport) as error:
         raise Unavailable(str(error)) from error
 
 

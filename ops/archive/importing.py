@@ -1,0 +1,272 @@
+"""Import an archive into an empty installation.
+
+NotEmpty                       the installation has data already
+AnotherArchive                 the unfinished import is of another archive
+Disturbed                      another producer wrote to a topic during the import
+
+The topic `unfinished-import` exists from before the first record is written until the tables are rebuilt; it contains
+the checksum of the archive. Deciding workers refuse to start while it exists. Records are written without transactions,
+so a partition always has the first records of its part of the archive, and its end is their number: an import that was
+interrupted continues there.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from msgspec.structs import replace
+from pymongo.errors import PyMongoError
+
+from ops.archive import cut as cuts
+from ops.archive.files import File, Manifest, lines, raw_lines, read_manifest, verify
+from ops.errors import CommandFailed, Misconfigured, Unavailable, mongo_error
+from ops.kafka import groups, records
+from ops.progress import ShowProgress, silent
+from ops.replay.rebuild import PRODUCER, rebuild_tables
+from parking.letter import letter_in
+from projections.mongo.client import Mongo
+from projections.mongo.indexes import IDEMPOTENCY
+from streams.kafka.clients import librdkafka_config
+from streams.runtime.settings import Settings
+from streams.topics import (
+    DEAD_LETTERS,
+    MESSAGE_TOPICS,
+    TIMESTAMPS,
+    TOPICS,
+    UNFINISHED_IMPORT,
+    Topic,
+    TopicMismatch,
+    admin,
+    ensure_topics,
+    wait_for_topics,
+)
+from streams.topology import READING
+
+ASK_SECONDS, FLUSH_SECONDS = 30.0, 120.0
+PORTION = 1_000  # records between two reports of progress
+
+
+class NotEmpty(Misconfigured):
+    """The installation has data already."""
+
+
+class AnotherArchive(Misconfigured):
+    """The unfinished import is of another archive."""
+
+
+class Disturbed(CommandFailed):
+    """Another producer wrote to a topic during the import."""
+
+
+def import_archive(settings: Settings, directory: Path, progress: ShowProgress = silent) -> list[str]:
+    """Import an archive, or continue an import of it that was interrupted; return sentences about what was done."""
+    manifest = read_manifest(directory)
+    _refuse_unsuitable(settings, manifest)
+    verify(directory, manifest, progress)
+    with records.kafka(settings):
+        return _Import(settings, directory, manifest, progress).run()
+
+
+def _refuse_unsuitable(settings: Settings, manifest: Manifest) -> None:
+    if manifest.partitions != settings.partitions:
+        raise Misconfigured(
+            f"The archive has {manifest.partitions} partitions, and FULFILLMENT_PARTITIONS is {settings.partitions}: "
+            f"set it to {manifest.partitions}."
+        )
+
+
+class _Import:
+    def __init__(self, settings: Settings, directory: Path, manifest: Manifest, progress: ShowProgress) -> None:
+        self.settings, self.directory, self.manifest, self.progress = settings, directory, manifest, progress
+        self.client: AdminClient = admin(settings)
+        self.marker = settings.named(UNFINISHED_IMPORT)
+
+    def run(self) -> list[str]:
+        groups.refuse_running(self.settings, READING)
+        continues = self._has_marker()
+        if not continues:
+            self._refuse_data()
+            self._mark()
+        self._ensure_topics()
+        self._keep_times()
+        counts = [self._write(file) for file in self.manifest.files if file.topic is not None]
+        self._check_ends()
+        asyncio.run(self._write_keys())
+        self._ensure_topics()  # lets the broker set the times of new records again
+        asyncio.run(rebuild_tables(self.settings, self.progress))
+        self.client.delete_topics([self.marker], operation_timeout=ASK_SECONDS)[self.marker].result(ASK_SECONDS)
+        before = "continued an interrupted import; " if continues else ""
+        return [
+            f"{before}{sum(counts):,} records written, and the tables rebuilt",
+            "Start the workers: the projector builds the read models from the events. Then run `fulfillment audit`.",
+        ]
+
+    # --- the installation before the import
+
+    def _has_marker(self) -> bool:
+        """Return whether an import of this archive was interrupted."""
+        if self.marker not in self.client.list_topics(timeout=ASK_SECONDS).topics:
+            return False
+        found = [record.value for record in self._marks()]
+        if found and found[0] != self.manifest.checksum.encode():
+            raise AnotherArchive(
+                f"An import of another archive (checksum {found[0].decode()[:12]}…) was interrupted: import that "
+                "one, or delete the topics and start again."
+            )
+        if not found:  # interrupted before anything was written
+            self._sign()
+        return True
+
+    def _marks(self) -> list[Any]:
+        one = self.settings.model_copy(update={"partitions": 1})
+        return list(records.read_all(one, UNFINISHED_IMPORT))
+
+    def _refuse_data(self) -> None:
+        existing = self.client.list_topics(timeout=ASK_SECONDS).topics
+        for topic in TOPICS:
+            if self.settings.named(topic.name) in existing and any(records.ends(self.settings, topic.name).values()):
+                raise NotEmpty(
+                    f"Topic {self.settings.named(topic.name)} has had records: import into an installation without "
+                    "data, for example with another FULFILLMENT_PREFIX."
+                )
+        if names := asyncio.run(self._collections_in_use()):
+            raise NotEmpty(
+                f"The MongoDB database has documents ({', '.join(names)}): import into an installation without data, "
+                "for example with another FULFILLMENT_DATABASE."
+            )
+        for role in READING:
+            for topic in existing.keys() & {self.settings.named(each.name) for each in MESSAGE_TOPICS}:
+                if any(records.committed(self.settings, role, topic.removeprefix(self.settings.prefix)).values()):
+                    raise NotEmpty(
+                        f"The consumer group of {role} has offsets of {topic}: delete the group, or import with "
+                        "another FULFILLMENT_PREFIX."
+                    )
+
+    async def _collections_in_use(self) -> list[str]:
+        mongo = Mongo(self.settings)
+        try:
+            names = await mongo.database.list_collection_names()
+            return [name for name in sorted(names) if await mongo.collection(name).find_one() is not None]
+        except PyMongoError as error:
+            raise mongo_error(self.settings.mongo, error, "Nothing was imported.") from error
+        finally:
+            await mongo.close()
+
+    # --- the marker
+
+    def _mark(self) -> None:
+        topic = NewTopic(self.marker, 1, self.settings.replication, config={"retention.ms": "-1"})
+        self.client.create_topics([topic], operation_timeout=ASK_SECONDS)[self.marker].result(ASK_SECONDS)
+        wait_for_topics(self.client, {self.marker})
+        self._sign()
+
+    def _sign(self) -> None:
+        producer = self._producer()
+        producer.produce(self.marker, self.manifest.checksum.encode())
+        self._flush(producer, self.marker)
+
+    # --- records
+
+    def _ensure_topics(self) -> None:
+        try:
+            asyncio.run(ensure_topics(self.settings))
+        except TopicMismatch as error:
+            raise Unavailable(str(error)) from error
+
+    def _keep_times(self) -> None:
+        """Let records keep the times of the exported ones: retention, `--since` and displays depend on them."""
+        entry = ConfigEntry(TIMESTAMPS, "CreateTime", incremental_operation=AlterConfigOpType.SET)
+        resources = [
+            ConfigResource(ResourceType.TOPIC, self.settings.named(topic.name), incremental_configs=[entry])
+            for topic in MESSAGE_TOPICS
+        ]
+        for future in self.client.incremental_alter_configs(resources).values():
+            future.result(ASK_SECONDS)
+
+    def _write(self, file: File) -> int:
+        """Write the records of a file that are not on its topic yet; return their number."""
+        assert file.topic is not None
+        topic, there = self.settings.named(file.topic), self._ends(file.topic)
+        producer, seen, written, count = self._producer(), Counter[int](), 0, 0
+        with self.progress(file.topic, file.records) as advance:
+            for line in lines(self.directory / file.name):
+                seen[line.partition] += 1
+                if seen[line.partition] > there[line.partition]:
+                    self._produce(producer, topic, line)
+                    written += 1
+                if not (count := seen.total()) % PORTION:
+                    advance(PORTION)
+            advance(count % PORTION)
+            self._flush(producer, topic)
+        return written
+
+    def _ends(self, topic: str) -> dict[int, int]:
+        (ends,) = cuts.ends_of(self.settings, self.client, [Topic(topic, "")]).values()
+        return ends
+
+    def _check_ends(self) -> None:
+        for file in self.manifest.files:
+            for number, end in (self._ends(file.topic) if file.topic else {}).items():
+                expected = part.records if (part := file.partitions.get(number)) else 0
+                if end != expected:
+                    raise Disturbed(
+                        f"{file.topic}/{number} has {end} records, and the archive {expected}: another producer wrote "
+                        "to it. Stop it, delete the topics, and import again."
+                    )
+
+    def _produce(self, producer: Any, topic: str, line: Any) -> None:
+        value = self._renamed(line.raw_value()) if topic == self.settings.named(DEAD_LETTERS.name) else line.raw_value()
+        while True:
+            try:
+                producer.produce(
+                    topic, value, line.raw_key(), line.partition,
+                    on_delivery=_delivered, timestamp=line.timestamp, headers=line.raw_headers(),
+                )  # fmt: skip
+                producer.poll(0)
+                return
+            except BufferError:
+                producer.poll(0.1)
+
+    def _renamed(self, value: bytes | None) -> bytes | None:
+        """Return a dead letter whose topic has the prefix of this installation."""
+        before, after = self.manifest.prefix, self.settings.prefix
+        if before == after or (letter := letter_in(value)) is None or not letter.topic.startswith(before):
+            return value
+        return replace(letter, topic=after + letter.topic.removeprefix(before)).encode()
+
+    def _producer(self) -> Any:
+        return Producer({**librdkafka_config(self.settings), **PRODUCER})
+
+    def _flush(self, producer: Any, topic: str) -> None:
+        until = time.monotonic() + FLUSH_SECONDS
+        while producer.flush(1.0):
+            if time.monotonic() > until:
+                raise Unavailable(f"Kafka did not accept all of {topic}: run the command again to continue.")
+
+    # --- documents
+
+    async def _write_keys(self) -> None:
+        """Write idempotency keys, except the ones that an interrupted import has written."""
+        names = [file.name for file in self.manifest.files if file.topic is None]
+        mongo = Mongo(self.settings)
+        try:
+            for name in names:
+                for line in raw_lines(self.directory / name):
+                    document = json_util.loads(line)
+                    only_new = {"$setOnInsert": {k: v for k, v in document.items() if k != "_id"}}
+                    await mongo.durable(IDEMPOTENCY).update_one({"_id": document["_id"]}, only_new, upsert=True)
+        except PyMongoError as error:
+            consequence = "The idempotency keys were not imported; run the command again to continue."
+            raise mongo_error(self.settings.mongo, error, consequence) from error
+        finally:
+            await mongo.close()
+
+
+def _delivered(error: Any, _: Any) -> None:
+    if error is not None:
+        raise Unavailable(f"Kafka did not accept a record: {error}. Run the command again to continue.")

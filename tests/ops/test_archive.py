@@ -1,0 +1,228 @@
+"""`fulfillment export` while traffic runs, and `fulfillment import` into an empty installation on the same servers."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from kafka import produce, records
+from system import Api, System, eventually
+
+from ops.archive.files import lines, read_manifest
+from ops.archive.importing import import_archive
+from ops.progress import Advance, ShowProgress
+from streams.runtime.settings import Settings
+from streams.topics import UNFINISHED_IMPORT, admin
+
+EVENTS = ("order-events", "inventory-events")
+PRODUCTS = ("boots", "rope", "tent")
+KEY = {"Idempotency-Key": "the-order-of-grace"}
+
+
+@pytest.fixture(scope="module")
+def original(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system of its own, because all of its data is exported; it parks every `Hold`."""
+    system = System(tmp_path_factory.mktemp("original"), FULFILLMENT_FAULTS="raise:Hold")
+    system.up()
+    try:
+        yield system
+    finally:
+        system.down()
+
+
+@pytest.fixture(scope="module")
+def copy(original: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """An empty installation on the same servers, which is not running."""
+    servers = {name: original.env[name] for name in ("FULFILLMENT_KAFKA", "FULFILLMENT_MONGO")}
+    system = System(tmp_path_factory.mktemp("copy"), FULFILLMENT_PREFIX="copy.", **servers)
+    system.env.pop("FULFILLMENT_FAULTS", None)
+    system.settings = system.settings.model_copy(
+        update={"kafka": original.settings.kafka, "mongo": original.settings.mongo, "prefix": "copy."}
+    )
+    try:
+        yield system
+    finally:
+        system.down()
+
+
+@pytest.fixture(scope="module")
+async def exported(original: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive that was written while orders and adjustments without an id arrived."""
+    folder = tmp_path_factory.mktemp("archives") / "all"
+    async with client(original) as api:
+        for product in PRODUCTS:
+            await api.stock(product, 40)
+        await api.place(("boots", 2), orderId="settled")
+        await api.order("settled", lambda order: order["allocationStatus"] == "ALLOCATED")
+        await api("POST", "/orders/settled/shipments")
+        await api.order("settled", lambda order: order["status"] == "SHIPPED")
+        _, answer, _ = await api("POST", "/orders", place("grace"), headers=KEY)
+        assert answer["data"]["id"]
+        await api("POST", "/orders/settled/hold", {"reason": "check"}, headers={"Prefer": "respond-async"})
+        await eventually(lambda: listed(original), bool)
+        traffic = asyncio.create_task(load(original, api))
+        await eventually(lambda: placed(api), lambda found: found > 20)
+        await asyncio.to_thread(original.run, "export", str(folder))
+        traffic.cancel()
+        await asyncio.gather(traffic, return_exceptions=True)
+    return folder
+
+
+@asynccontextmanager
+async def client(system: System) -> AsyncIterator[Api]:
+    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
+        yield Api(session)
+
+
+def place(customer: str) -> dict[str, Any]:
+    items = [{"productId": "boots", "quantity": 1, "price": "10.00"}]
+    address = {"street": "1 High St", "city": "Bath", "zipcode": "BA1", "country": "GB"}
+    return {"customerId": customer, "items": items, "shippingAddress": address, "billingAddress": address}
+
+
+async def listed(system: System) -> Any:
+    """Return the parked letters."""
+    return (await asyncio.to_thread(system.run, "letters", "list", "--json")).stdout.splitlines()
+
+
+async def placed(api: Api) -> int:
+    _, answer, _ = await api("GET", "/orders?limit=100")
+    return len(answer["data"])
+
+
+async def load(system: System, api: Api) -> None:
+    """Place, ship and cancel orders, and adjust stock, until cancelled."""
+    for number in count():
+        product = PRODUCTS[number % len(PRODUCTS)]
+        order = await api.place((product, 3), (PRODUCTS[(number + 1) % len(PRODUCTS)], 1), customerId="c-load")
+        adjust = {"type": "AdjustStock", "data": {"delta": 2, "reason": "found"}}
+        await asyncio.to_thread(produce, system.settings, "inventory-commands", product, adjust)
+        await api("POST" if number % 2 else "DELETE", f"/orders/{order['id']}" + ("/shipments" if number % 2 else ""))
+
+
+def stopping(what: str, after: int = 0) -> ShowProgress:
+    """Return a display of progress that interrupts the import at a step."""
+
+    @contextmanager
+    def show(now: str, total: int) -> Iterator[Advance]:
+        done = 0
+
+        def advance(steps: int = 1) -> None:
+            nonlocal done
+            done += steps
+            if now == what and done > after:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    return show
+
+
+def values(settings: Settings, topic: str) -> dict[int, list[tuple[Any, Any, Any]]]:
+    found: dict[int, list[tuple[Any, Any, Any]]] = {}
+    for record in records(settings, settings.named(topic)):
+        found.setdefault(record.partition(), []).append((record.key(), record.value(), record.timestamp()[1]))
+    return found
+
+
+def archived(folder: Path, topic: str) -> dict[int, list[tuple[Any, Any, Any]]]:
+    found: dict[int, list[tuple[Any, Any, Any]]] = {}
+    for line in lines(folder / f"{topic}.ndjson.gz"):
+        found.setdefault(line.partition, []).append((line.raw_key(), line.raw_value(), line.timestamp))
+    return found
+
+
+def topics_of(system: System) -> set[str]:
+    client = admin(system.settings)
+    return {name for name in client.list_topics(timeout=20).topics if name.startswith("copy.")}
+
+
+async def test_the_archive_begins_like_the_topics_and_says_where_it_ends(original: System, exported: Path) -> None:
+    manifest = read_manifest(exported)
+    for file in manifest.files:
+        if file.topic in EVENTS:
+            there, ours = values(original.settings, file.topic), archived(exported, file.topic)
+            assert ours
+            assert all(there[number][: len(found)] == found for number, found in ours.items())
+            assert {n: part.records for n, part in file.partitions.items() if part.records} == {
+                number: len(found) for number, found in ours.items()
+            }
+
+
+async def test_damage_is_found_before_anything_is_written(copy: System, exported: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(exported, damaged)
+    path = damaged / "order-events.ndjson.gz"
+    path.write_bytes(path.read_bytes()[:-1])
+    done = await asyncio.to_thread(copy.run, "import", str(damaged), check=False)
+    assert (done.returncode, "order-events.ndjson.gz is damaged" in done.stderr) == (65, True)
+    assert topics_of(copy) == set()
+
+
+async def test_an_interrupted_import_is_refused_by_workers_and_continues(copy: System, exported: Path) -> None:
+    for progress in (stopping("order-events", 3), stopping("command-outcomes"), stopping("orders-states-changelog")):
+        with pytest.raises(KeyboardInterrupt):
+            await asyncio.to_thread(import_archive, copy.settings, exported, progress)
+        assert f"copy.{UNFINISHED_IMPORT}" in topics_of(copy)
+    up = await asyncio.to_thread(copy.run, "up", "--detach", check=False)
+    assert (up.returncode, "run `fulfillment import` again" in up.stderr) == (69, True), up.stderr
+    worker = await asyncio.to_thread(copy.run, "worker", "orders", check=False)
+    assert (worker.returncode, "run `fulfillment import` again" in worker.stderr) == (78, True), worker.stderr
+    done = await asyncio.to_thread(copy.run, "import", str(exported))
+    assert "continued an interrupted import" in done.stdout
+    for topic in EVENTS:
+        assert values(copy.settings, topic) == archived(exported, topic)
+    assert f"copy.{UNFINISHED_IMPORT}" not in topics_of(copy)
+
+
+async def test_after_it_the_audit_is_clean_and_everything_continues(
+    original: System, copy: System, exported: Path
+) -> None:
+    await asyncio.to_thread(copy.up)
+    await asyncio.to_thread(copy.quiet)
+    audit = json.loads((await asyncio.to_thread(copy.run, "audit", "--json")).stdout)
+    assert (audit["drift"], audit["notes"]) == ([], [])
+    adjusted = [
+        orjson.loads(value) for part in values(copy.settings, "inventory-events").values() for _, value, _ in part
+    ]
+    causes = [event["causationid"] for event in adjusted if event["type"] == "StockAdjusted"]
+    assert len(set(causes)) == len(causes) > 0  # a command without an id has the same id as before
+    async with client(original) as before, client(copy) as after:
+        was, found = await before.order("settled"), await after.order("settled")
+        assert found == was
+        _, answer, _ = await after("POST", "/orders", place("grace"), headers=KEY)
+        _, orders, _ = await after("GET", "/orders?customerId=grace")
+        assert [each["id"] for each in orders["data"]] == [answer["data"]["id"]]
+        await asyncio.to_thread(copy.run, "letters", "retry", "--all")
+        await after.order("settled", lambda order: order["hold"] is not None)
+        placed = await after.place(("rope", 1))
+        await after.order(placed["id"])
+
+
+async def test_an_installation_with_data_is_refused(copy: System, exported: Path) -> None:
+    done = await asyncio.to_thread(copy.run, "import", str(exported), check=False)
+    assert (done.returncode, "are running" in done.stderr) == (1, True)
+    await asyncio.to_thread(copy.down)
+    done = await asyncio.to_thread(copy.run, "import", str(exported), check=False)
+    assert (done.returncode, "import into an installation without data" in done.stderr) == (78, True)
+
+
+async def test_one_order_can_be_exported_and_imported(original: System, tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    await asyncio.to_thread(original.run, "export", str(folder), "--order", "settled")
+    found = [orjson.loads(line.raw_value() or b"") for line in lines(folder / "order-events.ndjson.gz")]
+    assert [event["sequence"] for event in found] == list(range(1, len(found) + 1))
+    assert {event["subject"] for event in found} == {"settled"}
+    alone = original.settings.model_copy(update={"prefix": "alone."})
+    await asyncio.to_thread(import_archive, alone, folder)
+    assert values(alone, "order-events") == archived(folder, "order-events")
+    missing = await asyncio.to_thread(original.run, "export", str(tmp_path / "no"), "--product", "none", check=False)
+    assert (missing.returncode, "has no events of 'none'" in missing.stderr) == (78, True)
+    assert list((tmp_path / "no").iterdir()) == []
