@@ -84,8 +84,10 @@ bench-against: setup ## compare with another commit: make bench-against BASE=COM
 	$(BIN)/python -m bench.against $(or $(BASE),$(error BASE is the commit to compare with)) \
 	  $(if $(BASE_PYTHON),--python $(BASE_PYTHON)) --write docs/benchmarks.md
 
-faults: setup ## run random faults by seed: make faults SEEDS="1 2"
-	$(BIN)/python tests/faults/run.py $(SEEDS) --write docs/reliability.md
+BROKERS ?= 1
+
+faults: setup ## run random faults by seed: make faults SEEDS="1 2", on a cluster with BROKERS=3
+	$(BIN)/python tests/faults/run.py $(SEEDS) --brokers $(BROKERS) --write docs/reliability.md
 
 faults-points: setup ## kill and pause each role at each fault point
 	$(BIN)/python tests/faults/run_points.py --write docs/reliability/points.md $(POINTS)

@@ -43,6 +43,7 @@ def _patience(uri: str) -> dict[str, Any]:
         "serverSelectionTimeoutMS": ELECTION_MS,
         "heartbeatFrequencyMS": HEARTBEAT_MS,
         "connectTimeoutMS": CONNECT_MS,
+        "timeoutMS": SOCKET_MS,  # with it, an operation is repeated through several elections in a row, not only once
     }
 
 

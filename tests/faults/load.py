@@ -7,6 +7,7 @@ outcome will be known. Requests that failed without an answer are repeated under
 import asyncio
 import random
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +29,12 @@ class Promises:
     )  # command id → what it promised; its events must exist exactly once
     accepted: set[str] = field(default_factory=set)  # command ids answered with 202: their outcomes must become known
     refused: int = 0
+    unavailable: Counter[str] = field(default_factory=Counter)  # answers 5xx by code; each request is repeated
     unanswered: int = 0  # no answer even after repeats: nothing is known, nothing promised
 
     def __str__(self) -> str:
         counts = f"{len(self.done)} done, {len(self.accepted)} accepted, {self.refused} refused"
-        return f"{counts}, {self.unanswered} unanswered"
+        return f"{counts}, {self.unavailable.total()} unavailable, {self.unanswered} unanswered"
 
 
 class Load:
@@ -126,6 +128,8 @@ class Load:
             try:
                 async with session.request(method, path, json=body, headers=headers) as response:
                     answer = orjson.loads(await response.read())
+                    if response.status >= 500:
+                        self.promises.unavailable[f"{answer.get('error')}: {answer.get('message')}"] += 1
                     if response.status < 500 and answer.get("error") != "IDEMPOTENCY_KEY_IN_FLIGHT":
                         self._note(response.status, f"{method} {path} ", answer)
                         return

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-BEGIN, END = "<!-- schedules: written by `make faults` -->", "<!-- end of schedules -->"
+MARKS = {  # brokers → the marks around their table
+    1: ("<!-- schedules: written by `make faults` -->", "<!-- end of schedules -->"),
+    3: ("<!-- cluster: written by `make faults BROKERS=3` -->", "<!-- end of cluster -->"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,9 @@ def table(rows: list[Row], seconds: float) -> str:
     return "\n".join([head, "", columns, *map(str, sorted(rows, key=lambda row: row.seed))])
 
 
-def write(path: Path, rows: list[Row], seconds: float) -> None:
-    """Put the table between the marks of `path`."""
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    between = f"{BEGIN}\n{table(rows, seconds)}\n{END}"
+def write(path: Path, rows: list[Row], seconds: float, brokers: int) -> None:
+    """Put the table between the marks of `path` for this number of brokers."""
+    begin, end = MARKS[brokers]
+    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    between = f"{begin}\n{table(rows, seconds)}\n{end}"
     path.write_text(pattern.sub(lambda _: between, path.read_text()))

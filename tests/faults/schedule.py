@@ -4,13 +4,15 @@ import asyncio
 import random
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
 from system import FULFILLMENT, System, free_ports
 
 ROLES = ("orders", "inventory", "projector")
-VICTIMS = (*(f"{role}-0" for role in ROLES), *(f"{role}-0" for role in ROLES), "api-0", "kafka", "mongod")
+WORKERS = (*(f"{role}-0" for role in ROLES), *(f"{role}-0" for role in ROLES), "api-0")
+VICTIMS = (*WORKERS, "kafka", "mongod")
 PAUSES = (2.0, 14.0)  # shorter and longer than the session and transaction time-outs
 
 
@@ -20,6 +22,7 @@ class Chaos:
 
     system: System
     seed: int
+    victims: Sequence[str] = VICTIMS
     injected: list[str] = field(default_factory=list)
     _guests: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -31,14 +34,16 @@ class Chaos:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while loop.time() < end:
-            faults = [self._fault() for _ in range(self.random.choice([1, 1, 2]))]
-            await asyncio.gather(*faults)
+            await self._inject()
             await asyncio.sleep(self.random.uniform(0.5, 6))  # again during or after recovery
         await asyncio.gather(*(self._leave(name) for name in list(self._guests)))
 
+    async def _inject(self) -> None:
+        await asyncio.gather(*(self._fault() for _ in range(self.random.choice([1, 1, 2]))))
+
     async def _fault(self) -> None:
         kind = self.random.choice(["kill", "kill", "kill", "pause", "stop", "join", "leave"])
-        victim = self.random.choice(VICTIMS)
+        victim = self.random.choice(self.victims)
         if kind == "join":
             await self._join(self.random.choice(ROLES))
         elif kind == "leave" and self._guests:
@@ -48,15 +53,15 @@ class Chaos:
         else:
             await self._signal(victim, signal.SIGTERM if kind == "stop" else signal.SIGKILL)
 
-    async def _signal(self, name: str, sign: signal.Signals) -> None:
+    async def _signal(self, name: str, sign: signal.Signals, why: str = "") -> None:
         if process := await self._process(name):
-            self.injected.append(f"{sign.name} {name}")
+            self.injected.append(f"{sign.name} {name}{why}")
             process.send_signal(sign)
 
-    async def _pause(self, name: str, seconds: float) -> None:
+    async def _pause(self, name: str, seconds: float, why: str = "") -> None:
         if not (process := await self._process(name)):
             return
-        self.injected.append(f"pause {name} {seconds:.0f} s")
+        self.injected.append(f"pause {name} {seconds:.0f} s{why}")
         process.suspend()
         await asyncio.sleep(seconds)
         if process.is_running():
