@@ -11,6 +11,7 @@ from msgspec.structs import replace as replace_struct
 from parking.book import Letterbook
 from parking.letter import DeadLetter
 from parking.queue import Letter, Letters, kind, parked_bytes
+from streams.kafka.transactions import ANY_PARTITION
 from streams.keys import segment
 from streams.messages.envelope import CONTENT_TYPE
 from streams.runtime.settings import Settings
@@ -59,6 +60,17 @@ def test_later_commands_of_the_product_wait_and_other_products_continue(desk: De
         assert (letter["code"], letter["message"]) == ("PARKED_BEHIND", "it waits behind a command that failed")
         assert "attempts" not in letter
     assert not [o for o in desk.messages("command-outcomes") if o["data"]["commandId"] in ("a", "c")]
+
+
+def test_a_parked_command_without_a_key_is_told_under_its_product() -> None:
+    desk = Desk()
+    with Broken("SetStock"):
+        decided = desk.decide([desk.record(None, {"type": "SetStock", "data": {"quantity": 1, "productId": BOOTS}})])
+    (write,) = (each for each in decided.writes if each.topic == "dead-letters")
+    assert (write.partition, write.key, write.headers) == (ANY_PARTITION, BOOTS.encode(), CONTENT_TYPE)
+    first, second, *_ = json.loads(write.value)["data"]["traceback"].splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert second.startswith("  File ")
 
 
 def test_a_retry_handles_parked_commands_in_order(desk: Desk) -> None:
@@ -284,6 +296,7 @@ def test_a_full_queue_stops_the_partition_and_drops_nothing() -> None:
     assert (tp.topic, tp.partition, stop.record.offset) == ("inventory-commands", 1, 5)
     assert "3 letters are parked" in str(stop.why)
     assert decided.offsets[tp] == 5  # the first of the three was handled
+    assert decided.commands == {("ReceiveStock", "accepted"): 1}
     assert desk.events(THIRD) == [(1, "StockReceived")]
     assert desk.parked == 3
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from parking.letter import KINDS, DeadLetter, letter_in, skip_key
+from parking.queue import Letter, decoded, encoded
 from streams.messages.envelope import derived_id
 
 NAME = b"M\xfcnchen".decode("utf-8", "surrogateescape")
@@ -123,6 +124,41 @@ def test_a_record_whose_fields_have_other_types_is_not_a_letter(where: str, wron
 def test_a_record_without_a_time_is_not_a_letter() -> None:
     record = json.loads(LONG.encode())
     assert letter_in(json.dumps(record | {"time": 7}).encode()) is None
+
+
+PARKED = Letter(
+    command_id="c-1",
+    command_type=None,
+    topic="order-commands",
+    partition=3,
+    offset=17,
+    timestamp=1_763_000_000.5,
+    key=None,
+    value=b"???>>>",
+    headers=((NAME, b"\xff"), ("n", None)),
+    code="PARKED_BEHIND",
+    message="",
+)
+
+
+def test_a_parked_letter_is_stored_in_base64() -> None:
+    assert json.loads(encoded(PARKED)) == {
+        "command_id": "c-1",
+        "command_type": None,
+        "topic": "order-commands",
+        "partition": 3,
+        "offset": 17,
+        "timestamp": 1_763_000_000.5,
+        "key": None,
+        "value": "Pz8_Pj4-",
+        "headers": [["\0base64:TfxuY2hlbg==", "_w=="], ["n", None]],
+        "code": "PARKED_BEHIND",
+        "message": "",
+    }
+    later = replace(PARKED, key=b"o>>>", attempts=2, traceback="T", source="shop", digest="d")
+    assert json.loads(encoded(later))["key"] == "bz4-Pg=="
+    for each in (PARKED, later):
+        assert repr(decoded(encoded(each))) == repr(each)
 
 
 def test_the_key_of_a_skip_names_the_role_and_the_record() -> None:
