@@ -28,7 +28,7 @@ from streams.messages.codec import decode_event
 from streams.runtime.app import RoleApp
 from streams.runtime.process import end_process
 from streams.runtime.settings import FORMER_ROLE, Settings
-from streams.topics import Topic, describe_topics
+from streams.topics import Topic, topic_ids
 from tables.entries import Position
 from tables.orders import CODEC
 from tables.restore import high_watermarks, restore
@@ -59,7 +59,7 @@ class OlderEvents:
 
     def __init__(self, app: RoleApp, settings: Settings, events: Topic, transactions: Transactions) -> None:
         self.app, self.settings, self.transactions = app, settings, transactions
-        self.topic, self.changelog = settings.named(events.name), settings.named(POSITIONS)
+        self.events, self.topic, self.changelog = events, settings.named(events.name), settings.named(POSITIONS)
         self.skips = Skips(app, FORMER_ROLE, settings)
         self.command_topics = command_topics(settings)
 
@@ -73,7 +73,7 @@ class OlderEvents:
         assigned = self.app.consumer.member()
         try:
             await self._until_former_role_has_gone(assigned)
-            (topic_id,) = [each.id for each in await describe_topics(self.settings) if each.name == self.topic]
+            topic_id = (await topic_ids(self.settings, (self.events,)))[self.topic]
             lost: dict[int, str] = {}  # an unreadable changelog is empty: all events are handled
             positions = await restore(self.settings, self.changelog, {tp.partition for tp in inputs}, CODEC, lost)
             for tp, committed in inputs.items():

@@ -15,7 +15,7 @@ from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process
 from streams.runtime.settings import Settings
-from streams.topics import UnfinishedImport, describe_topics, refuse_unfinished_import
+from streams.topics import UnfinishedImport, find_topics, refuse_unfinished_import
 from tables.entries import Position
 from tables.restore import restore
 from tables.store import Entries, PartitionedTable
@@ -34,7 +34,7 @@ async def topic_ids_of(app: RoleApp) -> dict[str, str]:
     except UnfinishedImport as unfinished:
         end_process(str(unfinished), EX_CONFIG)
     wanted = {settings.named(topic.name) for topic in app.reads}
-    found = {topic.name: topic for topic in await describe_topics(settings) if topic.name in wanted}
+    found = await find_topics(settings, app.reads)
     for topic in found.values():
         if topic.partitions != settings.partitions:
             end_process(

@@ -33,7 +33,7 @@ from streams.runtime.app import RoleApp
 from streams.runtime.faults import fault
 from streams.runtime.process import EX_CONFIG, end_process
 from streams.runtime.settings import Settings
-from streams.topics import COMMAND_OUTCOMES, describe_topics
+from streams.topics import COMMAND_OUTCOMES, topic_ids
 from streams.tracing import traces
 
 from .metrics import FETCH_RECORDS
@@ -76,7 +76,7 @@ class Projecting:
 
     async def start(self) -> None:
         """Read the topics' ids and create a new database's indexes; wait while MongoDB is unreachable."""
-        self.topic_ids |= {topic.name: topic.id for topic in await describe_topics(self.settings)}
+        self.topic_ids |= await topic_ids(self.settings, self.app.reads)
         async for attempt in self._while_mongo_is_unreachable():
             with attempt:
                 await self.registry.bootstrap()

@@ -1,7 +1,8 @@
 """The topics that each role reads and writes, and the table it keeps: the only place that defines them.
 
 A role's processes share what it `reads`, as a consumer group; each of them reads all of what it `follows`, without a
-group. A role with a table writes in one Kafka transaction per fetch. The projector writes to MongoDB.
+group, and reads single messages of what it `searches`. A role with a table writes in one Kafka transaction per fetch.
+The projector writes to MongoDB.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,22 @@ class Wiring:
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
     follows: tuple[Topic, ...] = ()
+    searches: tuple[Topic, ...] = ()
     table: Topic | None = None
+
+    @property
+    def may_read(self) -> tuple[Topic, ...]:
+        """Every topic that the role reads in any way."""
+        return (*self.reads, *self.follows, *self.searches, *self._changelog)
+
+    @property
+    def may_write(self) -> tuple[Topic, ...]:
+        """Every topic that the role writes."""
+        return (*self.writes, *self._changelog)
+
+    @property
+    def _changelog(self) -> tuple[Topic, ...]:
+        return (self.table,) if self.table else ()
 
 
 # Deciding roles also write commands: forwarded ones to the right partition, and the commands that their events cause.
@@ -55,6 +71,7 @@ TOPOLOGY: Mapping[Role, Wiring] = {
     "api": Wiring(
         writes=(ORDER_COMMANDS, INVENTORY_COMMANDS),
         follows=(COMMAND_OUTCOMES, ORDER_EVENTS, INVENTORY_EVENTS, DEAD_LETTERS),
+        searches=(ORDER_COMMANDS, INVENTORY_COMMANDS),
     ),
 }
 
@@ -91,4 +108,9 @@ def group_of(role: Role, settings: Settings) -> str:
 
 def instance_of(role: Role, settings: Settings) -> str:
     """Return the static member id of this worker (`group.instance.id`), which is its transactional id as well."""
-    return f"{group_of(role, settings)}-{settings.instance}"
+    return f"{instances_of(role, settings)}{settings.instance}"
+
+
+def instances_of(role: Role, settings: Settings) -> str:
+    """Return what the ids of all workers of a role begin with."""
+    return f"{group_of(role, settings)}-"

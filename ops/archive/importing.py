@@ -33,16 +33,14 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import IDEMPOTENCY
 from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Settings
+from streams.topic_setup import TIMESTAMPS, TopicMismatch, ensure_topics
 from streams.topics import (
     DEAD_LETTERS,
     MESSAGE_TOPICS,
-    TIMESTAMPS,
     TOPICS,
     UNFINISHED_IMPORT,
     Topic,
-    TopicMismatch,
     admin,
-    ensure_topics,
     wait_for_topics,
 )
 from streams.topology import READING

@@ -18,7 +18,7 @@ from rich.table import Table
 from ops.commands.options import Json, load_settings
 from ops.commands.tables import table
 from ops.stack import state
-from ops.stack.status import Lag, Status, collect
+from ops.stack.status import Lag, Status, collect_all
 from streams.runtime import disk
 from streams.runtime.settings import Settings
 
@@ -35,7 +35,7 @@ def status(
     settings = load_settings()
     if watch:
         raise typer.Exit(0 if watch_status(settings, interval, json).ready else 1)
-    found = asyncio.run(collect(settings))
+    found = asyncio.run(collect_all(settings))
     if json:
         typer.echo(found.as_json())
     elif found.processes:
@@ -70,9 +70,9 @@ def watch_status(settings: Settings, interval: float, json: bool) -> Status:
 
 
 def _statuses(settings: Settings, interval: float, stop: Event) -> Iterator[Status]:
-    yield asyncio.run(collect(settings))
+    yield asyncio.run(collect_all(settings))
     while not stop.wait(interval):
-        yield asyncio.run(collect(settings))
+        yield asyncio.run(collect_all(settings))
 
 
 def _page(status: Status, settings: Settings) -> Group:
@@ -87,6 +87,8 @@ def report(status: Status, settings: Settings) -> Group:
     if status.lag:
         parts.append(_lag(status.lag))
     parts += _reasons(status)
+    if status.topics:
+        parts += ["topics:", *(Padding(escape(each), (0, 0, 1, 2)) for each in status.topics)]
     parts.append(f"logs: {settings.data / 'logs'}")
     if full := disk.full(settings.data):
         parts.append(full)

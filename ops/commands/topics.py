@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ops.commands.options import load_settings
 from ops.commands.tables import table
+from streams.runtime.settings import Settings
 from streams.topics import TopicDescription
 
 topics = typer.Typer(no_args_is_help=True, help="Create, list and adopt the Kafka topics.")
@@ -16,11 +17,17 @@ topics = typer.Typer(no_args_is_help=True, help="Create, list and adopt the Kafk
 
 @topics.command("create")
 def create_topics() -> None:
-    """Create missing topics and set broker timestamps on all; exit with 69 if a topic has the wrong configuration."""
+    """Create missing topics and correct the settings of others; exit with 69 if a topic has to be changed by hand.
+
+    Settings without which records could be lost are corrected. The number of partitions, the cleanup policy and the
+    retention time of a topic are never changed. Remaining problems are printed.
+    """
     from ops.stack.up import ensure_topics
 
-    created = asyncio.run(ensure_topics(load_settings()))
+    settings = load_settings()
+    created = asyncio.run(ensure_topics(settings))
     typer.echo(f"created {', '.join(created)}" if created else "all topics exist")
+    _print_problems(settings)
 
 
 @topics.command("adopt")
@@ -33,17 +40,27 @@ def adopt_topics() -> None:
 
 @topics.command("list")
 def list_topics() -> None:
-    """List the topics."""
+    """List the topics and their problems."""
     from streams.topics import describe_topics
 
-    Console().print(topics_table(asyncio.run(describe_topics(load_settings()))))
+    settings = load_settings()
+    Console().print(topics_table(asyncio.run(describe_topics(settings))))
+    _print_problems(settings)
+
+
+def _print_problems(settings: Settings) -> None:
+    from ops.kafka.topics import problems
+
+    for each in asyncio.run(problems(settings)):
+        typer.echo(f"{each.found}; {each.remedy}", err=True)
 
 
 def topics_table(topics: list[TopicDescription]) -> Table:
-    """Return the topics with their partitions and retention."""
-    found = table("topic", "partitions", "cleanup", "retention")
+    """Return the topics with their partitions, replicas and retention."""
+    found = table("topic", "partitions", "replicas", "cleanup", "retention")
     for topic in topics:
-        found.add_row(topic.name, str(topic.partitions), topic.cleanup_policy, _retention(topic))
+        sizes = (str(topic.partitions), str(topic.replicas))
+        found.add_row(topic.name, *sizes, topic.cleanup_policy, _retention(topic))
     return found
 
 

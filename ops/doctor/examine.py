@@ -21,6 +21,7 @@ async def examine(settings: Settings) -> list[Finding]:
         mongo = Mongo(settings)
         try:
             found += [*await servers.database(mongo), *await servers.readers(mongo), *await machine.clocks(mongo)]
+            found += [] if "Kafka" in unreachable else await servers.replaced(settings, mongo)
         finally:
             await mongo.close()
     return found

@@ -8,6 +8,8 @@ from pymongo.errors import PyMongoError
 
 from ops.doctor.finding import Finding
 from ops.doctor.machine import OLDEST_MONGODB
+from ops.kafka.adopt import projected_others
+from ops.kafka.topics import problems
 from parking.book import LetterReader
 from projections.mongo.client import Mongo
 from projections.mongo.failures import cause
@@ -21,33 +23,34 @@ from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups, places_of
 from streams.kafka.transaction_watch import all_partitions, find_open_transactions
 from streams.runtime.settings import Settings
-from streams.topics import TOPICS, TopicMismatch, describe_topics, refuse_mismatch
+from streams.topics import TOPICS, find_topics, topic_ids
 from streams.topology import TRANSACTIONAL, group_of
 
 ASK_SECONDS = 20.0
 
 
 async def topics(settings: Settings) -> list[Finding]:
-    """Check that all topics exist with the right configuration."""
+    """Check that all topics exist, and that none would lose records or has lost them."""
     try:
-        there = {topic.name: topic for topic in await describe_topics(settings)}
+        there, wrong = await find_topics(settings, TOPICS), await problems(settings)
     except KafkaException as error:
-        return [Finding("topics", f"Kafka does not list them: {error.args[0].str()}", "see Kafka above")]
+        return [Finding("topics", f"Kafka does not describe them: {error.args[0].str()}", "see Kafka above")]
     missing = [settings.named(topic.name) for topic in TOPICS if settings.named(topic.name) not in there]
     found = [Finding("topics", f"missing: {', '.join(missing)}", "run `fulfillment topics create`")] if missing else []
-    for topic in TOPICS:
-        if description := there.get(settings.named(topic.name)):
-            try:
-                refuse_mismatch(topic, description, settings)
-            except TopicMismatch as error:
-                sentence, _, remedy = str(error).partition(": ")
-                found.append(Finding("topics", sentence, remedy))
-    if stamped := sorted(topic.name for topic in there.values() if topic.has_producers_times):
-        what = f"records are stamped by the clocks of their producers: {', '.join(stamped)}"
-        found.append(
-            Finding("topics", what, "run `fulfillment topics create`, which sets broker timestamps (LogAppendTime)")
-        )
+    found += [Finding("topics", each.found, each.remedy) for each in wrong if each.refused]
+    found += [Finding("durability", each.found, each.remedy) for each in wrong if not each.refused]
     return found or [Finding("topics", f"{len(there)} topics, correctly configured")]
+
+
+async def replaced(settings: Settings, mongo: Mongo) -> list[Finding]:
+    """Check that the topics are the ones that projectors have read."""
+    try:
+        names = await projected_others(mongo, await topic_ids(settings))
+    except (KafkaException, PyMongoError):
+        return []  # both are reported by other checks
+    what = f"deleted and created again: {', '.join(sorted(names))}"
+    remedy = "restore the old topic from a backup, or accept the new one with `fulfillment topics adopt`"
+    return [Finding("topics", what, remedy)] if names else []
 
 
 async def groups(settings: Settings) -> list[Finding]:

@@ -23,7 +23,7 @@ from projections.mongo.skips import SKIPS
 from streams.kafka.clients import librdkafka_config
 from streams.keys import position_key
 from streams.runtime.settings import Role, Settings
-from streams.topics import Topic, describe_topics
+from streams.topics import Topic, topic_ids
 from streams.topology import AGGREGATES, TOPOLOGY, group_of
 from tables import orders, stock
 from tables.entries import Position, StructCodec
@@ -69,7 +69,7 @@ async def adopt(settings: Settings) -> list[str]:
 
 
 async def _adopt_all(settings: Settings) -> list[str]:
-    ids = {topic.name: topic.id for topic in await describe_topics(settings)}
+    ids = await topic_ids(settings)
     replaced = [
         (reader, topic, found)
         for reader in READERS
@@ -78,7 +78,8 @@ async def _adopt_all(settings: Settings) -> list[str]:
     ]
     logs = [aggregate.events for aggregate in AGGREGATES.values()]
     events = {settings.named(topic.name) for _, topic, _ in replaced if topic in logs}
-    projected = await _projected_others(settings, ids)
+    async with _mongo(settings) as mongo:
+        projected = await projected_others(mongo, ids)
     events |= projected
     roles = {reader.role for reader, _, _ in replaced} | ({PROJECTOR} if events else set())
     await asyncio.to_thread(groups.refuse_running, settings, roles)
@@ -120,11 +121,10 @@ def _adopt(settings: Settings, reader: Reader, topic: Topic, found: Found, topic
         )
 
 
-async def _projected_others(settings: Settings, ids: Mapping[str, str]) -> set[str]:
+async def projected_others(mongo: Mongo, ids: Mapping[str, str]) -> set[str]:
     """Return the topics that were projected before they were replaced."""
-    async with _mongo(settings) as mongo:
-        with_id = mongo.collection(PROGRESS).find({"topicId": {"$exists": True}}, {"topic": 1, "topicId": 1})
-        return {each["topic"] async for each in with_id if each["topicId"] != ids.get(each["topic"], each["topicId"])}
+    with_id = mongo.collection(PROGRESS).find({"topicId": {"$exists": True}}, {"topic": 1, "topicId": 1})
+    return {each["topic"] async for each in with_id if each["topicId"] != ids.get(each["topic"], each["topicId"])}
 
 
 async def _forget_progress(settings: Settings, topics: set[str]) -> None:

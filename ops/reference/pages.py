@@ -17,7 +17,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "ignored-fields": http.ignored_fields,
     },
     "reference/messages.md": {"messages": messages.messages},
-    "reference/topics.md": {"topics": topics.topics},
+    "reference/topics.md": {"topics": topics.topics, "durability": topics.durability},
     "reference/cli.md": {"commands": commandline.commands},
     "reference/settings.md": {"settings": settings.settings},
     "reference/metrics.md": {"metrics": metrics.metrics},

@@ -2,14 +2,38 @@
 
 from ops.reference.markdown import code, listed, table
 from streams.runtime.settings import ROLES
-from streams.topics import DAY, TOPICS, Topic
-from streams.topology import TOPOLOGY, Wiring
+from streams.topic_setup import IN_SYNC, SAFE_REPLICAS, Requirement, requirements
+from streams.topics import DAY, ORDER_EVENTS, TOPICS, Topic
+from streams.topology import TOPOLOGY
 
 
 def topics() -> str:
     """Return a row for each topic: its key, how long it keeps messages, and the roles that write and read it."""
     rows = [(code(topic.name), topic.key, _kept(topic), _writers(topic), _readers(topic)) for topic in TOPICS]
     return table(("Topic", "Key", "Kept", "Written by", "Read by"), rows)
+
+
+def durability() -> str:
+    """Return a row for each setting that topics are created with, besides those in the table of topics."""
+    needed: dict[Requirement, list[Topic]] = {}
+    for topic in TOPICS:
+        for each in (*requirements(topic, 1), *requirements(topic, SAFE_REPLICAS)):
+            topics = needed.setdefault(each, [])
+            topics += [] if topic in topics else [topic]
+    rows = [(code(each.setting), _value(each), _of(found), each.otherwise) for each, found in needed.items()]
+    return table(("Setting", "Value", "Topics", "Otherwise"), rows)
+
+
+def _value(each: Requirement) -> str:
+    value = f"{code(each.want)} or more" if each.least else code(each.want)
+    if each.setting != IN_SYNC:
+        return value
+    many = each in requirements(ORDER_EVENTS, SAFE_REPLICAS)
+    return f"{value}, with {f'{SAFE_REPLICAS} or more replicas' if many else 'one replica'}"
+
+
+def _of(topics: list[Topic]) -> str:
+    return "all" if len(topics) == len(TOPICS) else listed(topic.name for topic in topics)
 
 
 def _kept(topic: Topic) -> str:
@@ -19,12 +43,8 @@ def _kept(topic: Topic) -> str:
 
 
 def _writers(topic: Topic) -> str:
-    return listed(role for role in ROLES if topic in TOPOLOGY[role].writes or topic == TOPOLOGY[role].table)
+    return listed(role for role in ROLES if topic in TOPOLOGY[role].may_write)
 
 
 def _readers(topic: Topic) -> str:
-    return listed(role for role in ROLES if topic in _read_by(TOPOLOGY[role]))
-
-
-def _read_by(wiring: Wiring) -> tuple[Topic | None, ...]:
-    return (*wiring.reads, *wiring.follows, wiring.table)
+    return listed(role for role in ROLES if topic in TOPOLOGY[role].may_read)

@@ -35,13 +35,8 @@ from streams.messages.codec import event_in
 from streams.messages.envelope import Aggregate as Kind
 from streams.messages.envelope import EventMessage, instant_of
 from streams.runtime.settings import Settings
-from streams.topics import (
-    COMMAND_OUTCOMES,
-    Topic,
-    admin,
-    describe_topics,
-    ensure_topics,
-)
+from streams.topic_setup import ensure_topics
+from streams.topics import COMMAND_OUTCOMES, Topic, admin, find, topic_ids
 from tables.entries import Position
 from tables.orders import OrderEntry
 from tables.restore import restore
@@ -83,7 +78,7 @@ class Rebuilding:
 
     async def run(self) -> list[str]:
         """Gather everything, then write."""
-        ids = {topic.name: topic.id for topic in await describe_topics(self.settings)}
+        ids = await topic_ids(self.settings)
         positions = {reader.role: await self._positions(reader, ids) for reader in READERS}
         await asyncio.to_thread(outcomes, self.settings, self.answers)
         self.letters = await asyncio.to_thread(DeadLetters.read, self.settings)
@@ -152,14 +147,14 @@ class Rebuilding:
 
     def _recreate(self, changelog: Topic) -> None:
         client, name = admin(self.settings), self._name(changelog)
-        if name in client.list_topics(timeout=20).topics:
+        if find(client, [name]):
             client.delete_topics([name], operation_timeout=20)[name].result(30)
         until = time.monotonic() + GONE_SECONDS
-        while name in client.list_topics(timeout=20).topics:
+        while find(client, [name]):
             if time.monotonic() > until:
                 raise Unavailable(f"Kafka has not deleted {name} after {GONE_SECONDS:.0f} s: run the command again.")
             time.sleep(0.1)
-        while name not in client.list_topics(timeout=20).topics:
+        while not find(client, [name]):
             try:
                 asyncio.run(ensure_topics(self.settings))
             except KafkaException:  # the old topic is still being deleted

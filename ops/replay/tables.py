@@ -22,7 +22,7 @@ from streams.kafka.transactions import committed_offsets
 from streams.keys import position_key
 from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
-from streams.topics import UnfinishedImport, describe_topics, refuse_unfinished_import
+from streams.topics import UnfinishedImport, refuse_unfinished_import, topic_ids
 
 FOLDED: dict[str, Projection] = {
     "orders": ORDERS,
@@ -57,7 +57,7 @@ def _refuse_unfinished_import(settings: Settings) -> None:
 
 
 async def _verify(settings: Settings, report: Report, progress: ShowProgress) -> None:
-    topics = {topic.name: topic.id for topic in await describe_topics(settings)}
+    topics = await topic_ids(settings)
     for reader in READERS:
         if settings.named(reader.changelog.name) not in topics:
             raise Unavailable(

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
+from confluent_kafka import KafkaException
 
 from ops.http import address
+from ops.kafka.topics import problems
 from ops.stack import kafka, mongod, state
 from ops.stack.cluster import broker_only
 from streams.runtime.settings import Settings
@@ -51,6 +53,7 @@ class Status(NamedTuple):
     processes: list[Condition]
     lag: Lag
     complete: bool = False
+    topics: Sequence[str] = ()  # their problems
 
     @property
     def ready(self) -> bool:
@@ -68,6 +71,8 @@ class Status(NamedTuple):
         found: Facts = {"ready": self.ready, "processes": rows, "lag": self.lag}
         if open_transactions := self.open_transactions:
             found["openTransactions"] = open_transactions
+        if self.topics:
+            found["topics"] = self.topics
         return json.dumps(found)
 
     @property
@@ -95,6 +100,18 @@ async def collect(settings: Settings) -> Status:
         for condition, lag in zip(conditions, answers, strict=True)
     ]
     return Status(told, added([lag or {} for lag in answers]), stack.phase != "starting")
+
+
+async def collect_all(settings: Settings) -> Status:
+    """Return the status of the stack, and the problems of its topics, which processes do not check all the time."""
+    status = await collect(settings)
+    if not any(each.ready and each.process.role == "kafka" for each in status.processes):
+        return status
+    try:
+        wrong = [f"{each.found}; {each.remedy}" for each in await problems(settings)]
+    except KafkaException as error:
+        wrong = [f"topics cannot be checked: {error.args[0].str()}"]
+    return status._replace(topics=wrong)
 
 
 def added(lags: list[Facts]) -> Lag:

@@ -117,12 +117,12 @@ async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supe
 
 async def ensure_topics(settings: Settings) -> list[str]:
     """Create the missing topics and return their names; Unavailable if one exists with the wrong configuration."""
-    from streams import topics
+    from streams import topic_setup, topics
 
     try:
         await asyncio.to_thread(topics.refuse_unfinished_import, settings)
-        return await topics.ensure_topics(settings)
-    except (topics.TopicMismatch, topics.UnfinishedImport) as error:
+        return await topic_setup.ensure_topics(settings)
+    except (topic_setup.TopicMismatch, topics.UnfinishedImport) as error:
         raise Unavailable(str(error)) from error
 
 

@@ -16,7 +16,7 @@ from projections.projection import Projection
 from projections.table import PROJECTIONS
 from projections.versions import Denied
 from streams.runtime.settings import Settings
-from streams.topics import describe_topics
+from streams.topics import topic_ids
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Work:
     async def topic_ids(self) -> dict[str, str]:
         """Return the ids of the topics by full name."""
         with records.kafka(self.settings):
-            return {topic.name: topic.id for topic in await describe_topics(self.settings)}
+            return await topic_ids(self.settings)
 
 
 @asynccontextmanager

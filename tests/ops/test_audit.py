@@ -21,7 +21,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.live import projections_of
 from projections.mongo.registry import Registry
 from streams.messages.envelope import event_id
-from streams.topics import ensure_topics
+from streams.topic_setup import ensure_topics
 from tables.entries import older_event_id
 
 MINE = f"audit-{uuid4().hex[:6]}"

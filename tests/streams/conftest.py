@@ -6,13 +6,14 @@ from real_kafka import Broker, running_broker
 
 from streams.runtime.settings import Settings
 
+LOOKS_OFTEN = "log.retention.check.interval.ms=500\nlog.initial.task.delay.ms=0\n"
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def broker(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """One broker for all tests here."""
-    with running_broker(tmp_path_factory.mktemp("broker")) as broker:
+    """One broker for all tests here; it looks twice a second for records that it may delete."""
+    with running_broker(tmp_path_factory.mktemp("broker"), LOOKS_OFTEN) as broker:
         yield broker
 
 

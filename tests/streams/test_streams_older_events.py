@@ -25,7 +25,8 @@ from streams.kafka.partitions import partition_of
 from streams.keys import position_key
 from streams.messages.envelope import EventMessage, event_id
 from streams.runtime.settings import FORMER_ROLE, Settings
-from streams.topics import describe_topics, ensure_topics
+from streams.topic_setup import ensure_topics
+from streams.topics import describe_topics
 from tables.entries import Position
 from tables.orders import CODEC
 
