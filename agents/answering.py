@@ -66,17 +66,24 @@ class Answering:
         """Decide a command, or answer it as it was answered before. May raise anything: a rejection is an answer."""
         if faults.ARMED:
             faults.fault(command.type)
-        entry: Entry | None = changes.get(segment(command.key))
+        key = segment(command.key)
+        entry: Entry | None = changes.get(key)
         quiet = is_caused(command)
         if entry is not None and not quiet and (known := recall(entry.recent, command)):
             return self._answer_again(command, known, entry, changes)
         try:
-            return self._accepted(command, entry, partition, changes, quiet)
+            return self._accepted(key, command, entry, partition, changes, quiet)
         except Rejection as no:
-            return self._rejected(command, entry, changes, no, quiet)
+            return self._rejected(key, command, entry, changes, no, quiet)
 
     def _accepted(
-        self, command: CommandMessage, entry: Entry | None, partition: int, changes: Changes[Any], quiet: bool
+        self,
+        key: bytes,
+        command: CommandMessage,
+        entry: Entry | None,
+        partition: int,
+        changes: Changes[Any],
+        quiet: bool,
     ) -> Effects:
         """Decide a command that is not a repeat; raise a Rejection if the aggregate refuses it.
 
@@ -94,9 +101,9 @@ class Answering:
             answer = _accepting(command, version, events)
             entry = self.kind.entry(state, version, remember(recent, answer, self.recent_commands), time)
             writes.append(self._told(answer, command, entry))
-            changes.put(segment(command.key), entry)
+            changes.put(key, entry)
         elif events:
-            changes.put(segment(command.key), self.kind.entry(state, version, recent, time))
+            changes.put(key, self.kind.entry(state, version, recent, time))
         return Effects(ACCEPTED, writes, spans)
 
     def _written(
@@ -126,7 +133,13 @@ class Answering:
         return writes, spans
 
     def _rejected(
-        self, command: CommandMessage, entry: Entry | None, changes: Changes[Any], no: Rejection, quiet: bool
+        self,
+        key: bytes,
+        command: CommandMessage,
+        entry: Entry | None,
+        changes: Changes[Any],
+        no: Rejection,
+        quiet: bool,
     ) -> Effects:
         """Answer a command that the aggregate rejects; keep the answer, unless the same question may be asked again."""
         version = entry.version if entry is not None else 0
@@ -134,7 +147,7 @@ class Answering:
         if entry is not None and not no.retryable and not quiet:
             answer = replace(answer, source=command.source, digest=command.digest())
             recent = remember(entry.recent, answer, self.recent_commands)
-            changes.put(segment(command.key), self.kind.entry(entry.state, version, recent, entry.time))
+            changes.put(key, self.kind.entry(entry.state, version, recent, entry.time))
         nonsense = no.message if no.code in NONSENSE else None
         return Effects(no.code, [self._told(answer, command, entry)], nonsense=nonsense)
 

@@ -1,7 +1,7 @@
 """Handling commands so that a bug parks the command, and the later ones of its aggregate, instead of losing them.
 
-`Parking` wraps the handling of a command. It tries the command on changes of its own: if the handler raises, those
-changes are dropped and the command becomes a letter.
+`Parking` wraps the handling of a command. If the handler raises, the changes it has made are undone and the command
+becomes a letter.
 """
 
 import time
@@ -48,12 +48,12 @@ class Parking:
             return self.retrying.obey(command, record.partition, changes)
         if parked(changes) and self._waits(command.key, changes):
             return self._queue_behind(record, command, changes)
-        attempt = changes.attempt()
+        before = changes.mark()
         try:
-            effects = self.handler.answer(command, record.partition, attempt)
+            effects = self.handler.answer(command, record.partition, changes)
         except Exception as bug:  # a bug must not stop the other aggregates of the partition
+            changes.undo(before)
             return self.park(failed(letter_with(record, command), bug), command.key, changes)
-        attempt.keep()
         if effects.nonsense is None:
             return effects
         letter = letter_of(record, command.id, command.type, effects.outcome, effects.nonsense)

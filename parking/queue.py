@@ -162,11 +162,11 @@ class Changes(Entries, Protocol):
 
     entries: Any  # as they were before it
 
-    def attempt(self) -> Any:
-        """Return changes on top of these, for what may fail."""
+    def mark(self) -> int:
+        """Return the present state, for `undo`."""
 
-    def keep(self) -> None:
-        """Make these changes part of those they are on top of."""
+    def undo(self, mark: int) -> None:
+        """Undo all changes that were made after `mark`."""
 
     def __contains__(self, key: bytes) -> bool: ...
 

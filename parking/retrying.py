@@ -84,13 +84,13 @@ class Retrying:
         for handled in range(limit):
             if size >= AT_ONCE_BYTES or (letter := letters.first()) is None:
                 return Drained(handled, size, together(*done))
-            attempt = changes.attempt()
+            before = changes.mark()
             try:
-                effects = self._handle(letter, partition, attempt)
-                Letters(attempt, aggregate_id).remove(letter)
+                effects = self._handle(letter, partition, changes)
+                letters.remove(letter)
             except Exception as bug:  # it is not fixed yet
+                changes.undo(before)
                 return Drained(handled, size, together(*done), failed(letter, bug))
-            attempt.keep()
             done += [effects, self.dead_letters.tell("retried", letter, aggregate_id, time)]
             size += letter.size
         return Drained(limit, size, together(*done))

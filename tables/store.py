@@ -77,14 +77,15 @@ class Entries(Generic[V]):
 class Changes(Generic[V]):
     """The changes of one transaction in one partition; reads see them.
 
-    Code that may fail changes an `attempt`, which is dropped if it fails.
+    Changes that code made before it failed are undone: `mark` before the code runs, `undo` after it has failed.
     """
 
-    __slots__ = ("_changed", "_encoded", "entries")
+    __slots__ = ("_changed", "_encoded", "_replaced", "entries")
 
-    def __init__(self, entries: "Entries[V] | Changes[V]") -> None:
-        self.entries: Any = entries
+    def __init__(self, entries: Entries[V]) -> None:
+        self.entries = entries
         self._changed: dict[bytes, V | None] = {}
+        self._replaced: list[tuple[bytes, V | None]] = []  # what each `put` replaced, or UNCHANGED
         self._encoded: list[tuple[bytes, bytes | None]] = []
 
     def __contains__(self, key: bytes) -> bool:
@@ -93,19 +94,25 @@ class Changes(Generic[V]):
     def get(self, key: bytes) -> V | None:
         """Return the value of `key` in this transaction."""
         value = self._changed.get(key, UNCHANGED)
-        return self.entries.get(key) if value is UNCHANGED else value  # type: ignore[no-any-return]
+        return self.entries.get(key) if value is UNCHANGED else value
 
     def put(self, key: bytes, value: V | None) -> None:
         """Set the value of `key`; None deletes it."""
+        self._replaced.append((key, self._changed.get(key, UNCHANGED)))
         self._changed[key] = value
 
-    def attempt(self) -> "Changes[V]":
-        """Return changes on top of these."""
-        return Changes(self)
+    def mark(self) -> int:
+        """Return the present state, for `undo`."""
+        return len(self._replaced)
 
-    def keep(self) -> None:
-        """Make this attempt part of the changes below it."""
-        self.entries._changed.update(self._changed)
+    def undo(self, mark: int) -> None:
+        """Undo all changes that were made after `mark`, the last one first."""
+        while len(self._replaced) > mark:
+            key, value = self._replaced.pop()
+            if value is UNCHANGED:
+                del self._changed[key]
+            else:
+                self._changed[key] = value
 
     def encode(self) -> list[tuple[bytes, bytes | None]]:
         """Return the changelog records: one per changed key."""

@@ -36,7 +36,6 @@ def derived_id(*parts: object) -> str:
     return str(uuid_utils.uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
-@lru_cache(maxsize=1_000)  # the event and then the outcome use it
 def event_id(aggregate: Aggregate, aggregate_id: str, sequence: int) -> str:
     """Return the id of an aggregate's event; the aggregate's id is last in it, because it may contain any character."""
     return str(uuid_utils.uuid5(EVENT_IDS, f"{aggregate}/{sequence}/{aggregate_id}"))

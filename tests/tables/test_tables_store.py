@@ -169,29 +169,30 @@ def test_merging_makes_the_changes_visible_to_all(entries: Entries[str]) -> None
     assert (entries.get(b"a"), entries.get(b"b")) == ("3", None)
 
 
-def test_a_dropped_attempt_changes_nothing(entries: Entries[str]) -> None:
+def test_undone_changes_leave_the_earlier_ones(entries: Entries[str]) -> None:
     changes = Changes(entries)
     changes.put(b"a", "of the first")
-    attempt = changes.attempt()
-    attempt.put(b"a", "of the second")
-    attempt.put(b"a", None)
-    attempt.put(b"b", None)
-    attempt.put(b"c", "new")
-    assert [attempt.get(key) for key in (b"a", b"b", b"c")] == [None, None, "new"]
-    assert (b"a" in attempt, b"c" in attempt) == (False, True)
+    before = changes.mark()
+    changes.put(b"a", "of the second")
+    changes.put(b"a", None)
+    changes.put(b"b", None)
+    changes.put(b"c", "new")
+    assert [changes.get(key) for key in (b"a", b"b", b"c")] == [None, None, "new"]
+    assert (b"a" in changes, b"c" in changes) == (False, True)
+    changes.undo(before)
     assert [changes.get(key) for key in (b"a", b"b", b"c")] == ["of the first", "2", None]
+    assert (b"a" in changes, b"b" in changes, b"c" in changes) == (True, True, False)
     assert changes.encode() == [(b"a", b"of the first")]
 
 
-def test_an_attempt_that_is_kept_is_part_of_the_changes(entries: Entries[str]) -> None:
+def test_changes_can_be_made_again_after_they_were_undone(entries: Entries[str]) -> None:
     changes = Changes(entries)
-    changes.put(b"a", "3")
-    attempt = changes.attempt()
-    assert attempt.get(b"a") == "3"
-    attempt.put(b"a", None)
-    attempt.put(b"c", "new")
-    attempt.keep()
-    assert changes.encode() == [(b"a", None), (b"c", b"new")]
+    before = changes.mark()
+    changes.put(b"c", "new")
+    changes.undo(before)
+    changes.put(b"c", "newer")
+    changes.undo(changes.mark())
+    assert changes.encode() == [(b"c", b"newer")]
 
 
 # --- the table
