@@ -21,7 +21,7 @@ from ops.stack import state
 from streams.kafka.gateway import Gateway, GatewayUnavailable
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import CommandMessage, new_id, now
-from streams.topics import ensure_topics
+from streams.topic_setup import ensure_topics
 
 SERVERS = [f"{role}-{number}" for role in ("kafka", "mongod") for number in range(1, BROKERS + 1)]
 
