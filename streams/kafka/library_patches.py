@@ -31,8 +31,9 @@ functions, which are called for each connection, so that a connection uses the p
 **aiokafka: a silent broker does not hold up the others** (tests/streams/test_streams_silent.py). All requests of a
 client have one time limit, which must be long enough for a rebalance: half a minute. For that long, a client whose
 broker is suspended asks neither that broker's successor nor another broker who the successor is. With the patch, only
-requests that belong to a rebalance have that limit. All others get `SILENT_SECONDS`, and a fetch the time it may wait
-besides. Requests that get no answer are repeated, here and in aiokafka, and Kafka recognises repeats.
+requests that belong to a rebalance have that limit. All others get `SILENT_SECONDS`; a fetch, whose answer may be
+large, gets `FETCH_SECONDS` and the time it may wait. Requests that get no answer are repeated, here and in aiokafka,
+and Kafka recognises repeats.
 
 **faust-streaming: only committed records** (tests/integration/test_open_transactions.py). Faust reads uncommitted
 records unless it runs its own `exactly_once`, which we do not use. `read_committed` changes the consumer Faust made.
@@ -77,6 +78,7 @@ from streams.kafka.unreadable import RAW, Batch, Unreadable, batch_at, records_o
 
 VERSIONS = {"aiokafka": "0.14.0", "faust-streaming": "0.15.3"}
 SILENT_SECONDS = 3.0  # a broker that does not answer for this long is asked again, or another one is
+FETCH_SECONDS = 9.0  # a message of 32 MiB arrives within this time at 4 MiB/s
 REBALANCING = (JoinGroupRequest, SyncGroupRequest)  # the coordinator answers when all members have joined
 PRIVATE = {  # where an object comes from → its private attributes that are used here, at any depth
     "aiokafka.conn:AIOKafkaConnection": ("_request_timeout",),
@@ -146,8 +148,9 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
         """Send a request, with a time limit that suits it."""
         longest = self._request_timeout
         if not isinstance(request, REBALANCING):
-            waits = request._max_wait_ms / 1000 if isinstance(request, FetchRequest) else 0.0
-            self._request_timeout = min(longest, SILENT_SECONDS + waits)
+            fetches = isinstance(request, FetchRequest)
+            limit = FETCH_SECONDS + request._max_wait_ms / 1000 if fetches else SILENT_SECONDS
+            self._request_timeout = min(longest, limit)
         try:
             return super().send(request, expect_response)  # it reads the limit before it returns
         finally:

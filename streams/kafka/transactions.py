@@ -19,6 +19,7 @@ from streams.kafka.batches import Write as Write
 from streams.kafka.brokers import Refused
 from streams.kafka.clients import librdkafka_config
 from streams.kafka.failover import failover_seconds
+from streams.kafka.library_patches import SILENT_SECONDS
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.transport import Member
 from streams.kafka.wire import Code
@@ -158,7 +159,8 @@ async def committed_offsets(
     wanted = [TopicPartition(tp.topic, tp.partition) for tp in inputs]
     if not wanted:
         return {}
-    reader = Consumer(librdkafka_config(settings) | {"group.id": group, "isolation.level": "read_committed"})
+    reading = {"group.id": group, "isolation.level": "read_committed", "socket.timeout.ms": int(SILENT_SECONDS * 1000)}
+    reader = Consumer(librdkafka_config(settings) | reading)
     try:
         async for attempt in _while_broker_is_unreachable(say):
             with attempt:

@@ -6,6 +6,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -113,8 +114,12 @@ async def test_only_partitions_without_a_leader_refuse_commands(cluster: Cluster
         assert await gateway.away() is None, "it still answers for the other partitions"
     finally:
         silent.resume()
+    topic = settings.named("order-commands")
+    await eventually(lambda: asyncio.to_thread(cluster.led_by, topic, 2), lambda found: found == led)
+    elected = time.monotonic()
     for key in theirs:
         await eventually(lambda key=key: refused(key), lambda no: not no)
+    print(f"accepted {time.monotonic() - elected:.1f} s after the election")
     await gateway.stop()
 
 

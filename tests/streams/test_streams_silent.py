@@ -8,7 +8,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 
 from streams.kafka import library_patches
-from streams.kafka.library_patches import SILENT_SECONDS
+from streams.kafka.library_patches import FETCH_SECONDS, SILENT_SECONDS
 
 LONGEST = 30.0
 
@@ -31,7 +31,7 @@ def connection_to(host: str = "127.0.0.1", port: int = 1, seconds: float = LONGE
     ("request_", "limit"),
     [
         (HeartbeatRequest("group", 1, "member"), SILENT_SECONDS),
-        (FetchRequest(1500, 1, 1, 1, []), SILENT_SECONDS + 1.5),
+        (FetchRequest(1500, 1, 1, 1, []), FETCH_SECONDS + 1.5),
         (JoinGroupRequest("group", 1, 1, "member", "instance", "consumer", []), LONGEST),
         (SyncGroupRequest("group", 1, "member", "instance", []), LONGEST),
     ],
