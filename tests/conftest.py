@@ -42,7 +42,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("unit")
         elif LONG & {item.path.parent.name, item.path.stem}:
             item.add_marker("long")
-    items.sort(key=lambda item: FIRST.index(folder) if (folder := item.path.parent.name) in FIRST else len(FIRST))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if (folder := item.path.parent.name) in FIRST:
+        return FIRST.index(folder)
+    return len(FIRST) + (item.get_closest_marker("long") is None)
 
 
 @pytest.hookimpl(wrapper=True)

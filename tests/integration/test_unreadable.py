@@ -65,7 +65,7 @@ def test_a_record_on_inventory_commands_is_refused_and_the_next_is_handled(syste
     ((header),) = letter["headers"]
     assert base64.b64decode(header["nameBase64"]) == MUNICH
     assert base64.b64decode(header["valueBase64"]) == b"\xfe"
-    assert system.status()["ready"]
+    wait_until(lambda: system.status()["ready"], "the system to be ready")
 
 
 @pytest.mark.parametrize("codec", [GZIP, LZ4, ZSTD])

@@ -43,7 +43,7 @@ async def test_the_projector_continues_after_a_skipped_event(system: System, api
         said = await asyncio.to_thread(system.run, "skip", "projector", place, "--reason", "typed by mistake")
         assert said.stdout.startswith("recorded")
         await api.order(stands, lambda order: order["allocationStatus"] == "ALLOCATED")  # without a restart
-        assert projector.is_ready()
+        await asyncio.to_thread(wait_until, projector.is_ready, "the projector to be ready")
     skipped = messages(system.settings, "dead-letters", lambda m: m["data"]["kind"] == "skipped")
     assert {(m["data"]["role"], m["data"]["offset"], m["data"]["reason"]) for m in skipped} == {
         ("projector", offset, "typed by mistake"),
