@@ -2,4 +2,5 @@
 
 cut.py         which records belong to one moment of a running system    files.py       lines, files and the manifest
 exporting.py   write an archive                                          importing.py   read one back
+empty.py       refuse an installation with data
 """

@@ -1,6 +1,5 @@
 """Import an archive into an empty installation.
 
-NotEmpty                       the installation has data already
 AnotherArchive                 the unfinished import is of another archive
 Disturbed                      another producer wrote to a topic during the import
 
@@ -23,6 +22,7 @@ from msgspec.structs import replace
 from pymongo.errors import PyMongoError
 
 from ops.archive import cut as cuts
+from ops.archive.empty import refuse_data
 from ops.archive.files import File, Manifest, lines, raw_lines, read_manifest, verify
 from ops.errors import CommandFailed, Misconfigured, Unavailable, mongo_error
 from ops.kafka import groups, records
@@ -37,7 +37,6 @@ from streams.topic_setup import TIMESTAMPS, TopicMismatch, ensure_topics
 from streams.topics import (
     DEAD_LETTERS,
     MESSAGE_TOPICS,
-    TOPICS,
     UNFINISHED_IMPORT,
     Topic,
     admin,
@@ -47,10 +46,6 @@ from streams.topology import READING
 
 ASK_SECONDS, FLUSH_SECONDS = 30.0, 120.0
 PORTION = 1_000  # records between two reports of progress
-
-
-class NotEmpty(Misconfigured):
-    """The installation has data already."""
 
 
 class AnotherArchive(Misconfigured):
@@ -88,7 +83,7 @@ class _Import:
         groups.refuse_running(self.settings, READING)
         continues = self._has_marker()
         if not continues:
-            self._refuse_data()
+            refuse_data(self.settings, self.client)
             self._mark()
         self._ensure_topics()
         self._keep_times()
@@ -123,37 +118,6 @@ class _Import:
     def _marks(self) -> list[Any]:
         one = self.settings.model_copy(update={"partitions": 1})
         return list(records.read_all(one, UNFINISHED_IMPORT))
-
-    def _refuse_data(self) -> None:
-        existing = self.client.list_topics(timeout=ASK_SECONDS).topics
-        for topic in TOPICS:
-            if self.settings.named(topic.name) in existing and any(records.ends(self.settings, topic.name).values()):
-                raise NotEmpty(
-                    f"Topic {self.settings.named(topic.name)} has had records: import into an installation without "
-                    "data, for example with another FULFILLMENT_PREFIX."
-                )
-        if names := asyncio.run(self._collections_in_use()):
-            raise NotEmpty(
-                f"The MongoDB database has documents ({', '.join(names)}): import into an installation without data, "
-                "for example with another FULFILLMENT_DATABASE."
-            )
-        for role in READING:
-            for topic in existing.keys() & {self.settings.named(each.name) for each in MESSAGE_TOPICS}:
-                if any(records.committed(self.settings, role, topic.removeprefix(self.settings.prefix)).values()):
-                    raise NotEmpty(
-                        f"The consumer group of {role} has offsets of {topic}: delete the group, or import with "
-                        "another FULFILLMENT_PREFIX."
-                    )
-
-    async def _collections_in_use(self) -> list[str]:
-        mongo = Mongo(self.settings)
-        try:
-            names = await mongo.database.list_collection_names()
-            return [name for name in sorted(names) if await mongo.collection(name).find_one() is not None]
-        except PyMongoError as error:
-            raise mongo_error(self.settings.mongo, error, "Nothing was imported.") from error
-        finally:
-            await mongo.close()
 
     # --- the marker
 

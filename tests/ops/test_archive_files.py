@@ -7,14 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
+from aiokafka import ConsumerRecord
 
 from ops.archive import cut as cuts
-from ops.archive.exporting import _Archive
+from ops.archive.exporting import _Archive, _identified
 from ops.archive.files import BadArchive, File, Line, Manifest, Writer, lines, read_manifest, verify, write_manifest
 from ops.errors import Misconfigured
 from ops.progress import silent
+from streams.messages.codec import RecordAt, decode_command
+from streams.messages.envelope import derived_id
 from streams.runtime.settings import Settings
+from streams.topology import AGGREGATES
 
 RAW: list[tuple[Any, Any]] = [
     (b"order-1", b'{"id":"1",  "data":{"price":12.50,"a":1,"a":2}}'),  # neither spaces nor a repeated name may change
@@ -149,3 +154,40 @@ def test_the_ends_are_extended_until_every_cause_is_included() -> None:
     cut = cuts.Cut({})
     taking._divide(ends, cut)
     assert (cut.decided, cut.beyond) == ({"place", "reserve", "record"}, {"later"})
+
+
+# --- undecided commands
+
+
+def command(offset: int, **envelope: Any) -> Any:
+    """Return a command as the export reads it."""
+    value = orjson.dumps({"type": "AdjustStock", "data": {"delta": 1, "reason": "found"}, **envelope})
+    return ConsumerRecord("inventory-commands", 2, offset, 1_700_000_000_000, 0, b"boots", value, None, 5, 1, ())
+
+
+def test_commands_are_pending_unless_their_result_or_their_letter_is_in_the_cut() -> None:
+    cut = cuts.Cut({}, decided={"decided", "twice"}, beyond={"later"}, shared={"twice"})
+    cut.lettered.add(("inventory-commands", 2, 4))
+    caused = {"source": "fulfilment", "causationid": "later"}
+    records = [
+        command(0, id="waiting"),
+        command(1, id="decided"),
+        command(2, id="twice"),  # two producers gave the same id: the aggregate knows which of them it decided
+        command(3, id="caused", **caused),
+        command(4, id="parked"),
+        command(5, id="foreign", causationid="later"),  # another system's reaction to an event is a command of its own
+    ]
+    found = [each.offset for each in records if cut.has_pending("inventory-commands", each)]
+    assert found == [0, 2, 5]
+
+
+def test_a_command_without_an_id_keeps_the_one_of_its_offset() -> None:
+    before = command(7)
+    line = Line.of(_identified(before))
+    at = RecordAt("copy.inventory-commands", 2, 0, 1.0, b"boots")
+    takes = AGGREGATES["inventory"]
+    found = decode_command(line.raw_value(), at, takes.types, takes.id_field, tuple(line.raw_headers()))
+    original = decode_command(before.value, at, takes.types, takes.id_field)
+    assert found.id == derived_id("inventory-commands", 2, 7) != original.id
+    assert (found.digest(), found.source, found.key) == (original.digest(), original.source, original.key)
+    assert line.raw_value() == before.value
