@@ -111,25 +111,26 @@ class StockScenario(Scenario):
     """The product `boots`."""
 
     def __init__(self, *history: Command | Event) -> None:
-        self.shelf = inventory.Shelf("boots")
+        self.shelf, self.state = inventory.Shelf("boots"), inventory.StockState("boots")
         super().__init__(*history)
 
     def decide(self, command: Any) -> list[Any]:
-        events = list(self.shelf.decide(command))
+        self.state = self.shelf.state_for(command)
+        events = list(inventory.decide(command, self.state))
         needs_no_more_of_the_queue(command, events, self.shelf)
         return events
 
     def apply(self, event: Any) -> None:
-        """Apply an event to the product in memory, and as a worker does, to the state with one reservation."""
+        """Apply an event to the product in memory, and to the state that was read for the command, as a worker does."""
         served_fairly(event, self.shelf)
         line = event if isinstance(event, ReservationEvent) else None
         before = self.shelf.reservations.get((line.order_id, line.line_id)) if line else None
-        state = inventory.evolve(inventory.StockState("boots", self.stock, before), event)
+        self.state = inventory.evolve(self.state, event)
         self.shelf.apply(event)
-        assert state.stock == self.stock
+        assert self.state.stock == self.stock
         if line:
             after = self.shelf.reservations[line.order_id, line.line_id]
-            assert state.reservation == after
+            assert self.state.reservation == after
             follows(before, after, line)
 
     def obeys_the_laws(self) -> None:

@@ -191,6 +191,16 @@ def test_the_queue_begins_at_the_first_line_that_waits(units: int, head: int) ->
     assert scenario.stock.given == 0, "it only counts units of stock that was set"
 
 
+def test_several_lines_of_an_order_wait_and_are_served() -> None:
+    second = ReserveStock(order_id="a", line_id="2", quantity=3, order_version=1)
+    scenario = given(SetStock(quantity=0), reserve("a", 2), second).when(ReceiveStock(quantity=4))
+    scenario.then_moved(
+        (StockReceived, {}),
+        (StockReserved, {"line_id": "1", "quantity": 2, "reserved": 2, "backordered": 0}),
+        (StockReserved, {"line_id": "2", "quantity": 2, "reserved": 2, "backordered": 1}),
+    )
+
+
 def test_filling_the_queue_without_units_has_no_effect() -> None:
     given(*QUEUE).when(FillBackorders()).then_quiet()
 

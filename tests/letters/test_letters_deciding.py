@@ -208,7 +208,7 @@ def test_letters_are_discarded_although_their_product_cannot_be_read(desk: Desk)
     assert (outcome(desk, "discard")["result"], outcome(desk, "discard")["version"]) == ({"discarded": 1, "left": 2}, 0)
 
 
-def test_what_happens_to_a_letter_has_the_time_of_the_operators_command(desk: Desk) -> None:
+def test_a_change_of_a_letter_has_the_time_of_the_operators_command(desk: Desk) -> None:
     desk.written.clear()
     with Broken("SetStock"):
         for name, data in [("DiscardLetter", {"commandId": "a", "reason": "r"}), ("RetryLetters", {})]:
@@ -219,15 +219,18 @@ def test_what_happens_to_a_letter_has_the_time_of_the_operators_command(desk: De
 
 
 def test_a_letter_that_an_older_release_parked_is_parked_once(desk: Desk) -> None:
-    """It has neither the source nor the digest of its command."""
+    """It has neither the source nor the digest of its command, and perhaps not its type."""
     for key, raw in desk.entries.raw.items():
         if kind(key) is Letter:
             entry = json.loads(raw)
             del entry["source"], entry["digest"]
+            entry["command_type"] = None
             desk.entries.raw[key] = json.dumps(entry).encode()
     desk.restart()
     desk.tell(set_stock(1), id="a", source="shop")
     assert desk.letters(BOOTS) == ["a", "b", "c"]
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}))
+    assert outcome(desk, "a")["commandType"] == ""
 
 
 def test_letters_with_one_id_that_an_older_release_parked_are_all_handled(desk: Desk) -> None:
@@ -336,7 +339,7 @@ def test_no_letters_are_tried_to_make_room_while_there_is_room(desk: Desk) -> No
     assert desk.letters(BOOTS) == ["a", "b", "c"]
 
 
-def test_what_was_handled_to_make_room_is_written_although_the_partition_stops() -> None:
+def test_letters_handled_to_make_room_are_written_although_the_partition_stops() -> None:
     desk = Desk()
     with Broken("SetStock"):
         desk.tell(set_stock(1), receive())
