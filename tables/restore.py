@@ -85,7 +85,7 @@ async def _read(
         left = set(ends)
         while left:
             for tp, records in (await reader.getmany(*left, timeout_ms=100)).items():
-                if (unreadable := _apply(into[tp.partition], records)) is not None:
+                if (unreadable := apply(into[tp.partition], records)) is not None:
                     into[tp.partition].clear()  # a partial table must not be used
                     gone[tp.partition] = f"{tp.topic}/{tp.partition}, {unreadable}"
                 await asyncio.sleep(0)  # the worker's web server answers between batches
@@ -93,7 +93,7 @@ async def _read(
     return gone
 
 
-def _apply(entries: dict[bytes, bytes], records: Iterable[Any]) -> Unreadable | None:
+def apply(entries: dict[bytes, bytes], records: Iterable[Any]) -> Unreadable | None:
     """Apply records up to the first unreadable one, and return that one."""
     for record in records:
         if type(record) is Unreadable:

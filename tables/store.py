@@ -85,7 +85,7 @@ class Changes(Generic[V]):
     def __init__(self, entries: Entries[V]) -> None:
         self.entries = entries
         self._changed: dict[bytes, V | None] = {}
-        self._replaced: list[tuple[bytes, V | None]] = []  # what each `put` replaced, or UNCHANGED
+        self._replaced: list[tuple[bytes, V | None]] = []  # by each `put`, the value before it or UNCHANGED
         self._encoded: list[tuple[bytes, bytes | None]] = []
 
     def __contains__(self, key: bytes) -> bool:

@@ -185,7 +185,7 @@ def test_undone_changes_leave_the_earlier_ones(entries: Entries[str]) -> None:
     assert changes.encode() == [(b"a", b"of the first")]
 
 
-def test_changes_can_be_made_again_after_they_were_undone(entries: Entries[str]) -> None:
+def test_undone_changes_can_be_repeated(entries: Entries[str]) -> None:
     changes = Changes(entries)
     before = changes.mark()
     changes.put(b"c", "new")
