@@ -23,6 +23,7 @@ from ops.stack import mongod
 from streams.topology import group_of
 
 BROKERS = MONGO_NODES = 3
+DECIDING = ("orders", "inventory")  # the roles that write transactions
 INTERNAL = {"group": "__consumer_offsets", "transaction": "__transaction_state"}  # where coordinators keep their state
 
 
@@ -109,7 +110,8 @@ class ClusterChaos(Chaos):
 
     async def coordinator(self) -> None:
         """Kill, stop or pause the coordinator of a role's group or of its transactions."""
-        role, kind = self.random.choice(ROLES), self.random.choice(sorted(INTERNAL))
+        kind = self.random.choice(sorted(INTERNAL))
+        role = self.random.choice(ROLES if kind == "group" else DECIDING)
         group = group_of(role, self.system.settings)  # type: ignore[arg-type]
         key = group if kind == "group" else f"{group}-0"
         if name := await asyncio.to_thread(self.system.coordinator, kind, key):
