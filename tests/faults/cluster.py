@@ -90,7 +90,7 @@ def _hash_code(text: str) -> int:
 
 @dataclass
 class ClusterChaos(Chaos):
-    """Injects faults of the cluster one by one, and in between faults of the workers."""
+    """Injects faults of the brokers one by one, and besides faults of MongoDB's primary and of the workers."""
 
     system: Cluster
     told: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -100,9 +100,13 @@ class ClusterChaos(Chaos):
         self.victims = WORKERS
 
     async def _inject(self) -> None:
-        kind = self.random.choice([self.broker, self.broker, self.coordinator, self.two_in_a_row, self.rolling_restart,
-                                   self.primary, self.primary, self._fault])  # fmt: skip
-        await kind()
+        of_brokers = [self.broker, self.broker, self.coordinator, self.coordinator, self.two_in_a_row,
+                      self.rolling_restart]  # fmt: skip
+        besides = [self.primary, self._fault, self._nothing]  # while the replicas of the broker before catch up
+        await asyncio.gather(self.random.choice(of_brokers)(), self.random.choice(besides)())
+
+    async def _nothing(self) -> None:
+        """Inject no second fault."""
 
     async def broker(self) -> None:
         """Kill, stop or pause any broker."""

@@ -19,11 +19,13 @@ from verify import verdict
 
 from domain.orders.commands import Hold
 from ops.stack import state
+from streams.kafka.failover import NOTICED_SECONDS
 from streams.kafka.gateway import Gateway, GatewayUnavailable
 from streams.kafka.partitions import partition_of
 from streams.messages.envelope import CommandMessage, new_id, now
 from streams.topic_setup import ensure_topics
 
+SESSION_SECONDS = 3.0  # after which the local brokers are fenced, instead of the nine that Kafka has by default
 SERVERS = [f"{role}-{number}" for role in ("kafka", "mongod") for number in range(1, BROKERS + 1)]
 
 
@@ -88,6 +90,7 @@ async def test_only_partitions_without_a_leader_refuse_commands(cluster: Cluster
     gateway = Gateway(settings)
     await gateway.start()
     await eventually(gateway.away, lambda away: away is None)
+    assert gateway.patience == SESSION_SECONDS + NOTICED_SECONDS
     silent = await asyncio.to_thread(cluster.process, "kafka-2")
     led = await asyncio.to_thread(cluster.led_by, settings.named("order-commands"), 2)
     keys = [f"o-{number}" for number in range(100)]
