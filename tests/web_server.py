@@ -3,7 +3,7 @@
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import unused_port
+from system import free_ports
 
 from agents.main import build
 from projections.mongo import client as mongo_client
@@ -17,7 +17,7 @@ class Server:
     """The web server of a role, as `fulfillment worker` starts it; `headers` are those of the last answer."""
 
     def __init__(self, role: Any, **changes: Any) -> None:
-        settings = Settings(**{**NOWHERE, "http_port": unused_port(), **changes})
+        settings = Settings(**{**NOWHERE, "http_port": free_ports(1), **changes})
         self.port, patience = settings.http_port, mongo_client.SERVER_SELECTION_MS
         mongo_client.SERVER_SELECTION_MS = 50
         try:

@@ -60,7 +60,7 @@ class Cluster(System):
 
     def led_by(self, topic: str, broker: int) -> list[int]:
         """Return the partitions of a topic that a broker leads."""
-        topics = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0}).list_topics(topic, timeout=5)
+        topics = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0}).list_topics(topic, timeout=120)
         return [number for number, each in topics.topics[topic].partitions.items() if each.leader == broker]
 
     def primary(self) -> str | None:

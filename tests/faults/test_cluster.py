@@ -14,7 +14,7 @@ import psutil
 import pytest
 from cluster import BROKERS, Cluster, ClusterChaos
 from load import Load
-from system import Api, eventually, wait_until
+from system import PATIENCE_SECONDS, Api, eventually, wait_until
 from verify import verdict
 
 from domain.orders.commands import Hold
@@ -140,7 +140,7 @@ async def test_it_is_supervised_like_a_single_broker(cluster: Cluster, api: Api)
     assert stack is not None
     processes = [psutil.Process(pid) for pid in (stack.pid, *(each.pid for each in stack.processes)) if pid]
     os.kill(stack.pid, signal.SIGKILL)
-    await asyncio.to_thread(psutil.wait_procs, processes, 60)
+    await asyncio.to_thread(psutil.wait_procs, processes, PATIENCE_SECONDS)
     assert not [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
     refused = cluster.run("up", "--detach", check=False)
     assert refused.returncode
