@@ -6,6 +6,7 @@ A token is `FULFILLMENT_API_TOKEN`, which has all scopes; one of `FULFILLMENT_AP
 
 import hmac
 import logging
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -16,8 +17,12 @@ from streams.access.tokens import SHORTEST, TokenFile, digest_of
 from streams.runtime.metrics import DENIED
 from streams.runtime.settings import Settings
 
+if TYPE_CHECKING:
+    from streams.access.jwts import Issuer
+
 log = logging.getLogger(__name__)
 
+JWT_DOTS = 2  # between header, claims and signature
 INVALID = "the token is not valid: it may be mistyped, replaced or expired"
 
 
@@ -28,6 +33,7 @@ class Gate:
         self.is_open = not settings.is_guarded
         self._single = digest_of(settings.api_token) if settings.api_token else None
         self._file = TokenFile(settings.api_tokens_file) if settings.api_tokens_file else None
+        self._issuer = _issuer_of(settings) if settings.oidc_issuer else None
         self._attempts = Attempts()
         if settings.api_token and len(settings.api_token) < SHORTEST:
             log.warning(
@@ -64,6 +70,8 @@ class Gate:
             return OF_API_TOKEN
         if self._file is not None and len(token) >= SHORTEST and (found := self._file.find(digest)) is not None:
             return found
+        if self._issuer is not None and token.count(".") == JWT_DOTS:
+            return await self._issuer.principal_of(token, digest)
         raise Unauthorized(INVALID)
 
     def _failed(self, address: str, error: Unauthorized) -> None:
@@ -71,6 +79,13 @@ class Gate:
         log.warning("a request of %s has no valid token: %s", address, error)
         if self._attempts.failed(address):
             log.warning("%s sent too many invalid tokens; it may now try one each second", address)
+
+
+def _issuer_of(settings: Settings) -> "Issuer":
+    """Return the issuer in the settings; only installations that have one load the library for JWTs."""
+    from streams.access.jwts import Issuer
+
+    return Issuer(settings)
 
 
 def _bearer(header: str | None) -> str:

@@ -1,6 +1,5 @@
 """Everything the environment may change, in one place."""
 
-import re
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -8,17 +7,17 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from streams.runtime.access_settings import AccessSettings
 from streams.runtime.kafka_settings import KafkaSettings
 
 Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
 FORMER_ROLE = "fulfilment"  # older versions ran the process manager as a role; now it is part of orders and inventory
 OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # the package of the extra `otel`
-HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+")  # a name, an IPv4 or an IPv6 address
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Settings(KafkaSettings):
+class Settings(AccessSettings, KafkaSettings):
     """Everything the environment may change: `FULFILLMENT_<NAME>`. Durations are in seconds, sizes in bytes."""
 
     # where things are
@@ -32,22 +31,6 @@ class Settings(KafkaSettings):
     http_port: int = Field(8000, gt=0, lt=65000, description="Port of the API. Other workers take the ports after it.")
     worker_port: int = Field(
         0, ge=0, lt=65536, description="Port of this worker's web server. 0: the default port of its role."
-    )
-    api_token: str | None = Field(
-        None,
-        repr=False,
-        description="Bearer token that every API request must carry, and that commands of this command line send. "
-        "It has all scopes.",
-    )
-    api_tokens_file: Path | None = Field(
-        None,
-        description="File of named API tokens with their scopes, made by `fulfillment tokens new`. It contains hashes, "
-        "and is read again when it changes.",
-    )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Host names, besides loopback, under which clients reach web servers that require no token, "
-        "comma-separated. Other values of the Host header are refused.",
     )
     prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="Prefix of the name of every topic, consumer group and database."
@@ -105,10 +88,6 @@ class Settings(KafkaSettings):
         gt=0,
         description="Time that a read waits for its Consistency-Token, and a repeated request for its outcome.",
     )
-    body_bytes: int = Field(256 << 10, gt=0, description="Largest request body.")
-    body_timeout: float = Field(30.0, gt=0, description="Time for the whole body of a request to arrive.")
-    header_bytes: int = Field(8_192, ge=1_024, description="Largest header of a request; its URL may be as long.")
-    header_timeout: float = Field(15.0, gt=0, description="Time for all headers of a request to arrive.")
     kafdrop: str | None = Field(None, description="Address of a Kafdrop that the dashboard links messages to.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Level of the service's own loggers. At DEBUG they write one line per batch."
@@ -129,21 +108,10 @@ class Settings(KafkaSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("roles", "allowed_hosts"):
-            if isinstance(listed := values.get(name), str):
-                values[name] = tuple(each.strip() for each in listed.split(",") if each.strip())
+    def _split_roles(cls, values: dict[str, object]) -> dict[str, object]:
+        if isinstance(roles := values.get("roles"), str):
+            values["roles"] = tuple(name.strip() for name in roles.split(",") if name.strip())
         return values
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _names_of_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            if not HOST.fullmatch(host):
-                raise ValueError(
-                    f"{host!r} is not a host name: leave out scheme, port and path, as in shop.example.com"
-                )
-        return tuple(host.lower() for host in hosts)
 
     @field_validator("roles")
     @classmethod
@@ -168,15 +136,10 @@ class Settings(KafkaSettings):
     def _loopback_unless_guarded(self) -> "Settings":
         if self.http_host not in LOOPBACK and not self.is_guarded:
             raise ValueError(
-                f"refusing to listen on {self.http_host} without credentials: set FULFILLMENT_API_TOKEN or "
-                "FULFILLMENT_API_TOKENS_FILE, or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
+                f"refusing to listen on {self.http_host} without credentials: set FULFILLMENT_API_TOKEN, "
+                "FULFILLMENT_API_TOKENS_FILE or FULFILLMENT_OIDC_ISSUER, or leave FULFILLMENT_HTTP_HOST at 127.0.0.1"
             )
         return self
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether requests need credentials."""
-        return bool(self.api_token or self.api_tokens_file)
 
     def named(self, name: str) -> str:
         """Return `name` with this installation's prefix."""
