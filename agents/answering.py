@@ -124,6 +124,7 @@ class Answering:
                 command.correlation_id,
                 command.id,
                 said,
+                command.principal,
             )
             writes.append(Write(self.events, partition, key, message.encode(), CONTENT_TYPE))
             if commands := caused(message, self.command_topics):

@@ -35,7 +35,7 @@ class DiscardLetter(Command):
 
 
 _NEEDED = (("kind", str), ("topic", str), ("partition", int), ("offset", int), ("code", str), ("message", str))
-_TEXTS = ("traceback", "aggregate", "aggregateId", "commandId", "commandType", "reason", "role")
+_TEXTS = ("traceback", "aggregate", "aggregateId", "commandId", "commandType", "reason", "role", "principal")
 
 LETTER_COMMANDS: Mapping[str, type[Command]] = {each.__name__: each for each in (RetryLetters, DiscardLetter)}
 
@@ -61,6 +61,7 @@ class DeadLetter(State):
     attempts: int = 0  # 0: it waits behind a command that failed
     reason: str | None = None  # the operator's reason
     role: str | None = None  # the role that skips it
+    principal: str | None = None  # the operator, for `retried`, `discarded` and `skipped`
 
     @property
     def data(self) -> dict[str, Any]:
@@ -90,6 +91,7 @@ class DeadLetter(State):
             "attempts": self.attempts,
             "reason": self.reason,
             "role": self.role,
+            "principal": self.principal,
         }
 
     def encode(self) -> bytes:
@@ -136,6 +138,7 @@ class DeadLetter(State):
             attempts=data.get("attempts", 0),
             reason=data.get("reason"),
             role=data.get("role"),
+            principal=data.get("principal"),
         )
 
 

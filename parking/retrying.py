@@ -60,7 +60,7 @@ class Retrying:
         if refused is not None and (first := letters.first()) is not None:
             drained = Drained(0, 0, Effects(), failed(first, refused))
         else:
-            drained = self.drain(command.key, partition, changes, at_once, command.moment)
+            drained = self.drain(command.key, partition, changes, at_once, command)
         handled = cast(RetryLetters, command.command).handled + drained.handled
         if drained.failed is None and letters.queue is not None:  # the outcome of the last transaction answers
             rest = replace(command, command=RetryLetters(handled=handled))
@@ -76,10 +76,11 @@ class Retrying:
         return together(drained.effects, told, Effects(writes=[report]), outcome=ACCEPTED)
 
     def drain(
-        self, aggregate_id: str, partition: int, changes: Changes, limit: int, time: str | None = None
+        self, aggregate_id: str, partition: int, changes: Changes, limit: int, asked: CommandMessage | None = None
     ) -> Drained:
         """Handle an aggregate's letters, up to the first that fails again, `limit` and `AT_ONCE_BYTES` at most."""
         letters, size = Letters(changes, aggregate_id), 0
+        time, principal = (asked.moment, asked.principal) if asked is not None else (None, None)
         done: list[Effects] = []
         for handled in range(limit):
             if size >= AT_ONCE_BYTES or (letter := letters.first()) is None:
@@ -91,7 +92,7 @@ class Retrying:
             except Exception as bug:  # it is not fixed yet
                 changes.undo(before)
                 return Drained(handled, size, together(*done), failed(letter, bug))
-            done += [effects, self.dead_letters.tell("retried", letter, aggregate_id, time)]
+            done += [effects, self.dead_letters.tell("retried", letter, aggregate_id, time, None, principal)]
             size += letter.size
         return Drained(limit, size, together(*done))
 
@@ -111,7 +112,8 @@ class Retrying:
         letter = letters.get(discard.command_id)
         if letter is not None:
             letters.remove(letter)
-            told = self.dead_letters.tell("discarded", letter, command.key, command.moment, discard.reason)
+            about = (letter, command.key, command.moment, discard.reason, command.principal)
+            told = self.dead_letters.tell("discarded", *about)
             told = together(told, Effects(writes=[self._reject(letter, command, discard.reason, changes)]))
         result = {"discarded": int(letter is not None), "left": len(letters)}
         report = self.replies.report(command, result, changes)

@@ -37,6 +37,7 @@ class DeadLetters:
         aggregate_id: str | None,
         time: str | None = None,
         reason: str | None = None,
+        principal: str | None = None,
     ) -> Effects:
         """Return the dead letter that says what happens to a letter, at `time` or when its message arrived."""
         dead = DeadLetter(
@@ -57,6 +58,7 @@ class DeadLetters:
             command_type=letter.command_type,
             attempts=letter.attempts,
             reason=reason,
+            principal=principal,
         )
         key = letter.key if letter.key or aggregate_id is None else aggregate_id.encode()
         write = Write(self.topic, ANY_PARTITION, key, dead.encode(), CONTENT_TYPE)

@@ -20,6 +20,7 @@ def shown(message: EventMessage) -> Document:
         "causationId": message.causation_id,
         "correlationId": message.correlation_id,
         **({} if message.producer_time is None else {"producerTime": message.producer_time}),
+        **({} if message.principal is None else {"principal": message.principal}),
         "commandId": message.causation_id,
     }
 

@@ -42,6 +42,7 @@ def shown(message: EventMessage) -> Document:
         "commandId": message.causation_id,
         "correlationId": message.correlation_id,
         **({} if message.producer_time is None else {"producerTime": message.producer_time}),
+        **({} if message.principal is None else {"principal": message.principal}),
         "causationId": message.causation_id,
     }
 

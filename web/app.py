@@ -19,6 +19,7 @@ from . import PREFIX
 from .answers import Answer
 from .commands.batch import send_commands
 from .commands.outcomes import command_outcome
+from .commands.quota import QUOTAS, Quotas
 from .commands.routes import COMMAND_ROUTES
 from .documents import pages, site
 from .documents.asyncapi import asyncapi
@@ -26,6 +27,7 @@ from .documents.openapi import openapi, openapi_yaml
 from .errors import Problem, problem_of
 from .metrics import observe
 from .operations import health, letters, overview
+from .operations.actions import list_actions
 from .operations.messages import show_message
 from .operations.projections import show_projections
 from .queries.routes import QUERY_ROUTES
@@ -46,6 +48,7 @@ def install(application: web.Application, services: Services) -> None:
     """Add the paths and the layer around them to `application`; the caller starts and stops the services."""
     application[SERVICES] = services
     application[BROWSERS], application[GATE] = Browsers(services.settings), Gate(services.settings)
+    application[QUOTAS] = Quotas(services.settings.commands_per_second)
     if traces.ON is not None:
         application.middlewares.append(traced)
     application.middlewares.append(around)
@@ -58,6 +61,7 @@ def install(application: web.Application, services: Services) -> None:
     application.router.add_get(f"{PREFIX}/events", stream_events, allow_head=False)
     add(application, "GET", f"{PREFIX}/messages/{{topic}}/{{messageId}}", show_message)
     add(application, "GET", f"{PREFIX}/projections", show_projections)
+    add(application, "GET", f"{PREFIX}/operator-actions", list_actions)
     overview.prepare(application, services)
     for method, path, handler in (*overview.ROUTES, *letters.ROUTES):
         add(application, method, PREFIX + path, handler)

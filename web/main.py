@@ -14,6 +14,7 @@ from faust.app.base import BootStrategy  # noqa: E402
 from pymongo.errors import PyMongoError  # noqa: E402
 
 from parking.book import LetterReader  # noqa: E402
+from projections.mongo.actions import OperatorActions  # noqa: E402
 from projections.mongo.client import Mongo  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.live import LiveVersions  # noqa: E402
@@ -88,6 +89,7 @@ class Api:
             Hub(settings, queries),
             self.versions,
             self.reasons,
+            actions=OperatorActions(self.mongo),
             open_transactions=lambda: self.open_transactions.open,
         )
 

@@ -32,6 +32,11 @@ CORRELATION = web.RequestKey("correlation", str)  # the client's, or the command
 PRINCIPAL = web.RequestKey("principal", Principal)  # the sender of the request; strangers have none
 
 
+def principal_of(request: web.Request) -> str | None:
+    """Return the name of the client that sent a request; None if the installation requires no credentials."""
+    return request[PRINCIPAL].name
+
+
 def is_known(request: web.Request) -> bool:
     """Return whether the client of a path that is open to all may see details."""
     principal = request.get(PRINCIPAL)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from parking.book import LetterReader
+from projections.mongo.actions import OperatorActions
 from projections.mongo.idempotency import IdempotencyKeys
 from projections.mongo.live import LiveVersions
 from projections.mongo.queries import Queries
@@ -53,6 +54,7 @@ class Services:
     hub: Hub
     versions: LiveVersions
     reasons: Callable[[], Awaitable[dict[str, str]]]
+    actions: OperatorActions = field(kw_only=True)
     accepted: Accepted = field(default_factory=Accepted)
     open_transactions: Callable[[], Sequence[OpenTransaction]] = tuple
 

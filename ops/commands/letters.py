@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.commands.auditing import record
 from ops.commands.options import Json, load_settings
 from ops.commands.tables import table
 from ops.errors import CommandFailed, Misconfigured
@@ -85,6 +86,8 @@ def retry(
     settings = load_settings()
     book = letterbox.read(settings)
     keys = letterbox.waiting(book, topic) if all_ else [each for each, _ in letterbox.parked(book, key, topic)]
+    for each in keys:
+        record(settings, "retry letters", "/".join(each))
     left = 0
     for each, result in letterbox.retry(settings, keys, timeout):
         left += result["left"]
@@ -115,6 +118,7 @@ def discard(
 ) -> None:
     """Discard a parked command; the commands after it stay parked until `letters retry`."""
     settings = load_settings()
+    record(settings, "discard all letters" if all_ else "discard letter", key, commandId=command, reason=reason)
     discarded, left = letterbox.discard(settings, key, command, reason, timeout, whole=all_, topic=topic)
     next_step = f"; retry them with `fulfillment letters retry {key}`" if left else ""
     typer.echo(f"{discarded} discarded, {left} left{next_step}")

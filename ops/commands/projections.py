@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.commands.auditing import record
 from ops.commands.options import Json, load_settings
 from ops.commands.progress import progress
 from ops.commands.tables import table
@@ -80,6 +81,7 @@ def deploy_version(
         is_first = (await here.registry.get(name)).live is None
         return built, f"promote {name}" if is_first else f"verify {name}, then promote {name}"
 
+    record(load_settings(), "deploy read model", name, force=force or None)
     built, following = _interruptible(name, run)
     typer.echo(f"{built} is built and kept up to date; next: fulfillment projections {following}")
 
@@ -115,6 +117,7 @@ def promote_version(name: Name, force: Force = False) -> None:
     """Switch the API to the new version; refused if it lags or is not verified."""
     from ops.versions.switch import promote
 
+    record(load_settings(), "promote read model", name, force=force or None)
     after = _interruptible(name, lambda here: promote(here, name, force))
     kept = f"; v{after.previous} is kept up to date for a rollback" if after.previous else ""
     typer.echo(f"{name} v{after.live} is live{kept}")
@@ -125,6 +128,7 @@ def roll_back_version(name: Name, force: Force = False) -> None:
     """Switch the API back to the previous version."""
     from ops.versions.switch import roll_back
 
+    record(load_settings(), "roll back read model", name, force=force or None)
     after = _interruptible(name, lambda here: roll_back(here, name, force))
     typer.echo(f"{name} v{after.live} is live again; v{after.previous} is kept up to date")
 
@@ -139,6 +143,7 @@ def retire_version(
     """Delete versions that are not live, with their documents."""
     from ops.versions.switch import retire
 
+    record(load_settings(), "retire read model", name, version=version)
     retired = _interruptible(name, lambda here: retire(here, name, version))
     versions = ", ".join(f"{name} v{each}" for each in retired)
     typer.echo(f"retired {versions}" if retired else f"{name} has no version to retire")

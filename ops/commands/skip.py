@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ops.commands.auditing import record
 from ops.commands.options import load_settings
 from streams.topology import READING
 
@@ -18,5 +19,7 @@ def skip(
     """Skip the record that blocks a partition, or the batch that cannot be read."""
     from ops.kafka.skipping import skip
 
-    skipped = skip(load_settings(), role, place, reason)
+    settings = load_settings()
+    record(settings, "skip", place, role=role, reason=reason)
+    skipped = skip(settings, role, place, reason)
     typer.echo(f"recorded: {role} skips {skipped} within seconds, if it is blocked there")

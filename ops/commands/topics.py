@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops.commands.auditing import record
 from ops.commands.options import load_settings
 from ops.commands.tables import table
 from streams.runtime.settings import Settings
@@ -35,7 +36,9 @@ def adopt_topics() -> None:
     """Continue with topics that were deleted and created again; stop the workers that read them first."""
     from ops.kafka.adopt import adopt
 
-    typer.echo("\n".join(asyncio.run(adopt(load_settings()))) or "no topic was replaced: there is nothing to adopt")
+    settings = load_settings()
+    record(settings, "adopt topics", "all topics")
+    typer.echo("\n".join(asyncio.run(adopt(settings))) or "no topic was replaced: there is nothing to adopt")
 
 
 @topics.command("list")

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops.commands.auditing import record
 from ops.commands.options import Json, load_settings
 from ops.commands.tables import table
 
@@ -37,7 +38,9 @@ def abort(
     """Abort the transactions that block TOPIC/PARTITION; a producer that still runs is fenced and must restart."""
     from ops.kafka.transactions import abort
 
-    for line in asyncio.run(abort(load_settings(), place, producer)):
+    settings = load_settings()
+    record(settings, "abort transactions", place, producer=producer)
+    for line in asyncio.run(abort(settings, place, producer)):
         typer.echo(line)
 
 

@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 
 from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.kafka import records
+from ops.operators import principal
 from parking.letter import DeadLetter, skip_key
 from streams.kafka.clients import librdkafka_config
 from streams.kafka.unreadable import Unreadable, whole
@@ -94,6 +95,7 @@ def _letter(record: Any, role: str, reason: str) -> DeadLetter:
         time=now(),
         reason=reason,
         role=role,
+        principal=principal(),
     )
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from ops.errors import CommandFailed, Misconfigured
 from ops.kafka import outcomes, records, sending
+from ops.operators import principal
 from parking.book import Entry, Key, Letterbook
 from parking.letter import DeadLetter, letter_in
 from streams.messages.envelope import new_id, now
@@ -147,6 +148,7 @@ def _parcel(request: Request) -> sending.Parcel:
         "source": sending.SOURCE,
         "subject": aggregate_id,
         "time": now(),
+        "principal": principal(),
         "data": request.data,
     }
     topic = AGGREGATES[aggregate].commands.name

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import MsgspecError, Raw, Struct
+from msgspec import Meta, MsgspecError, Raw, Struct
 from pydantic import TypeAdapter, ValidationError
 
 from domain import inventory, orders
@@ -31,6 +31,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 ORDER_COMMANDS: Mapping[str, type[Command]] = orders.COMMANDS
 INVENTORY_COMMANDS: Mapping[str, type[Command]] = inventory.COMMANDS
 EVENTS: Mapping[str, type[Event]] = {**orders.EVENTS, **inventory.EVENTS}
+MAX_PRINCIPAL = 300  # characters
 _ID: TypeAdapter[str] = TypeAdapter(translated(Id))
 
 
@@ -74,6 +75,7 @@ class _Usual(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     correlationid: Id | None = None
     causationid: Id | None = None
     expectedversion: int | str | None = None
+    principal: Annotated[str, Meta(min_length=1, max_length=MAX_PRINCIPAL)] | None = None
 
 
 _time_in = lru_cache(maxsize=1_000)(instant)  # commands that events cause share the time of their transaction
@@ -119,6 +121,7 @@ def _usual(value: bytes, at: RecordAt, types: Mapping[str, type[Command]]) -> Co
         sent.causationid,
         expected,
         received,
+        sent.principal,
     )
 
 
@@ -159,7 +162,14 @@ def _explained(
         _identifier(envelope.get("causationid"), envelope),
         None if (version := envelope.get("expectedversion")) is None else _version(version, envelope),
         received,
+        _principal(envelope.get("principal")),
     )
+
+
+def _principal(said: Any) -> str | None:
+    """Return the principal that an envelope names; other values are some producer's own extension, and ignored."""
+    is_name = isinstance(said, str) and 0 < len(said) <= MAX_PRINCIPAL and said.isprintable()
+    return said if is_name else None
 
 
 def aggregate_of(command: Command) -> Aggregate:
@@ -338,6 +348,7 @@ class _OfEvent(Struct, frozen=True, gc=False):
     data: Raw
     schemaversion: int = 1
     producertime: str | None = None
+    principal: str | None = None
 
 
 _decode_envelope = msgspec.json.Decoder(_OfEvent).decode
@@ -365,6 +376,7 @@ def decode_event(value: bytes) -> EventMessage:
         envelope.correlationid,
         envelope.causationid,
         envelope.producertime,
+        envelope.principal,
     )
 
 

@@ -77,6 +77,7 @@ class CommandMessage(State):
     received: str | None = (
         None  # when Kafka received it, by the broker's clock; None if it has not been read from Kafka
     )
+    principal: str | None = None  # the client that sent it; only HTTP and the command line fill it in
 
     @property
     def moment(self) -> str:
@@ -117,6 +118,7 @@ class CommandMessage(State):
                 UNSET if time is None else time,
                 UNSET if self.causation_id is None else self.causation_id,
                 UNSET if self.expected_version is None else self.expected_version,
+                UNSET if self.principal is None else self.principal,
                 self.command,
             )
         )
@@ -134,6 +136,7 @@ class _CommandOnWire(Struct, gc=False):
     time: str | UnsetType
     causationid: str | UnsetType
     expectedversion: Expected | UnsetType
+    principal: str | UnsetType
     data: Command
 
 
@@ -173,6 +176,7 @@ class EventMessage(State):
     producer_time: str | None = (
         None  # the time that the command's producer gave; None if it gave none, or older code wrote the event
     )
+    principal: str | None = None  # the client that sent the command, if the command names it
 
     @property
     def type(self) -> str:
@@ -198,6 +202,7 @@ class EventMessage(State):
                 self.sequence,
                 self.event.schema_version,
                 UNSET if self.producer_time is None else self.producer_time,
+                UNSET if self.principal is None else self.principal,
                 self.event,
             )
         )
@@ -217,6 +222,7 @@ class _EventOnWire(Struct, gc=False):
     sequence: int
     schemaversion: int
     producertime: str | UnsetType
+    principal: str | UnsetType
     data: Event
 
 

@@ -605,3 +605,23 @@ def test_an_attribute_nested_deeper_than_python_shows_is_refused(desk: Desk, nam
     assert outcome["data"]["status"] == "rejected"
     assert len(written(decided, "dead-letters")) == 1
     assert desk.tell("ReceiveStock", {"quantity": 1})["data"]["status"] == "accepted"  # nothing is parked
+
+
+@pytest.mark.parametrize("principal", [None, "shop", "oidc:a b", "ä" * 250])
+def test_events_name_the_principal_of_their_command_and_commands_they_cause_do_not(principal: str | None) -> None:
+    desk, order = Desk(ORDER), key_on(1, "named")
+    said = {} if principal is None else {"principal": principal}
+    decided = desk.decide(desk.record({**placing(order, BOOTS), **said}, key=order))
+    (write,), (event,) = written(decided, "order-events"), messages(decided, "order-events")
+    assert event.get("principal") == principal
+    assert decode_event(write.value or b"").principal == principal
+    caused = messages(decided, "inventory-commands")
+    assert caused
+    assert not any("principal" in each for each in caused)
+
+
+@pytest.mark.parametrize("other", [7, "", "x" * 301, "a\nb", True])
+def test_another_producers_extension_of_that_name_is_ignored(desk: Desk, other: Any) -> None:
+    decided = desk.decide(desk.record(receive(principal=other)))
+    assert messages(decided, "command-outcomes")[0]["data"]["status"] == "accepted"
+    assert "principal" not in messages(decided, "inventory-events")[0]

@@ -573,3 +573,14 @@ def test_a_command_of_the_binary_mode_is_forwarded_whole() -> None:
     (moved,) = (write for write in decided.writes if write.topic == TOPIC)
     sent = json.loads(moved.value or b"")
     assert (moved.partition, sent["id"], sent["expectedversion"], sent["data"]) == (2, "binary", 0, {"quantity": 9})
+
+
+def test_letters_name_the_operator_who_retried_or_discarded_them(desk: Desk) -> None:
+    desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}), principal="admin")
+    desk.restart()
+    desk.tell(("RetryLetters", BOOTS, {}), principal="oidc:ann")
+    found = [(each["data"]["kind"], each["data"].get("principal")) for each in desk.messages("dead-letters")]
+    assert [each for each in found if each[0] != "parked"] == [
+        ("discarded", "admin"), ("retried", "oidc:ann"), ("retried", "oidc:ann")
+    ]  # fmt: skip
+    assert {each[1] for each in found if each[0] == "parked"} == {None}

@@ -18,7 +18,7 @@ from streams.topology import AGGREGATES, aggregate_of
 from web.answers import Answer, answer
 from web.errors import Problem, invalid, problem_of
 from web.preconditions import expected_version
-from web.requests import CORRELATION, JSON_TYPES, body_of, json_in, require_type
+from web.requests import CORRELATION, JSON_TYPES, body_of, json_in, principal_of, require_type
 from web.services import SERVICES, Services
 
 from .answering import outcome_path
@@ -51,7 +51,7 @@ async def send_commands(request: web.Request) -> Answer:
 
     # Other attributes make it another request.
     sent = b"%b\n%b" % (ascii(sorted(attributes)).encode(), body) if attributes else body
-    return await keyed(request, sent, None, execute)
+    return await keyed(request, sent, None, execute, len(envelopes))
 
 
 async def _sent(services: Services, read: Sequence[CommandMessage | BadMessage], single: bool, tries: Tries) -> Answer:
@@ -153,7 +153,10 @@ def _completed(envelope: dict[str, Any], ids: tuple[str, str], request: web.Requ
     filled = {"time": now(), "source": "web", "correlationid": request.get(CORRELATION, identifier)}
     if envelope["type"] == "PlaceOrder" and not names_order(envelope):
         filled["subject"] = ids[1]
-    return {**filled, **{name: value for name, value in envelope.items() if value is not None}, "id": identifier}
+    said = {name: value for name, value in envelope.items() if value is not None and name != "principal"}
+    principal = principal_of(request)  # whatever the envelope says
+    known = {} if principal is None else {"principal": principal}
+    return {**filled, **said, **known, "id": identifier}
 
 
 def _all_refused(refused: list[BadMessage], single: bool) -> Problem:

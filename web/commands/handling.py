@@ -17,7 +17,7 @@ from streams.messages.envelope import Aggregate, CommandMessage, now
 from web.answers import Answer
 from web.errors import invalid
 from web.preconditions import expected_version
-from web.requests import CORRELATION, json_body, json_object, path_ids
+from web.requests import CORRELATION, json_body, json_object, path_ids, principal_of
 
 from .answering import decided
 from .bodies import Body, checked, order_in
@@ -56,6 +56,7 @@ class CommandRoute:
                 source="web",
                 correlation_id=request.setdefault(CORRELATION, command_id),
                 expected_version=expected_version(request.headers),
+                principal=principal_of(request),
             )
 
         return await carry_out(request, body, key, message, partial(decided, self.aggregate, self.status))

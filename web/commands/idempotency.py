@@ -20,15 +20,17 @@ from aiohttp import web
 from orjson import Fragment
 
 from projections.mongo.idempotency import Claim
+from streams.access.principals import OF_API_TOKEN
 from streams.messages.envelope import new_id
 from streams.runtime.faults import fault
 from web.answers import Answer
 from web.errors import Problem, problem_of
 from web.preconditions import condition_of
-from web.requests import CORRELATION, identifier, single
+from web.requests import CORRELATION, identifier, principal_of, single
 from web.services import SERVICES
 
 from .earlier_tries import FIRST_TRY, Tries
+from .quota import spend
 
 KEPT_HEADERS = ("Location", "Consistency-Token")
 GRACE_SECONDS = 5.0  # that a lease lasts longer than a command may take
@@ -47,16 +49,21 @@ class Executed:
 Execute = Callable[[str, str, Tries], Awaitable[Executed]]
 
 
-async def keyed(request: web.Request, body: bytes, remembered: str | None, execute: Execute) -> Answer:
+async def keyed(
+    request: web.Request, body: bytes, remembered: str | None, execute: Execute, commands: int = 1
+) -> Answer:
     """Return the answer of `execute`; a repeated request gets the first one's.
+
+    `commands` is how many commands the request sends; a 429 if its principal may not send them now.
 
     `remembered` is the id for `execute` to use; without one the key remembers a new id.
     """
+    spend(request, commands)
     if (key := single(request.headers, "Idempotency-Key")) is None:
         return (await execute(new_id(), remembered or new_id(), FIRST_TRY)).answer
     services = request.app[SERVICES]
     wanted = Claim(
-        key=identifier(key, "Idempotency-Key"),
+        key=_owned(request, identifier(key, "Idempotency-Key")),
         method=request.method,
         path=_address(request),
         body_hash=sha256(body).hexdigest(),
@@ -90,6 +97,15 @@ async def _executed(execute: Execute, claim: Claim, tries: Tries) -> Executed:
         if (problem := problem_of(error)) is None:
             raise
         return Executed(problem.answer(), again=problem.status >= 500 or problem.code == "MESSAGE_TOO_LARGE")
+
+
+def _owned(request: web.Request, key: str) -> str:
+    """Return the key with its owner, because two principals may choose the same key.
+
+    The keys of installations with a single token, or none, belonged to nobody, and stay as they are stored.
+    """
+    owner = principal_of(request)
+    return key if owner in (None, OF_API_TOKEN.name) else f"{owner}\n{key}"
 
 
 def _address(request: web.Request) -> str:

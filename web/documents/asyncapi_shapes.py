@@ -9,6 +9,11 @@ _TIME = (
     "its command, by the broker's clock, and never before the aggregate's last event."
 )
 PRODUCER_TIME: Schema = {**TIME, "description": "The time that the producer of the command set, if it set one."}
+PRINCIPAL: Schema = {
+    **TEXT,
+    "description": "The client that sent the command, as the API or the command line knows it: a named token, "
+    "`oidc:` and the subject of a JWT, `cli:` and a user. Other producers need not set it.",
+}
 _WHO: Schema = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
@@ -39,6 +44,7 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
     required = ["type", "data"] if schema_version is None else list(properties)
     if schema_version is not None:
         properties["producertime"] = PRODUCER_TIME
+    properties["principal"] = PRINCIPAL
     return {"type": "object", "required": required, "properties": properties}
 
 
@@ -82,7 +88,8 @@ _REJECTED = record(
 
 def _written(name: str, sentence: str, data: Schema) -> Schema:
     schema = envelope(name, data)
-    schema["properties"].pop("expectedversion")
+    for name_of_commands in ("expectedversion", "principal"):
+        schema["properties"].pop(name_of_commands)
     if name != "DeadLetter":
         schema["properties"]["producertime"] = PRODUCER_TIME
     return {**schema, "description": sentence}
@@ -99,7 +106,7 @@ LETTER = _written(
         ("kind", "topic", "partition", "offset", "code", "message", "headers"), kind=TEXT, topic=TEXT, partition=COUNT,
         offset=COUNT, code=TEXT, message=TEXT, key=TEXT, keyBase64=TEXT, value=TEXT, valueBase64=TEXT,
         headers=list_of({"type": "object"}), traceback=TEXT, aggregate=TEXT, aggregateId=TEXT, commandId=TEXT,
-        commandType=TEXT, attempts=COUNT, reason=TEXT, role=TEXT,
+        commandType=TEXT, attempts=COUNT, reason=TEXT, role=TEXT, principal=TEXT,
     ),
 )  # fmt: skip
 TABLE_ENTRY: Schema = {"type": ["object", "null"], "description": "Null if the entry was deleted."}

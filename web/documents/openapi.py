@@ -97,6 +97,7 @@ def document() -> Schema:
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     paths[f"{PREFIX}/projections"] = {"get": _projections()}
+    paths[f"{PREFIX}/operator-actions"] = {"get": _actions()}
     checks = {
         "/livez": "Report whether the process runs",
         "/readyz": "Report whether the process is ready",
@@ -241,6 +242,13 @@ def _event_stream() -> Schema:
 def _projections() -> Schema:
     operation = _operation("GET", "/projections", "List the versions of the read models", "operations")
     operation["responses"] = {"200": _answer("The result.", listing(ref("Projection"))), **refusals((*OF_ALL, 503))}
+    return operation
+
+
+def _actions() -> Schema:
+    operation = _operation("GET", "/operator-actions", "List what operators did, newest first", "operations")
+    operation["parameters"] = LISTING
+    operation["responses"] = {"200": _answer("The result.", listing(ref("OperatorAction"))), **refusals(OF_ALL)}
     return operation
 
 

@@ -83,7 +83,7 @@ _LETTER = {
     "href": {**TEXT, "description": "In lists: the path of the complete letter."},
     "headers": list_of({"type": "object"}), "aggregate": TEXT, "aggregateId": TEXT, "commandId": TEXT,
     "commandType": {**TEXT, "description": "Missing if the message has no type."}, "attempts": COUNT,
-    "traceback": TEXT, "reason": TEXT, "role": TEXT,
+    "traceback": TEXT, "reason": TEXT, "role": TEXT, "principal": TEXT,
 }  # fmt: skip
 STOCK = {f"{name}Quantity": COUNT for name in "available allocated onHand damaged backordered".split()}
 TIMES = {"createdAt": TIME, "updatedAt": TIME}
@@ -104,6 +104,10 @@ SCHEMAS: dict[str, Schema] = {
             ("version", "shape", "state", "createdAt", "behind"), version=COUNT, shape=COUNT,
             state={"enum": ["building", "following", "stopped"]}, createdAt=TIME, behind=COUNT, reason=TEXT,
             verified={"type": "object"}))),
+    "OperatorAction": record(
+        ("id", "time", "principal", "action", "target", "via", "details"), id=TEXT, time=TIME,
+        principal={"type": ["string", "null"], "description": "Null if the API requires no credentials."},
+        action=TEXT, target=TEXT, via={"enum": ["http", "cli"]}, details={"type": "object"}),
     "ParkedKey": record(tuple(_PARKED), **_PARKED),
     "ParkedLetters": record((*_PARKED, "items", "nextCursor"), **_PARKED, items=list_of(ref("Letter")),
                             nextCursor={"type": ["string", "null"]}),

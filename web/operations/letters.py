@@ -27,8 +27,10 @@ from web.commands.submitting import carry_out
 from web.errors import invalid, missing
 from web.preconditions import expected_version
 from web.queries.handling import limit
-from web.requests import CORRELATION, identifier, json_body, json_object
+from web.requests import CORRELATION, identifier, json_body, json_object, principal_of
 from web.services import SERVICES
+
+from .actions import record
 
 AGED_SECONDS = 1.0  # the maximum age of the letters in which a command is looked up
 LOOKUP_SECONDS = 2.0  # the maximum duration of that
@@ -182,7 +184,7 @@ async def discard_letter(request: web.Request) -> Answer:
             raise missing("Letter", "/".join(key))
         return replace(asked, command_id=command_id)
 
-    return await _ask(request, key, body, asked.command_id if book is None else first, discard)
+    return await _ask(request, key, body, asked.command_id if book is None else first, discard, asked.reason)
 
 
 def _key(request: web.Request) -> Key:
@@ -199,16 +201,25 @@ def _parked(book: Letterbook, key: Key) -> dict[str, Any]:
 
 
 async def _ask(
-    request: web.Request, key: Key, body: bytes, letter: str | None, command: Callable[[str, Tries], Command]
+    request: web.Request,
+    key: Key,
+    body: bytes,
+    letter: str | None,
+    command: Callable[[str, Tries], Command],
+    reason: str | None = None,
 ) -> Answer:
     """Send the command that `command` makes about the letter with the id `letter`; None: the first."""
+    action = "retry letters" if reason is None else "discard letter"
     if expected_version(request.headers) is not None:
         raise invalid({"If-Match": "is not supported here, because letters have no version"})
 
     def message(command_id: str, letter_id: str, tries: Tries) -> CommandMessage:
         correlation = request.setdefault(CORRELATION, command_id)
-        return CommandMessage(command_id, key[1], command(letter_id, tries), now(), "web", correlation)
+        return CommandMessage(
+            command_id, key[1], command(letter_id, tries), now(), "web", correlation, principal=principal_of(request)
+        )
 
+    await record(request, action, "/".join(key), commandId=letter, reason=reason)
     return await carry_out(request, body, letter, message, partial(_handled, key), AGGREGATES[key[0]].commands)
 
 

@@ -29,7 +29,8 @@ ORDER = Shape("Order", record(("id", "customerId", "items", "status", "version")
     shipments=list_of({"type": "object"}), returns=list_of({"type": "object"}), version=COUNT, issuedAt=TIME,
     **TIMES)))  # fmt: skip
 ORDER_EVENT = Shape("OrderEvent", record(
-    ("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, producerTime=TIME, data={"type": "object"},
+    ("type", "time"), orderId=TEXT, sequence=COUNT, type=TEXT, time=TIME, producerTime=TIME, principal=TEXT,
+    data={"type": "object"},
     source=TEXT, schemaVersion=COUNT, **_CAUSE))  # fmt: skip
 EXPLANATION = Shape("Explanation", record(
     ("id", "reasons"), id=TEXT, version=COUNT, status=TEXT, allocationStatus=TEXT, reasons=list_of(record(
@@ -47,7 +48,7 @@ PRODUCT = Shape("Product", record(
     ("id", "productId", "availableQuantity", "status", "version"), id=TEXT, productId=TEXT, status=TEXT, version=COUNT,
     **STOCK, **TIMES))  # fmt: skip
 MOVEMENT = Shape("Movement", record(
-    ("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME, producerTime=TIME,
+    ("type", "time"), productId=TEXT, sequence=COUNT, type=TEXT, time=TIME, producerTime=TIME, principal=TEXT,
     delta={"type": "integer"}, orderId=TEXT, lineId=TEXT, reason=TEXT, **_CAUSE))  # fmt: skip
 RESERVATION = Shape("Reservation", record(
     ("orderId", "lineId"), productId=TEXT, orderId=TEXT, lineId=TEXT, held=COUNT, waiting=COUNT))  # fmt: skip

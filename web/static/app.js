@@ -38,12 +38,13 @@ function show(moved = true) {
 function failed(error, signal) {
   if (signal.aborted || error.name === "AbortError") return;
   if (error.status === 401) { askForToken(); return; }
-  fill(page, h("div.problem", { role: "alert" }, h("span", {}, error.message), h("button", { type: "button", onclick: () => show() }, "Try again")));
+  const again = error.code === "MISSING_SCOPE" ? ["Use another token", askForToken] : ["Try again", () => show()];
+  fill(page, h("div.problem", { role: "alert" }, h("span", {}, error.message), h("button", { type: "button", onclick: again[1] }, again[0])));
 }
 
 function askForToken() {
   fill(page, h("p.empty", {}, "This installation requires a token."));
-  ask("Token", [{ name: "token", label: "Bearer token", type: "password", wide: true, hint: "FULFILLMENT_API_TOKEN; kept in this tab only" }], "Continue", async ({ token }) => {
+  ask("Token", [{ name: "token", label: "Bearer token", type: "password", wide: true, hint: "With the scope read, and command or operate to change something; kept in this tab only" }], "Continue", async ({ token }) => {
     authorize(token);
     show();
     return "";
