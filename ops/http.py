@@ -111,8 +111,8 @@ async def http_api(settings: Settings, connections: int) -> AsyncIterator[HttpAp
     """Give the API at `settings.http_host:http_port`; Unavailable if it does not answer, at first or later."""
     root = address(settings.http_host, settings.http_port)
     headers = {"Content-Type": "application/json"}
-    if settings.api_token:
-        headers["Authorization"] = f"Bearer {settings.api_token}"
+    if token := settings.secret("api_token"):
+        headers["Authorization"] = f"Bearer {token}"
     async with aiohttp.ClientSession(
         headers=headers,
         connector=aiohttp.TCPConnector(limit=connections),

@@ -33,7 +33,7 @@ def run(role: str, settings: Settings) -> None:
     try:
         _serve(role, settings)
     except InvalidTokens as error:
-        raise Misconfigured(f"FULFILLMENT_API_TOKENS_FILE: {error}.") from None
+        raise Misconfigured(f"The API tokens cannot be read: {error}.") from None
     finally:
         traces.stop()
 

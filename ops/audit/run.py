@@ -48,7 +48,8 @@ async def run(settings: Settings, repair: bool, progress: ShowProgress = silent)
 
 
 def _authorization(settings: Settings) -> dict[str, str]:
-    return {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+    token = settings.secret("api_token")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 @dataclass

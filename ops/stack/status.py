@@ -91,7 +91,8 @@ async def collect(settings: Settings) -> Status:
     stack = state.read(settings.data)
     if stack is None:
         return Status([], {})
-    headers = {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
+    token = settings.secret("api_token")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session:
         conditions = await asyncio.gather(*(_condition(p, stack.host, settings, session) for p in stack.processes))
         answers = await asyncio.gather(*(_lag(each, stack.host, session) for each in conditions))

@@ -1,7 +1,7 @@
 """Finds out who sends a request, from its bearer token.
 
-A token is `FULFILLMENT_API_TOKEN`, which has all scopes; one of `FULFILLMENT_API_TOKENS_FILE`; or a JWT of
-`FULFILLMENT_OIDC_ISSUER`. Without any of these settings, no request needs credentials.
+A token is `FULFILLMENT_API_TOKEN`, which has all scopes and may come from a file; one of `FULFILLMENT_API_TOKENS_FILE`;
+or a JWT of `FULFILLMENT_OIDC_ISSUER`. Without any of these settings, no request needs credentials.
 """
 
 import hmac
@@ -13,7 +13,7 @@ from aiohttp import web
 from streams.access.attempts import Attempts
 from streams.access.denials import Denied, Unauthorized
 from streams.access.principals import ANYBODY, OF_API_TOKEN, Principal
-from streams.access.tokens import SHORTEST, TokenFile, digest_of
+from streams.access.tokens import SHORTEST, TokenFile, digest_of, parse_single
 from streams.runtime.metrics import DENIED
 from streams.runtime.settings import Settings
 
@@ -32,7 +32,9 @@ class Gate:
     def __init__(self, settings: Settings) -> None:
         self.is_open = not settings.is_guarded
         self._single = digest_of(settings.api_token) if settings.api_token else None
-        self._file = TokenFile(settings.api_tokens_file) if settings.api_tokens_file else None
+        single, several = settings.api_token_file, settings.api_tokens_file
+        self._single_file = TokenFile(single, parse_single) if single else None
+        self._file = TokenFile(several) if several else None
         self._issuer = _issuer_of(settings) if settings.oidc_issuer else None
         self._attempts = Attempts()
         if settings.api_token and len(settings.api_token) < SHORTEST:
@@ -68,6 +70,8 @@ class Gate:
     async def _find(self, token: str, digest: bytes) -> Principal:
         if self._single is not None and hmac.compare_digest(self._single, digest):
             return OF_API_TOKEN
+        if self._single_file is not None and (found := self._single_file.find(digest)) is not None:
+            return found
         if self._file is not None and len(token) >= SHORTEST and (found := self._file.find(digest)) is not None:
             return found
         if self._issuer is not None and token.count(".") == JWT_DOTS:

@@ -14,12 +14,12 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from streams.access.principals import SCOPES, Principal, Scope
+from streams.access.principals import OF_API_TOKEN, SCOPES, Principal, Scope
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,13 @@ def parse(text: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
+def parse_single(text: str) -> tuple[Token, ...]:
+    """Return the token that is all of the text of a file."""
+    if not (token := text.strip("\r\n")):
+        raise InvalidTokens("it is empty")
+    return (Token(OF_API_TOKEN, digest_of(token)),)
+
+
 def _parsed(line: str) -> Token:
     name, _, rest = line.partition(":")
     scopes, _, digest = rest.partition(":")
@@ -100,11 +107,12 @@ def _scopes(names: Iterable[str]) -> frozenset[Scope]:
 class TokenFile:
     """The tokens in a file, which is read again after it has changed.
 
-    A file that becomes unreadable or invalid is reported, and the tokens stay as they were.
+    A file that becomes unreadable or invalid is reported, and the tokens stay as they were. `parse` returns the tokens
+    in its text.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, parse: Callable[[str], tuple[Token, ...]] = parse) -> None:
+        self.path, self._parse = path, parse
         self._version: object = self._stat()
         self._tokens = self._read()
         self._looked = time.monotonic()
@@ -141,7 +149,7 @@ class TokenFile:
 
     def _read(self) -> tuple[Token, ...]:
         try:
-            return parse(self.path.read_text())
+            return self._parse(self.path.read_text())
         except OSError as error:
             raise InvalidTokens(f"{self.path} cannot be read: {error.strerror}") from None
         except (InvalidTokens, UnicodeDecodeError) as error:

@@ -25,6 +25,9 @@ class AccessSettings(BaseSettings):
         description="Bearer token that every API request must carry, and that commands of this command line send. "
         "It has all scopes.",
     )
+    api_token_file: Path | None = Field(
+        None, description="File that contains this token instead; it is read again when it changes."
+    )
     api_tokens_file: Path | None = Field(
         None,
         description="File of named API tokens with their scopes, made by `fulfillment tokens new`. It contains hashes, "
@@ -65,7 +68,7 @@ class AccessSettings(BaseSettings):
     @property
     def is_guarded(self) -> bool:
         """Whether requests need credentials."""
-        return bool(self.api_token or self.api_tokens_file or self.oidc_issuer)
+        return bool(self.api_token or self.api_token_file or self.api_tokens_file or self.oidc_issuer)
 
     @model_validator(mode="before")
     @classmethod
@@ -92,6 +95,12 @@ class AccessSettings(BaseSettings):
             raise ValueError(f"{', '.join(sorted(wrong)) if names else 'nothing'} is not allowed; choose from "
                              f"{', '.join(sorted(ASYMMETRIC))}")  # fmt: skip
         return names
+
+    @model_validator(mode="after")
+    def _one_single_token(self) -> "AccessSettings":
+        if self.api_token and self.api_token_file:
+            raise ValueError("set either FULFILLMENT_API_TOKEN or FULFILLMENT_API_TOKEN_FILE, not both")
+        return self
 
     @model_validator(mode="after")
     def _issuer_has_audience(self) -> "AccessSettings":

@@ -160,6 +160,21 @@ async def test_the_single_token_still_has_all_scopes(servers: Asking) -> None:
     assert (await api.ask(*READ, token=PLAIN["reader"]))[0] == 503
 
 
+async def test_the_single_token_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    write(file, f"{PLAIN['shop']}\n")
+    async with Server("api", api_token_file=file) as api:
+        assert (await api.ask(*READ, token=PLAIN["shop"]))[0] == 503
+        write(file, PLAIN["operator"])
+        assert (await api.ask(*READ, token=PLAIN["shop"]))[0] == 401
+        assert (await api.ask(*RETRY, token=PLAIN["operator"]))[0] not in (401, 403)
+        write(file, "")
+        assert (await api.ask(*READ, token=PLAIN["operator"]))[0] == 503
+    with pytest.raises(ValueError, match="not both"):
+        Settings(api_token="x", api_token_file=file)
+    assert Settings(api_token_file=file).secret("api_token") == ""
+
+
 async def test_guessing_is_logged_and_slow(
     servers: Asking, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

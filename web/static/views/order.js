@@ -108,8 +108,8 @@ function timeline(now, shown, history, refusals, parked, travel, key) {
   }));
 }
 
-function details({ data, commandType }) {
-  const parts = [data.reason, data.carrier, data.trackingNumber, data.customerId && `by ${data.customerId}`];
+function details({ data, commandType, principal }) {
+  const parts = [principal && `sent by ${principal}`, data.reason, data.carrier, data.trackingNumber, data.customerId && `by ${data.customerId}`];
   if ("allocated" in data) parts.push(UNITS.filter((name) => data[name] > 0).map((name) => `${data[name]} ${name}`).join(", "), data.productId);
   else if (data.lines) parts.push(data.lines.map((line) => `${line.received ?? line.quantity} × ${line.productId ?? `line ${line.lineId}`}`).join(", "));
   if (commandType) parts.push(`after ${sentence(commandType).toLowerCase()}`);
