@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from ops.cli import cli
 from ops.stack import state
 from ops.stack.state import Process, Stack
-from ops.stack.status import added, collect
+from ops.stack.status import NO_LAG, added, collect
 from ops.stack.workers import ALLOCATOR, allocator, count_workers, environment, workers
 from ops.worker import default_port
 from streams.access.tokens import digest_of, parse
@@ -98,13 +98,16 @@ def test_lag_is_summed_over_the_workers_of_a_group() -> None:
     assert added(answers) == {"orders": {"order-commands": 7, "x": 0}, "projector": {"order-events": 1}}
 
 
-@pytest.mark.parametrize(("readyz", "state_shown", "ready"), [(200, "ready", True), (503, "unready", False)])
-async def test_a_worker_is_ready_if_it_reports_so(tmp_path: Path, readyz: int, state_shown: str, ready: bool) -> None:
-    reasons = [] if ready else ["restoring the table"]
-
+@pytest.mark.parametrize(
+    ("readyz", "lag", "state_shown", "reasons"),
+    [(200, 200, "ready", []), (503, 200, "unready", ["restoring the table"]), (200, 403, "ready", [])],
+)
+async def test_a_worker_is_ready_if_it_reports_so(
+    tmp_path: Path, readyz: int, lag: int, state_shown: str, reasons: list[str]
+) -> None:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/lag":
-            return web.json_response({"group": "orders", "lag": {"order-commands": 5}})
+            return web.json_response({"group": "orders", "lag": {"order-commands": 5}}, status=lag)
         return web.json_response({"reasons": reasons}, status=readyz)
 
     import psutil
@@ -122,15 +125,16 @@ async def test_a_worker_is_ready_if_it_reports_so(tmp_path: Path, readyz: int, s
         status = await collect(settings)
     finally:
         await runner.cleanup()
+    said = [*reasons, *([] if lag == 200 else [NO_LAG])]
     assert json.loads(status.as_json()) == {
-        "ready": ready,
+        "ready": readyz == 200,
         "processes": [
             {"name": "orders-0", "role": "orders", "pid": me.pid, "state": state_shown, "port": port}
-            | ({} if ready else {"reason": "restoring the table"})
+            | ({"reason": said[0]} if said else {})
         ],
-        "lag": {"orders": {"order-commands": 5}},
+        "lag": {"orders": {"order-commands": 5}} if lag == 200 else {},
     }
-    assert status.processes[0].reason == ("" if ready else "restoring the table")
+    assert status.processes[0].reason == "; ".join(said)
 
 
 async def test_a_stack_that_is_not_complete_yet_is_not_ready(tmp_path: Path) -> None:
