@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from projection_histories import allocate, at, order_history, outcome, place, records, stock_history
 from projection_scenarios import given_order, given_stock, reserve, ship
 
+from domain.address import Address
 from domain.inventory.commands import (
     AdjustStock,
     DiscontinueProduct,
@@ -44,8 +45,10 @@ from projections import (
     stock_ledger,
     work_queue,
 )
+from projections.batch import Part
 from projections.document import public
-from projections.table import shape_of
+from projections.pipeline import Folding
+from projections.table import PROJECTIONS, shape_of
 
 WHOLE_LIFE: list[OrderCommand] = [
     place(("boot", 3), ("hat", 1)),
@@ -289,6 +292,23 @@ def test_only_the_first_event_of_a_reservation_begins_it():
         reserve(9, "o-3"),
         ReleaseStock(order_id="o-3", line_id="1", keep=0, order_version=2),
     ).then_begun(("StockReserved", 2), ("StockReserved", 5), ("StockBackordered", 9))
+
+
+def test_a_batch_leaves_one_view_of_each_order_and_one_entry_of_each_event():
+    (projection,) = (one for one in PROJECTIONS if one.name == "orders")
+    messages = [*order_history("o-1", *WHOLE_LIFE), *order_history("o-2", *WHOLE_LIFE[:2])]
+    folding = Folding(Part(projection, "order-events", 0, records(*messages)), known={})
+    folding.run()
+    assert {at: view.version for at, view in folding.changed.items()} == {("orders", "o-1"): 9, ("orders", "o-2"): 2}
+    assert len(folding.entries["order_events"]) == len(messages)
+
+
+def test_an_address_is_shown_with_its_usual_parts_even_if_they_are_empty():
+    address = Address(street="1 Main St", city="Dublin", country="IE", street2="Flat 4")
+    (message,) = order_history("o-1", replace(place(("boot", 1)), shipping_address=address))
+    shown = orders.shown_of(orders.fold(None, message))["shippingAddress"]
+    usual = {"street": "1 Main St", "city": "Dublin", "state": "", "zipCode": "", "country": "IE"}
+    assert shown == {**usual, "street2": "Flat 4"}
 
 
 def test_a_slash_in_an_id_does_not_separate_segments():
