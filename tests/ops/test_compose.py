@@ -70,11 +70,13 @@ def test_the_environment_is_made_of_settings_and_accepted_by_them(
     for name, value in given.items() - allocator(role).items():
         assert name.removeprefix("FULFILLMENT_").lower() in Settings.model_fields
         monkeypatch.setenv(name, re.sub(r"\$\{\w+(?::[-?]([^}]*))?\}", r"\1", str(value)))
-    monkeypatch.setenv("FULFILLMENT_KAFKA_PASSWORD_FILE", str(secrets / "kafka_password"))
+    for name in ("api_token", "kafka_password"):
+        assert given[f"FULFILLMENT_{name.upper()}_FILE"] == f"/run/secrets/{name}"
+        monkeypatch.setenv(f"FULFILLMENT_{name.upper()}_FILE", str(secrets / name))
     for name, value in sourced.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
-    assert settings.api_token == "the api token"
+    assert settings.is_guarded
     assert settings.mongo == "mongodb://fulfillment:ab12@mongo:27017/?authSource=admin"
     assert settings.secret("kafka_password") == "cd34"
     assert settings.http_host == "0.0.0.0"  # the gateway and Prometheus are other containers
