@@ -445,6 +445,9 @@ def test_a_command_that_makes_no_sense_is_kept_as_a_dead_letter_too(desk: Desk) 
         (outcome,), (letter,) = messages(decided, "command-outcomes"), messages(decided, "dead-letters")
         assert outcome["data"]["code"] == letter["data"]["code"] == code
         assert (letter["data"]["kind"], letter["data"]["message"]) == ("invalid", outcome["data"]["message"])
+        assert decided.commands == {(outcome["data"]["commandType"], code): 1}
+        for name in ("commandId", "commandType"):
+            assert letter["data"][name] == outcome["data"][name]
 
 
 def test_a_command_that_is_refused_because_of_the_state_is_not_a_dead_letter(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from domain.errors import InvalidQuantity, TooManyReturns, TooManyShipments
 from domain.inventory import Stock, evolve_stock
 from domain.inventory.commands import AdjustStock, ReceiveStock, ReserveStock, RestockReturn, SetStock, ShipStock
-from domain.inventory.events import Balance, ReservationRejected, StockBackordered, StockReceived
+from domain.inventory.events import Balance, ReservationRejected, StockBackordered, StockReceived, StockRestocked
 from domain.message import MAX_MOVED, MAX_STOCK, MAX_VERSION, Command
 from domain.orders import OrderState, room
 from domain.orders.commands import (
@@ -147,6 +147,12 @@ def test_no_total_of_a_product_exceeds_the_largest_number_that_can_be_counted(
     scenario = a_product(**figures).when(command)
     assert isinstance(scenario.refusal, InvalidQuantity)
     assert str(MAX_MOVED) in scenario.refusal.message
+
+
+def test_a_total_may_reach_the_largest_number_and_one_that_stays_is_not_checked() -> None:
+    a_product(received=MAX_MOVED - 1).when(ReceiveStock(quantity=1)).then_moved((StockReceived, {"quantity": 1}))
+    damaged = RestockReturn(order_id="o", line_id="1", received=1, damaged=1, order_version=1)
+    a_product(restocked=MAX_MOVED + 1).when(damaged).then_moved((StockRestocked, {"quantity": 0, "damaged": 1}))
 
 
 def test_a_product_whose_totals_are_exhausted_is_still_sold() -> None:

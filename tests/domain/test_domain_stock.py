@@ -93,6 +93,15 @@ def test_invalid_quantities_are_refused(command: Command) -> None:
     assert type(scenario.refusal) is InvalidQuantity
 
 
+@pytest.mark.parametrize("more", [ReceiveStock(quantity=1), AdjustStock(delta=1), SetStock(quantity=MAX_STOCK)])
+def test_a_product_has_a_largest_number_of_units_on_hand(more: Command) -> None:
+    full = given().when(ReceiveStock(quantity=MAX_STOCK)).then_types(StockReceived)
+    if isinstance(more, SetStock):
+        full.when(more).then_quiet()  # it has them already
+    else:
+        assert type(full.when(more).refusal) is InvalidQuantity
+
+
 @pytest.mark.parametrize(
     "command",
     [
