@@ -36,7 +36,7 @@ async def reasons(app: RoleApp) -> list[str]:
     if app.waiting_for:
         found.append(app.waiting_for)
     elif not await consumer.answered():
-        found.append(f"Kafka is unreachable: {app.settings.kafka} does not answer")
+        found.append(consumer.why_unanswered)
     if not consumer.prepared:
         found.append("partitions are being assigned or restored")
     if found and (full := disk.full(app.settings.data)):  # a full disk may be the cause

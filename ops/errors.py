@@ -8,8 +8,12 @@ CommandFailed               the sentence, and the exit code of the process
 import errno
 import os
 import re
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from streams.runtime.settings import Settings
 
 
 class CommandFailed(Exception):
@@ -40,7 +44,7 @@ def file_error(error: OSError, path: object) -> CommandFailed:
 
 
 CREDENTIALS = re.compile(r"//[^/]*@")
-SECRET_OPTIONS = re.compile(r"(?<=[?&])(\w*(?:password|properties)=)[^&]*", re.IGNORECASE)  # of a MongoDB URI
+SECRET_OPTIONS = re.compile(r"(?<=[?&])(\w*(?:password|properties)=)[^&]*", re.IGNORECASE)
 
 
 def without_credentials(address: str) -> str:
@@ -66,20 +70,39 @@ def _mongo_remedy(error: Exception) -> str:
     return "Run `fulfillment doctor` to check the installation."
 
 
+def kafka_error(settings: "Settings", error: Any, name: str = "") -> Unavailable:
+    """Return the failure for an error of a client of Kafka, which was about the topic or group `name`."""
+    from aiokafka.errors import KafkaError
+    from confluent_kafka import KafkaException
+
+    from streams.kafka.diagnosis import diagnosis, missing_right
+
+    known = isinstance(error, KafkaError | KafkaException)
+    trouble = (missing_right(error, name) if known else None) or diagnosis(settings)
+    if trouble is not None and trouble.reached:
+        return Unavailable(f"{trouble.what}. {trouble.remedy[0].upper()}{trouble.remedy[1:]}.")
+    text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+    if trouble is None and known:
+        return Unavailable(f"Kafka failed: {text}. Run `fulfillment doctor` to check the installation.")
+    return Unavailable(
+        f"Kafka at {settings.kafka} does not answer ({text}). Start it with `fulfillment up`, or set FULFILLMENT_KAFKA "
+        "to a running server."
+    )
+
+
 def external_failure(error: BaseException) -> CommandFailed | None:
     """Return the failure for an error of a server or a file; None for a bug in this program."""
     from aiokafka.errors import KafkaError
     from confluent_kafka import KafkaException
     from pymongo.errors import PyMongoError
 
+    from ops.loading import load_settings
     from projections.mongo.failures import describe
 
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    if isinstance(error, KafkaException):
-        return Unavailable(f"Kafka failed: {error.args[0].str()}. Run `fulfillment doctor` to check the installation.")
-    if isinstance(error, KafkaError):
-        return Unavailable(f"Kafka failed: {error!r}. Run `fulfillment doctor` to check the installation.")
+    if isinstance(error, KafkaException | KafkaError):
+        return kafka_error(load_settings(), error)
     if isinstance(error, PyMongoError):
         return Unavailable(f"{describe(error)}. {_mongo_remedy(error)}")
     if isinstance(error, TimeoutError):

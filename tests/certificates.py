@@ -36,6 +36,16 @@ class Authority(Certificate):
         )
         return made
 
+    def expired(self, name: str) -> Certificate:
+        """Issue a certificate for this machine that has expired."""
+        made, names = self.issue(name), self.certificate.with_name(f"{name}.names")
+        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        request = names.with_suffix(".request")
+        _openssl("req", "-new", "-key", made.key, "-subj", f"/CN={name}", "-out", request)
+        sign = ("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-days", "0", "-extfile", names)
+        _openssl("x509", "-req", "-in", request, *sign, "-out", made.certificate)
+        return made
+
 
 def authority(folder: Path, name: str = "authority") -> Authority:
     """Make a certificate authority in `folder`."""

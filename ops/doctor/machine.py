@@ -20,6 +20,7 @@ from ops.stack import kafka, mongod, ports, state
 from ops.stack.status import collect
 from projections.mongo.client import Mongo
 from projections.mongo.failures import cause
+from streams.kafka.diagnosis import diagnose
 from streams.runtime.settings import Settings
 
 OLDEST_PYTHON, OLDEST_MONGODB = (3, 11), (6, 0)
@@ -62,6 +63,8 @@ async def listening(settings: Settings) -> list[Finding]:
             found.append(Finding(name, holder, f"stop it, or set {variable} to another address"))
         else:
             found.append(Finding(name, f"no answer at {where}", f"start it with `fulfillment up`, or set {variable}"))
+        if name == "Kafka" and not speaks and (trouble := await diagnose(settings)) and trouble.reached:
+            found[-1] = Finding(name, trouble.what, trouble.remedy)
     return [*found, await _api(settings)]
 
 

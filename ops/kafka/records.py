@@ -18,8 +18,9 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as Asked
 
-from ops.errors import Misconfigured, Unavailable
+from ops.errors import Misconfigured, Unavailable, kafka_error
 from streams.kafka.clients import aiokafka_config, librdkafka_config
+from streams.kafka.diagnosis import missing_right
 from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.runtime.settings import Role, Settings
 from streams.topology import group_of
@@ -42,18 +43,15 @@ MISSING = (Code.UNKNOWN_TOPIC_OR_PART, Code._UNKNOWN_TOPIC, Code._UNKNOWN_PARTIT
 
 
 @contextmanager
-def kafka(settings: Settings) -> Iterator[None]:
-    """Turn Kafka's errors into `Unavailable`."""
+def kafka(settings: Settings, name: str = "") -> Iterator[None]:
+    """Turn Kafka's errors into `Unavailable`; `name` is the topic or group that is asked about."""
     try:
         yield
     except KafkaException as error:
         what = error.args[0]
         if what.code() in MISSING:
             raise Unavailable(f"Topics are missing at {settings.kafka}: run `fulfillment topics create`.") from error
-        raise Unavailable(
-            f"Kafka at {settings.kafka} does not answer ({what.str()}). Start it with `fulfillment up`, or set "
-            "FULFILLMENT_KAFKA to a running server."
-        ) from error
+        raise kafka_error(settings, error, name) from error
 
 
 # --- records
@@ -161,9 +159,14 @@ class Log:
             return self._await(self._fetch(seconds))
         except KafkaError as error:
             if not error.retriable:
-                raise Unavailable(f"{self.topic} cannot be read: {error}.") from error
+                raise self._unreadable(error) from error
             time.sleep(seconds)  # the broker is unreachable for now; the caller limits how long
             return []
+
+    def _unreadable(self, error: KafkaError) -> Unavailable:
+        if missing_right(error) is not None:
+            return kafka_error(self._settings, error, self.topic)
+        return Unavailable(f"{self.topic} cannot be read: {error}.")
 
     async def _fetch(self, seconds: float) -> list[Record]:
         if self._consumer is None:
@@ -226,9 +229,12 @@ def ends_of(span: Span) -> dict[int, int]:
 
 def watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
     """Return the first offset of each partition of a topic, and the offset after its last record."""
-    with _consumer(settings) as consumer:
-        name = settings.named(topic)
-        found = len(consumer.list_topics(name, timeout=ASK_SECONDS).topics[name].partitions)
+    name = settings.named(topic)
+    with _consumer(settings, about=name) as consumer:
+        described = consumer.list_topics(name, timeout=ASK_SECONDS).topics[name]
+        if described.error is not None:
+            raise KafkaException(described.error)
+        found = len(described.partitions)
         if found and found != settings.partitions:
             raise Misconfigured(
                 f"Topic {name} has {found} partitions, and FULFILLMENT_PARTITIONS is {settings.partitions}: set it to "
@@ -252,14 +258,15 @@ def last_records(settings: Settings, topic: str) -> dict[int, int]:
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
     """Return each partition's first offset at a time or later; partitions without later records are left out."""
     asked = [Asked(tp.topic, tp.partition, milliseconds) for tp in _partitions(settings, topic)]
-    with _consumer(settings) as consumer:
+    with _consumer(settings, about=settings.named(topic)) as consumer:
         found = consumer.offsets_for_times(asked, ASK_SECONDS)
     return {at.partition: at.offset for at in found if at.offset >= 0}
 
 
 def committed(settings: Settings, role: Role, topic: str) -> dict[int, int]:
     """Return the offset that a role's group has committed for each partition; 0 if it has committed none."""
-    with _consumer(settings, group_of(role, settings)) as consumer:
+    group = group_of(role, settings)
+    with _consumer(settings, group, group) as consumer:
         found = consumer.committed(_partitions(settings, topic), ASK_SECONDS)
     return {at.partition: max(at.offset, 0) for at in found}
 
@@ -269,14 +276,14 @@ def _partitions(settings: Settings, topic: str) -> list[Asked]:
 
 
 @contextmanager
-def _consumer(settings: Settings, group: str | None = None) -> Iterator[Consumer]:
-    """Give a consumer to ask for offsets; it reads nothing and joins no group."""
+def _consumer(settings: Settings, group: str | None = None, about: str = "") -> Iterator[Consumer]:
+    """Give a consumer to ask for offsets of the topic or group `about`; it reads nothing and joins no group."""
     consumer = Consumer(
         librdkafka_config(settings)
         | {"group.id": group or settings.named(GROUP), "isolation.level": "read_uncommitted"}
     )
     try:
-        with kafka(settings):
+        with kafka(settings, about):
             yield consumer
     finally:
         consumer.close()

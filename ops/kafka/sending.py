@@ -16,6 +16,7 @@ from domain.message import MAX_ID
 from ops.errors import CommandFailed, Misconfigured, Unavailable
 from ops.kafka import outcomes, records
 from streams.kafka.clients import librdkafka_config
+from streams.kafka.diagnosis import diagnosis, missing_right
 from streams.messages.codec import BadMessage, RecordAt, decode_command, names_order
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, derived_id, new_id, now
 from streams.runtime.settings import Settings
@@ -113,7 +114,7 @@ def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
 
     def delivered(number: int, error: Any, record: Any) -> None:
         if error is not None:
-            errors.append(error)
+            errors.append((error, record.topic()))
         elif ids[number] is None:
             ids[number] = derived_id(record.topic(), record.partition(), record.offset())
 
@@ -122,12 +123,18 @@ def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
             _produce(producer, settings.named(each.topic), each, lambda e, r, number=number: delivered(number, e, r))
         left = producer.flush(SEND_SECONDS + 1)
     if errors or left:
-        why = errors[0].str() if errors else "it does not answer"
         raise Unavailable(
-            f"Kafka at {settings.kafka} did not accept {len(errors) + left} of {len(parcels)} messages: {why}. Send "
-            "them again; commands with the same id are handled once."
+            f"Kafka at {settings.kafka} did not accept {len(errors) + left} of {len(parcels)} messages: "
+            f"{_why(settings, errors)}. Send them again; commands with the same id are handled once."
         )
     return [str(each) for each in ids]
+
+
+def _why(settings: Settings, errors: Sequence[Any]) -> str:
+    if not errors:
+        return str(diagnosis(settings) or "it does not answer")
+    error, topic = errors[0]
+    return str(missing_right(error, topic) or error.str())
 
 
 def _produce(producer: Producer, topic: str, each: Parcel, delivered: Any) -> None:

@@ -150,8 +150,8 @@ def answers(settings: Settings, timeout: float = 2.0) -> bool:
     """Return whether Kafka answers. Blocks for up to `timeout` seconds."""
     client = AdminClient(librdkafka_config(settings) | {"reconnect.backoff.max.ms": 200})
     try:
-        return bool(client.list_topics(timeout=timeout).brokers)
-    except KafkaException:
+        return bool(client.describe_cluster(request_timeout=timeout).result(2 * timeout).nodes)
+    except (KafkaException, TimeoutError):
         return False
 
 

@@ -14,6 +14,7 @@ from ops.stack.folders import numbered
 from ops.stack.logs import java_cause, last_lines, log_of
 from ops.stack.state import Process
 from ops.stack.supervisor import Child, Program, Supervisor
+from streams.kafka.diagnosis import diagnose
 from streams.runtime.settings import Settings
 
 SERVERS = ("kafka", "mongod")
@@ -40,12 +41,14 @@ async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say, coun
 
 
 async def _use_external_kafka(settings: Settings, supervisor: Supervisor, say: Say) -> bool:
-    place = ports.single(settings.kafka)
-    if place is not None and not await _is_taken("kafka", place, settings, lambda: kafka.answers(settings)):
+    place, ours = ports.single(settings.kafka), settings.kafka_security_protocol == "PLAINTEXT"  # as we start them
+    if place is not None and ours and not await _is_taken("kafka", place, settings, lambda: kafka.answers(settings)):
         return False
     if place is None and not await asyncio.to_thread(kafka.answers, settings):
         numbered(settings.data / "kafka", 1, "--brokers")  # or they are ours, and nothing will start them
     say(f"Kafka: using {settings.kafka}")
+    if (trouble := await diagnose(settings)) is not None:
+        say(f"Kafka: {trouble}")
     await _await_external("kafka", place, supervisor, say, lambda: kafka.answers(settings))
     return True
 

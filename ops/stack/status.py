@@ -13,6 +13,7 @@ from ops.http import address
 from ops.kafka.topics import problems
 from ops.stack import kafka, mongod, state
 from ops.stack.cluster import broker_only
+from streams.kafka.diagnosis import diagnose
 from streams.runtime.settings import Settings
 from streams.topology import READING
 
@@ -132,7 +133,10 @@ async def _condition(
         condition = process.state if process.state == "restarting" else "stopped"
         return Condition(process.model_copy(update={"pid": None}), condition, (process.said,) if process.said else ())
     if process.role == "kafka":
-        ready = await asyncio.to_thread(kafka.answers, _broker(process, settings))
+        broker = _broker(process, settings)
+        if not await asyncio.to_thread(kafka.answers, broker):
+            return Condition(process, "unready", (str(await diagnose(broker) or "no answer"),))
+        ready = True
     elif process.role == "mongod":
         ready = await asyncio.to_thread(mongod.answers, _mongod(process, settings))
     else:

@@ -19,12 +19,14 @@ Config = dict[str, Any]
 
 def aiokafka_config(settings: Settings) -> Config:
     """Return the options of every client of aiokafka."""
+    return {"bootstrap_servers": settings.kafka, **connection_config(settings)}
+
+
+def connection_config(settings: Settings) -> Config:
+    """Return the options of a single connection of aiokafka."""
     from streams.kafka import library_patches as library_patches  # in force before a client connects
 
-    config: Config = {
-        "bootstrap_servers": settings.kafka,
-        "security_protocol": settings.kafka_security_protocol,
-    }
+    config: Config = {"security_protocol": settings.kafka_security_protocol}
     if settings.kafka_uses_tls:
         config["ssl_context"] = partial(tls, settings)
     if settings.kafka_uses_oauth:
@@ -91,7 +93,7 @@ def _tokens(settings: Settings) -> Any:
 
 
 def tls(settings: Settings) -> ssl.SSLContext:
-    """Return the context for TLS, made again after one of its files has changed; `OSError` if one is unusable."""
+    """Return the context for TLS; a change of one of its files makes a new one. `OSError` if one is unusable."""
     files = (settings.kafka_ca, settings.kafka_certificate, settings.kafka_key)
     return _tls(settings, settings.secret("kafka_key_password"), tuple(map(_version, files)))
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -25,8 +26,9 @@ from streams.kafka.clients import aiokafka_config
 from streams.kafka.ends import led
 from streams.kafka.failover import failover_seconds
 from streams.kafka.library_patches import abandon
+from streams.kafka.metadata import check_topics
 from streams.kafka.partitions import partition_of
-from streams.kafka.pulse import Pulse
+from streams.kafka.pulse import Pulse, why_not
 from streams.messages.envelope import CONTENT_TYPE, CommandMessage
 from streams.runtime.settings import Settings
 from streams.topics import Topic, largest_batches
@@ -111,6 +113,7 @@ class Gateway:
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[None] | None = None
         self._pulse: Pulse | None = None
+        self._why = ""  # Kafka has not been reached
         self._looking: asyncio.Task[None] | None = None  # waits for the leaders of silent partitions
         self._silent: set[Partition] = set()
         self.patience = settings.command_timeout  # seconds until a send is given up
@@ -126,9 +129,10 @@ class Gateway:
     async def away(self) -> str | None:
         """Return why commands cannot be sent now; None if they can."""
         if self._producer is None:
-            return "Kafka has not been reached yet"
-        self._pulse = self._pulse or Pulse(self._producer.client.fetch_all_metadata)
-        return None if not self._all_silent and await self._pulse.beats() else "Kafka does not answer"
+            return self._why or "Kafka has not been reached yet"
+        topics, client = set(self._topics.values()), self._producer.client
+        self._pulse = self._pulse or Pulse(self._settings, partial(check_topics, client, topics), topics)
+        return None if not self._all_silent and await self._pulse.beats() else self._pulse.why
 
     @property
     def _all_silent(self) -> bool:
@@ -281,8 +285,9 @@ class Gateway:
                         self._silent -= back
                     await asyncio.sleep(LOOK_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("Kafka at %s is unreachable, retrying: %r", self._settings.kafka, error)
+                log.debug("cannot connect to Kafka: %r", error)
                 self._silent |= self._partitions()
+                log.warning("%s; retrying", await why_not(self._settings, set(self._topics.values())))
                 await asyncio.sleep(LOOK_SECONDS)
             finally:
                 await client.close()
@@ -310,9 +315,11 @@ class Gateway:
                 self.patience = failover
                 await producer.stop()  # the next one is as patient
             except (KafkaError, OSError) as error:
-                log.warning("Kafka at %s is unreachable, retrying: %r", self._settings.kafka, error)
+                log.debug("cannot connect to Kafka: %r", error)
                 with suppress(Exception):
                     await producer.stop()
+                self._why = await why_not(self._settings, set(self._topics.values()))
+                log.warning("%s; retrying", self._why)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _new_producer(self) -> AIOKafkaProducer:

@@ -20,10 +20,12 @@ from aiokafka.errors import KafkaError, for_code
 from streams.kafka.brokers import REQUEST_SECONDS, Refused
 from streams.kafka.clients import aiokafka_config
 from streams.kafka.ends import by_leader, ends_of
+from streams.kafka.metadata import metadata_of
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.wire import NO_TAGS, Code
 from streams.kafka.wire_admin import DescribeProducers, DescribeTransactions, ListTransactions, WriteTxnMarkers
 from streams.runtime.settings import Settings
+from streams.topics import TOPICS
 
 At = tuple[str, int]  # topic, partition
 ANY_DURATION = -1
@@ -90,8 +92,8 @@ class OpenTransaction:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
-    """Connect to Kafka and read the metadata of all topics; asking for a topic by name could create it."""
+async def connected(settings: Settings, topics: Collection[str] | None = None) -> AsyncIterator[AIOKafkaClient]:
+    """Connect to Kafka and read the metadata of `topics`, which are full names; by default, our topics."""
     client = AIOKafkaClient(
         **aiokafka_config(settings),
         client_id=settings.named("transactions"),
@@ -99,7 +101,7 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
     )
     try:
         await client.bootstrap()
-        await client.force_metadata_update()
+        await _learn(client, topics or {settings.named(topic.name) for topic in TOPICS})
         yield client
     finally:
         await client.close()
@@ -113,6 +115,7 @@ async def open_transactions(
     The broker measures that with its own clock. If nothing is open, two requests are enough. Partitions that do not
     exist are ignored.
     """
+    await _learn(client, {topic for topic, _ in partitions})
     there = [(topic, number) for topic, number in partitions if number in known_partitions(client, topic)]
     held = {at for at, ends in (await ends_of(client, there)).items() if ends.held}
     if not held:
@@ -131,6 +134,14 @@ async def open_transactions(
             told.append(about.told_of(one, longer_than))
     hanging = await _still_open(client, unknown)
     return sorted([*told, *hanging], key=lambda one: (one.topic, one.partition, one.offset))
+
+
+async def _learn(client: AIOKafkaClient, topics: Collection[str]) -> None:
+    """Read the metadata of topics that are not known yet; asking the usual way could create them."""
+    if not all(known_partitions(client, topic) for topic in topics):
+        answer = await metadata_of(client, topics)
+        if there := [topic for code, topic, *_ in answer.topics if code == Code.NONE]:
+            await client.set_topics(there)
 
 
 def known_partitions(client: AIOKafkaClient, topic: str) -> set[int]:

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from streams.runtime.settings import Settings
 
 TOKEN_SECONDS = 10.0  # time limit of the token endpoint
-USED_SHARE = 0.8  # of a token's life, after which the next one is requested
+USED_SHARE = 0.8  # the share of a token's life after which the next one is requested
 UNSTATED_SECONDS = 60.0  # life of a token whose endpoint does not state it
 
 

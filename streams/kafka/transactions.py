@@ -12,12 +12,13 @@ from typing import NoReturn
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from faust.types import TP
-from tenacity import AsyncRetrying, RetryCallState, before_sleep_log, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from streams.kafka.batches import ANY_PARTITION as ANY_PARTITION
 from streams.kafka.batches import Write as Write
 from streams.kafka.brokers import Refused
 from streams.kafka.clients import librdkafka_config
+from streams.kafka.diagnosis import diagnose
 from streams.kafka.failover import failover_seconds
 from streams.kafka.library_patches import SILENT_SECONDS
 from streams.kafka.producer import TransactionalProducer
@@ -160,9 +161,9 @@ async def committed_offsets(
     if not wanted:
         return {}
     reading = {"group.id": group, "isolation.level": "read_committed", "socket.timeout.ms": int(SILENT_SECONDS * 1000)}
-    reader = Consumer(librdkafka_config(settings) | reading)
+    reader = await asyncio.to_thread(lambda: Consumer(librdkafka_config(settings) | reading))  # may wait for a token
     try:
-        async for attempt in _while_broker_is_unreachable(say):
+        async for attempt in _while_broker_is_unreachable(settings, say):
             with attempt:
                 found = await asyncio.to_thread(reader.committed, wanted, settings.transaction_timeout + 5)
         return {TP(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
@@ -171,13 +172,12 @@ async def committed_offsets(
         await asyncio.to_thread(reader.close)
 
 
-def _while_broker_is_unreachable(say: Callable[[str | None], None]) -> AsyncRetrying:
-    warn = before_sleep_log(log, logging.WARNING)
-
-    def unreachable(state: RetryCallState) -> None:
+def _while_broker_is_unreachable(settings: Settings, say: Callable[[str | None], None]) -> AsyncRetrying:
+    async def unreachable(state: RetryCallState) -> None:
         if state.outcome is not None:
-            say(f"Kafka is unreachable: {state.outcome.exception()}")
-        warn(state)
+            trouble = await diagnose(settings) or f"Kafka is unreachable: {state.outcome.exception()}"
+            say(str(trouble))
+            log.warning("%s; retrying", trouble)
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda exc: isinstance(exc, KafkaException) and not exc.args[0].fatal()),

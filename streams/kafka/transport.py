@@ -21,6 +21,7 @@ from faust.types.tuples import ConsumerMessage
 
 from streams.kafka.ends import ends_of
 from streams.kafka.library_patches import client_of, membership_of, positions_of, states_of
+from streams.kafka.metadata import check_topics
 from streams.kafka.pulse import Pulse
 from streams.kafka.taking import ConsumerThread
 from streams.runtime import garbage
@@ -120,7 +121,10 @@ class FetchConsumer(driver.Consumer):
         self._preparing = asyncio.Lock()
         self._fetching = asyncio.Lock()
         self.refused: dict[TP, str] = {}  # partitions that the broker itself cannot read, and its error
-        self._pulse = Pulse(lambda: self._ask(self._thread.kafka.topics()))
+        names = self.app.input_names
+        self._pulse = Pulse(
+            self.app.settings, lambda: self._ask(check_topics(client_of(self._thread.kafka), names)), names
+        )
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -314,6 +318,11 @@ class FetchConsumer(driver.Consumer):
     async def answered(self) -> bool:
         """Return whether the broker answers, as far as is known; True before the consumer has started."""
         return self._thread.kafka is None or await self._pulse.beats()
+
+    @property
+    def why_unanswered(self) -> str:
+        """Why the broker does not answer, if it does not."""
+        return self._pulse.why
 
     async def _ask(self, question: Coroutine[Any, Any, T]) -> T:
         """Await `question` on the consumer's thread; not in its queue, where an abandoned one would stay."""

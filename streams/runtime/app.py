@@ -96,13 +96,18 @@ class RoleApp(faust.App):
     def _create_directories(self) -> None:
         """Create none: tables are restored from their changelogs."""
 
+    @property
+    def input_names(self) -> list[str]:
+        """The full names of the topics that the role reads."""
+        return [self.settings.named(topic.name) for topic in self.reads]
+
     def say_waiting(self, what: str | None) -> None:
         """Report on /readyz what the worker waits for; None: nothing any more."""
         self.waiting_for = what
 
     async def begin(self) -> None:
         """Wait for Kafka and start the work, before the consumer joins its group."""
-        await until_kafka_answers(self.settings, self.say_waiting)
+        await until_kafka_answers(self.settings, self.input_names, self.say_waiting)
         self.add_future(self.open_transactions.watch())
         await self.work.start()
         self.say_waiting(None)
@@ -115,7 +120,7 @@ class RoleApp(faust.App):
         """
         if self.consumer.prepared:
             return self.consumer.held_back()  # type: ignore[no-any-return]
-        names = {self.settings.named(topic.name) for topic in self.reads}
+        names = set(self.input_names)
         names |= {table.changelog_topic.get_topic_name() for table in self.tables.values()}
         return {TP(name, number) for name in names for number in range(self.settings.partitions)}
 
@@ -130,8 +135,7 @@ class RoleApp(faust.App):
                 log.critical("the %s agent failed", self.conf.id, exc_info=exc)
                 end_process(f"{type(exc).__name__}: {exc}")
 
-        topics = [self.settings.named(topic.name) for topic in self.reads]
-        self.agent(self.topic(*topics, schema=Untouched()), name=self.conf.id)(agent)
+        self.agent(self.topic(*self.input_names, schema=Untouched()), name=self.conf.id)(agent)
 
 
 def create_app(role: Role, settings: Settings) -> RoleApp:

@@ -2,7 +2,7 @@
 
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -26,6 +26,7 @@ class Settings(AccessSettings, KafkaSettings):
         repr=False,  # it may contain a password
         description="URI of MongoDB. On loopback, `fulfillment up` starts a server there.",
     )
+    mongo_file: Path | None = Field(None, description="File that contains the URI instead, read when a process starts.")
     data: Path = Field(Path(".fulfillment"), description="Directory of the local stack's data and logs.")
     http_host: str = Field("127.0.0.1", description="Address that the web servers of the workers listen on.")
     http_port: int = Field(8000, gt=0, lt=65000, description="Port of the API. Other workers take the ports after it.")
@@ -111,6 +112,16 @@ class Settings(AccessSettings, KafkaSettings):
     def _split_roles(cls, values: dict[str, object]) -> dict[str, object]:
         if isinstance(roles := values.get("roles"), str):
             values["roles"] = tuple(name.strip() for name in roles.split(",") if name.strip())
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_uri(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if file := values.pop("mongo_file", None):
+            try:
+                values["mongo"] = Path(file).read_text().strip()
+            except OSError as error:
+                raise ValueError(f"FULFILLMENT_MONGO_FILE: {file} cannot be read ({error.strerror})") from None
         return values
 
     @field_validator("roles")

@@ -44,6 +44,21 @@ def test_settings_shows_every_variable_and_no_secret() -> None:
     assert "mongodb://********@db:27017/?tls=true" in shown.output
 
 
+def test_the_token_and_the_address_of_mongodb_can_come_from_files(tmp_path: Path) -> None:
+    token, mongo = tmp_path / "token", tmp_path / "mongo"
+    token.write_text("s3cret\n")
+    mongo.write_text("mongodb://me:hunter2@a,b/?authMechanismProperties=AWS_SESSION_TOKEN:t0ken\n")
+    files = {"FULFILLMENT_API_TOKEN_FILE": str(token), "FULFILLMENT_MONGO_FILE": str(mongo)}
+    shown = invoke("settings", **files, FULFILLMENT_KAFKA_SECURITY_PROTOCOL="SASL_SSL", FULFILLMENT_KAFKA_USER="shop",
+                   FULFILLMENT_KAFKA_PASSWORD="pa55word")  # fmt: skip
+    assert shown.exit_code == 0, shown.stderr
+    assert "mongodb://********@a,b/?authMechanismProperties=********" in shown.output
+    assert not any(secret in shown.output for secret in ("s3cret", "hunter2", "t0ken", "pa55word"))
+    assert (
+        invoke("settings", FULFILLMENT_MONGO_FILE="/gone").stderr.count("FULFILLMENT_MONGO_FILE: /gone cannot be") == 1
+    )
+
+
 def test_a_refused_setting_is_one_sentence_and_exit_code_78() -> None:
     shown = invoke("settings", FULFILLMENT_HTTP_PORT="70000", FULFILLMENT_PARTITIONS="many")
     assert shown.exit_code == os.EX_CONFIG

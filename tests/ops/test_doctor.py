@@ -51,6 +51,15 @@ async def test_an_unreachable_server_is_reported_once(tmp_path: Path) -> None:
     assert named(found, "Kafka").remedy == "start it with `fulfillment up`, or set FULFILLMENT_KAFKA"
 
 
+async def test_addresses_of_several_servers_are_shown_without_secrets(tmp_path: Path) -> None:
+    mongo = "mongodb://me:hunter2@127.0.0.1:9,127.0.0.1:10/?tlsCertificateKeyFilePassword=s3cret"
+    settings = Settings(kafka="127.0.0.1:9,127.0.0.1:10", mongo=mongo, data=tmp_path)
+    found = named(await machine.listening(settings), "MongoDB").found
+    assert "mongodb://********@127.0.0.1" in found
+    assert "hunter2" not in found
+    assert "s3cret" not in found
+
+
 def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(data=tmp_path / "not" / "yet")
     assert named(machine.disk(settings), "disk").well

@@ -3,6 +3,7 @@ from itertools import count
 
 import pytest
 from real_kafka import Broker, running_broker
+from secured_kafka import Secured, secured_broker
 
 from streams.runtime.settings import Settings
 
@@ -21,3 +22,10 @@ def broker(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def settings(broker: Broker) -> Settings:
     """An installation of its own on that broker."""
     return Settings(kafka=broker.address, prefix=f"t{next(_numbers)}-", partitions=4)
+
+
+@pytest.fixture(scope="session")
+def secured(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """One broker for all tests here that log in."""
+    with secured_broker(tmp_path_factory.mktemp("secured")) as secured:
+        yield secured

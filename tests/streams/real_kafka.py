@@ -39,12 +39,12 @@ class Broker:
 
 @contextmanager
 def running_broker(folder: Path, properties: str = "") -> Iterator[Broker]:
-    """Run a broker whose data is in `folder`; `properties`: in addition to ours."""
+    """Run a broker whose data is in `folder`; `properties`: in addition to ours, with {address} and {controller}."""
     first = free_ports(2)
     address = f"127.0.0.1:{first}"
     start = kafka.command(folder, address, first + 1)
     with (folder / "server.properties").open("a") as config:
-        config.write(properties)
+        config.write(properties.format(address=address, controller=first + 1))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(start, stdout=log, stderr=log, preexec_fn=tied_to_parent(signal.SIGKILL))
     try:

@@ -39,7 +39,7 @@ async def topic(settings: Settings) -> str:
 
 @pytest.fixture
 async def client(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaClient]:
-    async with connected(settings) as client:
+    async with connected(settings, [topic]) as client:
         yield client
 
 
