@@ -40,7 +40,7 @@ test: setup ## run the tests that every change must pass; some of them: make tes
 	$(PYTEST) -m "not long and not slow" $(TESTS)
 
 test-unit: setup ## run the tests that start no process; about 30 seconds
-	$(BIN)/pytest -n $(LANES) --dist worksteal -m unit $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal -m unit $(TESTS)
 
 test-all: setup $(STAMPS)/chart ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
 	$(PYTEST) $(TESTS)
