@@ -201,6 +201,12 @@ def test_several_lines_of_an_order_wait_and_are_served() -> None:
     )
 
 
+def test_a_queue_is_empty_when_its_last_line_leaves() -> None:
+    scenario = given(FIVE, reserve("a", 7)).when(release("a", keep=5))
+    scenario.then_moved((StockReleased, {"quantity": 0, "unqueued": 2}))
+    assert scenario.stock.queue_head == scenario.stock.queue_tail == 1
+
+
 def test_filling_the_queue_without_units_has_no_effect() -> None:
     given(*QUEUE).when(FillBackorders()).then_quiet()
 

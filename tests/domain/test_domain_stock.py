@@ -210,8 +210,9 @@ def test_a_manual_line_may_be_shipped_and_returned_manually(line_id: str) -> Non
 
 def test_a_history_that_cannot_have_happened_is_refused() -> None:
     totals = {**LINE, "balance": Balance(), "quantity": 1, "reserved": 0, "backordered": 0, "rejected": 0}
-    with pytest.raises(CorruptHistory):
-        evolve_stock(Stock(), StockReceived(balance=Balance(on_hand=-1, available=-1), quantity=1))
+    for wrong in (Balance(on_hand=-1, available=-1), Balance(on_hand=5, available=4), Balance(backordered=-1)):
+        with pytest.raises(CorruptHistory):
+            evolve_stock(Stock(), StockReceived(balance=wrong, quantity=1))
     with pytest.raises(CorruptHistory):
         evolve_reservation(None, StockReleased(**totals))
     with pytest.raises(CorruptHistory):
@@ -256,6 +257,11 @@ def test_units_given_to_waiting_lines_count_until_something_else_changes_the_uni
     for change in (ReceiveStock(quantity=5), AdjustStock(delta=-5), ShipStock(**NINE, shipped=1, order_version=2)):
         changed = given(*EMPTY, SetStock(quantity=100), change).when(SetStock(quantity=100))
         changed.then_balance(available=100).asked_again().then_quiet()
+
+
+def test_units_given_after_the_units_on_hand_changed_do_not_count() -> None:
+    served = given(SetStock(quantity=100), ReceiveStock(quantity=5), waiting(200), ReceiveStock(quantity=10))
+    served.when(SetStock(quantity=100)).then_moved((StockAdjusted, {"delta": 100}), (StockReserved, {"quantity": 85}))
 
 
 def test_units_that_come_back_are_not_removed_by_setting_again() -> None:

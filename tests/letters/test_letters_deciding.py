@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from letters_desk import TOPIC, Broken, Desk, keys
 from msgspec.structs import replace as replace_struct
+from prometheus_client import REGISTRY
 
 from parking.book import Letterbook
 from parking.letter import DeadLetter
@@ -60,6 +61,20 @@ def test_later_commands_of_the_product_wait_and_other_products_continue(desk: De
         assert (letter["code"], letter["message"]) == ("PARKED_BEHIND", "it waits behind a command that failed")
         assert "attempts" not in letter
     assert not [o for o in desk.messages("command-outcomes") if o["data"]["commandId"] in ("a", "c")]
+
+
+def test_letters_and_commands_are_counted_after_the_commit() -> None:
+    def counted() -> list[float]:
+        letters = {"topic": TOPIC, "kind": "parked"}, "fulfillment_letters_total"
+        commands = {"type": "SetStock", "outcome": "parked"}, "fulfillment_commands_total"
+        return [REGISTRY.get_sample_value(name, labels) or 0.0 for labels, name in (letters, commands)]
+
+    desk, before = Desk(), counted()
+    with Broken("SetStock"):
+        decided = desk.tell(set_stock(1), set_stock(2), merge=False)
+    assert counted() == before
+    decided.merge()
+    assert counted() == [count + 2 for count in before]
 
 
 def test_a_parked_command_without_a_key_is_told_under_its_product() -> None:
