@@ -56,7 +56,7 @@ async def test_events_of_an_order_are_streamed_with_their_positions(api: Api, un
     async with listening(api, subject=order) as stream:
         await api.place((product, 2), orderId=order)
         found = await take(stream, 3)
-    events = {each["event"]: json.loads(each["data"]) for each in found}  # of two topics, in any order
+    events = {each["event"]: json.loads(each["data"]) for each in found}  # the two topics are read in any order
     assert events.keys() == {"OrderPlaced", "StockReserved", "AllocationRecorded"}
     placed = events["OrderPlaced"]
     assert (placed["type"], placed["subject"], placed["sequence"]) == ("OrderPlaced", order, 1)
