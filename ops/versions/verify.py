@@ -25,6 +25,7 @@ from ops.progress import Advance, ShowProgress
 from ops.versions.deploy import wait_until_caught_up
 from ops.versions.work import Work
 from projections.document import Document
+from projections.mongo.client import aggregate
 from projections.projection import History, Projection
 from projections.versions import Denied, Verified, verified
 from streams.messages.envelope import now
@@ -112,7 +113,7 @@ class _Documents:
 
     async def sample(self, size: int) -> set[Id]:
         """Return the ids of random documents."""
-        cursor = await self.collection.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
+        cursor = await aggregate(self.collection, [{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
         return {_id_of(bytes(document.raw)) async for document in cursor}
 
     def _find(self, where: Document, batch: int) -> Any:
@@ -159,7 +160,7 @@ class _Entries:
 
     async def sample(self, size: int) -> set[Id]:
         """Return the ids of random entries."""
-        cursor = await self.collection.aggregate([{"$sample": {"size": size}}])
+        cursor = await aggregate(self.collection, [{"$sample": {"size": size}}])
         return {self._read(bson.decode(each.raw, AWARE))[0] async for each in cursor}
 
     def _read(self, entry: Document) -> tuple[Id, Content]:

@@ -1,6 +1,8 @@
-"""The database: one client per process, and its collections."""
+"""The database: one client per process, and its collections. No other module names a class of a driver."""
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from inspect import isawaitable
+from typing import Any, TypeAlias, cast
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
@@ -47,19 +49,34 @@ def _patience(uri: str) -> dict[str, Any]:
     }
 
 
+def _client(settings: Settings) -> AsyncMongoClient[Document]:
+    """Return a client of the driver that is set. Motor's is used alike, except for the two functions below."""
+    options: dict[str, Any] = {
+        "tz_aware": True,
+        "uuidRepresentation": "standard",
+        **_patience(settings.mongo),
+        "socketTimeoutMS": SOCKET_MS,
+        "appname": "fulfillment",
+        "event_listeners": _listeners(),
+    }
+    if settings.mongo_driver == "motor":
+        from motor.motor_asyncio import AsyncIOMotorClient  # an optional package, the extra `motor`
+
+        return cast(AsyncMongoClient[Document], AsyncIOMotorClient(settings.mongo, **options))
+    return AsyncMongoClient(settings.mongo, **options)
+
+
+async def aggregate(collection: Collection, stages: Sequence[Document]) -> Any:
+    """Return the cursor of an aggregation, which PyMongo starts at once and Motor as soon as it is read."""
+    cursor = collection.aggregate(stages)
+    return await cursor if isawaitable(cursor) else cursor
+
+
 class Mongo:
     """The installation's database; `close` it after use."""
 
     def __init__(self, settings: Settings) -> None:
-        self.client: AsyncMongoClient[Document] = AsyncMongoClient(
-            settings.mongo,
-            tz_aware=True,
-            uuidRepresentation="standard",
-            **_patience(settings.mongo),
-            socketTimeoutMS=SOCKET_MS,
-            appname="fulfillment",
-            event_listeners=_listeners(),
-        )
+        self.client = _client(settings)
         self.database: AsyncDatabase[Document] = self.client.get_database(
             settings.named(settings.database).replace(".", "_"),  # a prefix may contain dots, a database name may not
             # MongoDB shortens long ids in its error messages, possibly in the middle of a multi-byte character.
@@ -83,5 +100,6 @@ class Mongo:
         await self.database.command("ping", read_preference=ReadPreference.PRIMARY_PREFERRED)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self.client.close()
+        """Close all connections; Motor's client does so without a task."""
+        if isawaitable(closing := self.client.close()):
+            await closing

@@ -7,7 +7,7 @@ from projections import commands
 from projections.document import Document, public
 from projections.mongo import cursors
 from projections.mongo.asking import Asking
-from projections.mongo.client import Collection, Mongo
+from projections.mongo.client import Collection, Mongo, aggregate
 from projections.mongo.cursors import BadCursor as BadCursor
 from projections.mongo.progress import TopicPartition, progress_id, read_progress
 from projections.mongo.sources import SORTS as SORTS
@@ -164,7 +164,7 @@ class Queries:
         before = {"productId": product_id, "waiting": {"$gt": 0}, "place": {"$lt": place}}
         total = {"_id": None, "lines": {"$sum": 1}, "units": {"$sum": "$waiting"}}
         stages: list[Document] = [{"$match": before}, {"$limit": most}, {"$group": total}]
-        found = await (await self.collection("reservations").aggregate(stages)).to_list(None)
+        found = await (await aggregate(self.collection("reservations"), stages)).to_list(None)
         return (found[0]["lines"], found[0]["units"]) if found else (0, 0)
 
     async def reached(self, name: str, at: TopicPartition) -> int:

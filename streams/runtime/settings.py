@@ -14,7 +14,17 @@ Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
 FORMER_ROLE = "fulfilment"  # older versions ran the process manager as a role; now it is part of orders and inventory
 OTLP_EXPORTER = "opentelemetry-exporter-otlp-proto-http"  # the package of the extra `otel`
+MOTOR = "motor"  # the package of the extra `motor`
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _is_installed(package: str) -> bool:
+    """Return whether a package is installed, without importing it: most commands do not use it."""
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 class Settings(AccessSettings, KafkaSettings):
@@ -27,6 +37,10 @@ class Settings(AccessSettings, KafkaSettings):
         description="URI of MongoDB. On loopback, `fulfillment up` starts a server there.",
     )
     mongo_file: Path | None = Field(None, description="File that contains the URI instead, read when a process starts.")
+    mongo_driver: Literal["pymongo", "motor"] = Field(
+        "pymongo",
+        description="Driver for MongoDB: PyMongo's asyncio client, or its predecessor Motor (the extra `motor`).",
+    )
     data: Path = Field(Path(".fulfillment"), description="Directory of the local stack's data and logs.")
     http_host: str = Field("127.0.0.1", description="Address that the web servers of the workers listen on.")
     http_port: int = Field(8000, gt=0, lt=65000, description="Port of the API. Other workers take the ports after it.")
@@ -134,14 +148,20 @@ class Settings(AccessSettings, KafkaSettings):
     @field_validator("otlp_endpoint")
     @classmethod
     def _what_sends_is_installed(cls, endpoint: str) -> str:
-        try:
-            if endpoint:
-                metadata.version(OTLP_EXPORTER)  # checked, not imported: most commands send nothing
-        except metadata.PackageNotFoundError:
+        if endpoint and not _is_installed(OTLP_EXPORTER):
             raise ValueError(
                 "traces need an extra that is not installed: pip install 'order-fulfillment[otel]', or leave it empty"
-            ) from None
+            )
         return endpoint
+
+    @field_validator("mongo_driver")
+    @classmethod
+    def _the_driver_is_installed(cls, driver: str) -> str:
+        if driver == "motor" and not _is_installed(MOTOR):
+            raise ValueError(
+                "Motor is an extra that is not installed: pip install 'order-fulfillment[motor]', or use pymongo"
+            )
+        return driver
 
     @model_validator(mode="after")
     def _loopback_unless_guarded(self) -> "Settings":

@@ -35,9 +35,11 @@ def mongo_uri(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         process.wait(120)
 
 
-@pytest.fixture
-def settings(mongo_uri: str) -> Settings:
-    return Settings(mongo=mongo_uri, database=_emptied.pop() if _emptied else f"test_{next(_numbers)}")
+@pytest.fixture(params=["pymongo", "motor"])
+def settings(mongo_uri: str, request: pytest.FixtureRequest) -> Settings:
+    """An installation with an empty database; each test runs with both drivers."""
+    database = _emptied.pop() if _emptied else f"test_{next(_numbers)}"
+    return Settings(mongo=mongo_uri, database=database, mongo_driver=request.param)
 
 
 @pytest.fixture
