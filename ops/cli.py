@@ -15,7 +15,7 @@ from ops.errors import CommandFailed, external_failure
 COMMANDS = (
     "up", "down", "restart", "status", "settings", "worker",
     "seed", "produce", "outcomes", "tail", "explain", "trace", "doctor", "audit", "skip", "replay",
-    "export", "import", "topics", "letters", "projections", "transactions", "tokens",
+    "export", "import", "topics", "acls", "letters", "projections", "transactions", "tokens",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ops.reference import benchmarks, commandline, errors, http, messages, metrics, settings, topics
+from ops.reference import benchmarks, commandline, errors, http, messages, metrics, rights, settings, topics
 from ops.reference.markdown import rewritten
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,6 +18,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     },
     "reference/messages.md": {"messages": messages.messages},
     "reference/topics.md": {"topics": topics.topics, "durability": topics.durability},
+    "reference/rights.md": {"rights": rights.rights},
     "reference/cli.md": {"commands": commandline.commands},
     "reference/settings.md": {"settings": settings.settings},
     "reference/metrics.md": {"metrics": metrics.metrics},
