@@ -15,7 +15,7 @@ from projections.mongo.client import Mongo
 from streams.messages.envelope import new_id, now
 
 log = logging.getLogger(__name__)
-log.setLevel(logging.INFO)  # whatever the level of other loggers is
+log.setLevel(logging.INFO)  # independent of the level of other loggers
 
 ACTIONS = "operator_actions"
 WRITE_SECONDS = 2.0

@@ -110,7 +110,7 @@ async def test_keys_stored_before_there_were_principals_still_count(
     assert (again, headers["Idempotency-Replayed"]) == (first, "true")
 
 
-async def test_what_operators_do_is_recorded_and_listed(
+async def test_the_actions_of_operators_are_recorded_and_listed(
     clients: dict[str, Api], api: Api, system: System, unique: Callable[[str], str]
 ) -> None:
     key = unique("o")

@@ -154,7 +154,7 @@ def _completed(envelope: dict[str, Any], ids: tuple[str, str], request: web.Requ
     if envelope["type"] == "PlaceOrder" and not names_order(envelope):
         filled["subject"] = ids[1]
     said = {name: value for name, value in envelope.items() if value is not None and name != "principal"}
-    principal = principal_of(request)  # whatever the envelope says
+    principal = principal_of(request)  # replaces the one in the envelope
     known = {} if principal is None else {"principal": principal}
     return {**filled, **said, **known, "id": identifier}
 

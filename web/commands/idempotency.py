@@ -102,7 +102,7 @@ async def _executed(execute: Execute, claim: Claim, tries: Tries) -> Executed:
 def _owned(request: web.Request, key: str) -> str:
     """Return the key with its owner, because two principals may choose the same key.
 
-    The keys of installations with a single token, or none, belonged to nobody, and stay as they are stored.
+    The keys of installations with a single token, or none, had no owner, and stay as they are stored.
     """
     owner = principal_of(request)
     return key if owner in (None, OF_API_TOKEN.name) else f"{owner}\n{key}"

@@ -10,7 +10,7 @@ MOST_PRINCIPALS = 10_000  # in memory
 
 
 class Quotas:
-    """What is left of each principal's quota; without credentials, all clients share one."""
+    """The rest of each principal's quota; without credentials, all clients share one."""
 
     def __init__(self, each_second: float) -> None:
         self._each_second, self._at_once = each_second, max(each_second, 1.0)
