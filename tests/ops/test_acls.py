@@ -43,9 +43,9 @@ def test_rights_of_all_users_are_json_with_the_principals_of_the_cluster() -> No
 
 
 def test_an_unknown_user_is_refused() -> None:
-    refused = printed("nobody")
+    refused = printed("stranger")
     assert refused.exit_code == os.EX_CONFIG
-    assert "There is no user 'nobody' of Kafka: choose from orders, inventory," in refused.output
+    assert "There is no user 'stranger' of Kafka: choose from orders, inventory," in refused.output
 
 
 @pytest.mark.parametrize("role", TOPOLOGY)
