@@ -140,6 +140,8 @@ def test_a_command_becomes_events_an_entry_and_an_outcome(desk: Desk) -> None:
         b"/p-inventory-commands",
     }
     assert {write.partition for write in written(decided, "inventory-stock-changelog")} == {1}
+    stored = desk.table.data.partitions[1].raw
+    assert {write.key: write.value for write in written(decided, "inventory-stock-changelog")} == dict(stored)
     assert decided.offsets == {TP("p-inventory-commands", 1): 1}
 
 

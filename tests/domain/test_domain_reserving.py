@@ -337,7 +337,8 @@ HALF = Reservation("a", "1", held=4, waiting=3)
         (ReceiveStock(quantity=3), 5), (SetStock(quantity=3), 5), (AdjustStock(delta=3), 5),
         (RestockReturn(order_id="o", line_id="1", received=3), 5), (ReactivateProduct(), 2), (FillBackorders(), 2),
         (DiscontinueProduct(), 9), (release("a", keep=0), 2 + 4 + 3),
-        (ShipStock(order_id="o", line_id="1", shipped=1), 0), (AdjustStock(delta=-1), 0), (AdjustStock(delta=0), 0),
+        (ShipStock(order_id="o", line_id="1", shipped=1), 0), (AdjustStock(delta=-1), 0),
+        (AdjustStock(delta=0), 0), (AdjustStock(delta=1), 3),
         (reserve("o", 1), 0),
     ],
 )  # fmt: skip
