@@ -26,6 +26,7 @@ LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
     "test_make",
     "test_sbom",
     "test_streams_not_allowed",
+    "test_streams_secured_system",
     "test_unreadable",
     "test_versions",
     "test_web_browser",
