@@ -89,7 +89,7 @@ async def test_commands_log_in(guided: System) -> None:
     assert order["id"] in guided.run("tail", "--no-follow", "--from-beginning", "order-events").stdout
     for words in (("topics", "list"), ("topics", "create"), ("outcomes", "--json"), ("letters", "list")):
         assert PASSWORD not in guided.run(*words).stdout
-    shown = guided.run("doctor", check=False).stdout  # it also complains about this machine
+    shown = guided.run("doctor", "--json", check=False).stdout  # it also complains about this machine
     assert f"answers at {guided.settings.kafka}" in shown
     assert PASSWORD not in shown
 
