@@ -28,7 +28,7 @@ def mongo_uri(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         process = subprocess.Popen(mongod.command(folder, "127.0.0.1", port), stdout=log, stderr=log)
     try:
         uri = f"mongodb://127.0.0.1:{port}"
-        assert mongod.answers(uri, timeout=30), (folder / "log").read_text()[-2000:]
+        assert mongod.answers(uri, timeout=180), (folder / "log").read_text()[-2000:]
         yield uri
     finally:
         process.terminate()

@@ -31,7 +31,7 @@ class Database:
         """Start it."""
         log = self._ending.enter_context((self._folder / "log").open("wb"))
         process = subprocess.Popen(mongod.command(self._folder, "127.0.0.1", self.port), stdout=log, stderr=log)
-        self._ending.callback(process.wait, 30)
+        self._ending.callback(process.wait, 120)
         self._ending.callback(process.terminate)
 
 

@@ -130,7 +130,7 @@ def installation(processes: None, tmp_path_factory: pytest.TempPathFactory) -> I
         stack.callback(database.wait, 120)
         stack.callback(database.terminate)
         uri = f"mongodb://127.0.0.1:{first + 1}"
-        assert mongod.answers(uri, timeout=60)
+        assert mongod.answers(uri, timeout=180)
         admin = AdminClient({"bootstrap.servers": broker.address})
         found = Installation(admin, first, uri, folder, first + 2)
         lines = found.run("operator", "acls", "print").stdout.splitlines()
