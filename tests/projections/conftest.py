@@ -16,6 +16,8 @@ from projections.runner import Runner
 from projections.table import PROJECTIONS
 from streams.runtime.settings import Settings
 
+# Once a minute mongod deletes documents that are older than a week, like some of the tests' messages.
+KEEP_EXPIRED = ("--setParameter", "ttlMonitorEnabled=false")
 _numbers = count(1)
 _emptied: list[str] = []  # databases that are as good as new
 
@@ -25,7 +27,7 @@ def mongo_uri(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder: Path = tmp_path_factory.mktemp("mongod")
     port = free_ports(1)
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(mongod.command(folder, "127.0.0.1", port), stdout=log, stderr=log)
+        process = subprocess.Popen((*mongod.command(folder, "127.0.0.1", port), *KEEP_EXPIRED), stdout=log, stderr=log)
     try:
         uri = f"mongodb://127.0.0.1:{port}"
         assert mongod.answers(uri, timeout=180), (folder / "log").read_text()[-2000:]
