@@ -55,7 +55,7 @@ def shown(records: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("codec", [NONE, GZIP, SNAPPY, LZ4, ZSTD])
 async def test_header_names_of_any_bytes_are_read(settings: Settings, codec: int) -> None:
-    topic = create(settings, f"names-{codec}")
+    topic = create(settings, f"names-{codec}", 1, {"retention.ms": "-1"})  # their time is more than a week ago
     for _ in range(3):
         await append(settings, topic, 0, raw_batch(RECORDS, codec, 1_763_000_000_000))
     found = (await read(settings, topic, {0: 9}))[0]
