@@ -169,6 +169,13 @@ def makefile(text: str) -> Iterator[Prose]:
             yield from prose("string", [(number, printed)])
 
 
+def template(text: str) -> Iterator[Prose]:
+    """Yield the comments of Helm's templates, those of the template and those of the YAML that it makes."""
+    yield from hashes(text)
+    for found in re.finditer(r"\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", text, re.DOTALL):
+        yield from paragraphs("comment", found[1], text.count("\n", 0, found.start()) + 1)
+
+
 _SLASHES = re.compile(
     r"""(?P<block>/\*.*?\*/)|(?P<line>(?<![:\w"'])//[^\n]*)|(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`)""",
     re.S,
@@ -252,6 +259,8 @@ READERS: dict[str, Callable[[str], Iterator[Prose]]] = {
     ".yaml": yaml,
     ".json": json,
     ".toml": hashes,
+    ".sh": hashes,
+    ".tpl": template,
     ".conf": hashes,
     "Dockerfile": hashes,
     "Makefile": makefile,

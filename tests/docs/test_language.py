@@ -76,6 +76,18 @@ FILES = {
         """,
     "a.conf": "BAD on;  # BAD\n",
     "a.toml": "BAD = 1  # BAD\n",
+    "a.sh": """\
+        # BAD
+        set -eu  # BAD
+        BAD=$(cat BAD)
+        """,
+    "a.tpl": """\
+        {{/* It
+        is BAD. */}}
+        {{- define "BAD" -}}
+        BAD: {{ .Values.BAD }}  # BAD
+        {{- end -}}
+        """,
     "Makefile": """\
         # BAD
         BAD:
@@ -91,6 +103,8 @@ LINES = {
     "a.json": [2, 3],
     "a.conf": [1],
     "a.toml": [1],
+    "a.sh": [1, 2],
+    "a.tpl": [2, 4],
     "Makefile": [1, 3],
 }
 
@@ -113,5 +127,7 @@ def test_a_finding_names_its_line_and_what_to_write_instead(tmp_path: Path) -> N
 
 def test_every_kind_of_file_with_text_is_read() -> None:
     unread = {path.suffix or path.name for path in sources() if path.suffix not in READERS and path.name not in READERS}
-    assert unread <= {".gz", ".xz", ".png", ".svg", ".lock", ".txt", ".gitignore", ".dockerignore"}
+    assert unread <= {
+        ".gz", ".xz", ".png", ".svg", ".lock", ".txt", ".gitignore", ".dockerignore", ".helmignore", "LICENSE",
+    }  # fmt: skip
     assert ROOT / "README.md" in sources()
