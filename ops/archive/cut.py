@@ -1,13 +1,15 @@
 """Choose which records of a running system an export contains, so that together they are one moment of it.
 
 Orders and stock cause each other's events, and Kafka reports the ends of partitions one after the other. An export up
-to arbitrary ends could contain a reservation without the order that asked for it. The cut is therefore made of ends
-that are extended until the cause of every event in it is in it, too. Its steps depend on their order:
+to arbitrary ends could contain a reservation without the order that asked for it, or one of two events of a command.
+The cut is therefore made of ends that are extended until the cause of every event in it is in it, too, and all other
+events of the same command. Its steps depend on their order:
 
 1. the last stable offsets of events and outcomes, then the committed offsets of the deciding roles: a command after
    those was decided after the stable offsets, so its result is found by reading from there
 2. the end of the dead letters, and only after their transactions ended, the ends of the events, twice: an event before
-   the first ends has its causes before the second ends, so extending never goes beyond those
+   the first ends has its causes before the second ends, and so has the rest of its transaction, so extending never
+   goes beyond those
 3. the ends of commands and outcomes, after all transactions with events of the cut have ended
 
 Commands that are not decided within the cut are exported as well: Kafka acknowledged them, and they are decided after
@@ -88,6 +90,11 @@ class _Event:
     place: Place
     cause: str  # the id of a command
 
+    @property
+    def decision(self) -> tuple[str, int, str]:
+        """What it has in common with the other events of its command."""
+        return *self.place[:2], self.cause
+
 
 class _Taking:
     def __init__(self, settings: Settings) -> None:
@@ -159,16 +166,20 @@ class _Taking:
                 continue
 
     def _extend(self, ends: dict[str, Ends]) -> None:
-        """Extend the ends until the cause of each event before them is before them."""
+        """Extend the ends until the cause of each event before them is before them, and the rest of its decision."""
+        last = {event.decision: event.place for event in sorted(self.events.values(), key=lambda event: event.place)}
         extended = True
         while extended:
             extended = False
             for event in self.events.values():
+                if not _is_in(event.place, ends):
+                    continue
                 cause = self.events.get(self.causes.get(event.cause) or "")
-                if cause is not None and _is_in(event.place, ends) and not _is_in(cause.place, ends):
-                    topic, number, offset = cause.place
-                    ends[topic][number] = offset + 1
-                    extended = True
+                for place in (last[event.decision], cause.place if cause else event.place):
+                    if not _is_in(place, ends):
+                        topic, number, offset = place
+                        ends[topic][number] = offset + 1
+                        extended = True
 
     def _divide(self, ends: dict[str, Ends], cut: Cut) -> None:
         for identifier, event in self.events.items():

@@ -137,23 +137,52 @@ def test_a_directory_with_files_is_refused(tmp_path: Path) -> None:
 # --- extending the ends
 
 
+def taking(causes: dict[str, str], events: dict[str, tuple[cuts.Place, str]]) -> cuts._Taking:
+    """Return what was read while a cut is made: command → the event that caused it; event → place and command."""
+    found = cuts._Taking.__new__(cuts._Taking)
+    found.causes = dict(causes)
+    found.events = {name: cuts._Event(place, cause) for name, (place, cause) in events.items()}
+    return found
+
+
 def test_the_ends_are_extended_until_every_cause_is_included() -> None:
-    causes = {"reserve": "placed", "record": "reserved"}  # command → the event that caused it
     events = {
         "placed": (("order-events", 0, 5), "place"),
         "reserved": (("inventory-events", 1, 7), "reserve"),
         "recorded": (("order-events", 3, 9), "record"),
         "later": (("order-events", 3, 10), "hold"),
     }
-    taking = cuts._Taking.__new__(cuts._Taking)
-    taking.causes = dict(causes)
-    taking.events = {name: cuts._Event(place, cause) for name, (place, cause) in events.items()}
+    found = taking({"reserve": "placed", "record": "reserved"}, events)
     ends = {"order-events": {0: 5, 3: 10}, "inventory-events": {1: 7}}
-    taking._extend(ends)
+    found._extend(ends)
     assert ends == {"order-events": {0: 6, 3: 10}, "inventory-events": {1: 8}}
     cut = cuts.Cut({})
-    taking._divide(ends, cut)
+    found._divide(ends, cut)
     assert (cut.decided, cut.beyond) == ({"place", "reserve", "record"}, {"later"})
+
+
+def test_all_events_of_a_command_are_included_or_none() -> None:
+    filled = {f"filled-{n}": (("inventory-events", 1, 7 + n), "fill") for n in range(3)}
+    events = {
+        "recorded": (("order-events", 3, 9), "record"),
+        "received": (("inventory-events", 1, 6), "receive"),
+        "later": (("inventory-events", 1, 10), "adjust"),
+        **filled,
+    }
+    found = taking({"fill": "received", "record": "filled-0"}, events)
+    by_cause = {"order-events": {3: 10}, "inventory-events": {1: 6}}  # an event in the cut was caused by the first
+    between = {"order-events": {3: 9}, "inventory-events": {1: 9}}  # the ends were read within a transaction
+    for ends in (by_cause, between):
+        found._extend(ends)
+        assert ends["inventory-events"] == {1: 10}
+        cut = cuts.Cut({})
+        found._divide(ends, cut)
+        assert filled.keys().isdisjoint(cut.beyond)
+        assert {"receive", "fill"} <= cut.decided
+
+    before = {"order-events": {3: 9}, "inventory-events": {1: 7}}
+    found._extend(before)
+    assert before["inventory-events"] == {1: 7}
 
 
 # --- undecided commands
