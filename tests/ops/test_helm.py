@@ -20,7 +20,7 @@ SECRETS = [
     {"setting": "KAFKA_PASSWORD", "secret": "kafka-user", "key": "password", "as": "file"},
 ]
 EVERYTHING = {
-    "settings": {"KAFKA": "kafka:9093", "PREFIX": "shop."},
+    "settings": {"KAFKA": "kafka:9093", "PREFIX": "shop.", "PARKED_BYTES": 67_108_864, "WATCHDOG": 0.5},
     "secrets": SECRETS,
     "mounts": [{"path": "/etc/kafka", "secret": "kafka-ca"}],
     "roles": {
@@ -32,7 +32,12 @@ EVERYTHING = {
     },
     "image": {"pullSecrets": [{"name": "registry"}]},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "scaling": {"enabled": True, "authentication": "kafka", "kafka": {"sasl": "scram_sha512", "tls": "enable"}},
+    "scaling": {
+        "enabled": True,
+        "lag": 2_000_000,
+        "authentication": "kafka",
+        "kafka": {"sasl": "scram_sha512", "tls": "enable"},
+    },
     "networkPolicy": {"otherPorts": [4318]},
     "nodeSelector": {"pool": "apps"},
     "tolerations": [{"key": "apps", "operator": "Exists"}],
@@ -117,6 +122,14 @@ def test_every_role_has_pods_that_keep_their_names_in_the_consumer_group(rendere
             assert {k: v["value"] for k, v in environment.items() if k.startswith("MALLOC_")} == allocator(role)
 
 
+def values_of(workload: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment of a workload: values, and the Secrets that variables refer to."""
+    return {
+        each["name"].removeprefix("FULFILLMENT_"): each.get("value") or each["valueFrom"].get("secretKeyRef")
+        for each in container(workload)["env"]
+    }
+
+
 def test_the_environment_is_made_of_settings(rendered: dict[str, Objects]) -> None:
     known = {f"FULFILLMENT_{name.upper()}" for name in Settings.model_fields}
     for objects in rendered.values():
@@ -124,8 +137,43 @@ def test_the_environment_is_made_of_settings(rendered: dict[str, Objects]) -> No
             names = [each["name"] for each in container(workload)["env"] if not each["name"].startswith("MALLOC_")]
             assert set(names) <= known
             assert len(set(names)) == len(names)
-    pace = {each["name"]: each.get("value") for each in container(workloads(rendered["everything"])["orders"])["env"]}
-    assert (pace["FULFILLMENT_PACE"], pace["FULFILLMENT_KAFKA_USER"]) == ("0.2", "orders")
+    orders = values_of(workloads(rendered["everything"])["orders"])
+    assert (orders["PACE"], orders["KAFKA_USER"]) == ("0.2", "orders")
+    assert (orders["PARKED_BYTES"], orders["WATCHDOG"]) == ("67108864", "0.5")  # not 6.7108864e+07
+
+
+def test_what_a_role_says_about_a_setting_replaces_what_is_said_for_all(helm: Path, tmp_path: Path) -> None:
+    def secret(setting: str, name: str, kind: str) -> dict[str, str]:
+        return {"setting": setting, "secret": name, "key": "key", "as": kind}
+
+    own = [secret("KAFKA_PASSWORD", "own", "file")]
+    objects = charts.render(helm, {
+        "settings": {"KAFKA_USER": "all", "KAFKA_PASSWORD": "open"},
+        "secrets": [secret("KAFKA_PASSWORD", "all", "file"), secret("API_TOKEN", "all", "variable")],
+        "topics": {"secrets": own},
+        "roles": {
+            "orders": {"secrets": [*own, secret("KAFKA_USER", "own", "file")]},
+            "inventory": {"secrets": [secret("KAFKA_PASSWORD", "own", "variable")]},
+            "api": {"settings": {"KAFKA_PASSWORD": "own"}},
+        },
+    }, tmp_path)  # fmt: skip
+    (job,) = of(objects, "Job").values()
+    roles = workloads(objects)
+    for each in (job, *roles.values()):
+        pod = each["spec"]["template"]["spec"]
+        named = [variable["name"] for variable in container(each)["env"]]
+        volumes = [volume["name"] for volume in pod["volumes"]]
+        mounts = [mount["mountPath"] for mount in container(each)["volumeMounts"]]
+        for names in (named, volumes, mounts):
+            assert sorted(names) == sorted(set(names))
+        files = [volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume]
+        expected = {"projector": ["all"], "inventory": [], "api": [], "orders": ["own", "own"]}
+        assert files == expected.get(pod["containers"][0]["name"], ["own"])
+    values = {role: values_of(workload) for role, workload in roles.items()}
+    assert values["inventory"]["KAFKA_PASSWORD"] == {"name": "own", "key": "key"}
+    assert values["api"]["KAFKA_PASSWORD"] == "own"
+    assert "KAFKA_PASSWORD" not in values["orders"].keys() | values["projector"].keys()
+    assert (values["projector"]["KAFKA_USER"], "KAFKA_USER" in values["orders"]) == ("all", False)
 
 
 def test_a_role_can_stay_at_an_older_image(rendered: dict[str, Objects]) -> None:
@@ -197,6 +245,7 @@ def test_keda_scales_each_role_on_the_lag_of_its_own_group(rendered: dict[str, O
             assert trigger["metadata"]["sasl"] == "scram_sha512"
             assert trigger["authenticationRef"] == {"name": "kafka"}
             assert all(isinstance(value, str) for value in trigger["metadata"].values())
+            assert trigger["metadata"]["lagThreshold"] == "2000000"
         read = [trigger["metadata"]["topic"] for trigger in scaled["triggers"]]
         assert read == [f"shop.{topic.name}" for topic in TOPOLOGY[role].reads]
     assert workloads(objects)["api"]["spec"]["replicas"] == 2

@@ -20,14 +20,32 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ printf "%s:%s" .root.Values.image.repository (.tag | default .root.Values.image.tag | default .root.Chart.AppVersion) | quote }}
 {{- end -}}
 
-{{/* Settings: those of the chart, then `settings`, then those of the role, each by its FULFILLMENT_ name. */}}
+{{/* A list of all secrets as JSON, one for each setting: what a role says about a setting replaces what is said for all. */}}
+{{- define "fulfillment.secrets" -}}
+{{- $found := dict -}}
+{{- range .root.Values.secrets }}{{- if not (hasKey $.settings .setting) }}{{- $_ := set $found .setting . }}{{- end }}{{- end }}
+{{- range .secrets }}{{- $_ := set $found .setting . }}{{- end }}
+{{- $list := list -}}
+{{- range $setting, $secret := $found }}{{- $list = append $list $secret }}{{- end }}
+{{- toJson $list -}}
+{{- end -}}
+
+{{/* Helm reads numbers as floating-point ones and writes the large ones as 1e+06, which no setting of a whole number accepts. */}}
+{{- define "fulfillment.value" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . | quote }}{{ else }}{{ quote . }}{{ end -}}
+{{- end -}}
+
+{{/* Settings: those of the chart, then `settings`, then those of the role, each by its FULFILLMENT_ name; then secrets. */}}
 {{- define "fulfillment.environment" -}}
-{{- $own := dict "HTTP_HOST" "0.0.0.0" "HTTP_PORT" "8000" "WORKER_PORT" "8000" -}}
-{{- range $name, $value := mergeOverwrite $own (deepCopy .root.Values.settings) (deepCopy .settings) }}
+{{- $secrets := include "fulfillment.secrets" . | fromJsonArray -}}
+{{- $settings := dict "HTTP_HOST" "0.0.0.0" "HTTP_PORT" "8000" "WORKER_PORT" "8000" -}}
+{{- $settings = mergeOverwrite $settings (deepCopy .root.Values.settings) (deepCopy .settings) -}}
+{{- range $secrets }}{{- $_ := unset $settings .setting }}{{- end }}
+{{- range $name, $value := $settings }}
 - name: FULFILLMENT_{{ $name }}
-  value: {{ $value | quote }}
+  value: {{ include "fulfillment.value" $value }}
 {{- end }}
-{{- range concat .root.Values.secrets .secrets }}
+{{- range $secrets }}
 {{- if eq .as "file" }}
 - name: FULFILLMENT_{{ .setting }}_FILE
   value: /etc/fulfillment/secrets/{{ .setting }}/{{ .key }}
@@ -40,7 +58,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "fulfillment.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{- range concat .root.Values.secrets .secrets }}
+{{- range include "fulfillment.secrets" . | fromJsonArray }}
 {{- if eq .as "file" }}
 - {name: secret-{{ .setting | lower | replace "_" "-" }}, mountPath: /etc/fulfillment/secrets/{{ .setting }}, readOnly: true}
 {{- end }}
@@ -54,7 +72,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "fulfillment.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
-{{- range concat .root.Values.secrets .secrets }}
+{{- range include "fulfillment.secrets" . | fromJsonArray }}
 {{- if eq .as "file" }}
 - name: secret-{{ .setting | lower | replace "_" "-" }}
   secret:
