@@ -19,7 +19,6 @@ from faust.types import TP
 
 from streams.kafka.batches import Request
 from streams.kafka.clients import aiokafka_config
-from streams.kafka.library_patches import SILENT_SECONDS
 from streams.kafka.wire import NO_TAGS, ApiVersions, Code
 from streams.runtime.settings import Settings
 
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = SILENT_SECONDS  # time limit of one request; then it is repeated
+REQUEST_SECONDS = 5.0  # time limit of one request; then it is repeated
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 1.0  # the markers of the last transaction take a millisecond or two
 
 # The one that was asked is the right one, but busy …

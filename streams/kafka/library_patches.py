@@ -30,10 +30,14 @@ functions, which are called for each connection, so that a connection uses the p
 
 **aiokafka: a silent broker does not hold up the others** (tests/streams/test_streams_silent.py). All requests of a
 client have one time limit, which must be long enough for a rebalance: half a minute. For that long, a client whose
-broker is suspended asks neither that broker's successor nor another broker who the successor is. With the patch, only
-requests that belong to a rebalance have that limit. All others get `SILENT_SECONDS`; a fetch, whose answer may be
-large, gets `FETCH_SECONDS` and the time it may wait. Requests that get no answer are repeated, here and in aiokafka,
-and Kafka recognises repeats.
+broker is suspended asks neither that broker's successor nor another broker who the successor is; while it connects to a
+host that is gone, it connects to no other. With the patch, a client of several brokers gives only requests that belong
+to a rebalance that limit. Connecting and all other requests get `SILENT_SECONDS`, and the time that many bytes take.
+Requests that get no answer are repeated, here and in aiokafka, and Kafka recognises repeats. On one broker, nothing
+else could answer, so the client's limit stays.
+
+**aiokafka: TLS connections to a silent broker** (the same test). asyncio ends TLS by exchanging messages, for which it
+waits half a minute, and closing a client waits for that. Kafka needs no such messages, so the patch omits them.
 
 **faust-streaming: only committed records** (tests/integration/test_open_transactions.py). Faust reads uncommitted
 records unless it runs its own `exactly_once`, which we do not use. `read_committed` changes the consumer Faust made.
@@ -59,6 +63,7 @@ Import `AIOKafkaConsumer` from here, so that the patches are in force.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer as AIOKafkaConsumer
@@ -68,6 +73,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record import default_records as default_records_py
 from aiokafka.record._crecords import default_records
 from aiokafka.record.memory_records import MemoryRecords
@@ -75,14 +81,17 @@ from faust.types import TP
 
 from streams.kafka import decompression
 from streams.kafka.unreadable import RAW, Batch, Unreadable, batch_at, records_of
+from streams.kafka.wire import Produce
 
 VERSIONS = {"aiokafka": "0.14.0", "faust-streaming": "0.15.3"}
 SILENT_SECONDS = 3.0  # a broker that does not answer for this long is asked again, or another one is
-FETCH_SECONDS = 9.0  # a message of 32 MiB arrives within this time at 4 MiB/s
+FETCH_SECONDS = 9.0  # at least, because a message may be larger than what is asked for
+BYTES_PER_SECOND = 4 << 20  # how fast a slow line carries large requests and answers
 REBALANCING = (JoinGroupRequest, SyncGroupRequest)  # the coordinator answers when all members have joined
 PRIVATE = {  # where an object comes from → its private attributes that are used here, at any depth
     "aiokafka.conn:AIOKafkaConnection": ("_request_timeout",),
-    "aiokafka.protocol.fetch:FetchRequest": ("_max_wait_ms",),
+    "aiokafka.protocol.fetch:FetchRequest": ("_max_bytes", "_max_wait_ms"),
+    "aiokafka.protocol.produce:ProduceRequest": ("_topics",),
     "aiokafka.consumer.consumer:AIOKafkaConsumer": (
         "_client", "_coordinator", "_fetcher", "_isolation_level", "_max_poll_records", "_subscription",
     ),
@@ -132,8 +141,19 @@ def read_committed(consumer: Any) -> Any:
     return consumer
 
 
+_several_servers = ContextVar("_several_servers", default=False)  # whether the client that connects may try others
+
+
+async def _bootstrap(client: Any) -> None:
+    token = _several_servers.set(len(client.hosts) > 1)
+    try:
+        await _original_bootstrap(client)
+    finally:
+        _several_servers.reset(token)
+
+
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
-    """A connection to a broker, which gives up most requests soon.
+    """A connection to a broker, which gives up most requests soon if other brokers could answer.
 
     Its password and TLS context may be functions, which return the current ones.
     """
@@ -143,18 +163,57 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
     def __init__(self, *address: Any, **options: Any) -> None:
         now = {name: each() if callable(each := options.get(name)) else each for name in CHANGING}
         super().__init__(*address, **(options | now))
+        self._client = getattr(options.get("on_close"), "__self__", None)  # None while it looks for brokers
+        self._several_servers = _several_servers.get()
+
+    async def connect(self) -> Any:
+        """Connect; a host that is gone does not even refuse."""
+        longest = self._request_timeout
+        self._request_timeout = min(longest, SILENT_SECONDS) if self._may_ask_another else longest
+        try:
+            return await super().connect()
+        finally:
+            self._request_timeout = longest
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         """Send a request, with a time limit that suits it."""
         longest = self._request_timeout
-        if not isinstance(request, REBALANCING):
-            fetches = isinstance(request, FetchRequest)
-            limit = FETCH_SECONDS + request._max_wait_ms / 1000 if fetches else SILENT_SECONDS
-            self._request_timeout = min(longest, limit)
+        if self._may_ask_another and not isinstance(request, REBALANCING):
+            self._request_timeout = time_limit(request, longest)
         try:
             return super().send(request, expect_response)  # it reads the limit before it returns
         finally:
             self._request_timeout = longest
+
+    def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
+        """Close the connection; return a future that ends when it is closed."""
+        writer = self._writer
+        closed = super().close(reason, exc)
+        if writer is not None and writer.get_extra_info("ssl_object") is not None:
+            writer.transport.abort()
+        return closed
+
+    @property
+    def _may_ask_another(self) -> bool:
+        return self._several_servers if self._client is None else len(self._client.cluster.brokers()) > 1
+
+
+def time_limit(request: Any, longest: float) -> float:
+    """Return after how many seconds another of several brokers is asked; `longest` is the limit of the client."""
+    if isinstance(request, FetchRequest):
+        partitions = sum(size for _, parts in request.topics for *_, size in parts)
+        arrives: float = min(request._max_bytes, partitions) / BYTES_PER_SECOND
+        waits: float = request._max_wait_ms / 1000
+        return min(longest, max(FETCH_SECONDS, SILENT_SECONDS + arrives) + waits)
+    return min(longest, SILENT_SECONDS) + _produced_bytes(request) / BYTES_PER_SECOND
+
+
+def _produced_bytes(request: Any) -> int:
+    if isinstance(request, Produce):
+        return sum(len(batch) for _, parts, _ in request.get_item("topics") for _, batch, _ in parts)
+    if isinstance(request, ProduceRequest):
+        return sum(len(batch) for _, parts in request._topics for _, batch in parts)
+    return 0
 
 
 class HeaderName(str):
@@ -304,3 +363,4 @@ for _codec in ("gzip_decode", "lz4_decode", "snappy_decode", "zstd_decode"):
     setattr(default_records, _codec, getattr(decompression, _codec))
 fetcher.MemoryRecords, fetcher.PartitionRecords = Fetched, TolerantRecords
 conn.AIOKafkaConnection = Connection
+_original_bootstrap, AIOKafkaClient.bootstrap = AIOKafkaClient.bootstrap, _bootstrap

@@ -8,7 +8,7 @@ Unclear                        its outcome is unknown: the process must end, and
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from faust.types import TP
@@ -160,16 +160,33 @@ async def committed_offsets(
     wanted = [TopicPartition(tp.topic, tp.partition) for tp in inputs]
     if not wanted:
         return {}
-    reading = {"group.id": group, "isolation.level": "read_committed", "socket.timeout.ms": int(SILENT_SECONDS * 1000)}
-    reader = await asyncio.to_thread(lambda: Consumer(librdkafka_config(settings) | reading))  # may wait for a token
+    reader: Any = None
     try:
         async for attempt in _while_broker_is_unreachable(settings, say):
             with attempt:
+                if reader is None:
+                    reader = await asyncio.to_thread(_reader, settings, group, wanted[0].topic)
                 found = await asyncio.to_thread(reader.committed, wanted, settings.transaction_timeout + 5)
         return {TP(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
     finally:
         say(None)
-        await asyncio.to_thread(reader.close)
+        if reader is not None:
+            await asyncio.to_thread(reader.close)
+
+
+def _reader(settings: Settings, group: str, topic: str) -> Consumer:
+    """Return a consumer that asks another of several brokers soon if one is silent; it may wait for a token."""
+    reading = {"group.id": group, "isolation.level": "read_committed"}
+    reader = Consumer(librdkafka_config(settings) | reading)
+    try:
+        brokers = reader.list_topics(topic, settings.transaction_timeout + 5).brokers
+    except BaseException:
+        reader.close()
+        raise
+    if len(brokers) < 2:
+        return reader
+    reader.close()
+    return Consumer(librdkafka_config(settings) | reading | {"socket.timeout.ms": int(SILENT_SECONDS * 1000)})
 
 
 def _while_broker_is_unreachable(settings: Settings, say: Callable[[str | None], None]) -> AsyncRetrying:
