@@ -89,7 +89,8 @@ class TopicDescription(ExistingTopic):
 
 async def find_topics(settings: Settings, topics: Iterable[Topic]) -> dict[str, ExistingTopic]:
     """Return by full name those of the topics that exist. This needs no right to see their settings."""
-    return await asyncio.to_thread(find, admin(settings), [settings.named(topic.name) for topic in topics])
+    names = [settings.named(topic.name) for topic in topics]
+    return await asyncio.to_thread(lambda: find(admin(settings), names))  # a client may wait for a token
 
 
 async def topic_ids(settings: Settings, topics: Iterable[Topic] = TOPICS) -> dict[str, str]:
@@ -118,11 +119,12 @@ def refuse_unfinished_import(settings: Settings) -> None:
 
 def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]:
     """Return `max.message.bytes` of topics (full names), as far as the broker reports it."""
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-    found, client = {}, admin(settings)
-    for resource, future in client.describe_configs(resources, request_timeout=CONFIG_SECONDS).items():
-        with suppress(KafkaException, TimeoutError):  # the broker may be unreachable, or refuse the request
-            found[resource.name] = int(future.result(CONFIG_SECONDS)[LARGEST].value)
+    resources, found = [ConfigResource(ResourceType.TOPIC, name) for name in topics], {}
+    with suppress(KafkaException):  # there may be no token, or an unusable certificate
+        client = admin(settings)
+        for resource, future in client.describe_configs(resources, request_timeout=CONFIG_SECONDS).items():
+            with suppress(KafkaException, TimeoutError):  # the broker may be unreachable, or refuse the request
+                found[resource.name] = int(future.result(CONFIG_SECONDS)[LARGEST].value)
     return found
 
 

@@ -6,6 +6,7 @@ for each connection of aiokafka and for each client of librdkafka, so a rotated 
 """
 
 import ssl
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from streams.runtime.settings import Settings
 Config = dict[str, Any]
 
 
-def aiokafka_config(settings: Settings) -> Config:
-    """Return the options of every client of aiokafka."""
-    return {"bootstrap_servers": settings.kafka, **connection_config(settings)}
+def aiokafka_config(settings: Settings, brokers: Iterable[Any] = ()) -> Config:
+    """Return the options of every client of aiokafka; `brokers` are those that another client knows already."""
+    known = [f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}" for each in brokers]
+    servers = list(dict.fromkeys([*settings.kafka.split(","), *known])) if known else settings.kafka
+    return {"bootstrap_servers": servers, **connection_config(settings)}
 
 
 def connection_config(settings: Settings) -> Config:

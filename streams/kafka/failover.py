@@ -33,8 +33,9 @@ async def failover_seconds(settings: Settings, client: AIOKafkaClient) -> float:
 
 def _session_seconds(settings: Settings, broker: int) -> float:
     """Return after how many seconds of silence a broker is fenced; Kafka's default if it does not tell."""
-    resource, client = ConfigResource(ResourceType.BROKER, str(broker)), admin(settings)
+    resource = ConfigResource(ResourceType.BROKER, str(broker))
     with suppress(KafkaException, KeyError, TypeError, TimeoutError):  # perhaps this service may not ask
+        client = admin(settings)
         future = client.describe_configs([resource], request_timeout=ASK_SECONDS)[resource]
         return int(future.result(ASK_SECONDS)[SESSION].value) / 1000
     return DEFAULT_SESSION_SECONDS

@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5  # pause between attempts to reach Kafka
 LOOK_SECONDS = 0.25  # pause between two looks whether silent partitions have a leader again
-LOOK_MS = 1000  # time limit of each request of such a look
+LOOK_MS = 1000  # time limit of each request of such a look, if other brokers may answer instead
+LONG_LOOK_MS = 5000  # its time limit on one broker
 STOP_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
 REQUEST_BYTES = 64 << 20  # limit of one message, above the limit of any topic
@@ -95,10 +96,19 @@ def _not_acknowledged(commands: Sequence[_Sending], futures: "Sequence[asyncio.F
 
 async def _end(producer: AIOKafkaProducer, seconds: float = STOP_SECONDS) -> None:
     """End a producer; it has some time to send its remaining messages."""
+    stopped = False
     try:
-        await asyncio.wait_for(producer.stop(), seconds)
-    except (TimeoutError, KafkaError):
-        await abandon(producer, STOP_SECONDS)
+        with suppress(TimeoutError, KafkaError):
+            await asyncio.wait_for(producer.stop(), seconds)
+            stopped = True
+    finally:
+        if not stopped:
+            await abandon(producer, STOP_SECONDS)
+
+
+def _several(producer: AIOKafkaProducer) -> bool:
+    """Return whether the cluster has several brokers, so that other partitions may have a leader that answers."""
+    return len(producer.client.cluster.brokers()) > 1
 
 
 class Gateway:
@@ -115,7 +125,7 @@ class Gateway:
         self._pulse: Pulse | None = None
         self._why = ""  # Kafka has not been reached
         self._looking: asyncio.Task[None] | None = None  # waits for the leaders of silent partitions
-        self._silent: set[Partition] = set()
+        self._silent: dict[Partition, AIOKafkaProducer] = {}  # with the producer that it did not accept a command from
         self.patience = settings.command_timeout  # seconds until a send is given up
         self._limits: dict[str, int] = {}  # topic → bytes of its largest batch, as far as known
         self._limits_asked = 0.0
@@ -147,11 +157,18 @@ class Gateway:
         self._starting = asyncio.create_task(self._reach())
 
     async def stop(self) -> None:
-        """Send the commands under way, then stop, within a second."""
-        for task in filter(None, (self._starting, self._looking)):
+        """Send the commands under way, for up to a second, then stop."""
+        waiting = list(filter(None, (self._starting, self._looking)))
+        for task in waiting:
             task.cancel()
         if self._producer:
-            await _end(self._producer)
+            self._ending.add(asyncio.create_task(_end(self._producer)))
+        if under_way := {*waiting, *self._ending}:
+            _, late = await asyncio.wait(under_way, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=STOP_SECONDS)
 
     async def send(self, messages: Sequence[CommandMessage], topic: Topic | None = None) -> None:
         """Return when all `messages` are durable; raise `GatewayUnavailable` if that takes too long.
@@ -184,6 +201,7 @@ class Gateway:
         return one.topic, partition_of(one.key, self._settings.partitions)
 
     def _refuse_silent(self, commands: Sequence[_Sending]) -> None:
+        self._look_for_leaders()
         for one in commands:
             if (where := self._partition(one)) in self._silent:
                 away = "Kafka" if self._all_silent else "the leader of {}/{}".format(*where)
@@ -204,7 +222,7 @@ class Gateway:
             except (BrokerResponseError, ProducerClosed):
                 refused.append(one)
         if refused:
-            await self._renew(producer)
+            await self._renew(producer, refused=True)
         for one in refused:  # one by one: the refused batch may have had several, or followed another one
             await self._refuse_too_large(one)
             await self._send_alone(one)
@@ -243,11 +261,15 @@ class Gateway:
         self._limits = await asyncio.to_thread(largest_batches, self._settings, set(self._topics.values()))
         self._limits_asked = time.monotonic()
 
-    async def _renew(self, spent: AIOKafkaProducer) -> None:
-        """Replace the producer: a refused batch used a sequence number, and Kafka accepts nothing after the gap."""
+    async def _renew(self, spent: AIOKafkaProducer, *, refused: bool) -> None:
+        """Replace the producer: a lost batch used a sequence number, and Kafka accepts nothing after the gap.
+
+        If Kafka `refused` the batch, the limits of topics may have changed.
+        """
         async with self._renewing:
             if self._producer is spent:
-                await self._ask_limits()
+                if refused:
+                    await self._ask_limits()
                 fresh = self._new_producer()
                 try:
                     await fresh.start()
@@ -260,38 +282,57 @@ class Gateway:
 
     def _find_silent(self, producer: AIOKafkaProducer, commands: Collection[_Sending]) -> None:
         """Refuse commands for the partitions of `commands`, which they did not accept, until their leaders answer."""
-        several = len(producer.client.cluster.brokers()) > 1
         if producer is self._producer:
-            self._silent |= {self._partition(one) for one in commands} if several else self._partitions()
-            if self._looking is None:
-                self._looking = asyncio.create_task(self._look(producer))
+            found = {self._partition(one) for one in commands} if _several(producer) else self._partitions()
+            self._silent |= dict.fromkeys(found, producer)
+            self._look_for_leaders()
 
-    async def _look(self, failed: AIOKafkaProducer) -> None:
-        """Ask for the leaders of silent partitions; when one answers, replace the producer and accept commands again.
+    def _look_for_leaders(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """Ask for the leaders of silent partitions until all have answered."""
+        try:
+            while self._silent:
+                try:
+                    await self._look_with_new_client()
+                except (KafkaError, OSError, TimeoutError) as error:
+                    log.debug("cannot connect to Kafka: %r", error)
+                    log.warning("%s; retrying", await why_not(self._settings, set(self._topics.values())))
+                    await asyncio.sleep(LOOK_SECONDS)
+            self._pulse = None
+        finally:
+            self._looking = None  # after an unexpected error, the next refusal looks again
+
+    async def _look_with_new_client(self) -> None:
+        """Ask the brokers that the producer knows: the configured ones may be the silent ones."""
+        producer = self._producer
+        assert producer is not None, "it has sent commands"
+        known, limit = producer.client.cluster.brokers(), LOOK_MS if _several(producer) else LONG_LOOK_MS
+        client = AIOKafkaClient(**aiokafka_config(self._settings, known), request_timeout_ms=limit)
+        try:
+            await client.bootstrap()
+            client.set_topics({name for name, _ in self._partitions()})
+            while self._silent:
+                await client.force_metadata_update()
+                if back := await led(client, self._silent):
+                    await self._accept(back)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            await client.close()
+
+    async def _accept(self, back: Collection[Partition]) -> None:
+        """Accept commands for partitions again, but not with a producer whose commands they did not accept.
 
         A batch that expires in aiokafka's producer has used its sequence number, and the broker never accepts anything
         after the gap on that partition.
         """
-        while self._silent:
-            client = AIOKafkaClient(**aiokafka_config(self._settings), request_timeout_ms=LOOK_MS)
-            try:
-                await client.bootstrap()
-                client.set_topics({name for name, _ in self._partitions()})
-                while self._silent:
-                    await client.force_metadata_update()
-                    if back := await led(client, self._silent):
-                        await self._renew(failed)
-                        failed = self._producer or failed
-                        self._silent -= back
-                    await asyncio.sleep(LOOK_SECONDS)
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.debug("cannot connect to Kafka: %r", error)
-                self._silent |= self._partitions()
-                log.warning("%s; retrying", await why_not(self._settings, set(self._topics.values())))
-                await asyncio.sleep(LOOK_SECONDS)
-            finally:
-                await client.close()
-        self._pulse = self._looking = None
+        for failed in {self._silent[each] for each in back}:
+            await self._renew(failed, refused=False)
+        for each in back:
+            if self._silent[each] is not self._producer:  # it may have failed again since
+                del self._silent[each]
 
     async def _enqueue(self, producer: AIOKafkaProducer, one: _Sending) -> Any:
         try:
@@ -302,25 +343,29 @@ class Gateway:
             return refused
 
     async def _reach(self) -> None:
-        while True:
-            producer = self._new_producer()
+        while self._producer is None:
             try:
-                await producer.start()
-                for topic in set(self._topics.values()):
-                    await producer.partitions_for(topic)
-                failover = await failover_seconds(self._settings, producer.client)
-                if failover <= self.patience:
-                    self._producer = producer
-                    return
-                self.patience = failover
-                await producer.stop()  # the next one is as patient
+                self._producer = await self._started()
             except (KafkaError, OSError) as error:
                 log.debug("cannot connect to Kafka: %r", error)
-                with suppress(Exception):
-                    await producer.stop()
                 self._why = await why_not(self._settings, set(self._topics.values()))
                 log.warning("%s; retrying", self._why)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _started(self) -> AIOKafkaProducer | None:
+        """Return a producer that has reached its topics; None if the next one must be more patient."""
+        producer, ready = self._new_producer(), False
+        try:
+            await producer.start()
+            for topic in set(self._topics.values()):
+                await producer.partitions_for(topic)
+            failover = await failover_seconds(self._settings, producer.client)
+            ready, self.patience = failover <= self.patience, max(failover, self.patience)
+        finally:
+            if not ready:
+                with suppress(Exception):
+                    await producer.stop()
+        return producer if ready else None
 
     def _new_producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(

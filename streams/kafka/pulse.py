@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, RequestTimedOutError
 
 from streams.kafka.clients import aiokafka_config
 from streams.kafka.diagnosis import diagnose
@@ -60,7 +60,7 @@ class Pulse:
                 await self._ask()
             self._refused, self._silent_since = False, None
             self.why = unanswered(self._settings)
-        except TimeoutError:
+        except (TimeoutError, RequestTimedOutError):
             self._refused = False
             self.why = await why_not(self._settings, self._topics)
         except (KafkaError, OSError):
