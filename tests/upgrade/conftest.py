@@ -22,8 +22,8 @@ from servers import Server  # needs the line above
 
 RECORDED = Path(__file__).parent / "recorded"
 ROOT = Path(__file__).parents[2]
-# By default the servers delete what is older than a week: the recorded commands, outcomes, keys and offsets. Kafka looks
-# for it half a minute after its start, and then at each interval.
+# By default the servers delete what is older than a week: the recorded commands, outcomes, keys and offsets. Kafka
+# looks for it half a minute after its start, and then at each interval.
 KEEP = """
 log.initial.task.delay.ms=86400000
 log.retention.check.interval.ms=86400000
