@@ -147,6 +147,18 @@ def test_every_alert_says_what_to_do() -> None:
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in RULES)
 
 
+def test_memory_is_reported_at_three_quarters_of_the_limits() -> None:
+    (rule,) = [each["expr"] for each in RULES if each["alert"] == "MemoryHigh"]
+    reported = re.findall(r'role="(\w+)"}\) > ([\d.]+) \* 1024 \^ 3', rule)
+    containers = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    pods = yaml.safe_load((DEPLOY / "helm/values.yaml").read_text())["roles"]
+    assert [role for role, _ in reported] == ["orders", "inventory", "projector", "api"]
+    for role, gibibytes in reported:
+        limit = f"{float(gibibytes) / 0.75:g}G"
+        assert containers[role]["deploy"]["resources"]["limits"]["memory"] == limit
+        assert pods[role]["resources"]["limits"]["memory"] == f"{limit}i"
+
+
 def test_prometheus_finds_every_role_and_gives_the_token() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     (discovery,) = SCRAPE["dns_sd_configs"]

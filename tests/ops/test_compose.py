@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import tomllib
@@ -63,7 +64,7 @@ def test_nothing_is_published_off_loopback_by_default() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_environment_is_made_of_settings_and_accepted_by_them(
-    role: str, sourced: dict[str, str], secrets: Path, monkeypatch: pytest.MonkeyPatch
+    role: str, mongo_file: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = SERVICES[role]["environment"]
     assert {name: value for name, value in given.items() if name.startswith("MALLOC_")} == allocator(role)
@@ -73,11 +74,10 @@ def test_the_environment_is_made_of_settings_and_accepted_by_them(
     for name in ("api_token", "kafka_password"):
         assert given[f"FULFILLMENT_{name.upper()}_FILE"] == f"/run/secrets/{name}"
         monkeypatch.setenv(f"FULFILLMENT_{name.upper()}_FILE", str(secrets / name))
-    for name, value in sourced.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FULFILLMENT_MONGO_FILE", str(mongo_file))
     settings = Settings()
     assert settings.is_guarded
-    assert settings.mongo == "mongodb://fulfillment:ab12@mongo:27017/?authSource=admin"
+    assert settings.mongo == "mongodb://fulfillment:a%2Fb%40%3A%2512@mongo:27017/?authSource=admin"
     assert settings.secret("kafka_password") == "cd34"
     assert settings.http_host == "0.0.0.0"  # the gateway and Prometheus are other containers
 
@@ -86,18 +86,22 @@ def test_the_environment_is_made_of_settings_and_accepted_by_them(
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the secrets, as containers have it."""
     folder = tmp_path_factory.mktemp("secrets")
-    for name, value in {"api_token": "the api token", "mongo_password": "ab12", "kafka_password": "cd34"}.items():
+    for name, value in {"api_token": "the api token", "mongo_password": "a/b@:%12", "kafka_password": "cd34"}.items():
         (folder / name).write_text(f"{value}\n")
     return folder
 
 
 @pytest.fixture(scope="module")
-def sourced(processes: None, secrets: Path) -> dict[str, str]:
-    """The settings that a container gets from its secrets."""
-    shell = ["sh", "-c", f". {ROOT}/deploy/compose/settings.sh; env -0"]
-    found = subprocess.run(shell, env={"SECRETS": str(secrets), "PATH": os.environ["PATH"]}, capture_output=True)
-    lines = dict(each.split("=", 1) for each in found.stdout.decode().split("\0") if each)
-    return {name: value for name, value in lines.items() if name.startswith("FULFILLMENT_")}
+def mongo_file(processes: None, secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with the address of MongoDB that the script of the containers makes; nothing is put into variables."""
+    file = tmp_path_factory.mktemp("tmp") / "mongo"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    given = {"SECRETS": str(secrets), "PATH": path, "FULFILLMENT_MONGO_FILE": str(file)}
+    shell = ["sh", "-euc", f". {ROOT}/deploy/compose/settings.sh; env"]
+    found = subprocess.run(shell, env=given, capture_output=True, text=True, check=True)
+    assert "mongodb://" not in found.stdout
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    return file
 
 
 def test_secrets_are_files_and_in_no_environment() -> None:

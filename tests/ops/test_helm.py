@@ -142,7 +142,7 @@ def test_the_environment_is_made_of_settings(rendered: dict[str, Objects]) -> No
     assert (orders["PARKED_BYTES"], orders["WATCHDOG"]) == ("67108864", "0.5")  # not 6.7108864e+07
 
 
-def test_what_a_role_says_about_a_setting_replaces_what_is_said_for_all(helm: Path, tmp_path: Path) -> None:
+def test_a_setting_or_secret_of_a_role_replaces_the_one_of_all_roles(helm: Path, tmp_path: Path) -> None:
     def secret(setting: str, name: str, kind: str) -> dict[str, str]:
         return {"setting": setting, "secret": name, "key": "key", "as": kind}
 
@@ -208,6 +208,12 @@ def test_pods_have_probes_limits_and_no_rights(rendered: dict[str, Objects]) -> 
         assert (pod["securityContext"]["runAsNonRoot"], pod["automountServiceAccountToken"]) == (True, False)
 
 
+def test_an_api_pod_that_ends_first_waits_until_it_gets_no_new_requests(rendered: dict[str, Objects]) -> None:
+    waits = {role: container(each).get("lifecycle") for role, each in workloads(rendered["default"]).items()}
+    assert waits.pop("api") == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    assert set(waits.values()) == {None}
+
+
 def test_disruptions_take_one_pod_of_a_role_at_a_time(rendered: dict[str, Objects]) -> None:
     for name, budget in of(rendered["default"], "PodDisruptionBudget").items():
         pods = workloads(rendered["default"])[name.removeprefix("shop-")]["spec"]["template"]["metadata"]["labels"]
@@ -230,6 +236,9 @@ def test_topics_are_created_before_an_upgrade(rendered: dict[str, Objects]) -> N
     assert container(job)["args"] == ["topics", "create"]
     policy = of(rendered["default"], "NetworkPolicy")["shop-topics"]["metadata"]["annotations"]
     assert policy["helm.sh/hook-weight"] == "-1"  # the job needs its network before it starts
+    (chosen,) = of(rendered["everything"], "Job").values()
+    pod = chosen["spec"]["template"]["spec"]
+    assert (pod["nodeSelector"], pod["tolerations"]) == (EVERYTHING["nodeSelector"], EVERYTHING["tolerations"])
     assert of(rendered["least"], "Job") == {}
 
 
