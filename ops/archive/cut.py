@@ -17,6 +17,7 @@ the import. Memory is needed for what happens while the cut is made, and for the
 """
 
 import asyncio
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,6 +34,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from agents.answering import PROCESS_MANAGER
 from ops.errors import CommandFailed, Unavailable
 from ops.kafka import records
+from parking.letter import DeadLetter
 from streams.kafka.transactions import committed_offsets
 from streams.kafka.unreadable import Unreadable
 from streams.messages.cloudevents import glimpse
@@ -48,6 +50,7 @@ ELECTING = (Code.NOT_LEADER_FOR_PARTITION, Code.LEADER_NOT_AVAILABLE)
 
 Ends = dict[int, int]  # partition → offset
 Place = tuple[str, int, int]  # topic without prefix, partition, offset
+Identity = str | bytes | None  # the id of a command, or the digest of its key and value
 
 
 def command_id(record: Any, envelope: Mapping[str, Any]) -> str:
@@ -63,17 +66,26 @@ class Cut:
     decided: set[str] = field(default_factory=set)  # ids of commands whose results are in the cut
     beyond: set[str] = field(default_factory=set)  # ids of events after the cut
     shared: set[str] = field(default_factory=set)  # ids that several undecided commands have
-    lettered: set[Place] = field(default_factory=set)  # commands that have a dead letter
+    lettered: dict[Place, set[Identity]] = field(default_factory=lambda: defaultdict(set))  # by the place of a command
 
     def has_pending(self, topic: str, record: Any) -> bool:
         """Return whether a command is undecided in the cut, and nothing after the cut has caused it."""
         envelope = glimpse(record.value, record.headers)
         identifier = command_id(record, envelope)
-        if (topic, record.partition, record.offset) in self.lettered:
+        if self._has_letter((topic, record.partition, record.offset), record, identifier):
             return False
         if identifier in self.decided and identifier not in self.shared:
             return False
         return envelope.get("source") != PROCESS_MANAGER or envelope.get("causationid") not in self.beyond
+
+    def add_letter(self, topic: str, letter: DeadLetter) -> None:
+        """Remember which command a dead letter is about: it waits there, or was refused, and is not decided again."""
+        place = topic, letter.partition, letter.offset
+        self.lettered[place] |= {letter.command_id, _digest(letter.key, letter.value)}
+
+    def _has_letter(self, place: Place, record: Any, identifier: str) -> bool:
+        """Return whether a letter is about this command, and not about one that had its place before an import."""
+        return not self.lettered.get(place, set()).isdisjoint({identifier, _digest(record.key, record.value)})
 
     def has_outcome(self, record: Any) -> bool:
         """Return whether an outcome names no event after the cut."""
@@ -92,7 +104,7 @@ class _Event:
 
     @property
     def decision(self) -> tuple[str, int, str]:
-        """What it has in common with the other events of its command."""
+        """The key of the decision that it is part of: all events of a command are on one partition."""
         return *self.place[:2], self.cause
 
 
@@ -232,6 +244,10 @@ def readable(batches: Iterable[list[Any]]) -> Iterator[Any]:
                     "broker's log from a replica, then export again."
                 )
             yield record
+
+
+def _digest(key: bytes | None, value: bytes | None) -> bytes:
+    return hashlib.sha256(repr((key, value)).encode()).digest()
 
 
 def _reached(stable: Mapping[str, Ends], ends: Mapping[str, Ends]) -> bool:

@@ -3,8 +3,8 @@
 OccupiedDirectory              the directory for the archive has files already
 
 Idempotency keys are the only data that is neither on a topic nor can be rebuilt from one. They are exported without
-their answers: a request that is repeated after an import continues under the id of its command, which tells whether the
-command is in the archive.
+their answers: a request that is repeated after an import continues under the id of its command. That its command is in
+Kafka is exported only if the command is in the archive: a repeat would wait for its outcome in vain.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from ops.errors import Misconfigured
 from ops.kafka import records
 from ops.progress import ShowProgress, silent
 from parking.letter import letter_in
+from projections.document import Document
 from projections.mongo.client import Mongo
 from projections.mongo.idempotency import ENDED
 from projections.mongo.indexes import IDEMPOTENCY
@@ -39,12 +40,39 @@ class OccupiedDirectory(Misconfigured):
     """The directory for the archive has files already."""
 
 
-async def idempotency_keys(settings: Settings) -> AsyncIterator[bytes]:
+class Awaited:
+    """The commands that idempotency keys name as certainly sent; read before the records, which are looked up in it."""
+
+    def __init__(self, sent: set[str]) -> None:
+        self._sent, self._archived = sent, set[str]()
+
+    @classmethod
+    async def read(cls, settings: Settings) -> "Awaited":
+        """Read the ids; there are few, because only keys without a final answer name a command."""
+        mongo = Mongo(settings)
+        try:
+            query = {"sent": {"$type": "string"}}
+            return cls({each["sent"] async for each in mongo.collection(IDEMPOTENCY).find(query, {"sent": 1})})
+        finally:
+            await mongo.close()
+
+    def found(self, command_id: str | None) -> None:
+        """Record that a command, its outcome or its letter is in the archive."""
+        if command_id in self._sent:
+            self._archived.add(command_id)
+
+    def exported(self, key: Document) -> Document:
+        """Return an idempotency key as it is exported."""
+        sent = key.get("sent")
+        return {**key, "answer": None, "leasedUntil": ENDED, "sent": sent if sent in self._archived else None}
+
+
+async def idempotency_keys(settings: Settings, awaited: Awaited) -> AsyncIterator[bytes]:
     """Yield the idempotency keys, as extended JSON, without their answers."""
     mongo = Mongo(settings)
     try:
         async for document in mongo.collection(IDEMPOTENCY).find():
-            yield json_util.dumps({**document, "answer": None, "leasedUntil": ENDED}).encode()
+            yield json_util.dumps(awaited.exported(document)).encode()
     finally:
         await mongo.close()
 
@@ -63,33 +91,47 @@ def export_aggregate(settings: Settings, directory: Path, topic: str, key: str, 
 def export_all(settings: Settings, directory: Path, progress: ShowProgress = silent) -> Manifest:
     """Export everything that an import needs; the system may be running."""
     with _Archive(settings, directory, progress).opened() as archive:
-        cut = cuts.take(settings)
-        asyncio.run(archive.add_documents(IDEMPOTENCY, idempotency_keys(settings)))
-        archive.add(DEAD_LETTERS.name, cut.spans[DEAD_LETTERS.name], lambda record: _noted(record, cut))
-        archive.add(
-            COMMAND_OUTCOMES.name,
-            cut.spans[COMMAND_OUTCOMES.name],
-            lambda record: record if cut.has_outcome(record) else None,
-        )
-        for topic in cuts.EVENTS:
-            archive.add(topic.name, cut.spans[topic.name], lambda record: record)
-        for topic in cuts.COMMANDS:
-            archive.add(topic.name, cut.spans[topic.name], _pending(cut, topic.name))
+        cut, awaited = cuts.take(settings), asyncio.run(Awaited.read(settings))
+        chosen = {
+            DEAD_LETTERS.name: _letters(cut, awaited),
+            COMMAND_OUTCOMES.name: _outcomes(cut, awaited),
+            **{topic.name: lambda record: record for topic in cuts.EVENTS},
+            **{topic.name: _pending(cut, topic.name, awaited) for topic in cuts.COMMANDS},
+        }
+        for name, choose in chosen.items():
+            archive.add(name, cut.spans[name], choose)
+        asyncio.run(archive.add_documents(IDEMPOTENCY, idempotency_keys(settings, awaited)))
     return archive.manifest
 
 
-def _noted(record: Any, cut: cuts.Cut) -> Any:
-    """Remember which command a dead letter is about: it waits there, or was refused, and is not decided again."""
-    if (letter := letter_in(record.value)) is not None:
-        for topic in cuts.COMMANDS:
-            if letter.topic.endswith(topic.name):
-                cut.lettered.add((topic.name, letter.partition, letter.offset))
-    return record
+def _letters(cut: cuts.Cut, awaited: Awaited) -> Choose:
+    def choose(record: Any) -> Any:
+        if (letter := letter_in(record.value)) is not None:
+            awaited.found(letter.command_id)
+            for topic in cuts.COMMANDS:
+                if letter.topic.endswith(topic.name):
+                    cut.add_letter(topic.name, letter)
+        return record
+
+    return choose
 
 
-def _pending(cut: cuts.Cut, topic: str) -> Choose:
+def _outcomes(cut: cuts.Cut, awaited: Awaited) -> Choose:
     def choose(record: Any) -> Any | None:
-        return _identified(record) if cut.has_pending(topic, record) else None
+        if not cut.has_outcome(record):
+            return None
+        awaited.found((record.key or b"").decode(errors="replace"))
+        return record
+
+    return choose
+
+
+def _pending(cut: cuts.Cut, topic: str, awaited: Awaited) -> Choose:
+    def choose(record: Any) -> Any | None:
+        if not cut.has_pending(topic, record):
+            return None
+        awaited.found(cuts.command_id(record, glimpse(record.value, record.headers)))
+        return _identified(record)
 
     return choose
 

@@ -6,12 +6,14 @@ Disturbed                      another producer wrote to a topic during the impo
 The topic `unfinished-import` exists from before the first record is written until the tables are rebuilt; it contains
 the checksum of the archive. Deciding workers refuse to start while it exists. Records are written without transactions,
 so a partition always has the first records of its part of the archive, and its end is their number: an import that was
-interrupted continues there.
+interrupted continues there. The last record of a partition shows whether another producer has written to it.
 """
 
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +21,26 @@ from bson import json_util
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from msgspec.structs import replace
+from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 
 from ops.archive import cut as cuts
 from ops.archive.empty import refuse_data
-from ops.archive.files import File, Manifest, lines, raw_lines, read_manifest, verify
+from ops.archive.files import File, Line, Manifest, lines, raw_lines, read_manifest, verify
 from ops.errors import CommandFailed, Misconfigured, Unavailable, mongo_error
 from ops.kafka import groups, records
 from ops.progress import ShowProgress, silent
 from ops.replay.rebuild import PRODUCER, rebuild_tables
 from parking.letter import letter_in
-from projections.mongo.client import Mongo
+from projections.document import Document
+from projections.mongo.client import Collection, Mongo
 from projections.mongo.indexes import IDEMPOTENCY
 from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Settings
 from streams.topic_setup import TIMESTAMPS, TopicMismatch, ensure_topics
 from streams.topics import (
+    COMMAND_OUTCOMES,
     DEAD_LETTERS,
-    MESSAGE_TOPICS,
     UNFINISHED_IMPORT,
     Topic,
     admin,
@@ -45,7 +49,11 @@ from streams.topics import (
 from streams.topology import READING
 
 ASK_SECONDS, FLUSH_SECONDS = 30.0, 120.0
-PORTION = 1_000  # records between two reports of progress
+NOW = 0  # a producer sets the time
+PORTION = 1_000  # records between two reports of progress, and keys written at once
+# Events, because tables have their times, and outcomes, which expire. Kafka would soon delete old commands and letters
+# with their times, although they wait: it keeps them as if they had arrived now.
+TIMED = (*cuts.EVENTS, COMMAND_OUTCOMES)
 
 
 class AnotherArchive(Misconfigured):
@@ -78,6 +86,7 @@ class _Import:
         self.settings, self.directory, self.manifest, self.progress = settings, directory, manifest, progress
         self.client: AdminClient = admin(settings)
         self.marker = settings.named(UNFINISHED_IMPORT)
+        self.timed = {settings.named(topic.name) for topic in TIMED}
 
     def run(self) -> list[str]:
         groups.refuse_running(self.settings, READING)
@@ -91,7 +100,7 @@ class _Import:
         self._check_ends()
         asyncio.run(self._write_keys())
         self._ensure_topics()  # lets the broker set the times of new records again
-        asyncio.run(rebuild_tables(self.settings, self.progress))
+        asyncio.run(rebuild_tables(self.settings, self.progress, imported=True))
         self.client.delete_topics([self.marker], operation_timeout=ASK_SECONDS)[self.marker].result(ASK_SECONDS)
         before = "continued an interrupted import; " if continues else ""
         return [
@@ -141,11 +150,10 @@ class _Import:
             raise Unavailable(str(error)) from error
 
     def _keep_times(self) -> None:
-        """Let records keep the times of the exported ones: retention, `--since` and displays depend on them."""
+        """Let events and outcomes keep their times: tables, retention, `--since` and displays depend on them."""
         entry = ConfigEntry(TIMESTAMPS, "CreateTime", incremental_operation=AlterConfigOpType.SET)
         resources = [
-            ConfigResource(ResourceType.TOPIC, self.settings.named(topic.name), incremental_configs=[entry])
-            for topic in MESSAGE_TOPICS
+            ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in sorted(self.timed)
         ]
         for future in self.client.incremental_alter_configs(resources).values():
             future.result(ASK_SECONDS)
@@ -154,6 +162,7 @@ class _Import:
         """Write the records of a file that are not on its topic yet; return their number."""
         assert file.topic is not None
         topic, there = self.settings.named(file.topic), self._ends(file.topic)
+        last = self._last(file.topic, there)
         producer, seen, written, count = self._producer(), Counter[int](), 0, 0
         with self.progress(file.topic, file.records) as advance:
             for line in lines(self.directory / file.name):
@@ -161,6 +170,8 @@ class _Import:
                 if seen[line.partition] > there[line.partition]:
                     self._produce(producer, topic, line)
                     written += 1
+                elif seen[line.partition] == there[line.partition] and line.partition in last:
+                    self._refuse_another(topic, line, last[line.partition])
                 if not (count := seen.total()) % PORTION:
                     advance(PORTION)
             advance(count % PORTION)
@@ -170,6 +181,24 @@ class _Import:
     def _ends(self, topic: str) -> dict[int, int]:
         (ends,) = cuts.ends_of(self.settings, self.client, [Topic(topic, "")]).values()
         return ends
+
+    def _last(self, topic: str, ends: Mapping[int, int]) -> dict[int, Any | None]:
+        """Return the record before the end of each partition, None if that is a transaction marker.
+
+        A partition is left out if it is empty, also because Kafka has deleted old outcomes.
+        """
+        begins = records.begins(self.settings, topic)
+        left = {number: end for number, end in ends.items() if end > begins[number]}
+        found = records.read(self.settings, topic, {number: end - 1 for number, end in left.items()}, left)
+        return dict.fromkeys(left) | {each.partition: each for each in cuts.readable(found)}
+
+    def _refuse_another(self, topic: str, line: Line, found: Any | None) -> None:
+        """Raise `Disturbed` if the record at the place of a line is not the one that was imported."""
+        if found is None or (found.key, found.value) != (line.raw_key(), self._value(topic, line)):
+            raise Disturbed(
+                f"{topic}/{line.partition} has a last record that is not in the archive: another producer wrote to "
+                "it. Stop it, delete the topics, and import again."
+            )
 
     def _check_ends(self) -> None:
         for file in self.manifest.files:
@@ -181,18 +210,22 @@ class _Import:
                         "to it. Stop it, delete the topics, and import again."
                     )
 
-    def _produce(self, producer: Any, topic: str, line: Any) -> None:
-        value = self._renamed(line.raw_value()) if topic == self.settings.named(DEAD_LETTERS.name) else line.raw_value()
+    def _produce(self, producer: Any, topic: str, line: Line) -> None:
         while True:
             try:
                 producer.produce(
-                    topic, value, line.raw_key(), line.partition,
-                    on_delivery=_delivered, timestamp=line.timestamp, headers=line.raw_headers(),
+                    topic, self._value(topic, line), line.raw_key(), line.partition,
+                    on_delivery=_delivered, timestamp=line.timestamp if topic in self.timed else NOW,
+                    headers=line.raw_headers(),
                 )  # fmt: skip
                 producer.poll(0)
                 return
             except BufferError:
                 producer.poll(0.1)
+
+    def _value(self, topic: str, line: Line) -> bytes | None:
+        value = line.raw_value()
+        return self._renamed(value) if topic == self.settings.named(DEAD_LETTERS.name) else value
 
     def _renamed(self, value: bytes | None) -> bytes | None:
         """Return a dead letter whose topic has the prefix of this installation."""
@@ -214,19 +247,29 @@ class _Import:
 
     async def _write_keys(self) -> None:
         """Write idempotency keys, except the ones that an interrupted import has written."""
-        names = [file.name for file in self.manifest.files if file.topic is None]
         mongo = Mongo(self.settings)
         try:
-            for name in names:
-                for line in raw_lines(self.directory / name):
-                    document = json_util.loads(line)
-                    only_new = {"$setOnInsert": {k: v for k, v in document.items() if k != "_id"}}
-                    await mongo.durable(IDEMPOTENCY).update_one({"_id": document["_id"]}, only_new, upsert=True)
+            for file in self.manifest.files:
+                if file.topic is None:
+                    await self._write_documents(mongo.durable(IDEMPOTENCY), file)
         except PyMongoError as error:
             consequence = "The idempotency keys were not imported; run the command again to continue."
             raise mongo_error(self.settings.mongo, error, consequence) from error
         finally:
             await mongo.close()
+
+    async def _write_documents(self, collection: Collection, file: File) -> None:
+        with self.progress(IDEMPOTENCY, file.records) as advance:
+            writes = (_only_new(json_util.loads(line)) for line in raw_lines(self.directory / file.name))
+            while portion := list(islice(writes, PORTION)):
+                await collection.bulk_write(portion, ordered=False)
+                advance(len(portion))
+
+
+def _only_new(document: Document) -> UpdateOne:
+    """Return a write that changes nothing if the document exists."""
+    rest = {name: value for name, value in document.items() if name != "_id"}
+    return UpdateOne({"_id": document["_id"]}, {"$setOnInsert": rest}, upsert=True)
 
 
 def _delivered(error: Any, _: Any) -> None:

@@ -65,6 +65,7 @@ class Answers:
 
     limit: int
     _told: dict[tuple[str, str], dict[Identity, Remembered]] = field(default_factory=lambda: defaultdict(dict))
+    _caused: dict[tuple[Aggregate, str], list[EventMessage]] = field(default_factory=lambda: defaultdict(list))
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Add an outcome, unless its command was refused without a decision."""
@@ -82,14 +83,26 @@ class Answers:
 
     def add_events(self, aggregate: Aggregate, aggregate_id: str, events: Iterable[EventMessage]) -> None:
         """Add all events of an aggregate, in order."""
-        caused: list[EventMessage] = []
         for event in events:
-            if caused and event.causation_id != caused[0].causation_id:
-                self._add_caused(aggregate, aggregate_id, caused)
-                caused = []
-            caused.append(event)
-        if caused:
+            self.add_event(aggregate, aggregate_id, event)
+        self.end_events()
+
+    def add_event(self, aggregate: Aggregate, aggregate_id: str, event: EventMessage) -> None:
+        """Add the next event of an aggregate; events of others may come in between. Call `end_events` after the last.
+
+        Only the events of an aggregate's last command are in memory.
+        """
+        caused = self._caused[aggregate, aggregate_id]
+        if caused and event.causation_id != caused[0].causation_id:
             self._add_caused(aggregate, aggregate_id, caused)
+            caused.clear()
+        caused.append(event)
+
+    def end_events(self) -> None:
+        """Add the last events of each aggregate, which no other event follows."""
+        for (aggregate, aggregate_id), caused in self._caused.items():
+            self._add_caused(aggregate, aggregate_id, caused)
+        self._caused.clear()
 
     def _add_caused(self, aggregate: Aggregate, aggregate_id: str, caused: Sequence[EventMessage]) -> None:
         """Add the events of one command."""

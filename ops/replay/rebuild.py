@@ -3,6 +3,8 @@
 A changelog is deleted, created, and filled partition by partition. The positions are written last, in every partition:
 a worker refuses to start if its group has committed an offset and the position is missing. After an interruption, no
 worker can use an incomplete table, and the rebuild is run again.
+
+Memory is needed for the aggregates of one partition and their entries, and for the answers and letters of all.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ from streams.kafka.transactions import committed_offsets
 from streams.keys import position_key, segment
 from streams.messages.codec import event_in
 from streams.messages.envelope import Aggregate as Kind
-from streams.messages.envelope import EventMessage, instant_of
+from streams.messages.envelope import instant_of
 from streams.runtime.settings import Settings
 from streams.topic_setup import ensure_topics
 from streams.topics import COMMAND_OUTCOMES, Topic, admin, find, topic_ids
@@ -50,6 +52,7 @@ PRODUCER = {
     "compression.type": "lz4",
     "message.max.bytes": 32 << 20,
     "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 64 << 10,  # the default is 1 GiB
 }
 AGGREGATES: dict[str, tuple[Kind, Projection]] = {"orders": ("order", ORDERS), "inventory": ("inventory", INVENTORY)}
 
@@ -58,9 +61,12 @@ class Unfoldable(CommandFailed):
     """The events of an aggregate have a gap."""
 
 
-async def rebuild_tables(settings: Settings, progress: ShowProgress = silent) -> list[str]:
-    """Rebuild the changelogs of all tables; return a sentence for each, and one about what is not rebuilt."""
-    return await Rebuilding(settings, progress).run()
+async def rebuild_tables(settings: Settings, progress: ShowProgress = silent, *, imported: bool = False) -> list[str]:
+    """Rebuild the changelogs of all tables; return a sentence for each, and one about what is not rebuilt.
+
+    `imported`: no message on the topics has been handled since they were created.
+    """
+    return await Rebuilding(settings, progress, imported).run()
 
 
 @dataclass
@@ -69,6 +75,7 @@ class Rebuilding:
 
     settings: Settings
     progress: ShowProgress = silent
+    imported: bool = False
     answers: Answers = field(init=False)
     letters: DeadLetters = field(init=False)
     times: dict[tuple[Kind, str], str] = field(default_factory=dict)  # aggregate → time of its last event
@@ -92,7 +99,13 @@ class Rebuilding:
     # --- positions
 
     async def _positions(self, reader: Reader, ids: Mapping[str, str]) -> dict[int, dict[bytes, Position]]:
-        """Return the position in each input, from committed offsets, the old changelog, and the results of messages."""
+        """Return the position in each input, from committed offsets, the old changelog, and the results of messages.
+
+        After an import there is none. The results do not show which commands were handled here: those on the topics
+        were not decided, but one of them may have the id of a command that was.
+        """
+        if self.imported:
+            return {}
         inputs = {TP(self._name(topic), n) for topic in reader.inputs for n in range(self.settings.partitions)}
         committed = await committed_offsets(self.settings, self.settings.named(reader.role), inputs)
         before = await self._before(reader, ids)
@@ -204,20 +217,18 @@ class Rebuilding:
         """Return a partition's aggregates, and remember what caused their events."""
         aggregate, projection = AGGREGATES[role]
         histories = Histories(projection, number, self.settings.partitions, report := Report())
-        events: dict[str, list[EventMessage]] = defaultdict(list)
         with records.Log(self.settings, projection.topic.name, {number: begin}) as log:
             for batch in log.upto({number: end}):
                 for record in batch:
                     if (message := event_in(record.value)) is None:
                         continue  # a missing event would leave a gap, which is checked below
                     histories.apply(message, record.offset)
-                    events[message.key].append(message)
+                    self.answers.add_event(aggregate, message.key, message)
                     # older events have the time of their producer's clock; no event is written before it happens
                     self.times[aggregate, message.key] = min(message.time, instant_of(record.timestamp / 1000))
         if broken := [drift for drift in report.drifts if histories.aggregates[drift.key].broken]:
             raise Unfoldable(f"The events of {broken[0].key} have a gap ({broken[0].what}): run `fulfillment audit`.")
-        for key, messages in events.items():
-            self.answers.add_events(aggregate, key, messages)
+        self.answers.end_events()
         return list(histories.aggregates.values())
 
     def _encoded(self, reader: Reader, aggregates: list[Aggregate]) -> list[tuple[bytes, bytes]]:

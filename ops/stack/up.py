@@ -103,7 +103,7 @@ async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supe
             servers.create_task(start_mongod(settings, supervisor, say, size.mongo_replicas))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
-    await ensure_topics(settings)
+    await ensure_topics(settings, may_be_unfinished=not any(counts.values()))  # an import continues without workers
     programs = workers(settings, counts)
     for program in programs:
         supervisor.start(program)
@@ -115,12 +115,16 @@ async def _start(settings: Settings, counts: Mapping[str, int], supervisor: Supe
     supervisor.reached("ready")
 
 
-async def ensure_topics(settings: Settings) -> list[str]:
-    """Create the missing topics and return their names; Unavailable if one exists with the wrong configuration."""
+async def ensure_topics(settings: Settings, *, may_be_unfinished: bool = False) -> list[str]:
+    """Create the missing topics and return their names; Unavailable if one exists with the wrong configuration.
+
+    Unavailable also after an import that was interrupted, unless `may_be_unfinished`.
+    """
     from streams import topic_setup, topics
 
     try:
-        await asyncio.to_thread(topics.refuse_unfinished_import, settings)
+        if not may_be_unfinished:
+            await asyncio.to_thread(topics.refuse_unfinished_import, settings)
         return await topic_setup.ensure_topics(settings)
     except (topic_setup.TopicMismatch, topics.UnfinishedImport) as error:
         raise Unavailable(str(error)) from error

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
@@ -10,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import orjson
 import pytest
 from kafka import produce, records
 from system import Api, System, eventually
 
-from ops.archive.files import lines, read_manifest
-from ops.archive.importing import import_archive
+from ops.archive.files import FORMAT, Line, Manifest, Writer, lines, read_manifest, write_manifest
+from ops.archive.importing import Disturbed, import_archive
+from ops.kafka.changelogs import restored
 from ops.progress import Advance, ShowProgress
+from parking.letter import DeadLetter
+from streams.keys import position_key
 from streams.runtime.settings import Settings
 from streams.topics import UNFINISHED_IMPORT, admin
+from tables.orders import CODEC
 
 EVENTS = ("order-events", "inventory-events")
 PRODUCTS = ("boots", "rope", "tent")
@@ -73,6 +79,42 @@ async def exported(original: System, tmp_path_factory: pytest.TempPathFactory) -
         traffic.cancel()
         await asyncio.gather(traffic, return_exceptions=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+async def waiting(original: System, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of one order with commands and a letter from 40 days ago; one command has the id of a decided one."""
+    events, folder = tmp_path_factory.mktemp("settled") / "events", tmp_path_factory.mktemp("waiting")
+    await asyncio.to_thread(original.run, "export", str(events), "--order", "settled")
+    happened = list(lines(events / "order-events.ndjson.gz"))
+    number, placed = happened[0].partition, orjson.loads(happened[0].raw_value() or b"")
+    then = int((time.time() - 40 * 86_400) * 1000)
+    instant = "2026-10-21T10:00:00.000Z"
+    letter = DeadLetter("invalid", "order-commands", number, 0, b"settled", b"?", (), "INVALID_MESSAGE", "?", instant)
+    written = {
+        "order-events": happened,
+        "dead-letters": [old(number, then, letter.encode())],
+        "order-commands": [
+            old(number, then, orjson.dumps(hold(name))) for name in ("unrelated", placed["causationid"])
+        ],
+    }
+    files = []
+    for topic, each in written.items():
+        writer = Writer(folder, topic, topic)
+        for line in each:
+            writer.write(msgspec.json.encode(line), number)
+        files.append(writer.close({number: 0}, {number: len(each)}))
+    manifest = Manifest(FORMAT, instant, original.settings.partitions, "", None, files)
+    write_manifest(folder, manifest)
+    return folder
+
+
+def old(number: int, then: int, value: bytes) -> Line:
+    return Line(number, 0, then, key="settled", value=msgspec.Raw(value))
+
+
+def hold(command_id: str) -> dict[str, Any]:
+    return {"id": command_id, "type": "Hold", "data": {"reason": "check"}}
 
 
 @asynccontextmanager
@@ -173,6 +215,10 @@ async def test_an_interrupted_import_is_refused_by_workers_and_continues(copy: S
         assert f"copy.{UNFINISHED_IMPORT}" in topics_of(copy)
     up = await asyncio.to_thread(copy.run, "up", "--detach", check=False)
     assert (up.returncode, "run `fulfillment import` again" in up.stderr) == (69, True), up.stderr
+    copy.env["FULFILLMENT_ROLES"] = ""  # servers without workers, as for the import itself
+    await asyncio.to_thread(copy.up)
+    await asyncio.to_thread(copy.down)
+    del copy.env["FULFILLMENT_ROLES"]
     worker = await asyncio.to_thread(copy.run, "worker", "orders", check=False)
     assert (worker.returncode, "run `fulfillment import` again" in worker.stderr) == (78, True), worker.stderr
     done = await asyncio.to_thread(copy.run, "import", str(exported))
@@ -226,3 +272,28 @@ async def test_one_order_can_be_exported_and_imported(original: System, tmp_path
     missing = await asyncio.to_thread(original.run, "export", str(tmp_path / "no"), "--product", "none", check=False)
     assert (missing.returncode, "has no events of 'none'" in missing.stderr) == (78, True)
     assert list((tmp_path / "no").iterdir()) == []
+
+
+async def test_commands_that_waited_for_long_wait_for_the_workers(original: System, waiting: Path) -> None:
+    settings = original.settings.model_copy(update={"prefix": "waiting."})
+    began = time.time() * 1000
+    await asyncio.to_thread(import_archive, settings, waiting)
+    for topic in ("order-commands", "dead-letters"):
+        (found,) = (part for part in values(settings, topic).values() if part)
+        was = [line for part in archived(waiting, topic).values() for line in part]
+        assert [key for key, _, _ in found] == [key for key, _, _ in was]
+        assert min(received for _, _, received in found) > began - 60_000  # Kafka would soon delete them otherwise
+    assert values(settings, "order-events") == archived(waiting, "order-events")
+    table = await restored(settings, settings.named("orders-states-changelog"), range(settings.partitions), CODEC)
+    key = position_key(settings.named("order-commands"))
+    assert [number for number, entries in table.items() if entries.get(key) is not None] == []  # all are to be decided
+
+
+async def test_a_record_of_another_producer_ends_an_import(original: System, waiting: Path) -> None:
+    settings = original.settings.model_copy(update={"prefix": "disturbed."})
+    with pytest.raises(KeyboardInterrupt):
+        await asyncio.to_thread(import_archive, settings, waiting, stopping("order-events"))
+    (number,) = archived(waiting, "order-commands")
+    produce(settings, settings.named("order-commands"), "settled", hold("foreign"), number)
+    with pytest.raises(Disturbed, match="has a last record that is not in the archive"):
+        await asyncio.to_thread(import_archive, settings, waiting)

@@ -12,10 +12,11 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from ops.archive import cut as cuts
-from ops.archive.exporting import _Archive, _identified
+from ops.archive.exporting import Awaited, _Archive, _identified
 from ops.archive.files import BadArchive, File, Line, Manifest, Writer, lines, read_manifest, verify, write_manifest
 from ops.errors import Misconfigured
 from ops.progress import silent
+from parking.letter import DeadLetter
 from streams.messages.codec import RecordAt, decode_command
 from streams.messages.envelope import derived_id
 from streams.runtime.settings import Settings
@@ -194,9 +195,16 @@ def command(offset: int, **envelope: Any) -> Any:
     return ConsumerRecord("inventory-commands", 2, offset, 1_700_000_000_000, 0, b"boots", value, None, 5, 1, ())
 
 
+def letter(offset: int, command_id: str, key: bytes = b"another", value: bytes = b"{}") -> DeadLetter:
+    """Return a letter about the command that had an offset."""
+    time = "2026-11-30T10:00:00.000Z"
+    return DeadLetter("parked", "inventory-commands", 2, offset, key, value, (), "?", "?", time, command_id=command_id)
+
+
 def test_commands_are_pending_unless_their_result_or_their_letter_is_in_the_cut() -> None:
     cut = cuts.Cut({}, decided={"decided", "twice"}, beyond={"later"}, shared={"twice"})
-    cut.lettered.add(("inventory-commands", 2, 4))
+    cut.add_letter("inventory-commands", letter(4, "parked"))
+    cut.add_letter("inventory-commands", letter(6, "before-the-import"))
     caused = {"source": "fulfilment", "causationid": "later"}
     records = [
         command(0, id="waiting"),
@@ -205,9 +213,23 @@ def test_commands_are_pending_unless_their_result_or_their_letter_is_in_the_cut(
         command(3, id="caused", **caused),
         command(4, id="parked"),
         command(5, id="foreign", causationid="later"),  # another system's reaction to an event is a command of its own
+        command(6, id="new"),  # an imported letter names the place that its command had before
+        command(7, id=["not", "an", "id"]),
     ]
+    cut.add_letter("inventory-commands", letter(7, "of the offset", records[7].key, records[7].value))
     found = [each.offset for each in records if cut.has_pending("inventory-commands", each)]
-    assert found == [0, 2, 5]
+    assert found == [0, 2, 5, 6]
+
+
+def test_a_key_names_only_a_command_that_is_in_the_archive() -> None:
+    awaited = Awaited({"archived", "later"})
+    awaited.found("archived")
+    awaited.found("not awaited")
+    keys = [{"_id": name, "sent": name, "answer": {"status": 202}} for name in ("archived", "later", "unknown")]
+    keys.append({"_id": "of an earlier version"})
+    found = [awaited.exported(key) for key in keys]
+    assert [key["sent"] for key in found] == ["archived", None, None, None]
+    assert {key["answer"] for key in found} == {None}
 
 
 def test_a_command_without_an_id_keeps_the_one_of_its_offset() -> None:

@@ -50,6 +50,18 @@ def test_commands_that_were_not_decided_are_not_remembered() -> None:
     assert remembered(answers) == []
 
 
+def test_events_of_one_command_are_one_answer_also_with_events_of_others_in_between() -> None:
+    answers = Answers(32)
+    for sequence, cause in enumerate(("first", "second", "second", "third"), 1):
+        answers.add_event("order", "o", held(sequence, cause))
+        answers.add_event("order", "other", held(sequence, f"other-{sequence}"))
+    assert remembered(answers) == ["first", "second"]  # another event of the third may follow
+    answers.end_events()
+    found = {answer.command_id: answer.events for answer in answers.recent("order", "o")}
+    assert found == {"first": ("OrderHeld",), "second": ("OrderHeld", "OrderHeld"), "third": ("OrderHeld",)}
+    assert len(answers.recent("order", "other")) == 4
+
+
 def test_a_limited_number_of_answers_is_kept_and_a_repeated_answer_does_not_count() -> None:
     answers = Answers(3)
     for number in range(100):
