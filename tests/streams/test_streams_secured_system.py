@@ -1,6 +1,7 @@
 """The whole system on a broker that it logs in to, as the guide says and in every other way."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -82,16 +83,28 @@ async def test_five_variables_are_enough(guided: System) -> None:
     guided.quiet()
 
 
-async def test_commands_log_in(guided: System) -> None:
+async def test_every_command_that_reads_kafka_logs_in(guided: System) -> None:
     order = await places_and_shows(guided, "commands")
     guided.quiet()
     guided.run("produce", "SetStock", "--key", "commands", "--data", '{"quantity": 3}', "--wait")
     assert order["id"] in guided.run("tail", "--no-follow", "--from-beginning", "order-events").stdout
-    for words in (("topics", "list"), ("topics", "create"), ("outcomes", "--json"), ("letters", "list")):
+    for words in (
+        ("topics", "list"), ("topics", "create"), ("outcomes", "--json"), ("letters", "list"), ("audit",),
+        ("transactions", "list"), ("projections", "list"), ("status",), ("replay", "tables", "--verify"),
+        ("replay", "orders", "--id", order["id"]),
+    ):  # fmt: skip
         assert PASSWORD not in guided.run(*words).stdout
-    shown = guided.run("doctor", "--json", check=False).stdout  # it also complains about this machine
-    assert f"answers at {guided.settings.kafka}" in shown
-    assert PASSWORD not in shown
+    assert "PlaceOrder" in guided.run("trace", order_command(guided, order["id"])).stdout
+    found = {each["what"]: each for each in json.loads(guided.run("doctor", "--json", check=False).stdout)}
+    for what in ("Kafka", "topics", "group orders", "transactions", "dead letters"):
+        assert found[what]["well"], found[what]
+
+
+def order_command(system: System, order: str) -> str:
+    """Return the id of the command that placed an order."""
+    lines = system.run("tail", "--no-follow", "--from-beginning", "order-commands", "--key", order, "--json").stdout
+    messages = [json.loads(line)["value"] for line in lines.splitlines()]
+    return str(next(each["id"] for each in messages if each["type"] == "PlaceOrder"))
 
 
 async def test_nothing_shows_a_password(guided: System) -> None:
