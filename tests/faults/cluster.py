@@ -6,18 +6,18 @@ says "two in a row": then the second one dies while the first still catches up.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from schedule import PAUSES, ROLES, WORKERS, Chaos
-from system import System, free_ports, wait_until
+from system import System, eventually, free_ports, wait_until
 
 from ops.stack import mongod
 from streams.topology import group_of
@@ -41,40 +41,47 @@ class Cluster(System):
 
     def in_sync(self) -> bool:
         """Return whether every partition has a leader and all of its replicas are in sync."""
-        try:
-            topics = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0}).list_topics(timeout=5)
-        except KafkaException:
-            return False
-        partitions = [each for topic in topics.topics.values() for each in topic.partitions.values()]
+        found = self._metadata()
+        partitions = [each for topic in found.topics.values() for each in topic.partitions.values()] if found else []
         return bool(partitions) and all(each.leader > 0 and len(each.isrs) == BROKERS for each in partitions)
 
     def coordinator(self, kind: str, key: str) -> str | None:
-        """Return the broker that coordinates a group or a transactional id; None while there is none."""
-        with suppress(KafkaException, KeyError):
-            topic = INTERNAL[kind]
-            client = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0})
-            partitions = client.list_topics(topic, timeout=5).topics[topic].partitions
-            leader = partitions[abs(_hash_code(key)) % len(partitions)].leader
-            return f"kafka-{leader}" if leader > 0 else None
-        return None
+        """Return the broker that coordinates a group or a transactional id; None while it is unknown."""
+        leaders = self._leaders(INTERNAL[kind])
+        leader = leaders[abs(_hash_code(key)) % len(leaders)] if leaders else 0
+        return f"kafka-{leader}" if leader > 0 else None
 
     def led_by(self, topic: str, broker: int) -> list[int]:
-        """Return the partitions of a topic that a broker leads."""
-        topics = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0}).list_topics(topic, timeout=120)
-        return [number for number, each in topics.topics[topic].partitions.items() if each.leader == broker]
+        """Return the partitions of a topic that a broker leads; none before every partition has a leader."""
+        leaders = self._leaders(topic)
+        return [each for each, leader in leaders.items() if leader == broker and min(leaders.values()) > 0]
+
+    def _leaders(self, topic: str) -> dict[int, int]:
+        """Return the leader of each partition of a topic; nothing while that is unknown."""
+        found = self._metadata(topic)
+        return {number: each.leader for number, each in found.topics[topic].partitions.items()} if found else {}
+
+    def _metadata(self, *topic: str) -> ClusterMetadata | None:
+        """Return what the brokers say of a topic, or of all; None if none of them answers in time."""
+        client = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0})
+        with suppress(KafkaException):
+            return client.list_topics(*topic, timeout=10)
+        return None
 
     def primary(self) -> str | None:
         """Return the name of the MongoDB node that takes writes; None while there is none."""
-        with suppress(PyMongoError), self._mongo() as client:
+        with suppress(PyMongoError, KeyError), self._mongo() as client:
             port = client.admin.command("hello")["primary"].rpartition(":")[2]
             numbers = {str(place[1]): number for number, place in enumerate(mongod.addresses(self.settings.mongo), 1)}
             return f"mongod-{numbers[port]}"
         return None
 
-    def step_down(self) -> None:
-        """Let the primary of MongoDB hand over to another node."""
+    def step_down(self) -> bool:
+        """Let the primary of MongoDB hand over to another node; return whether it does."""
         with suppress(PyMongoError), self._mongo() as client:
             client.admin.command("replSetStepDown", 10, secondaryCatchUpPeriodSecs=5)
+            return True
+        return False
 
     def _mongo(self) -> MongoClient[dict[str, Any]]:
         return MongoClient(self.settings.mongo, serverSelectionTimeoutMS=10_000)
@@ -93,7 +100,6 @@ class ClusterChaos(Chaos):
     """Injects faults of the brokers one by one, and besides faults of MongoDB's primary and of the workers."""
 
     system: Cluster
-    told: Sequence[Callable[[], Awaitable[None]]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,48 +124,41 @@ class ClusterChaos(Chaos):
         role = self.random.choice(ROLES if kind == "group" else DECIDING)
         group = group_of(role, self.system.settings)  # type: ignore[arg-type]
         key = group if kind == "group" else f"{group}-0"
-        if name := await asyncio.to_thread(self.system.coordinator, kind, key):
-            await self._hit(name, f" ({kind} coordinator of {role})")
+        await self._hit(await self._known(self.system.coordinator, kind, key), f" ({kind} coordinator of {role})")
 
     async def two_in_a_row(self) -> None:
         """Kill a broker, and another one as soon as the first runs again."""
         first, second = self.random.sample(range(1, BROKERS + 1), 2)
         await self.recovered()
-        await self._signal(f"kafka-{first}", signal.SIGKILL, " (first of two in a row)")
-        await self._running(f"kafka-{first}")
+        await self._restart(f"kafka-{first}", signal.SIGKILL, " (first of two in a row)")
         await self._signal(f"kafka-{second}", signal.SIGKILL, " (second of two in a row)")
 
     async def rolling_restart(self) -> None:
         """Stop the brokers one after the other, each when all replicas are in sync."""
         for number in range(1, BROKERS + 1):
             await self.recovered()
-            await self._signal(f"kafka-{number}", signal.SIGTERM, " (rolling restart)")
-            await self._running(f"kafka-{number}")
+            await self._restart(f"kafka-{number}", signal.SIGTERM, " (rolling restart)")
 
     async def primary(self) -> None:
         """Kill, stop or pause the primary of MongoDB, or let it step down."""
         if self.random.random() < 0.3:
             self.injected.append("step down of MongoDB's primary")
-            return await asyncio.to_thread(self.system.step_down)
-        if name := await asyncio.to_thread(self.system.primary):
-            await self._strike(name, " (primary)")
+            await asyncio.to_thread(self.system.step_down)
+        else:
+            await self._strike(await self._known(self.system.primary), " (primary)")
 
     async def killed_coordinators(self) -> None:
         """Kill the coordinator of the orders' group, and then the one of their transactions."""
         group = group_of("orders", self.system.settings)
         for kind, key in (("group", group), ("transaction", f"{group}-0")):
             await self.recovered()
-            name = await asyncio.to_thread(self.system.coordinator, kind, key)
-            assert name is not None, f"all replicas are in sync, and {key} has no {kind} coordinator"
-            await self._signal(name, signal.SIGKILL, f" ({kind} coordinator of orders)")
-            await self._running(name)
+            name = await self._known(self.system.coordinator, kind, key)
+            await self._restart(name, signal.SIGKILL, f" ({kind} coordinator of orders)")
 
     async def killed_primary(self) -> None:
         """Let the primary of MongoDB step down, and kill its successor."""
-        await asyncio.to_thread(self.system.step_down)
-        name = await asyncio.to_thread(self.system.primary)
-        assert name is not None, "the set has elected another primary"
-        await self._signal(name, signal.SIGKILL, " (primary)")
+        await asyncio.to_thread(wait_until, self.system.step_down, "the primary to step down")
+        await self._restart(await self._known(self.system.primary), signal.SIGKILL, " (primary)")
 
     async def _hit(self, name: str, why: str = "") -> None:
         await self.recovered()
@@ -176,11 +175,19 @@ class ClusterChaos(Chaos):
     async def recovered(self) -> None:
         await asyncio.to_thread(wait_until, self.system.in_sync, "all replicas to be in sync")
 
-    async def _running(self, name: str) -> None:
-        """Wait until a process that was ended runs again and answers."""
+    async def _known(self, ask: Callable[..., str | None], *about: str) -> str:
+        """Return the name of a process as soon as it is known."""
+        return str(await eventually(lambda: asyncio.to_thread(ask, *about), lambda name: name is not None))
 
-        def ready() -> bool:
-            return any(each["name"] == name and each["state"] == "ready" for each in self.system.status()["processes"])
+    async def _restart(self, name: str, sign: signal.Signals, why: str) -> None:
+        """End a process, and wait until the next one of that name answers."""
+        before = await eventually(lambda: self._process(name), lambda process: process is not None)
+        assert before is not None
+        self.injected.append(f"{sign.name} {name}{why}")
+        before.send_signal(sign)
 
-        await asyncio.sleep(0.5)  # until its supervisor has noticed
-        await asyncio.to_thread(wait_until, ready, f"{name} to run again")
+        def answers() -> bool:
+            processes = {each["name"]: each for each in self.system.status()["processes"]}
+            return processes[name]["state"] == "ready" and processes[name]["pid"] not in (None, before.pid)
+
+        await asyncio.to_thread(wait_until, answers, f"{name} to run again")

@@ -6,6 +6,7 @@ outcome will be known. Requests that failed without an answer are repeated under
 
 import asyncio
 import random
+import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ from typing import Any
 import aiohttp
 import orjson
 from confluent_kafka import Producer
-from system import ADDRESS, System
+from system import ADDRESS, PATIENCE_SECONDS, System
 
 PRODUCTS = 6  # few, so that they are hot and often short
 CLIENTS = 8
+# the codes of a 503 while a server is being replaced
+RETRYABLE = ("KAFKA_UNAVAILABLE", "MONGODB_UNAVAILABLE", "READ_MODEL_BEHIND")
 
 
 @dataclass
@@ -29,7 +32,9 @@ class Promises:
     )  # command id → what it promised; its events must exist exactly once
     accepted: set[str] = field(default_factory=set)  # command ids answered with 202: their outcomes must become known
     refused: int = 0
-    unavailable: Counter[str] = field(default_factory=Counter)  # answers 5xx by code; each request is repeated
+    kept: int = 0  # answers 2xx of the API
+    unavailable: Counter[str] = field(default_factory=Counter)  # answers 503 that ask for a repeat, and got one
+    failed: Counter[str] = field(default_factory=Counter)  # other answers 5xx, which nothing excuses
     unanswered: int = 0  # no answer even after repeats: nothing is known, nothing promised
 
     def __str__(self) -> str:
@@ -124,12 +129,13 @@ class Load:
 
     async def _ask(self, session: aiohttp.ClientSession, method: str, path: str, body: Any) -> None:
         headers = {"Idempotency-Key": f"{self.random.getrandbits(128):032x}"}
-        for _ in range(80):  # longer than the lease of a request whose process was killed
+        end = time.monotonic() + PATIENCE_SECONDS  # longer than the lease of a request whose process was killed
+        while time.monotonic() < end:
             try:
                 async with session.request(method, path, json=body, headers=headers) as response:
                     answer = orjson.loads(await response.read())
                     if response.status >= 500:
-                        self.promises.unavailable[f"{answer.get('error')}: {answer.get('message')}"] += 1
+                        self._note_failure(response, answer)
                     if response.status < 500 and answer.get("error") != "IDEMPOTENCY_KEY_IN_FLIGHT":
                         self._note(response.status, f"{method} {path} ", answer)
                         return
@@ -138,7 +144,13 @@ class Load:
             await asyncio.sleep(0.5)
         self.promises.unanswered += 1
 
+    def _note_failure(self, response: aiohttp.ClientResponse, answer: Any) -> None:
+        expected = response.status == 503 and answer.get("error") in RETRYABLE and "Retry-After" in response.headers
+        counted = self.promises.unavailable if expected else self.promises.failed
+        counted[f"{response.status} {answer.get('error')}: {answer.get('message')}"] += 1
+
     def _note(self, status: int, what: str, answer: Any) -> None:
+        self.promises.kept += status < 300
         if status == 202:
             self.promises.accepted.add(answer["data"]["commandId"])
         elif status < 300:
