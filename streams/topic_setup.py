@@ -2,8 +2,9 @@
 
 A broker's defaults can change under a topic, so everything that keeps records is stored in the topic itself. An
 existing topic that differs is corrected where this only keeps more than before, refused where records would be read
-differently or an operator decided how long they are kept, and reported where only an operator can help. Managed
-services do not let everyone alter everything: a default that is right already need not be stored.
+differently or an operator decided how long they are kept, and reported where only an operator can help, or stored
+another value in the topic on purpose. Managed services do not let everyone set everything: a setting that they forbid
+at creation is stored later, and a default that is right already need not be stored.
 
 TopicMismatch                  a topic exists with other settings than ours, and is not corrected
 """
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 TIMESTAMPS = "message.timestamp.type"
 SEGMENT, IN_SYNC = "segment.bytes", "min.insync.replicas"
 SHOWN_SECONDS = 30.0
+FORBIDDEN = ("POLICY_VIOLATION", "INVALID_CONFIG")  # errors of a cluster that does not let us set a property
 SAFE_REPLICAS = 3  # with two of them in sync, any broker may be lost, and another may be restarted
 
 
@@ -68,7 +70,7 @@ class Requirement:
 
 
 def requirements(topic: Topic, replicas: int) -> tuple[Requirement, ...]:
-    """Return what a topic needs so that no record is lost or refused; all of it can be corrected at any time."""
+    """Return what a topic needs so that no record is lost or refused."""
     return (_UNLIMITED, _CLEAN, _BROKERS_CLOCK, *_in_sync(replicas), *_kept(topic))
 
 
@@ -83,6 +85,17 @@ _BROKERS_CLOCK = Requirement(
 _TOMBSTONES = Requirement(
     "delete.retention.ms", str(DAY), "a table whose restore takes longer gets entries back that were deleted", True
 )
+
+
+# An operator who stores another value of these in a topic may have to: to save disk space, or to keep accepting records
+# with one replica. Only the size of a topic that is kept forever may not be limited, because its events would be lost.
+DECISIONS = frozenset({_UNLIMITED.setting, _CLEAN.setting, IN_SYNC})
+
+
+def decided(topic: Topic, found: TopicDescription, each: Requirement) -> bool:
+    """Return whether an unmet requirement is an operator's decision, which is reported and not undone."""
+    kept_forever = each is _UNLIMITED and topic.retention_ms == FOREVER
+    return each.setting in DECISIONS & found.own and not kept_forever
 
 
 def _in_sync(replicas: int) -> Iterator[Requirement]:
@@ -102,8 +115,12 @@ def _kept(topic: Topic) -> Iterator[Requirement]:
 
 def config(topic: Topic, replicas: int) -> dict[str, str]:
     """Return the settings that a topic is created with."""
-    kept = {CLEANUP: topic.cleanup, RETENTION: str(topic.retention_ms)}
-    return kept | {each.setting: each.want for each in requirements(topic, replicas)}
+    return _treatment(topic) | {each.setting: each.want for each in requirements(topic, replicas)}
+
+
+def _treatment(topic: Topic) -> dict[str, str]:
+    """Return what happens to old records, without which a topic is not created."""
+    return {CLEANUP: topic.cleanup, RETENTION: str(topic.retention_ms)}
 
 
 async def ensure_topics(settings: Settings) -> list[str]:
@@ -123,13 +140,26 @@ def _ensure(settings: Settings) -> list[str]:
 
 
 def _create(client: AdminClient, missing: set[Topic], settings: Settings) -> list[str]:
-    replicas = settings.replication
-    new = [NewTopic(settings.named(t.name), settings.partitions, replicas, config=config(t, replicas)) for t in missing]
-    created = client.create_topics(new, operation_timeout=20, request_timeout=30)
+    names = {settings.named(topic.name): topic for topic in missing}
+    created = _request(client, {name: config(topic, settings.replication) for name, topic in names.items()}, settings)
+    if forbidden := [name for name, future in created.items() if _is_forbidden(future)]:
+        created |= _request(client, {name: _treatment(names[name]) for name in forbidden}, settings)
     ours = sorted(name for name, future in created.items() if _created(future))
     wait_for_topics(client, set(created))
     _correct(client, {name: found for name, found in describe(client, settings).items() if name in ours}, settings)
     return ours
+
+
+def _request(client: AdminClient, configs: Mapping[str, dict[str, str]], settings: Settings) -> dict[str, Any]:
+    """Ask for new topics; return a future for each."""
+    new = [NewTopic(name, settings.partitions, settings.replication, config=each) for name, each in configs.items()]
+    return dict(client.create_topics(new, operation_timeout=20, request_timeout=30))
+
+
+def _is_forbidden(future: Any) -> bool:
+    """Return whether a topic was refused because of its settings, which perhaps can be stored one by one."""
+    error = future.exception(30)
+    return isinstance(error, KafkaException) and error.args[0].name() in FORBIDDEN
 
 
 def _created(future: Any) -> bool:
@@ -145,20 +175,28 @@ def _created(future: Any) -> bool:
 def _correct(client: AdminClient, there: Mapping[str, TopicDescription], settings: Settings) -> None:
     """Correct wrong settings, then store the settings that are right only by the broker's default."""
     needed = {topic: found for topic in TOPICS if (found := there.get(settings.named(topic.name)))}
-    wrong = {found.name: list(unmet(topic, found)) for topic, found in needed.items()}
-    for name, error in _alter(client, {name: {one.setting: one.want for one in each} for name, each in wrong.items()}):
-        first = wrong[name][0]
+    wrong = {found.name: {one.setting: one for one in _correctable(topic, found)} for topic, found in needed.items()}
+    wanted = {name: {setting: one.want for setting, one in each.items()} for name, each in wrong.items()}
+    for name, setting, error in _alter(client, wanted):
         raise TopicMismatch(
-            f"topic {name} has {first.setting} {there[name].config[first.setting]}, and Kafka refuses to change it "
-            f"({error.args[0].str()}): set it to {first.want}"
+            f"topic {name} has {setting} {there[name].config[setting]}, and Kafka refuses to change it "
+            f"({error.args[0].str()}): set it to {wanted[name][setting]}"
         ) from error
     _wait_until_corrected(client, settings, {name for name, corrected in wrong.items() if corrected})
-    for name, corrected in wrong.items():
-        for each in corrected:
-            have = there[name].config[each.setting]
-            log.warning("%s of %s was %s, and is %s now", each.setting, name, have, each.want)
-    for name, error in _alter(client, {found.name: _defaults(topic, found) for topic, found in needed.items()}):
-        log.info("the broker's defaults apply to %s, they cannot be stored in it: %s", name, error.args[0].str())
+    for name, corrected in wanted.items():
+        for setting, want in corrected.items():
+            log.warning("%s of %s was %s, and is %s now", setting, name, there[name].config[setting], want)
+    for topic, found in needed.items():
+        for each in (one for one in unmet(topic, found) if decided(topic, found, one)):
+            have = found.config[each.setting]
+            log.warning("%s of %s stays %s, as stored in it, so %s", each.setting, found.name, have, each.otherwise)
+    defaults = {found.name: _defaults(topic, found) for topic, found in needed.items()}
+    for name, setting, error in _alter(client, defaults):
+        log.info("the broker's %s applies to %s, it cannot be stored in it: %s", setting, name, error.args[0].str())
+
+
+def _correctable(topic: Topic, found: TopicDescription) -> list[Requirement]:
+    return [each for each in unmet(topic, found) if not decided(topic, found, each)]
 
 
 @retry(
@@ -169,7 +207,7 @@ def _wait_until_corrected(client: AdminClient, settings: Settings, names: set[st
     """Return when the broker shows corrected settings, which may take a moment after it confirmed them."""
     there = describe(client, settings) if names else {}
     needed = {name: topic for topic in TOPICS if (name := settings.named(topic.name)) in there}
-    if wrong := [name for name in sorted(names) if any(unmet(needed[name], there[name]))]:
+    if wrong := [name for name in sorted(names) if _correctable(needed[name], there[name])]:
         raise TopicsNotShown(
             f"corrected {SHOWN_SECONDS:.0f} s ago, and the broker still shows the old settings: {', '.join(wrong)}; "
             "look at its log"
@@ -182,8 +220,16 @@ def _defaults(topic: Topic, found: TopicDescription) -> dict[str, str]:
     return {name: have for name, each in needed.items() if each.holds(have := found.config[name])}
 
 
-def _alter(client: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, KafkaException]]:
-    """Store settings in topics; yield each topic for which the broker refuses it."""
+def _alter(client: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, KafkaException]]:
+    """Store settings in topics, as many as the broker accepts; yield each topic and setting that it refuses."""
+    for name in _refused(client, wanted):  # all of its settings, perhaps because of one
+        for setting, value in wanted[name].items():
+            for error in _refused(client, {name: {setting: value}}).values():
+                yield name, setting, error
+
+
+def _refused(client: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, KafkaException]:
+    """Store settings in topics; return the topics whose settings the broker refuses, each as a whole."""
     resources = [
         ConfigResource(
             ResourceType.TOPIC,
@@ -196,15 +242,17 @@ def _alter(client: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> Iter
         for name, each in wanted.items()
         if each
     ]
+    refused = {}
     for resource, future in (client.incremental_alter_configs(resources) if resources else {}).items():
         try:
             future.result(30)
         except KafkaException as error:
-            yield resource.name, error
+            refused[resource.name] = error
+    return refused
 
 
 def unmet(topic: Topic, found: TopicDescription) -> Iterator[Requirement]:
-    """Yield the requirements that an existing topic does not meet, all of which can be corrected."""
+    """Yield the requirements that an existing topic does not meet."""
     for each in requirements(topic, found.replicas):
         if not each.holds(found.config[each.setting]):
             yield each

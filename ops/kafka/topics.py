@@ -10,11 +10,12 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from streams.runtime.settings import Settings
-from streams.topic_setup import SAFE_REPLICAS, Requirement, TopicMismatch, refuse_mismatch, unmet
+from streams.topic_setup import SAFE_REPLICAS, Requirement, TopicMismatch, decided, refuse_mismatch, unmet
 from streams.topics import ASK_SECONDS, TOPICS, TopicDescription, admin, describe
 
 NO_LEADER_YET = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
 CREATE = "run `fulfillment topics create`, which corrects it"
+DECIDED = "it is stored in the topic, so it is not corrected; unless you want that, set it with kafka-configs.sh to"
 
 
 class Problem(NamedTuple):
@@ -32,7 +33,7 @@ async def problems(settings: Settings) -> list[Problem]:
 
 def _problems(client: AdminClient, settings: Settings) -> Iterator[Problem]:
     there = describe(client, settings)
-    differing: defaultdict[tuple[Requirement, str], list[str]] = defaultdict(list)
+    differing: defaultdict[tuple[Requirement, str, str], list[str]] = defaultdict(list)
     for topic in TOPICS:
         if found := there.get(settings.named(topic.name)):
             try:
@@ -41,9 +42,10 @@ def _problems(client: AdminClient, settings: Settings) -> Iterator[Problem]:
                 sentence, _, remedy = str(error).partition(": ")
                 yield Problem(sentence, remedy, refused=True)
             for each in unmet(topic, found):
-                differing[each, found.config[each.setting]].append(found.name)
-    for (each, have), names in differing.items():
-        yield Problem(f"{each.setting} is {have}, so {each.otherwise}: {', '.join(names)}", CREATE)
+                remedy = f"{DECIDED} {each.want}" if decided(topic, found, each) else CREATE
+                differing[each, found.config[each.setting], remedy].append(found.name)
+    for (each, have, remedy), names in differing.items():
+        yield Problem(f"{each.setting} is {have}, so {each.otherwise}: {', '.join(names)}", remedy)
     yield from _few_replicas(client, there, settings)
     yield from _deleted(client, there, settings)
 

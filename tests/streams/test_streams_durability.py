@@ -1,16 +1,27 @@
 """Topics keep their records whatever the broker does by default, and what was lost before is reported."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, OffsetSpec, ResourceType
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 from real_kafka import create
 from system import wait_until
 
 from ops.kafka.topics import problems
+from streams import topic_setup
 from streams.runtime.settings import Settings
 from streams.topic_setup import ensure_topics, requirements
 from streams.topics import ORDER_COMMANDS, ORDER_EVENTS, ORDER_STATES, TOPICS, TopicDescription, describe_topics
@@ -122,40 +133,116 @@ async def test_everything_that_keeps_records_is_stored_in_the_topic_itself(setti
 
 
 @pytest.mark.parametrize(
-    ("topic", "config", "want", "says"),
+    ("topic", "config", "defaults", "want", "says"),
     [
-        ("order-commands", {"retention.ms": WEEK, "retention.bytes": "1000"}, {"retention.bytes": "-1"}, "deleted"),
+        (
+            "order-commands", {"retention.ms": WEEK}, {"log_retention_bytes": str(1 << 40)}, {"retention.bytes": "-1"},
+            "deleted",
+        ),
         (
             "order-events",
-            {"retention.ms": "-1", "unclean.leader.election.enable": "true", "min.insync.replicas": "2"},
-            {"unclean.leader.election.enable": "false", "min.insync.replicas": "1"},
+            {"retention.ms": "-1", "retention.bytes": str(1 << 40)},
+            {"unclean_leader_election_enable": "true"},
+            {"retention.bytes": "-1", "unclean.leader.election.enable": "false"},
             "a replica that lacks records may become the leader",
         ),
         (
             "orders-states-changelog",
             {"cleanup.policy": "compact", "delete.retention.ms": "0", "segment.bytes": str(MIB)},
+            {},
             {"delete.retention.ms": "86400000", "segment.bytes": str(32 * MIB), "max.message.bytes": str(32 * MIB)},
             "gets entries back that were deleted",
         ),
         (
             "dead-letters",
             {"retention.ms": str(30 * 86_400_000), "max.message.bytes": "1000000"},
+            {},
             {"max.message.bytes": str(32 * MIB)},
             "larger records are refused",
         ),
     ],
 )  # fmt: skip
 async def test_settings_that_lose_records_are_reported_and_corrected(
-    settings: Settings, topic: str, config: dict[str, str], want: dict[str, str], says: str
+    settings: Settings, topic: str, config: dict[str, str], defaults: dict[str, str], want: dict[str, str], says: str
 ) -> None:
     name = create(settings, topic, 4, {"message.timestamp.type": "LogAppendTime"} | config)
-    said = await problems(settings)
-    assert all("topics create" in each.remedy and name in each.found for each in said)
-    assert any(says in each.found for each in said)
-    assert {setting for setting in want if any(each.found.startswith(f"{setting} is") for each in said)} == set(want)
+    with broker_default(settings, **defaults) if defaults else nullcontext():
+        said = await problems(settings)
+        assert all("topics create" in each.remedy and name in each.found for each in said)
+        assert any(says in each.found for each in said)
+        assert {setting for setting in want if any(each.found.startswith(f"{setting} is") for each in said)} == set(
+            want
+        )
+        await ensure_topics(settings)
+        found = (await described(settings))[topic]
+        assert {setting: found.config[setting] for setting in want} == want
+        assert await problems(settings) == []
+
+
+async def test_settings_that_an_operator_stored_in_a_topic_are_reported_and_kept(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator may have to save disk space, or to accept records with one replica."""
     await ensure_topics(settings)
-    found = (await described(settings))[topic]
-    assert {setting: found.config[setting] for setting in want} == want
+    stored = {
+        "order-commands": {"retention.bytes": str(1 << 40)},
+        "order-events": {"unclean.leader.election.enable": "true", "min.insync.replicas": "2"},
+    }
+    for topic, config in stored.items():
+        alter(settings, ResourceType.TOPIC, settings.named(topic), config)
+    reported = await problems(settings)
+    caplog.clear()
+    await ensure_topics(settings)
+    found = await described(settings)
+    assert {topic: {name: found[topic].config[name] for name in config} for topic, config in stored.items()} == stored
+    assert await problems(settings) == reported
+    for topic, config in stored.items():
+        for name, value in config.items():
+            assert f"{name} of {settings.named(topic)} stays {value}, as stored in it, so" in caplog.text
+            (said,) = (each for each in reported if each.found.startswith(f"{name} is {value}, so"))
+            assert said.found.endswith(settings.named(topic))
+            want = next(each.want for each in requirements(ORDER_COMMANDS, 1) if each.setting == name)
+            assert said.remedy.endswith(f"set it with kafka-configs.sh to {want}")
+
+
+class Managed(AdminClient):
+    """A client of a managed service, whose policy forbids a property of a topic."""
+
+    forbidden = "unclean.leader.election.enable"
+
+    def create_topics(self, new: Sequence[NewTopic], **options: Any) -> dict[str, Any]:
+        refused = [each for each in new if self.forbidden in each.config]
+        return {each.topic: _refusal() for each in refused} | self._other(super().create_topics, new, refused, options)
+
+    def incremental_alter_configs(self, resources: Sequence[ConfigResource], **options: Any) -> dict[Any, Any]:
+        refused = [each for each in resources if any(one.name == self.forbidden for one in each.incremental_configs)]
+        other = self._other(super().incremental_alter_configs, resources, refused, options)
+        return {each: _refusal() for each in refused} | other
+
+    def _other(self, ask: Callable[..., Any], every: Sequence[Any], refused: Sequence[Any], options: Any) -> Any:
+        other = [each for each in every if each not in refused]
+        return ask(other, **options) if other else {}
+
+
+def _refusal() -> Future[None]:
+    refusal = Future[None]()
+    refusal.set_exception(KafkaException(KafkaError(KafkaError.POLICY_VIOLATION, "not allowed here")))
+    return refusal
+
+
+async def test_a_service_that_forbids_a_setting_gets_all_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(topic_setup, "admin", lambda settings: Managed({"bootstrap.servers": settings.kafka}))
+    assert len(await ensure_topics(settings)) == len(TOPICS)
+    found = await described(settings)
+    for topic in TOPICS:
+        needed = {each.setting for each in requirements(topic, 1)}
+        assert needed - found[topic.name].own == {Managed.forbidden}
+        assert found[topic.name].cleanup_policy == topic.cleanup
+        assert found[topic.name].retention_ms == topic.retention_ms
+    assert f"the broker's {Managed.forbidden} applies to {settings.named('order-events')}" in caplog.text
     assert await problems(settings) == []
 
 
