@@ -120,7 +120,7 @@ def refuse_unfinished_import(settings: Settings) -> None:
 def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]:
     """Return `max.message.bytes` of topics (full names), as far as the broker reports it."""
     resources, found = [ConfigResource(ResourceType.TOPIC, name) for name in topics], {}
-    with suppress(KafkaException):  # there may be no token, or an unusable certificate
+    with suppress(KafkaException):  # without a token, or with an unusable certificate
         client = admin(settings)
         for resource, future in client.describe_configs(resources, request_timeout=CONFIG_SECONDS).items():
             with suppress(KafkaException, TimeoutError):  # the broker may be unreachable, or refuse the request

@@ -19,7 +19,7 @@ Config = dict[str, Any]
 
 
 def aiokafka_config(settings: Settings, brokers: Iterable[Any] = ()) -> Config:
-    """Return the options of every client of aiokafka; `brokers` are those that another client knows already."""
+    """Return the options of every client of aiokafka; `brokers` are known to another client already."""
     known = [f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}" for each in brokers]
     servers = list(dict.fromkeys([*settings.kafka.split(","), *known])) if known else settings.kafka
     return {"bootstrap_servers": servers, **connection_config(settings)}

@@ -35,7 +35,7 @@ def command(order: str) -> CommandMessage:
 
 
 def knows(client: AIOKafkaClient, brokers: int) -> AIOKafkaClient:
-    """Let a client know so many brokers, which are unreachable."""
+    """Let a client know `brokers` brokers, which are unreachable."""
     client.cluster.update_metadata(
         MetadataResponse_v1([(each, "127.0.0.1", 1, None) for each in range(brokers)], 0, [])
     )
@@ -44,7 +44,7 @@ def knows(client: AIOKafkaClient, brokers: int) -> AIOKafkaClient:
 
 @contextlib.asynccontextmanager
 async def disconnected(brokers: int) -> AsyncIterator[Gateway]:
-    """A gateway that knew so many brokers, none of which answers any more."""
+    """A gateway that knew `brokers` brokers, none of which answers any more."""
     it = Gateway(Settings(kafka=NOWHERE, command_timeout=0.05, partitions=8))
     it._producer = it._new_producer()
     knows(it._producer.client, brokers)
@@ -154,7 +154,7 @@ async def test_stopping_leaves_no_task() -> None:
 @pytest.fixture
 def unusable(tmp_path: Path) -> Settings:
     """Settings with which librdkafka's clients cannot be made."""
-    (tmp_path / "ca.pem").write_text("this is no certificate")
+    (tmp_path / "ca.pem").write_text("not a certificate")
     return Settings(kafka=NOWHERE, kafka_security_protocol="SSL", kafka_ca=tmp_path / "ca.pem")
 
 

@@ -50,7 +50,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def connection_to(
     host: str = "127.0.0.1", port: int = 1, *, seconds: float = LONGEST, brokers: int = 2, **options: Any
 ) -> Any:
-    """Return a connection of a client that knows so many brokers."""
+    """Return a connection of a client that knows `brokers` brokers."""
     client = AIOKafkaClient()
     client.cluster.update_metadata(MetadataResponse_v1([(each, host, port, None) for each in range(brokers)], 0, []))
     return library_patches.Connection(
