@@ -1,14 +1,17 @@
 """JWTs of an OpenID Connect issuer: checked with its public keys, which are kept and read again when they change.
 
 The keys are read when the first token comes, when they are old, and when a token names an unknown key; after that, not
-before a pause, which doubles as long as the issuer does not answer. Keys that are known stay valid meanwhile.
+before a pause, which doubles as long as the issuer does not answer. Keys that are known stay valid meanwhile, and a
+token with an unknown key gets 503, because the issuer may have the key.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -22,7 +25,7 @@ log = logging.getLogger(__name__)
 
 DISCOVERY = "/.well-known/openid-configuration"
 KEPT_SECONDS = 600.0  # age at which keys are read again
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between two requests for keys
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 30.0  # seconds between two requests for keys
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 LEEWAY_SECONDS = 30.0  # allowed difference of clocks
 MOST_TOKENS = 10_000  # checked tokens that are kept
@@ -36,51 +39,59 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+Described = Mapping[str, Any]  # a key as the issuer publishes it (JWK)
+
+
 class Keys:
     """The public keys of an issuer, by id."""
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._keys: dict[str | None, Described] = {}
+        self._answered = False  # whether the issuer answered when it was asked last
         self._read_at = self._next = float("-inf")  # monotonic clock
         self._pause = FIRST_PAUSE
         self._reading = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
 
-    async def find(self, key_id: str | None) -> jwt.PyJWK:
+    async def find(self, key_id: str | None) -> Described:
         """Return a key; raise `Unauthorized` if the issuer has no such key, `IssuerUnavailable` if that is unknown."""
         if (found := self._known(key_id)) is not None:
-            if time.monotonic() - self._read_at > KEPT_SECONDS and (self._renewing is None or self._renewing.done()):
+            if monotonic() - self._read_at > KEPT_SECONDS and (self._renewing is None or self._renewing.done()):
                 self._renewing = asyncio.create_task(self._read_if_due())
             return found
         await self._read_if_due()
         if (found := self._known(key_id)) is not None:
             return found
-        if self._keys:
+        if self._answered:
             raise Unauthorized("the token is not valid: its issuer has no such key")
+        seconds = max(math.ceil(self._next - monotonic()), 1)
         raise IssuerUnavailable(
-            "the issuer of the token does not answer, so the token cannot be checked", headers={"Retry-After": "5"}
+            "the issuer of the token does not answer, so the token cannot be checked",
+            headers={"Retry-After": str(seconds)},
         )
 
-    def _known(self, key_id: str | None) -> jwt.PyJWK | None:
+    def _known(self, key_id: str | None) -> Described | None:
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
 
     async def _read_if_due(self) -> None:
         async with self._reading:
-            if time.monotonic() < self._next:
+            if monotonic() < self._next:
                 return
+            self._answered = False
             try:
                 self._keys = await self._read()
-                self._read_at, self._pause = time.monotonic(), FIRST_PAUSE
+                self._answered, self._read_at, self._pause = True, monotonic(), FIRST_PAUSE
                 log.info("read %d keys of the issuer %s", len(self._keys), self._issuer)
             except (aiohttp.ClientError, TimeoutError, ValueError, TypeError, KeyError) as error:
                 log.warning("cannot read the keys of the issuer %s: %r", self._issuer, error)
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self._next = time.monotonic() + self._pause
+            finally:  # also after an unexpected error, so that not every request asks the issuer
+                self._next = monotonic() + self._pause
 
-    async def _read(self) -> dict[str | None, jwt.PyJWK]:
+    async def _read(self) -> dict[str | None, Described]:
         async with aiohttp.ClientSession(timeout=TIMEOUT, raise_for_status=True) as session:
             about = await _json(session, self._issuer.rstrip("/") + DISCOVERY)
             if about["issuer"] != self._issuer:
@@ -89,7 +100,7 @@ class Keys:
             if self._issuer.startswith("https://") and not address.startswith("https://"):
                 raise ValueError(f"its keys are at {address!r:.200}, which is not https")
             document = await _json(session, address)
-        found = {key.key_id: key for key in _usable(document["keys"])}
+        found = {each.get("kid"): each for each in document["keys"] if _is_usable(each)}
         if not found:
             raise ValueError("it has no key for signatures that we know")
         return found
@@ -103,14 +114,18 @@ async def _json(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
     return found
 
 
-def _usable(described: Iterable[Mapping[str, Any]]) -> Iterable[jwt.PyJWK]:
-    """Yield the public keys for signatures; others are ignored, because an issuer may add kinds that we do not know."""
-    for each in described:
-        if each.get("use", "sig") == "sig" and each.get("kty") != "oct":
-            try:
-                yield jwt.PyJWK(dict(each))
-            except jwt.PyJWTError as error:
-                log.info("ignored a key that cannot be used: %s", error)
+def _is_usable(each: Any) -> bool:
+    """Return whether a key is a public key for signatures; an issuer may add kinds that we do not know."""
+    if not isinstance(each, dict) or not isinstance(each.get("kid"), str | None):
+        return False
+    if each.get("use", "sig") != "sig" or each.get("kty") == "oct":
+        return False
+    try:
+        jwt.PyJWK(each)
+    except Exception as error:  # odd values raise any kind, and one key must not hide the others
+        log.info("ignored a key that cannot be used: %r", error)
+        return False
+    return True
 
 
 class Issuer:
@@ -119,19 +134,19 @@ class Issuer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._keys = Keys(settings.oidc_issuer)
-        self._checked: OrderedDict[bytes, tuple[Principal, float, jwt.PyJWK]] = OrderedDict()
+        self._checked: OrderedDict[bytes, tuple[Principal, float, Described]] = OrderedDict()
 
     async def principal_of(self, token: str, digest: bytes) -> Principal:
         """Return whose token it is; raise `Unauthorized` or `IssuerUnavailable`. `digest` is the token's hash."""
         try:
             header = jwt.get_unverified_header(token)
-            if header.get("alg") not in self._settings.oidc_algorithms:
+            if (algorithm := header.get("alg")) not in self._settings.oidc_algorithms:
                 raise Unauthorized("the token is not valid: its signature algorithm is not allowed")
             key = await self._keys.find(header.get("kid"))
             if (known := self._checked.get(digest)) is not None and known[2] is key and time.time() < known[1]:
                 return known[0]
-            claims = self._claims(token, key)
-        except jwt.PyJWTError as error:
+            claims = self._claims(token, jwt.PyJWK(dict(key), key.get("alg") or algorithm))
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:  # the others for odd texts
             reason = next((said for kind, said in REASONS if isinstance(error, kind)), "it is malformed or forged")
             raise Unauthorized(f"the token is not valid: {reason}") from None
         principal = Principal(f"oidc:{_subject(claims)}", self._scopes(claims))

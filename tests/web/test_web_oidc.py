@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+import raw
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -26,6 +27,8 @@ class LocalIssuer:
 
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {}
+        self.others: list[Any] = [{"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}, {"kty": "OKP", "kid": "odd"}]
+        self.names_algorithms = True
         self.calls_itself: str | None = None
         self.asked = 0
         self.is_down = False
@@ -61,10 +64,10 @@ class LocalIssuer:
         return web.json_response(found)
 
     async def _show_keys(self, _: web.Request) -> web.Response:
-        shown: list[dict[str, Any]] = [{"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}, {"kty": "OKP", "kid": "odd"}]
+        shown = [*self.others]
         for name, (algorithm, key) in self.keys.items():
             as_jwk = jwt.algorithms.get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
-            shown.append({**as_jwk, "kid": name, "alg": algorithm, "use": "sig"})
+            shown.append({**as_jwk, "kid": name, "use": "sig", **({"alg": algorithm} if self.names_algorithms else {})})
         return web.json_response({"keys": shown})
 
 
@@ -104,7 +107,7 @@ async def test_without_its_issuer_a_token_cannot_be_checked(issuer: LocalIssuer)
     issuer.is_down = True
     async with Server("api", oidc_issuer=issuer.url, oidc_audience=AUDIENCE) as api:
         assert (await api.ask(*READ, token=issuer.sign()))[:2] == (503, "ISSUER_UNAVAILABLE")
-        assert int(api.headers["Retry-After"]) > 0
+        assert 1 <= int(api.headers["Retry-After"]) <= 2 * jwts.FIRST_PAUSE
 
 
 @pytest.mark.parametrize(
@@ -159,12 +162,86 @@ async def test_new_keys_are_read_after_a_pause_and_removed_ones_end(
         await checked(issuer.sign("second"))
     assert issuer.asked == 1  # not before the pause
     later = time.monotonic() + jwts.FIRST_PAUSE + 1
-    monkeypatch.setattr(jwts.time, "monotonic", lambda: later)
+    monkeypatch.setattr(jwts, "monotonic", lambda: later)
     del issuer.keys["first"]
     assert (await checked(issuer.sign("second"))).name == "oidc:shop"
     with pytest.raises(Unauthorized, match="no such key"):
         await checked(old)
     assert issuer.asked == 2
+
+
+async def test_a_token_with_a_new_key_is_not_refused_for_good_while_the_issuer_is_down(
+    issuer: LocalIssuer, checked: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = issuer.sign()
+    await checked(old)
+    issuer.add_key("second", "ES256")
+    issuer.is_down, clock = True, [time.monotonic()]
+    monkeypatch.setattr(jwts, "monotonic", lambda: clock[0])
+    for pause in (2, 4, 6, 6):  # times the first
+        clock[0] += jwts.LONGEST_PAUSE + 1
+        with pytest.raises(IssuerUnavailable) as refused:
+            await checked(issuer.sign("second"))
+        assert refused.value.headers["Retry-After"] == str(round(pause * jwts.FIRST_PAUSE))
+    assert (await checked(old)).name == "oidc:shop"
+    issuer.is_down = False
+    clock[0] += jwts.LONGEST_PAUSE
+    assert (await checked(issuer.sign("second"))).name == "oidc:shop"
+
+
+async def test_odd_keys_do_not_hide_the_others(issuer: LocalIssuer, checked: Callable[[str], Any]) -> None:
+    issuer.others += [
+        None, "key", {}, {"kty": "RSA", "kid": ["x"]}, {"kty": "RSA", "alg": "none"}, {"kty": "RSA", "alg": ["x"]},
+        {"kty": "RSA", "kid": "n", "n": 1, "e": 1}, {"kty": ["RSA"]}, {"kty": "EC", "crv": "P-256", "x": "", "y": {}},
+    ]  # fmt: skip
+    assert (await checked(issuer.sign())).name == "oidc:shop"
+    assert issuer.asked == 1
+
+
+async def test_an_unexpected_error_does_not_let_every_request_ask_the_issuer(
+    issuer: LocalIssuer, checked: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> Any:
+        issuer.asked += 1
+        raise RuntimeError("unexpected")
+
+    monkeypatch.setattr(jwts, "_json", fail)
+    with pytest.raises(RuntimeError):
+        await checked(issuer.sign())
+    with pytest.raises(IssuerUnavailable):
+        await checked(issuer.sign())
+    assert issuer.asked == 1
+
+
+@pytest.mark.parametrize("names_algorithms", [True, False])
+async def test_a_key_without_an_algorithm_takes_each_that_is_allowed(
+    issuer: LocalIssuer, checked: Callable[[str], Any], names_algorithms: bool
+) -> None:
+    issuer.names_algorithms = names_algorithms
+    issuer.add_key("curve", "ES256")
+    assert (await checked(issuer.sign())).name == "oidc:shop"
+    assert (await checked(issuer.sign("curve"))).name == "oidc:shop"
+    other = jwt.encode(issuer.claims(), issuer.keys["first"][1], "PS256", headers={"kid": "first"})
+    mixed = jwt.encode(issuer.claims(), issuer.keys["first"][1], "RS256", headers={"kid": "curve"})
+    not_allowed = jwt.encode(issuer.claims(), issuer.keys["first"][1], "RS384", headers={"kid": "first"})
+    for token, is_valid in ((other, not names_algorithms), (mixed, False), (not_allowed, False)):
+        if is_valid:
+            assert (await checked(token)).name == "oidc:shop"
+        else:
+            with pytest.raises(Unauthorized):
+                await checked(token)
+
+
+@pytest.mark.parametrize(
+    "token", [b"a.b.\xff", b"\xff.b.c", jwt.utils.base64url_encode(b"[" * 4_000) + b".b.c"], ids=["end", "head", "deep"]
+)
+async def test_odd_bytes_are_no_token(issuer: LocalIssuer, token: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with Server("api", oidc_issuer=issuer.url, oidc_audience=AUDIENCE) as api:
+        for path, wanted in ((b"/livez", 200), (b"/metrics", 401)):
+            lines = [b"GET %b HTTP/1.1" % path, b"Host: localhost", b"Connection: close"]
+            sent = b"\r\n".join([*lines, b"Authorization: Bearer %b" % token, b"", b""])
+            assert raw.parsed(await raw.exchange("127.0.0.1", api.port, sent))[0] == wanted
+    assert "Traceback" not in caplog.text
 
 
 async def test_old_keys_are_read_again_and_stay_while_the_issuer_is_down(
@@ -181,7 +258,7 @@ async def test_old_keys_are_read_again_and_stay_while_the_issuer_is_down(
 
     assert await check() == "oidc:shop"
     real, ahead = time.monotonic, 0.0
-    monkeypatch.setattr(jwts.time, "monotonic", lambda: real() + ahead)
+    monkeypatch.setattr(jwts, "monotonic", lambda: real() + ahead)
     issuer.is_down, ahead = True, jwts.KEPT_SECONDS + 1
     for _ in range(3):
         assert await check() == "oidc:shop"
