@@ -8,7 +8,7 @@ Two checks refuse such pages. A page whose owner makes its name resolve to 127.0
 
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from streams.access.denials import ForeignHost, ForeignOrigin
@@ -30,15 +30,15 @@ class Browsers:
         """Raise `ForeignHost` or `ForeignOrigin` if a page of another site may have sent the request."""
         if self._guarded:
             return
-        host = headers.get("Host", "")
-        if not self._is_our_host(host):
+        host = headers.get("Host")  # HTTP/1.0 needs none, and health checks of proxies send none; browsers always do
+        if host is not None and not self._is_our_host(host):
             raise ForeignHost(
                 f"this service does not answer for the host {host!r:.80}: use 127.0.0.1 or localhost, or add the name "
                 "to FULFILLMENT_ALLOWED_HOSTS",
                 {"host": host[:80]},
             )
         if method not in SAFE:
-            self._refuse_origin(headers.get("Origin"), headers.get("Sec-Fetch-Site"), host)
+            self._refuse_origin(headers.get("Origin"), headers.get("Sec-Fetch-Site"), host or "")
 
     def _refuse_origin(self, origin: str | None, site: str | None, host: str) -> None:
         if site == "cross-site" or (origin is not None and not self._is_our_page(origin, host)):
@@ -66,9 +66,11 @@ class Browsers:
 
 def _is_loopback(name: str) -> bool:
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(name)
     except ValueError:
-        return False
+        return name.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _authority(address: str) -> tuple[str | None, int | None]:

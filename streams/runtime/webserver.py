@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
@@ -24,6 +24,7 @@ from streams.runtime.metrics import MALFORMED
 from streams.runtime.settings import Settings
 
 SHORTER = 2  # bytes that a URL must be shorter than a header, so that an error shows which of the two was too long
+BLANK_LINE = (b"\n\r\n", b"\n\n")  # the end of headers
 ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # headers, unless the answer has others
 SOFTWARE = "order-fulfillment"  # aiohttp would tell its version
 NOT_UNDERSTOOD = {  # status → code and sentence
@@ -76,14 +77,17 @@ def is_clients(error: object) -> bool:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_began", "_deadline", "_handling", "header_seconds")
+    __slots__ = ("_answered", "_began", "_body", "_deadline", "_followed", "_tail", "header_seconds")
 
     def __init__(self, manager: web.Server, *, header_seconds: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self.header_seconds = header_seconds
         self._deadline: asyncio.TimerHandle | None = None  # ends the wait for headers
-        self._handling = False
         self._began = False  # whether something of these headers has arrived
+        self._body: StreamReader | None = None  # of the request that is handled, or whose body still arrives
+        self._answered = False  # whether that request has its answer
+        self._followed = False  # whether bytes arrived after that body
+        self._tail = b""  # the last bytes that arrived
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for headers."""
@@ -92,25 +96,42 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Begin to wait for headers, if the bytes are the beginning of a request."""
-        if not self._handling:
-            self._began = True
-            if self._deadline is None:
-                self._await_headers()
+        if data:  # aiohttp itself passes nothing, to go on after a pause
+            self._tail = (self._tail + data[-4:])[-4:]
+            if self._body is None:
+                self._await_headers(began=True)
+            elif self._body.is_eof():
+                self._followed = True
         super().data_received(data)
+        self._end_request()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End waiting."""
-        self.headers_arrived(handling=False)
+        self._stop_waiting()
         super().connection_lost(exc)
 
-    def _await_headers(self) -> None:
-        self._deadline = asyncio.get_running_loop().call_later(self.header_seconds, self._headers_are_late)
+    def _await_headers(self, *, began: bool = False) -> None:
+        self._began = self._began or began
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(self.header_seconds, self._headers_are_late)
 
-    def headers_arrived(self, *, handling: bool = True) -> None:
-        """End waiting for headers, because a request is handled now, or the connection waits for the next one."""
+    def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline, self._handling, self._began = None, handling, False
+        self._deadline, self._began = None, False
+
+    def headers_arrived(self, request: web.BaseRequest) -> None:
+        """End waiting for headers, because `request` is handled now."""
+        self._stop_waiting()
+        self._body, self._answered = request.content, False
+        self._followed = not request.body_exists  # what follows headers with a body in one segment is not known
+
+    def _end_request(self) -> None:
+        """Wait for the next request, if the current one has its answer and its whole body has arrived."""
+        if self._answered and self._body is not None and self._body.is_eof():
+            self._body, self._answered = None, False
+            if self._followed and not self._tail.endswith(BLANK_LINE):
+                self._await_headers(began=True)
 
     def _headers_are_late(self) -> None:
         """Disconnect the client; it gets an answer if it sent anything."""
@@ -150,7 +171,10 @@ class Connection(web.RequestHandler):
                 found.headers["Allow"] = allow
             resp = found
         finished = await super().finish_response(request, resp, start_time)
-        self.headers_arrived(handling=False)
+        if self._body is not request.content:  # a request that was refused before it came to `arrived`
+            self.headers_arrived(request)
+        self._answered = True
+        self._end_request()
         return finished
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -177,7 +201,7 @@ LATE = (
 async def arrived(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Tell the connection that all headers of a request have arrived."""
     if isinstance(request.protocol, Connection):
-        request.protocol.headers_arrived()
+        request.protocol.headers_arrived(request)
     return await handler(request)
 
 

@@ -1,6 +1,7 @@
 """Without a token: pages of other sites reach neither the API nor a worker, and programs on this machine do."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -34,10 +35,17 @@ async def test_a_foreign_host_is_refused(server: Server, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:8000", "localhost.", PUBLIC, f"{PUBLIC}:443"]
-)
+    "host", ["127.0.0.1", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:8000", "localhost.", "shop.localhost:1",
+             "[::ffff:127.0.0.1]:1", PUBLIC, f"{PUBLIC}:443"]
+)  # fmt: skip
 async def test_the_hosts_of_this_machine_and_of_the_settings_are_answered(server: Server, host: str) -> None:
     assert (await server.ask("GET", "/livez", Host=host))[0] == 200
+
+
+async def test_a_health_check_without_a_host_is_answered(server: Server) -> None:
+    assert parsed(await exchange("127.0.0.1", server.port, b"GET /livez HTTP/1.0\r\n\r\n"))[0] == 200
+    sent = b"POST /livez HTTP/1.0\r\nOrigin: http://evil.example\r\n\r\n"
+    assert parsed(await exchange("127.0.0.1", server.port, sent))[0] == 403
 
 
 FOREIGN = [
@@ -119,6 +127,7 @@ HALF = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 async def test_headers_that_do_not_arrive_end_the_connection(role: str) -> None:
     async with Server(role, header_timeout=0.1) as server:
         assert await exchange("127.0.0.1", server.port, b"") == b""
+    async with Server(role, header_timeout=2) as server:
         assert parsed(await exchange("127.0.0.1", server.port, HALF))[0] == 408
 
 
@@ -135,6 +144,31 @@ async def test_a_connection_may_wait_between_requests() -> None:
         writer.write(HALF)
         assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout")
         writer.close()
+
+
+async def test_a_body_that_arrives_after_the_answer_is_not_taken_for_headers() -> None:
+    async with Server("api", header_timeout=1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(2):
+            writer.write(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 404 Not Found")
+            await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))  # type: ignore[index]
+            for part in (b"1234", b"5678"):
+                writer.write(part)
+                with pytest.raises(TimeoutError):  # nothing comes, not even the end
+                    await asyncio.wait_for(reader.read(1), 2)
+        writer.write(HALF)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout")
+        writer.close()
+
+
+@pytest.mark.parametrize("before", [HALF + b"\r\n", 2 * (HALF + b"\r\n")])
+async def test_headers_behind_a_request_must_arrive_in_time_too(before: bytes) -> None:
+    async with Server("api", header_timeout=2) as server:
+        answers = await exchange("127.0.0.1", server.port, before + HALF)
+        assert answers.count(b"HTTP/1.1 200 OK") == before.count(b"GET")
+        assert answers.count(b"HTTP/1.1 408 Request Timeout") == 1
 
 
 async def test_the_size_of_headers_is_a_setting() -> None:
