@@ -16,7 +16,7 @@ from streams.access.gate import Gate
 from streams.access.principals import UNTOLD
 from streams.runtime import disk
 from streams.runtime.app import RoleApp
-from streams.runtime.metrics import tell_open
+from streams.runtime.metrics import DENIED, tell_open
 from streams.runtime.settings import Settings
 from streams.runtime.webserver import denial
 
@@ -71,6 +71,7 @@ def only_allowed(settings: Settings) -> Middleware:
             else:
                 (await gate.principal_of(request)).require("read")
         except Denied as denied:
+            DENIED.labels(denied.code).inc()
             return denial(denied)
         return await handler(request)
 

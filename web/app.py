@@ -17,6 +17,7 @@ from streams.tracing import traces
 
 from . import PREFIX
 from .answers import Answer
+from .authorization import GATE, authorize
 from .commands.batch import send_commands
 from .commands.outcomes import command_outcome
 from .commands.quota import QUOTAS, Quotas
@@ -33,14 +34,13 @@ from .operations.projections import show_projections
 from .queries.routes import QUERY_ROUTES
 from .query_string import check_query
 from .requests import CORRELATION, PRINCIPAL, correlation_of
-from .scopes import scopes_of
 from .services import SERVICES, Services
 from .sse.stream import stream_events
 from .tracing import traced
 
 log = logging.getLogger(__name__)
 
-BROWSERS, GATE = web.AppKey("browsers", Browsers), web.AppKey("gate", Gate)
+BROWSERS = web.AppKey("browsers", Browsers)
 Answering = Callable[[web.Request], Awaitable[Answer | web.StreamResponse]]
 
 
@@ -100,7 +100,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
             check_query(request)
         found = await handler(request)
     except Exception as error:
-        if isinstance(error, Denied) and error.status != 401:  # the gate counts those
+        if isinstance(error, Denied):
             DENIED.labels(error.code).inc()
         found = (problem_of(error) or _fault(request, error)).answer()
     response = _response(request, found)
@@ -131,9 +131,7 @@ async def _authorize(request: web.Request) -> None:
         if (known := await gate.known(request)) is not None:
             request[PRINCIPAL] = known
         return
-    principal = request[PRINCIPAL] = await gate.principal_of(request)
-    if not gate.is_open and (resource := request.match_info.route.resource) is not None:
-        principal.require(*scopes_of(request.method, resource.canonical))
+    await authorize(request)
 
 
 def _fault(request: web.Request, error: Exception) -> Problem:

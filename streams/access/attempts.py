@@ -1,14 +1,18 @@
 """Invalid tokens, counted by the address that sends them, so that guessing is slow.
 
-An address may send some invalid tokens, and one more each second. Beyond that, only tokens that were valid before are
-still checked: the clients behind one proxy share its address.
+An address may send some invalid tokens, and one more each second. Beyond that, a short token, which could be guessed,
+is no longer checked, unless it was valid before. Long tokens are always checked, because the clients behind one proxy
+share its address; an invalid one gets 429 instead of 401.
 """
 
+import logging
 import math
-import time
 from collections import OrderedDict
+from time import monotonic
 
-from streams.access.denials import TooManyAttempts
+from streams.access.denials import TooManyAttempts, Unauthorized
+
+log = logging.getLogger(__name__)
 
 AT_ONCE, EACH_SECOND = 30.0, 1.0  # attempts
 MOST_ADDRESSES, MOST_TOKENS = 10_000, 10_000  # in memory
@@ -24,11 +28,11 @@ class Allowance:
     def left(self, client: str) -> float:
         """Return what is left for `client`."""
         left, counted = self._left.get(client, (self._at_once, 0.0))
-        return min(left + (time.monotonic() - counted) * self._each_second, self._at_once)
+        return min(left + (monotonic() - counted) * self._each_second, self._at_once)
 
     def spend(self, client: str, amount: float = 1.0) -> None:
         """Subtract `amount`; the rest may be negative."""
-        self._left[client] = self.left(client) - amount, time.monotonic()
+        self._left[client] = self.left(client) - amount, monotonic()
         self._left.move_to_end(client)
         if len(self._left) > self._most:
             self._left.popitem(last=False)
@@ -46,18 +50,25 @@ class Attempts:
         self._valid: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def check(self, address: str, digest: bytes) -> None:
-        """Raise `TooManyAttempts` if `address` may not try the token with this hash now."""
-        if self._allowance.left(address) >= 1 or (address, digest) in self._valid:
-            return
-        seconds = self._allowance.wait_seconds(address)
-        raise TooManyAttempts(
-            f"{address} sent too many invalid tokens: wait for {seconds} s", headers={"Retry-After": str(seconds)}
-        )
+        """Raise `TooManyAttempts` if `address` may not try a token that could be guessed, which has this hash, now."""
+        if (address, digest) not in self._valid:
+            self._refuse_if_exhausted(address)
 
-    def failed(self, address: str) -> bool:
-        """Count an invalid token; return whether `address` may not send another one now."""
+    def failed(self, address: str, digest: bytes, error: Unauthorized) -> None:
+        """Count and log an invalid token; raise `TooManyAttempts` if `address` has already sent too many of them."""
+        self._valid.pop((address, digest), None)
+        self._refuse_if_exhausted(address)
         self._allowance.spend(address)
-        return self._allowance.left(address) < 1
+        log.warning("a request of %s has no valid token: %s", address, error)
+        if self._allowance.left(address) < 1:
+            log.warning("%s sent too many invalid tokens; it may now try one each second", address)
+
+    def _refuse_if_exhausted(self, address: str) -> None:
+        if self._allowance.left(address) < 1:
+            seconds = self._allowance.wait_seconds(address)
+            raise TooManyAttempts(
+                f"{address} sent too many invalid tokens: wait for {seconds} s", headers={"Retry-After": str(seconds)}
+            )
 
     def succeeded(self, address: str, digest: bytes) -> None:
         """Remember a valid token of `address`."""

@@ -5,7 +5,6 @@ or a JWT of `FULFILLMENT_OIDC_ISSUER`. Without any of these settings, no request
 """
 
 import hmac
-import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -13,14 +12,11 @@ from aiohttp import web
 from streams.access.attempts import Attempts
 from streams.access.denials import Denied, Unauthorized
 from streams.access.principals import ANYBODY, OF_API_TOKEN, Principal
-from streams.access.tokens import SHORTEST, TokenFile, digest_of, parse_single
-from streams.runtime.metrics import DENIED
+from streams.access.tokens import SHORTEST, TokenFile, digest_of, parse_single, warn_if_short
 from streams.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from streams.access.jwts import Issuer
-
-log = logging.getLogger(__name__)
 
 JWT_DOTS = 2  # between header, claims and signature
 INVALID = "the token is not valid: it may be mistyped, replaced or expired"
@@ -37,13 +33,8 @@ class Gate:
         self._file = TokenFile(several) if several else None
         self._issuer = _issuer_of(settings) if settings.oidc_issuer else None
         self._attempts = Attempts()
-        if settings.api_token and len(settings.api_token) < SHORTEST:
-            log.warning(
-                "FULFILLMENT_API_TOKEN has %d characters and can be guessed: use at least %d, for example "
-                "`openssl rand -hex 32`",
-                len(settings.api_token),
-                SHORTEST,
-            )
+        if settings.api_token:
+            warn_if_short("FULFILLMENT_API_TOKEN", settings.api_token)
 
     async def principal_of(self, request: web.BaseRequest) -> Principal:
         """Return who sends a request; raise `Denied` if it has no valid credentials."""
@@ -52,10 +43,11 @@ class Gate:
         token = _bearer(request.headers.get("Authorization"))
         address, digest = request.remote or "", digest_of(token)
         try:
-            self._attempts.check(address, digest)
+            if len(token) < SHORTEST:
+                self._attempts.check(address, digest)
             principal = await self._find(token, digest)
         except Unauthorized as error:
-            self._failed(address, error)
+            self._attempts.failed(address, digest, error)
             raise
         self._attempts.succeeded(address, digest)
         return principal
@@ -77,12 +69,6 @@ class Gate:
         if self._issuer is not None and token.count(".") == JWT_DOTS:
             return await self._issuer.principal_of(token, digest)
         raise Unauthorized(INVALID)
-
-    def _failed(self, address: str, error: Unauthorized) -> None:
-        DENIED.labels(error.code).inc()
-        log.warning("a request of %s has no valid token: %s", address, error)
-        if self._attempts.failed(address):
-            log.warning("%s sent too many invalid tokens; it may now try one each second", address)
 
 
 def _issuer_of(settings: Settings) -> "Issuer":

@@ -78,9 +78,20 @@ def parse(text: str) -> tuple[Token, ...]:
 
 def parse_single(text: str) -> tuple[Token, ...]:
     """Return the token that is all of the text of a file."""
-    if not (token := text.strip("\r\n")):
-        raise InvalidTokens("it is empty")
+    token = text.strip("\r\n")
+    warn_if_short("the token in FULFILLMENT_API_TOKEN_FILE", token)
     return (Token(OF_API_TOKEN, digest_of(token)),)
+
+
+def warn_if_short(what: str, token: str) -> None:
+    """Log a warning if `token`, which `what` names, can be guessed."""
+    if len(token) < SHORTEST:
+        log.warning(
+            "%s has %d characters and can be guessed: use at least %d, for example `openssl rand -hex 32`",
+            what,
+            len(token),
+            SHORTEST,
+        )
 
 
 def _parsed(line: str) -> Token:
@@ -94,6 +105,8 @@ def _parsed(line: str) -> Token:
 def _name(name: str) -> str:
     if NAME.fullmatch(name) is None:
         raise InvalidTokens("a name has 1 to 64 letters, digits, dots, hyphens, underscores and @")
+    if name == OF_API_TOKEN.name:
+        raise InvalidTokens(f"{name} is the name of FULFILLMENT_API_TOKEN; choose another one")
     return name
 
 
@@ -107,14 +120,15 @@ def _scopes(names: Iterable[str]) -> frozenset[Scope]:
 class TokenFile:
     """The tokens in a file, which is read again after it has changed.
 
-    A file that becomes unreadable or invalid is reported, and the tokens stay as they were. `parse` returns the tokens
-    in its text.
+    A file that becomes unreadable, invalid or empty is reported, and the tokens stay as they were until it can be read.
+    Comments without a token are valid: all tokens were removed. `parse` returns the tokens in the text.
     """
 
     def __init__(self, path: Path, parse: Callable[[str], tuple[Token, ...]] = parse) -> None:
         self.path, self._parse = path, parse
         self._version: object = self._stat()
         self._tokens = self._read()
+        self._reported = ""  # the error that was logged last
         self._looked = time.monotonic()
 
     def find(self, digest: bytes) -> Principal | None:
@@ -131,13 +145,22 @@ class TokenFile:
         if now - self._looked < CHECK_SECONDS:
             return
         self._looked = now
-        if (version := self._stat()) == self._version:
+        if (version := self._stat()) == self._version is not None:
             return
-        self._version = version
         try:
-            self._tokens = self._read()
-            log.info("read %d API tokens from %s", len(self._tokens), self.path)
+            tokens = self._read()
         except InvalidTokens as error:
+            self._report(str(error))
+            return
+        if self._stat() == version:  # else it was being written: the next look reads it again
+            self._tokens, self._version, self._reported = tokens, version, ""
+            log.info("read %d API tokens from %s", len(tokens), self.path)
+
+    def _report(self, error: str) -> None:
+        """Log why the file cannot be read, once: it is read again at every look."""
+        self._version = None
+        if error != self._reported:
+            self._reported = error
             log.error("API tokens stay as they were: %s", error)
 
     def _stat(self) -> object:
@@ -149,7 +172,9 @@ class TokenFile:
 
     def _read(self) -> tuple[Token, ...]:
         try:
-            return self._parse(self.path.read_text())
+            if not (text := self.path.read_text()).strip():
+                raise InvalidTokens("it is empty")
+            return self._parse(text)
         except OSError as error:
             raise InvalidTokens(f"{self.path} cannot be read: {error.strerror}") from None
         except (InvalidTokens, UnicodeDecodeError) as error:

@@ -130,6 +130,12 @@ class Settings(AccessSettings, KafkaSettings):
 
     @model_validator(mode="before")
     @classmethod
+    def _empty_names_no_file(cls, values: dict[str, Any]) -> dict[str, Any]:
+        optional = {name for name, field in cls.model_fields.items() if field.annotation == Path | None}
+        return {name: None if value == "" and name in optional else value for name, value in values.items()}
+
+    @model_validator(mode="before")
+    @classmethod
     def _read_uri(cls, values: dict[str, Any]) -> dict[str, Any]:
         if file := values.pop("mongo_file", None):
             try:

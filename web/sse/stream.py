@@ -1,11 +1,12 @@
 """`GET /events`: events as they happen, as server-sent events (https://html.spec.whatwg.org, Server-sent events).
 
 Every message has an `id`, its position in Kafka. A client that sends it back as `Last-Event-ID`, as browsers do,
-continues after it, on any process. A client that is too slow gets a last message `closed` with the reason; so do all
-clients when the process stops.
+continues after it, on any process. A client that is too slow, or whose token is no longer valid, gets a last message
+`closed` with the reason; so do all clients when the process stops.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import aclosing
 
@@ -13,8 +14,10 @@ import orjson
 from aiohttp import web
 from multidict import MultiMapping
 
+from streams.access.denials import Denied
 from streams.messages.codec import EVENTS
 from streams.topology import AGGREGATES
+from web.authorization import authorize
 from web.errors import invalid
 from web.requests import identifier, whole_number
 from web.services import SERVICES
@@ -25,7 +28,8 @@ from .listeners import Listener, Wanted
 
 MOST_RECENT = 200
 _IDS = ("subject", "customerId")  # as `Wanted` has them
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 15.0  # also between two checks of the client's token
+REVOKED = "the token is no longer valid"
 WRITE_SECONDS = 20.0  # after this time without reading, a client counts as disconnected
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser reconnects
 HEADERS = {
@@ -36,19 +40,25 @@ HEADERS = {
 
 
 async def stream_events(request: web.Request) -> web.StreamResponse:
-    """Stream events until the client disconnects or is too slow, or the process stops."""
+    """Stream events until the client disconnects, is too slow or may no longer read, or the process stops."""
     services = request.app[SERVICES]
     listener, hub = Listener(wanted_of(request.query)), services.hub
     position = _position(request, services.settings.partitions)
     newest = _newest(request.query)
-    response = web.StreamResponse(headers=HEADERS)
+    response, credentials = web.StreamResponse(headers=HEADERS), _Credentials(request)
     try:
         async with aclosing(hub.listen(listener, position, newest)) as missed:
             async for chunk in missed:
+                if not await credentials.are_valid():
+                    listener.close(REVOKED)
+                    break
                 await _write(request, response, chunk)
         while not listener.closed:
             chunk = await listener.take(HEARTBEAT_SECONDS)
-            await _write(request, response, chunk or _heartbeat(hub))
+            if await credentials.are_valid():
+                await _write(request, response, chunk or _heartbeat(hub))
+            else:
+                listener.close(REVOKED)
         await _write(request, response, _closed(listener.closed))
     except BadBookmark:
         raise invalid({"Last-Event-ID": "is ahead of the topics; it belongs to another installation"}) from None
@@ -58,6 +68,23 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     finally:
         hub.leave(listener)
     return response
+
+
+class _Credentials:
+    """The credentials of a request, which may end before its stream does."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request, self._checked = request, time.monotonic()
+
+    async def are_valid(self) -> bool:
+        """Return whether the client may still read; checked once in `HEARTBEAT_SECONDS`."""
+        if (now := time.monotonic()) - self._checked >= HEARTBEAT_SECONDS:
+            self._checked = now
+            try:
+                await authorize(self._request)
+            except Denied:
+                return False
+        return True
 
 
 def wanted_of(query: MultiMapping[str]) -> Wanted:
