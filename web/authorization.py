@@ -1,4 +1,4 @@
-"""Who sent a request, and whether its route is theirs to use."""
+"""Checks the sender of a request, and the scope that its route needs."""
 
 from aiohttp import web
 
@@ -11,7 +11,7 @@ GATE = web.AppKey("gate", Gate)
 
 
 async def authorize(request: web.Request) -> None:
-    """Remember who sent the request; raise `Denied` unless they may."""
+    """Remember the sender of a request; raise `Denied` if they may not use its route."""
     gate = request.app[GATE]
     principal = request[PRINCIPAL] = await gate.principal_of(request)
     if not gate.is_open and (resource := request.match_info.route.resource) is not None:

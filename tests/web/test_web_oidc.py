@@ -235,7 +235,7 @@ async def test_a_key_without_an_algorithm_takes_each_that_is_allowed(
 @pytest.mark.parametrize(
     "token", [b"a.b.\xff", b"\xff.b.c", jwt.utils.base64url_encode(b"[" * 4_000) + b".b.c"], ids=["end", "head", "deep"]
 )
-async def test_odd_bytes_are_no_token(issuer: LocalIssuer, token: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_odd_bytes_are_refused(issuer: LocalIssuer, token: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with Server("api", oidc_issuer=issuer.url, oidc_audience=AUDIENCE) as api:
         for path, wanted in ((b"/livez", 200), (b"/metrics", 401)):
             lines = [b"GET %b HTTP/1.1" % path, b"Host: localhost", b"Connection: close"]
