@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         self.header_seconds = header_seconds
         self._deadline: asyncio.TimerHandle | None = None  # ends the wait for headers
         self._began = False  # whether something of these headers has arrived
-        self._body: StreamReader | None = None  # of the request that is handled, or whose body still arrives
+        self._body: StreamReader | None = None  # the body of the current request, which may still arrive after its answer
         self._answered = False  # whether that request has its answer
         self._followed = False  # whether bytes arrived after that body
         self._tail = b""  # the last bytes that arrived
@@ -96,7 +96,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Begin to wait for headers, if the bytes are the beginning of a request."""
-        if data:  # aiohttp itself passes nothing, to go on after a pause
+        if data:  # aiohttp itself passes nothing, to continue after a pause
             self._tail = (self._tail + data[-4:])[-4:]
             if self._body is None:
                 self._await_headers(began=True)
@@ -124,7 +124,7 @@ class Connection(web.RequestHandler):
         """End waiting for headers, because `request` is handled now."""
         self._stop_waiting()
         self._body, self._answered = request.content, False
-        self._followed = not request.body_exists  # what follows headers with a body in one segment is not known
+        self._followed = not request.body_exists  # behind a body in the same segment, more bytes stay unnoticed
 
     def _end_request(self) -> None:
         """Wait for the next request, if the current one has its answer and its whole body has arrived."""
