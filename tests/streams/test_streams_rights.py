@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -27,6 +28,8 @@ from system import FULFILLMENT, Api, free_ports, wait_until
 from ops.stack import mongod
 from streams.rights import USERS, User
 from streams.runtime.settings import ROLES, Role
+from streams.topics import TOPICS
+from streams.topology import TOPOLOGY
 
 PREFIX = "shop."
 # A client of the first listener is an administrator; at the second one, the password of each user is its name.
@@ -193,3 +196,42 @@ def test_the_operator_may_use_the_commands(installation: Installation, command: 
     assert "authoriz" not in done.stderr.lower()
     assert says in done.stdout
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_not_write_to_the_topics_of_others(installation: Installation, role: Role) -> None:
+    login = {
+        "bootstrap.servers": f"127.0.0.1:{installation.port}", "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN", "sasl.username": role, "sasl.password": role,
+    }  # fmt: skip
+    denied = {PREFIX + topic.name for topic in TOPICS if topic not in TOPOLOGY[role].may_write}
+    assert denied == denied_writes(login, denied)
+
+
+def denied_writes(login: dict[str, str], topics: set[str]) -> set[str]:
+    """Return the topics that refuse a client's record."""
+    codes: list[tuple[str, int | None]] = []
+    producer = Producer(login)
+    for topic in topics:
+        producer.produce(
+            topic, b"{}", b"denied",
+            on_delivery=lambda error, _, topic=topic: codes.append((topic, error and error.code())),
+        )  # fmt: skip
+    assert producer.flush(120) == 0
+    return {topic for topic, code in codes if code == KafkaError.TOPIC_AUTHORIZATION_FAILED}
+
+
+@pytest.mark.parametrize(
+    ("user", "command", "topic"),
+    [
+        ("orders", "tail inventory-events --last 1 --no-follow", "inventory-events"),
+        ("projector", 'produce Hold --key first --data {"reason":"look"}', "order-commands"),
+    ],
+)
+def test_a_command_without_the_right_says_so_in_a_sentence(
+    installation: Installation, user: User, command: str, topic: str
+) -> None:
+    done = installation.run(user, *command.split())
+    assert done.returncode != 0
+    assert f"does not authorize this service for the topic {PREFIX}{topic}" in done.stderr
+    assert "Traceback" not in done.stderr
