@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         self.header_seconds = header_seconds
         self._deadline: asyncio.TimerHandle | None = None  # ends the wait for headers
         self._began = False  # whether something of these headers has arrived
-        self._body: StreamReader | None = None  # the body of the current request, which may still arrive after its answer
+        self._body: StreamReader | None = None  # the current body, which may still arrive after the answer
         self._answered = False  # whether that request has its answer
         self._followed = False  # whether bytes arrived after that body
         self._tail = b""  # the last bytes that arrived
