@@ -25,8 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka import KafkaError as Code
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from faust.types import TP
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
@@ -34,6 +33,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from agents.answering import PROCESS_MANAGER
 from ops.errors import CommandFailed, Unavailable
 from ops.kafka import records
+from ops.kafka.elections import is_electing
 from parking.letter import DeadLetter
 from streams.kafka.transactions import committed_offsets
 from streams.kafka.unreadable import Unreadable
@@ -46,7 +46,6 @@ from streams.topology import AGGREGATES
 EVENTS = tuple(each.events for each in AGGREGATES.values())
 COMMANDS = tuple(each.commands for each in AGGREGATES.values())
 ASK_SECONDS, PAUSE_SECONDS = 20.0, 0.05
-ELECTING = (Code.NOT_LEADER_FOR_PARTITION, Code.LEADER_NOT_AVAILABLE)
 
 Ends = dict[int, int]  # partition → offset
 Place = tuple[str, int, int]  # topic without prefix, partition, offset
@@ -218,7 +217,10 @@ def ends_of(
     }
     with records.kafka(settings):
         for attempt in Retrying(
-            retry=retry_if_exception(_may_pass), stop=stop_after_delay(ASK_SECONDS), wait=wait_fixed(0.1), reraise=True
+            retry=retry_if_exception(is_electing),
+            stop=stop_after_delay(ASK_SECONDS),
+            wait=wait_fixed(0.1),
+            reraise=True,
         ):
             with attempt:
                 futures = client.list_offsets(asked, isolation_level=isolation, request_timeout=ASK_SECONDS)
@@ -227,11 +229,6 @@ def ends_of(
     for at, offset in offsets.items():
         found[at.topic.removeprefix(settings.prefix)][at.partition] = offset
     return dict(found)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Return whether a request may succeed when it is repeated, for example after a leader's election."""
-    return isinstance(error, KafkaException) and error.args[0].code() in ELECTING
 
 
 def readable(batches: Iterable[list[Any]]) -> Iterator[Any]:

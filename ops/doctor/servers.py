@@ -38,8 +38,8 @@ async def topics(settings: Settings) -> list[Finding]:
     missing = [settings.named(topic.name) for topic in TOPICS if settings.named(topic.name) not in there]
     found = [Finding("topics", f"missing: {', '.join(missing)}", "run `fulfillment topics create`")] if missing else []
     found += [Finding("topics", each.found, each.remedy) for each in wrong if each.refused]
-    found += [Finding("durability", each.found, each.remedy) for each in wrong if not each.refused]
-    return found or [Finding("topics", f"{len(there)} topics, correctly configured")]
+    found = found or [Finding("topics", f"{len(there)} topics, correctly configured")]
+    return found + [Finding("durability", each.found, each.remedy) for each in wrong if not each.refused]
 
 
 async def replaced(settings: Settings, mongo: Mongo) -> list[Finding]:

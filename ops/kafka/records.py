@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition as Asked
 
 from ops.errors import Misconfigured, Unavailable, kafka_error
+from ops.kafka.elections import is_electing
 from streams.kafka.clients import aiokafka_config, librdkafka_config
 from streams.kafka.diagnosis import missing_right
 from streams.kafka.library_patches import AIOKafkaConsumer
@@ -296,6 +297,6 @@ def _watermarks(consumer: Consumer, at: Asked) -> tuple[int, int]:
             low, high = consumer.get_watermark_offsets(at, timeout=ASK_SECONDS)
             return low, high
         except KafkaException as error:  # the leader of a new topic has just been elected
-            if error.args[0].code() != Code.NOT_LEADER_FOR_PARTITION or time.monotonic() > until:
+            if error.args[0].code() in MISSING or not is_electing(error) or time.monotonic() > until:
                 raise
         time.sleep(RETRY_MS / 1000)

@@ -5,15 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
+from ops.kafka.elections import is_electing
 from streams.runtime.settings import Settings
 from streams.topic_setup import SAFE_REPLICAS, Requirement, TopicMismatch, decided, refuse_mismatch, unmet
 from streams.topics import ASK_SECONDS, TOPICS, TopicDescription, admin, describe
 
-NO_LEADER_YET = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
 CREATE = "run `fulfillment topics create`, which corrects it"
 DECIDED = "it is stored in the topic, so it is not corrected; unless you want that, set it with kafka-configs.sh to"
 
@@ -63,11 +63,6 @@ def _few_replicas(client: AdminClient, there: Mapping[str, TopicDescription], se
         )
 
 
-def _is_new(error: BaseException) -> bool:
-    """Return whether the leader of a partition has just been elected, and does not know it yet."""
-    return isinstance(error, KafkaException) and error.args[0].name() in NO_LEADER_YET
-
-
 def _deleted(client: AdminClient, there: Mapping[str, TopicDescription], settings: Settings) -> Iterator[Problem]:
     """Report topics that are kept forever, and have lost their first records."""
     kept = [settings.named(topic.name) for topic in TOPICS if topic.cleanup == "delete" and topic.retention_ms < 0]
@@ -80,7 +75,7 @@ def _deleted(client: AdminClient, there: Mapping[str, TopicDescription], setting
         )
 
 
-@retry(retry=retry_if_exception(_is_new), stop=stop_after_delay(ASK_SECONDS), wait=wait_fixed(0.05), reraise=True)
+@retry(retry=retry_if_exception(is_electing), stop=stop_after_delay(ASK_SECONDS), wait=wait_fixed(0.05), reraise=True)
 def _starts(client: AdminClient, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """Return the first offset of each partition."""
     asked = client.list_offsets({place: OffsetSpec.earliest() for place in places}, request_timeout=ASK_SECONDS)
