@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from system import wait_until
 
@@ -42,10 +42,12 @@ def _until_end(reader: Consumer, partitions: int) -> Iterator[Any]:
     while len(ended) < partitions:
         message = reader.poll(120)
         assert message is not None, "Kafka did not answer for 120 s"
-        if message.error():
-            ended.add(message.partition())
-        else:
+        if (error := message.error()) is None:
             yield message
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended.add(message.partition())
+        else:  # such as a broker that does not answer, which librdkafka asks again
+            assert not error.fatal(), error
 
 
 def messages(settings: Settings, topic: str, holds: Callable[[Any], bool] = bool) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from system import ADDRESS, PATIENCE_SECONDS, System
 
 PRODUCTS = 6  # few, so that they are hot and often short
 CLIENTS = 8
+FLUSH_SECONDS = 180  # an upper bound
 # the codes of a 503 while a server is being replaced
 RETRYABLE = ("KAFKA_UNAVAILABLE", "MONGODB_UNAVAILABLE", "READ_MODEL_BEHIND")
 
@@ -61,7 +63,7 @@ class Load:
         timeout = aiohttp.ClientTimeout(total=20)
         async with aiohttp.ClientSession(base_url=self.system.base + "/", timeout=timeout) as session:
             await asyncio.gather(*(self._client(session) for _ in range(self.clients)), self._by_hand())
-        await asyncio.to_thread(self._producer.flush, 60)
+        assert await asyncio.to_thread(self._producer.flush, FLUSH_SECONDS) == 0, "Kafka does not acknowledge commands"
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
         while not self.stopping.is_set():
@@ -171,11 +173,16 @@ class Load:
             command_id = f"{self.random.getrandbits(128):032x}"
             topic, key, kind, data = self._place() if self.random.random() < 0.5 else self._receive()
             value = orjson.dumps({"id": command_id, "type": kind, "data": data})
+            written = partial(self._note_written, command_id, f"{kind} {key}")
             for _ in range(2):
-                self._producer.produce(topic, key=key, value=value)
+                self._producer.produce(topic, key=key, value=value, on_delivery=written)
             self._producer.poll(0)
-            self.promises.done[command_id] = f"{kind} {key}"
             await asyncio.sleep(0.2)
+
+    def _note_written(self, command_id: str, what: str, error: Any, _: Any) -> None:
+        """Note that Kafka has a command, which is then handled once; without an acknowledgement nothing is promised."""
+        if error is None:
+            self.promises.done[command_id] = what
 
     def _receive(self) -> tuple[str, str, str, Any]:
         return "inventory-commands", self._product(), "ReceiveStock", {"quantity": 2}
