@@ -10,7 +10,7 @@ from ops.kafka.elections import is_electing
     ("code", "expected"),
     [
         (KafkaError.NOT_LEADER_FOR_PARTITION, True),
-        (KafkaError.UNKNOWN_LEADER_EPOCH, True),  # of a topic that was created a moment ago
+        (KafkaError.UNKNOWN_LEADER_EPOCH, True),  # the topic was created a moment ago
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
         (KafkaError.INVALID_REPLICATION_FACTOR, False),
     ],
