@@ -28,6 +28,7 @@ from streams.runtime import disk  # noqa: E402
 from streams.runtime.logs import configure  # noqa: E402
 from streams.runtime.running import run_until_stopped  # noqa: E402
 from streams.runtime.settings import Settings  # noqa: E402
+from streams.runtime.tasks import cancel  # noqa: E402
 from streams.runtime.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
 from web.commands.outcome_reader import OutcomeReader, Waiting  # noqa: E402
@@ -107,8 +108,7 @@ class Api:
     async def stop(self, _: Application) -> None:
         """Disconnect from Kafka and MongoDB."""
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+            await cancel(self._watching)
         await self.versions.stop()
         await self.outcomes.stop()
         await self.gateway.stop()

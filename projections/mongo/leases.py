@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from streams.messages.envelope import new_id
+from streams.runtime.tasks import cancel
 
 LEASES = "leases"
 LEASE_SECONDS = 30.0
@@ -40,8 +41,7 @@ async def lease(mongo: Mongo, name: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+        await cancel(renewing)
         await leases.delete_one({"_id": name, "owner": owner})
 
 

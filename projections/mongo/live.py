@@ -13,6 +13,7 @@ from projections.mongo.readers import Presence
 from projections.mongo.registry import Registry
 from projections.projection import Projection
 from projections.versions import Versions
+from streams.runtime.tasks import cancel
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25  # a promoted version is read everywhere within twice this time
@@ -35,8 +36,7 @@ class LiveVersions:
     async def stop(self) -> None:
         """Stop refreshing."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel(self._task)
         if self._presence is not None:
             with suppress(PyMongoError):
                 await self._presence.forget()
