@@ -1,6 +1,6 @@
 """Money: integer minor units and an ISO 4217 currency."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -71,7 +71,7 @@ def minor_units(value: Decimal | str | int | float, currency: str) -> int:
         exact = amount.scaleb(exponent(currency))
     except ArithmeticError:  # decimal's error for text that is not a number, or whose exponent has many digits
         raise ValueError(f"{str(value)!r} is not an amount of money") from None
-    whole = exact.to_integral_value()
+    whole = exact.to_integral_value(ROUND_HALF_EVEN)
     if exact != whole and abs(exact - whole) > min(abs(whole) * NOISE, MOST_NOISE):
         decimals = exponent(currency) or "no"
         raise ValueError(f"{value!s:.40} is finer than {currency}, which has {decimals} decimals")

@@ -26,8 +26,8 @@ class Shelf:
         if isinstance(command, ReservationCommand):
             reservation = self.reservations.get((command.order_id, command.line_id))
         units = units_to_serve(command, self.stock, reservation)
-        queue = (each for each in self.reservations.values() if each.place is not None)  # in order: a new line joins it
-        waiting = first_waiting(queue, units)
+        queue = [each for each in self.reservations.values() if each.place is not None]
+        waiting = first_waiting(sorted(queue, key=lambda each: each.place or 0), units)
         return StockState(self.product_id, self.stock, reservation, waiting)
 
     def apply(self, event: InventoryEvent) -> None:

@@ -231,3 +231,30 @@ def test_digests_stay_as_they_are() -> None:
     assert [answer.digest for answer in desk.entry().recent] == ["a5eec4cae484240c", "bed9998df1aba2d4"]
     raw = desk.table.data.partitions[1].raw[segment(BOOTS)]
     assert [answer["source"] for answer in json.loads(raw)["recent"]] == ["shop", "kafka"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "same"),
+    [
+        ("Hold", {"reason": "check"}, True),
+        ("Hold", {"reason": "another"}, True),  # the content is not known
+        ("Release", {}, False),
+        ("PlaceOrder", written_order(), False),
+    ],
+)
+def test_an_answer_that_was_rebuilt_without_a_digest_is_given_to_its_own_type(
+    name: str, data: dict[str, Any], same: bool
+) -> None:
+    """Outcomes that older code wrote name the source of a command, but not its content."""
+    desk = Desk(ORDER)
+    desk.tell("PlaceOrder", written_order(), id="1")
+    held = desk.tell("Hold", {"reason": "check"}, id="2")["data"]
+    entries = dict(desk.table.data.partitions[1].raw)
+    (key,) = [key for key in entries if not key.startswith(b"/")]
+    entry = json.loads(entries[key])
+    for answer in entry["recent"]:
+        answer.pop("digest", None)
+    desk.table.data.replace({1: Entries(desk.table.codec, entries | {key: json.dumps(entry).encode()})})
+    again = desk.tell(name, data, id="2")["data"]
+    del held["commandDigest"]  # as in an outcome of older code
+    assert again == held if same else again["code"] == "COMMAND_ID_REUSED"
