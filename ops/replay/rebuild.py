@@ -101,8 +101,8 @@ class Rebuilding:
     async def _positions(self, reader: Reader, ids: Mapping[str, str]) -> dict[int, dict[bytes, Position]]:
         """Return the position in each input, from committed offsets, the old changelog, and the results of messages.
 
-        After an import there is none. The results do not show which commands were handled here: those on the topics
-        were not decided, but one of them may have the id of a command that was.
+        After an import there are no positions: the commands on the topics have not been decided, although one of them
+        may have the id of a command that was decided before the export.
         """
         if self.imported:
             return {}

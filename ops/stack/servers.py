@@ -4,6 +4,7 @@ import asyncio
 import operator
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
@@ -34,7 +35,7 @@ async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say, coun
     children = _start("kafka", commands, places, settings, supervisor)
     await asyncio.gather(
         *(
-            _until(child, place, lambda node=node: kafka.answers(broker_only(settings, node.address)))  # type: ignore[misc]
+            _until(child, place, partial(kafka.answers, broker_only(settings, node.address)))
             for child, place, node in zip(children, places, cluster, strict=True)
         )
     )
@@ -70,7 +71,7 @@ async def start_mongod(settings: Settings, supervisor: Supervisor, say: Say, cou
     ]
     children = _start("mongod", commands, places, settings, supervisor)
     for child, place in zip(children, places, strict=True):
-        await _until(child, place, lambda place=place: mongod.answers(mongod.node_uri(place)))  # type: ignore[misc]
+        await _until(child, place, partial(mongod.answers, mongod.node_uri(place)))
     if count > 1:
         await asyncio.to_thread(mongod.form_set, places)
         await _repeat(lambda: mongod.has_primary(settings.mongo))

@@ -79,7 +79,7 @@ def _authority(address: str) -> tuple[str | None, int | None]:
 
 
 def _name_of(address: str) -> str | None:
-    """Return the host name in an address; None if there is none, or the address is invalid."""
+    """Return the host name in an address, or None if it is missing or the address is invalid."""
     try:
         parts = urlsplit(address)
         _ = parts.port  # raises ValueError if it is not a number

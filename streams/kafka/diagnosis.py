@@ -182,8 +182,9 @@ def _about(settings: Settings, at: str, error: BaseException) -> Trouble | None:
 
 
 def _unreachable(at: str, error: Exception) -> Trouble:
-    known = isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror)
-    why = os.strerror(error.errno) if known else getattr(error, "strerror", None)  # type: ignore[attr-defined]
+    why = getattr(error, "strerror", None)
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
+        why = os.strerror(error.errno)  # asyncio's own text repeats the address
     what = f"Kafka is unreachable: {at} does not answer" + (f" ({why})" if why else "")
     return Trouble(what, "start it, or correct FULFILLMENT_KAFKA", reached=False)
 

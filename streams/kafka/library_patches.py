@@ -152,7 +152,7 @@ async def _bootstrap(client: Any) -> None:
         _several_servers.reset(token)
 
 
-class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
+class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
     """A connection to a broker, which gives up most requests soon if other brokers could answer.
 
     Its password and TLS context may be functions, which return the current ones.
@@ -303,7 +303,7 @@ class Fetched:
         return len(self.raw)
 
 
-class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
+class TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed
     """The records of a partition, including those of batches that aiokafka cannot read."""
 
     def __init__(self, tp: Any, records: Fetched, *options: Any) -> None:

@@ -31,7 +31,7 @@ class NoToken(KafkaError):  # type: ignore[misc]  # aiokafka is not typed
     retriable = True
 
 
-class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not typed
     """The tokens of this service, issued for its client credentials (RFC 6749, 4.4), each used for most of its life."""
 
     def __init__(self, settings: Settings) -> None:

@@ -69,7 +69,7 @@ class Cluster(System):
         return None
 
     def primary(self) -> str | None:
-        """Return the name of the MongoDB node that takes writes; None while there is none."""
+        """Return the name of the MongoDB node that takes writes, or None during an election."""
         with suppress(PyMongoError, KeyError), self._mongo() as client:
             port = client.admin.command("hello")["primary"].rpartition(":")[2]
             numbers = {str(place[1]): number for number, place in enumerate(mongod.addresses(self.settings.mongo), 1)}
