@@ -8,14 +8,18 @@ COPY . .
 RUN /venv/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home fulfillment
+RUN useradd --system --uid 10001 --no-create-home fulfillment && \
+    install --directory --owner fulfillment /var/lib/fulfillment
 COPY --from=build /venv /venv
 # The container has its own ports, so every role's web server uses the same one.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    FULFILLMENT_DATA=/var/lib/fulfillment \
     FULFILLMENT_HTTP_PORT=8000 \
     FULFILLMENT_WORKER_PORT=8000
+# The tables of orders and inventory. They need no backup, because Kafka has them, too.
+VOLUME /var/lib/fulfillment
 USER fulfillment
 WORKDIR /tmp
 EXPOSE 8000

@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.stamps
 
-.PHONY: help setup build run stop seed seed-data test test-unit test-all mutants sbom format check schemas reference docs bench \
-  bench-against faults faults-points outages
+.PHONY: help setup build run stop seed seed-data test test-unit test-all test-secured mutants sbom format check schemas \
+  reference docs pictures bench bench-against faults faults-points outages
 
-SEEDS ?= $(shell seq 1 30)
+SEEDS ?= $(shell seq 1 $(if $(filter 1,$(BROKERS)),30,20))
 
 help: ## list these commands
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,11 +39,15 @@ unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each w
 test: setup ## run the tests that every change must pass; some of them: make test TESTS=tests/web
 	$(PYTEST) -m "not long and not slow" $(TESTS)
 
+# Many unit tests wait for time-outs, so four lanes keep two cores busy.
 test-unit: setup ## run the tests that start no process; about 30 seconds
-	$(BIN)/pytest -n 2 --dist worksteal -m unit $(TESTS)
+	$(BIN)/pytest -n 4 --dist worksteal -m unit $(TESTS)
 
 test-all: setup $(STAMPS)/chart $(STAMPS)/sbom ## run all tests as CI does, with faults, outages, upgrades and the browser; about 25 minutes
 	$(PYTEST) $(TESTS)
+
+test-secured: setup ## run the tests of the HTTP API on three brokers that ask for TLS and a password
+	$(BIN)/pytest --secured tests/web
 
 mutants: $(STAMPS)/mutants ## change each decision in turn and see whether a test fails; an hour, not in CI
 	HYPOTHESIS_PROFILE=mutants .venv/mutants/bin/mutmut run
@@ -75,6 +79,9 @@ reference: setup ## update the generated parts of the README and of docs/referen
 docs: setup reference ## build the documentation site, which the running service serves at /docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+pictures: setup ## write the pictures of the dashboard in docs/images, with Chromium
+	$(BIN)/python tests/pictures.py
+
 bench: setup ## run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m bench --write docs/benchmarks.md
 
@@ -85,9 +92,10 @@ bench-against: setup ## compare with another commit: make bench-against BASE=COM
 	  $(if $(BASE_PYTHON),--python $(BASE_PYTHON)) --write docs/benchmarks.md
 
 BROKERS ?= 1
+JOBS ?= 1 # systems at a time
 
 faults: setup ## run random faults by seed: make faults SEEDS="1 2", on a cluster with BROKERS=3
-	$(BIN)/python tests/faults/run.py $(SEEDS) --brokers $(BROKERS) --write docs/reliability.md
+	$(BIN)/python tests/faults/run.py $(SEEDS) --brokers $(BROKERS) --jobs $(JOBS) --write docs/reliability.md
 
 faults-points: setup ## kill and pause each role at each fault point
 	$(BIN)/python tests/faults/run_points.py --write docs/reliability/points.md $(POINTS)

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from streams.runtime.app import RoleApp
+from tables.rows import Closed
 from tables.store import Entries
 
 CHUNK = 500  # entries written before other tasks run
@@ -36,9 +37,13 @@ def _owned(app: RoleApp) -> Mapping[int, Entries[Any]]:
 async def _stream(request: Any, entries: Entries[Any]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    left = iter(list(entries.raw.items()))  # a copy, because later transactions change the entries
-    while chunk := list(islice(left, CHUNK)):
-        await response.write(b"".join(b'{"key":"%b","value":%b}\n' % entry for entry in chunk))
-        await asyncio.sleep(0)
+    left = entries.rows.items()
+    try:
+        while chunk := list(islice(left, CHUNK)):
+            await response.write(b"".join(b'{"key":"%b","value":%b}\n' % entry for entry in chunk))
+            await asyncio.sleep(0)
+    except Closed:
+        request.transport.close()  # without the end of the answer, so that the client knows
+        return response
     await response.write_eof()
     return response

@@ -42,12 +42,20 @@ LETTERS = Counter(
     "Dead letters written, by the topic of the message and by kind: invalid, parked, retried, discarded.",
     ("topic", "kind"),
 )
+TIMERS_FIRED = Counter("fulfillment_timers_fired_total", "Deadlines of orders and reservations that were acted on.")
+TIMERS_FAILED = Counter(
+    "fulfillment_timers_failed_total", "Deadlines that could not be acted on because of a bug; each is retried."
+)
 RECOVERY_SECONDS = Histogram(
     "fulfillment_recovery_seconds",
     "Time to prepare partitions that were assigned: offsets read, tables restored.",
     buckets=LONG_SECONDS,
 )
 RECOVERED_ENTRIES = Counter("fulfillment_recovered_entries_total", "Entries restored from changelogs.")
+STANDBY_TIME = Gauge(
+    "fulfillment_standby_timestamp_seconds",
+    "When this worker's standby copies were last up to date, in seconds since 1970; 0 without such copies.",
+)
 
 # These are set when Prometheus reads the metrics:
 POSITION = Gauge(
@@ -60,6 +68,10 @@ LAG = Gauge(
 )
 STOPPED = Gauge("fulfillment_partitions_stopped", "Partitions of a topic that are blocked at a record.", ("topic",))
 PARKED = Gauge("fulfillment_letters_parked", "Commands parked in this worker's partitions now.", ("topic",))
+OVERDUE = Gauge(
+    "fulfillment_timers_overdue_seconds",
+    "How late the most overdue deadline in this worker's partitions is; 0 when none is overdue.",
+)
 ENTRIES = Gauge("fulfillment_table_entries", "Entries in this worker's partitions of a table.", ("table",))
 
 
@@ -93,5 +105,8 @@ def update(app: RoleApp, ready: bool, lag: Mapping[TP, int]) -> None:
         LAG.labels(tp.topic, tp.partition).set(count)
     for topic, count in letters(app).items():
         PARKED.labels(topic).set(count)
+    now, late = time.time(), 0.0
     for table in app.tables.values():
+        late = max([late, *(entries.timers.late(now) for entries in table.data.partitions.values())])
         ENTRIES.labels(table.name).set(len(table.data))
+    OVERDUE.set(late)

@@ -29,6 +29,7 @@ from streams.runtime.app import RoleApp
 from streams.runtime.process import end_process
 from streams.runtime.settings import FORMER_ROLE, Settings
 from streams.topics import Topic, topic_ids
+from streams.wording import counted
 from tables.entries import Position
 from tables.orders import CODEC
 from tables.restore import high_watermarks, restore
@@ -112,8 +113,9 @@ class OlderEvents:
                 if not members:
                     return
                 self.app.say_waiting(
-                    f"{members} workers of the role {FORMER_ROLE} are running, which is part of orders and inventory "
-                    "now: stop them; this worker sends the commands they leave"
+                    f"{counted(members, 'worker')} of the role {FORMER_ROLE} {'is' if members == 1 else 'are'} "
+                    "running, which is part of orders and inventory now: stop them; this worker sends the commands "
+                    "they leave"
                 )
             await asyncio.sleep(PAUSE_SECONDS)
             self.check(assigned)

@@ -103,14 +103,15 @@ def pages(app: RoleApp) -> None:
 
     @app.page("/lag")
     async def lag(self: Any, request: Any) -> Any:
-        lag: dict[str, int] = {}
+        lag, partitions = dict[str, int](), dict[str, list[int]]()
         try:
             found = await app.consumer.lag() if app.consumer.prepared else {}
         except KafkaError as error:  # a partition may be changing its leader
             return self.json({"error": "KAFKA_UNAVAILABLE", "message": f"the lag is unknown: {error}"}, status=503)
-        for tp, count in found.items():
+        for tp, count in sorted(found.items()):
             lag[tp.topic] = lag.get(tp.topic, 0) + count
-        return self.json({"group": app.conf.id, "lag": lag})
+            partitions.setdefault(tp.topic, []).append(tp.partition)
+        return self.json({"group": app.conf.id, "lag": lag, "partitions": partitions})
 
     @app.page("/metrics")
     async def metrics(self: Any, request: Any) -> Any:

@@ -1,6 +1,7 @@
 """The projector agent: folds events and outcomes into the read models.
 
 reads    order-events, inventory-events, command-outcomes
+follows  customer-keys (customer_keys.py), if personal data is encrypted
 writes   MongoDB: documents, then how far they are
 """
 
@@ -36,6 +37,7 @@ from streams.runtime.settings import Settings
 from streams.topics import COMMAND_OUTCOMES, topic_ids
 from streams.tracing import traces
 
+from .customer_keys import KeyFollower
 from .metrics import FETCH_RECORDS
 from .skips import Skips
 from .traces import Projected
@@ -66,6 +68,10 @@ class Projecting:
         if traces.ON is not None:
             self._traced = Projected(traces.ON, settings.named(COMMAND_OUTCOMES.name)).around(self._apply)
 
+    def due(self) -> Mapping[int, float]:
+        """Return nothing: read models have no timers."""
+        return {}
+
     def tell(self, lag: Mapping[TP, int]) -> None:
         """Set the metrics of projections."""
         update(self.runner.standing, lag)
@@ -82,6 +88,8 @@ class Projecting:
                 await self.registry.bootstrap()
                 await create_indexes(self.mongo, ())
         self.app.add_future(self._look_for_versions())
+        if self.settings.encrypts_personal_data:
+            self.app.add_future(KeyFollower(self.app, self.settings, self.mongo).follow())
 
     async def prepare(self, inputs: set[TP]) -> Prepared:
         """Return the offsets at which the partitions continue, which are stored in MongoDB."""

@@ -10,6 +10,7 @@ from parking.effects import Effects, together
 from parking.handling import Parking
 from parking.letter import LETTER_COMMANDS
 from parking.telling import FAILED, failed, letter_of, letter_with, without_value
+from privacy.forgetting import FORGETTING
 from streams.kafka.partitions import partition_of
 from streams.kafka.received import Coordinates, coordinates
 from streams.kafka.transactions import TOO_LARGE, RefusedByKafka, Write
@@ -74,7 +75,7 @@ class Refusing:
             return command.type, self.parking.retrying.obey(
                 command, record.partition, changes, singly=True, refused=refused
             )
-        if not elsewhere and refusal.resort is Resort.ASIDE:
+        if not elsewhere and refusal.resort is Resort.ASIDE and command.type not in FORGETTING:
             letter = failed(letter_with(record, command), refusal.why)
             return command.type, self.parking.park(letter, command.key, changes)
         code = MESSAGE_TOO_LARGE if refusal.why.code in TOO_LARGE else REFUSED_BY_KAFKA

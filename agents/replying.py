@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import replace
 
+from domain.errors import Rejection
 from domain.message import MAX_ID
 from parking.queue import Letter
+from privacy.repeats import PERSONAL
 from streams.kafka.transactions import ANY_PARTITION, Write
 from streams.keys import segment
 from streams.messages.codec import BadMessage, RecordAt, source_of
@@ -19,13 +21,17 @@ from tables.store import Changes
 
 from .aggregate import AggregateKind
 
+if TYPE_CHECKING:
+    from privacy.sealing_commands import Sealing
+
 DISCARDED = "DISCARDED"  # a code
 
 
 class Replying:
     """Writes those outcomes, for one kind of aggregate."""
 
-    def __init__(self, settings: Settings, kind: AggregateKind) -> None:
+    def __init__(self, settings: Settings, kind: AggregateKind, sealing: "Sealing | None" = None) -> None:
+        self.sealing = sealing
         self.kind, self.aggregate, self.recent_commands = kind, kind.aggregate, settings.recent_commands
         self.topic = settings.named(COMMAND_OUTCOMES.name)
 
@@ -56,7 +62,7 @@ class Replying:
         source = source_of({})
         if sent is not None:
             source = sent.source
-            answer = replace(answer, source=source, digest=sent.digest())
+            answer = replace(answer, source=source, digest=self._digest(sent, changes))
         key = segment(command.key)
         with suppress(Exception):  # the command may be discarded because the entry cannot be read
             if (entry := changes.get(key)) is not None:
@@ -66,8 +72,30 @@ class Replying:
         sender = replace(command, source=source)
         return outcome_write(self.topic, answer.outcome(sender, self.aggregate, None))
 
+    def _digest(self, sent: CommandMessage, changes: Changes[Any]) -> str | None:
+        """Return the digest of a command; None if it would be that of personal data in the clear."""
+        if self.sealing is None or type(sent.command) not in PERSONAL:
+            return sent.digest()
+        with suppress(Exception):  # as below
+            if (entry := changes.get(segment(sent.key))) is not None:
+                return self.sealing.seal(sent, entry.state, 0, changes)[0].digest()
+        return None
+
     def report(self, command: CommandMessage, result: dict[str, Any], changes: Changes[Any]) -> Write:
-        """Return the outcome of a command about letters."""
+        """Return the outcome of a command that no aggregate decides, such as one about letters."""
+        return self._told(command, changes, result=result)
+
+    def rejection(self, command: CommandMessage, no: Rejection, changes: Changes[Any]) -> Write:
+        """Return the outcome of such a command that is rejected."""
+        return self._told(command, changes, status="rejected", code=no.code, message=no.message, details=no.details)
+
+    def _told(
+        self,
+        command: CommandMessage,
+        changes: Changes[Any],
+        status: Literal["accepted", "rejected"] = "accepted",
+        **more: Any,
+    ) -> Write:
         version = 0
         with suppress(Exception):  # the letters may be parked because the entry cannot be read
             version = getattr(changes.get(segment(command.key)), "version", 0)
@@ -76,13 +104,13 @@ class Replying:
             command_type=command.type,
             aggregate=self.aggregate,
             aggregate_id=command.key,
-            status="accepted",
+            status=status,
             time=command.moment,
             correlation_id=command.correlation_id,
             version=version,
-            result=result,
             command_source=command.source,
             producer_time=command.producer_time,
+            **more,
         )
         return outcome_write(self.topic, outcome)
 

@@ -1,4 +1,8 @@
-"""`python -m bench [PART …]`: run benchmarks on their own stacks, print the tables, and write them if asked to."""
+"""`python -m bench [PART …]`: run benchmarks on their own stacks, print the tables, and write them if asked to.
+
+`python -m bench state` measures tables on disk, with a page of its own (bench/state.py), and
+`python -m bench capacity --orders N --rate N` calculates what is needed from measured figures (bench/sizing.py).
+"""
 
 import argparse
 import signal
@@ -8,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import sizing, state
 from bench.machine import machine, versions
 from bench.parts import PARTS, run_parts
 from bench.report import as_markdown, as_tables, sections
@@ -20,8 +25,12 @@ RESULTS = Path(".fulfillment/benchmarks.json")
 
 def main() -> int:
     """Run the requested parts; return 1 if one failed."""
-    arguments = _arguments()
+    if sys.argv[1:2] == ["capacity"]:
+        return sizing.main(sys.argv[2:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the stacks are stopped too
+    if sys.argv[1:2] == ["state"]:
+        return state.main(sys.argv[2:])
+    arguments = _arguments()
     names = arguments.parts or list(PARTS)
     results = Results(arguments.results, go_on=bool(arguments.parts))
     with Stacks() as stacks:

@@ -48,7 +48,8 @@ class Arena:
     def __init__(self, servers: Install, contender: Contender) -> None:
         self.contender, name = contender, uuid.uuid4().hex[:6]
         self._install = Install(servers.settings.data, name, servers, checkout=servers.checkout)
-        self._sent, self._ports = 0, list[int]()
+        self._sent, self.ports = 0, list[int]()
+        self.peak_bytes = 0  # the highest resident memory of all workers together while they worked off a backlog
 
     def __enter__(self) -> "Arena":
         self._install.run("topics", "create")
@@ -72,15 +73,16 @@ class Arena:
         self._sent += len(messages)
         if not several:
             Sender(self.settings).send(self.contender.topic, messages)
-        with Handled(self.settings, self.contender.group, self.contender.topic) as handled, self._running() as workers:
+        with Handled(self.settings, self.contender.group, self.contender.topic) as handled, self.running() as workers:
 
             def used() -> float:
                 for worker in workers:
                     assert worker.status() != psutil.STATUS_ZOMBIE, f"{self.contender.name} ended: {self.log()}"
+                self.peak_bytes = max(self.peak_bytes, sum(worker.memory_info().rss for worker in workers))
                 return sum(map(cpu_seconds, workers))
 
             if several:
-                wait_until(lambda: all(map(partitions_at, self._ports)), "every worker to have a share")
+                wait_until(lambda: all(map(partitions_at, self.ports)), "every worker to have a share")
                 Sender(self.settings, f"bench-{uuid.uuid4()}").send(self.contender.topic, messages)
             return work_off(handled, before, len(messages), used)
 
@@ -99,10 +101,11 @@ class Arena:
         return self._output.read()[-2000:]
 
     @contextmanager
-    def _running(self) -> Iterator[list[psutil.Process]]:
-        self._ports = [free_ports(1) for _ in range(self.contender.workers)]
+    def running(self) -> Iterator[list[psutil.Process]]:
+        """Run the contender."""
+        self.ports = [free_ports(1) for _ in range(self.contender.workers)]
         with tempfile.TemporaryFile("w+") as self._output, ExitStack() as stack:
-            yield [stack.enter_context(self._process(*each)) for each in enumerate(self._ports)]
+            yield [stack.enter_context(self._process(*each)) for each in enumerate(self.ports)]
 
     @contextmanager
     def _process(self, instance: int, port: int) -> Iterator[psutil.Process]:

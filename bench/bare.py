@@ -34,7 +34,7 @@ class Loop:
     def __init__(self, settings: Settings) -> None:
         self.topic, self.group = settings.named(ORDER_COMMANDS.name), settings.named(GROUP)
         table = orders_table(create_app("orders", settings))
-        table.data.replace({partition: Entries(CODEC, {}) for partition in range(settings.partitions)})
+        table.data.replace({partition: Entries(CODEC) for partition in range(settings.partitions)})
         self._deciding = Deciding(settings, ORDER, table, {self.topic: GROUP})
 
     def decide(self, batches: Mapping[int, Sequence[Any]]) -> Decided:

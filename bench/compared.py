@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import uvloop
 
 from bench.arena import Arena, agent, bare_loop
+from bench.audit import audited
 from bench.backlog import Rate, orders
 from bench.checkout import Checkout
 from bench.figure import Found, Profile, Ratio, percentile
@@ -205,6 +206,16 @@ def _replay_cpu(rebuilt: list[Rebuilt]) -> float:
     return 1e6 * sum(sum(one.cpu.values()) for one in rebuilt) / sum(one.events for one in rebuilt)
 
 
+def audit(turns: Turns) -> Iterator[Found]:
+    """Yield the rate of events that `fulfillment audit` compares with everything."""
+    for install in turns.installs():
+        uvloop.run(fill(install, turns.sizes.already, say=turns.say))
+        install.quiet()
+    both = turns.stacked("auditing", audited)
+    yield both.ratio("audit", "events audited", "/s", lambda one: one.rate)
+    yield both.ratio("", f"… {CPU}", "µs per event", lambda one: one.all_microseconds)
+
+
 COMPARED = {
     "code": Entry(code, "the roles' own code", 60),
     "decide": Entry(decide, "deciding", 200),
@@ -213,5 +224,6 @@ COMPARED = {
     "flow": Entry(flow, "whole orders", 80),
     "idle": Entry(idle, "idle", 150),
     "restore": Entry(restore, "restoring tables", 150),
+    "audit": Entry(audit, "auditing", 120),
     "replay": Entry(replay, "replaying", 120),
 }

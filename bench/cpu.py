@@ -94,11 +94,11 @@ def measured(orders: int, rounds: int, fetch: int = FETCH, profile: str | None =
     return found
 
 
-def measure(settings: Settings, orders: int, fetch: int, spent: Spent) -> None:
+def measure(settings: Settings, orders: int, fetch: int, spent: Spent, customers: int = 1) -> None:
     """Take orders through all steps: decide until nothing is left to do, then project everything."""
     log = Log(settings)
     to_orders, to_stock = (settings.named(each.name) for each in (topics.ORDER_COMMANDS, topics.INVENTORY_COMMANDS))
-    log.write(placed(to_orders, orders))
+    log.write(placed(to_orders, orders, customers))
     log.write(stocked(to_stock))
     for step, handle, inputs in steps(settings, to_orders, to_stock):
         for each in log.fetches(inputs, fetch):
@@ -141,8 +141,10 @@ def project(projection: Projection, fetch: Fetch, known: dict[Any, Any], spent: 
             folding.run()
             assert folding.part.stop is None, folding.part.stop
     with spent.on(f"{name} render"):
-        documents = [put.document for model in projection.models for put in _rendered(model, foldings)]
+        rendered = (_rendered(model, foldings) for model in projection.models)
+        documents = [put.document for places in rendered for puts in places.values() for put in puts]
         documents += [entry for folding in foldings for entries in folding.entries.values() for entry in entries]
+        documents += [tally.document for folding in foldings for _, tally in folding.counts()]
     with spent.on(f"{name} to BSON"):
         for document in documents:
             bson.encode(document)

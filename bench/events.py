@@ -6,7 +6,7 @@ document with many indexes, and the fewer events it has, the larger the share of
 """
 
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 from confluent_kafka import Producer
@@ -79,12 +79,26 @@ def product_template() -> list[bytes]:
     return found
 
 
+def queue_template(count: int) -> Iterator[bytes]:
+    """Yield the events of a product that is never received, and awaited by one line after the other."""
+    shelf, sequence = inventory.Shelf(PRODUCT), 0
+    commands: Iterator[Any] = (
+        ReserveStock(order_id=f"order-{number:08}", line_id="1", quantity=1, order_version=1) for number in range(count)
+    )
+    for step, command in enumerate(chain([ReceiveStock(quantity=1)], commands)):
+        for event in shelf.decide(command):
+            shelf.apply(event)
+            sequence += 1
+            yield _encoded(PRODUCT, event, sequence, derived_id(PRODUCT, step), "inventory")
+
+
 def _encoded(key: str, event: Any, sequence: int, command_id: str, source: str) -> bytes:
     time = instant_of(BEGIN + sequence)
     return EventMessage(derived_id(key, sequence), key, event, sequence, time, source, command_id, command_id).encode()
 
 
 Event = tuple[str, bytes, bytes]  # topic, key, value
+Names = tuple[tuple[str, str], ...]  # old and new
 
 
 def having(events: int) -> tuple[int, int]:
@@ -114,13 +128,21 @@ def _in_turn(histories: list[Iterator[Event]]) -> Iterator[Event]:
         yield from filter(None, step)
 
 
-def _copies(topic: str, events: list[bytes], names: tuple[tuple[str, str], ...]) -> Iterator[Event]:
+def _copies(topic: str, events: list[bytes], names: Names) -> Iterator[Event]:
     key = names[0][1]
     for step, event in enumerate(events):
-        for old, new in names:
-            event = event.replace(old.encode(), new.encode())
-        own = derived_id(key, step).encode()  # scattered like real ids, which make an index slower to grow
-        yield topic, key.encode(), event[:ID] + own + event[ID + len(own) :]
+        yield topic, key.encode(), copied(event, derived_id(key, step), names)
+
+
+def copied(event: bytes, identifier: str, names: Names) -> bytes:
+    """Return a template's event with another id, and other texts of the same length in place of some.
+
+    The ids are scattered like real ones, which make an index slower to grow.
+    """
+    for old, new in names:
+        event = event.replace(old.encode(), new.encode())
+    own = identifier.encode()
+    return event[:ID] + own + event[ID + len(own) :]
 
 
 def fill(settings: Settings, order_count: int, product_count: int) -> None:

@@ -40,6 +40,7 @@ GOALS = {
     "latency.half.visible.p50": Goal("≤", 60),
     "queries.one.rate": Goal("≥", 3_500),
     "queries.page.rate": Goal("≥", 1_500),
+    "audit.rate": Goal("≥", 40_000),
     "replay.rate": Goal("≥", 50_000),
     "recovery.orders.restore": Goal("≤", 2),
     "recovery.inventory.restore": Goal("≤", 2),

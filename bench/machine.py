@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from ops.stack.kafka import JARS
+from ops.stack.kafka import VERSION
 
 PACKAGES = (
     "faust-streaming", "aiokafka", "confluent-kafka", "pydantic", "orjson", "pymongo", "aiohttp", "uvloop",
@@ -31,9 +31,8 @@ def _processor() -> str:
 
 def versions(mongo: str) -> str:
     """Return the versions of the software; `mongo`: the server's version, empty if none was started."""
-    kafka = JARS.partition("+")[0].rpartition(":")[2]
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    stores = [f"Kafka {kafka}", f"MongoDB {mongo}"] if mongo else []
+    stores = [f"Kafka {VERSION}", f"MongoDB {mongo}"] if mongo else []
     return ", ".join([f"Python {platform.python_version()}", *stores, packages])
 
 

@@ -57,14 +57,15 @@ class Log:
 
 def owned(table: PartitionedTable) -> PartitionedTable:
     """Return `table`, empty, with all its partitions."""
-    table.data.replace({partition: Entries(table.codec, {}) for partition in range(table.app.settings.partitions)})
+    table.data.replace({partition: Entries(table.codec) for partition in range(table.app.settings.partitions)})
     return table
 
 
-def placed(topic: str, count: int) -> Iterator[Write]:
+def placed(topic: str, count: int, customers: int = 1) -> Iterator[Write]:
     """Yield PlaceOrder commands of two lines as the API writes them."""
     for number in range(count):
-        key, value = place_order(str(uuid.uuid4()), f"p-{number % PRODUCTS}", f"p-{(number + 7) % PRODUCTS}")
+        products = f"p-{number % PRODUCTS}", f"p-{(number + 7) % PRODUCTS}"
+        key, value = place_order(str(uuid.uuid4()), *products, customer=f"c-{number % customers + 1}")
         yield Write(topic, -1, key.encode(), value)
 
 

@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.audit import audit
 from bench.code import code
 from bench.decide import decide
 from bench.figure import Found
@@ -21,6 +22,7 @@ from bench.recovery import recovery
 from bench.replay import replay
 from bench.results import PartResult, Results
 from bench.scaling import scaling
+from bench.timers import timers
 
 
 class Measured(Protocol):
@@ -52,8 +54,10 @@ PARTS = {
     "flow": Entry(flow, "Flow: whole orders", 40),
     "queries": Entry(queries, "Queries", 30),
     "scaling": Entry(scaling, "Scaling: two workers per role", 90),
+    "timers": Entry(timers, "Timers: 100,000 deadlines in one second", 200),
     "growth": Entry(growth, "Growth", 190),
     "recovery": Entry(recovery, "Recovery", 90),
+    "audit": Entry(audit, "Audit", 90),
     "replay": Entry(replay, "Replay", 60),
 }
 

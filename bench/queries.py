@@ -1,8 +1,14 @@
-"""Queries per second: one order, a page of a hundred, the warehouse's work queue."""
+"""Queries per second: one order, a page of a hundred, the warehouse's work queue.
 
+`python -m bench.queries --growth`: how long every GET route takes with few and with many existing orders.
+"""
+
+import argparse
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import uvloop
@@ -10,6 +16,7 @@ import uvloop
 from bench.figure import Figure, Found, Profile, percentile
 from bench.flow import fill
 from bench.reader import read
+from bench.routes import SIZES, as_markdown, failed, measure
 from bench.stacks import CLIENT, Install, Spent, Used
 from bench.suite import Bench
 from bench.visible import order_ids
@@ -72,3 +79,26 @@ def _figures(query: Query, rounds: list[Answered], how: str) -> Iterator[Found]:
     yield Figure("", "… the load client's share of the CPU time", [client], "%")
     milliseconds = {name: 1000 * each / len(middle.latencies) for name, each in middle.used.cpu.items()}
     yield Profile(query.what, "query", milliseconds)
+
+
+def main() -> int:
+    """Measure the growth of all routes; return 1 if one misses its goal."""
+    parser = argparse.ArgumentParser(prog="bench.queries", description=__doc__)
+    parser.add_argument("--growth", action="store_true", required=True, help="measure every GET route")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of orders (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=20, help="per route, number of orders and round")
+    parser.add_argument("--write", type=Path, help="also write the page to this file")
+    asked = parser.parse_args()
+    taken = measure(asked.sizes, asked.rounds, asked.requests, lambda what: print(what, file=sys.stderr, flush=True))
+    page = as_markdown(taken)
+    print(page)
+    if asked.write:
+        asked.write.write_text(page)
+    missed = failed(taken)
+    print(f"missed: {', '.join(missed)}" if missed else "every route reaches its goal", file=sys.stderr)
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

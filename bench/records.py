@@ -17,7 +17,7 @@ from faust.types import TP
 from bench.backlog import place_order
 from streams.kafka.batches import Producer, Write, requests
 from streams.kafka.library_patches import Fetched, TolerantRecords
-from tables.restore import apply
+from tables.restore import changes_in
 
 TRANSACTIONS, ENTRIES, ROUNDS = 200, 60, 20  # entries: in one transaction and partition
 
@@ -29,7 +29,7 @@ def main() -> None:
     assert len(records) == TRANSACTIONS * ENTRIES
     _show("check the sum of each batch", lambda: _check(fetched))
     _show("aiokafka: bytes → records, with the check", lambda: _records(fetched))
-    _show("table: records → entries", lambda: apply({}, records))
+    _show("table: records → entries", lambda: changes_in(records))
 
 
 def _batches() -> Iterator[bytes]:

@@ -30,8 +30,8 @@ runs. The goals are in [bench/goals.py](../bench/goals.py).
 
 Other pages have the measurements behind decisions, and the commands that reproduce them:
 [commands](benchmarks/commands.md), [transactions](benchmarks/transactions.md), [throughput](benchmarks/throughput.md),
-[projector](benchmarks/projector.md), [replay](benchmarks/replay.md), [MongoDB](benchmarks/mongodb.md) and
-[Python builds](benchmarks/python.md).
+[projector](benchmarks/projector.md), [queries](benchmarks/queries.md), [replay](benchmarks/replay.md),
+[MongoDB](benchmarks/mongodb.md) and [Python builds](benchmarks/python.md).
 """
 
 

@@ -18,6 +18,7 @@ class Sizes:
     flow: int = 6_000  # orders placed concurrently over Kafka
     already: int = 100_000  # existing orders for the measurement of growth and recovery
     reservations: int = 100_000  # open reservations of one product
+    timers: int = 100_000  # orders with the same deadline
     replayed: int = 300_000  # events per topic
     queries: int = 6_000
     singles: int = 300
@@ -31,8 +32,8 @@ class Sizes:
     def tiny(cls) -> "Sizes":
         """Return tiny sizes, which only show that everything works: the figures mean nothing."""
         return cls(
-            commands=600, orders=60, flow=60, already=200, reservations=300, replayed=300, queries=100, singles=10,
-            rounds=1, idle=0.5, half_load=1.0, meaning=False,
+            commands=600, orders=60, flow=60, already=200, reservations=300, timers=100, replayed=300, queries=100,
+            singles=10, rounds=1, idle=0.5, half_load=1.0, meaning=False,
         )  # fmt: skip
 
 

@@ -26,14 +26,16 @@ async def wait_visible(install: Install, count: int, since: str, spent: Spent) -
     """
     end = time.monotonic() + PATIENCE_SECONDS
     ports = [port for name, port in install.ports.items() if name.startswith("projector")]
-    async with Connection(install.base) as api, aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session:
         while True:
-            if not await _lag(session, ports) and not await _waiting(api, since):
-                used = spent.used()
-                found = await _count(api, f"/orders?from={quote(since)}&allocationStatus=ALLOCATED")
-                if found == count:
-                    return used
-                assert found < count, f"{found:,} orders are visible, {count:,} were accepted"
+            if not await _lag(session, ports):
+                async with Connection(install.base) as api:  # only now: the api closes a connection that is idle
+                    if not await _waiting(api, since):
+                        used = spent.used()
+                        found = await _count(api, f"/orders?from={quote(since)}&allocationStatus=ALLOCATED")
+                        if found == count:
+                            return used
+                        assert found < count, f"{found:,} orders are visible, {count:,} were accepted"
             assert time.monotonic() < end, f"not all {count:,} orders are visible after {PATIENCE_SECONDS} s"
             await asyncio.sleep(POLL_SECONDS)
 

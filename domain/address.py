@@ -51,6 +51,12 @@ class Address(Asked):
     instructions: Detail = None
 
 
+# An address as events and states have it: as it was sent, or encrypted with the key of its customer (`privacy/`). An
+# encrypted one is a text, because a text and an object are told apart without looking into them.
+Sealed = Annotated[str, Meta(pattern="^sealed:")]
+KeptAddress = Address | Sealed
+
+
 def require_postal_code(address: Address) -> Address:
     """Return `address`; raise `Missing` if its country has postal codes and it has none."""
     if not address.zip_code and address.country.strip().casefold() not in WITHOUT_POSTAL_CODES:

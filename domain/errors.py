@@ -6,7 +6,9 @@ Rejection                          code, and the data that explains it
 │   ├── LineNotFound               lineId
 │   ├── ShipmentNotFound           shipmentId
 │   ├── ReturnNotFound             returnId
-│   └── ProductNotFound            productId
+│   ├── ProductNotFound            productId
+│   ├── LocationNotFound           location
+│   └── TransferNotFound           transferId
 ├── Invalid
 │   ├── InvalidId                  field, id, reason
 │   ├── InvalidOrder               reason
@@ -14,27 +16,36 @@ Rejection                          code, and the data that explains it
 │   └── InvalidStatusTransition    status, asked
 ├── Conflict
 │   ├── OrderExists                orderId, differs
+│   ├── LineExists                 lineId, productId, quantity
 │   ├── ShipmentExists             shipmentId, status, lines, carrier, trackingNumber
 │   ├── ReturnExists               returnId, status, lines, reason
 │   ├── ReturnAlreadyReceived      returnId, lines
 │   ├── ReservationExists          orderId, lineId, held, waiting, shipped, rejected
+│   ├── TransferExists             transferId
 │   ├── AllocationPending          lines; retryable
+│   ├── SeveralHolds               holds
 │   ├── StaleQuantity              expected, onHand
 │   └── StaleVersion               expected, version
 ├── CommandIdReused                commandId, source, commandType
+├── CommandExpired                 validUntil
 ├── TotalMismatch                  given, computed
 ├── OrderCannotBeCancelled         status
 ├── CancelledOrderModification
 ├── OrderOnHold                    reason
+├── SeveralLocations               locations
 ├── NotAllocated                   lineId, asked, allocated
 ├── MoreThanUnshipped              lineId, asked, unshipped
 ├── MoreThanShipped                lineId, asked, undelivered
 ├── MoreThanDelivered              lineId, asked, returnable
 ├── ShipmentAlreadyDelivered       shipmentId
 ├── ShipmentIsCancelled            shipmentId
+├── ShipmentIsClosed               shipmentId
+├── CannotChange                   reason
 ├── TooManyShipments               shipments, bytes, limit
 ├── TooManyReturns                 returns, bytes, limit
+├── TooManyHolds                   holds, bytes, limit
 ├── ProductDiscontinued            productId
+├── LocationClosed                 location
 ├── OrderLineByHand                orderId, lineId
 └── InsufficientStock              productId, asked, available
 
@@ -113,6 +124,18 @@ class ProductNotFound(NotFound):
     sentence = "there is no product {productId}"
 
 
+class LocationNotFound(NotFound):
+    """The product has never been at the location."""
+
+    sentence = "the product has no location {location}"
+
+
+class TransferNotFound(NotFound):
+    """No such transfer of the product is under way."""
+
+    sentence = "no transfer {transferId} is under way"
+
+
 class InvalidId(Invalid):
     """The id of a new thing could be mistaken for another id."""
 
@@ -143,6 +166,12 @@ class OrderExists(Conflict):
     sentence = "order {orderId} already exists with different contents: {differs}"
 
 
+class LineExists(Conflict):
+    """The id belongs to another line of the order."""
+
+    sentence = "line {lineId} already exists: {quantity} units of {productId}; use another id for a new line"
+
+
 class ShipmentExists(Conflict):
     """The id belongs to another shipment of the order, or to a cancelled one."""
 
@@ -170,11 +199,23 @@ class ReservationExists(Conflict):
     )
 
 
+class TransferExists(Conflict):
+    """The id belongs to another transfer of the product that is under way."""
+
+    sentence = "transfer {transferId} is under way with different contents: use another id for a new transfer"
+
+
 class AllocationPending(Conflict):
     """Stock has not answered yet; the same command may succeed in a moment."""
 
     sentence = "stock for the lines {lines} is still being allocated; try again in a moment"
     retryable = True
+
+
+class SeveralHolds(Conflict):
+    """The order has several holds, and the command names none of them."""
+
+    sentence = "the order has several holds: name the one to end"
 
 
 class StaleQuantity(Conflict):
@@ -207,6 +248,12 @@ class CommandIdReused(Rejection):
     )
 
 
+class CommandExpired(Rejection):
+    """The command was valid until a time that has passed."""
+
+    sentence = "the command was valid until {validUntil}, which has passed; nothing has changed"
+
+
 class TotalMismatch(Rejection):
     """The total in the command is not the sum of the lines."""
 
@@ -214,7 +261,7 @@ class TotalMismatch(Rejection):
 
 
 class OrderCannotBeCancelled(Rejection):
-    """Units of the order have already shipped."""
+    """Units of the order have already shipped, and none are left to cancel."""
 
     sentence = "an order that is {status} cannot be cancelled; request a return instead"
 
@@ -229,6 +276,12 @@ class OrderOnHold(Rejection):
     """The order is on hold and cannot ship."""
 
     sentence = "the order is on hold: {reason}"
+
+
+class SeveralLocations(Rejection):
+    """The units to ship are at several locations, and a shipment leaves from one."""
+
+    sentence = "the units are at several locations: create a shipment from each of {locations}"
 
 
 class NotAllocated(Rejection):
@@ -267,6 +320,18 @@ class ShipmentIsCancelled(Rejection):
     sentence = "shipment {shipmentId} is cancelled"
 
 
+class ShipmentIsClosed(Rejection):
+    """The shipment was closed, because units of it were lost."""
+
+    sentence = "shipment {shipmentId} is closed, and the units that were not delivered are lost"
+
+
+class CannotChange(Rejection):
+    """The change does not fit the order."""
+
+    sentence = "the order cannot be changed like this: {reason}"
+
+
 class TooManyShipments(Rejection):
     """The order's shipments take up too many bytes; an order is stored as one record."""
 
@@ -285,10 +350,22 @@ class TooManyReturns(Rejection):
     )
 
 
+class TooManyHolds(Rejection):
+    """The order's holds take up too many bytes; an order is stored as one record."""
+
+    sentence = "the order's {holds} holds take {bytes} bytes, and the limit is {limit}: end some of them first"
+
+
 class ProductDiscontinued(Rejection):
     """The product accepts no new reservations."""
 
     sentence = "product {productId} is discontinued"
+
+
+class LocationClosed(Rejection):
+    """The location accepts no units of the product."""
+
+    sentence = "location {location} is closed: open it first, or use another one"
 
 
 class OrderLineByHand(Rejection):

@@ -138,6 +138,10 @@ class Asked(Value, forbid_unknown_fields=True):
 class Command(Asked):
     """A request to an aggregate; its class name is its type on the wire."""
 
+    may_lack_data: ClassVar[bool] = (
+        False  # whether older clients send the command without `data`, because it had no fields
+    )
+
 
 class Event(Value):
     """A fact about an aggregate; its class name is its type on the wire."""

@@ -85,3 +85,8 @@ def decimal_string(amount: int, currency: str) -> str:
         return str(amount)
     whole, rest = divmod(abs(amount), 10**digits)
     return f"{'-' if amount < 0 else ''}{whole}.{rest:0{digits}}"
+
+
+def money_words(money: Money) -> str:
+    """Return an amount as people read it: `12.50 EUR`."""
+    return f"{decimal_string(money.amount, money.currency)} {money.currency}"

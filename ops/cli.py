@@ -14,8 +14,9 @@ from ops.errors import CommandFailed, external_failure
 
 COMMANDS = (
     "up", "down", "restart", "status", "settings", "worker",
-    "seed", "produce", "outcomes", "tail", "explain", "trace", "doctor", "audit", "skip", "replay",
-    "export", "import", "topics", "acls", "letters", "projections", "transactions", "tokens",
+    "seed", "stock", "orders",
+    "produce", "outcomes", "tail", "explain", "trace", "doctor", "audit", "skip", "replay", "forget",
+    "export", "import", "topics", "acls", "letters", "webhooks", "projections", "transactions", "tokens",
 )  # fmt: skip
 
 

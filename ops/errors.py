@@ -43,7 +43,7 @@ def file_error(error: OSError, path: object) -> CommandFailed:
     return Unavailable(f"{path}: {error.strerror or error}.")
 
 
-CREDENTIALS = re.compile(r"//[^/]*@")
+CREDENTIALS = re.compile(r"//.*@")  # up to the last one: a password may contain what it should have escaped
 SECRET_OPTIONS = re.compile(r"(?<=[?&])(\w*(?:password|properties)=)[^&]*", re.IGNORECASE)
 
 
@@ -56,13 +56,16 @@ def mongo_error(address: str, error: Exception, consequence: str = "") -> Unavai
     """Return the failure for an error of MongoDB at `address`; `consequence` is a sentence about what was not done."""
     from projections.mongo.failures import describe
 
-    sentence = f"{describe(error, f'MongoDB at {without_credentials(address)}')}. {_mongo_remedy(error)}"
+    sentence = f"{describe(error, f'MongoDB at {without_credentials(address)}')}. {mongo_remedy(error)}"
     return Unavailable(f"{consequence} {sentence}".lstrip())
 
 
-def _mongo_remedy(error: Exception) -> str:
-    from projections.mongo.failures import is_refused, is_unreachable
+def mongo_remedy(error: Exception) -> str:
+    """Return what to do about an error of MongoDB, as a sentence."""
+    from projections.mongo.failures import is_refused, is_unreachable, is_untrusted
 
+    if is_untrusted(error):
+        return "Set tlsCAFile in FULFILLMENT_MONGO to the certificate of the authority that signed it."
     if is_unreachable(error):
         return "Start it with `fulfillment up`, or set FULFILLMENT_MONGO to a running server."
     if is_refused(error):
@@ -97,14 +100,17 @@ def external_failure(error: BaseException) -> CommandFailed | None:
     from pymongo.errors import PyMongoError
 
     from ops.loading import load_settings
+    from projections.mongo.client import UnusableUri
     from projections.mongo.failures import describe
 
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, KafkaException | KafkaError):
         return kafka_error(load_settings(), error)
+    if isinstance(error, UnusableUri):
+        return Misconfigured(f"{error}.")
     if isinstance(error, PyMongoError):
-        return Unavailable(f"{describe(error)}. {_mongo_remedy(error)}")
+        return Unavailable(f"{describe(error)}. {mongo_remedy(error)}")
     if isinstance(error, TimeoutError):
         what = str(error) or "a server is slow or unreachable"
         return Unavailable(f"The command timed out: {what}. Run `fulfillment doctor` to check the installation.")

@@ -4,7 +4,7 @@ Rejected                       the API rejects the request, with a code and a se
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,8 +17,11 @@ from streams.access.denials import MissingScope
 from streams.runtime.settings import Settings
 
 T = TypeVar("T")
+Lines = AsyncGenerator[Any, None]
+Parameter = str | int | Sequence[str]  # several values repeat the parameter
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on → addresses to connect to
 PATIENCE_SECONDS = 60.0
+STREAM_SECONDS = 120.0  # between two lines of a streamed answer
 RETRYABLE = frozenset({"ALLOCATION_PENDING", "IDEMPOTENCY_KEY_IN_FLIGHT"})
 
 
@@ -47,9 +50,14 @@ class HttpApi:
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._session, self.base = session, base
 
-    async def get(self, path: str, **parameters: str | int) -> Answer:
+    async def get(self, path: str, **parameters: Parameter) -> Answer:
         """Return the resource at `path`; `Rejected` with status 404 if it does not exist."""
         return await self._until_answered("GET", path, params=parameters)
+
+    async def head(self, path: str, **parameters: Parameter) -> Mapping[str, str]:
+        """Return the headers of the resource at `path`; empty unless the answer is a 200."""
+        async with self._session.head(self.base + path, params=parameters) as response:
+            return response.headers if response.status == 200 else {}
 
     async def send(self, method: str, path: str, body: Any, **headers: str) -> Answer:
         """Send a command, wait for its outcome and return its data; `Rejected` if the command is rejected."""
@@ -69,17 +77,21 @@ class HttpApi:
             raise NotYet(str(error) or type(error).__name__) from error
         if response.status == 202 and not isinstance(answer["data"], list):
             return await self._outcome(answer["data"]["commandId"])
-        if response.status >= 500 or response.status == 429 or answer.get("error") in RETRYABLE:
-            raise NotYet(f"{response.status} {answer.get('message')}")
-        if response.status == 401:
-            raise Misconfigured("The API requires a token: set FULFILLMENT_API_TOKEN to one that is valid there.")
-        if answer.get("error") == MissingScope.code:
-            raise Misconfigured(
-                f"The API denies {method}: {answer['message']}. Set FULFILLMENT_API_TOKEN to another one."
-            )
-        if response.status >= 400:
-            raise Rejected(response.status, answer["error"], answer["message"])
+        _raise_for(method, response.status, answer)
         return Answer(answer["data"], answer.get("nextCursor"))
+
+    async def lines(self, method: str, path: str, data: Any, headers: Mapping[str, str], **query: str) -> Lines:
+        """Yield the lines of a streamed answer, as JSON; raise `Unavailable` if it is incomplete."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=STREAM_SECONDS)
+        options: Any = {"data": data, "headers": headers, "params": query, "timeout": timeout}
+        try:
+            async with self._session.request(method, self.base + path, **options) as response:
+                if response.status != 200:
+                    _raise_for(method, response.status, orjson.loads(await response.read()))
+                async for line in response.content:
+                    yield orjson.loads(line)
+        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError, NotYet) as error:
+            raise Unavailable(f"The answer broke off ({error}). Run the same command again to continue.") from error
 
     async def _outcome(self, command_id: str) -> Answer:
         """Return the outcome of a command whose request timed out, if it has been decided since."""
@@ -89,6 +101,18 @@ class HttpApi:
         if outcome["status"] == "pending" or outcome["retryable"]:
             raise NotYet(f"command {command_id} is pending")
         raise Rejected(422, outcome["code"], outcome["message"])
+
+
+def _raise_for(method: str, status: int, answer: Any) -> None:
+    """Raise the error that an answer reports."""
+    if status >= 500 or status == 429 or answer.get("error") in RETRYABLE:
+        raise NotYet(f"{status} {answer.get('message')}")
+    if status == 401:
+        raise Misconfigured("The API requires a token: set FULFILLMENT_API_TOKEN to one that is valid there.")
+    if answer.get("error") == MissingScope.code:
+        raise Misconfigured(f"The API denies {method}: {answer['message']}. Set FULFILLMENT_API_TOKEN to another one.")
+    if status >= 400:
+        raise Rejected(status, answer["error"], answer["message"])
 
 
 def _patiently() -> AsyncRetrying:

@@ -1,7 +1,8 @@
 """How long-running logic reports its progress; commands pass a function that displays it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -23,3 +24,18 @@ class ShowProgress(Protocol):
 def silent(what: str, total: int) -> Iterator[Advance]:
     """Display nothing."""
     yield lambda steps=1: None
+
+
+@dataclass
+class Steps:
+    """The steps of one part of the work, which are reported as shares of it are done."""
+
+    advance: Callable[[int], None]
+    count: int
+    _done: int = 0
+
+    def reach(self, share: float) -> None:
+        """Report that a share of the part is done, from 0 to 1."""
+        done = int(self.count * share)
+        self.advance(done - self._done)
+        self._done = done

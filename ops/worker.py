@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 
-from ops.errors import CommandFailed, Misconfigured
+from ops.errors import CommandFailed, Misconfigured, external_failure
 from ops.loading import load_settings
 from streams.access.tokens import InvalidTokens
 from streams.runtime import faults, garbage
@@ -34,6 +34,10 @@ def run(role: str, settings: Settings) -> None:
         _serve(role, settings)
     except InvalidTokens as error:
         raise Misconfigured(f"The API tokens cannot be read: {error}.") from None
+    except ValueError as error:
+        if (failure := external_failure(error)) is None:
+            raise
+        raise failure from None
     finally:
         traces.stop()
 

@@ -17,6 +17,7 @@ from parking.retrying import Retrying
 from parking.telling import AT_ONCE_BYTES, DeadLetters, failed, letter_of, letter_with
 from streams.messages.envelope import Aggregate, CommandMessage
 from streams.runtime.settings import Settings
+from streams.wording import counted
 
 BEHIND = "PARKED_BEHIND"  # the code of a letter
 RELIEF = 10_000  # letters of a full partition that one transaction tries
@@ -101,7 +102,7 @@ class Parking:
         done: list[Effects] = []
         if self._full(changes) and partition not in self._relieved:
             left, room = RELIEF, AT_ONCE_BYTES
-            for aggregate_id in aggregates(changes.entries.raw):
+            for aggregate_id in aggregates(changes):
                 if left <= 0 or room <= 0:
                     break
                 drained = self.retrying.drain(aggregate_id, partition, changes, left)
@@ -119,7 +120,8 @@ class Parking:
     def _full(self, changes: Changes) -> str | None:
         """Return why a partition takes no more letters; None while it does."""
         if parked(changes) >= self.settings.parked_limit:
-            return f"{parked(changes)} letters are parked, which is the limit (FULFILLMENT_PARKED_LIMIT)"
+            are = counted(parked(changes), "letter is", "letters are")
+            return f"{are} parked, which is the limit (FULFILLMENT_PARKED_LIMIT)"
         if (size := parked_bytes(changes)) >= self.settings.parked_bytes:
             return f"letters of {size:,} bytes are parked, which is the limit (FULFILLMENT_PARKED_BYTES)"
         return None

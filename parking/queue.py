@@ -8,7 +8,8 @@ Because they are entries of the table, they change in its transaction and move w
     /parked/aggregate//command     Place: the number of the letter that contains this command. If several commands have
                                    the same id, source and digest follow the id for all but the first
 
-The keys cannot clash with the positions of topics (`/topic`), because the name of a topic has no `/`.
+The keys cannot clash with the positions of topics (`/topic`), because the name of a topic has no `/`, nor with the keys
+of customers (`/key/customer`, see `privacy/keys.py`).
 """
 
 import base64
@@ -290,6 +291,7 @@ def parked_bytes(entries: Entries) -> int:
     return 0 if count is None else count.bytes
 
 
-def aggregates(keys: Iterable[bytes]) -> list[str]:
-    """Return the ids of a partition's aggregates that have letters, from the keys of its entries."""
+def aggregates(changes: Changes) -> list[str]:
+    """Return the ids of a partition's aggregates that had letters before the transaction."""
+    keys: Iterable[bytes] = changes.entries.rows.keys(PARKED + b"/")
     return [unquote(key[len(PARKED) + 1 :].decode()) for key in keys if kind(key) is Queue]

@@ -63,7 +63,7 @@ class Retrying:
             drained = self.drain(command.key, partition, changes, at_once, command)
         handled = cast(RetryLetters, command.command).handled + drained.handled
         if drained.failed is None and letters.queue is not None:  # the outcome of the last transaction answers
-            rest = replace(command, command=RetryLetters(handled=handled))
+            rest = replace(command, command=RetryLetters(handled=handled), valid_until=None)  # it was in time
             write = Write(self.commands, partition, command.key.encode(), rest.encode(), CONTENT_TYPE)
             return together(drained.effects, Effects(writes=[write]), outcome=ACCEPTED)
         told = Effects()

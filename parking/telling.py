@@ -71,7 +71,7 @@ class DeadLetters:
             return []
         writes: list[Write] = []
         size = 0
-        for aggregate_id in aggregates(changes.entries.raw):
+        for aggregate_id in aggregates(changes):
             letters = Letters(changes, aggregate_id)
             if (queue := letters.queue) is None or not _long_ago(queue.said, now):
                 continue

@@ -14,6 +14,7 @@ def document_of(order: Document) -> Document:
     items = order["items"]
     return {
         **{name: order[name] for name in SHOWN},
+        **({"archivedAt": order["archivedAt"]} if "archivedAt" in order else {}),
         "itemCount": len(items),
         "unitCount": sum([item["quantity"] for item in items]),
     }

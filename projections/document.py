@@ -11,7 +11,7 @@ _value = lru_cache(maxsize=10_000)(decimal_string)  # there are fewer different 
 
 def segment(text: str) -> str:
     """Return `text` as one segment of an `_id` whose segments are joined by slashes."""
-    return text.replace("%", "%25").replace("/", "%2F")
+    return text.replace("%", "%25").replace("/", "%2F") if "%" in text or "/" in text else text
 
 
 def public(document: Document) -> Document:

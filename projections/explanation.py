@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from domain.orders.commands import WhenOver, hold_id_of
 from domain.orders.events import CancellationCause
 from domain.orders.status import OrderStatus, ShipmentStatus
+from domain.policy import DEFAULT_LOCATION, AllocationStrategy
 from projections.document import Document
+from streams.wording import counted
 
 # the next actor; NOTHING: the reason is the order's final state
 WaitsFor = Literal["STOCK", "WAREHOUSE", "RELEASE", "CARRIER", "CUSTOMER", "OPERATOR", "SYSTEM", "NOTHING"]
@@ -74,7 +77,7 @@ class Facts:
     order_id: str
     order: Document | None
     queued: Mapping[str, Queued] = field(default_factory=dict)  # by line
-    held: Document | None = None  # the `order_events` entry that put the order on hold
+    held: Mapping[str | None, str] = field(default_factory=dict)  # since when, by hold; None: one without an id
     cancelled: Document | None = None
     parked: Sequence[Document] = ()  # summaries of the dead letters of the order and its products
     behind: Sequence[Behind] = ()
@@ -95,13 +98,13 @@ def explain(facts: Facts) -> list[Reason]:
 
 def units(count: int) -> str:
     """Return `1 unit`, `1,200 units`."""
-    return f"{count:,} unit{'' if count == 1 else 's'}"
+    return counted(count, "unit")
 
 
 def _parked(facts: Facts, summary: Document) -> Reason:
     what, key = summary["aggregate"], summary["aggregateId"]
     behind = summary["letters"] - 1
-    others = f" {behind:,} more are queued after it." if behind else ""
+    others = f" {counted(behind, 'more is', 'more are')} queued after it." if behind else ""
     whom = "product" if what == "inventory" else "order"
     message = (
         f"{summary['commandType']} for {whom} {key} has failed since {summary['since']} "
@@ -113,11 +116,31 @@ def _parked(facts: Facts, summary: Document) -> Reason:
 
 
 def _hold(facts: Facts, order: Document) -> Iterator[Reason]:
-    if order["hold"] is not None and any(_unshipped(item) for item in order["items"]):
-        reason, since = order["hold"]["reason"], facts.held["time"] if facts.held else None
+    """Yield one reason for each hold, the newest first."""
+    if not any(_unshipped(item) for item in order["items"]):
+        return
+    for hold in reversed(holds_of(order)):
+        reason, since = hold["reason"], facts.held.get(hold["holdId"], facts.held.get(None))
         why = f": {reason}" if reason else ", without a reason"
-        message = f"The order is on hold{f' since {since}' if since else ''}{why}. Nothing ships until it is released."
-        yield Reason("ON_HOLD", "RELEASE", message, details={"reason": reason, "since": since})
+        held = f"has been on hold since {since}" if since else "is on hold"
+        message = f"The order {held}{why}. Nothing ships until {_end_of(hold)}."
+        yield Reason("ON_HOLD", "RELEASE", message, details={**hold, "since": since})
+
+
+def _end_of(hold: Document) -> str:
+    if "until" not in hold:
+        return "it is released"
+    if hold["whenOver"] == WhenOver.CANCEL:
+        return f"it is released, and at {hold['until']} what has not shipped is cancelled"
+    return f"it is released, or ends by itself at {hold['until']}"
+
+
+def holds_of(order: Document) -> list[Document]:
+    """Return the holds of an order's document, the newest last; one that older code recorded has no id."""
+    if order["hold"] is None:
+        return []
+    found: list[Document] = order.get("holds") or [{"holdId": hold_id_of(order["hold"]["reason"]), **order["hold"]}]
+    return found
 
 
 def _reservations(facts: Facts, order: Document) -> Iterator[Reason]:
@@ -145,11 +168,11 @@ def _backorders(facts: Facts, order: Document) -> Iterator[Reason]:
 
 def _place(queued: Queued, details: Mapping[str, Any]) -> str:
     if queued.units_ahead is None:
-        return f"Up to {queued.lines_ahead:,} lines of orders are ahead in the queue."
+        return f"Up to {counted(queued.lines_ahead, 'line of an order is', 'lines of orders are')} ahead in the queue."
     filled = f"It needs {units(details['unitsNeeded'])} more in stock."
     if not queued.lines_ahead:
         return f"It is first in the queue. {filled}"
-    lines = "1 line of an order is" if queued.lines_ahead == 1 else f"{queued.lines_ahead:,} lines of orders are"
+    lines = counted(queued.lines_ahead, "line of an order is", "lines of orders are")
     return f"{lines} ahead in the queue, waiting for {units(queued.units_ahead)}. {filled}"
 
 
@@ -158,7 +181,12 @@ def _allocated(facts: Facts, order: Document) -> Iterator[Reason]:
     since = order["_pickableSince"]
     if since is not None:
         message = f"{units(count).capitalize()} allocated, ready to pick since {since}."
-        yield Reason("READY_TO_PICK", "WAREHOUSE", message, details={"quantity": count, "since": since})
+        details: Document = {"quantity": count, "since": since}
+        if places := _places(order):
+            there = ", ".join(f"{units(part)} at {location}" for location, part in places.items())
+            message = f"{message} {there}: {_why_there(order, len(places))}."
+            details |= {"locations": places, "allocation": order.get("allocation")}
+        yield Reason("READY_TO_PICK", "WAREHOUSE", message, details=details)
     elif count and order["hold"] is None:
         message = (
             f"{units(count).capitalize()} allocated, but the order ships only when all of its lines are allocated."
@@ -166,10 +194,43 @@ def _allocated(facts: Facts, order: Document) -> Iterator[Reason]:
         yield Reason("OTHER_LINES_OUTSTANDING", "SYSTEM", message, details={"quantity": count})
 
 
+def _places(order: Document) -> dict[str, int]:
+    """Return the allocated units by location; empty if no line has units at other locations than `default`."""
+    found: dict[str, int] = {}
+    if not any("locations" in item for item in order["items"]):
+        return found
+    for item in order["items"]:
+        parts = item.get("locations") or [{"location": DEFAULT_LOCATION, "allocated": item["allocated"]}]
+        for part in parts:
+            if part["allocated"]:
+                found[part["location"]] = found.get(part["location"], 0) + part["allocated"]
+    return found
+
+
+def _why_there(order: Document, places: int) -> str:
+    plan = order.get("allocation") or {"strategy": AllocationStrategy.PRIORITY.value}
+    named = ", ".join(plan.get("locations", ()))
+    preferred = f"in the order {named}, then any other" if named else "in the order in which the product got them"
+    found = f"{_STRATEGIES[AllocationStrategy(plan['strategy'])]}, {preferred}"
+    if not plan.get("oneLocation"):
+        return found
+    if places == 1:
+        return f"one location that had all units of the order, {preferred}"
+    return f"no open location had all units of the order, so each line has them from {found}"
+
+
+_STRATEGIES = {
+    AllocationStrategy.PRIORITY: "the first open locations that had units",
+    AllocationStrategy.NEAREST: "the nearest open locations that had units",
+    AllocationStrategy.FEWEST_SHIPMENTS: "as few open locations as had the units of a line",
+    AllocationStrategy.KEEP_TOGETHER: "the open location with most of the units of each line",
+}
+
+
 def _shipments(facts: Facts, order: Document) -> Iterator[Reason]:
     for shipment in order["shipments"]:
         under_way = sum(line["quantity"] - line["delivered"] for line in shipment["lines"])
-        if under_way and shipment["status"] != ShipmentStatus.CANCELLED:
+        if under_way and shipment["status"] in (ShipmentStatus.SHIPPED, ShipmentStatus.PARTIALLY_DELIVERED):
             by = " ".join(shipment[name] for name in ("carrier", "trackingNumber") if shipment[name])
             message = (
                 f"Shipment {shipment['shipmentId']}{f' ({by})' if by else ''} is in transit with {units(under_way)}."

@@ -9,7 +9,9 @@ from typing import NamedTuple, cast
 import msgspec
 
 from domain.inventory import InventoryEvent, Stock, evolve_stock
-from domain.inventory.events import Balance, StockEvent
+from domain.inventory.events import At, Balance, StockEvent
+from domain.inventory.locations import shown
+from domain.inventory.state import Transfer
 from projections.document import Document
 from streams.messages.envelope import EventMessage
 from streams.messages.tolerant import known
@@ -41,13 +43,25 @@ def fold(view: ProductView | None, message: EventMessage) -> ProductView:
 def moved(view: ProductView, message: EventMessage) -> ProductView:
     """Return the product after `message`, which has a balance and does not discontinue or reactivate it."""
     event = cast(StockEvent, message.event)
-    stock = Stock(exists=view.stock.exists, discontinued=view.stock.discontinued, balance=event.balance)
+    stock = Stock(
+        exists=view.stock.exists,
+        discontinued=view.stock.discontinued,
+        balance=event.balance,
+        locations=event.locations,
+    )
     return ProductView(view.id, stock, message.sequence, view.created_at, message.time)
 
 
 def project(document: Document | None, message: EventMessage) -> Document:
     """Return the `inventory` document after `message`."""
     return document_of(fold(view_of(document) if document else None, message))
+
+
+def kinds_of(view: ProductView) -> list[str]:
+    """Return the kinds of products among which `view` is counted; none before it exists."""
+    if not view.stock.exists:
+        return []
+    return [f"status/{view.stock.status.value}", *(["short"] if view.stock.balance.backordered else [])]
 
 
 def document_of(view: ProductView) -> Document:
@@ -71,6 +85,7 @@ def document_of(view: ProductView) -> Document:
         "_balance": msgspec.to_builtins(stock.balance),
         "_discontinued": stock.discontinued,
         "_queue": [stock.queue_head, stock.queue_tail],
+        **(shown(stock) if stock.locations else {}),
     }
 
 
@@ -85,8 +100,25 @@ def view_of(document: Document) -> ProductView:
             balance=known(document["_balance"], Balance),
             queue_head=head,
             queue_tail=tail,
+            locations=tuple(_location(each) for each in document.get("locations", ())),
+            transfers=tuple(_transfer(each) for each in document.get("transfers", ())),
         ),
         version=document["sequence"],
         created_at=document["createdAt"],
         updated_at=document["updatedAt"],
     )
+
+
+def _location(shown: Document) -> At:
+    return At(
+        location=shown["location"],
+        on_hand=shown["onHandQuantity"],
+        allocated=shown["allocatedQuantity"],
+        available=shown["availableQuantity"],
+        damaged=shown["damagedQuantity"],
+        closed=not shown["open"],
+    )
+
+
+def _transfer(shown: Document) -> Transfer:
+    return Transfer(shown["transferId"], shown["source"], shown["target"], shown["quantity"])

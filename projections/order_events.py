@@ -1,7 +1,7 @@
 """The `order_events` read model: every event of an order as it was written, for its history and for time travel."""
 
 from projections.document import Document
-from projections.event_log import ByAggregate, entry
+from projections.event_log import ByAggregate, encoded, entry
 from projections.projection import Log
 from streams.messages.envelope import EventMessage
 
@@ -25,4 +25,4 @@ def shown(message: EventMessage) -> Document:
     }
 
 
-LOG = Log(entry, history=ByAggregate("orderId", shown), sorts=("sequence", "-sequence"))
+LOG = Log(entry, encoded, history=ByAggregate("orderId", shown), sorts=("sequence", "-sequence"))

@@ -1,11 +1,12 @@
 """A projection: a topic, a decoder for its records, and the documents they are folded into."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from projections.document import Document
 from streams.messages.envelope import EventMessage, type_of
+from streams.runtime.settings import Settings
 from streams.topics import Topic
 
 
@@ -93,8 +94,31 @@ class Summed:
 
 
 @dataclass(frozen=True, eq=False)
+class Counted:
+    """How many documents of a gapless model are of each kind, counted as they change: one small document per partition.
+
+    `kinds_of` returns the kinds of a view; it may have several, or none.
+    """
+
+    collection: str
+    kinds_of: Callable[[Any], Sequence[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """The collection of a model's documents that are set aside; `holds` returns whether the document of a view is.
+
+    `changed` returns the time since which a view may wait for that.
+    """
+
+    collection: str
+    holds: Callable[[Any], bool]
+    changed: Callable[[Any], str]
+
+
+@dataclass(frozen=True, eq=False)
 class Log:
-    """A collection with one document per message, inserted once.
+    """A collection with one document per message, inserted once; `encoded` returns `entry` as BSON, if that is faster.
 
     `provisional`: which documents a later one with the same `_id` replaces. `history`: how entries are read if the
     messages are events. `today` converts an entry of older code to the current form. `namesakes`: entries have the ids
@@ -102,6 +126,7 @@ class Log:
     """
 
     entry: Callable[[Any, Record], Document]
+    encoded: Callable[[Any, Record], bytes] | None = None
     provisional: Document | None = None
     history: History | None = None
     today: Callable[[Document], Document] = as_it_is
@@ -119,8 +144,11 @@ class Model:
     includes an event, all others include it.
 
     The other fields say how the documents are read. `visible` filters them; `rendered` documents contain the answer as
-    JSON; `summed` answers are the sum of several documents. `sorts` are the orders of a list, descending with a minus;
-    the first is the default. `partial_sorts` exist only for the part of the documents that is indexed for them.
+    JSON; `summed` answers are the sum of several documents; `counted`: how many there are of each kind. Documents that
+    `archive` holds are in its collection instead. `sorts` are the
+    orders of a list, descending with a minus; the first is the default. `partial_sorts` exist only for the part of the
+    documents that is indexed for them. `values` are all values of fields that have few, so that an index which begins
+    with such a field also answers questions without it.
     """
 
     collection: str  # the collection of its own document, from which the view is loaded
@@ -134,8 +162,21 @@ class Model:
     visible: Document = field(default_factory=dict)
     rendered: bool = False
     summed: Summed | None = None
+    counted: Counted | None = None
+    archive: Archive | None = None
     sorts: tuple[str, ...] = ()
     partial_sorts: tuple[str, ...] = ()
+    values: Mapping[str, tuple[str | bool | None, ...]] = field(default_factory=dict)
+
+    def place_of(self, view: Any) -> str:
+        """Return the collection that has the document of `view`, without version."""
+        archive = self.archive
+        return archive.collection if archive is not None and archive.holds(view) else self.collection
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The collections that may have a document, without version."""
+        return (self.collection,) if self.archive is None else (self.collection, self.archive.collection)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +209,17 @@ class Projection:
     @property
     def collections(self) -> tuple[str, ...]:
         """The names of its collections, without version."""
-        return (*self.logs, *(model.collection for model in self.models))
+        return (*self.logs, *(name for model in self.models for name in model.places), *self.tallies)
+
+    @property
+    def tallies(self) -> tuple[str, ...]:
+        """The names of its collections of counts, without version."""
+        return tuple(model.counted.collection for model in self.models if model.counted is not None)
+
+    @property
+    def by_offset(self) -> tuple[str, ...]:
+        """The names of its collections in which `sequence` is an offset, without version."""
+        return self.collections if self.sums else self.tallies
 
     @property
     def read_models(self) -> tuple[str, ...]:
@@ -179,9 +230,20 @@ class Projection:
         """Return the collection name of a read model in this version."""
         return f"{name}_v{self.version}"
 
+    def placing(self, settings: Settings) -> "Projection":
+        """Return it with all documents in one collection if the settings say so."""
+        if settings.archived_documents == "move":
+            return self
+        return replace(self, models=tuple(map(_without_moves, self.models)))
+
     def read_of(self, records: Sequence[Record]) -> Sequence[Record]:
         """Return the records it may read: all except our own of other types."""
         if self.types is None:
             return records
         wanted = {None, *self.types}
         return [each for each in records if each.value is None or type_of(each.value) in wanted]
+
+
+def _without_moves(model: Model) -> Model:
+    """Return a model whose archive is read, because it may have documents from before, and gets no others."""
+    return replace(model, archive=replace(model.archive, holds=lambda _: False)) if model.archive else model

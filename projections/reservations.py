@@ -5,12 +5,15 @@ A reservation's `sequence` is the version of the product at its last change, so 
 
 from typing import NamedTuple, cast
 
+import msgspec
+
 from domain.inventory import evolve_reservation
-from domain.inventory.events import ReservationEvent, ReservationRejected, StockBackordered, StockReserved
+from domain.inventory.events import Held, ReservationEvent, ReservationRejected, StockBackordered, StockReserved
 from domain.inventory.state import Reservation
-from domain.policy import MANUAL
+from domain.policy import MANUAL, AllocationPlan
 from projections.document import Document, segment
 from streams.messages.envelope import EventMessage
+from streams.messages.tolerant import known
 
 
 class ReservationView(NamedTuple):
@@ -50,7 +53,8 @@ def begins(message: EventMessage) -> bool:
 
 def fold(view: ReservationView | None, message: EventMessage) -> ReservationView:
     """Return the reservation after `message`."""
-    reservation = evolve_reservation(view.reservation if view else None, cast(ReservationEvent, message.event))
+    before, event = view.reservation if view else None, cast(ReservationEvent, message.event)
+    reservation = evolve_reservation(before, event, message.sequence)
     return ReservationView(message.key, reservation, message.sequence, message.time)
 
 
@@ -78,7 +82,22 @@ def document_of(view: ReservationView) -> Document:
         "place": line.place,
         "updatedAt": view.updated_at,
         "_orderVersion": line.order_version,
+        **_if_any(line),
     }
+
+
+def _if_any(line: Reservation) -> Document:
+    """Return the fields of a line that does not get all its units from `default`, or that expires."""
+    found: Document = {}
+    if line.at:
+        found["locations"] = [
+            {"location": each.location, "held": each.held, "shipped": each.shipped} for each in line.at
+        ]
+    if line.expires_at is not None:
+        found["expiresAt"] = line.expires_at
+    if line.plan is not None:
+        found["_plan"] = msgspec.to_builtins(line.plan)
+    return found
 
 
 def view_of(document: Document) -> ReservationView:
@@ -94,5 +113,11 @@ def view_of(document: Document) -> ReservationView:
         damaged=document["damaged"],
         place=document["place"],
         order_version=document["_orderVersion"],
+        at=tuple(
+            Held(location=each["location"], held=each["held"], shipped=each["shipped"])
+            for each in document.get("locations", ())
+        ),
+        plan=known(document["_plan"], AllocationPlan) if "_plan" in document else None,
+        expires_at=document.get("expiresAt"),
     )
     return ReservationView(document["productId"], reservation, document["sequence"], document["updatedAt"])

@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from types import MappingProxyType
-
-from pymongo.errors import ConnectionFailure
 
 from projections.batch import Decoded, Part
 from projections.cache import Cache
 from projections.metrics import PROJECT_SECONDS, Standing, observe
 from projections.mongo.client import Mongo
+from projections.mongo.failures import is_unreachable
 from projections.mongo.progress import TopicPartition, progress_id, read_progress, write_progress
 from projections.mongo.writes import Unwritable
 from projections.pipeline import project, together
@@ -40,6 +40,8 @@ class Runner:
     ) -> None:
         self._mongo, self._settings, self._topic_ids = mongo, settings, topic_ids
         self._cache = Cache()
+        # half of the time after which orders are archived: clocks differ
+        self._unmoved = settings.closed_after * 86_400 / 2 or inf
         self._turn = asyncio.Lock()  # one share is decoded or folded at a time, while earlier ones are written
         self.standing: Standing = {}  # the progress of each projection, for metrics
         self.failed: dict[Projection, str] = {}  # spare versions that stopped, and why
@@ -47,11 +49,11 @@ class Runner:
 
     def follow(self, projections: Sequence[Projection], spare: Container[str] = ()) -> None:
         """Apply these from now on; a failure of a `spare` one (by id) stops only itself."""
-        self._projections, self._spare = list(projections), spare
+        self._projections, self._spare = [one.placing(self._settings) for one in projections], spare
         self._reached: dict[str, int] = {}
         self._topics: dict[str, list[Projection]] = defaultdict(list)
         self.failed.clear()
-        for projection in projections:
+        for projection in self._projections:
             self._topics[self._settings.named(projection.topic.name)].append(projection)
 
     def spare(self, spare: Container[str]) -> None:
@@ -163,13 +165,11 @@ class Runner:
                 await asyncio.sleep(0)  # a large batch must not delay the answers of others
         try:
             if parts:
-                await project(self._mongo, self._cache, parts, before_last, self._turn)
+                await project(self._mongo, self._cache, parts, before_last, self._turn, self._unmoved)
         except Unwritable:
             return [await self._narrowed(part, part.records) for part in parts]
-        except ConnectionFailure:
-            raise
         except Exception as error:
-            if projection.id not in self._spare:
+            if projection.id not in self._spare or is_unreachable(error):
                 raise
             self._fail(projection, f"{type(error).__name__}: {error}")
             return []

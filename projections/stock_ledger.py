@@ -9,11 +9,13 @@ from domain.inventory.events import (
     StockReceived,
     StockRestocked,
     StockShipped,
+    StockTransferred,
     StockUnshipped,
+    TransferReceived,
 )
 from domain.message import Event
 from projections.document import Document
-from projections.event_log import ByAggregate, entry
+from projections.event_log import ByAggregate, encoded, entry
 from projections.projection import Log
 from streams.messages.envelope import EventMessage
 
@@ -47,15 +49,22 @@ def shown(message: EventMessage) -> Document:
     }
 
 
-LOG = Log(entry, history=ByAggregate("productId", shown), sorts=("sequence", "-sequence"))
+LOG = Log(entry, encoded, history=ByAggregate("productId", shown), sorts=("sequence", "-sequence"))
 
 
 def _on_hand_delta(event: Event) -> int:
     match event:
         case StockAdjusted(delta=delta):
             return delta
-        case StockReceived(quantity=quantity) | StockUnshipped(quantity=quantity) | StockRestocked(quantity=quantity):
-            return quantity
-        case StockShipped(quantity=quantity):
+        case StockTransferred(quantity=quantity):
             return -quantity
+        case (
+            StockReceived(quantity=quantity)
+            | TransferReceived(quantity=quantity)
+            | StockUnshipped(quantity=quantity)
+            | StockRestocked(quantity=quantity)
+        ):
+            return quantity
+        case StockShipped(quantity=quantity, uncounted=uncounted):
+            return uncounted - quantity
     return 0

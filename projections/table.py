@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from domain.inventory.state import ProductStatus
+from domain.orders.status import AllocationStatus, OrderStatus
 from projections import (
     commands,
     customer_orders,
@@ -14,7 +16,7 @@ from projections import (
     stock_ledger,
     work_queue,
 )
-from projections.projection import Model, Projection, Record, Summed
+from projections.projection import Archive, Counted, Model, Projection, Record, Summed
 from streams.messages.codec import decode_event
 from streams.messages.envelope import EventMessage, Outcome
 from streams.topics import COMMAND_OUTCOMES, INVENTORY_EVENTS, ORDER_EVENTS
@@ -44,7 +46,7 @@ ORDERS = Projection(
     name="orders",
     topic=ORDER_EVENTS,
     decode=event_in,
-    shape=2,
+    shape=3,
     logs={"order_events": order_events.LOG},
     models=(
         Model(
@@ -56,7 +58,10 @@ ORDERS = Projection(
             document_of=orders.document_of,
             derived={"customer_orders": customer_orders.DERIVED, "work_queue": work_queue.DERIVED},
             rendered=True,
+            counted=Counted("order_counts", orders.kinds_of),
+            archive=Archive("orders_archive", orders.is_archived, orders.changed),
             sorts=("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
+            values={"status": tuple(OrderStatus), "allocationStatus": (*AllocationStatus, None)},
         ),
     ),
 )
@@ -64,7 +69,7 @@ INVENTORY = Projection(
     name="inventory",
     topic=INVENTORY_EVENTS,
     decode=event_in,
-    shape=2,
+    shape=3,
     logs={"stock_ledger": stock_ledger.LOG},
     models=(
         Model(
@@ -75,7 +80,9 @@ INVENTORY = Projection(
             view_of=inventory.view_of,
             document_of=inventory.document_of,
             visible={"exists": True},
+            counted=Counted("product_counts", inventory.kinds_of),
             sorts=("id", "-id"),
+            values={"status": tuple(ProductStatus)},
         ),
         Model(
             collection="reservations",
@@ -117,14 +124,25 @@ CUSTOMER_SUMMARY = Projection(
     ),
 )
 PROJECTIONS = (ORDERS, INVENTORY, COMMANDS, CUSTOMER_SUMMARY)  # the newest shape of each
+
+
+def _uncounted(projection: Projection, shape: int) -> Projection:
+    """Return a projection as it was before its documents were counted, with fewer indexes."""
+    model, *others = projection.models
+    return replace(projection, shape=shape, models=(replace(model, counted=None, values={}), *others))
+
+
+ORDERS_2, INVENTORY_2 = _uncounted(ORDERS, 2), _uncounted(INVENTORY, 2)
 OLDER_SHAPES = (  # older shapes that installations may still have; kept until all have retired them
     replace(
-        ORDERS,
+        ORDERS_2,
         shape=1,
         logs={"order_events": older.ORDER_EVENTS},
-        models=(replace(ORDERS.models[0], document_of=older.order_document),),
+        models=(replace(ORDERS_2.models[0], document_of=older.order_document),),
     ),
-    replace(INVENTORY, shape=1, logs={"stock_ledger": older.STOCK_LEDGER}),
+    replace(INVENTORY_2, shape=1, logs={"stock_ledger": older.STOCK_LEDGER}),
+    ORDERS_2,
+    INVENTORY_2,
 )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from projections.projection import Projection
 from projections.table import shape_of
+from streams.wording import counted
 
 # building: read in bulk from offset zero · following: kept up to date by the projector · stopped: failed, not live
 State = Literal["building", "following", "stopped"]
@@ -128,7 +129,7 @@ def promotable(versions: Versions, force: bool = False) -> Version:
     if candidate.verified is None:
         raise Denied(f"{title} was not verified: `fulfillment projections verify {name}`, or promote it with --force.")
     if candidate.verified.differences:
-        differs = f"{title} differs from v{versions.live} in {candidate.verified.differences} documents"
+        differs = f"{title} differs from v{versions.live} in {counted(candidate.verified.differences, 'document')}"
         raise Denied(f"{differs}; promote it anyway with --force.")
     return candidate
 

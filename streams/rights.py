@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
 from streams.runtime.settings import ROLES, Role, Settings
-from streams.topics import TOPICS, UNFINISHED_IMPORT, Topic
-from streams.topology import READING, TOPOLOGY, TRANSACTIONAL, group_of, instances_of
+from streams.topics import CUSTOMER_KEYS, UNFINISHED_IMPORT, Topic, topics_of
+from streams.topology import READING, TOPOLOGY, TRANSACTIONAL, group_of, instances_of, webhook_writers
 
 Kind = Literal["topic", "group", "transactional-id"]
 Operation = Literal["READ", "WRITE", "CREATE", "DELETE", "DESCRIBE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"]
@@ -63,14 +63,16 @@ def _rights(user: User, settings: Settings) -> Iterator[_Right]:
 
 def _role(role: Role, settings: Settings) -> Iterator[_Right]:
     wiring = TOPOLOGY[role]
-    for topic in wiring.may_read:
+    there = {topic.name for topic in topics_of(settings)}
+    for topic in (each for each in wiring.may_read if each.name in there):
         yield _topic(topic, settings), "READ"
-    for topic in wiring.may_write:
+    for topic in (each for each in wiring.may_write if each.name in there):
         yield _topic(topic, settings), "WRITE"
     if wiring.reads:
         yield Resource("group", group_of(role, settings)), "READ"
     if wiring.table:
         yield _transactions(role, settings), "WRITE"
+    if wiring.table or role == "api":  # to do nothing while an import is unfinished
         yield _unfinished_import(settings), "DESCRIBE"
     for writer in TRANSACTIONAL:  # to tell whose open transaction holds back a topic
         if writer != role and {*wiring.may_read} & {*TOPOLOGY[writer].may_write}:
@@ -78,20 +80,23 @@ def _role(role: Role, settings: Settings) -> Iterator[_Right]:
     if role == "api":
         for topic in wiring.writes:  # to refuse commands that are too large for it
             yield _topic(topic, settings), "DESCRIBE_CONFIGS"
+        if settings.encrypts_personal_data:  # to tell whether a key is erased, or not known yet
+            yield _topic(CUSTOMER_KEYS, settings), "DESCRIBE"
+        yield _webhook_writers(settings), "WRITE"
         for reader in READING:  # to tell how far each role is
             yield Resource("group", group_of(reader, settings)), "DESCRIBE"
 
 
 def _setup(settings: Settings) -> Iterator[_Right]:
     yield _unfinished_import(settings), "DESCRIBE"
-    for topic in TOPICS:
+    for topic in topics_of(settings):
         for operation in ("CREATE", "DESCRIBE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"):
             yield _topic(topic, settings), operation  # type: ignore[misc]  # mypy takes them for any string
 
 
 def _operator(settings: Settings) -> Iterator[_Right]:
     yield from _setup(settings)
-    for topic in TOPICS:
+    for topic in topics_of(settings):
         yield _topic(topic, settings), "READ"
         yield _topic(topic, settings), "WRITE"  # also events, to import an archive
     for operation in ("CREATE", "READ", "WRITE", "DELETE"):
@@ -102,6 +107,7 @@ def _operator(settings: Settings) -> Iterator[_Right]:
         yield Resource("group", group_of(reader, settings)), "READ"
     for writer in TRANSACTIONAL:  # to end its transactions
         yield _transactions(writer, settings), "WRITE"
+    yield _webhook_writers(settings), "WRITE"
 
 
 def _topic(topic: Topic, settings: Settings) -> Resource:
@@ -114,3 +120,7 @@ def _unfinished_import(settings: Settings) -> Resource:
 
 def _transactions(role: Role, settings: Settings) -> Resource:
     return Resource("transactional-id", instances_of(role, settings), prefixed=True)
+
+
+def _webhook_writers(settings: Settings) -> Resource:
+    return Resource("transactional-id", webhook_writers(settings), prefixed=True)

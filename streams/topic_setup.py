@@ -29,16 +29,17 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from streams.runtime.settings import Settings
 from streams.topics import (
     CLEANUP,
-    DAY,
     FOREVER,
     LARGEST,
     RETENTION,
-    TOPICS,
+    TOMBSTONES_MS,
     Topic,
     TopicDescription,
     TopicsNotShown,
     admin,
+    again_if_lost,
     describe,
+    topics_of,
     wait_for_topics,
 )
 
@@ -57,15 +58,21 @@ class TopicMismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A setting that a topic needs; `otherwise`: the damage of other values. With `least`, larger values do as well."""
+    """A setting that a topic needs; `otherwise`: the damage of other values.
+
+    With `least`, larger values do as well; with `most`, smaller ones.
+    """
 
     setting: str
     want: str
     otherwise: str
     least: bool = False
+    most: bool = False
 
     def holds(self, have: str) -> bool:
         """Return whether a value does."""
+        if self.most:
+            return int(have) <= int(self.want)
         return int(have) >= int(self.want) if self.least else have == self.want
 
 
@@ -82,9 +89,6 @@ _BROKERS_CLOCK = Requirement(
     TIMESTAMPS, "LogAppendTime", "records are stamped by the clocks of their producers, and kept too long"
     " or not long enough"
 )  # fmt: skip
-_TOMBSTONES = Requirement(
-    "delete.retention.ms", str(DAY), "a table whose restore takes longer gets entries back that were deleted", True
-)
 
 
 # An operator who stores another value of these in a topic may have to: to save disk space, or to keep accepting records
@@ -108,7 +112,13 @@ def _in_sync(replicas: int) -> Iterator[Requirement]:
 
 def _kept(topic: Topic) -> Iterator[Requirement]:
     if topic.cleanup == "compact":
-        yield _TOMBSTONES
+        what = "a table whose restore takes longer gets entries back that were deleted"
+        if topic.tombstones_ms > TOMBSTONES_MS:
+            what = "a projector that was down for longer keeps keys that were erased"
+        yield Requirement("delete.retention.ms", str(topic.tombstones_ms), what, True)
+    if topic.compacted_ms:
+        what = "the broker may keep keys or secrets that were erased on its disk for longer"
+        yield Requirement("max.compaction.lag.ms", str(topic.compacted_ms), what, most=True)
     if topic.largest:
         yield Requirement(LARGEST, str(topic.largest), "larger records are refused", True)
 
@@ -128,14 +138,16 @@ async def ensure_topics(settings: Settings) -> list[str]:
     return await asyncio.to_thread(_ensure, settings)
 
 
+@again_if_lost
 def _ensure(settings: Settings) -> list[str]:
     client = admin(settings)
     there = describe(client, settings)
-    for topic in TOPICS:
+    needed = topics_of(settings)
+    for topic in needed:
         if found := there.get(settings.named(topic.name)):
             refuse_mismatch(topic, found, settings)
     _correct(client, there, settings)
-    missing = {topic for topic in TOPICS if settings.named(topic.name) not in there}
+    missing = {topic for topic in needed if settings.named(topic.name) not in there}
     return _create(client, missing, settings) if missing else []
 
 
@@ -174,7 +186,7 @@ def _created(future: Any) -> bool:
 
 def _correct(client: AdminClient, there: Mapping[str, TopicDescription], settings: Settings) -> None:
     """Correct wrong settings, then store the settings that are right only by the broker's default."""
-    needed = {topic: found for topic in TOPICS if (found := there.get(settings.named(topic.name)))}
+    needed = {topic: found for topic in topics_of(settings) if (found := there.get(settings.named(topic.name)))}
     wrong = {found.name: {one.setting: one for one in _correctable(topic, found)} for topic, found in needed.items()}
     wanted = {name: {setting: one.want for setting, one in each.items()} for name, each in wrong.items()}
     for name, setting, error in _alter(client, wanted):
@@ -206,7 +218,7 @@ def _correctable(topic: Topic, found: TopicDescription) -> list[Requirement]:
 def _wait_until_corrected(client: AdminClient, settings: Settings, names: set[str]) -> None:
     """Return when the broker shows corrected settings, which may take a moment after it confirmed them."""
     there = describe(client, settings) if names else {}
-    needed = {name: topic for topic in TOPICS if (name := settings.named(topic.name)) in there}
+    needed = {name: topic for topic in topics_of(settings) if (name := settings.named(topic.name)) in there}
     if wrong := [name for name in sorted(names) if _correctable(needed[name], there[name])]:
         raise TopicsNotShown(
             f"corrected {SHOWN_SECONDS:.0f} s ago, and the broker still shows the old settings: {', '.join(wrong)}; "

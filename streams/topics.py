@@ -5,23 +5,32 @@ UnfinishedImport               an import of an archive was interrupted, or is ru
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    Retrying,
+    retry,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Settings
 
 LARGEST, CLEANUP, RETENTION = "max.message.bytes", "cleanup.policy", "retention.ms"
 ASK_SECONDS = 20.0
+LOST_SECONDS = 30.0  # for how long a request that is lost with its broker is repeated
 CONFIG_SECONDS = 2.0  # time limit of a request for the settings of topics
 DAY = 86_400_000  # milliseconds
 FOREVER = -1
+TOMBSTONES_MS = DAY  # least time that a changelog keeps a record which deletes an entry
 LARGEST_LETTER = 32 << 20  # bytes: JSON escapes make a message of the broker's limit (4 MiB here) six times as large
 
 
@@ -31,6 +40,11 @@ class TopicsNotShown(Exception):
 
 class UnfinishedImport(Exception):
     """An import of an archive was interrupted, or is running."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an import into this installation is not finished: run `fulfillment import` again with the same archive"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,8 @@ class Topic:
     cleanup: str = "delete"
     retention_ms: int = FOREVER
     largest: int | None = None  # bytes of a record batch; None: the broker's own limit
+    tombstones_ms: int = TOMBSTONES_MS  # how long a compacted topic keeps the tombstone of a key
+    compacted_ms: int | None = None  # after how long it must be compacted; None: when the broker decides
 
 
 ORDER_COMMANDS = Topic("order-commands", "order id", retention_ms=7 * DAY)
@@ -52,10 +68,19 @@ COMMAND_OUTCOMES = Topic("command-outcomes", "command id", retention_ms=7 * DAY)
 DEAD_LETTERS = Topic("dead-letters", "original key", retention_ms=30 * DAY, largest=LARGEST_LETTER)
 ORDER_STATES = Topic("orders-states-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
 STOCK_STATES = Topic("inventory-stock-changelog", "table key", cleanup="compact", largest=LARGEST_LETTER)
+# Only if personal data is encrypted. The tombstone of a key is kept for ten years, so that a projector that was down
+# for long deletes its copy of the key, too.
+CUSTOMER_KEYS = Topic(
+    "customer-keys", "customer and partition", cleanup="compact", compacted_ms=DAY, tombstones_ms=3_650 * DAY
+)
+# Subscriptions to events over HTTP contain secrets, so the tombstone of one takes effect within a day.
+WEBHOOKS = Topic("webhooks", "subscription id", cleanup="compact", compacted_ms=DAY)
 MESSAGE_TOPICS = (
     ORDER_COMMANDS, ORDER_EVENTS, INVENTORY_COMMANDS, INVENTORY_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS,
 )  # fmt: skip
-TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES)
+TOPICS = (*MESSAGE_TOPICS, ORDER_STATES, STOCK_STATES, WEBHOOKS)
+EVERY_TOPIC = (*TOPICS, CUSTOMER_KEYS)  # with topics that not every installation has
+_FORGETFUL = replace(ORDER_STATES, compacted_ms=CUSTOMER_KEYS.compacted_ms)  # it contains the keys of customers, too
 UNFINISHED_IMPORT = "unfinished-import"  # exists while an import writes events whose tables are not complete
 
 
@@ -87,6 +112,13 @@ class TopicDescription(ExistingTopic):
         return int(self.config[RETENTION])
 
 
+def topics_of(settings: Settings) -> tuple[Topic, ...]:
+    """Return the topics that an installation with these settings needs."""
+    if settings.encrypts_personal_data:
+        return (*MESSAGE_TOPICS, _FORGETFUL, STOCK_STATES, WEBHOOKS, CUSTOMER_KEYS)
+    return TOPICS
+
+
 async def find_topics(settings: Settings, topics: Iterable[Topic]) -> dict[str, ExistingTopic]:
     """Return by full name those of the topics that exist. This needs no right to see their settings."""
     names = [settings.named(topic.name) for topic in topics]
@@ -103,6 +135,16 @@ async def describe_topics(settings: Settings) -> list[TopicDescription]:
     return await asyncio.to_thread(lambda: list(describe(admin(settings), settings).values()))
 
 
+def has_customer_keys(settings: Settings) -> bool:
+    """Return whether the topic of customers' keys exists, also if personal data is no longer encrypted. Blocks."""
+    try:
+        return bool(find(admin(settings), [settings.named(CUSTOMER_KEYS.name)]))
+    except KafkaException as error:
+        if settings.encrypts_personal_data or error.args[0].name() != "TOPIC_AUTHORIZATION_FAILED":
+            raise
+        return False  # no right on it was ever needed here
+
+
 def refuse_unfinished_import(settings: Settings) -> None:
     """Raise `UnfinishedImport` if an import has begun and not ended: there are events that are in no table. Blocks."""
     try:
@@ -112,9 +154,7 @@ def refuse_unfinished_import(settings: Settings) -> None:
             raise
         return  # a role may lack the right to see it; `topics create`, which runs before the workers, refuses
     if unfinished:
-        raise UnfinishedImport(
-            "an import into this installation is not finished: run `fulfillment import` again with the same archive"
-        )
+        raise UnfinishedImport
 
 
 def largest_batches(settings: Settings, topics: Iterable[str]) -> dict[str, int]:
@@ -145,7 +185,19 @@ def wait_for_topics(client: AdminClient, names: set[str]) -> None:
                 )
 
 
-def find(client: AdminClient, names: Iterable[str]) -> dict[str, ExistingTopic]:
+def _is_lost(error: BaseException) -> bool:
+    """Return whether a request was lost with its broker, which the cluster does not list at the moment."""
+    return isinstance(error, KafkaException) and error.args[0].name() == "_DESTROY_BROKER"
+
+
+# While a cluster starts, or a broker is replaced, librdkafka forgets brokers together with the requests they were sent.
+again_if_lost = retry(
+    retry=retry_if_exception(_is_lost), stop=stop_after_delay(LOST_SECONDS), wait=wait_fixed(0.5), reraise=True
+)
+
+
+@again_if_lost
+def find(client: AdminClient, names: Collection[str]) -> dict[str, ExistingTopic]:
     """Return by full name those topics that exist. Blocks."""
     described = client.describe_topics(TopicCollection(list(names)), request_timeout=ASK_SECONDS)
     found = {}
@@ -160,7 +212,7 @@ def find(client: AdminClient, names: Iterable[str]) -> dict[str, ExistingTopic]:
 
 def describe(client: AdminClient, settings: Settings) -> dict[str, TopicDescription]:
     """Return by full name those of our topics that exist, with their settings. Blocks."""
-    found = find(client, [settings.named(topic.name) for topic in TOPICS])
+    found = find(client, [settings.named(topic.name) for topic in topics_of(settings)])
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
     asked = client.describe_configs(resources, request_timeout=ASK_SECONDS) if found else {}
     return {

@@ -2,7 +2,7 @@
 
 A role's processes share what it `reads`, as a consumer group; each of them reads all of what it `follows`, without a
 group, and reads single messages of what it `searches`. A role with a table writes in one Kafka transaction per fetch.
-The projector writes to MongoDB.
+The projector writes to MongoDB. `customer-keys` is used only if personal data is encrypted.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from streams.messages.envelope import Aggregate
 from streams.runtime.settings import ROLES, Role, Settings
 from streams.topics import (
     COMMAND_OUTCOMES,
+    CUSTOMER_KEYS,
     DEAD_LETTERS,
     INVENTORY_COMMANDS,
     INVENTORY_EVENTS,
@@ -21,6 +22,7 @@ from streams.topics import (
     ORDER_EVENTS,
     ORDER_STATES,
     STOCK_STATES,
+    WEBHOOKS,
     Topic,
 )
 
@@ -54,8 +56,9 @@ class Wiring:
 TOPOLOGY: Mapping[Role, Wiring] = {
     "orders": Wiring(
         reads=(ORDER_COMMANDS,),
-        writes=(ORDER_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, ORDER_COMMANDS, INVENTORY_COMMANDS),
+        writes=(ORDER_EVENTS, COMMAND_OUTCOMES, DEAD_LETTERS, ORDER_COMMANDS, INVENTORY_COMMANDS, CUSTOMER_KEYS),
         follows=(DEAD_LETTERS,),
+        searches=(ORDER_EVENTS,),
         table=ORDER_STATES,
     ),
     "inventory": Wiring(
@@ -66,11 +69,11 @@ TOPOLOGY: Mapping[Role, Wiring] = {
     ),
     "projector": Wiring(
         reads=(ORDER_EVENTS, INVENTORY_EVENTS, COMMAND_OUTCOMES),
-        follows=(DEAD_LETTERS,),
+        follows=(DEAD_LETTERS, CUSTOMER_KEYS),
     ),
     "api": Wiring(
-        writes=(ORDER_COMMANDS, INVENTORY_COMMANDS),
-        follows=(COMMAND_OUTCOMES, ORDER_EVENTS, INVENTORY_EVENTS, DEAD_LETTERS),
+        writes=(ORDER_COMMANDS, INVENTORY_COMMANDS, WEBHOOKS),
+        follows=(COMMAND_OUTCOMES, ORDER_EVENTS, INVENTORY_EVENTS, DEAD_LETTERS, WEBHOOKS),
         searches=(ORDER_COMMANDS, INVENTORY_COMMANDS),
     ),
 }
@@ -114,3 +117,8 @@ def instance_of(role: Role, settings: Settings) -> str:
 def instances_of(role: Role, settings: Settings) -> str:
     """Return what the ids of all workers of a role begin with."""
     return f"{group_of(role, settings)}-"
+
+
+def webhook_writers(settings: Settings) -> str:
+    """Return what the transactional ids of writers of webhook subscriptions begin with; the partition follows."""
+    return settings.named("webhooks-")

@@ -9,8 +9,13 @@ from msgspec.structs import replace
 
 from domain.message import State
 from parking import queue as parked
+from privacy import keys as personal
+from privacy.keys import CustomerKey
 from streams.messages.envelope import Aggregate, CommandMessage, Outcome, derived_id, event_id
 from streams.messages.tolerant import known_in
+
+from . import timers
+from .timers import Timer
 
 _encode = msgspec.json.Encoder().encode
 BRIEF = 500  # limit of a remembered rejection's message, in characters
@@ -50,8 +55,10 @@ class Answer(State):
     )
 
     def brief(self) -> "Answer":
-        """Return the answer as it is remembered: an aggregate keeps dozens, so rejections are shortened."""
-        if self.code is None or (self.message is not None and len(self.message) <= BRIEF and _is_small(self.details)):
+        """Return the answer as it is remembered: an aggregate keeps dozens, so they are shortened."""
+        if self.code is None:
+            return self if _is_small(self.details) else replace(self, details=None)
+        if self.message is not None and len(self.message) <= BRIEF and _is_small(self.details):
             return self
         return replace(self, message=(self.message or "")[:BRIEF], details=None)
 
@@ -121,7 +128,7 @@ class StructCodec:
 
     def __init__(self, *kinds: type) -> None:
         decoders: dict[type, Callable[[bytes], Any]] = {
-            kind: msgspec.json.Decoder(kind).decode for kind in (Position, *parked.KINDS, *kinds)
+            kind: msgspec.json.Decoder(kind).decode for kind in (Position, CustomerKey, Timer, *parked.KINDS, *kinds)
         }
         self._decoders = {**decoders, parked.Letter: parked.decoded}
 
@@ -129,14 +136,23 @@ class StructCodec:
         """Return the type of the value under `key`."""
         raise NotImplementedError
 
+    def due(self, value: Any) -> str | None:
+        """Return the earliest deadline of a value; None if it has none."""
+        return None
+
     def encode(self, value: Any) -> bytes:
         """Return the changelog value."""
         return parked.encoded(value) if type(value) is parked.Letter else _encode(value)
 
     def decode(self, key: bytes, raw: bytes) -> Any:
         """Return the value in a changelog value."""
-        kind = (parked.kind(key) or Position) if key[:1] == b"/" else self.kind(key)
+        kind = self.kind(key) if key[:1] != b"/" else _our_kind(key)
         for before, now in self.older.items():
             if before in raw:  # quotes within text are escaped, so this is the name of a field
                 raw = raw.replace(before, now)
         return known_in(raw, kind, self._decoders[kind])
+
+
+def _our_kind(key: bytes) -> type:
+    """Return the type of the value under a key that begins with `/`."""
+    return parked.kind(key) or personal.kind(key) or timers.kind(key) or Position

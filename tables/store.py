@@ -1,7 +1,8 @@
 """Entries by partition: restored from a changelog partition in bulk, changed only by committed transactions.
 
 A transaction decides on `Changes` on top of the `Entries` of a partition. They are merged after the commit, and only
-into the entries they were decided on, because a rebalance may have replaced the entries of the table.
+into the entries they were decided on: when partitions are assigned again, the entries of the table are detached, and
+what was committed since is part of the changelog that is restored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from faust.stores.base import Store
 from faust.tables import Table
 
+from .rows import Checkpoint, MemoryRows, Rows
+from .timers import PREFIX, Timers
+
 V = TypeVar("V")
 CACHED_VALUES = 2_000  # decoded values per generation; a partition keeps two generations
+UNKNOWN: Any = object()  # in place of a value that is not remembered
 UNCHANGED: Any = object()  # in place of a value that a transaction has not changed
 CACHED_BYTES = 1 << 20  # a larger value is decoded each time: it is a letter, which is rarely read
 
@@ -25,49 +30,70 @@ class Codec(Protocol[V]):
     def decode(self, key: bytes, raw: bytes) -> V:
         """Return the value in a changelog value; its type follows from `key`."""
 
+    def due(self, value: V) -> str | None:
+        """Return the earliest deadline of a value; None if it has none."""
+
 
 class Entries(Generic[V]):
-    """One partition's entries: the bytes of all, and the decoded values of recently used ones."""
+    """One partition's entries: all rows, and the decoded values of recently used ones.
 
-    __slots__ = ("_codec", "_older", "_recent", "raw")
+    When the partition is assigned again, they are detached: nothing is merged into them any more, and nothing that was
+    decided on them is committed.
+    """
 
-    def __init__(self, codec: Codec[V], raw: dict[bytes, bytes]) -> None:
-        self._codec = codec
-        self._recent: dict[bytes, V] = {}
-        self._older: dict[bytes, V] = {}  # not read since `_recent` began, or superseded there
-        self.raw = raw
+    __slots__ = ("_codec", "_older", "_recent", "attached", "rows", "timers")
+
+    def __init__(self, codec: Codec[V], rows: Rows | None = None) -> None:
+        self._codec, self.rows, self.attached = codec, MemoryRows() if rows is None else rows, True
+        self.timers = Timers(self.rows)
+        self._recent: dict[bytes, V | None] = {}  # None: there is no such entry
+        self._older: dict[bytes, V | None] = {}  # not read since `_recent` began, or superseded there
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self.raw
+        value = self._recent.get(key, UNKNOWN)
+        if value is UNKNOWN and key not in self.rows:
+            self._remember(key, None)
+            return False
+        return value is not None
 
     def get(self, key: bytes) -> V | None:
         """Return the value of `key`."""
-        value = self._recent.get(key)
-        if value is None and (raw := self.raw.get(key)) is not None:
-            value = self._older.get(key)
-            if value is None:
-                value = self._codec.decode(key, raw)
-            if len(raw) <= CACHED_BYTES:
-                self._remember(key, value)
+        value = self._recent.get(key, UNKNOWN)
+        if value is not UNKNOWN:
+            return value
+        value = self._older.get(key, UNKNOWN)
+        if value is UNKNOWN:
+            raw = self.rows.get(key)
+            value = None if raw is None else self._codec.decode(key, raw)
+            if raw is not None and len(raw) > CACHED_BYTES:
+                return value
+        self._remember(key, value)
         return value
 
-    def put(self, key: bytes, value: V | None, raw: bytes | None) -> None:
-        """Set or delete an entry that is in the changelog already."""
-        if raw is None or value is None:
-            self.raw.pop(key, None)
-            self._forget(key)
-        else:
-            self.raw[key] = raw
-            if len(raw) <= CACHED_BYTES:
-                self._remember(key, value)
+    def merge(
+        self, values: Mapping[bytes, V | None], raw: Mapping[bytes, bytes | None], checkpoint: Checkpoint | None
+    ) -> None:
+        """Set or delete entries that are in the changelog already, before `checkpoint`."""
+        if not self.attached:
+            return
+        self.rows.write(raw, checkpoint)
+        for key, row in raw.items():
+            if key.startswith(PREFIX):
+                self.timers.changed(key, row is not None)
+                continue  # its value is never read
+            if row is None or len(row) <= CACHED_BYTES:
+                self._remember(key, values[key])
             else:
-                self._forget(key)
+                self._recent.pop(key, None)
+                self._older.pop(key, None)
 
-    def _forget(self, key: bytes) -> None:
-        self._recent.pop(key, None)
-        self._older.pop(key, None)
+    def detach(self) -> None:
+        """Forget the rows, which are restored into other entries."""
+        self.attached, self.rows = False, MemoryRows()
+        self.timers = Timers(self.rows)
+        self._recent, self._older = {}, {}
 
-    def _remember(self, key: bytes, value: V) -> None:
+    def _remember(self, key: bytes, value: V | None) -> None:
         """Remember a value, and forget whole generations: a dict gets slower with each single item deleted from it."""
         if len(self._recent) >= CACHED_VALUES:
             self._recent, self._older = {}, self._recent
@@ -86,7 +112,7 @@ class Changes(Generic[V]):
         self.entries = entries
         self._changed: dict[bytes, V | None] = {}
         self._replaced: list[tuple[bytes, V | None]] = []  # by each `put`, the value before it or UNCHANGED
-        self._encoded: list[tuple[bytes, bytes | None]] = []
+        self._encoded: dict[bytes, bytes | None] = {}
 
     def __contains__(self, key: bytes) -> bool:
         return self._changed[key] is not None if key in self._changed else key in self.entries
@@ -95,6 +121,33 @@ class Changes(Generic[V]):
         """Return the value of `key` in this transaction."""
         value = self._changed.get(key, UNCHANGED)
         return self.entries.get(key) if value is UNCHANGED else value
+
+    def values(self, prefix: bytes, *, but: bytes, containing: bytes) -> Iterator[V]:
+        """Yield the values under keys that begin with `prefix` and not with `but`, whose encoding has `containing`.
+
+        It reads all of these rows: for rare commands only.
+        """
+        changed = {key: value for key, value in self._changed.items() if key.startswith(prefix)}
+        for key, raw in self.entries.rows.items(prefix):
+            if key not in changed and containing in raw and not key.startswith(but):
+                yield self.entries._codec.decode(key, raw)
+        for key, value in changed.items():
+            if value is not None and not key.startswith(but):
+                yield value
+
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        """Yield the keys that begin with `prefix`, in no order."""
+        for key in self.entries.rows.keys(prefix):
+            if key not in self._changed:
+                yield key
+        for key, value in self._changed.items():
+            if value is not None and key.startswith(prefix):
+                yield key
+
+    def due(self, key: bytes) -> str | None:
+        """Return the earliest deadline of the value of `key` in this transaction; None if it has none."""
+        value = self.get(key)
+        return None if value is None else self.entries._codec.due(value)
 
     def put(self, key: bytes, value: V | None) -> None:
         """Set the value of `key`; None deletes it."""
@@ -117,13 +170,12 @@ class Changes(Generic[V]):
     def encode(self) -> list[tuple[bytes, bytes | None]]:
         """Return the changelog records: one per changed key."""
         encode = self.entries._codec.encode
-        self._encoded = [(key, None if value is None else encode(value)) for key, value in self._changed.items()]
-        return self._encoded
+        self._encoded = {key: None if value is None else encode(value) for key, value in self._changed.items()}
+        return list(self._encoded.items())
 
-    def merge(self) -> None:
-        """Make the changes part of the entries, after the commit."""
-        for key, raw in self._encoded:
-            self.entries.put(key, self._changed[key], raw)
+    def merge(self, checkpoint: Checkpoint | None = None) -> None:
+        """Make the changes part of the entries, after the commit; `checkpoint`: where they end in the changelog."""
+        self.entries.merge(self._changed, self._encoded, checkpoint)
 
 
 class PartitionedStore(Store):
@@ -131,6 +183,11 @@ class PartitionedStore(Store):
 
     def __post_init__(self) -> None:
         self.partitions: dict[int, Entries[Any]] = {}
+
+    def detach(self) -> None:
+        """Let the entries of all partitions go, because they are about to be restored."""
+        for entries in self.partitions.values():
+            entries.detach()
 
     def replace(self, restored: Mapping[int, Entries[Any]]) -> None:
         """Own exactly these restored partitions from now on."""
@@ -156,10 +213,10 @@ class PartitionedStore(Store):
 
     def __iter__(self) -> Iterator[bytes]:
         for entries in self.partitions.values():
-            yield from entries.raw
+            yield from entries.rows.keys(b"")
 
     def __len__(self) -> int:
-        return sum(len(entries.raw) for entries in self.partitions.values())
+        return sum(len(entries.rows) for entries in self.partitions.values())
 
     def persisted_offset(self, tp: Any) -> None:
         """Return None: whole partitions are restored when they are assigned."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import fields
 
+from domain.address import Sealed
 from domain.message import instant
 
 WORDS = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and text.strip() != "")
@@ -20,6 +21,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
 def any_of(kind: Any) -> st.SearchStrategy[Any]:
     """Return a strategy for values of a type that are valid whatever the field is."""
     arguments = get_args(kind)
+    if kind == Sealed:
+        return WORDS.map("sealed:{}".format)
     if isinstance(kind, type) and issubclass(kind, Struct):
         return st.fixed_dictionaries(any_fields(kind)).map(lambda values: kind(**values))
     if get_origin(kind) in (Union, UnionType):
@@ -37,6 +40,6 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:
 
 def any_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
     """Return a strategy for each field of a struct."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     types = {field.name: hints[field.name] for field in fields(kind)}
     return {name: SPECIAL[name] if name in SPECIAL else any_of(each) for name, each in types.items()}

@@ -6,50 +6,105 @@ long    crashes, outages, upgrades, benchmarks, the browser: `make test-all` run
 slow    takes minutes each: only `make outages` runs these
 """
 
+import os
 import subprocess
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, NoReturn
 from unittest.mock import patch
 
-import aiohttp
 import java_archive
 import pytest
-from system import PATIENT, Api, System
+from hypothesis import HealthCheck, Phase, settings
+from secured_cluster import secured_system
+from system import PATIENT, Api, System, api_at
 
-# The folders and files whose tests are long.
-LONG = {"faults", "upgrade", "bench", "letters", "otel", "outages"} | {
-    "test_archive",
-    "test_compose",
-    "test_extending",
-    "test_helm",
-    "test_lost_changelog",
-    "test_make",
-    "test_sbom",
-    "test_streams_not_allowed",
-    "test_streams_secured_system",
-    "test_unreadable",
-    "test_versions",
-    "test_web_browser",
-    "test_web_dashboard",
-}
-# The folders whose files take minutes, longest first: lanes that begin with them end at about the same time.
-FIRST = ("faults", "upgrade", "integration", "streams", "letters", "bench", "otel", "outages")
+# Tests are long in these folders, in files whose names begin with one of these words after `test_`, and where they are
+# marked `long` themselves.
+LONG_FOLDERS = {"faults", "upgrade", "bench", "letters", "otel", "outages"}
+LONG_FILES = (
+    "archive",
+    "compose",
+    "extending",
+    "helm",
+    "lost_changelog",
+    "make",
+    "privacy_system",
+    "projection_secured",
+    "replay",
+    "sbom",
+    "site",
+    "stack",
+    "streams_not_allowed",
+    "streams_older_events",
+    "streams_rights",
+    "streams_secured",
+    "unreadable",
+    "versions",
+    "web_browser",
+    "web_dashboard",
+)
+# The files that take longest, longest first: lanes that begin with them end at about the same time.
+FIRST = (
+    "docs/test_documents.py",
+    "faults/test_cluster.py",
+    "ops/test_stack.py",
+    "faults/test_points.py",
+    "faults/test_secured_cluster.py",
+    "upgrade/test_upgrade.py",
+    "projections/test_projection_secured.py",
+    "ops/test_archive.py",
+    "outages/test_outages.py",
+    "upgrade/test_rolling_update.py",
+    "integration/test_unreadable.py",
+    "privacy/test_privacy_system.py",
+    "integration/test_lost_changelog.py",
+    "integration/test_versions.py",
+    "faults/test_faults.py",
+    "bench/test_bench_state.py",
+    "bench/test_bench_suite.py",
+    "bench/test_bench_against.py",
+    "streams/test_streams_rights.py",
+    "streams/test_streams_transport.py",
+    "streams/test_streams_secured_system.py",
+    "streams/test_streams_secured.py",
+    "letters/test_letters_adopt.py",
+    "integration/test_replay.py",
+    "web/test_web_contract.py",
+    "ops/test_audit.py",
+)
+
+# Hypothesis draws the same examples every time, in CI and elsewhere. HYPOTHESIS_PROFILE=explore draws new ones;
+# `mutants` only wants to know whether an example fails, not the smallest one.
+QUIET = [HealthCheck.too_slow]  # whole worlds are built step by step
+settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=QUIET)
+settings.register_profile(
+    "mutants", settings.get_profile("ci"), max_examples=25, phases=[Phase.explicit, Phase.generate]
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=QUIET)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that `make test-secured` uses."""
+    parser.addoption("--secured", action="store_true", help="run the shared system on secured brokers, three of them")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its level and sort the long files to the front; a file's tests keep their order."""
+    """Mark each test with its level, and sort files that take long to the front; a file's tests keep their order."""
     for item in items:
         if "processes" not in item.fixturenames:  # type: ignore[attr-defined]
             item.add_marker("unit")
-        elif LONG & {item.path.parent.name, item.path.stem}:
+        elif item.path.parent.name in LONG_FOLDERS or item.path.stem.removeprefix("test_").startswith(LONG_FILES):
             item.add_marker("long")
-    items.sort(key=_turn)
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    starting = {item.path for item in items if not item.get_closest_marker("unit")}
+    turns = {file: turn for turn, file in enumerate(FIRST)}
 
+    def turn(item: pytest.Item) -> tuple[int, bool, bool]:
+        file = "/".join(item.path.parts[-2:])
+        return turns.get(file, len(FIRST)), item.path not in long, item.path not in starting
 
-def _turn(item: pytest.Item) -> int:
-    if (folder := item.path.parent.name) in FIRST:
-        return FIRST.index(folder)
-    return len(FIRST) + (item.get_closest_marker("long") is None)
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,9 +127,17 @@ def processes(pytestconfig: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(
+    processes: None, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:  # fmt: skip
     """The whole system, started once per run; tests leave it running and ready."""
-    system = System(tmp_path_factory.mktemp("system"), **PATIENT)
+    folder = tmp_path_factory.mktemp("system")
+    settings = PATIENT | {"FULFILLMENT_WEBHOOK_NETWORKS": "127.0.0.0/8"}  # where tests receive webhooks
+    if pytestconfig.getoption("secured"):
+        with secured_system(folder, **settings) as (system, _):
+            yield system
+        return
+    system = System(folder, **settings)
     system.up()
     try:
         yield system
@@ -84,6 +147,6 @@ def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 async def api(system: System) -> AsyncIterator[Api]:
-    """The system's API."""
-    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
-        yield Api(session)
+    """The API of the system: of the shared one, or of the module's own if it has a fixture `system`."""
+    async with api_at(system.base) as api:
+        yield api

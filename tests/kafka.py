@@ -1,15 +1,34 @@
 """Kafka as other programs use it: hand-written commands, and topics read from the beginning."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import orjson
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 from system import wait_until
 
 from streams.runtime.settings import Settings
+
+STORED = {
+    ResourceType.TOPIC: ConfigSource.DYNAMIC_TOPIC_CONFIG,
+    ResourceType.BROKER: ConfigSource.DYNAMIC_BROKER_CONFIG,
+}
 
 
 def produce(
@@ -76,3 +95,71 @@ def reset_to_zero(settings: Settings, group: str, *topics: str) -> None:
     offsets = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(settings.partitions)]
     for future in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)]).values():
         future.result(120)
+
+
+def grant(client: AdminClient, rights: Collection[AclBinding]) -> None:
+    """Add rights, or denials; return when the broker applies them, which it does after it confirmed them."""
+    for future in client.create_acls(list(rights)).values():
+        future.result(120)
+    await_rights(client, rights)
+
+
+def await_rights(client: AdminClient, rights: Collection[AclBinding]) -> None:
+    """Return when the broker applies rights."""
+    wait_until(lambda: _acls(client) >= {*rights}, "the broker to apply rights")
+
+
+def revoke(client: AdminClient, rights: Collection[AclBinding]) -> None:
+    """Remove rights, or denials; return when the broker no longer applies them."""
+    exactly = [
+        AclBindingFilter(
+            each.restype, each.name, each.resource_pattern_type, each.principal, each.host, each.operation,
+            each.permission_type,
+        )
+        for each in rights
+    ]  # fmt: skip
+    for future in client.delete_acls(exactly).values():
+        future.result(120)
+    wait_until(lambda: not _acls(client) & {*rights}, "the broker to apply rights")
+
+
+def _acls(client: AdminClient) -> set[AclBinding]:
+    every = AclBindingFilter(
+        ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+    )
+    return {*client.describe_acls(every).result(120)}
+
+
+def alter(settings: Settings, kind: ResourceType, name: str, config: Mapping[str, str | None]) -> None:
+    """Set properties of a topic or a broker, or remove those with None; return when the broker applies them.
+
+    Kafka confirms a change before the broker applies it. A broker shows a change shortly before it applies it, and
+    applies changes in their order, so once it shows a later one, the earlier ones hold.
+    """
+    client = AdminClient({"bootstrap.servers": settings.kafka})  # its futures die with it
+    _alter(client, kind, name, config)
+    later = f"applied-{uuid4().hex}"
+    client.create_topics([NewTopic(later, 1, 1)])[later].result(120)
+    wait_until(lambda: later in client.list_topics(timeout=120).topics, "the broker to show a later change")
+    client.delete_topics([later])[later].result(120)
+
+
+def _alter(client: AdminClient, kind: ResourceType, name: str, config: Mapping[str, str | None]) -> None:
+    entries = [
+        ConfigEntry(
+            key, value, incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+        )
+        for key, value in config.items()
+    ]
+    (future,) = client.incremental_alter_configs([ConfigResource(kind, name, incremental_configs=entries)]).values()
+    future.result(120)
+    wait_until(lambda: _shown(client, kind, name, config), "the broker to show the new values")
+
+
+def _shown(client: AdminClient, kind: ResourceType, name: str, config: Mapping[str, str | None]) -> bool:
+    (asked,) = client.describe_configs([ConfigResource(kind, name)]).values()
+    found = asked.result(120)
+    return all(
+        found[key].source != STORED[kind].value if value is None else found[key].value == value
+        for key, value in config.items()
+    )

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,7 +125,7 @@ class System:
     def _without_lag(self) -> bool:
         status = self.status()
         lags = [lag for topics in status["lag"].values() for lag in topics.values()]
-        return bool(status["ready"]) and not any(lags) and len(status["lag"]) >= 3
+        return bool(status["ready"]) and not any(lags) and len(status["lag"]) >= 3 and "unassigned" not in status
 
     def _ends(self) -> list[dict[int, int]]:
         return [ends(self.settings, topic.name) for topic in TOPICS if topic.cleanup == "delete"]
@@ -153,6 +154,13 @@ async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]
             raise AssertionError(f"after {PATIENCE_SECONDS:.0f} s still {answer!r}")
         await asyncio.sleep(pause)
     return answer
+
+
+@asynccontextmanager
+async def api_at(base: str) -> AsyncIterator["Api"]:
+    """Yield the API whose addresses begin with `base`, such as `System.base`, to a client of its own."""
+    async with aiohttp.ClientSession(base_url=base + "/") as session:
+        yield Api(session)
 
 
 class Api:

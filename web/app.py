@@ -1,5 +1,6 @@
 """The HTTP application: its paths, and the one layer around every handler."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -26,11 +27,15 @@ from .documents import pages, site
 from .documents.asyncapi import asyncapi
 from .documents.openapi import openapi, openapi_yaml
 from .errors import Problem, problem_of
+from .files.order_export import export_orders
+from .files.stock_import import import_stock
+from .files.uploads import AT_ONCE, SLOTS
 from .metrics import observe
-from .operations import health, letters, overview
+from .operations import health, letters, overview, webhooks
 from .operations.actions import list_actions
 from .operations.messages import show_message
 from .operations.projections import show_projections
+from .queries.preview import preview
 from .queries.routes import QUERY_ROUTES
 from .query_string import check_query
 from .requests import CORRELATION, PRINCIPAL, correlation_of
@@ -49,6 +54,7 @@ def install(application: web.Application, services: Services) -> None:
     application[SERVICES] = services
     application[BROWSERS], application[GATE] = Browsers(services.settings), Gate(services.settings)
     application[QUOTAS] = Quotas(services.settings.commands_per_second)
+    application[SLOTS] = asyncio.Semaphore(AT_ONCE)
     if traces.ON is not None:
         application.middlewares.append(traced)
     application.middlewares.append(around)
@@ -58,12 +64,15 @@ def install(application: web.Application, services: Services) -> None:
         add(application, "GET", PREFIX + query.path, query)
     add(application, "POST", f"{PREFIX}/commands", send_commands)
     add(application, "GET", f"{PREFIX}/commands/{{commandId}}", command_outcome)
+    add(application, "POST", f"{PREFIX}/allocations/preview", preview)
+    add(application, "POST", f"{PREFIX}/stock/imports", import_stock)
+    add(application, "GET", f"{PREFIX}/exports/orders", export_orders)
     application.router.add_get(f"{PREFIX}/events", stream_events, allow_head=False)
     add(application, "GET", f"{PREFIX}/messages/{{topic}}/{{messageId}}", show_message)
     add(application, "GET", f"{PREFIX}/projections", show_projections)
     add(application, "GET", f"{PREFIX}/operator-actions", list_actions)
     overview.prepare(application, services)
-    for method, path, handler in (*overview.ROUTES, *letters.ROUTES):
+    for method, path, handler in (*overview.ROUTES, *letters.ROUTES, *webhooks.ROUTES):
         add(application, method, PREFIX + path, handler)
     outside: tuple[tuple[str, Answering], ...] = (*health.ROUTES, *pages.ROUTES)
     for path, shown in outside:

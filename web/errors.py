@@ -10,11 +10,13 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
+from projections.mongo.failures import is_refused, is_unreachable
 from projections.mongo.queries import NotDeployed
 from streams.access.denials import Denied
 from streams.kafka.gateway import CommandTooLarge, GatewayUnavailable
 from streams.messages.codec import BadMessage
 from streams.messages.strict import field_errors
+from streams.topics import UnfinishedImport
 
 from .answers import Answer
 from .statuses import status_of
@@ -101,12 +103,16 @@ def problem_of(error: Exception) -> Problem | None:
         case GatewayUnavailable():
             ids = list(error.on_their_way)
             return unavailable("KAFKA_UNAVAILABLE", str(error), {"commandIds": ids} if ids else None)
+        case UnfinishedImport():
+            return unavailable("IMPORT_UNFINISHED", f"nothing was sent, because {error}")
         case NotDeployed():
             return unavailable("READ_MODEL_NOT_DEPLOYED", str(error))
-        case ConnectionFailure() | ExecutionTimeout():
-            return unavailable("MONGODB_UNAVAILABLE", "MongoDB is unreachable; retry in a moment")
-        case PyMongoError() if error.timeout:
+        case PyMongoError() if error.timeout and not isinstance(error, ConnectionFailure | ExecutionTimeout):
             return unavailable("MONGODB_UNAVAILABLE", "MongoDB did not answer in time; retry in a moment")
+        case PyMongoError() if is_unreachable(error):
+            return unavailable("MONGODB_UNAVAILABLE", "MongoDB is unreachable; retry in a moment")
+        case PyMongoError() if is_refused(error):
+            return unavailable("MONGODB_UNAVAILABLE", "MongoDB does not accept this service; /readyz says why")
         case web.HTTPException():
             return _of_routing(error)
         case RecursionError():  # orjson parses deeper nesting than Python code can walk

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+from typing import TYPE_CHECKING
 
 import mode.loop
 
@@ -16,13 +17,16 @@ from pymongo.errors import PyMongoError  # noqa: E402
 from parking.book import LetterReader  # noqa: E402
 from projections.mongo.actions import OperatorActions  # noqa: E402
 from projections.mongo.client import Mongo  # noqa: E402
+from projections.mongo.failures import describe  # noqa: E402
 from projections.mongo.idempotency import IdempotencyKeys  # noqa: E402
 from projections.mongo.live import LiveVersions  # noqa: E402
 from projections.mongo.queries import Queries  # noqa: E402
 from projections.mongo.readers import Presence  # noqa: E402
 from projections.mongo.registry import Registry  # noqa: E402
+from projections.mongo.stock_imports import StockImports  # noqa: E402
 from streams.kafka.clients import faust_config  # noqa: E402
 from streams.kafka.gateway import Gateway  # noqa: E402
+from streams.kafka.import_watch import UNKNOWN, ImportWatch  # noqa: E402
 from streams.kafka.transaction_watch import TransactionWatch, all_partitions  # noqa: E402
 from streams.runtime import disk  # noqa: E402
 from streams.runtime.logs import configure  # noqa: E402
@@ -32,10 +36,18 @@ from streams.runtime.tasks import cancel  # noqa: E402
 from streams.runtime.webserver import Server  # noqa: E402
 from web.app import install  # noqa: E402
 from web.commands.outcome_reader import OutcomeReader, Waiting  # noqa: E402
-from web.services import Services  # noqa: E402
+from web.services import Services, Webhooks  # noqa: E402
 from web.sse.hub import Hub  # noqa: E402
+from webhooks.deliverer import Deliverer  # noqa: E402
+from webhooks.names import Resolver  # noqa: E402
+from webhooks.store import Subscriptions  # noqa: E402
+from webhooks.vault import Vault  # noqa: E402
+
+if TYPE_CHECKING:
+    from web.opening import Opening  # loads a library of ciphers
 
 PING_SECONDS = 1.0
+CHECKED_NAMES = 4  # names of new receivers that are resolved at the same time
 SHUTDOWN_SECONDS = 3.0  # for requests in progress
 QUIET = ("aiokafka", "faust", "mode", "pymongo")
 
@@ -79,7 +91,10 @@ class Api:
         self.versions = LiveVersions(Registry(self.mongo), queries, Presence(self.mongo, "api", settings))
         everything = all_partitions(settings)
         self.open_transactions = TransactionWatch(settings, lambda: everything)
-        self._watching: asyncio.Task[None] | None = None
+        self.imports = ImportWatch(settings)
+        self.subscriptions = Subscriptions(settings)
+        self.deliverer = Deliverer(settings, self.mongo, queries, self.subscriptions)
+        self._watching: list[asyncio.Task[None]] = []
         self.services = Services(
             settings,
             self.gateway,
@@ -87,10 +102,14 @@ class Api:
             queries,
             IdempotencyKeys(self.mongo),
             LetterReader(settings),
-            Hub(settings, queries),
+            Hub(settings, queries, opening := opening_of(settings, self.mongo)),
             self.versions,
             self.reasons,
             actions=OperatorActions(self.mongo),
+            opening=opening,
+            imports=self.imports,
+            stock_imports=StockImports(self.mongo),
+            webhooks=Webhooks(self.subscriptions, self.deliverer.progress, Vault(settings), Resolver(CHECKED_NAMES)),
             open_transactions=lambda: self.open_transactions.open,
         )
 
@@ -99,7 +118,10 @@ class Api:
         await self.gateway.start()
         await self.outcomes.start()
         self.versions.start()
-        self._watching = asyncio.create_task(self.open_transactions.watch())
+        self.subscriptions.start()
+        if self.services.settings.webhook_deliver:
+            self.deliverer.start()
+        self._watching = [asyncio.create_task(each.watch()) for each in (self.open_transactions, self.imports)]
 
     async def end_streams(self, _: Application) -> None:
         """End the streams of events, which would never end by themselves."""
@@ -107,8 +129,10 @@ class Api:
 
     async def stop(self, _: Application) -> None:
         """Disconnect from Kafka and MongoDB."""
-        if self._watching is not None:
-            await cancel(self._watching)
+        for task in self._watching:
+            await cancel(task)
+        await self.deliverer.stop()
+        await self.subscriptions.stop()
         await self.versions.stop()
         await self.outcomes.stop()
         await self.gateway.stop()
@@ -117,23 +141,39 @@ class Api:
     async def reasons(self) -> dict[str, str]:
         """Return the reasons why the process is not ready, by component; empty if it is ready."""
         found = {}
-        if away := await self.gateway.away():
+        if away := await self.gateway.away() or (None if self.imports.is_known else UNKNOWN):
             found["kafka"] = away
         if not self.outcomes.ready:
             found["outcomes"] = "the reader of command outcomes is still connecting to its topic"
-        if not await self._mongo_answers():
-            found["mongodb"] = "MongoDB does not answer"
+        if unfinished := self.imports.reason:
+            found["import"] = unfinished
+        if away := await self._mongo_away():
+            found["mongodb"] = away
         if found and (full := disk.full(self.services.settings.data)):
             found["disk"] = full
         return found
 
-    async def _mongo_answers(self) -> bool:
+    async def _mongo_away(self) -> str | None:
+        """Return why MongoDB does not answer; None if it does."""
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self.mongo.ping()
-        except (PyMongoError, TimeoutError):
-            return False
-        return True
+        except PyMongoError as error:
+            return describe(error)
+        except TimeoutError:
+            return "; ".join(map(describe, self.mongo.errors)) or "MongoDB does not answer"
+        return None
+
+
+def opening_of(settings: Settings, mongo: Mongo) -> "Opening | None":
+    """Return what opens personal data in answers; None if it is not encrypted."""
+    if not settings.encrypts_personal_data:
+        return None
+    from privacy.masters import key_encryption
+    from projections.mongo.customer_keys import StoredKeys
+    from web.opening import Opening
+
+    return Opening(settings, StoredKeys(mongo), key_encryption(settings))
 
 
 def create_app(settings: Settings) -> ApiApp:

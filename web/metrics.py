@@ -23,6 +23,10 @@ WAITS = Counter("fulfillment_http_wait_timeouts_total", "Commands whose outcome 
 # Set when Prometheus scrapes:
 LISTENERS = Gauge("fulfillment_live_listeners", "Clients that receive server-sent events.")
 
+LATE = Gauge(
+    "fulfillment_orders_late", "Orders with units that have not shipped by `shipBy`; NaN while MongoDB does not answer."
+)
+
 
 @lru_cache(maxsize=2_000)
 def _series(method: str, route: str, status: int) -> Histogram:

@@ -2,7 +2,7 @@
 
 On a command, `If-Match` lists the versions that the aggregate may have, `*` means that it must exist, and
 `If-None-Match: *` that it must not exist; the aggregate decides. On a GET, `If-Match` can lead to a 412 and
-`If-None-Match` to a 304.
+`If-None-Match` to a 304. `Valid-Until` is our own: the aggregate refuses the command from that time on.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from domain.message import MAX_VERSION
+from domain.message import MAX_VERSION, instant
 from streams.messages.expected import EXISTS, Expected, one_of
 from web.errors import Problem, invalid
 from web.requests import NUMBER
@@ -74,6 +74,16 @@ def expected_version(headers: CIMultiDictProxy[str]) -> Expected | None:
         return expected
     sentence = 'no version matches, because weak tags such as W/"3" never match in If-Match; send "3"'
     raise Problem("STALE_VERSION", sentence, {"expected": headers["If-Match"]})
+
+
+def valid_until(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the time from which a command is refused; None if it is never too late."""
+    if (sent := headers.get("Valid-Until")) is None:
+        return None
+    try:
+        return instant(sent.strip())
+    except ValueError as error:
+        raise invalid({"Valid-Until": str(error)}) from error
 
 
 def check_version(request: web.Request, version: int) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -53,13 +54,21 @@ async def json_body(request: web.Request) -> bytes:
 
 async def body_of(request: web.Request) -> bytes:
     """Return the body, decompressed."""
-    coding, seconds = _coding(request), request.app[SERVICES].settings.body_timeout
-    try:
+    coding, seconds = coding_of(request), request.app[SERVICES].settings.body_timeout
+    with body_errors(seconds):
         if request.content.is_eof():  # a small body arrives with its headers; a timer would cost more than reading it
             body = await request.read()
         else:
             async with asyncio.timeout(seconds):
                 body = await request.read()
+    return body if coding == "identity" else _decompressed(request, body, coding)
+
+
+@contextmanager
+def body_errors(seconds: float) -> Iterator[None]:
+    """Turn an error while a body is read, which may take `seconds`, into a 4xx."""
+    try:
+        yield
     except TimeoutError:
         sentence = f"the body did not arrive within {seconds:g} seconds"
         raise Problem("REQUEST_TIMEOUT", sentence, headers={"Connection": "close"}) from None
@@ -67,10 +76,9 @@ async def body_of(request: web.Request) -> bytes:
         raise Problem("BAD_REQUEST", f"the body cannot be read: {_first_line(error)}") from None
     except ConnectionError:
         raise Problem("BAD_REQUEST", "the client closed the connection before the whole body had arrived") from None
-    return body if coding == "identity" else _decompressed(request, body, coding)
 
 
-def _coding(request: web.Request) -> str:
+def coding_of(request: web.Request) -> str:
     """Return the Content-Encoding of the body."""
     coding, headers = "identity", request.headers
     for header, supported in CODINGS_OF.items():

@@ -33,7 +33,7 @@ REFUSALS: Mapping[int, Refusal] = {
         "The request is invalid; `errors` names the fields.",
         "VALIDATION_FAILED",
         ("VALIDATION_FAILED", "NOT_JSON", "UNKNOWN_TYPE", "MISSING_KEY", "INVALID_MESSAGE", "INVALID_COMMAND",
-         "BAD_REQUEST"),
+         "BAD_REQUEST", "UNREADABLE_FILE"),
     ),
     401: Refusal("Unauthorized", "The bearer token is missing or not valid.", "UNAUTHORIZED", ("UNAUTHORIZED",)),
     403: Refusal(
@@ -46,7 +46,8 @@ REFUSALS: Mapping[int, Refusal] = {
         "NotFound",
         "The path names a resource that does not exist.",
         "ORDER_NOT_FOUND",
-        ("NOT_FOUND", "COMMAND_NOT_FOUND", "LETTER_NOT_FOUND", "MESSAGE_NOT_FOUND", "VERSION_NOT_FOUND"),
+        ("NOT_FOUND", "COMMAND_NOT_FOUND", "LETTER_NOT_FOUND", "MESSAGE_NOT_FOUND", "VERSION_NOT_FOUND",
+         "WEBHOOK_NOT_FOUND"),
     ),
     405: Refusal(
         "MethodNotAllowed", "The path does not support this method.", "METHOD_NOT_ALLOWED", ("METHOD_NOT_ALLOWED",)
@@ -56,7 +57,8 @@ REFUSALS: Mapping[int, Refusal] = {
         "Conflict",
         "The request conflicts with the current state.",
         "ALLOCATION_PENDING",
-        ("AMBIGUOUS_COMMAND_ID", "IDEMPOTENCY_KEY_IN_FLIGHT"),
+        ("AMBIGUOUS_COMMAND_ID", "IDEMPOTENCY_KEY_IN_FLIGHT", "IMPORT_IN_PROGRESS", "TOO_MANY_WEBHOOKS",
+         "WEBHOOK_CHANGED"),
     ),
     412: Refusal("Stale", "The version is not one that If-Match or If-None-Match allows.", "STALE_VERSION"),
     413: Refusal(
@@ -76,13 +78,13 @@ REFUSALS: Mapping[int, Refusal] = {
         "Refused",
         "The request is valid, but the current state or a rule forbids it.",
         "INVALID_STATUS_TRANSITION",
-        ("IDEMPOTENCY_KEY_REUSED", "DISCARDED", "REFUSED_BY_KAFKA"),
+        ("AS_OF_TOO_FAR", "IDEMPOTENCY_KEY_REUSED", "DISCARDED", "INVALID_LINES", "REFUSED_BY_KAFKA"),
     ),
     429: Refusal(
         "TooMany",
-        "Too many commands, or too many invalid tokens; retry after the seconds in Retry-After.",
+        "Too many commands, files or invalid tokens; retry after the seconds in Retry-After.",
         "QUOTA_EXCEEDED",
-        ("QUOTA_EXCEEDED", "TOO_MANY_ATTEMPTS"),
+        ("QUOTA_EXCEEDED", "TOO_MANY_ATTEMPTS", "TOO_MANY_IMPORTS"),
     ),
     431: Refusal("HeadersTooLarge", "A header is too long.", "HEADERS_TOO_LARGE", ("HEADERS_TOO_LARGE",)),
     500: Refusal(
@@ -91,12 +93,19 @@ REFUSALS: Mapping[int, Refusal] = {
         "INTERNAL_ERROR",
         ("INTERNAL_ERROR",),
     ),
+    501: Refusal(
+        "NotInstalled",
+        "This installation lacks an optional package.",
+        "PARQUET_NOT_INSTALLED",
+        ("PARQUET_NOT_INSTALLED",),
+    ),
     503: Refusal(
         "Unavailable",
-        "Kafka, MongoDB or the issuer of tokens is unreachable; retry after the seconds in Retry-After.",
+        "Kafka, MongoDB or the issuer of tokens is unreachable, or an archive is being imported; retry after the "
+        "seconds in Retry-After.",
         "KAFKA_UNAVAILABLE",
         ("KAFKA_UNAVAILABLE", "MONGODB_UNAVAILABLE", "READ_MODEL_BEHIND", "READ_MODEL_NOT_DEPLOYED",
-         "ISSUER_UNAVAILABLE"),
+         "ISSUER_UNAVAILABLE", "IMPORT_UNFINISHED"),
     ),
     504: Refusal(
         "NotThereYet",

@@ -6,3 +6,8 @@
         < "${SECRETS:-/run/secrets}/mongo_password")
     printf 'mongodb://fulfillment:%s@mongo:27017/?authSource=admin\n' "$password" > "$FULFILLMENT_MONGO_FILE"
 )
+# A container that is created again gets the volume of the one before, and another hostname: tables under the old one are
+# of no use any more.
+if [ -n "${HOSTNAME:-}" ] && [ -d "${FULFILLMENT_DATA:-}/state" ]; then
+    find "$FULFILLMENT_DATA/state" -mindepth 2 -maxdepth 2 ! -name "$HOSTNAME" -exec rm -rf {} +
+fi

@@ -4,18 +4,29 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from domain.message import MAX_STOCK, MAX_VERSION, Command, Id, Text, Units, written
+from domain.message import (
+    MAX_STOCK,
+    MAX_VERSION,
+    Command,
+    Id,
+    Instant,
+    Text,
+    Units,
+    require_canonical,
+    written,
+)  # fmt: skip
+from domain.policy import DEFAULT_LOCATION, AllocationPlan, AllocationPolicy
 from domain.policy import MANUAL as MANUAL
-from domain.policy import AllocationPolicy
 
 Positive = Annotated[int, Meta(gt=0, le=MAX_STOCK)]
 Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 
 
 class ReceiveStock(Command):
-    """Receive delivered units into stock. Creates the product if it is unknown."""
+    """Receive delivered units into stock. Creates the product, or a location of it, if it is unknown."""
 
     quantity: Positive
+    location: Id | None = None
 
 
 class SetStock(Command):
@@ -30,18 +41,61 @@ class SetStock(Command):
 
 
 class AdjustStock(Command):
-    """Correct the units on hand by `delta`."""
+    """Correct the units on hand by `delta`. If fewer are left than are reserved, the newest reservations wait again."""
 
     delta: Annotated[int, Meta(ge=-MAX_STOCK, le=MAX_STOCK)]
     reason: Text = written("")
     expected_on_hand: Units | None = None
+    location: Id | None = None
+
+
+class CountStock(Command):
+    """Record that `quantity` units were counted on hand. Creates the product, or a location of it, if it is unknown.
+
+    If fewer units were counted than are reserved, the newest reservations return to waiting.
+    """
+
+    quantity: Units
+    reason: Text = written("")
+    expected_on_hand: Units | None = None
+    location: Id | None = None
+
+
+class TransferStock(Command):
+    """Send available units from one location to another; they are in transit until they are received."""
+
+    transfer_id: Id
+    source: Id = written(DEFAULT_LOCATION)
+    target: Id
+    quantity: Positive
+
+
+class ReceiveTransfer(Command):
+    """Receive a transfer at its target and end it; `quantity` units arrived, by default all. The others are lost."""
+
+    transfer_id: Id
+    quantity: Units | None = None
+
+
+class OpenLocation(Command):
+    """Open a location of the product, which may be new: lines get units from it."""
+
+    location: Id
+
+
+class CloseLocation(Command):
+    """Close a location: lines get no more units from it, and those it holds are reserved elsewhere or waited for."""
+
+    location: Id
+    reason: Text = written("")
 
 
 class ReserveStock(Command):
     """Reserve `quantity` units for a line of an order. Repeating it has no effect, unless the line is `manual`.
 
     `orderVersion` is the version of the order whose event caused the command. It is zero in commands that are sent
-    manually, which cannot change what an order has reserved.
+    manually, which cannot change what an order has reserved. With `expiresAt`, the line gives up all units that have
+    not shipped by then; repeated reservations of a `manual` line without it keep the time.
     """
 
     order_id: Id
@@ -49,10 +103,17 @@ class ReserveStock(Command):
     quantity: Positive
     policy: AllocationPolicy = written(AllocationPolicy.BACKORDER)
     order_version: Version = written(0)
+    plan: AllocationPlan | None = None
+    expires_at: Instant | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the time is not canonical."""
+        if self.expires_at is not None:
+            require_canonical(self.expires_at)
 
 
 class ReleaseStock(Command):
-    """Reduce the units reserved and waiting for a line to `keep`, or release `quantity` units (of `manual` lines)."""
+    """Reduce the units of a line, reserved and waiting, to `keep`, or release `quantity` units (of `manual` lines)."""
 
     order_id: Id
     line_id: Id = written(MANUAL)
@@ -66,6 +127,20 @@ class ReleaseStock(Command):
             raise ValueError("either keep or quantity is required, not both")
 
 
+class MoveReservation(Command):
+    """Reserve all units that a line has reserved at `location` instead; nothing changes if it lacks some of them.
+
+    Without a location, the line chooses locations again by its own plan. The answer repeats `proposal`, the number of
+    the order's proposal. Units do not travel: other units are reserved.
+    """
+
+    order_id: Id
+    line_id: Id = written(MANUAL)
+    location: Id | None = None
+    proposal: Units = 0
+    order_version: Version = written(0)
+
+
 class ShipStock(Command):
     """Ship reserved units until `shipped` units of the line have left the warehouse in total. Never rejected."""
 
@@ -73,6 +148,7 @@ class ShipStock(Command):
     line_id: Id
     shipped: Units
     order_version: Version = written(0)
+    location: Id | None = None
 
 
 class UnshipStock(Command):
@@ -82,6 +158,7 @@ class UnshipStock(Command):
     line_id: Id
     shipped: Units
     order_version: Version = written(0)
+    location: Id | None = None
 
 
 class RestockReturn(Command):
@@ -92,6 +169,7 @@ class RestockReturn(Command):
     received: Units
     damaged: Units = written(0)
     order_version: Version = written(0)
+    location: Id | None = None
 
 
 class FillBackorders(Command):
@@ -109,7 +187,10 @@ class ReactivateProduct(Command):
 
 
 InventoryCommand = (
-    ReceiveStock | SetStock | AdjustStock | ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn
-    | FillBackorders | DiscontinueProduct | ReactivateProduct
+    ReceiveStock | SetStock | AdjustStock | CountStock | TransferStock | ReceiveTransfer | OpenLocation | CloseLocation
+    | ReserveStock | ReleaseStock | MoveReservation | ShipStock | UnshipStock
+    | RestockReturn | FillBackorders | DiscontinueProduct | ReactivateProduct
 )  # fmt: skip
-ReservationCommand = ReserveStock | ReleaseStock | ShipStock | UnshipStock | RestockReturn  # all about one line
+ReservationCommand = (  # all about one line
+    ReserveStock | ReleaseStock | MoveReservation | ShipStock | UnshipStock | RestockReturn
+)

@@ -14,8 +14,8 @@ def discontinue(command: DiscontinueProduct, state: StockState) -> list[ProductD
     stock = state.stock
     if stock.discontinued:
         return []
-    event = ProductDiscontinued(balance=stock.balance, reason=command.reason)
-    return [event, *reject_waiting(stock.balance, state.waiting)]
+    event = ProductDiscontinued(balance=stock.balance, locations=stock.locations, reason=command.reason)
+    return [event, *reject_waiting(stock, state.waiting)]
 
 
 def discontinued(stock: Stock, event: ProductDiscontinued) -> Stock:
@@ -28,7 +28,7 @@ def reactivate(command: ReactivateProduct, state: StockState) -> list[ProductRea
     stock = state.stock
     if not stock.discontinued:
         return []
-    return [ProductReactivated(balance=stock.balance), *fill(stock.balance, state.waiting)]
+    return [ProductReactivated(balance=stock.balance, locations=stock.locations), *fill(stock, state.waiting)]
 
 
 def reactivated(stock: Stock, event: ProductReactivated) -> Stock:

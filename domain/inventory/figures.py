@@ -18,6 +18,7 @@ def moved(
     adjusted: int = 0,
     restocked: int = 0,
     shipped: int = 0,
+    in_transit: int = 0,
 ) -> Balance:
     """Return `balance` with units added to its figures."""
     return Balance(
@@ -30,6 +31,7 @@ def moved(
         adjusted=balance.adjusted + adjusted,
         restocked=balance.restocked + restocked,
         shipped=balance.shipped + shipped,
+        in_transit=balance.in_transit + in_transit,
     )
 
 
@@ -56,6 +58,8 @@ def with_balance(stock: Stock, event: StockEvent) -> Stock:
     balance = event.balance
     if balance.available < 0 or balance.available != balance.on_hand - balance.allocated or balance.backordered < 0:
         raise CorruptHistory(f"{type(event).__name__} leaves {balance}")
+    if event.locations or stock.locations:
+        _refuse_other_sums(event)
     unchanged = balance.on_hand == stock.balance.on_hand
     return Stock(
         exists=stock.exists,
@@ -65,7 +69,17 @@ def with_balance(stock: Stock, event: StockEvent) -> Stock:
         queue_tail=stock.queue_tail,
         set_to=stock.set_to if unchanged else None,
         given=stock.given if unchanged else 0,
+        locations=event.locations,
+        transfers=stock.transfers,
     )
+
+
+def _refuse_other_sums(event: StockEvent) -> None:
+    """Raise CorruptHistory unless the units of all locations are the product's."""
+    places, balance = event.locations, event.balance
+    on_hand, allocated = sum([each.on_hand for each in places]), sum([each.allocated for each in places])
+    if (on_hand, allocated) != (balance.on_hand, balance.allocated) or any(each.available < 0 for each in places):
+        raise CorruptHistory(f"{type(event).__name__} leaves {balance}, and its locations have {places}")
 
 
 def with_totals(
@@ -90,4 +104,8 @@ def with_totals(
         damaged=reservation.damaged,
         place=place if waiting else None,
         order_version=event.order_version,
+        at=event.at,
+        plan=event.plan or reservation.plan,
+        since=reservation.since,
+        expires_at=(event.expires_at or reservation.expires_at) if event.reserved > shipped or waiting else None,
     )

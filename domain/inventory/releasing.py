@@ -3,21 +3,24 @@
 from msgspec.structs import replace
 
 from domain.errors import InvalidQuantity
+from domain.policy import DEFAULT_LOCATION
 
 from .commands import ReleaseStock
 from .events import StockReleased
 from .figures import is_stale, moved, with_balance
+from .locations import allocated, given_up, negated, shifted, with_units
 from .state import Reservation, Stock, StockState
 
 
 def release(command: ReleaseStock, state: StockState) -> list[StockReleased]:
-    """Release the units a line has beyond `keep`, waiting units first, or `quantity` of its reserved units."""
+    """Release the units a line has beyond `keep`, waiting units first, or `quantity` units, reserved first."""
     reservation = state.reservation
     if command.quantity is not None:
-        held = reservation.held if reservation else 0
-        if reservation is None or command.quantity > held:
-            raise InvalidQuantity(reason=f"{command.quantity} units to release, {held} held")
-        return [_released(command, state.stock, reservation, command.quantity, 0)]
+        has = reservation.held + reservation.waiting if reservation else 0
+        if reservation is None or command.quantity > has:
+            raise InvalidQuantity(reason=f"{command.quantity} units to release, {has} held")
+        unqueued = max(command.quantity - reservation.held, 0)
+        return [_released(command, state.stock, reservation, command.quantity - unqueued, unqueued)]
     if reservation is None or is_stale(command.order_version, reservation):
         return []
     surplus = reservation.held + reservation.waiting - (command.keep or 0)
@@ -30,8 +33,10 @@ def release(command: ReleaseStock, state: StockState) -> list[StockReleased]:
 def _released(
     command: ReleaseStock, stock: Stock, reservation: Reservation, units: int, unqueued: int
 ) -> StockReleased:
+    parts = negated(given_up(reservation, units)) if reservation.at else {DEFAULT_LOCATION: -units}
     return StockReleased(
         balance=moved(stock.balance, allocated=-units, backordered=-unqueued),
+        locations=shifted(stock.locations, allocated(parts)),
         order_id=reservation.order_id,
         line_id=reservation.line_id,
         quantity=units,
@@ -39,6 +44,7 @@ def _released(
         backordered=reservation.waiting - unqueued,
         rejected=reservation.rejected,
         order_version=max(command.order_version, reservation.order_version),
+        at=with_units(reservation, parts),
         unqueued=unqueued,
         place=reservation.place if unqueued else None,
     )

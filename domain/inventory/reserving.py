@@ -17,8 +17,9 @@ from domain.policy import MANUAL, AllocationPolicy
 
 from .backorders import head_after
 from .commands import ReserveStock
-from .events import Balance, ReservationRejected, StockBackordered, StockReserved
+from .events import ReservationRejected, StockBackordered, StockReserved
 from .figures import moved, with_balance, with_totals
+from .locations import allocated, chosen, free, shifted, with_units
 from .state import Reservation, Stock, StockState
 
 Answered = StockReserved | StockBackordered | ReservationRejected
@@ -37,9 +38,9 @@ def reserve(command: ReserveStock, state: StockState) -> Sequence[Answered]:
         return []
     reservation = Reservation(command.order_id, command.line_id)
     if not stock.exists:
-        return [_rejected(command, stock.balance, reservation, command.quantity, ProductNotFound.code)]
+        return [_rejected(command, stock, reservation, command.quantity, ProductNotFound.code)]
     if stock.discontinued:
-        return [_rejected(command, stock.balance, reservation, command.quantity, ProductDiscontinued.code)]
+        return [_rejected(command, stock, reservation, command.quantity, ProductDiscontinued.code)]
     return _granted(command, stock, reservation)
 
 
@@ -62,36 +63,53 @@ def _refuse_another(command: ReserveStock, reservation: Reservation) -> None:
 
 def _by_hand(command: ReserveStock, state: StockState) -> StockReserved:
     """Reserve all requested units or none; a manual reservation never overtakes waiting lines."""
-    balance = state.stock.balance
     if not state.stock.exists:
         raise ProductNotFound(productId=state.product_id)
     if state.stock.discontinued:
         raise ProductDiscontinued(productId=state.product_id)
-    if command.quantity > _free(balance):
-        raise InsufficientStock(productId=state.product_id, asked=command.quantity, available=_free(balance))
-    return _held(command, balance, state.reservation or Reservation(command.order_id, MANUAL), command.quantity)
+    units, parts = _found(command, state.stock)
+    if command.quantity > units:
+        raise InsufficientStock(productId=state.product_id, asked=command.quantity, available=units)
+    reservation = state.reservation or Reservation(command.order_id, MANUAL)
+    return _held(command, state.stock, reservation, units, parts)
 
 
 def _granted(command: ReserveStock, stock: Stock, reservation: Reservation) -> Sequence[Answered]:
-    balance = stock.balance
-    units = min(_free(balance), command.quantity)
+    units, parts = _found(command, stock)
     short = command.quantity - units
     if not short:
-        return [_held(command, balance, reservation, units)]
+        return [_held(command, stock, reservation, units, parts)]
     if not units or command.policy is AllocationPolicy.ALL_OR_NOTHING:
-        return [_short(command, stock, balance, reservation, command.quantity)]
-    held = _held(command, balance, reservation, units)
-    return [held, _short(command, stock, held.balance, with_totals(reservation, held), short)]
+        return [_short(command, stock, reservation, command.quantity)]
+    held = _held(command, stock, reservation, units, parts)
+    return [held, _short(command, with_balance(stock, held), with_totals(reservation, held), short)]
 
 
-def _free(balance: Balance) -> int:
-    """Return the number of units a new line may have: 0 while other lines wait."""
-    return 0 if balance.backordered else balance.available
+def _free(stock: Stock) -> int:
+    """Return the number of units a new line may have: 0 while other lines wait for them.
+
+    Lines that wait although a location has units wait for units at other locations.
+    """
+    if stock.locations:
+        return free(stock)
+    return 0 if stock.balance.backordered else stock.balance.available
 
 
-def _held(command: ReserveStock, balance: Balance, reservation: Reservation, units: int) -> StockReserved:
+def _found(command: ReserveStock, stock: Stock) -> tuple[int, dict[str, int]]:
+    """Return how many of the requested units the line gets, and at which locations if the product has locations."""
+    units = min(_free(stock), command.quantity)
+    if not stock.locations:
+        return units, {}
+    parts = chosen(stock.locations, command.plan, units)
+    return sum(parts.values()), parts
+
+
+def _held(
+    command: ReserveStock, stock: Stock, reservation: Reservation, units: int, parts: dict[str, int]
+) -> StockReserved:
     return StockReserved(
-        balance=moved(balance, allocated=units),
+        balance=moved(stock.balance, allocated=units),
+        locations=shifted(stock.locations, allocated(parts)) if stock.locations else (),
         order_id=reservation.order_id,
         line_id=reservation.line_id,
         quantity=units,
@@ -99,17 +117,21 @@ def _held(command: ReserveStock, balance: Balance, reservation: Reservation, uni
         backordered=reservation.waiting,
         rejected=reservation.rejected,
         order_version=max(command.order_version, reservation.order_version),
+        at=with_units(reservation, parts) if stock.locations else reservation.at,
+        plan=command.plan,
+        expires_at=command.expires_at,
     )
 
 
 def _short(
-    command: ReserveStock, stock: Stock, balance: Balance, reservation: Reservation, units: int
+    command: ReserveStock, stock: Stock, reservation: Reservation, units: int
 ) -> StockBackordered | ReservationRejected:
-    full = balance.backordered + units > MAX_MOVED  # the sum of waiting units would exceed what can be counted
+    full = stock.balance.backordered + units > MAX_MOVED  # the sum of waiting units would exceed what can be counted
     if full or command.policy is not AllocationPolicy.BACKORDER:
-        return _rejected(command, balance, reservation, units, InsufficientStock.code)
+        return _rejected(command, stock, reservation, units, InsufficientStock.code)
     return StockBackordered(
-        balance=moved(balance, backordered=units),
+        balance=moved(stock.balance, backordered=units),
+        locations=stock.locations,
         order_id=reservation.order_id,
         line_id=reservation.line_id,
         quantity=units,
@@ -117,15 +139,19 @@ def _short(
         backordered=reservation.waiting + units,
         rejected=reservation.rejected,
         order_version=max(command.order_version, reservation.order_version),
+        at=reservation.at,
+        plan=command.plan,
+        expires_at=command.expires_at,
         place=stock.queue_tail,
     )
 
 
 def _rejected(
-    command: ReserveStock, balance: Balance, reservation: Reservation, units: int, reason: str
+    command: ReserveStock, stock: Stock, reservation: Reservation, units: int, reason: str
 ) -> ReservationRejected:
     return ReservationRejected(
-        balance=balance,
+        balance=stock.balance,
+        locations=stock.locations,
         order_id=reservation.order_id,
         line_id=reservation.line_id,
         quantity=units,
@@ -133,6 +159,7 @@ def _rejected(
         backordered=reservation.waiting,
         rejected=reservation.rejected + units,
         order_version=max(command.order_version, reservation.order_version),
+        at=reservation.at,
         reason=reason,
     )
 

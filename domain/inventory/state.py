@@ -5,8 +5,9 @@ from enum import StrEnum
 from msgspec import field
 
 from domain.message import State
+from domain.policy import AllocationPlan
 
-from .events import Balance
+from .events import At, Balance, Held
 
 
 class ProductStatus(StrEnum):
@@ -15,6 +16,15 @@ class ProductStatus(StrEnum):
     AVAILABLE = "AVAILABLE"
     OUT_OF_STOCK = "OUT_OF_STOCK"
     DISCONTINUED = "DISCONTINUED"
+
+
+class Transfer(State):
+    """Units under way from one location to another."""
+
+    transfer_id: str
+    source: str
+    target: str
+    quantity: int
 
 
 class Stock(State):
@@ -27,6 +37,8 @@ class Stock(State):
     queue_tail: int = 0  # the next place to assign
     set_to: int | None = None  # the quantity it was last set to, until another change of the units on hand
     given: int = 0  # units given to waiting lines since then
+    locations: tuple[At, ...] = ()  # its units by location, unless all have always been at `default`
+    transfers: tuple[Transfer, ...] = ()  # under way
 
     @property
     def status(self) -> ProductStatus:
@@ -49,6 +61,15 @@ class Reservation(State):
     damaged: int = 0  # how many of the received units are damaged
     place: int | None = None  # where in the queue its units wait, if any do
     order_version: int = 0  # version of the order at its newest event that was applied
+    at: tuple[Held, ...] = ()  # its units by location, unless all are at `default`
+    plan: AllocationPlan | None = None  # how it gets units
+    since: int = 0  # version of the product since which it has held units; 0 if it holds none, or since older code
+    expires_at: str | None = None  # when it gives up its units, if it has any
+
+    @property
+    def due(self) -> str | None:
+        """When it gives up its units; None if it keeps them, as all reservations of orders do."""
+        return None if self.order_version else self.expires_at
 
     @property
     def reserved(self) -> int:
@@ -63,10 +84,12 @@ class StockState(State):
     stock: Stock = field(default_factory=Stock)
     reservation: Reservation | None = None  # the reservation of the line that the command or the last event names
     waiting: tuple[Reservation, ...] = ()  # the front of the queue, as far as the command can serve it
+    version: int = 0  # the version of the product
+    newest: tuple[Reservation, ...] = ()  # the holders of units the command finds missing; it then serves no line
 
     def find(self, order_id: str, line_id: str) -> Reservation | None:
         """Return the reservation of a line."""
-        for each in self.waiting:
+        for each in self.waiting or self.newest:
             if each.line_id == line_id and each.order_id == order_id:
                 return each
         named = self.reservation

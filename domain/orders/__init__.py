@@ -4,7 +4,7 @@ from typing import get_args
 
 from . import commands, events, state
 from .commands import OrderCommand, identified
-from .decider import CHANGES, DECISIONS, decide, evolve, evolve_order
+from .decider import BY_TIME, CHANGES, DECISIONS, decide, evolve, evolve_order
 from .events import OrderEvent
 from .state import Order, OrderState
 
@@ -12,6 +12,6 @@ COMMANDS: dict[str, type[OrderCommand]] = {kind.__name__: kind for kind in get_a
 EVENTS: dict[str, type[OrderEvent]] = {kind.__name__: kind for kind in get_args(OrderEvent)}
 
 __all__ = [
-    "CHANGES", "COMMANDS", "DECISIONS", "EVENTS", "Order", "OrderCommand", "OrderEvent", "OrderState",
+    "BY_TIME", "CHANGES", "COMMANDS", "DECISIONS", "EVENTS", "Order", "OrderCommand", "OrderEvent", "OrderState",
     "commands", "decide", "events", "evolve", "evolve_order", "identified", "state",
 ]  # fmt: skip

@@ -1,47 +1,59 @@
 """Allocating: stock reports how many units of a line it granted, queued or refused."""
 
+from collections.abc import Sequence
+
 from domain.errors import InsufficientStock, LineNotFound
 from domain.policy import AllocationPolicy
 
 from .cancelling import cancelled_by_stock
 from .commands import RecordAllocation
-from .events import AllocationRecorded, OrderCancelled
+from .events import AllocationRecorded, LocationProposed, OrderCancelled
+from .gathering import answered, awaits, propose
 from .lines import with_lines
 from .state import Line, Order
 
 OUT_OF_STOCK = "OUT_OF_STOCK"
 
 
-def record_allocation(command: RecordAllocation, order: Order) -> list[AllocationRecorded | OrderCancelled]:
+Recorded = AllocationRecorded | OrderCancelled | LocationProposed
+
+
+def record_allocation(command: RecordAllocation, order: Order) -> Sequence[Recorded]:
     """Limit stock's figures to the line's active units; cancel refused units, and the order if its policy says so.
 
     Figures that change nothing cause no event, so `stock_version` is not recorded for them. This is safe: a line's
     quantities depend only on the newest figures that changed it and on its active units, which only decrease. Figures
-    that changed nothing at first therefore change nothing later.
+    that changed nothing at first therefore change nothing later. The exceptions are figures by which stock took back
+    units that have shipped: they would count once the shipment is cancelled, so they are recorded. Answers
+    to a proposal are recorded, too.
     """
     line = order.line(command.line_id)
     if line is None:
         raise LineNotFound(lineId=command.line_id)
     if command.stock_version <= line.stock_version:
         return []
-    event = _recorded(command, line)
+    proposal = command.proposal if awaits(order, command.line_id, command.proposal) else 0
+    event = _recorded(command, line, proposal)
     if event is None:
-        return []
+        return propose(order)
     if event.rejected == line.rejected:
-        return [event]
+        return [event] if order.allocation is None else [event, *propose(allocation_recorded(order, event))]
     after = allocation_recorded(order, event)
-    if order.policy is AllocationPolicy.ALL_OR_NOTHING or after.cancelled:
+    if (order.policy is AllocationPolicy.ALL_OR_NOTHING and not line.added) or after.cancelled:
         return [event, *cancelled_by_stock(after, event.reason)]
-    return [event]
+    return [event, *propose(after)]
 
 
-def _recorded(command: RecordAllocation, line: Line) -> AllocationRecorded | None:
-    granted = min(command.reserved, line.active)
-    allocated = max(granted - line.shipped, 0)
-    backordered = min(command.backordered, line.active - line.shipped - allocated)
-    left = line.active - line.shipped - allocated - backordered
+def _recorded(command: RecordAllocation, line: Line, proposal: int) -> AllocationRecorded | None:
+    active, shipped = line.active, line.shipped
+    reserved = command.reserved - line.lost
+    granted = min(reserved, active)
+    allocated = max(granted - shipped, 0)
+    backordered = min(command.backordered, active - shipped - allocated)
+    left = active - shipped - allocated - backordered
     refused = min(max(command.rejected - line.rejected, 0), left)
-    if (allocated, backordered, refused) == (line.allocated, line.backordered, 0):
+    same = (allocated, backordered, refused, command.at) == (line.allocated, line.backordered, 0, line.at)
+    if same and reserved >= shipped and not command.unrefused and not proposal:
         return None
     return AllocationRecorded(
         line_id=line.line_id,
@@ -53,6 +65,10 @@ def _recorded(command: RecordAllocation, line: Line) -> AllocationRecorded | Non
         rejected=line.rejected + refused,
         reason=_reason(command.reason) if refused else None,
         stock_version=command.stock_version,
+        keep=active - shipped if command.unrefused else None,
+        at=command.at,
+        could=command.could,
+        proposal=proposal,
     )
 
 
@@ -62,6 +78,8 @@ def _reason(reason: str | None) -> str | None:
 
 def allocation_recorded(order: Order, event: AllocationRecorded) -> Order:
     """Return `order` with stock's figures for one line."""
+    if event.proposal and order.proposal is not None:
+        return with_lines(order, (event,), _with_figures, proposal=answered(order.proposal, event))
     return with_lines(order, (event,), _with_figures)
 
 
@@ -81,4 +99,10 @@ def _with_figures(line: Line, event: AllocationRecorded) -> Line:
         line.returned,
         line.damaged,
         event.stock_version,
+        line.lost,
+        line.reduced,
+        line.added,
+        line.part_of,
+        event.at,
+        event.could if event.could or event.proposal else line.could,
     )

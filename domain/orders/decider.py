@@ -7,11 +7,17 @@ from domain.errors import CorruptHistory, OrderNotFound
 
 from . import commands, events
 from .allocating import allocation_recorded, record_allocation
+from .archiving import archived
 from .cancelling import cancel_lines, cancel_order, cancelled, decide_cancelled
+from .changing import add_line, change_quantity, lines_added, lines_reduced, replace_product
 from .commands import OrderCommand
+from .deadlines import ReachDeadline, order_late, reach_deadline
 from .events import OrderEvent
+from .gathering import location_proposed
 from .holding import held, hold, release, released
+from .losing import close_shipment, shipment_closed
 from .placing import place, placed
+from .readdressing import change_policy, change_shipping_address, policy_changed, shipping_address_changed
 from .returning import receive_return, request_return, return_received, return_requested
 from .shipping import (
     cancel_shipment,
@@ -30,8 +36,14 @@ DECISIONS: dict[type[OrderCommand], Callable[[Any, Any], Sequence[OrderEvent]]] 
     commands.CancelLines: cancel_lines,
     commands.Hold: hold,
     commands.Release: release,
+    commands.AddLine: add_line,
+    commands.ChangeQuantity: change_quantity,
+    commands.ReplaceProduct: replace_product,
+    commands.ChangeShippingAddress: change_shipping_address,
+    commands.ChangePolicy: change_policy,
     commands.CreateShipment: create_shipment,
     commands.DeliverShipment: deliver_shipment,
+    commands.CloseShipment: close_shipment,
     commands.CancelShipment: cancel_shipment,
     commands.RequestReturn: request_return,
     commands.ReceiveReturn: receive_return,
@@ -39,22 +51,32 @@ DECISIONS: dict[type[OrderCommand], Callable[[Any, Any], Sequence[OrderEvent]]] 
     commands.RecordAllocation: record_allocation,
 }
 
+BY_TIME = {ReachDeadline: reach_deadline}  # decided when a timer is due; clients cannot send these commands
+
 CHANGES: dict[type[OrderEvent], Callable[[Any, Any], Order]] = {
     events.OrderPlaced: placed,  # applied to None; all others to the order
     events.AllocationRecorded: allocation_recorded,
+    events.LocationProposed: location_proposed,
+    events.LinesAdded: lines_added,
+    events.LinesReduced: lines_reduced,
     events.LinesCancelled: cancelled,
     events.OrderCancelled: cancelled,
+    events.OrderLate: order_late,
     events.OrderHeld: held,
     events.OrderReleased: released,
+    events.ShippingAddressChanged: shipping_address_changed,
+    events.PolicyChanged: policy_changed,
+    events.OrderArchived: archived,
     events.ShipmentCreated: shipment_created,
     events.ShipmentDelivered: shipment_delivered,
+    events.ShipmentClosed: shipment_closed,
     events.ShipmentCancelled: shipment_cancelled,
     events.ReturnRequested: return_requested,
     events.ReturnReceived: return_received,
 }
 
 
-def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
+def decide(command: OrderCommand | ReachDeadline, state: OrderState) -> Sequence[OrderEvent]:
     """Return the events `command` causes, none if they already happened; raise a Rejection if it is refused.
 
     Commands that create shipments or returns must have passed `identified`.
@@ -64,7 +86,9 @@ def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
     order = state.order
     if order is None:
         raise OrderNotFound(orderId=state.order_id)
-    if order.cancelled:
+    if isinstance(command, ReachDeadline):
+        return reach_deadline(command, order)
+    if order.cancelled and not isinstance(command, commands.RecordAllocation):
         return decide_cancelled(command, order)
     return DECISIONS[type(command)](command, order)
 

@@ -1,13 +1,15 @@
 """Lines of an order: the ones that a command names, and the ones that an event changes."""
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from domain.errors import CorruptHistory, LineNotFound
+from domain.message import MAX_ID
 
-from .commands import LineQuantity
+from .commands import LineQuantity, derived_id
 from .state import Line, Order
 
 
@@ -46,3 +48,20 @@ def with_lines(order: Order, items: Iterable[Item], change: Callable[[Line, Item
     if by_line:
         raise CorruptHistory(f"no lines {', '.join(by_line)}")
     return replace(order, lines=tuple(lines), **fields)
+
+
+def family(order: Order, line_id: str) -> list[Line]:
+    """Return a line with the lines that complete or replace units of it; raise LineNotFound for an unknown line."""
+    named = order.line(line_id)
+    if named is None:
+        raise LineNotFound(lineId=line_id)
+    base = named.part_of or line_id
+    return [line for line in order.lines if base in (line.line_id, line.part_of)]
+
+
+def part_id(order: Order, line_id: str) -> str:
+    """Return the id of the next line that completes or replaces units of a line."""
+    lines = family(order, line_id)
+    base = lines[0].part_of or lines[0].line_id
+    stem = base if len(base) <= MAX_ID - len(".000") else derived_id(f"part/{base}")
+    return next(new for number in count(len(lines) + 1) if order.line(new := f"{stem}.{number}") is None)

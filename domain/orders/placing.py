@@ -1,9 +1,11 @@
 """Placing: an order is registered; nothing is allocated yet."""
 
+from msgspec.structs import replace
+
 from domain.errors import InvalidOrder, OrderExists, TotalMismatch
 from domain.ids import refuse_confusable
 from domain.message import MAX_TOTAL, differing
-from domain.money import Money, decimal_string
+from domain.money import Money, money_words
 from domain.policy import MANUAL
 
 from .commands import PlaceOrder
@@ -21,7 +23,7 @@ def place(command: PlaceOrder, state: OrderState) -> list[OrderPlaced]:
     lines = _lines(command)
     total = _total(lines)
     if not _agrees(command, total):
-        raise TotalMismatch(given=_words(command.total_cost or total), computed=_words(total))
+        raise TotalMismatch(given=money_words(command.total_cost or total), computed=money_words(total))
     return [
         OrderPlaced(
             customer_id=command.customer_id,
@@ -31,6 +33,10 @@ def place(command: PlaceOrder, state: OrderState) -> list[OrderPlaced]:
             total_cost=total,
             policy=command.policy,
             issued_at=command.issued_at,
+            ship_by=command.ship_by,
+            when_late=command.when_late,
+            backorders_expire_at=command.backorders_expire_at,
+            allocation=command.allocation,
         )
     ]
 
@@ -80,21 +86,26 @@ def _agrees(command: PlaceOrder, total: Money) -> bool:
     return command.total_cost is None or command.total_cost == total
 
 
-def _words(money: Money) -> str:
-    return f"{decimal_string(money.amount, money.currency)} {money.currency}"
-
-
 def _differences(command: PlaceOrder, order: Order) -> list[str]:
-    """Return the fields in which `command` differs from the order that was placed."""
-    lines = len(command.lines) == len(order.lines) and not any(
+    """Return the fields in which `command` differs from the order as it was placed, before any changes."""
+    kept = [line for line in order.lines if not line.added]
+    lines = len(command.lines) == len(kept) and not any(
         differing(
             new,
             line,
-            {"line_id": (new.line_id or str(number)) == line.line_id, "quantity": new.quantity == line.ordered},
+            {
+                "line_id": (new.line_id or str(number)) == line.line_id,
+                "quantity": new.quantity == line.ordered + line.reduced,
+            },
         )
-        for number, (new, line) in enumerate(zip(command.lines, order.lines, strict=True), start=1)
+        for number, (new, line) in enumerate(zip(command.lines, kept, strict=True), start=1)
     )
-    return differing(command, order, {"lines": lines, "total_cost": _agrees(command, order.total_cost)})
+    total = sum((line.ordered + line.reduced) * line.price.amount for line in kept)
+    agrees = _agrees(command, replace(order.total_cost, amount=total))
+    planned = command.allocation is None or not command.allocation.locations  # settings may have completed it
+    plan = planned or command.allocation == order.allocation
+    known = {"lines": lines, "total_cost": agrees, "allocation": plan}
+    return differing(command, order, {**known, **dict.fromkeys(order.changed, True)})
 
 
 def placed(order: None, event: OrderPlaced) -> Order:
@@ -107,4 +118,8 @@ def placed(order: None, event: OrderPlaced) -> Order:
         shipping_address=event.shipping_address,
         billing_address=event.billing_address,
         issued_at=event.issued_at,
+        ship_by=event.ship_by,
+        when_late=event.when_late,
+        backorders_expire_at=event.backorders_expire_at,
+        allocation=event.allocation,
     )

@@ -1,6 +1,6 @@
-"""Returning: the customer announces a return, then the warehouse counts it in.
+"""Returning: the customer announces a return, then the warehouse counts it in, parcel by parcel.
 
-open → received; an order's returns are never removed
+open → received, with the first parcel; an order's returns are never removed
 """
 
 from msgspec.structs import replace
@@ -21,7 +21,9 @@ from .commands import CountedLine, ReceiveReturn, RequestReturn
 from .events import ReceivedLine, ReturnLine, ReturnReceived, ReturnRequested
 from .lines import named_lines, summed, with_lines
 from .room import refuse_more_returns
-from .state import Order, Return, ReturnLineState
+from .state import Order, Receipt, Return, ReturnLineState
+
+Counted = dict[str, tuple[int, int]]  # by line, the units received and how many of them are damaged
 
 
 def request_return(command: RequestReturn, order: Order) -> list[ReturnRequested]:
@@ -69,13 +71,17 @@ def return_requested(order: Order, event: ReturnRequested) -> Order:
 
 
 def receive_return(command: ReceiveReturn, order: Order) -> list[ReturnReceived]:
-    """Record the received units of a return and close it; units that did not arrive can be announced again."""
+    """Record a parcel of a return; no event if it was recorded before. The first one closes the return."""
     back = order.return_(command.return_id)
     if back is None:
         raise ReturnNotFound(returnId=command.return_id)
-    counted = _as_announced(back) if command.lines is None else _counted(back, command.lines)
-    if not back.open:
-        _refuse_another_count(back, counted)
+    counted = _outstanding(back) if command.lines is None else _counted(back, command.lines)
+    if (known := _receipt(back, command)) is not None or not (back.open or _outstanding(back)):
+        _refuse_another_count(back, known, counted, command)
+        return []
+    if command.receipt_id is not None:
+        refuse_confusable("receiptId", command.receipt_id)
+    if not back.open and not (counted := _arrived_later(order, back, counted)):
         return []
     lines = tuple(
         ReceivedLine(
@@ -90,25 +96,52 @@ def receive_return(command: ReceiveReturn, order: Order) -> list[ReturnReceived]
         if line.line_id in counted
         for received, damaged in [counted[line.line_id]]
     )
-    return [ReturnReceived(return_id=back.return_id, lines=lines)]
+    return [
+        ReturnReceived(return_id=back.return_id, lines=lines, receipt_id=command.receipt_id, location=command.location)
+    ]
 
 
-def _refuse_another_count(back: Return, counted: dict[str, tuple[int, int]]) -> None:
-    """Raise ReturnAlreadyReceived if `back` was counted in with different figures."""
-    if any((line.received, line.damaged) != counted.get(line.line_id, (0, 0)) for line in back.lines):
-        raise ReturnAlreadyReceived(
-            returnId=back.return_id,
-            lines=[{"lineId": line.line_id, "received": line.received, "damaged": line.damaged} for line in back.lines],
-        )
+def _receipt(back: Return, command: ReceiveReturn) -> Receipt | None:
+    return next((each for each in back.receipts if each.receipt_id == command.receipt_id), None)
 
 
-def _as_announced(back: Return) -> dict[str, tuple[int, int]]:
-    return {line.line_id: (line.quantity, 0) for line in back.lines}
+def _arrived_later(order: Order, back: Return, counted: Counted) -> Counted:
+    """Return the units of another parcel of a closed return; refuse units that another return has or announces."""
+    refuse_more_returns(order)
+    announced, outstanding = _announced(order), _outstanding(back)
+    for line in order.lines:
+        received, _ = counted.get(line.line_id, (0, 0))
+        left = line.delivered - line.returned - announced.get(line.line_id, 0)
+        returnable = min(left, outstanding.get(line.line_id, (0, 0))[0])
+        if received > returnable:
+            raise MoreThanDelivered(lineId=line.line_id, asked=received, returnable=returnable)
+    return _arrived(counted)
 
 
-def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[int, int]]:
+def _refuse_another_count(back: Return, known: Receipt | None, counted: Counted, command: ReceiveReturn) -> None:
+    """Raise ReturnAlreadyReceived unless `command` repeats the receipt it names, or how a whole return arrived."""
+    whole = _arrived({line.line_id: (line.received, line.damaged) for line in back.lines})
+    parcels = [known.counted] if known is not None else [whole, *(each.counted for each in back.receipts)]
+    if command.lines is None:
+        same = not _outstanding(back) and not any(damaged for _, damaged in parcels[0].values())
+    else:
+        same = _arrived(counted) in parcels
+    if not same:
+        lines = [{"lineId": line.line_id, "received": line.received, "damaged": line.damaged} for line in back.lines]
+        raise ReturnAlreadyReceived(returnId=back.return_id, lines=lines)
+
+
+def _arrived(counted: Counted) -> Counted:
+    return {line_id: (received, damaged) for line_id, (received, damaged) in counted.items() if received}
+
+
+def _outstanding(back: Return) -> Counted:
+    return _arrived({line.line_id: (line.quantity - line.received, 0) for line in back.lines})
+
+
+def _counted(back: Return, lines: tuple[CountedLine, ...]) -> Counted:
     """Return (received, damaged) by line; refuse a count that does not fit the announcement."""
-    counted: dict[str, tuple[int, int]] = {}
+    counted: Counted = {}
     for line in lines:
         received, damaged = counted.get(line.line_id, (0, 0))
         counted[line.line_id] = received + line.received, damaged + line.damaged
@@ -116,7 +149,7 @@ def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[in
     for line_id, (received, damaged) in counted.items():
         if line_id not in announced:
             raise LineNotFound(lineId=line_id)
-        if received > announced[line_id]:
+        if back.open and received > announced[line_id]:
             raise MoreThanDelivered(lineId=line_id, asked=received, returnable=announced[line_id])
         if damaged > received:
             raise InvalidQuantity(reason=f"line {line_id}: {damaged} units damaged, {received} received")
@@ -124,18 +157,22 @@ def _counted(back: Return, lines: tuple[CountedLine, ...]) -> dict[str, tuple[in
 
 
 def return_received(order: Order, event: ReturnReceived) -> Order:
-    """Return `order` with a return received and closed."""
+    """Return `order` with units of a return received; the return is then closed."""
     back = order.return_(event.return_id)
     if back is None:
         raise CorruptHistory(f"no return {event.return_id}")
     counted = {line.line_id: line for line in event.lines}
     lines = tuple(
-        replace(line, received=counted[line.line_id].received, damaged=counted[line.line_id].damaged)
-        if line.line_id in counted
+        replace(line, received=line.received + new.received, damaged=line.damaged + new.damaged)
+        if (new := counted.get(line.line_id))
         else line
         for line in back.lines
     )
-    closed = replace(back, open=False, lines=lines)
+    receipts = back.receipts
+    if event.receipt_id is not None:
+        parcel = {line.line_id: (line.received, line.damaged) for line in event.lines}
+        receipts = (*receipts, Receipt(event.receipt_id, _arrived(parcel)))
+    closed = replace(back, open=False, lines=lines, receipts=receipts)
     return with_lines(
         order,
         event.lines,

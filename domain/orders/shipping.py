@@ -1,6 +1,7 @@
 """Shipping: a shipment from allocated units to delivered ones.
 
 SHIPPED → PARTIALLY_DELIVERED → DELIVERED
+SHIPPED or PARTIALLY_DELIVERED → CLOSED, and the units that were not delivered are lost
 SHIPPED → CANCELLED, and its units are allocated again
 """
 
@@ -15,16 +16,19 @@ from domain.errors import (
     ShipmentAlreadyDelivered,
     ShipmentExists,
     ShipmentIsCancelled,
+    ShipmentIsClosed,
     ShipmentNotFound,
 )
 from domain.ids import refuse_confusable
 from domain.message import differing
-from domain.policy import AllocationPolicy
+from domain.policy import DEFAULT_LOCATION, AllocationPolicy
 
-from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity
+from .commands import CancelShipment, CreateShipment, DeliverShipment, LineQuantity, Rest
 from .events import DeliveredLine, ShipmentCancelled, ShipmentCreated, ShipmentDelivered, ShippedLine
+from .gathering import refuse_moving
 from .holding import refuse_held
 from .lines import named_lines, summed, with_lines
+from .locating import all_at, location_of, locations_of, shipment_ids
 from .room import refuse_more_shipments
 from .state import Line, Order, Shipment, ShipmentLine
 from .status import ShipmentStatus
@@ -41,9 +45,15 @@ def create_shipment(command: CreateShipment, order: Order) -> list[ShipmentCreat
     refuse_confusable("shipmentId", command.shipment_id)
     refuse_more_shipments(order)
     refuse_held(order)
+    refuse_moving(order)
     if command.lines is None or order.policy is AllocationPolicy.ALL_OR_NOTHING:
         refuse_pending(order)
-    lines = _all_allocated(order) if command.lines is None else _asked(order, command.lines)
+    if command.lines is not None:
+        lines = _asked(order, command.lines)
+    elif command.location is None:
+        lines = _all_allocated(order)
+    else:
+        lines = all_at(order, command.location) or _all_allocated(order)
     return [
         ShipmentCreated(
             shipment_id=command.shipment_id,
@@ -51,20 +61,32 @@ def create_shipment(command: CreateShipment, order: Order) -> list[ShipmentCreat
             carrier=command.carrier,
             tracking_number=command.tracking_number,
             all_allocated=command.lines is None,
+            location=location_of(order, lines, command.location),
         )
     ]
 
 
-def ship_allocated(order: Order, shipment_id: str) -> ShipmentCreated:
-    """Return the shipment of all allocated units."""
-    refuse_more_shipments(order)
-    lines = tuple(_shipped_line(line, line.allocated) for line in order.lines if line.allocated)
-    return ShipmentCreated(shipment_id=shipment_id, lines=lines, all_allocated=True)
+def ship_allocated(order: Order, shipment_id: str) -> list[ShipmentCreated]:
+    """Return shipments of all allocated units, one from each location."""
+    events = []
+    for location, identifier in zip(locations_of(order), shipment_ids(shipment_id), strict=False):
+        refuse_more_shipments(order)
+        lines = all_at(order, location)
+        event = ShipmentCreated(
+            shipment_id=identifier,
+            lines=tuple(_shipped_line(line, units) for line, units in lines),
+            all_allocated=True,
+            location=None if location == DEFAULT_LOCATION else location,
+        )
+        events.append(event)
+        order = shipment_created(order, event)  # totals of a line in two shipments build on each other
+    return events
 
 
 def refuse_another(shipment: Shipment, command: CreateShipment) -> None:
     """Raise ShipmentExists if `shipment` was cancelled or differs from the one that `command` creates."""
-    differs = differing(command, shipment, {"lines": _same_lines(shipment, command.lines)})
+    same_place = command.location in (None, shipment.location or DEFAULT_LOCATION)
+    differs = differing(command, shipment, {"lines": _same_lines(shipment, command.lines), "location": same_place})
     if differs or shipment.status is ShipmentStatus.CANCELLED:
         raise ShipmentExists(
             shipmentId=shipment.shipment_id,
@@ -106,7 +128,10 @@ def _asked(order: Order, asked: tuple[LineQuantity, ...]) -> list[tuple[Line, in
 
 def _shipped_line(line: Line, quantity: int) -> ShippedLine:
     return ShippedLine(
-        line_id=line.line_id, product_id=line.product_id, quantity=quantity, shipped=line.shipped + quantity
+        line_id=line.line_id,
+        product_id=line.product_id,
+        quantity=quantity,
+        shipped=line.shipped + line.lost + quantity,
     )
 
 
@@ -114,7 +139,15 @@ def shipment_created(order: Order, event: ShipmentCreated) -> Order:
     """Return `order` with another shipment."""
     lines = tuple(ShipmentLine(line.line_id, line.quantity) for line in event.lines)
     status = ShipmentStatus.SHIPPED
-    shipment = Shipment(event.shipment_id, status, lines, event.carrier, event.tracking_number, event.all_allocated)
+    shipment = Shipment(
+        event.shipment_id,
+        status,
+        lines,
+        event.carrier,
+        event.tracking_number,
+        event.all_allocated,
+        event.location,
+    )
     shipments = (*order.shipments, shipment)
     return with_lines(order, event.lines, lambda line, item: _shipped(line, item.quantity), shipments=shipments)
 
@@ -128,9 +161,11 @@ def _shipped(line: Line, quantity: int) -> Line:
 
 def deliver_shipment(command: DeliverShipment, order: Order) -> list[ShipmentDelivered]:
     """Record the delivery of the lines the command names, or of all units under way."""
-    shipment = _existing(order, command.shipment_id)
+    shipment = existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
         raise ShipmentIsCancelled(shipmentId=shipment.shipment_id)
+    if shipment.status is ShipmentStatus.CLOSED:
+        raise ShipmentIsClosed(shipmentId=shipment.shipment_id)
     if shipment.status is ShipmentStatus.DELIVERED and _as_delivered(shipment, command.lines):
         return []
     return [deliver(order, shipment, command.lines)]
@@ -171,7 +206,7 @@ def deliver(order: Order, shipment: Shipment, asked: tuple[LineQuantity, ...] | 
 
 def shipment_delivered(order: Order, event: ShipmentDelivered) -> Order:
     """Return `order` with more units of a shipment delivered."""
-    shipment = _known(order, event.shipment_id)
+    shipment = known(order, event.shipment_id)
     arrived = {line.line_id: line.quantity for line in event.lines}
     lines = tuple(
         [
@@ -181,7 +216,7 @@ def shipment_delivered(order: Order, event: ShipmentDelivered) -> Order:
         ]
     )
     status = _status(sum(line.quantity for line in lines), sum(line.delivered for line in lines))
-    shipments = _with_shipment(order, replace(shipment, lines=lines, status=status))
+    shipments = with_shipment(order, replace(shipment, lines=lines, status=status))
     return with_lines(
         order, event.lines, lambda line, item: replace(line, delivered=item.delivered), shipments=shipments
     )
@@ -198,9 +233,11 @@ def _status(shipped: int, delivered: int) -> ShipmentStatus:
 
 def cancel_shipment(command: CancelShipment, order: Order) -> list[ShipmentCancelled]:
     """Cancel a shipment of which no unit is delivered; its units are allocated again."""
-    shipment = _existing(order, command.shipment_id)
+    shipment = existing(order, command.shipment_id)
     if shipment.status is ShipmentStatus.CANCELLED:
         return []
+    if shipment.status is ShipmentStatus.CLOSED:
+        raise ShipmentIsClosed(shipmentId=shipment.shipment_id)
     if shipment.status is not ShipmentStatus.SHIPPED:
         raise ShipmentAlreadyDelivered(shipmentId=shipment.shipment_id)
     quantities = {line.line_id: line.quantity for line in shipment.lines}
@@ -209,22 +246,22 @@ def cancel_shipment(command: CancelShipment, order: Order) -> list[ShipmentCance
             line_id=line.line_id,
             product_id=line.product_id,
             quantity=quantities[line.line_id],
-            shipped=line.shipped - quantities[line.line_id],
+            shipped=line.shipped + line.lost - quantities[line.line_id],
         )
         for line in order.lines
         if line.line_id in quantities
     )
-    return [ShipmentCancelled(shipment_id=shipment.shipment_id, lines=lines)]
+    return [ShipmentCancelled(shipment_id=shipment.shipment_id, lines=lines, location=shipment.location)]
 
 
 def shipment_cancelled(order: Order, event: ShipmentCancelled) -> Order:
     """Return `order` with the units of a shipment allocated again."""
-    shipment = replace(_known(order, event.shipment_id), status=ShipmentStatus.CANCELLED)
-    shipments = _with_shipment(order, shipment)
+    shipment = replace(known(order, event.shipment_id), status=ShipmentStatus.CANCELLED)
+    shipments = with_shipment(order, shipment)
     return with_lines(order, event.lines, lambda line, item: _shipped(line, -item.quantity), shipments=shipments)
 
 
-def _existing(order: Order, shipment_id: str) -> Shipment:
+def existing(order: Order, shipment_id: str) -> Shipment:
     """Return the shipment a command names."""
     shipment = order.shipment(shipment_id)
     if shipment is None:
@@ -232,7 +269,13 @@ def _existing(order: Order, shipment_id: str) -> Shipment:
     return shipment
 
 
-def _known(order: Order, shipment_id: str) -> Shipment:
+def refuse_another_rest(shipment: Shipment, rest: Rest) -> None:
+    """Raise ShipmentIsClosed if the rest of a closed shipment is treated differently; older code did not keep that."""
+    if shipment.rest not in (None, rest):
+        raise ShipmentIsClosed(shipmentId=shipment.shipment_id)
+
+
+def known(order: Order, shipment_id: str) -> Shipment:
     """Return the shipment an event names."""
     shipment = order.shipment(shipment_id)
     if shipment is None:
@@ -240,5 +283,6 @@ def _known(order: Order, shipment_id: str) -> Shipment:
     return shipment
 
 
-def _with_shipment(order: Order, shipment: Shipment) -> tuple[Shipment, ...]:
+def with_shipment(order: Order, shipment: Shipment) -> tuple[Shipment, ...]:
+    """Return the shipments of `order` with one of them changed."""
     return tuple(shipment if old.shipment_id == shipment.shipment_id else old for old in order.shipments)

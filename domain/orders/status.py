@@ -38,6 +38,7 @@ class ShipmentStatus(StrEnum):
     SHIPPED = "SHIPPED"
     PARTIALLY_DELIVERED = "PARTIALLY_DELIVERED"
     DELIVERED = "DELIVERED"
+    CLOSED = "CLOSED"  # some of its units were lost
     CANCELLED = "CANCELLED"
 
 

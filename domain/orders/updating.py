@@ -9,6 +9,7 @@ from domain.policy import AllocationPolicy
 from .cancelling import cancel_all
 from .commands import CreateShipment, UpdateStatus
 from .events import OrderCancelled, ShipmentCreated, ShipmentDelivered
+from .gathering import refuse_moving
 from .holding import refuse_held
 from .shipping import deliver, refuse_another, refuse_pending, ship_allocated, shipment_delivered
 from .state import Order
@@ -63,9 +64,10 @@ def _known(command: UpdateStatus, order: Order) -> bool:
 
 
 def _ship(command: UpdateStatus, order: Order) -> Sequence[Updated]:
+    refuse_moving(order)
     assert command.shipment_id is not None, "identified() comes first"
     refuse_confusable("shipmentId", command.shipment_id)
-    return [ship_allocated(order, command.shipment_id)]
+    return ship_allocated(order, command.shipment_id)
 
 
 def _deliver_all(command: UpdateStatus, order: Order) -> Sequence[Updated]:
@@ -84,7 +86,7 @@ def _deliver(order: Order) -> Sequence[Updated]:
     """Return one delivery per shipment in transit."""
     events: list[Updated] = []
     for shipment in order.shipments:
-        if shipment.status not in (ShipmentStatus.DELIVERED, ShipmentStatus.CANCELLED):
+        if shipment.status in (ShipmentStatus.SHIPPED, ShipmentStatus.PARTIALLY_DELIVERED):
             events.append(delivered := deliver(order, shipment))
             order = shipment_delivered(order, delivered)  # totals of a line in two shipments build on each other
     return events

@@ -4,6 +4,7 @@ NotEmpty                       the installation has data already
 """
 
 import asyncio
+from collections.abc import Collection
 
 from confluent_kafka.admin import AdminClient
 from pymongo.errors import PyMongoError
@@ -12,7 +13,7 @@ from ops.errors import Misconfigured, mongo_error
 from ops.kafka import records
 from projections.mongo.client import Mongo
 from streams.runtime.settings import Settings
-from streams.topics import MESSAGE_TOPICS, TOPICS
+from streams.topics import EVERY_TOPIC, MESSAGE_TOPICS
 from streams.topology import READING
 
 ASK_SECONDS = 30.0
@@ -24,13 +25,7 @@ class NotEmpty(Misconfigured):
 
 def refuse_data(settings: Settings, client: AdminClient) -> None:
     """Raise `NotEmpty` if a topic, the database or a consumer group of the installation has been used."""
-    existing = client.list_topics(timeout=ASK_SECONDS).topics
-    for topic in TOPICS:
-        if settings.named(topic.name) in existing and any(records.ends(settings, topic.name).values()):
-            raise NotEmpty(
-                f"Topic {settings.named(topic.name)} has had records: import into an installation without data, for "
-                "example with another FULFILLMENT_PREFIX."
-            )
+    existing = refuse_records(settings, client)
     if names := asyncio.run(_collections_in_use(settings)):
         raise NotEmpty(
             f"The MongoDB database has documents ({', '.join(names)}): import into an installation without data, for "
@@ -39,6 +34,18 @@ def refuse_data(settings: Settings, client: AdminClient) -> None:
     for topic in MESSAGE_TOPICS:
         if settings.named(topic.name) in existing:
             _refuse_offsets(settings, topic.name)
+
+
+def refuse_records(settings: Settings, client: AdminClient) -> Collection[str]:
+    """Raise `NotEmpty` if a topic of the installation has had records; return all topics of the cluster."""
+    existing: Collection[str] = client.list_topics(timeout=ASK_SECONDS).topics
+    for topic in EVERY_TOPIC:
+        if settings.named(topic.name) in existing and any(records.ends(settings, topic.name).values()):
+            raise NotEmpty(
+                f"Topic {settings.named(topic.name)} has had records: import into an installation without data, for "
+                "example with another FULFILLMENT_PREFIX."
+            )
+    return existing
 
 
 def _refuse_offsets(settings: Settings, topic: str) -> None:

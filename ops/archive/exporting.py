@@ -30,7 +30,7 @@ from streams.kafka.partitions import partition_of
 from streams.messages.cloudevents import glimpse
 from streams.messages.envelope import now
 from streams.runtime.settings import Settings
-from streams.topics import COMMAND_OUTCOMES, DEAD_LETTERS
+from streams.topics import COMMAND_OUTCOMES, CUSTOMER_KEYS, DEAD_LETTERS, has_customer_keys
 
 Span = Mapping[int, tuple[int, int]]
 Choose = Callable[[Any], Any | None]  # returns the record to write, None to leave it out
@@ -100,8 +100,23 @@ def export_all(settings: Settings, directory: Path, progress: ShowProgress = sil
         }
         for name, choose in chosen.items():
             archive.add(name, cut.spans[name], choose)
+        if has_customer_keys(settings):
+            archive.add(CUSTOMER_KEYS.name, *_keys(settings))
         asyncio.run(archive.add_documents(IDEMPOTENCY, idempotency_keys(settings, awaited)))
     return archive.manifest
+
+
+def _keys(settings: Settings) -> tuple[Span, Choose]:
+    """Return the whole topic of customers' keys as it is after the cut, and which records to write: no erased keys."""
+    span = records.watermarks(settings, CUSTOMER_KEYS.name)
+    ends, last = records.ends_of(span), dict[bytes | None, int]()
+    for batch in records.read(settings, CUSTOMER_KEYS.name, {n: begin for n, (begin, _) in span.items()}, ends):
+        last |= {record.key: record.offset for record in batch}
+
+    def choose(record: Any) -> Any | None:
+        return record if record.value is not None and last[record.key] == record.offset else None
+
+    return span, choose
 
 
 def _letters(cut: cuts.Cut, awaited: Awaited) -> Choose:

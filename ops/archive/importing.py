@@ -25,7 +25,7 @@ from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
 
 from ops.archive import cut as cuts
-from ops.archive.empty import refuse_data
+from ops.archive.empty import NotEmpty, refuse_data, refuse_records
 from ops.archive.files import File, Line, Manifest, lines, raw_lines, read_manifest, verify
 from ops.errors import CommandFailed, Misconfigured, Unavailable, mongo_error
 from ops.kafka import groups, records
@@ -36,19 +36,25 @@ from projections.document import Document
 from projections.mongo.client import Collection, Mongo
 from projections.mongo.indexes import IDEMPOTENCY
 from streams.kafka.clients import librdkafka_config
+from streams.kafka.import_watch import LOOK_SECONDS
 from streams.runtime.settings import Settings
 from streams.topic_setup import TIMESTAMPS, TopicMismatch, ensure_topics
 from streams.topics import (
     COMMAND_OUTCOMES,
+    CUSTOMER_KEYS,
     DEAD_LETTERS,
     UNFINISHED_IMPORT,
     Topic,
     admin,
+    describe,
     wait_for_topics,
 )
 from streams.topology import READING
+from streams.wording import counted
 
 ASK_SECONDS, FLUSH_SECONDS = 30.0, 120.0
+NOTICED_SECONDS = 2 * LOOK_SECONDS  # an API looks this often for an import, and may wait for an answer
+SHOWN_PAUSE = 0.05  # seconds
 NOW = 0  # a producer sets the time
 PORTION = 1_000  # records between two reports of progress, and keys written at once
 # Events, because tables have their times, and outcomes, which expire. Kafka would soon delete old commands and letters
@@ -74,6 +80,11 @@ def import_archive(settings: Settings, directory: Path, progress: ShowProgress =
 
 
 def _refuse_unsuitable(settings: Settings, manifest: Manifest) -> None:
+    if not settings.encrypts_personal_data and any(file.topic == CUSTOMER_KEYS.name for file in manifest.files):
+        raise Misconfigured(
+            "Personal data in the archive is encrypted: set FULFILLMENT_PERSONAL_DATA_KEY to the master keys of the "
+            "installation that was exported."
+        )
     if manifest.partitions != settings.partitions:
         raise Misconfigured(
             f"The archive has {manifest.partitions} partitions, and FULFILLMENT_PARTITIONS is {settings.partitions}: "
@@ -94,6 +105,7 @@ class _Import:
         if not continues:
             refuse_data(self.settings, self.client)
             self._mark()
+            self._refuse_commands_under_way()
         self._ensure_topics()
         self._keep_times()
         counts = [self._write(file) for file in self.manifest.files if file.topic is not None]
@@ -101,10 +113,10 @@ class _Import:
         asyncio.run(self._write_keys())
         self._ensure_topics()  # lets the broker set the times of new records again
         asyncio.run(rebuild_tables(self.settings, self.progress, imported=True))
-        self.client.delete_topics([self.marker], operation_timeout=ASK_SECONDS)[self.marker].result(ASK_SECONDS)
+        self._unmark()
         before = "continued an interrupted import; " if continues else ""
         return [
-            f"{before}{sum(counts):,} records written, and the tables rebuilt",
+            f"{before}{counted(sum(counts), 'record')} written, and the tables rebuilt",
             "Start the workers: the projector builds the read models from the events. Then run `fulfillment audit`.",
         ]
 
@@ -141,6 +153,18 @@ class _Import:
         producer.produce(self.marker, self.manifest.checksum.encode())
         self._flush(producer, self.marker)
 
+    def _unmark(self) -> None:
+        self.client.delete_topics([self.marker], operation_timeout=ASK_SECONDS)[self.marker].result(ASK_SECONDS)
+
+    def _refuse_commands_under_way(self) -> None:
+        """Raise `NotEmpty` if an API sent a command before it saw the marker."""
+        wait_until_noticed()
+        try:
+            refuse_records(self.settings, self.client)
+        except NotEmpty:
+            self._unmark()
+            raise
+
     # --- records
 
     def _ensure_topics(self) -> None:
@@ -157,6 +181,15 @@ class _Import:
         ]
         for future in self.client.incremental_alter_configs(resources).values():
             future.result(ASK_SECONDS)
+        until = time.monotonic() + ASK_SECONDS
+        while not self._keeps_times():  # Kafka confirms a setting before it applies it
+            if time.monotonic() > until:
+                raise Unavailable(f"Kafka still shows the old {TIMESTAMPS}. Run the command again to continue.")
+            time.sleep(SHOWN_PAUSE)
+
+    def _keeps_times(self) -> bool:
+        found = describe(self.client, self.settings)
+        return all(found[name].config[TIMESTAMPS] == "CreateTime" for name in self.timed)
 
     def _write(self, file: File) -> int:
         """Write the records of a file that are not on its topic yet; return their number."""
@@ -264,6 +297,11 @@ class _Import:
             while portion := list(islice(writes, PORTION)):
                 await collection.bulk_write(portion, ordered=False)
                 advance(len(portion))
+
+
+def wait_until_noticed() -> None:
+    """Return when every API refuses commands because of the marker."""
+    time.sleep(NOTICED_SECONDS)
 
 
 def _only_new(document: Document) -> UpdateOne:

@@ -4,19 +4,16 @@ Millions of ids are compared, so only a hash of each is kept (8 bytes). If two h
 again to find the events, and to rule out different ids with the same hash.
 """
 
-from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 import orjson
 
+from ops.audit.buckets import digest
 from ops.audit.report import Kind, Report
 from ops.kafka import records
 from streams.runtime.settings import Settings
-
-BUCKETS = 256  # sorted one after the other, because a sorted list takes five times the memory
-UNSIGNED = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +29,25 @@ class Holder:
         return f"{self.type}, sequence {self.sequence}, of {self.key} in {self.topic}"
 
 
-@dataclass
-class EventIds:
-    """The ids of all events on both topics."""  # `array` cannot be subscripted before Python 3.12
+def suspects(digests: Iterable[bytes]) -> set[bytes]:
+    """Return the hashes that occur more than once."""
+    return {one for one, other in pairwise(sorted(digests)) if one == other}
 
-    _hashes: "list[array[int]]" = field(default_factory=lambda: [array("Q") for _ in range(BUCKETS)])
 
-    def add(self, identifier: str) -> None:
-        """Add the id of an event."""
-        hashed = hash(identifier) & UNSIGNED
-        self._hashes[hashed % BUCKETS].append(hashed)
-
-    def suspects(self) -> set[int]:
-        """Return the hashes that occur more than once."""
-        return {one for bucket in self._hashes for one, other in pairwise(sorted(bucket)) if one == other}
-
-    def report(self, settings: Settings, ends: Mapping[str, records.Offsets], report: Report) -> None:
-        """Report every event whose id an earlier event has; `ends`: topic → end of the audit. Blocks."""
-        suspects = self.suspects()
-        if not suspects:
-            return
-        first: dict[str, Holder] = {}
-        for topic, upto in ends.items():
-            for identifier, holder in _holders(settings, topic, upto):
-                if hash(identifier) & UNSIGNED not in suspects:
-                    continue
-                if (other := first.setdefault(identifier, holder)) is not holder:
-                    what = f"{holder}: its id {identifier} is also the id of {other}"
-                    report.drift(Kind.EVENT_ID, topic, holder.key, what)
+def report_same(
+    settings: Settings, ends: Mapping[str, records.Offsets], hashes: Collection[bytes], report: Report
+) -> None:
+    """Report every event whose id an earlier event has; `ends`: topic → end of the audit. Blocks."""
+    if not hashes:
+        return
+    first: dict[str, Holder] = {}
+    for topic, upto in ends.items():
+        for identifier, holder in _holders(settings, topic, upto):
+            if digest(identifier) not in hashes:
+                continue
+            if (other := first.setdefault(identifier, holder)) is not holder:
+                what = f"{holder}: its id {identifier} is also the id of {other}"
+                report.drift(Kind.EVENT_ID, topic, holder.key, what)
 
 
 def _holders(settings: Settings, topic: str, ends: records.Offsets) -> Iterator[tuple[str, Holder]]:

@@ -1,6 +1,6 @@
 """Fold events into orders and products, in the same views as the read models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -23,6 +23,7 @@ class Aggregate:
     offset: int = -1
     broken: bool = False
     views: Views = field(default_factory=dict)
+    began: dict[str, int] = field(default_factory=dict)  # key of a view → offset of its first event
 
     def view(self, collection: str, key: str) -> View | None:
         """Return a view of the aggregate."""
@@ -61,7 +62,7 @@ class Histories:
         aggregate.version, aggregate.offset = message.sequence, offset
         if not aggregate.broken:
             try:
-                self._fold(aggregate, message)
+                self._fold(aggregate, message, offset)
             except Exception as error:  # every exception means that the event does not apply
                 self._drift(Kind.HISTORY, message, f"{type(error).__name__}: {error}")
                 aggregate.broken = True
@@ -86,13 +87,15 @@ class Histories:
             aggregate.broken = True
         return True
 
-    def _fold(self, aggregate: Aggregate, message: EventMessage) -> None:
+    def _fold(self, aggregate: Aggregate, message: EventMessage, offset: int) -> None:
         if isinstance(message.event, StockEvent):
             self._check_balance(aggregate, message)
         for model in self.projection.models:
             if (key := model.key(message)) is not None:
                 views = aggregate.views.setdefault(model.collection, {})
-                views[key] = model.fold(views.get(key), message)
+                if (view := views.get(key)) is None:
+                    aggregate.began.setdefault(key, offset)
+                views[key] = model.fold(view, message)
 
     def _check_balance(self, aggregate: Aggregate, message: EventMessage) -> None:
         event = cast(Any, message.event)
@@ -127,6 +130,12 @@ class Histories:
         left = [each for each in self._expected.pop(aggregate.key) if not each.met(aggregate)]
         if left:
             self._expected[aggregate.key] = left
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Forget aggregates whose comparison is finished; an aggregate stays if a later state is expected."""
+        for key in keys:
+            if key not in self._expected:
+                self.aggregates.pop(key, None)
 
     def sound(self) -> Iterator[Aggregate]:
         """Yield the aggregates that are not broken."""

@@ -1,6 +1,7 @@
 """The result of an audit."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -59,6 +60,29 @@ class Report:
     def clean(self) -> bool:
         """Whether there is no drift, or all of it was repaired."""
         return self.counts.total() == self.repaired
+
+    def kept(self) -> dict[str, Any]:
+        """Return a part's results for `add`, as JSON can contain them."""
+        return {
+            "events": self.events,
+            "checked": self.checked,
+            "in_flight": self.in_flight,
+            "notes": self.notes,
+            "counts": self.counts,
+            "repaired": self.repaired,
+            "drifts": [asdict(drift) for drift in self.drifts],
+        }
+
+    def add(self, kept: Mapping[str, Any]) -> None:
+        """Add the results of a part."""
+        self.events += kept["events"]
+        self.checked.update(kept["checked"])
+        self.in_flight.update(kept["in_flight"])
+        self.notes += [note for note in kept["notes"] if note not in self.notes]
+        self.counts.update({Kind(kind): count for kind, count in kept["counts"].items()})
+        self.repaired += kept["repaired"]
+        drifts = (Drift(**each | {"kind": Kind(each["kind"])}) for each in kept["drifts"])
+        self.drifts += list(drifts)[: KEPT - len(self.drifts)]
 
     def as_json(self) -> dict[str, Any]:
         """Return the output of `--json`."""

@@ -1,145 +1,194 @@
-"""Audit stock, then orders, partition by partition; then compare the lines of orders with their reservations."""
+"""Audit all partitions of stock and orders, then compare the lines of orders with their reservations."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
-import aiohttp
 from pymongo.errors import PyMongoError
 
-from ops.audit.documents import Documents
-from ops.audit.event_ids import EventIds
-from ops.audit.history import Aggregate
-from ops.audit.laws import order_laws, product_laws
-from ops.audit.lines import Lines
-from ops.audit.partition import PartitionAudit, Patience
-from ops.audit.report import Kind, Report
+from ops.audit import plan as plans
+from ops.audit.event_ids import report_same
+from ops.audit.groups import LIMIT
+from ops.audit.lines import Fact, Lines, Pair
+from ops.audit.parts import PartBase, opened, partitions, stages
+from ops.audit.patience import Patience
+from ops.audit.plan import Plan
+from ops.audit.report import Report
 from ops.audit.settled import wait_until_settled
-from ops.audit.strangers import Strangers
-from ops.audit.tables import Workers
-from ops.errors import mongo_error
+from ops.errors import mongo_error, without_credentials
 from ops.kafka import records
-from ops.progress import Advance, ShowProgress, silent
+from ops.pool import Waiting, most_processes, pool, processes_for, shared_number, waiting
+from ops.progress import ShowProgress, silent
+from ops.workspace import workspace
 from projections.mongo.client import Mongo
-from projections.mongo.registry import live_version
+from projections.mongo.registry import Registry, live_version
 from projections.projection import Projection
 from projections.table import INVENTORY, ORDERS
+from streams.kafka.partitions import partition_of
 from streams.messages.codec import event_in
 from streams.runtime.settings import Settings
+from streams.topics import topic_ids
 
 SETTLE_SECONDS = 30.0  # time for orders and stock to agree
+WAIT_SECONDS = 30.0  # that all partitions together wait for projections
+ENDED = "A process of the audit ended unexpectedly: run `fulfillment audit --resume`."
+Tell = Callable[[str], None]
 
 
-async def run(settings: Settings, repair: bool, progress: ShowProgress = silent) -> Report:
-    """Audit everything; with `repair`, overwrite documents that drifted with what the events say."""
-    began, report, mongo = time.monotonic(), Report(), Mongo(settings)
+async def run(
+    settings: Settings,
+    repair: bool,
+    progress: ShowProgress = silent,
+    *,
+    resume: bool = False,
+    tell: Tell = lambda sentence: None,
+    limit: int = LIMIT,
+    processes: int | None = None,
+) -> Report:
+    """Audit everything; with `repair`, overwrite documents that drifted with what the events say.
+
+    `resume`: continue the audit that was interrupted, if it was of the same topics and read models; `limit`: bytes of
+    events that a process keeps in memory; `processes`: None for one per core.
+    """
+    with (
+        waiting(processes or most_processes(2 * settings.partitions)) as forked,
+        workspace(settings, "audit") as folder,
+    ):
+        plan = await _planned(settings, repair, limit)
+        before = plans.saved(folder) if resume else None
+        if before is not None and before.identity == plan.identity:
+            plan = before
+        else:
+            if resume:
+                tell("There is no interrupted audit of these topics and read models: it starts from the beginning.")
+            plans.clear(folder)
+            plans.save(plan, folder)
+        report = await Audit(settings, plan, folder, progress, processes, forked).run()
+        plans.clear(folder)
+    return report
+
+
+async def _planned(settings: Settings, repair: bool, limit: int) -> Plan:
+    live, built = await _read_models(settings)
+    topics = [projection.topic for projection in live]
+    begins = {topic.name: await asyncio.to_thread(records.begins, settings, topic.name) for topic in topics}
+    ends = {topic.name: await asyncio.to_thread(records.ends, settings, topic.name) for topic in topics}
+    shapes = {projection.name: (projection.shape, projection.version) for projection in live}
+    database = f"{without_credentials(settings.mongo)} {settings.named(settings.database)}"
+    return Plan(await topic_ids(settings, topics), shapes, database, built, repair, begins, ends, limit)
+
+
+async def _read_models(settings: Settings) -> tuple[list[Projection], dict[str, str]]:
+    """Return the live versions that are audited, and when each was created, by name."""
+    mongo = Mongo(settings)
     try:
-        async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(aiohttp.ClientSession(headers=_authorization(settings)))
-            await Audit(settings, mongo, Workers(settings, session), report, repair, progress).run()
+        live = [await live_version(mongo, projection) for projection in (INVENTORY, ORDERS)]
+        versions = await Registry(mongo).read()
     except PyMongoError as error:
         raise mongo_error(settings.mongo, error) from error
     finally:
         await mongo.close()
-    report.seconds = time.monotonic() - began
-    return report
-
-
-def _authorization(settings: Settings) -> dict[str, str]:
-    token = settings.secret("api_token")
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    known = {each.name: versions[each.name].get(each.version) for each in live if each.name in versions}
+    return live, {name: version.created_at for name, version in known.items() if version is not None}
 
 
 @dataclass
 class Audit:
-    """One audit, up to the offsets at which the topics ended when it began."""
+    """One audit, up to the offsets at which the topics ended when it was planned."""
 
     settings: Settings
-    mongo: Mongo
-    workers: Workers
-    report: Report
-    repair: bool
+    plan: Plan
+    folder: Path
     progress: ShowProgress
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)  # the next offset to read in each partition
-    patience: Patience = field(default_factory=Patience)
-    ids: EventIds = field(default_factory=EventIds)
+    processes: int | None
+    forked: Waiting | None = None
+    report: Report = field(default_factory=Report)
 
-    async def run(self) -> None:
-        """Audit stock, then orders, then compare both with each other."""
-        stock, orders = [await live_version(self.mongo, projection) for projection in (INVENTORY, ORDERS)]
-        topics = [projection.topic.name for projection in (stock, orders)]
-        begins = {topic: await asyncio.to_thread(records.begins, self.settings, topic) for topic in topics}
-        self.report.ends = {topic: await asyncio.to_thread(records.ends, self.settings, topic) for topic in topics}
-        lines = Lines(self.report)
-        total = sum(end - begins[t][n] for t, ends in self.report.ends.items() for n, end in ends.items())
-        with self.progress("events", total) as advance:
-            await self._audit(stock, begins[topics[0]], advance, self._check_products, lines.add_products)
-            await self._audit(orders, begins[topics[1]], advance, self._check_orders, lines.add_orders)
-        await asyncio.to_thread(self.ids.report, self.settings, self.report.ends, self.report)
-        lines.add_rest()
-        await asyncio.to_thread(self._settle, lines)
+    async def run(self) -> Report:
+        """Make the parts that are left, merge their results, and let lines that differ settle."""
+        began, before = time.monotonic(), plans.spent(self.folder)
+        parts = stages(self.plan)
+        count = self.processes or processes_for(self.plan.events, len(partitions(self.plan)))
+        with shared_number(WAIT_SECONDS) as left, self.progress("events", self.plan.events) as advance:
+            opens = partial(opened, self.settings, self.plan, self.folder, Patience(left))
 
-    async def _audit(
-        self,
-        projection: Projection,
-        begins: records.Offsets,
-        advance: Advance,
-        check: Callable[[Aggregate], None],
-        add: Callable[[Iterable[Aggregate]], None],
-    ) -> None:
-        topic = projection.topic.name
-        documents = Documents(self.mongo, projection, self.report, self.repair)
-        strangers = Strangers(self.settings, documents)
-        self.positions[topic] = {}
-        for number, end in self.report.ends[topic].items():
-            part = PartitionAudit(
-                self.settings, documents, self.workers, self.report, number, begins[number], end, advance,
-                self.patience, self.ids,
-            )  # fmt: skip
-            aggregates = (await part.run()).aggregates.values()
-            for aggregate in aggregates:
-                if not aggregate.broken:
-                    check(aggregate)
-            add(aggregates)
-            strangers.know(aggregates)
-            self.positions[topic][number] = part.position
-        await strangers.find(self.positions[topic])
+            def say(steps: int) -> None:
+                advance(steps)
+                plans.spend(self.folder, before + time.monotonic() - began)
 
-    def _check_products(self, product: Aggregate) -> None:
-        self.report.checked["products"] += 1
-        views = product.views.get("reservations", {}).values()
-        reservations = [view.reservation for view in views]
-        self.report.checked["reservations"] += len(reservations)
-        balance = product.views["inventory"][product.key].stock.balance
-        for what in product_laws(balance, reservations):
-            self.report.drift(Kind.PRODUCT, INVENTORY.topic.name, product.key, what)
+            advance(sum(each.steps(self.plan) for each in parts[0] if plans.is_done(self.folder, each.name)))
+            async with pool(opens, count, say, ENDED, forked=self.forked) as processes:
+                for stage in parts:
+                    await processes.do([each for each in stage if not plans.is_done(self.folder, each.name)])
+        self.report.ends = self.plan.ends
+        results = list(self._results(chain.from_iterable(parts)))
+        hashes = {bytes.fromhex(each) for found in results for each in found.get("suspects", ())}
+        await asyncio.to_thread(report_same, self.settings, self.plan.ends, hashes, self.report)
+        await asyncio.to_thread(self._settle, _pairs(results))
+        self.report.seconds = before + time.monotonic() - began
+        return self.report
 
-    def _check_orders(self, order: Aggregate) -> None:
-        self.report.checked["orders"] += 1
-        for what in order_laws(order.views["orders"][order.key].order):
-            self.report.drift(Kind.ORDER, ORDERS.topic.name, order.key, what)
+    def _results(self, parts: Iterable[PartBase]) -> Iterator[dict[str, Any]]:
+        for each in parts:
+            found = plans.result(self.folder, each.name)
+            self.report.add(found["report"])
+            yield found
 
     # --- lines that may have been in flight
 
-    def _settle(self, lines: Lines) -> None:
+    def _settle(self, pairs: list[Pair]) -> None:
         """Compare lines that differ again after all commands in flight were handled, until they settle. Blocks."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while lines.differing and time.monotonic() < deadline:
+        lines = Lines(self.report)
+        if not pairs:
+            lines.give_up()
+            return
+        for pair in pairs:
+            lines.add(pair)
+        positions = starts(self.plan.ends, self.settings.partitions, pairs)
+        self._read_on(positions, lines)
+        lines.look()
+        deadline = time.monotonic() + SETTLE_SECONDS  # only now: of many events, the first reading takes longer
+        while lines.differing:
             if late := wait_until_settled(self.settings, deadline):
                 self.report.notes.append(f"{len(lines.differing)} lines could not be compared: {late}")
                 break
-            for topic in self.positions:
-                self._read_on(topic, lines)
+            self._read_on(positions, lines)
             lines.judge()
+            if time.monotonic() >= deadline:
+                break
         lines.give_up()
 
-    def _read_on(self, topic: str, lines: Lines) -> None:
-        ends = records.ends(self.settings, topic)
-        with records.Log(self.settings, topic, self.positions[topic]) as log:
-            for batch in log.upto(ends):
-                for record in batch:
-                    if (event := event_in(record.value)) is not None and lines.wants(event.key):
-                        lines.apply(event)
-            self.positions[topic] = log.positions
+    def _read_on(self, positions: plans.Ends, lines: Lines) -> None:
+        for topic in positions:
+            ends = records.ends(self.settings, topic)
+            with records.Log(self.settings, topic, positions[topic]) as log:
+                for batch in log.upto(ends):
+                    for record in batch:
+                        if lines.wants((record.key or b"").decode(errors="replace")) and (
+                            event := event_in(record.value)
+                        ):
+                            lines.apply(event)
+                positions[topic] = log.positions
+
+
+def starts(ends: plans.Ends, count: int, pairs: Iterable[Pair]) -> plans.Ends:
+    """Return the offsets from which the events of the orders and products of `pairs` are read."""
+    found = {topic: dict(each) for topic, each in ends.items()}
+    sides = {INVENTORY.topic.name: ("reservation", "product_id"), ORDERS.topic.name: ("line", "order_id")}
+    for pair in pairs:
+        for topic, (side, owner) in sides.items():
+            fact: Fact | None = getattr(pair, side)
+            if fact is not None:
+                number = partition_of(getattr(fact, owner).encode(), count)
+                found[topic][number] = min(found[topic][number], fact.offset)
+    return found
+
+
+def _pairs(results: Iterable[dict[str, Any]]) -> list[Pair]:
+    every = (pair for found in results for pair in found.get("pairs", ()))
+    return [Pair(*(Fact(*side) if side is not None else None for side in pair)) for pair in every]

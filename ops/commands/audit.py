@@ -14,12 +14,16 @@ from ops.audit.report import Drift, Report
 from ops.commands.options import Json, load_settings
 from ops.commands.progress import progress
 from ops.commands.tables import table
+from streams.wording import counted
 
 LISTED = 50  # drifts
 
 
 def audit(
     repair: Annotated[bool, typer.Option("--repair", help="Overwrite documents that differ from the events.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted audit with the partitions that are left.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare tables and read models with the events, and check that quantities add up; exit with 1 on drift.
@@ -29,12 +33,21 @@ def audit(
     """
     from ops.audit.run import run
 
-    report = asyncio.run(run(load_settings(), repair, progress))
+    settings = load_settings()
+    try:
+        report = asyncio.run(run(settings, repair, progress, resume=resume, tell=_tell))
+    except KeyboardInterrupt:
+        _tell("interrupted: run `fulfillment audit --resume` to continue")
+        raise typer.Exit(130) from None
     if json:
         typer.echo(jsons.dumps(report.as_json()))
     else:
         Console(highlight=False, soft_wrap=False).print(report_tables(report))
     raise typer.Exit(0 if report.clean else 1)
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(sentence, err=True)
 
 
 def report_tables(report: Report) -> Group:
@@ -77,5 +90,5 @@ def _sentence(report: Report) -> str:
         partly = " as far as it was compared" if report.in_flight.total() or report.notes else ""
         return f"[green]clean[/]: everything matches the events{partly} ({rate})"
     counts = ", ".join(f"{count:,} × {kind.value}" for kind, count in report.counts.most_common())
-    repaired = f"; {report.repaired:,} documents were repaired" if report.repaired else ""
+    repaired = f"; {counted(report.repaired, 'document was', 'documents were')} repaired" if report.repaired else ""
     return f"[red]drift[/]: {counts}{repaired} ({rate})"

@@ -16,9 +16,9 @@ def doctor(json: Json = False) -> None:
     """Check versions, ports, processes, topics, groups, indexes, clocks and disk; exit with 1 if a check fails."""
     from ops.doctor.examine import examine
 
-    found = asyncio.run(examine(load_settings()))
+    found = asyncio.run(examine(load_settings(), lambda waiting: typer.echo(waiting, err=True)))
     if json:
-        typer.echo(orjson.dumps([{**each._asdict(), "well": each.well} for each in found]).decode())
+        typer.echo(orjson.dumps([each.as_json() for each in found]).decode())
     else:
         _show(found)
     raise typer.Exit(0 if all(each.well for each in found) else 1)

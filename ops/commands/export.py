@@ -8,6 +8,7 @@ import typer
 from ops.commands.options import load_settings
 from ops.commands.progress import progress
 from ops.errors import Misconfigured
+from streams.wording import counted
 
 Directory = Annotated[Path, typer.Argument(help="Directory of the archive.")]
 
@@ -36,4 +37,4 @@ def export(
     else:
         topic = INVENTORY_EVENTS if order is None else ORDER_EVENTS
         count = export_aggregate(settings, directory, topic.name, str(order or product), progress)
-        typer.echo(f"{directory / MANIFEST}: {count:,} events")
+        typer.echo(f"{directory / MANIFEST}: {counted(count, 'event')}")

@@ -16,6 +16,7 @@ from ops.errors import CommandFailed, Misconfigured
 from ops.letters import letterbox
 from parking.book import Key, described
 from parking.letter import DeadLetter
+from streams.wording import counted
 
 SHOWN = 10_000  # characters of a value that are printed without --json
 
@@ -96,7 +97,10 @@ def retry(
         else:
             typer.echo(_retried(each, result))
     if left:
-        raise StillParked(f"{left} commands are still parked. Fix the bug that `letters show` reports, then retry.")
+        raise StillParked(
+            f"{counted(left, 'command is', 'commands are')} still parked. "
+            "Fix the bug that `letters show` reports, then retry."
+        )
 
 
 def _retried(key: Key, result: dict[str, Any]) -> str:

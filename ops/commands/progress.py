@@ -11,6 +11,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -46,8 +47,9 @@ class RateColumn(ProgressColumn):
 
 
 def _bar(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeElapsedColumn()
-    return Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=5)
+    what, done = (TextColumn("{task.description}"), BarColumn()), (TaskProgressColumn(), MofNCompleteColumn())
+    times = RateColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    return Progress(*what, *done, *times, console=console, refresh_per_second=5)
 
 
 class _Lines:
@@ -65,4 +67,6 @@ class _Lines:
     def print(self) -> None:
         rate = self._done / max(time.monotonic() - self._began, 0.001)
         left = f", {(self._total - self._done) / rate:,.0f} s left" if 0 < self._done < self._total else ""
-        self._console.print(f"{self._what}: {self._done:,} of {self._total:,}, {rate:,.0f}/s{left}", markup=False)
+        share = f" ({self._done / self._total:.0%})" if self._total else ""
+        done = f"{self._done:,} of {self._total:,}{share}"
+        self._console.print(f"{self._what}: {done}, {rate:,.0f}/s{left}", markup=False)

@@ -15,6 +15,7 @@ from ops.commands.options import Json, load_settings
 from ops.commands.progress import progress
 from ops.commands.tables import table
 from ops.versions.work import Work
+from streams.wording import counted
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
 def _verified(verified: dict[str, Any] | None) -> str:
     if verified is None:
         return ""
-    return f"{verified['documents']:,} documents, {verified['differences']:,} differ"
+    return f"{counted(verified['documents'], 'document')}, {verified['differences']:,} differ"
 
 
 @projections.command("deploy")
@@ -96,9 +97,11 @@ def verify_version(
     json: Json = False,
 ) -> None:
     """Compare the new version with the live one, document by document; exit with 1 if they differ."""
+    from ops.pool import waiting
     from ops.versions.verify import verify
 
-    found = _interruptible(name, lambda here: verify(here, name, sample, ignore or []))
+    with waiting() as forked:
+        found = _interruptible(name, lambda here: verify(here, name, sample, ignore or [], forked=forked))
     if json:
         differ = [{"collection": each.collection, "id": each.id, "what": each.what} for each in found.differences]
         typer.echo(jsons.dumps({"documents": found.documents, "differences": found.count, "differ": differ}))
@@ -108,7 +111,7 @@ def verify_version(
         for note in found.notes:
             typer.echo(f"note: {note}")
         versions = f"{found.version.id} and {found.live.id}"
-        typer.echo(f"{versions}: {found.documents:,} documents compared, {found.count:,} differ")
+        typer.echo(f"{versions}: {counted(found.documents, 'document')} compared, {found.count:,} differ")
     raise typer.Exit(1 if found.count else 0)
 
 

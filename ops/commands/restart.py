@@ -7,6 +7,7 @@ import typer
 
 from ops.commands.options import load_settings
 from streams.runtime.settings import ROLES
+from streams.wording import counted
 
 
 def restart(
@@ -17,4 +18,4 @@ def restart(
     from ops.stack.restart import restart
 
     count = asyncio.run(restart(load_settings(), roles or [], wait, typer.echo))
-    typer.echo(f"restarted {count} workers")
+    typer.echo(f"restarted {counted(count, 'worker')}")

@@ -13,6 +13,7 @@ from ops.commands.options import load_settings
 from ops.commands.progress import progress
 from ops.commands.tables import table
 from ops.seeding.result import Seeded
+from streams.wording import counted
 
 SHOWN_WRONG = 10
 
@@ -22,6 +23,15 @@ def seed(
         int, typer.Option(min=1, help="Number of orders. Of every 20, 3 end cancelled, 6 shipped and 4 delivered.")
     ] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the sample data; another seed adds other orders.")] = 42,
+    locations: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=3,
+            help="Number of locations of every product. With several, orders are split and changed, "
+            "units are transferred and returned, and one location closes halfway.",
+        ),
+    ] = 1,
 ) -> None:
     """Place sample orders over HTTP and bring them into all states; exit with 1 if one has the wrong state.
 
@@ -29,7 +39,7 @@ def seed(
     """
     from ops.seeding.run import run
 
-    seeded = asyncio.run(run(load_settings(), orders, seed, progress))
+    seeded = asyncio.run(run(load_settings(), orders, seed, progress, locations))
     Console(highlight=False).print(summary(seeded))
     raise typer.Exit(1 if seeded.wrong else 0)
 
@@ -60,17 +70,19 @@ def _products(seeded: Seeded) -> Table:
 
 
 def _complaints(seeded: Seeded) -> list[str]:
-    refused = [f"refused {times} times: {sentence}" for sentence, times in seeded.refused.most_common(SHOWN_WRONG)]
+    refused = [
+        f"refused {counted(times, 'time')}: {sentence}" for sentence, times in seeded.refused.most_common(SHOWN_WRONG)
+    ]
     wrong = seeded.wrong
     listed = [f"{order_id} is {found}, expected {expected}" for order_id, expected, found in wrong[:SHOWN_WRONG]]
-    more = [f"… and {len(wrong) - SHOWN_WRONG:,} more orders"] if len(wrong) > SHOWN_WRONG else []
+    more = [f"… and {counted(len(wrong) - SHOWN_WRONG, 'more order')}"] if len(wrong) > SHOWN_WRONG else []
     return [*refused, *listed, *more]
 
 
 def _sentence(seeded: Seeded) -> str:
     orders = seeded.seed.orders
     if not seeded.placed:
-        return f"All {orders:,} orders of seed {seeded.seed.seed} existed already: nothing was written."
-    rate = f"{orders:,} orders in {seeded.seconds:.1f} s, {orders / seeded.seconds:,.0f} per second"
+        return f"{counted(orders, 'order')} of seed {seeded.seed.seed} existed already: nothing was written."
+    rate = f"{counted(orders, 'order')} in {seeded.seconds:.1f} s, {orders / seeded.seconds:,.0f} per second"
     existing = orders - seeded.placed
     return f"{rate}; {existing:,} of them existed already." if existing else f"{rate}."

@@ -18,7 +18,7 @@ from rich.table import Table
 from ops.commands.options import Json, load_settings
 from ops.commands.tables import table
 from ops.stack import state
-from ops.stack.status import Lag, Status, collect_all
+from ops.stack.status import Lag, Status, Unassigned, collect_all
 from streams.runtime import disk
 from streams.runtime.settings import Settings
 
@@ -86,7 +86,7 @@ def report(status: Status, settings: Settings) -> Group:
     parts: list[RenderableType] = [_processes(status)]
     if status.lag:
         parts.append(_lag(status.lag))
-    parts += _reasons(status)
+    parts += [*_unassigned(status.unassigned), *_reasons(status)]
     if status.topics:
         parts += ["topics:", *(Padding(escape(each), (0, 0, 1, 2)) for each in status.topics)]
     parts.append(f"logs: {settings.data / 'logs'}")
@@ -116,6 +116,16 @@ def _lag(lag: Lag) -> Table:
         for topic, messages in sorted(topics.items()):
             found.add_row(group, topic, f"{messages:,}")
     return found
+
+
+def _unassigned(groups: Unassigned) -> Iterator[RenderableType]:
+    """Yield the partitions whose lag the table above does not contain."""
+    for group, topics in sorted(groups.items()):
+        yield f"{group}: no worker of this stack has"
+        for topic, numbers in sorted(topics.items()):
+            yield Padding(f"{topic}: partitions {', '.join(map(str, numbers))}", (0, 0, 0, 2))
+    if groups:
+        yield "They are being assigned, or a worker elsewhere has them; `fulfillment doctor` asks Kafka for their lag."
 
 
 def _reasons(status: Status) -> Iterator[RenderableType]:

@@ -11,6 +11,7 @@ from rich.tree import Tree
 
 from ops.commands.options import Json, load_settings
 from ops.tracing.nodes import Node, count
+from streams.wording import counted
 
 COLOURS = {"accepted": "green", "rejected": "red", "parked": "yellow"}
 
@@ -37,7 +38,7 @@ def trace(
 def tree(correlation: str, roots: Sequence[Node]) -> Tree:
     """Return the tree of a flow: commands in bold, and events below the commands that caused them."""
     commands, events = count(roots, "command"), count(roots, "event")
-    shown = Tree(Text(f"{correlation}  {commands} commands, {events} events", style="dim"))
+    shown = Tree(Text(f"{correlation}  {counted(commands, 'command')}, {counted(events, 'event')}", style="dim"))
     for node in roots:
         _add(shown, node, None)
     return shown

@@ -20,7 +20,7 @@ async def unreadable(settings: Settings) -> list[Finding]:
     try:
         found = await asyncio.to_thread(lambda: list(_findings(settings)))
     except CommandFailed as error:
-        return [Finding("records", str(error), "see Kafka above")]
+        return [Finding("records", str(error), "see Kafka above", may_pass=True)]
     return found or [Finding("records", "the next record of every partition can be read")]
 
 

@@ -6,7 +6,7 @@ topic are lost; the tables keep the state that they caused.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from projections.mongo.client import Mongo
 from projections.mongo.indexes import PROGRESS
 from projections.mongo.registry import Registry
 from projections.mongo.skips import SKIPS
+from projections.table import PROJECTIONS
 from streams.kafka.clients import librdkafka_config
 from streams.keys import position_key
 from streams.runtime.settings import Role, Settings
@@ -89,7 +90,19 @@ async def _adopt_all(settings: Settings) -> list[str]:
         await asyncio.to_thread(_adopt, settings, reader, topic, found, ids[settings.named(topic.name)])
     said = [f"{reader.role} begins at the start of the new {topic.name}" for reader, topic, _ in replaced]
     only = projected - {settings.named(topic.name) for _, topic, _ in replaced}
-    return [*said, *(f"{PROJECTOR} begins at the start of the new {topic}" for topic in sorted(only))]
+    said += [f"{PROJECTOR} begins at the start of the new {topic}" for topic in sorted(only)]
+    return said + await asyncio.to_thread(recounted, settings, events)
+
+
+def recounted(settings: Settings, events: Collection[str]) -> list[str]:
+    """Return what to do about counts that will include the events in new topics a second time. Blocks."""
+    counted = {each.topic.name for each in PROJECTIONS if each.tallies}
+    topics = sorted(topic for topic in counted if settings.named(topic) in events)
+    filled = [topic for topic in topics if records.ends(settings, topic) != records.begins(settings, topic)]
+    return [
+        f"{topic} has events, which may be counted twice: run `fulfillment audit --repair` when they are projected"
+        for topic in filled
+    ]
 
 
 async def _replaced(settings: Settings, reader: Reader, ids: Mapping[str, str]) -> dict[Topic, Found]:
@@ -130,14 +143,14 @@ async def projected_others(mongo: Mongo, ids: Mapping[str, str]) -> set[str]:
 async def _forget_progress(settings: Settings, topics: set[str]) -> None:
     """Reset projectors to the start, too: their documents know which events they include.
 
-    Sums record it by the offset in the old topic, so their offsets are reset to zero.
+    Sums and tallies record it by the offset in the old topic, so their offsets are reset to zero.
     """
     async with _mongo(settings) as mongo:
         for versions in (await Registry(mongo).read()).values():
             for version in versions.versions:
                 one = versions.projection(version.number)
-                if one is not None and one.sums and settings.named(one.topic.name) in topics:
-                    for name in one.collections:
+                if one is not None and settings.named(one.topic.name) in topics:
+                    for name in one.by_offset:
                         await mongo.durable(one.collection(name)).update_many({}, {"$set": {"sequence": 0}})
         for collection in (PROGRESS, SKIPS):
             await mongo.durable(collection).delete_many({"topic": {"$in": sorted(topics)}})

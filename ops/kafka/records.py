@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -28,6 +28,17 @@ from streams.topology import group_of
 
 T = TypeVar("T")
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
+
+
+class BulkRecord(NamedTuple):
+    """A record with the fields that projections read, which takes less than half the memory."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp: int
+
 
 Offsets = Mapping[int, int]  # partition → offset
 Span = Mapping[int, tuple[int, int]]  # partition → first offset, and the one after the last

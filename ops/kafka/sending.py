@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from domain.message import MAX_ID
 from ops.errors import CommandFailed, Misconfigured, Unavailable
@@ -22,6 +22,7 @@ from streams.messages.envelope import CONTENT_TYPE, CommandMessage, Outcome, der
 from streams.runtime.settings import Settings
 from streams.topics import ORDER_COMMANDS
 from streams.topology import AGGREGATES
+from streams.wording import counted
 
 SOURCE = "cli"
 SEND_SECONDS = 15.0
@@ -44,6 +45,7 @@ class Parcel:
     id: str | None  # None: derived from its position on the topic
     refused: BadMessage | None = None
     message: CommandMessage | None = None  # None: it cannot be decoded, or was not checked
+    partition: int = -1  # -1: that of its key
 
     def answered_by(self, outcome: Outcome) -> bool:
         """Return whether `outcome`, which has its id, answers this command; several commands may share an id."""
@@ -120,11 +122,16 @@ def send(settings: Settings, parcels: Sequence[Parcel]) -> list[str]:
 
     with records.kafka(settings):
         for number, each in enumerate(parcels):
-            _produce(producer, settings.named(each.topic), each, lambda e, r, number=number: delivered(number, e, r))
+            topic = settings.named(each.topic)
+            try:
+                _produce(producer, topic, each, lambda e, r, number=number: delivered(number, e, r))
+            except KafkaException as refused:  # the producer has failed for good
+                errors.append((refused.args[0], topic))
+                break
         left = producer.flush(SEND_SECONDS + 1)
     if errors or left:
         raise Unavailable(
-            f"Kafka at {settings.kafka} did not accept {len(errors) + left} of {len(parcels)} messages: "
+            f"Kafka at {settings.kafka} did not accept {len(errors) + left} of {counted(len(parcels), 'message')}: "
             f"{_why(settings, errors)}. Send them again; commands with the same id are handled once."
         )
     return [str(each) for each in ids]
@@ -134,13 +141,15 @@ def _why(settings: Settings, errors: Sequence[Any]) -> str:
     if not errors:
         return str(diagnosis(settings) or "it does not answer")
     error, topic = errors[0]
+    if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:  # the answer to a user that may write no topic at all
+        error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     return str(missing_right(error, topic) or error.str())
 
 
 def _produce(producer: Producer, topic: str, each: Parcel, delivered: Any) -> None:
     while True:
         try:
-            producer.produce(topic, each.value, each.key, headers=CONTENT_TYPE, on_delivery=delivered)
+            producer.produce(topic, each.value, each.key, each.partition, headers=CONTENT_TYPE, on_delivery=delivered)
             producer.poll(0)
             return
         except BufferError:

@@ -12,7 +12,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 from ops.kafka.elections import is_electing
 from streams.runtime.settings import Settings
 from streams.topic_setup import SAFE_REPLICAS, Requirement, TopicMismatch, decided, refuse_mismatch, unmet
-from streams.topics import ASK_SECONDS, TOPICS, TopicDescription, admin, describe
+from streams.topics import ASK_SECONDS, TOPICS, TopicDescription, admin, describe, topics_of
 
 CREATE = "run `fulfillment topics create`, which corrects it"
 DECIDED = "it is stored in the topic, so it is not corrected; unless you want that, set it with kafka-configs.sh to"
@@ -34,7 +34,7 @@ async def problems(settings: Settings) -> list[Problem]:
 def _problems(client: AdminClient, settings: Settings) -> Iterator[Problem]:
     there = describe(client, settings)
     differing: defaultdict[tuple[Requirement, str, str], list[str]] = defaultdict(list)
-    for topic in TOPICS:
+    for topic in topics_of(settings):
         if found := there.get(settings.named(topic.name)):
             try:
                 refuse_mismatch(topic, found, settings)
@@ -52,7 +52,7 @@ def _problems(client: AdminClient, settings: Settings) -> Iterator[Problem]:
 
 def _few_replicas(client: AdminClient, there: Mapping[str, TopicDescription], settings: Settings) -> Iterator[Problem]:
     """Report topics of which the cluster could have more replicas, which an operator has to add."""
-    brokers = len(client.describe_cluster(request_timeout=ASK_SECONDS).result(ASK_SECONDS).nodes)
+    brokers = len(client.list_topics(next(iter(there), None), ASK_SECONDS).brokers)
     wanted = max(settings.replication, min(brokers, SAFE_REPLICAS))
     if few := [name for name, found in there.items() if found.replicas < wanted]:
         have = min(there[name].replicas for name in few)

@@ -10,7 +10,7 @@ from ops.errors import CommandFailed, Misconfigured, Unavailable
 from streams.kafka.open_transactions import NotEnded, connected, end_transaction, open_transactions
 from streams.kafka.transaction_watch import all_partitions
 from streams.runtime.settings import Settings
-from streams.topics import TOPICS
+from streams.topics import topics_of
 
 PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})")
 ASK_SECONDS = 20.0
@@ -52,7 +52,7 @@ async def abort(settings: Settings, place: str, producer: int | None) -> list[st
 def _partition(settings: Settings, place: str) -> tuple[str, int]:
     if (found := PLACE.fullmatch(place)) is None:
         raise Misconfigured(f"{place!r} is not TOPIC/PARTITION: write it as in order-commands/3.")
-    names = [settings.named(topic.name) for topic in TOPICS]
+    names = [settings.named(topic.name) for topic in topics_of(settings)]
     name, number = found["topic"], int(found["partition"])
     topic = name if name in names else settings.named(name)
     if topic not in names:

@@ -18,6 +18,7 @@ from streams.messages.envelope import new_id, now
 from streams.runtime.settings import Settings
 from streams.topics import DEAD_LETTERS
 from streams.topology import AGGREGATES
+from streams.wording import counted
 
 Result = dict[str, Any]
 
@@ -131,8 +132,8 @@ def _send(settings: Settings, requests: Sequence[Request], timeout: float) -> li
     answers = sending.wait_for(settings, parcels, ids, ends, timeout)
     if missing := answers.count(None):
         raise outcomes.NoOutcome(
-            f"{missing} commands have no outcome after {timeout:g} s: check with `fulfillment status` that a worker "
-            "reads all partitions."
+            f"{counted(missing, 'command has', 'commands have')} no outcome after {timeout:g} s: "
+            "check with `fulfillment status` that a worker reads all partitions."
         )
     results = [each.result or {} for each in answers if each is not None]
     return [(each.key, result) for each, result in zip(requests, results, strict=True)]

@@ -9,9 +9,10 @@ import agents.metrics as agents
 import projections.metrics as projections
 import streams.runtime.metrics as streams
 import web.metrics as web
+import webhooks.metrics as webhooks
 from ops.reference.markdown import code, listed, table
 
-EXPORTED = {"all": streams, "workers": agents, "projector, api": projections, "api": web}  # processes → module
+EXPORTED = (("all", streams), ("workers", agents), ("projector, api", projections), ("api", web), ("api", webhooks))
 
 
 def metrics_of(module: ModuleType) -> Iterator[MetricWrapperBase]:
@@ -22,7 +23,7 @@ def metrics_of(module: ModuleType) -> Iterator[MetricWrapperBase]:
 def metrics() -> str:
     """Return a row for each metric: its name, type, labels, the processes that export it, and its meaning."""
     rows = []
-    for processes, module in EXPORTED.items():
+    for processes, module in EXPORTED:
         for metric in metrics_of(module):
             if processes != "all" and metric in metrics_of(streams):
                 continue

@@ -3,20 +3,20 @@
 from ops.reference.markdown import code, listed, table
 from streams.runtime.settings import ROLES
 from streams.topic_setup import IN_SYNC, SAFE_REPLICAS, Requirement, requirements
-from streams.topics import DAY, ORDER_EVENTS, TOPICS, Topic
+from streams.topics import DAY, EVERY_TOPIC, ORDER_EVENTS, Topic
 from streams.topology import TOPOLOGY
 
 
 def topics() -> str:
     """Return a row for each topic: its key, how long it keeps messages, and the roles that write and read it."""
-    rows = [(code(topic.name), topic.key, _kept(topic), _writers(topic), _readers(topic)) for topic in TOPICS]
+    rows = [(code(topic.name), topic.key, _kept(topic), _writers(topic), _readers(topic)) for topic in EVERY_TOPIC]
     return table(("Topic", "Key", "Kept", "Written by", "Read by"), rows)
 
 
 def durability() -> str:
     """Return a row for each setting that topics are created with, besides those in the table of topics."""
     needed: dict[Requirement, list[Topic]] = {}
-    for topic in TOPICS:
+    for topic in EVERY_TOPIC:
         for each in (*requirements(topic, 1), *requirements(topic, SAFE_REPLICAS)):
             topics = needed.setdefault(each, [])
             topics += [] if topic in topics else [topic]
@@ -25,7 +25,8 @@ def durability() -> str:
 
 
 def _value(each: Requirement) -> str:
-    value = f"{code(each.want)} or more" if each.least else code(each.want)
+    bound = " or more" if each.least else " or less" if each.most else ""
+    value = code(each.want) + bound
     if each.setting != IN_SYNC:
         return value
     many = each in requirements(ORDER_EVENTS, SAFE_REPLICAS)
@@ -33,7 +34,7 @@ def _value(each: Requirement) -> str:
 
 
 def _of(topics: list[Topic]) -> str:
-    return "all" if len(topics) == len(TOPICS) else listed(topic.name for topic in topics)
+    return "all" if len(topics) == len(EVERY_TOPIC) else listed(topic.name for topic in topics)
 
 
 def _kept(topic: Topic) -> str:

@@ -6,20 +6,18 @@ resumes from its progress.
 
 import asyncio
 import gc
-import multiprocessing
-import os
-import queue
-import signal
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from pymongo.errors import ConnectionFailure, PyMongoError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ops.errors import CommandFailed, Unavailable, mongo_error
+from ops.errors import CommandFailed, mongo_error
 from ops.kafka import records
+from ops.pool import Say, pool, processes_for
 from projections.mongo.client import Mongo
 from projections.mongo.progress import AnotherTopic, TopicPartition, offsets_of
 from projections.mongo.skips import read_skips
@@ -33,24 +31,13 @@ from streams.runtime.settings import Settings
 IN_MEMORY = 100_000  # records that all processes hold, of 10 kB each; a larger batch writes each document less often
 LEAST = 5_000  # records that each process folds before it writes
 ROOM = 1_000  # bytes for each record; of larger records, fewer are held
-SMALL = 20_000  # records; for fewer, starting more processes takes longer than it saves
 COLLECT_AFTER = 1_000_000  # records; the garbage collector visits all views in memory, and finds few cycles
-LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 20.0  # for an unreachable database
+ENDED = "A build process ended unexpectedly: run the command again to resume."
 
 
 class CannotBuild(CommandFailed):
     """An event cannot be projected, or the topic was replaced."""
-
-
-class BulkRecord(NamedTuple):
-    """A Kafka record with the fields that projections read."""
-
-    key: bytes | None
-    value: bytes | None
-    partition: int
-    offset: int
-    timestamp: int
 
 
 @dataclass(frozen=True)
@@ -65,9 +52,13 @@ class Share:
     starts: Mapping[int, int]
     ends: Mapping[int, int]
     batch: int  # records to fold before writing
+    is_alone: bool  # whether the process does nothing else
 
-
-Say = Callable[[int], None]  # reports how many more offsets are done
+    async def run(self, say: Say) -> None:
+        """Build it."""
+        if not self.is_alone:
+            gc.disable()  # collecting garbage among the records of a batch took half of the time; see `_read`
+        await _build(self, say)
 
 
 async def left_to_build(settings: Settings, mongo: Mongo, projection: Projection) -> tuple[dict[int, int], Any]:
@@ -90,16 +81,18 @@ async def build(
     say: Say,
 ) -> None:
     """Build partitions of a version from `starts` to `ends`; `CannotBuild` if an event cannot be projected."""
-    total = sum(ends.values()) - sum(starts.values())
-    processes = min(os.cpu_count() or 1, len(ends)) if total > SMALL else 1
+    processes = processes_for(sum(ends.values()) - sum(starts.values()), len(ends))
     whole = Share(
         settings, projection.name, projection.shape, projection.version, topic_ids, starts, ends,
-        batch=max(IN_MEMORY // processes, LEAST),
+        batch=max(IN_MEMORY // processes, LEAST), is_alone=processes == 1,
     )  # fmt: skip
-    if processes == 1:
-        await _build(whole, say)
-    else:
-        await _in_processes([_part(whole, first, processes) for first in range(processes)], say)
+    async with pool(_opened, processes, say, ENDED, tasks=1) as building:
+        await building.do([_part(whole, first, processes) for first in range(processes)])
+
+
+@asynccontextmanager
+async def _opened(say: Say) -> AsyncIterator[Say]:
+    yield say  # a share opens everything else
 
 
 def _part(whole: Share, first: int, processes: int) -> Share:
@@ -107,51 +100,6 @@ def _part(whole: Share, first: int, processes: int) -> Share:
     mine = largest[first::processes]
     starts, ends = {n: whole.starts[n] for n in mine}, {n: whole.ends[n] for n in mine}
     return replace(whole, starts=starts, ends=ends)
-
-
-async def _in_processes(shares: list[Share], say: Say) -> None:
-    context = multiprocessing.get_context("spawn")
-    said: Any = context.Queue()
-    processes = [context.Process(target=_run, args=(share, said), daemon=True) for share in shares]
-    for process in processes:
-        process.start()
-    try:
-        running = True
-        while running:
-            running = any(process.is_alive() for process in processes)
-            _listen(said, say)
-            await asyncio.sleep(LOOK_SECONDS)
-        _listen(said, say)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-    if failed := [process.exitcode for process in processes if process.exitcode]:
-        raise Unavailable(f"A build process ended with exit code {failed[0]}: run the command again to resume.")
-
-
-def _listen(said: Any, say: Say) -> None:
-    """Pass on the progress of the processes; raise the error of one that failed."""
-    while True:
-        try:
-            what = said.get_nowait()
-        except queue.Empty:
-            return
-        if isinstance(what, int):
-            say(what)
-        else:
-            raise CannotBuild(what)
-
-
-def _run(share: Share, said: Any) -> None:
-    """Build a share in its own process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles the interrupt
-    gc.freeze()
-    gc.disable()  # collecting garbage among the records of a batch took half of the time; see `_read`
-    try:
-        asyncio.run(_build(share, said.put))
-    except CommandFailed as error:
-        said.put(str(error))
 
 
 async def _build(share: Share, say: Say) -> None:
@@ -217,7 +165,7 @@ class Gathered:
         """Add records."""
         for each in batch:
             number, value = each.partition, each.value
-            record = BulkRecord(each.key, value, number, each.offset, each.timestamp)  # takes less than half the memory
+            record = records.BulkRecord(each.key, value, number, each.offset, each.timestamp)
             self.records[each.topic, number].append(each if type(each) is Unreadable else record)
             self.bytes += len(value or b"")
         self.count += len(batch)

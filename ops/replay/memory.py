@@ -1,54 +1,35 @@
-"""Gather from the topics what tables hold besides aggregates: answers, letters, and positions in inputs.
+"""Gather from the topics what tables hold besides aggregates: answers, letters, keys, and positions in inputs.
 
 Outcomes are kept for a week, and contain the complete answer. Events are kept forever, and name the command that
 caused them: enough to answer it again, with a type that is inferred from the events. Older rejections are lost.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from domain import inventory, orders
 from domain.errors import CommandIdReused
-from domain.inventory.events import ReservationEvent
-from domain.policy import MANUAL
 from ops.kafka import records
 from ops.letters import letterbox
 from parking.book import Letterbook
 from parking.letter import DeadLetter
 from parking.queue import Letter, Letters
+from privacy.keys import KeyRecord, entry_key, record_of
 from streams.messages.cloudevents import glimpse
 from streams.messages.codec import decode_command
 from streams.messages.envelope import Aggregate, EventMessage, Outcome, derived_id, event_id
 from streams.runtime.settings import Settings
-from streams.topics import COMMAND_OUTCOMES, Topic
+from streams.topics import COMMAND_OUTCOMES, CUSTOMER_KEYS, Topic, has_customer_keys
 from streams.topology import AGGREGATES
+from tables.answers import answer_of
 from tables.entries import Answer, Recent
 from tables.store import Changes, Codec, Entries
 
-
-def _causes(decisions: Mapping[Any, Callable[..., Any]]) -> Iterator[tuple[str, str]]:
-    """Yield each event with a command that causes it, from the return types of the decisions."""
-    for command, decision in decisions.items():
-        for event in _classes_in(get_type_hints(decision)["return"]):
-            yield event.__name__, command.__name__
-
-
-def _classes_in(hint: Any) -> Iterator[type]:
-    inner = get_args(hint)
-    if not inner:
-        yield hint
-    for each in inner:
-        yield from _classes_in(each)
-
-
-# event → the command that most likely caused it: of several, the first in the table of decisions
-COMMANDS = dict(reversed([*_causes(orders.DECISIONS), *_causes(inventory.DECISIONS)]))
 Identity = tuple[str, str | None]  # a command's id and source; None: unknown
 
 
@@ -106,13 +87,8 @@ class Answers:
 
     def _add_caused(self, aggregate: Aggregate, aggregate_id: str, caused: Sequence[EventMessage]) -> None:
         """Add the events of one command."""
-        if _of_process_manager(caused[0]):
-            return
-        last, types = caused[-1], tuple(event.type for event in caused)
-        by_sequence = last.id == event_id(aggregate, aggregate_id, last.sequence)
-        name = COMMANDS.get(types[0], types[0])
-        answer = Answer(last.causation_id, name, last.sequence, types, by_sequence=by_sequence)
-        self._remember(aggregate, aggregate_id, answer, last.time)
+        if (answer := answer_of(aggregate, caused)) is not None:
+            self._remember(aggregate, aggregate_id, answer, caused[-1].time)
 
     def _remember(self, aggregate: Aggregate, aggregate_id: str, answer: Answer, time: str) -> None:
         """Keep the last decision under an id: an aggregate that has forgotten the id may decide it again."""
@@ -149,14 +125,6 @@ def _by_sequence(outcome: Outcome) -> bool:
     return last is not None and last["id"] == event_id(outcome.aggregate, outcome.aggregate_id, last["sequence"])
 
 
-def _of_process_manager(first: EventMessage) -> bool:
-    """Return whether the process manager sent the command: it never repeats one, so no answer is kept."""
-    event = first.event
-    if isinstance(event, ReservationEvent):
-        return event.line_id != MANUAL
-    return first.type == "AllocationRecorded"
-
-
 def outcomes(settings: Settings, answers: Answers) -> None:
     """Add all outcomes on the topic. Blocks."""
     for record in records.read_all(settings, COMMAND_OUTCOMES.name):
@@ -181,7 +149,7 @@ class DeadLetters:
 
     def entries(self, aggregate: str, partition: int, codec: Codec[Any]) -> dict[bytes, bytes]:
         """Return the parked letters of a table's partition, as its entries."""
-        changes: Changes[Any] = Changes(Entries(codec, {}))
+        changes: Changes[Any] = Changes(Entries(codec))
         queues = [self.book.letters(key) for key in self.book.keys if key[0] == aggregate]
         wanted = [each for queue in queues for each in queue if each.letter.partition == partition]
         letters = {each.offset: each for each in letterbox.read_whole(self.settings, wanted)}
@@ -189,6 +157,33 @@ class DeadLetters:
             if (letter := letters.get(each.letter.offset)) is not None:
                 Letters(changes, letter.aggregate_id or "").append(_parked(letter), 0.0)
         return {key: value for key, value in changes.encode() if value is not None}
+
+
+# --- keys of customers
+
+
+@dataclass
+class CustomerKeys:
+    """The keys on `customer-keys`; none if the topic does not exist."""
+
+    records: dict[bytes | None, KeyRecord] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, settings: Settings) -> "CustomerKeys":
+        """Read the topic, if it exists. Blocks."""
+        found = cls()
+        if has_customer_keys(settings):
+            for record in records.read_all(settings, CUSTOMER_KEYS.name):
+                if record.value is None:
+                    found.records.pop(record.key, None)
+                else:
+                    found.records[record.key] = record_of(record.value)
+        return found
+
+    def entries(self, aggregate: str, partition: int, codec: Codec[Any]) -> dict[bytes, bytes]:
+        """Return the keys in a table's partition, as its entries."""
+        mine = [each for each in self.records.values() if each.partition == partition and aggregate == "order"]
+        return {entry_key(each.customer_id): codec.encode(each.key) for each in mine}
 
 
 def _parked(letter: DeadLetter) -> Letter:

@@ -10,6 +10,7 @@ from projections.mongo.registry import live_version
 from projections.versions import Versions, promoted
 from streams.messages.envelope import now
 from streams.runtime.settings import Settings
+from streams.wording import counted
 
 
 async def replay_whole(settings: Settings, name: str, progress: ShowProgress = silent) -> str:
@@ -43,5 +44,5 @@ async def replay_some(
         keys = None if identifier is None else {identifier.encode()}
         written = await replay_aggregates(here, projection, keys, since)
         await here.registry.touch(name)
-        what = identifier or f"{written.aggregates:,} aggregates"
-        return f"{projection.id}: {what}, {written.events:,} events; {written.changed:,} documents were rewritten"
+        what = identifier or counted(written.aggregates, "aggregate")
+        return f"{projection.id}: {what}, {written}"

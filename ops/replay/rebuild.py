@@ -24,7 +24,7 @@ from ops.errors import CommandFailed, Unavailable
 from ops.kafka import records
 from ops.kafka.adopt import READERS, Reader
 from ops.progress import ShowProgress, silent
-from ops.replay.memory import Answers, DeadLetters, Unsure, outcomes
+from ops.replay.memory import Answers, CustomerKeys, DeadLetters, Unsure, outcomes
 from projections.inventory import ProductView
 from projections.orders import OrderView
 from projections.projection import Projection
@@ -39,11 +39,13 @@ from streams.messages.envelope import instant_of
 from streams.runtime.settings import Settings
 from streams.topic_setup import ensure_topics
 from streams.topics import COMMAND_OUTCOMES, Topic, admin, find, topic_ids
+from streams.wording import counted
 from tables.entries import Position
-from tables.orders import OrderEntry
+from tables.orders import ArchivedEntry, OrderEntry
 from tables.restore import restore
 from tables.stock import QueuePlace, StockEntry
 from tables.store import Changes, Entries
+from tables.timers import TIMER, timer_key
 
 GONE_SECONDS, FLUSH_SECONDS = 30.0, 120.0
 PRODUCER = {
@@ -78,7 +80,9 @@ class Rebuilding:
     imported: bool = False
     answers: Answers = field(init=False)
     letters: DeadLetters = field(init=False)
+    keys: CustomerKeys = field(init=False)
     times: dict[tuple[Kind, str], str] = field(default_factory=dict)  # aggregate → time of its last event
+    offsets: dict[str, list[int]] = field(default_factory=dict)  # order → those of its events, for archived orders
 
     def __post_init__(self) -> None:
         self.answers = Answers(self.settings.recent_commands)
@@ -89,6 +93,7 @@ class Rebuilding:
         positions = {reader.role: await self._positions(reader, ids) for reader in READERS}
         await asyncio.to_thread(outcomes, self.settings, self.answers)
         self.letters = await asyncio.to_thread(DeadLetters.read, self.settings)
+        self.keys = await asyncio.to_thread(CustomerKeys.read, self.settings)
         rebuilt = [await self._rebuild(reader, positions[reader.role]) for reader in READERS]
         return [
             *rebuilt,
@@ -156,7 +161,7 @@ class Rebuilding:
                 self._produce(producer, changelog, number, key, reader.codec.encode(position))
                 count += 1
         self._flush(producer, changelog)
-        return f"{changelog}: {count:,} entries written in {time.monotonic() - began:.1f} s"
+        return f"{changelog}: {counted(count, 'entry', 'entries')} written in {time.monotonic() - began:.1f} s"
 
     def _recreate(self, changelog: Topic) -> None:
         client, name = admin(self.settings), self._name(changelog)
@@ -209,13 +214,15 @@ class Rebuilding:
         with self.progress(reader.changelog.name, sum(ends.values()) - sum(begins.values())) as advance:
             for number, end in ends.items():
                 entries = self._encoded(reader, self._folded(reader.role, number, begins[number], end))
-                entries += self.letters.entries(aggregate, number, reader.codec).items()
+                for kept in (self.letters, self.keys):
+                    entries += kept.entries(aggregate, number, reader.codec).items()
                 advance(end - begins[number])
                 yield number, entries
 
     def _folded(self, role: str, number: int, begin: int, end: int) -> list[Aggregate]:
         """Return a partition's aggregates, and remember what caused their events."""
         aggregate, projection = AGGREGATES[role]
+        self.offsets.clear()
         histories = Histories(projection, number, self.settings.partitions, report := Report())
         with records.Log(self.settings, projection.topic.name, {number: begin}) as log:
             for batch in log.upto({number: end}):
@@ -224,6 +231,8 @@ class Rebuilding:
                         continue  # a missing event would leave a gap, which is checked below
                     histories.apply(message, record.offset)
                     self.answers.add_event(aggregate, message.key, message)
+                    if aggregate == "order":
+                        self.offsets.setdefault(message.key, []).append(record.offset)
                     # older events have the time of their producer's clock; no event is written before it happens
                     self.times[aggregate, message.key] = min(message.time, instant_of(record.timestamp / 1000))
         if broken := [drift for drift in report.drifts if histories.aggregates[drift.key].broken]:
@@ -232,7 +241,7 @@ class Rebuilding:
         return list(histories.aggregates.values())
 
     def _encoded(self, reader: Reader, aggregates: list[Aggregate]) -> list[tuple[bytes, bytes]]:
-        changes: Changes[Any] = Changes(Entries(reader.codec, {}))
+        changes: Changes[Any] = Changes(Entries(reader.codec))
         for aggregate in aggregates:
             (self._put_order if reader.role == "orders" else self._put_product)(changes, aggregate)
         return [(key, value) for key, value in changes.encode() if value is not None]
@@ -240,8 +249,17 @@ class Rebuilding:
     def _put_order(self, changes: Changes[Any], order: Aggregate) -> None:
         view = cast(OrderView, order.view("orders", order.key))
         recent, time = self.answers.recent("order", order.key), self.times["order", order.key]
-        entry = OrderEntry(view.order, order.version, recent, time)
+        entry: Any = OrderEntry(view.order, order.version, recent, time)
+        if view.archived_at is not None:
+            entry = ArchivedEntry.of(self.offsets[order.key][:-1], order.version, time)
         changes.put(segment(order.key), entry)
+        self._put_timer(changes, segment(order.key))
+
+    @staticmethod
+    def _put_timer(changes: Changes[Any], key: bytes) -> None:
+        """Set the timer of an entry: deadlines that were acted on are events, so no timer acts twice."""
+        if (due := changes.due(key)) is not None:
+            changes.put(timer_key(due, key), TIMER)
 
     def _put_product(self, changes: Changes[Any], product: Aggregate) -> None:
         view = cast(ProductView, product.view("inventory", product.key))
@@ -249,7 +267,9 @@ class Rebuilding:
         changes.put(name, StockEntry(view.stock, product.version, recent, self.times["inventory", product.key]))
         for each in cast(dict[str, ReservationView], product.views.get("reservations", {})).values():
             line = each.reservation
-            changes.put(b"%b/%b/%b" % (name, segment(line.order_id), segment(line.line_id)), line)
+            key = b"%b/%b/%b" % (name, segment(line.order_id), segment(line.line_id))
+            changes.put(key, line)
+            self._put_timer(changes, key)
             if line.waiting and line.place is not None:
                 changes.put(b"%b//%d" % (name, line.place), QueuePlace(line.order_id, line.line_id))
 

@@ -58,6 +58,7 @@ class Seeding:
         if order.id not in shown:
             self.seeded.placed += 1
             yield order.place()
+            yield from order.change()
         if order.expected is OrderStatus.CANCELLED and not _as_expected(order, shown.get(order.id)):
             yield order.cancel()
 

@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException
 
 from ops.errors import Unavailable, file_error
 from ops.stack.folders import numbered
@@ -25,8 +24,10 @@ from ops.stack.lifeline import tied_to_parent
 from ops.stack.logs import last_lines
 from streams.kafka.clients import librdkafka_config
 from streams.runtime.settings import Settings
+from streams.topics import ORDER_EVENTS
 
-JARS = "org.apache.kafka:kafka_2.13:4.1.1+org.slf4j:slf4j-simple:1.7.36"
+VERSION = "4.1.1"
+JARS = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 
 # TieredStopAtLevel: the second compiler costs more during the first ten thousand orders than it saves afterwards.
 # SerialGC: no collector threads that wake an idle machine. UsePerfData: no memory-mapped file in /tmp.
@@ -146,13 +147,19 @@ def _new_id() -> str:
     return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
-def answers(settings: Settings, timeout: float = 2.0) -> bool:
-    """Return whether Kafka answers. Blocks for up to `timeout` seconds."""
-    client = AdminClient(librdkafka_config(settings) | {"reconnect.backoff.max.ms": 200})
+def answers(settings: Settings, timeout: float = 2.0, *, brokers: int = 1) -> bool:
+    """Return whether Kafka answers, with this number of brokers. Blocks for up to `timeout` seconds.
+
+    While brokers of a cluster are missing, librdkafka 2.16 loses requests of admin clients, or ends the process: a
+    consumer asks, which creates no topic by asking, and joins no group.
+    """
+    client = Consumer(librdkafka_config(settings) | {"group.id": "nobody", "reconnect.backoff.max.ms": 200})
     try:
-        return bool(client.describe_cluster(request_timeout=timeout).result(2 * timeout).nodes)
-    except (KafkaException, TimeoutError):
+        return len(client.list_topics(settings.named(ORDER_EVENTS.name), timeout).brokers) >= brokers
+    except KafkaException:
         return False
+    finally:
+        client.close()
 
 
 def _java() -> str:

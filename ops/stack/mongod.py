@@ -78,7 +78,7 @@ def addresses(uri: str) -> list[tuple[str, int]]:
         return []
     try:
         nodes = parse_uri(uri)["nodelist"]
-    except PyMongoError as error:
+    except (PyMongoError, ValueError, OSError) as error:
         raise Misconfigured(f"FULFILLMENT_MONGO is not a MongoDB URI: {error}.") from None
     return [(host, port or 27017) for host, port in nodes]
 
@@ -91,15 +91,20 @@ def node_uri(place: tuple[str, int]) -> str:
 
 def answers(uri: str, timeout: float = 2.0) -> bool:
     """Return whether a MongoDB answers at `uri`. Blocks for up to `timeout` seconds."""
+    return failure(uri, timeout) is None
+
+
+def failure(uri: str, timeout: float = 2.0) -> PyMongoError | None:
+    """Return why a MongoDB does not answer at `uri`; None if it does. Blocks for up to `timeout` seconds."""
     wait = int(timeout * 1000)
     try:
         with MongoClient[dict[str, object]](
             uri, serverSelectionTimeoutMS=wait, connectTimeoutMS=wait, socketTimeoutMS=wait
         ) as client:
             client.admin.command("ping")
-    except PyMongoError:
-        return False
-    return True
+    except PyMongoError as error:
+        return error
+    return None
 
 
 def _binary() -> Path:

@@ -35,7 +35,7 @@ async def start_kafka(settings: Settings, supervisor: Supervisor, say: Say, coun
     children = _start("kafka", commands, places, settings, supervisor)
     await asyncio.gather(
         *(
-            _until(child, place, partial(kafka.answers, broker_only(settings, node.address)))
+            _until(child, place, partial(kafka.answers, broker_only(settings, node.address), brokers=count))
             for child, place, node in zip(children, places, cluster, strict=True)
         )
     )

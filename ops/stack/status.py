@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -14,13 +15,16 @@ from ops.kafka.topics import problems
 from ops.stack import kafka, mongod, state
 from ops.stack.cluster import broker_only
 from streams.kafka.diagnosis import diagnose
+from streams.kafka.groups import places_of
 from streams.runtime.settings import Settings
-from streams.topology import READING
+from streams.topology import READING, group_of
 
 NO_LAG = "its lag is not shown: set FULFILLMENT_API_TOKEN to a token with the scope read"
-TIMEOUT = aiohttp.ClientTimeout(total=2)
+ANSWER_SECONDS = 5.0  # a busy machine takes longer than the processes themselves need to find out what is wrong
+TIMEOUT = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
 
 Lag = dict[str, dict[str, int]]  # group → topic → messages
+Unassigned = Mapping[str, Mapping[str, Sequence[int]]]  # group → topic → partitions
 Facts = dict[str, Any]
 
 
@@ -52,8 +56,9 @@ class Status(NamedTuple):
     """The status of the whole stack; without a supervisor there are no processes, or stopped ones."""
 
     processes: list[Condition]
-    lag: Lag
+    lag: Lag  # the lag of the partitions that workers of this stack have
     complete: bool = False
+    unassigned: Unassigned = MappingProxyType({})  # partitions that no worker of this stack has
     topics: Sequence[str] = ()  # their problems
 
     @property
@@ -70,6 +75,8 @@ class Status(NamedTuple):
             for each in self.processes
         ]
         found: Facts = {"ready": self.ready, "processes": rows, "lag": self.lag}
+        if self.unassigned:
+            found["unassigned"] = {**self.unassigned}
         if open_transactions := self.open_transactions:
             found["openTransactions"] = open_transactions
         if self.topics:
@@ -101,7 +108,10 @@ async def collect(settings: Settings) -> Status:
         condition if lag is not None else condition._replace(reasons=(*condition.reasons, NO_LAG))
         for condition, lag in zip(conditions, answers, strict=True)
     ]
-    return Status(told, added([lag or {} for lag in answers]), stack.phase != "starting")
+    roles = {each.process.role for each in conditions}
+    asked = roles - {each.process.role for each, lag in zip(conditions, answers, strict=True) if lag is None}
+    known = [answer for answer in answers if answer]
+    return Status(told, added(known), stack.phase != "starting", unassigned(settings, asked, known))
 
 
 async def collect_all(settings: Settings) -> Status:
@@ -125,6 +135,22 @@ def added(lags: list[Facts]) -> Lag:
     return {group: dict(topics) for group, topics in sums.items()}
 
 
+def unassigned(settings: Settings, asked: Iterable[str], answers: Iterable[Facts]) -> Unassigned:
+    """Return the partitions of the groups of the `asked` roles that are in none of the workers' answers.
+
+    A worker of another stack may have them, or they are being reassigned; their lag is not in these answers.
+    """
+    groups = {group_of(role, settings): role for role in READING if role in asked}
+    missing = {(place.group, place.topic, place.partition) for place in places_of(settings, groups.values())}
+    for answer in answers:
+        for topic, numbers in answer.get("partitions", {}).items():
+            missing -= {(answer["group"], topic, number) for number in numbers}
+    found: dict[str, dict[str, list[int]]] = {}
+    for group, topic, number in sorted(missing):
+        found.setdefault(group, {}).setdefault(topic, []).append(number)
+    return found
+
+
 async def _condition(
     process: state.Process, host: str, settings: Settings, session: aiohttp.ClientSession
 ) -> Condition:
@@ -134,11 +160,11 @@ async def _condition(
         return Condition(process.model_copy(update={"pid": None}), condition, (process.said,) if process.said else ())
     if process.role == "kafka":
         broker = _broker(process, settings)
-        if not await asyncio.to_thread(kafka.answers, broker):
+        if not await asyncio.to_thread(kafka.answers, broker, ANSWER_SECONDS):
             return Condition(process, "unready", (str(await diagnose(broker) or "no answer"),))
         ready = True
     elif process.role == "mongod":
-        ready = await asyncio.to_thread(mongod.answers, _mongod(process, settings))
+        ready = await asyncio.to_thread(mongod.answers, _mongod(process, settings), ANSWER_SECONDS)
     else:
         return await _ask(process, host, session)
     if not ready:

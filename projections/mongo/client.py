@@ -1,13 +1,18 @@
-"""The database: one client per process, and its collections. No other module names a class of a driver."""
+"""The database: one client per process, and its collections. No other module names a class of a driver.
+
+UnusableUri                    FULFILLMENT_MONGO is not a URI of MongoDB, or names a file that cannot be read
+"""
 
 from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any, TypeAlias, cast
+from urllib.parse import parse_qsl, urlsplit
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError
 
 from projections.document import Document
 from streams.runtime.settings import Settings
@@ -38,15 +43,17 @@ def _listeners() -> list[Any]:
 
 
 def _patience(uri: str) -> dict[str, Any]:
-    """Return the time limits of a client, which are longer if another server can take over."""
-    if not ("," in uri or "replicaSet=" in uri or uri.startswith("mongodb+srv:")):
-        return {"serverSelectionTimeoutMS": SERVER_SELECTION_MS}
-    return {
-        "serverSelectionTimeoutMS": ELECTION_MS,
-        "heartbeatFrequencyMS": HEARTBEAT_MS,
-        "connectTimeoutMS": CONNECT_MS,
-        "timeoutMS": SOCKET_MS,  # with it, an operation is repeated through several elections in a row, not only once
-    }
+    """Return the time limits of a client, which are longer if another server can take over; those in the URI apply."""
+    limits = {"serverSelectionTimeoutMS": SERVER_SELECTION_MS, "socketTimeoutMS": SOCKET_MS}
+    if "," in uri or "replicaSet=" in uri or uri.startswith("mongodb+srv:"):
+        limits |= {
+            "serverSelectionTimeoutMS": ELECTION_MS,
+            "heartbeatFrequencyMS": HEARTBEAT_MS,
+            "connectTimeoutMS": CONNECT_MS,
+            "timeoutMS": SOCKET_MS,  # with it, an operation is repeated through several elections, not only once
+        }
+    given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
+    return {name: milliseconds for name, milliseconds in limits.items() if name.lower() not in given}
 
 
 def _client(settings: Settings) -> AsyncMongoClient[Document]:
@@ -55,7 +62,6 @@ def _client(settings: Settings) -> AsyncMongoClient[Document]:
         "tz_aware": True,
         "uuidRepresentation": "standard",
         **_patience(settings.mongo),
-        "socketTimeoutMS": SOCKET_MS,
         "appname": "fulfillment",
         "event_listeners": _listeners(),
     }
@@ -72,11 +78,18 @@ async def aggregate(collection: Collection, stages: Sequence[Document]) -> Any:
     return await cursor if isawaitable(cursor) else cursor
 
 
+class UnusableUri(ValueError):
+    """FULFILLMENT_MONGO is not a URI of MongoDB, or names a file that cannot be read."""
+
+
 class Mongo:
-    """The installation's database; `close` it after use."""
+    """The installation's database; `close` it after use. Raises `UnusableUri`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.client = _client(settings)
+        try:
+            self.client = _client(settings)
+        except (ConfigurationError, ValueError, OSError) as error:  # none of them quotes the password
+            raise UnusableUri(f"FULFILLMENT_MONGO cannot be used: {error}") from None
         self.database: AsyncDatabase[Document] = self.client.get_database(
             settings.named(settings.database).replace(".", "_"),  # a prefix may contain dots, a database name may not
             # MongoDB shortens long ids in its error messages, possibly in the middle of a multi-byte character.
@@ -91,6 +104,12 @@ class Mongo:
     def durable(self, name: str) -> Collection:
         """Return a collection whose acknowledged writes, and all writes before them, are on disk."""
         return self.database[name].with_options(write_concern=DURABLE)
+
+    @property
+    def errors(self) -> list[Exception]:
+        """Why servers could not be reached when the driver last tried; empty if all could."""
+        servers = self.client.topology_description.server_descriptions().values()
+        return [each.error for each in servers if each.error is not None]
 
     async def ping(self) -> None:
         """Return once the database answers; raise `PyMongoError` if it does not.

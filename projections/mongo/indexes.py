@@ -1,7 +1,8 @@
 """The collections and their indexes, as a table: one index for every way in which the API filters, sorts and pages.
 
-Lists are paged by (sort key, `_id`), so each index ends in both. Every write of a projector maintains every index. Logs
-of events are sorted by `_id` themselves (clustered) and need no index for their lists.
+Lists are paged by (sort key, `_id`), so each index ends in both. The fields before them are filters; of a filter with
+few values, an index answers questions without it, too (`projections/mongo/plans.py`). Every write of a projector
+maintains every index. Logs of events are sorted by `_id` themselves (clustered) and need no index for their lists.
 """
 
 import asyncio
@@ -19,8 +20,11 @@ from projections.work_queue import PICKABLE
 TURNED: dict[str, Any] = {"type": {"$gte": "ProductDiscontinued", "$lte": "ProductReactivated"}}
 HELD: dict[str, Any] = {"hold.reason": {"$exists": True}}
 SHORT: dict[str, Any] = {"backorderedQuantity": {"$gt": 0}}
+WAITING: dict[str, Any] = {"waiting": {"$gt": 0}}
 REFUSED: dict[str, Any] = {"status": "rejected"}
 NAMESPACE_EXISTS = 48
+LATE: dict[str, Any] = {"late": True}
+ELSEWHERE: dict[str, Any] = {"location": {"$gt": ""}}  # orders with units at other locations than `default`
 PROGRESS, IDEMPOTENCY = "projections", "idempotency"
 
 
@@ -28,7 +32,45 @@ def _on(*fields: str, **options: Any) -> IndexModel:
     return IndexModel([(field, ASCENDING) for field in fields], **options)
 
 
+LISTED: list[IndexModel] = [
+    _on("createdAt", "_id"),
+    _on("status", "allocationStatus", "createdAt", "_id"),
+    _on("status", "allocationStatus", "updatedAt", "_id"),
+    _on("customerId", "status", "allocationStatus", "createdAt", "_id"),
+    _on("customerId", "status", "allocationStatus", "updatedAt", "_id"),
+]
 READ_MODELS: dict[str, list[IndexModel]] = {
+    "orders": [
+        *LISTED,
+        _on("_pickableSince", "_id", partialFilterExpression=PICKABLE),
+        _on("customerId", "_pickableSince", "_id", partialFilterExpression=PICKABLE),
+        _on("late", "_pickableSince", "_id", partialFilterExpression=PICKABLE | LATE),
+        _on("location", "_pickableSince", "_id", partialFilterExpression=PICKABLE | ELSEWHERE),
+        _on("customerId", "location", "_pickableSince", "_id", partialFilterExpression=PICKABLE | ELSEWHERE),
+        _on("customerId", "late", "_pickableSince", "_id", partialFilterExpression=PICKABLE | LATE),
+    ],
+    "orders_archive": LISTED,
+    "order_events": [],
+    "order_counts": [],
+    "inventory": [
+        _on("exists", "status", "_id"),
+        _on("backorderedQuantity", "_id", partialFilterExpression=SHORT),
+    ],
+    "product_counts": [],
+    "reservations": [
+        _on("productId", "open", "_id"),
+        _on("productId", "place", "_id", partialFilterExpression=WAITING),
+    ],
+    "stock_ledger": [_on("type", "_id", partialFilterExpression=TURNED)],
+    "customer_summary": [_on("customerId")],
+    "commands": [
+        _on("_expiresAt", expireAfterSeconds=0),
+        _on("aggregate", "aggregateId", "time", "_id", partialFilterExpression=REFUSED),
+    ],
+}
+
+
+UNCOUNTED: dict[str, list[IndexModel]] = {  # for shapes 1 and 2: they count documents, and read more than they show
     "orders": [
         _on("createdAt", "_id"),
         _on("updatedAt", "_id"),
@@ -37,25 +79,17 @@ READ_MODELS: dict[str, list[IndexModel]] = {
         _on("customerId", "createdAt", "_id"),
         _on("_pickableSince", "_id", partialFilterExpression=PICKABLE),
         _on("hold.reason", "_id", partialFilterExpression=HELD),
+        _on("late", "_id", partialFilterExpression=LATE),
     ],
-    "order_events": [],
     "inventory": [
         _on("status", "_id"),
         _on("backorderedQuantity", "_id", partialFilterExpression=SHORT),
     ],
     "reservations": [
         _on("productId", "open", "_id"),
-        _on("productId", "place", partialFilterExpression={"waiting": {"$gt": 0}}),
-    ],
-    "stock_ledger": [_on("type", "_id", partialFilterExpression=TURNED)],
-    "customer_summary": [_on("customerId")],
-    "commands": [
-        _on("_expiresAt", expireAfterSeconds=0),
-        _on("aggregateId", "time", "_id", partialFilterExpression=REFUSED),
+        _on("productId", "place", partialFilterExpression=WAITING),
     ],
 }
-
-
 OLDER: dict[str, list[IndexModel]] = {  # for logs whose entries have the ids of their events
     "order_events": [_on("orderId", "sequence", "_id")],
     "stock_ledger": [
@@ -67,8 +101,9 @@ OLDER: dict[str, list[IndexModel]] = {  # for logs whose entries have the ids of
 
 def indexes_of(projection: Projection, name: str) -> list[IndexModel]:
     """Return the indexes of a collection (its name without version)."""
-    older = name in projection.logs and projection.logs[name].namesakes
-    return OLDER[name] if older else READ_MODELS[name]
+    if name in projection.logs and projection.logs[name].namesakes:
+        return OLDER[name]
+    return READ_MODELS[name] if projection.tallies else UNCOUNTED.get(name, READ_MODELS[name])
 
 
 async def create_collections(mongo: Mongo, projections: Iterable[Projection]) -> None:

@@ -20,7 +20,7 @@ from projections.mongo.queries import Queries
 from projections.projection import History
 from streams.messages.envelope import Aggregate, EventMessage, event_id
 
-PATIENCE_MS = 10_000  # all movements of a product, possibly millions, may have to be read
+PATIENCE_MS = 10_000  # all movements that older code wrote of a product may have to be read
 _CREATED = [event.__name__ for event in stock_ledger.CREATED]
 
 
@@ -56,10 +56,9 @@ class Past:
         history = await self._queries.history(order_id)
         if not history:
             return None
-        upto = _upto(history, moment)
-        if not upto or (moment.version or 0) > upto[-1].sequence:
+        view = view_at(history, moment)
+        if view is None or (moment.version or 0) > view.version:
             raise NotThen(history[0].time, history[-1].sequence, history[-1].time)
-        view = cast(orders.OrderView, reduce(orders.fold, upto, cast(orders.OrderView | None, None)))
         return orders.shown_of(view), view.version
 
     async def _product(self, product_id: str, moment: Moment) -> tuple[Document, int] | None:
@@ -77,18 +76,36 @@ class Past:
         bearing = sorted((each for each in (created, turned) if each is not None), key=lambda each: each.sequence)
         view = cast(inventory.ProductView, reduce(inventory.fold, bearing, cast(inventory.ProductView | None, None)))
         view = inventory.moved(view, then)
-        return public(inventory.document_of(view)), view.version
+        document = inventory.document_of(view)
+        document.pop("transfers", None)  # the ledger entry knows only the units in transit
+        return public(document), view.version
 
     async def _then(self, ledger: "_Ledger", moment: Moment, last: EventMessage) -> EventMessage | None:
         """Return the last movement up to the moment."""
-        version = moment.version
-        if version is None:
-            then = await ledger.newest({"time": {"$lte": moment.as_of}})
-            if then is None or _is_ours("inventory", then.key, then.id, then.sequence):
-                return then
-            later = await ledger.first({"time": {"$gt": moment.as_of}})
-            version = later.sequence - 1 if later else last.sequence
-        return await ledger.number(version)
+        if moment.version is not None:
+            return await ledger.number(moment.version)
+        as_of = cast(str, moment.as_of)
+        last_one = last if _is_movement_of_ours(last) and last.time <= as_of else await _last_upto(ledger, as_of, last)
+        if last_one is not None and _is_movement_of_ours(last_one):
+            return last_one
+        then = await ledger.newest({"time": {"$lte": as_of}}, upto=last_one.sequence if last_one else 0)
+        if then is None:
+            return None
+        later = await ledger.first({"time": {"$gt": as_of}})
+        return await ledger.number(later.sequence - 1 if later else last.sequence)
+
+
+async def _last_upto(ledger: "_Ledger", as_of: str, last: EventMessage) -> EventMessage | None:
+    """Return the last movement up to a time, by halving its sequence; movements of older code come before it."""
+    low, high, found = 0, last.sequence, None
+    while low < high:
+        middle = (low + high + 1) // 2
+        one = await ledger.newest(upto=middle)  # a skipped event leaves a gap
+        if one is None or one.time <= as_of or not _is_movement_of_ours(one):
+            low, found = middle, one
+        else:
+            high = one.sequence - 1
+    return found
 
 
 class _Ledger(NamedTuple):
@@ -116,6 +133,11 @@ class _Ledger(NamedTuple):
         return None if found is None else self.history.message_of(found)
 
 
+def view_at(history: Sequence[EventMessage], moment: Moment) -> orders.OrderView | None:
+    """Return an order at a moment; None if it did not exist yet."""
+    return reduce(orders.fold, _upto(history, moment), cast(orders.OrderView | None, None))
+
+
 def _upto(history: Sequence[EventMessage], moment: Moment) -> list[EventMessage]:
     """Return the events that count."""
     if moment.version is not None:
@@ -126,6 +148,10 @@ def _upto(history: Sequence[EventMessage], moment: Moment) -> list[EventMessage]
         if last.time <= as_of and _is_ours("order", last.key, last.id, last.sequence):
             return list(history[:number])
     return list(takewhile(lambda message: message.time <= as_of, history))
+
+
+def _is_movement_of_ours(movement: EventMessage) -> bool:
+    return _is_ours("inventory", movement.key, movement.id, movement.sequence)
 
 
 def _is_ours(aggregate: Aggregate, aggregate_id: str, identifier: str, sequence: int) -> bool:

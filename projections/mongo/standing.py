@@ -15,14 +15,14 @@ LEAST = 10
 
 async def standing(queries: Queries, order_id: str) -> Facts:
     """Return the order and where its lines wait; without lines if no read model has it."""
-    found = await queries.collection("orders").find_one({"_id": order_id}, {"_json": 1, "_pickableSince": 1})
-    if found is None:
+    found = await queries.stored("orders", [order_id])
+    if not found:
         return Facts(order_id, None)
-    order = whole(found)
+    order = whole(found[0])
     short = [item for item in order["items"] if item["backordered"]]
     queued, held, cancelled = await asyncio.gather(
         _queued(queries, order_id, short),
-        _newest(queries, order_id, "OrderHeld", order["hold"] is not None),
+        _held(queries, order_id, order["hold"] is not None),
         _newest(queries, order_id, "OrderCancelled", order["status"] == "CANCELLED"),
     )
     return Facts(order_id, order, queued=queued, held=held, cancelled=cancelled)
@@ -34,6 +34,19 @@ async def _newest(queries: Queries, order_id: str, name: str, wanted: bool) -> D
     events, history = queries.log("order_events")
     found = await events.find_one({**history.between(order_id), "type": name}, sort=[(history.order, -1)])
     return found and history.shown(found)
+
+
+async def _held(queries: Queries, order_id: str, wanted: bool) -> dict[str | None, str]:
+    """Return since when each hold exists, or has its reason; without holds that are older than very many others.
+
+    The key None stands for the hold of older events, which have no ids: the newest of them replaced all others.
+    """
+    if not wanted:
+        return {}
+    events, history = queries.log("order_events")
+    query, newest_first = {**history.between(order_id), "type": "OrderHeld"}, [(history.order, -1)]
+    found = [history.shown(each) async for each in events.find(query, sort=newest_first, limit=COUNTED)]
+    return {entry["data"].get("holdId"): entry["time"] for entry in reversed(found)}
 
 
 async def _queued(queries: Queries, order_id: str, short: Sequence[Document]) -> dict[str, Queued]:

@@ -7,6 +7,8 @@ WriteFailed                 how many writes failed, and why the first did; a `Py
 Unwritable                  a document that can never be written: it is too large, or has what MongoDB has no place for
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -19,8 +21,13 @@ from streams.messages.envelope import event_id
 
 DUPLICATE_KEY = 11000
 TOO_LARGE = (10334, 17419, 17420)  # the code of BSONObjectTooLarge, in an update's result
+AT_ONCE = 50  # queries
 MOST = 10_000  # documents per command, some 10 MB: PyMongo does not split a command
-WRITES = {"insert": "documents", "update": "updates"}  # concurrent commands, and the memory their writes take
+WRITES = {
+    "insert": "documents",
+    "update": "updates",
+    "delete": "deletes",
+}  # concurrent commands, and the memory their writes take
 
 # The guard is in the update, because MongoDB finds documents by `_id` alone without planning a query, which would take
 # half of a write's time. A missing document has no `sequence`, and a missing value is never less than a number.
@@ -58,6 +65,26 @@ async def load(collection: Collection, ids: Sequence[str]) -> list[Document]:
     return await collection.find({"_id": {"$in": ids}}, batch_size=len(ids) + 1).to_list(None)
 
 
+async def load_entries(collection: Collection, ids: Sequence[str]) -> list[Document]:
+    """Return the existing entries of a log that is clustered by `_id`, one range for each aggregate.
+
+    MongoDB 6 answers `$in` on a clustered collection by reading the whole collection.
+    """
+    ranges = defaultdict[str, list[str]](list)
+    for each in ids:
+        ranges[each.rpartition("/")[0]].append(each)
+    wanted, found = list(ranges.values()), list[Document]()
+    for first in range(0, len(wanted), AT_ONCE):
+        some = (_between(collection, min(each), max(each)) for each in wanted[first : first + AT_ONCE])
+        found += [entry for entries in await asyncio.gather(*some) for entry in entries]
+    every = set(ids)
+    return [entry for entry in found if entry["_id"] in every]
+
+
+async def _between(collection: Collection, first: str, last: str) -> list[Document]:
+    return await collection.find({"_id": {"$gte": first, "$lte": last}}).to_list(None)
+
+
 async def put(collection: Collection, puts: Sequence[Put]) -> bool:
     """Replace older documents and leave newer ones; return whether there were no newer ones."""
     fresh = [one.document for one in puts if one.fresh]
@@ -74,6 +101,12 @@ async def upsert(collection: Collection, updates: Sequence[Document]) -> int:
         count += changed
         updates = [updates[index] for index in there]  # another process inserted it first: now it can be updated
     return count
+
+
+async def remove(collection: Collection, outdated: Sequence[tuple[str, int]]) -> None:
+    """Delete documents by id whose sequence is below a number, because a newer document elsewhere replaces them."""
+    deletes = [{"q": {"_id": key, "sequence": {"$lt": version}}, "limit": 1} for key, version in outdated]
+    await _write(collection, "delete", deletes)
 
 
 async def insert(
@@ -133,7 +166,11 @@ def _guarded(document: Document) -> Document:
 
 
 async def _write(
-    collection: Collection, name: Literal["insert", "update"], writes: Sequence[Document], *, ordered: bool = False
+    collection: Collection,
+    name: Literal["insert", "update", "delete"],
+    writes: Sequence[Document],
+    *,
+    ordered: bool = False,
 ) -> Written:
     """Run the writes in as few commands as possible."""
     changed, there, begin, most = 0, list[int](), 0, MOST
@@ -180,5 +217,5 @@ def judged(collection: str, name: str, answer: Mapping[str, Any]) -> Written:
         raise WriteFailed(collection, failed)
     if concern := answer.get("writeConcernError"):
         raise AutoReconnect(f"{collection}: written, but not with the requested durability: {concern['errmsg']}")
-    changed = answer["n"] if name == "insert" else answer["nModified"] + len(answer.get("upserted", ()))
+    changed = answer["n"] if name != "update" else answer["nModified"] + len(answer.get("upserted", ()))
     return Written(changed, [one["index"] for one in errors])

@@ -10,7 +10,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 MEANINGS: dict[Scope, str] = {
     "read": "read models, events, letters, metrics",
     "command": "send commands, and read their outcomes",
-    "operate": "retry and discard letters, and read who did what",
+    "operate": "retry and discard letters, manage webhooks, and read who did what",
 }
 
 

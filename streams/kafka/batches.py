@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from struct import Struct
 from typing import Any, NamedTuple
 
+import msgspec
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
-from msgspec import Struct
 from msgspec.structs import astuple
 
 from streams.kafka.library_patches import HeaderName, RawBatchBuilder
@@ -17,10 +18,11 @@ BATCH_BYTES = 900_000  # below the 1 MiB a broker accepts by default; a larger m
 REQUEST_BYTES = 64 << 20  # below the 100 MiB a broker accepts by default
 
 _MAGIC, _UNCOMPRESSED, _TRANSACTIONAL = 2, 0, 1
+_RECORD_COUNT, _RECORD_COUNT_AT = Struct(">i"), 57  # the last field of a batch's header
 NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
-class Write(Struct, frozen=True, gc=False):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """A message to send; with `ANY_PARTITION`, its partition follows from its key."""
 
     topic: str
@@ -56,6 +58,11 @@ def requests(
         size += len(batch)
     if request:
         yield request
+
+
+def record_count(batch: bytes | bytearray) -> int:
+    """Return the number of records in a batch."""
+    return int(_RECORD_COUNT.unpack_from(batch, _RECORD_COUNT_AT)[0])
 
 
 def _batches(

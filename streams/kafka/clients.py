@@ -18,10 +18,14 @@ from streams.runtime.settings import Settings
 Config = dict[str, Any]
 
 
-def aiokafka_config(settings: Settings, brokers: Iterable[Any] = ()) -> Config:
-    """Return the options of every client of aiokafka; `brokers` are known to another client already."""
+def aiokafka_config(settings: Settings, brokers: Iterable[Any] = (), *, only: bool = False) -> Config:
+    """Return the options of every client of aiokafka; `brokers` are known to another client already.
+
+    `only` leaves out the configured ones, because one of them may be silent, unless no other is known.
+    """
     known = [f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}" for each in brokers]
-    servers = list(dict.fromkeys([*settings.kafka.split(","), *known])) if known else settings.kafka
+    configured = [] if only else settings.kafka.split(",")
+    servers = list(dict.fromkeys([*configured, *known])) if known else settings.kafka
     return {"bootstrap_servers": servers, **connection_config(settings)}
 
 

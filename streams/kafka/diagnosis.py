@@ -81,6 +81,8 @@ async def _try(settings: Settings, host: str, port: int, topics: Collection[str]
         return _about_asking(settings, at, error)
     finally:
         connection.close()
+    if not answer.brokers and settings.kafka_uses_oauth:  # aiokafka does not notice that its token was refused
+        return _refused_token(at)
     if denied := denied_in(answer):
         return not_authorized("topic", denied)
     return await _about_advertised(settings, at, answer)
@@ -145,8 +147,7 @@ def _about_asking(settings: Settings, at: str, error: Exception) -> Trouble:
     if (trouble := _about(settings, at, error)) is not None:
         return trouble
     if settings.kafka_uses_oauth:
-        scope = "FULFILLMENT_KAFKA_OAUTH_SCOPE"
-        return Trouble(f"Kafka at {at} refuses the token", f"correct {scope}, or the issuer and audience of the broker")
+        return _refused_token(at)
     if settings.kafka_uses_sasl:
         return Trouble(f"Kafka at {at} closes the connection", "look at its log")
     return Trouble(f"Kafka at {at} requires a login", f"set {PROTOCOL} to SASL_SSL or SASL_PLAINTEXT")
@@ -167,6 +168,8 @@ def _about(settings: Settings, at: str, error: BaseException) -> Trouble | None:
             return Trouble(
                 f"The certificate or key cannot be used ({error})", "correct FULFILLMENT_KAFKA_CERTIFICATE or _KEY"
             )
+        case errors.SaslAuthenticationFailed() if settings.kafka_uses_oauth:
+            return _refused_token(at)
         case errors.SaslAuthenticationFailed():
             return Trouble(f"Kafka at {at} refuses the user or password ({settings.kafka_sasl_mechanism})", LOGIN)
         case errors.UnsupportedSaslMechanismError():
@@ -179,6 +182,13 @@ def _about(settings: Settings, at: str, error: BaseException) -> Trouble | None:
         case IncompleteReadError(expected=int(size)) if size >> 16 == TLS_ALERT:
             return Trouble(f"Kafka at {at} requires TLS", f"set {PROTOCOL} to SSL or SASL_SSL")
     return _about(settings, at, error.__cause__) if error.__cause__ else None
+
+
+def _refused_token(at: str) -> Trouble:
+    what = f"Kafka at {at} refuses the token"
+    return Trouble(
+        what, "correct FULFILLMENT_KAFKA_OAUTH_SCOPE, or the audience, the issuer and the keys that the broker expects"
+    )
 
 
 def _unreachable(at: str, error: Exception) -> Trouble:

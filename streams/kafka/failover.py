@@ -6,6 +6,7 @@ so there is no reason to wait.
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 
 from aiokafka.client import AIOKafkaClient
@@ -23,19 +24,28 @@ SESSION = "broker.session.timeout.ms"
 NOTICED_SECONDS = 2 * SILENT_SECONDS + 1.0
 
 
+def may_fail_over(settings: Settings, client: AIOKafkaClient) -> bool:
+    """Return whether another broker can take over: the cluster has several, although perhaps only one is running."""
+    return len(client.cluster.brokers()) > 1 or "," in settings.kafka
+
+
 async def failover_seconds(settings: Settings, client: AIOKafkaClient) -> float:
-    """Return how long it may take until a broker's partitions have another leader; 0 if `client` knows one broker."""
-    brokers = [broker.nodeId for broker in client.cluster.brokers()]
-    if len(brokers) < 2:
+    """Return how long it may take until a broker's partitions have another leader; 0 if there is no other broker."""
+    if not may_fail_over(settings, client):
         return 0.0
-    return await asyncio.to_thread(_session_seconds, settings, brokers[0]) + NOTICED_SECONDS
+    brokers = [broker.nodeId for broker in client.cluster.brokers()]
+    return await asyncio.to_thread(_session_seconds, settings, brokers) + NOTICED_SECONDS
 
 
-def _session_seconds(settings: Settings, broker: int) -> float:
-    """Return after how many seconds of silence a broker is fenced; Kafka's default if it does not tell."""
-    resource = ConfigResource(ResourceType.BROKER, str(broker))
-    with suppress(KafkaException, KeyError, TypeError, TimeoutError):  # perhaps this service may not ask
-        client = admin(settings)
-        future = client.describe_configs([resource], request_timeout=ASK_SECONDS)[resource]
-        return int(future.result(ASK_SECONDS)[SESSION].value) / 1000
+def _session_seconds(settings: Settings, brokers: Iterable[int]) -> float:
+    """Return after how many seconds of silence a broker is fenced, as the first one says that answers.
+
+    If none of them tells, perhaps because this service may not ask, return Kafka's default.
+    """
+    for broker in brokers:
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        with suppress(KafkaException, KeyError, TypeError, TimeoutError):
+            client = admin(settings)
+            future = client.describe_configs([resource], request_timeout=ASK_SECONDS)[resource]
+            return int(future.result(ASK_SECONDS)[SESSION].value) / 1000
     return DEFAULT_SESSION_SECONDS

@@ -7,13 +7,12 @@ CommandTooLarge                a command is larger than its topic accepts, and w
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     BrokerResponseError,
     KafkaError,
@@ -23,9 +22,9 @@ from aiokafka.errors import (
 )
 
 from streams.kafka.clients import aiokafka_config
-from streams.kafka.ends import led
-from streams.kafka.failover import failover_seconds
+from streams.kafka.failover import failover_seconds, may_fail_over
 from streams.kafka.library_patches import abandon
+from streams.kafka.lookout import Lookout, Partition, tell
 from streams.kafka.metadata import check_topics
 from streams.kafka.partitions import partition_of
 from streams.kafka.pulse import Pulse, why_not
@@ -38,9 +37,11 @@ from streams.tracing import traces
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5  # pause between attempts to reach Kafka
-LOOK_SECONDS = 0.25  # pause between two looks whether silent partitions have a leader again
+LATE_SECONDS = 0.5  # after this time without an acknowledgement, another broker may lead the partition
+LOOK_SECONDS = 0.25  # pause between two looks who leads the partitions that commands wait for
 LOOK_MS = 1000  # time limit of each request of such a look, if other brokers may answer instead
 LONG_LOOK_MS = 5000  # its time limit on one broker
+START_SECONDS = 30.0
 STOP_SECONDS = 1.0
 BATCH_BYTES = 256 << 10
 REQUEST_BYTES = 64 << 20  # limit of one message, above the limit of any topic
@@ -66,9 +67,6 @@ class CommandTooLarge(Exception):
             "command, or raise the topic's max.message.bytes"
         )
         self.topic, self.size, self.limit = topic, size, limit
-
-
-Partition = tuple[str, int]  # the topic has its full name
 
 
 class _Sending(NamedTuple):
@@ -106,11 +104,6 @@ async def _end(producer: AIOKafkaProducer, seconds: float = STOP_SECONDS) -> Non
             await abandon(producer, STOP_SECONDS)
 
 
-def _several(producer: AIOKafkaProducer) -> bool:
-    """Return whether the cluster has several brokers, so that other partitions may have a leader that answers."""
-    return len(producer.client.cluster.brokers()) > 1
-
-
 class Gateway:
     """An idempotent producer of commands, which starts as soon as Kafka is reachable.
 
@@ -124,7 +117,8 @@ class Gateway:
         self._starting: asyncio.Task[None] | None = None
         self._pulse: Pulse | None = None
         self._why = ""  # Kafka has not been reached
-        self._looking: asyncio.Task[None] | None = None  # waits for the leaders of silent partitions
+        self._looking: asyncio.Task[None] | None = None  # looks for the leaders that commands wait for
+        self._late = set[object]()  # one for each call of `send` that has waited for long
         self._silent: dict[Partition, AIOKafkaProducer] = {}  # with the producer that it did not accept a command from
         self.patience = settings.command_timeout  # seconds until a send is given up
         self._limits: dict[str, int] = {}  # topic → bytes of its largest batch, as far as known
@@ -184,14 +178,37 @@ class Gateway:
             self._refuse_silent(commands)
         began, acknowledged = time.time_ns(), list[asyncio.Future[Any]]()
         try:
-            async with asyncio.timeout(self.patience):
-                await self._send(producer, commands, acknowledged)
+            with self._noticed(producer):
+                async with asyncio.timeout(self.patience):
+                    await self._send(producer, commands, acknowledged)
         except (TimeoutError, KafkaError) as error:
             self._find_silent(producer, _not_acknowledged(commands, acknowledged))
             reason = f"Kafka did not accept it in time ({type(error).__name__}); it may still be handled"
             raise GatewayUnavailable(reason, [message.id for message in messages]) from error
         if traces.ON is not None:
             traces.sent(traces.ON, messages, began, time.time_ns())
+
+    @contextmanager
+    def _noticed(self, producer: AIOKafkaProducer) -> Iterator[None]:
+        """Look for new leaders if commands are not acknowledged soon, and another broker could take over."""
+        if not self._several(producer):
+            yield
+            return
+        call = object()
+
+        def late() -> None:
+            self._late.add(call)
+            self._look_for_leaders()
+
+        timer = asyncio.get_running_loop().call_later(LATE_SECONDS, late)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._late.discard(call)
+
+    def _several(self, producer: AIOKafkaProducer) -> bool:
+        return may_fail_over(self._settings, producer.client)
 
     def _encoded(self, message: CommandMessage, topic: Topic | None) -> _Sending:
         name = self._settings.named(topic.name) if topic else self._topics[message.type]
@@ -232,6 +249,10 @@ class Gateway:
         assert producer is not None, "there was one, and it was renewed"
         try:
             await asyncio.shield(await self._enqueue(producer, one))
+        except ProducerClosed:
+            if producer is self._producer:
+                raise
+            await self._send_alone(one)  # another call has replaced it meanwhile
         except BrokerResponseError as refusal:
             await self._ask_limits()
             if isinstance(refusal, MessageSizeTooLargeError | RecordListTooLargeError):
@@ -266,13 +287,15 @@ class Gateway:
 
         If Kafka `refused` the batch, the limits of topics may have changed.
         """
+        known = spent.client.cluster.brokers()
         async with self._renewing:
             if self._producer is spent:
                 if refused:
                     await self._ask_limits()
-                fresh = self._new_producer()
+                fresh = self._new_producer(known)
                 try:
-                    await fresh.start()
+                    async with asyncio.timeout(START_SECONDS):
+                        await fresh.start()
                 except BaseException:
                     await fresh.stop()
                     raise
@@ -283,7 +306,7 @@ class Gateway:
     def _find_silent(self, producer: AIOKafkaProducer, commands: Collection[_Sending]) -> None:
         """Refuse commands for the partitions of `commands`, which they did not accept, until their leaders answer."""
         if producer is self._producer:
-            found = {self._partition(one) for one in commands} if _several(producer) else self._partitions()
+            found = {self._partition(one) for one in commands} if self._several(producer) else self._partitions()
             self._silent |= dict.fromkeys(found, producer)
             self._look_for_leaders()
 
@@ -292,9 +315,9 @@ class Gateway:
             self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        """Ask for the leaders of silent partitions until all have answered."""
+        """Ask for leaders until those of silent partitions have answered, and no command waits for long."""
         try:
-            while self._silent:
+            while self._silent or self._late:
                 try:
                     await self._look_with_new_client()
                 except (KafkaError, OSError, TimeoutError) as error:
@@ -309,18 +332,14 @@ class Gateway:
         """Ask the brokers that the producer knows: the configured ones may be the silent ones."""
         producer = self._producer
         assert producer is not None, "it has sent commands"
-        known, limit = producer.client.cluster.brokers(), LOOK_MS if _several(producer) else LONG_LOOK_MS
-        client = AIOKafkaClient(**aiokafka_config(self._settings, known), request_timeout_ms=limit)
-        try:
-            await client.bootstrap()
-            client.set_topics({name for name, _ in self._partitions()})
-            while self._silent:
-                await client.force_metadata_update()
-                if back := await led(client, self._silent):
+        known, limit = producer.client.cluster.brokers(), LOOK_MS if self._several(producer) else LONG_LOOK_MS
+        async with Lookout(self._settings, set(self._topics.values()), known, limit) as lookout:
+            while self._silent or self._late:
+                seen, producer = await lookout.look(), self._producer or producer
+                tell(producer.client, seen)
+                if back := await lookout.led(self._silent):
                     await self._accept(back)
                 await asyncio.sleep(LOOK_SECONDS)
-        finally:
-            await client.close()
 
     async def _accept(self, back: Collection[Partition]) -> None:
         """Accept commands for partitions again, but not with a producer whose commands they did not accept.
@@ -351,12 +370,16 @@ class Gateway:
                 self._why = await why_not(self._settings, set(self._topics.values()))
                 log.warning("%s; retrying", self._why)
                 await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # without this task, every command would be refused until a restart
+                log.exception("cannot connect to Kafka because of an unexpected error; retrying")
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _started(self) -> AIOKafkaProducer | None:
         """Return a producer that has reached its topics; None if the next one must be more patient."""
         producer, ready = self._new_producer(), False
         try:
-            await producer.start()
+            async with asyncio.timeout(START_SECONDS):  # with a refused token, aiokafka would try for ever
+                await producer.start()
             for topic in set(self._topics.values()):
                 await producer.partitions_for(topic)
             failover = await failover_seconds(self._settings, producer.client)
@@ -367,9 +390,10 @@ class Gateway:
                     await producer.stop()
         return producer if ready else None
 
-    def _new_producer(self) -> AIOKafkaProducer:
+    def _new_producer(self, known: Iterable[Any] = ()) -> AIOKafkaProducer:
+        """Return a producer; `known` brokers are asked instead of the configured ones, one of which may be silent."""
         return AIOKafkaProducer(
-            **aiokafka_config(self._settings),
+            **aiokafka_config(self._settings, known, only=True),
             client_id=self._settings.named("api"),
             enable_idempotence=True,
             acks="all",

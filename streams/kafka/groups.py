@@ -80,6 +80,15 @@ class Groups:
             raise GatewayUnavailable(f"Kafka does not describe consumer groups: {error!r}") from error
         return {place: Left(count, members[place.group]) for place, count in behind.items()}
 
+    async def committed(self, places: Sequence[Place]) -> list[Place]:
+        """Return the places with the offsets that their groups have committed; raise `GatewayUnavailable`."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._clients() as (admin, _):
+                found = await _positions(admin, places)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise GatewayUnavailable(f"Kafka does not describe consumer groups: {error!r}") from error
+        return [place._replace(position=offset) for place, offset in found.items()]
+
     async def members(self, groups: Collection[str]) -> dict[str, int]:
         """Return how many members groups have; raise `GatewayUnavailable` if Kafka does not answer in time."""
         try:

@@ -36,6 +36,10 @@ to a rebalance that limit. Connecting and all other requests get `SILENT_SECONDS
 Requests that get no answer are repeated, here and in aiokafka, and Kafka recognises repeats. On one broker, nothing
 else could answer, so the client's limit stays.
 
+**aiokafka: a broker that the cluster has given up** (the same test). Even with that limit, a client waits for requests
+that went to a broker that was suspended, and for connections to it, after the other brokers have replaced it.
+`hang_up` ends both, so that aiokafka repeats the requests elsewhere.
+
 **aiokafka: TLS connections to a silent broker** (the same test). asyncio ends TLS by exchanging messages, for which it
 waits half a minute, and closing a client waits for that. Kafka needs no such messages, so the patch omits them.
 
@@ -65,12 +69,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from aiokafka import AIOKafkaConsumer as AIOKafkaConsumer
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition, conn
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import CloseReason
 from aiokafka.consumer import fetcher
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaConnectionError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
@@ -142,6 +148,9 @@ def read_committed(consumer: Any) -> Any:
 
 
 _several_servers = ContextVar("_several_servers", default=False)  # whether the client that connects may try others
+_connections: WeakKeyDictionary[AIOKafkaClient, WeakSet["Connection"]] = (
+    WeakKeyDictionary()
+)  # the connections of each client
 
 
 async def _bootstrap(client: Any) -> None:
@@ -163,17 +172,33 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is 
     def __init__(self, *address: Any, **options: Any) -> None:
         now = {name: each() if callable(each := options.get(name)) else each for name in CHANGING}
         super().__init__(*address, **(options | now))
-        self._client = getattr(options.get("on_close"), "__self__", None)  # None while it looks for brokers
+        self.owner = getattr(options.get("on_close"), "__self__", None)  # its client; None while that looks for brokers
         self._several_servers = _several_servers.get()
+        self._connecting: asyncio.Future[Any] | None = None
+        self._given_up = False
+        if self.owner is not None:
+            _connections.setdefault(self.owner, WeakSet()).add(self)
 
     async def connect(self) -> Any:
         """Connect; a host that is gone does not even refuse."""
         longest = self._request_timeout
         self._request_timeout = min(longest, SILENT_SECONDS) if self._may_ask_another else longest
+        self._connecting = asyncio.ensure_future(super().connect())
         try:
-            return await super().connect()
+            return await self._connecting
+        except asyncio.CancelledError:
+            if self._given_up:
+                raise KafkaConnectionError(f"{self.host}:{self.port} was given up") from None
+            raise
         finally:
-            self._request_timeout = longest
+            self._request_timeout, self._connecting = longest, None
+
+    def give_up(self) -> None:
+        """Fail the requests that wait for an answer, and connecting."""
+        self._given_up = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         """Send a request, with a time limit that suits it."""
@@ -187,15 +212,24 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is 
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
         """Close the connection; return a future that ends when it is closed."""
-        writer = self._writer
+        writer = self._writer  # asked before: a transport that is closed twice has no more information
+        encrypted = writer is not None and writer.get_extra_info("ssl_object") is not None
         closed = super().close(reason, exc)
-        if writer is not None and writer.get_extra_info("ssl_object") is not None:
+        if encrypted:
             writer.transport.abort()
         return closed
 
     @property
     def _may_ask_another(self) -> bool:
-        return self._several_servers if self._client is None else len(self._client.cluster.brokers()) > 1
+        return self._several_servers if self.owner is None else len(self.owner.cluster.brokers()) > 1
+
+
+def hang_up(client: AIOKafkaClient) -> None:
+    """Give up a client's requests and connections to brokers that its metadata lists no more."""
+    listed = {(broker.host, broker.port) for broker in client.cluster.brokers()}
+    for connection in list(_connections.get(client, ())):
+        if (connection.host, connection.port) not in listed:
+            connection.give_up()
 
 
 def time_limit(request: Any, longest: float) -> float:

@@ -25,7 +25,7 @@ from streams.kafka.producer import TransactionalProducer
 from streams.kafka.wire import NO_TAGS, Code
 from streams.kafka.wire_admin import DescribeProducers, DescribeTransactions, ListTransactions, WriteTxnMarkers
 from streams.runtime.settings import Settings
-from streams.topics import TOPICS
+from streams.topics import topics_of
 
 At = tuple[str, int]  # topic, partition
 ANY_DURATION = -1
@@ -101,7 +101,7 @@ async def connected(settings: Settings, topics: Collection[str] | None = None) -
     )
     try:
         await client.bootstrap()
-        await _learn(client, topics or {settings.named(topic.name) for topic in TOPICS})
+        await _learn(client, topics or {settings.named(topic.name) for topic in topics_of(settings)})
         yield client
     finally:
         await client.close()

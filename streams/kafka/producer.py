@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka.client import CoordinationType
 from faust.types import TP
 
-from streams.kafka.batches import Producer, Request, Write, requests
+from streams.kafka.batches import Producer, Request, Write, record_count, requests
 from streams.kafka.brokers import REQUEST_SECONDS, Again, Brokers
 from streams.kafka.wire import NO_TAGS, Code, EndTxn, InitProducerId, Produce, TxnOffsetCommit
 from streams.runtime.settings import Settings
@@ -36,12 +36,16 @@ class TransactionalProducer:
         await self.brokers.until_clear(self.brokers.connect)
         await self._renew(InitProducerId(self.transactional_id, int(self.timeout_seconds * 1000), *NOBODY, NO_TAGS))
 
-    async def produce(self, writes: Iterable[Write], *, singly: bool = False) -> None:
-        """Send messages in as few requests as possible; `singly` sends each in a batch of its own."""
-        writes = list(writes)
+    async def produce(self, writes: Iterable[Write], *, singly: bool = False) -> dict[TP, int]:
+        """Send messages in as few requests as possible; `singly` sends each in a batch of its own.
+
+        Return the offsets behind them by partition, as far as the broker has told: not if an answer was lost.
+        """
+        writes, ends = list(writes), dict[TP, int]()
         counts = {topic: await self.brokers.partitions(topic) for topic in {write.topic for write in writes}}
         for request in requests(writes, counts, self._me, singly=singly):
-            await self.brokers.until_clear(partial(self._send, request))
+            await self.brokers.until_clear(partial(self._send, request, ends))
+        return ends
 
     async def send_offsets(
         self, group: str, member: tuple[int, str], instance: str | None, offsets: Mapping[TP, int]
@@ -80,15 +84,15 @@ class TransactionalProducer:
             for _, code, _ in partitions:
                 self.brokers.judge_coordinator(CoordinationType.GROUP, group, code)
 
-    async def _send(self, left: Request) -> None:
-        """Send the rest of a request to the partitions' leaders, and remove from it the batches that were written."""
+    async def _send(self, left: Request, ends: dict[TP, int]) -> None:
+        """Send the rest of a request to the partitions' leaders, and move the batches that were written to `ends`."""
         nodes = await self.brokers.by_leader(left)
-        sent = [self._send_to(node, batches, left) for node, batches in nodes.items()]
+        sent = [self._send_to(node, batches, left, ends) for node, batches in nodes.items()]
         troubles = [each for each in await asyncio.gather(*sent, return_exceptions=True) if each]
         for trouble in sorted(troubles, key=lambda each: isinstance(each, Again)):
             raise trouble  # refusals first, because a repeat cannot help
 
-    async def _send_to(self, node: int, batches: Request, left: Request) -> None:
+    async def _send_to(self, node: int, batches: Request, left: Request, ends: dict[TP, int]) -> None:
         topics = defaultdict(list)
         for tp, batch in batches.items():
             topics[tp.topic].append((tp.partition, batch, NO_TAGS))
@@ -96,11 +100,14 @@ class TransactionalProducer:
         answer = await self.brokers.ask_node(node, Produce(*who, _tagged(topics), NO_TAGS))
         troubles = []
         for topic, partitions, _ in answer.topics:
-            for partition, code, *_, about, _ in partitions:
+            for partition, code, offset, *_, about, _ in partitions:
+                tp = TP(topic, partition)
                 if code in WRITTEN:
-                    del left[TP(topic, partition)]
+                    count = record_count(left.pop(tp))
+                    if offset >= 0:  # a duplicate may be too old for the broker to know its offset
+                        ends[tp] = offset + count
                 else:
-                    troubles.append((TP(topic, partition), code, about))
+                    troubles.append((tp, code, about))
         for trouble in troubles:
             await self.brokers.judge(*trouble)
 

@@ -5,7 +5,10 @@ NoToken                        the endpoint issued no token
 
 import asyncio
 import base64
+import http.client
 import json
+import logging
+import math
 import ssl
 import time
 import urllib.error
@@ -20,8 +23,11 @@ from aiokafka.errors import KafkaError
 
 from streams.runtime.settings import Settings
 
+log = logging.getLogger(__name__)
+
 TOKEN_SECONDS = 10.0  # time limit of the token endpoint
 USED_SHARE = 0.8  # the share of a token's life after which the next one is requested
+AGAIN_SECONDS = 5.0  # pause after a request for the next token that failed while the current one is valid
 UNSTATED_SECONDS = 60.0  # life of a token whose endpoint does not state it
 
 
@@ -29,6 +35,23 @@ class NoToken(KafkaError):  # type: ignore[misc]  # aiokafka is not typed
     """The token endpoint issued no token."""
 
     retriable = True
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would send the client secret to the other server as well."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return no request, so that the redirect is an error."""
+
+
+def _token_in(answer: Any) -> tuple[str, float]:
+    """Return the token in an answer of the endpoint, and for how many seconds it is valid; raise `ValueError`."""
+    if not isinstance(answer, dict) or not isinstance(token := answer.get("access_token"), str):
+        raise ValueError("the answer contains no access_token")
+    life = answer.get("expires_in", UNSTATED_SECONDS)
+    if isinstance(life, bool) or not isinstance(life, int | float | str) or not 0 < (seconds := float(life)) < math.inf:
+        raise ValueError("the answer contains an expires_in that is not a number of seconds")
+    return token, seconds
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not typed
@@ -56,27 +79,35 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not ty
         """Return a token and the time at which it expires; raise `NoToken`."""
         with self._asking:
             if time.time() >= self._renew_at:
-                asked = time.time()
-                answer = self._ask()
-                life = float(answer.get("expires_in", UNSTATED_SECONDS))
-                self._token = str(answer["access_token"])
-                self._renew_at, self._expires_at = asked + USED_SHARE * life, asked + life
+                self._renew()
             return self._token, self._expires_at
 
-    def _ask(self) -> dict[str, Any]:
-        endpoint = str(self._settings.kafka_oauth_token_endpoint)
+    def _renew(self) -> None:
+        """Get the next token; without one, the current one is used for as long as it is valid."""
+        asked = time.time()
         try:
-            with urllib.request.urlopen(self._request(endpoint), timeout=TOKEN_SECONDS, context=self._tls()) as answer:
-                found = json.load(answer)
-            if "access_token" not in found:
-                raise ValueError("the answer contains no access_token")
+            self._token, life = self._ask()
+        except NoToken as error:
+            if time.time() >= self._expires_at:
+                raise
+            log.warning("%s; the current token is still valid; retrying", error)
+            self._renew_at = time.time() + AGAIN_SECONDS
+        else:
+            self._renew_at, self._expires_at = asked + USED_SHARE * life, asked + life
+
+    def _ask(self) -> tuple[str, float]:
+        """Return a new token, and for how many seconds it is valid."""
+        endpoint = str(self._settings.kafka_oauth_token_endpoint)
+        opener = urllib.request.build_opener(NoRedirects, urllib.request.HTTPSHandler(context=self._tls()))
+        try:
+            with opener.open(self._request(endpoint), timeout=TOKEN_SECONDS) as answer:
+                return _token_in(json.load(answer))
         except urllib.error.HTTPError as error:
             raise NoToken(f"{endpoint} issued no token: it answered {error.code} {error.reason}") from None
         except urllib.error.URLError as error:
             raise NoToken(f"{endpoint} issued no token: {error.reason}") from None
-        except (OSError, ValueError, TypeError) as error:
-            raise NoToken(f"{endpoint} issued no token: {error}") from None
-        return dict(found)
+        except (OSError, ValueError, TypeError, http.client.HTTPException) as error:
+            raise NoToken(f"{endpoint} issued no token: {error or type(error).__name__}") from None
 
     def _request(self, endpoint: str) -> urllib.request.Request:
         names = (self._settings.secret("kafka_oauth_client_id"), self._settings.secret("kafka_oauth_client_secret"))

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka.open_transactions import At, OpenTransaction, connected, open_transactions
 from streams.runtime.settings import Settings
-from streams.topics import TOPICS
+from streams.topics import topics_of
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
@@ -60,4 +60,6 @@ async def find_open_transactions(settings: Settings, partitions: Collection[At])
 
 def all_partitions(settings: Settings) -> list[At]:
     """Return every partition of each of our topics."""
-    return [(settings.named(topic.name), number) for topic in TOPICS for number in range(settings.partitions)]
+    return [
+        (settings.named(topic.name), number) for topic in topics_of(settings) for number in range(settings.partitions)
+    ]

@@ -29,8 +29,7 @@ from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 12.0  # the whole transaction: by then the broker has aborted it
-MARGIN_SECONDS = 2.0  # that a worker waits longer than the broker
+MARGIN_SECONDS = 2.0  # that a worker waits longer than the broker, which has aborted the transaction by then
 
 # After these errors the transaction can be aborted, and the same one may succeed later.
 ABORTABLE = frozenset({
@@ -71,7 +70,7 @@ class Transactions:
 
     def __init__(self, settings: Settings, group: str, instance: str) -> None:
         self.group, self.instance = group, instance
-        self._settings, self._patience = settings, PATIENCE_SECONDS
+        self._settings, self._patience = settings, settings.transaction_timeout + MARGIN_SECONDS
         transactional_id = f"{group}-{settings.instance}"
         self.producer = TransactionalProducer(settings, transactional_id, settings.transaction_timeout)
         self._turn = asyncio.Lock()
@@ -88,33 +87,38 @@ class Transactions:
 
     async def commit(
         self, writes: Iterable[Write], offsets: Mapping[TP, int], member: Member, *, singly: bool = False
-    ) -> None:
+    ) -> dict[TP, int]:
         """Send `writes` and commit `offsets` in one transaction; raise `Aborted` or `Unclear`.
 
-        `singly` puts each write into a batch of its own. If the caller is cancelled, the transaction continues.
+        Return the offsets behind `writes` by partition, as far as the broker has told. `singly` puts each write into a
+        batch of its own. If the caller is cancelled, the transaction continues.
         """
         transaction = asyncio.ensure_future(self._in_turn(list(writes), dict(offsets), member, singly))
         transaction.add_done_callback(_log_unawaited_error)
-        await asyncio.shield(transaction)
+        return await asyncio.shield(transaction)
 
-    async def _in_turn(self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool) -> None:
+    async def _in_turn(
+        self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool
+    ) -> dict[TP, int]:
         async with self._turn:
             if self._unclear:
                 raise self._unclear
             if not writes and not offsets:
-                return
+                return {}
             try:
                 async with asyncio.timeout(self._patience):
-                    await self._transact(writes, offsets, member, singly)
+                    return await self._transact(writes, offsets, member, singly)
             except TimeoutError:
                 trouble = self.producer.brokers.last_trouble
                 self._end(f"no answer from Kafka within {self._patience:.0f} s" + (f": {trouble}" if trouble else ""))
 
-    async def _transact(self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool) -> None:
+    async def _transact(
+        self, writes: list[Write], offsets: dict[TP, int], member: Member, singly: bool
+    ) -> dict[TP, int]:
         asked = False  # whether a commit was requested: then a refusal may follow a success whose answer was lost
         try:
             fault("begun")
-            await self.producer.produce(writes, singly=singly)
+            ends = await self.producer.produce(writes, singly=singly)
             fault("produced")
             await self.producer.send_offsets(self.group, member, self.instance, offsets)
             fault("offsets-sent")
@@ -124,6 +128,7 @@ class Transactions:
             fault("committed")
         except Refused as refused:
             await self._abort(refused, asked)
+        return ends
 
     async def _abort(self, why: Refused, asked: bool) -> NoReturn:
         if why.code in FENCED or (asked and why.code not in ABORTABLE):
@@ -145,7 +150,7 @@ class Transactions:
             await self.producer.close()
 
 
-def _log_unawaited_error(transaction: "asyncio.Future[None]") -> None:
+def _log_unawaited_error(transaction: "asyncio.Future[dict[TP, int]]") -> None:
     if not transaction.cancelled() and (exc := transaction.exception()):
         log.debug("a transaction ended with %r", exc)
 

@@ -7,7 +7,8 @@ positions sought.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -64,12 +65,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """The records of one fetch, of all partitions; they are handled together or not at all."""
+    """The records of one fetch, of all partitions; they are handled together or not at all.
+
+    A fetch of `timers` has no records: its partitions have timers that are due.
+    """
 
     epoch: int  # the number of the preparation it belongs to
     member: Member  # from *before* the fetch: if it were read at commit time, a paused worker that rejoined could
     # commit old records under its new generation
     parts: Mapping[TP, Part]
+    timers: bool = False
 
     def __len__(self) -> int:
         return sum(len(part.records) for part in self.parts.values())
@@ -104,6 +109,7 @@ class Progress:
         default_factory=dict
     )  # the expected positions of the consumer, after transaction markers
     outstanding: Fetch | None = None
+    timers_last: bool = False  # whether the last fetch was one of timers, so that commands are next
     taken: bool = False  # whether the agent has the outstanding fetch
     stopped: dict[TP, str] = field(default_factory=dict)  # partitions that are blocked, and why
 
@@ -214,29 +220,44 @@ class FetchConsumer(driver.Consumer):
         if not active:
             await self.sleep(timeout)  # no partition is assigned, or all of them are blocked
             return
+        seconds = self.app.work.due()
+        left = {tp: seconds[tp.partition] for tp in active if tp.partition in seconds} if seconds else {}
+        due = [tp for tp in left if left[tp] <= 0]
+        if due and not self.progress.timers_last:
+            yield self._message(self._hand_out_timers(due, member), generation)
+            self._read_offset.clear()
+            return
+        wait = max(min(FETCH_SECONDS, *left.values()), 0.0) if left else FETCH_SECONDS
         async with self._fetching:
             positions = self.progress.positions
-            taken = await self._thread.take({tp: positions[tp] for tp in active}, FETCH_SECONDS)
+            taken = await self._thread.take({tp: positions[tp] for tp in active}, wait)
         if not self.prepared or self.progress.epoch != epoch or self.member() != member:
             return  # after a rejoin, this would deliver old records under the new generation
         if taken.astray:
             await self._find_back(taken.astray)
             return
         self.progress.positions.update(taken.positions)
+        self.progress.timers_last = False
         if fetch := self._hand_out(taken.records, member):
-            fault("handed-out")
-            tp, part = list(fetch.parts.items())[-1]
-            last = part.records[-1]
-            yield tp, ConsumerMessage(
-                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, fetch, None,
-                0, 0, tp, generation_id=generation,
-            )  # fmt: skip
+            yield self._message(fetch, generation)
             self._read_offset.clear()  # a rewind must not look like a message from the past to Faust
+
+    def _message(self, fetch: Fetch, generation: int) -> tuple[TP, ConsumerMessage]:
+        """Return a fetch as Faust's message, with the coordinates of its last record."""
+        fault("handed-out")
+        tp, part = list(fetch.parts.items())[-1]
+        last = part.records[-1] if part.records else None
+        at = (part.began, time.time(), 0) if last is None else (last.offset, last.timestamp / 1000, last.timestamp_type)
+        return tp, ConsumerMessage(
+            tp.topic, tp.partition, *at, (), None, fetch, None, 0, 0, tp,
+            generation_id=generation,
+        )  # fmt: skip
 
     async def _may_fetch(self, seconds: float) -> bool:
         if await self._within(self._prepared, seconds) and await self._within(self._room, seconds):
             return True
-        if (fetch := self.progress.outstanding) and self.prepared and not self.progress.taken:
+        fetch = self.progress.outstanding  # is false if it is one of timers
+        if fetch is not None and self.prepared and not self.progress.taken:
             await self._recover_dropped(fetch)
         return False
 
@@ -275,9 +296,17 @@ class FetchConsumer(driver.Consumer):
         if not parts:
             self._thread.handled()
             return None
+        return self._outstanding(Fetch(self.progress.epoch, member, parts))
+
+    def _hand_out_timers(self, due: Iterable[TP], member: Member) -> Fetch:
+        """Return a fetch without records. Its transaction commits the offsets again, which fences it."""
+        self.progress.timers_last = True
+        parts = {tp: Part(self.progress.handed[tp], ()) for tp in due}
+        return self._outstanding(Fetch(self.progress.epoch, member, parts, timers=True))
+
+    def _outstanding(self, fetch: Fetch) -> Fetch:
         self._room.clear()
-        self.progress.outstanding = fetch = Fetch(self.progress.epoch, member, parts)
-        self.progress.taken = False
+        self.progress.outstanding, self.progress.taken = fetch, False
         return fetch
 
     def take(self, fetch: Fetch) -> bool:

@@ -24,7 +24,7 @@ Headers = Iterable[tuple[str, bytes | None]]
 # The attributes of our own commands. Envelopes with other attributes are checked more closely.
 USUAL = frozenset(
     {"specversion", "id", "type", "source", "subject", "time", "correlationid", "causationid", "expectedversion",
-     "principal", "data"}
+     "principal", "validuntil", "data"}
 )  # fmt: skip
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch"
 OURS = tuple(CONTENT_TYPE)  # the headers of our own messages

@@ -76,6 +76,7 @@ class _Usual(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     causationid: Id | None = None
     expectedversion: int | str | None = None
     principal: Annotated[str, Meta(min_length=1, max_length=MAX_PRINCIPAL)] | None = None
+    validuntil: str | None = None
 
 
 _time_in = lru_cache(maxsize=1_000)(instant)  # commands that events cause share the time of their transaction
@@ -122,6 +123,7 @@ def _usual(value: bytes, at: RecordAt, types: Mapping[str, type[Command]]) -> Co
         expected,
         received,
         sent.principal,
+        None if sent.validuntil is None else _time_in(sent.validuntil),
     )
 
 
@@ -156,13 +158,14 @@ def _explained(
         identifier,
         _key(at.key, data, id_field, envelope),
         orders.identified(command, identifier),  # type: ignore[arg-type]  # leaves those of stock as they are
-        received if envelope.get("time") is None else _time(envelope),
+        received if envelope.get("time") is None else _time("time", envelope),
         _source(envelope),
         identifier if correlation == identifier else _identifier(correlation, envelope) or identifier,
         _identifier(envelope.get("causationid"), envelope),
         None if (version := envelope.get("expectedversion")) is None else _version(version, envelope),
         received,
         _principal(envelope.get("principal")),
+        None if envelope.get("validuntil") is None else _time("validuntil", envelope),
     )
 
 
@@ -202,8 +205,8 @@ def _short_source(given: str | None) -> str:
 
 
 def _no_data(kind: type[Command], envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data of a command that has no `data`; a command with fields must contain at least `{}`."""
-    if fields := fields_at(model_of(kind)):
+    """Return the data of a command that has no `data`; one that always had fields must contain at least `{}`."""
+    if (fields := fields_at(model_of(kind))) and not kind.may_lack_data:
         sentence = f"data is missing; send an object of {', '.join(fields)}, or {{}} for none of them"
         raise BadMessage("INVALID_MESSAGE", sentence, envelope, data="is missing")
     return {}
@@ -246,7 +249,9 @@ def names_order(envelope: Mapping[str, Any]) -> bool:
     return in_data is not None or envelope.get("subject") is not None
 
 
-# The field whose value a producer may have used as the key by mistake: an order never has its customer's id.
+# The field whose value a producer may have used as the key by mistake: an order never has its customer's id. Other
+# commands, such as those about a customer, may have it.
+TO_AGGREGATES = ORDER_COMMANDS.keys() | INVENTORY_COMMANDS.keys()
 MISTAKEN = {"orderId": "customerId", "productId": "orderId"}
 
 
@@ -266,19 +271,19 @@ def _key(key: bytes | None, data: Mapping[str, Any], id_field: str, envelope: Ma
     if len(set(said.values())) > 1:
         sentence = " and ".join(f"{place} is {value!r}" for place, value in said.items())
         raise BadMessage("INVALID_MESSAGE", f"{sentence}; they must be the same", envelope, **{id_field: sentence})
-    other = MISTAKEN[id_field]
-    if len(said) == 1 and given is not None and data.get(other) == given:
+    other = MISTAKEN[id_field] if envelope["type"] in TO_AGGREGATES else None
+    if len(said) == 1 and given is not None and other is not None and data.get(other) == given:
         sentence = f"the Kafka key is {given!r}, and data.{other} is {given!r} too"
         hint = f"key it by {id_field}, or say that it is {id_field} in subject"
         raise BadMessage("INVALID_MESSAGE", f"{sentence}: {hint}", envelope, **{id_field: sentence})
     return said.popitem()[1] or ""
 
 
-def _time(envelope: Mapping[str, Any]) -> str:
+def _time(name: str, envelope: Mapping[str, Any]) -> str:
     try:
-        return instant(envelope["time"])
+        return instant(envelope[name])
     except ValueError as error:
-        raise BadMessage("INVALID_MESSAGE", f"time: {error}", envelope) from error
+        raise BadMessage("INVALID_MESSAGE", f"{name}: {error}", envelope) from error
 
 
 def _version(version: Any, envelope: Mapping[str, Any]) -> Expected:

@@ -11,6 +11,7 @@ import uuid_utils
 from msgspec import UNSET, Struct, UnsetType
 
 from domain.message import Command, Event, State
+from domain.orders.commands import as_first_written
 from streams.messages.expected import Expected
 
 CONTENT_TYPE: list[tuple[str, bytes]] = [("content-type", b"application/cloudevents+json")]
@@ -78,6 +79,7 @@ class CommandMessage(State):
         None  # when Kafka received it, by the broker's clock; None if it has not been read from Kafka
     )
     principal: str | None = None  # the client that sent it; only HTTP and the command line fill it in
+    valid_until: str | None = None  # the aggregate refuses it from then on
 
     @property
     def moment(self) -> str:
@@ -98,9 +100,10 @@ class CommandMessage(State):
         """Return a hash of the command's content: its type, its data without defaults, and the expected version.
 
         It is stored with the answer, so it must never change: a field that is added later with a default does not
-        change it, and the order of the fields must stay the same.
+        change it, and the order of the fields must stay the same. It does not include `valid_until`, because a client
+        may repeat a command with more time.
         """
-        data = _encode(_without_defaults(self.command))
+        data = _encode(_without_defaults(as_first_written(self.command, self.id)))
         asked = b"%b %b %b" % (self.type.encode(), str(self.expected_version).encode(), data)
         return blake2b(asked, digest_size=8).hexdigest()
 
@@ -119,7 +122,8 @@ class CommandMessage(State):
                 UNSET if self.causation_id is None else self.causation_id,
                 UNSET if self.expected_version is None else self.expected_version,
                 UNSET if self.principal is None else self.principal,
-                self.command,
+                UNSET if self.valid_until is None else self.valid_until,
+                as_first_written(self.command, self.id),
             )
         )
 
@@ -137,6 +141,7 @@ class _CommandOnWire(Struct, gc=False):
     causationid: str | UnsetType
     expectedversion: Expected | UnsetType
     principal: str | UnsetType
+    validuntil: str | UnsetType
     data: Command
 
 
@@ -293,7 +298,7 @@ class Outcome(State):
             UNSET if self.result is None else self.result,
             self.code if rejected else UNSET,
             self.message if rejected else UNSET,
-            (self.details or {}) if rejected else UNSET,
+            (self.details or {}) if rejected else self.details or UNSET,
             self.retryable if rejected else UNSET,
         )
         return _encode(

@@ -31,7 +31,7 @@ from pydantic_core import CoreSchema, core_schema
 from domain.message import After, Also, Before, Missing, Told, Without
 
 S = TypeVar("S", bound=Struct)
-BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length")
+BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
 
 
 class Model(BaseModel):

@@ -42,6 +42,7 @@ SAME = (
     ("types", "type", "event", "events"),
     ("subject", "orderId", "productId", "id"),
     ("expectedversion", "version", "ifMatch"),
+    ("validuntil", "deadline", "expires", "expiresAt", "validUntil"),
     ("data", "payload", "body", "command"),
     ("type", "name", "commandType", "eventType"),
     ("subject", "key", "aggregateId", "orderId", "productId"),

@@ -57,10 +57,11 @@ class AccessSettings(BaseSettings):
     commands_per_second: float = Field(
         0.0,
         ge=0,
-        description="Number of commands that a principal may send to one api process in a second, and at once. "
-        "0: any number.",
+        description="Number of commands that a principal may send to one api process in a second, and at once. Each "
+        "process counts for itself, so with N processes it is N times as many. 0: any number.",
     )
     body_bytes: int = Field(256 << 10, gt=0, description="Largest request body.")
+    import_bytes: int = Field(16 << 20, gt=0, description="Largest file of stock that a request may import.")
     body_timeout: float = Field(30.0, gt=0, description="Time for the whole body of a request to arrive.")
     header_bytes: int = Field(8_192, ge=1_024, description="Largest header of a request; its URL may be as long.")
     header_timeout: float = Field(15.0, gt=0, description="Time for all headers of a request to arrive.")

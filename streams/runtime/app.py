@@ -43,6 +43,9 @@ class Work(Protocol):
     async def handle(self, fetch: Fetch) -> Offsets | None:
         """Handle a fetch, and return the offsets handled; None when it must be read again."""
 
+    def due(self) -> Mapping[int, float]:
+        """Return in how many seconds the next timer of each partition is due, if it has any; negative when overdue."""
+
     def tell(self, lag: Mapping[TP, int]) -> None:
         """Set the metrics that only this role has."""
 

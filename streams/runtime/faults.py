@@ -22,6 +22,7 @@ from pathlib import Path
 from streams.topology import AGGREGATES, READING, TRANSACTIONAL
 
 _DECIDING, _READING = frozenset(TRANSACTIONAL), frozenset(READING)
+_ORDERS = frozenset({"orders"})
 _PROJECTING = frozenset({"projector"})
 _ANSWERING = frozenset({"api"})
 
@@ -61,11 +62,15 @@ POINTS = (
     Point("offsets-sent", _DECIDING, "its offsets are sent"),
     Point("commit-asked", _DECIDING, "the commit is about to be asked for; some ms later it is under way"),
     Point("committed", _DECIDING, "the commit is answered, nothing is merged"),
+    Point("timers-fired", _DECIDING, "the transaction of due timers is committed, nothing is merged"),
     Point("merged", _DECIDING, "the changes are in the table, the fetch is not acknowledged"),
     Point("acknowledged", _READING, "the fetch is done"),
+    Point("to-archive", _ORDERS, "closed orders are found that are to be archived, nothing is decided"),
+    Point("restored-orders", _ORDERS, "the events of archived orders are read, their commands not decided"),
     Point("loaded", _PROJECTING, "the documents of a batch are loaded, nothing is folded"),
     Point("folded", _PROJECTING, "a batch is folded, nothing is written"),
     Point("logs-written", _PROJECTING, "all is written but the documents that come last (orders, inventory)"),
+    Point("moved", _PROJECTING, "a document is in its new collection, and not removed from the old one"),
     Point("documents-written", _PROJECTING, "the last documents are written, the progress is not stored"),
     Point("progress-stored", _PROJECTING, "the progress is stored"),
     Point("key-asked", _ANSWERING, "before an Idempotency-Key is claimed"),
@@ -75,7 +80,15 @@ POINTS = (
     Point("answered", _ANSWERING, "the outcome is known, nothing of it stored"),
     Point("answer-stored", _ANSWERING, "the answer is stored under its Idempotency-Key, not sent"),
 )
-NAMES = frozenset({point.name for point in POINTS}).union(*(aggregate.types for aggregate in AGGREGATES.values()))
+WEBHOOK_POINTS = (  # passed only while a webhook is delivered, so not by the ordinary load of fault schedules
+    Point("webhook-sending", _ANSWERING, "before an event is sent to a receiver"),
+    Point("webhook-answered", _ANSWERING, "the receiver has answered, nothing of it is stored"),
+    Point("webhook-logged", _ANSWERING, "deliveries are in the log, the progress is not stored"),
+    Point("webhook-stored", _ANSWERING, "the progress is stored"),
+)
+NAMES = frozenset({point.name for point in (*POINTS, *WEBHOOK_POINTS)}).union(
+    *(aggregate.types for aggregate in AGGREGATES.values())
+)
 
 _FAULT = re.compile(r"(?P<action>raise|kill|stop):(?P<name>[\w-]+)(@(?P<passage>\d+))?(\+(?P<milliseconds>\d+))?")
 

@@ -51,7 +51,9 @@ class KafkaSettings(BaseSettings):
         True, description="Whether the broker's certificate must name the host that the service connects to."
     )
     kafka_oauth_token_endpoint: str | None = Field(
-        None, pattern=r"^https?://", description="URL that issues tokens for client credentials (`OAUTHBEARER`)."
+        None,
+        pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        description="URL that issues tokens for client credentials (`OAUTHBEARER`).",
     )
     kafka_oauth_client_id: str | None = Field(None, description="Client id for the token endpoint.")
     kafka_oauth_client_id_file: Path | None = Field(None, description="File that contains the client id instead.")

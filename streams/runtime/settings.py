@@ -8,7 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from streams.runtime.access_settings import AccessSettings
+from streams.runtime.allocation_settings import AllocationSettings
 from streams.runtime.kafka_settings import KafkaSettings
+from streams.runtime.privacy_settings import PrivacySettings
+from streams.runtime.webhook_settings import WebhookSettings
 
 Role = Literal["orders", "inventory", "projector", "api"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -27,7 +30,7 @@ def _is_installed(package: str) -> bool:
     return True
 
 
-class Settings(AccessSettings, KafkaSettings):
+class Settings(AccessSettings, AllocationSettings, KafkaSettings, PrivacySettings, WebhookSettings):
     """Everything the environment may change: `FULFILLMENT_<NAME>`. Durations are in seconds, sizes in bytes."""
 
     # where things are
@@ -63,8 +66,19 @@ class Settings(AccessSettings, KafkaSettings):
     # a worker
     instance: str = Field(
         "0",
-        pattern=r"^[A-Za-z0-9._-]+$",
+        pattern=r"^\.*[A-Za-z0-9_-][A-Za-z0-9._-]*$",  # it is the name of a directory, too
         description="Name of this worker, unique within its role and the same after every restart.",
+    )
+    state: Literal["disk", "memory"] = Field(
+        "disk",
+        description="Where orders and inventory keep their tables: in RocksDB, in `state` in FULFILLMENT_DATA, or in "
+        "memory.",
+    )
+    state_cache: int = Field(64, gt=0, description="Memory in MiB that RocksDB may use in each worker.")
+    standby: bool = Field(
+        False,
+        description="Whether a worker also keeps copies of the tables of other partitions on its disk, which it then "
+        "takes over faster.",
     )
     session_timeout: float = Field(
         6.0, gt=0, description="A worker that sends no heartbeat for this long loses its partitions to other workers."
@@ -91,6 +105,17 @@ class Settings(AccessSettings, KafkaSettings):
         10.0, gt=0, description="Longest pause before `fulfillment up` restarts a process that has ended."
     )
     recent_commands: int = Field(32, ge=0, description="Number of commands whose outcome each aggregate remembers.")
+    closed_after: float = Field(
+        90.0,
+        ge=0,
+        le=36_500,
+        description="Days without a change after which an order that was delivered or cancelled is archived. 0: never.",
+    )
+    archived_documents: Literal["move", "keep"] = Field(
+        "move",
+        description="Whether the document of an archived order moves to a collection of its own, or is kept with those "
+        "of live orders.",
+    )
     parked_limit: int = Field(10_000, gt=0, description="Number of parked letters at which a partition stops.")
     parked_bytes: int = Field(64 << 20, gt=0, description="Total size of parked letters at which a partition stops.")
 

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka.transport import FetchConsumer
 from streams.runtime.process import end_process
+from streams.wording import counted
 
 
 class Watchdog:
@@ -45,4 +46,4 @@ class Watchdog:
         except (TimeoutError, KafkaError) as error:
             return f"Kafka does not answer: {error!r}"
         behind = sum(count for tp, count in lag.items() if tp not in consumer.progress.stopped)
-        return None if moved or not behind else f"{behind} messages wait"
+        return None if moved or not behind else counted(behind, "message waits", "messages wait")

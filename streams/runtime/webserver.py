@@ -20,11 +20,11 @@ from aiohttp.typedefs import Handler
 from faust.web.drivers.aiohttp import Web
 
 from streams.access.denials import Denied
+from streams.runtime.frames import Frames
 from streams.runtime.metrics import MALFORMED
 from streams.runtime.settings import Settings
 
 SHORTER = 2  # bytes that a URL must be shorter than a header, so that an error shows which of the two was too long
-BLANK_LINE = (b"\n\r\n", b"\n\n")  # the end of headers
 ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # headers, unless the answer has others
 SOFTWARE = "order-fulfillment"  # aiohttp would tell its version
 NOT_UNDERSTOOD = {  # status → code and sentence
@@ -77,7 +77,7 @@ def is_clients(error: object) -> bool:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answered", "_began", "_body", "_deadline", "_followed", "_tail", "header_seconds")
+    __slots__ = ("_answered", "_began", "_body", "_deadline", "_frames", "header_seconds")
 
     def __init__(self, manager: web.Server, *, header_seconds: float, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -86,8 +86,7 @@ class Connection(web.RequestHandler):
         self._began = False  # whether something of these headers has arrived
         self._body: StreamReader | None = None  # the current body, which may still arrive after the answer
         self._answered = False  # whether that request has its answer
-        self._followed = False  # whether bytes arrived after that body
-        self._tail = b""  # the last bytes that arrived
+        self._frames = Frames()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for headers."""
@@ -97,11 +96,9 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Begin to wait for headers, if the bytes are the beginning of a request."""
         if data:  # aiohttp itself passes nothing, to continue after a pause
-            self._tail = (self._tail + data[-4:])[-4:]
+            ended = self._frames.add(data)
             if self._body is None:
-                self._await_headers(began=True)
-            elif self._body.is_eof():
-                self._followed = True
+                self._stop_waiting() if ended else self._await_headers(began=True)
         super().data_received(data)
         self._end_request()
 
@@ -124,13 +121,12 @@ class Connection(web.RequestHandler):
         """End waiting for headers, because `request` is handled now."""
         self._stop_waiting()
         self._body, self._answered = request.content, False
-        self._followed = not request.body_exists  # behind a body in the same segment, more bytes stay unnoticed
 
     def _end_request(self) -> None:
         """Wait for the next request, if the current one has its answer and its whole body has arrived."""
         if self._answered and self._body is not None and self._body.is_eof():
             self._body, self._answered = None, False
-            if self._followed and not self._tail.endswith(BLANK_LINE):
+            if self._frames.has_begun:
                 self._await_headers(began=True)
 
     def _headers_are_late(self) -> None:

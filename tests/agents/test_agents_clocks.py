@@ -14,6 +14,7 @@ from streams.keys import segment
 from streams.messages.codec import decode_event
 from streams.messages.envelope import instant_of, now
 from tables.entries import Answer
+from tables.rows import MemoryRows
 from tables.store import Entries
 
 BROKERS, PRODUCERS = 1, 0  # clocks, as records name them
@@ -77,13 +78,13 @@ def test_an_aggregate_of_older_code_continues_at_the_brokers_time(kind: str) -> 
     """Its last event may have a producer's time of the year 9999; new events must not wait for that."""
     desk = Desk(KINDS[kind])
     entries = {key.encode(): value.encode() for key, value in WRITTEN[kind]["changelog"].items()}
-    desk.table.data.replace({1: Entries(desk.table.codec, entries)})
+    desk.table.data.replace({1: Entries(desk.table.codec, MemoryRows(entries))})
     desk.offsets[1] = 10
     assert desk.entry().time == ""
     sent = receive(1) if kind == "inventory" else {"type": "Release", "data": {}}
     (event,) = messages(desk.decide(desk.record(sent | {"time": "9999-12-31T23:59:59Z"})), f"{kind}-events")
     assert event["time"] == "2025-11-13T02:13:20.123Z"
-    again = desk.table.codec.decode(segment(BOOTS), desk.table.data.partitions[1].raw[segment(BOOTS)])
+    again = desk.table.codec.decode(segment(BOOTS), desk.table.data.partitions[1].rows.get(segment(BOOTS)))
     assert (again.time, again.version) == (event["time"], 3)
 
 

@@ -28,6 +28,7 @@ from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
 from tables.entries import Position
 from tables.orders import orders_table
+from tables.rows import MemoryRows
 from tables.stock import stock_table
 from tables.store import Entries
 
@@ -49,14 +50,15 @@ class Desk:
     """One worker's decisions: records are decided, and merged as after a commit."""
 
     kind: AggregateKind = field(default=PRODUCT)
+    settings: Settings = SETTINGS
 
     def __post_init__(self) -> None:
-        self.commands = SETTINGS.named(self.kind.topics.commands.name)
+        self.commands = self.settings.named(self.kind.topics.commands.name)
         is_stock = self.kind.aggregate == "inventory"
-        app = create_app("inventory" if is_stock else "orders", SETTINGS)
+        app = create_app("inventory" if is_stock else "orders", self.settings)
         self.table = stock_table(app) if is_stock else orders_table(app)
-        self.table.data.replace({partition: Entries(self.table.codec, {}) for partition in range(4)})
-        self.deciding = Deciding(SETTINGS, self.kind, self.table, {self.commands: "topic id"})
+        self.table.data.replace({partition: Entries(self.table.codec) for partition in range(4)})
+        self.deciding = Deciding(self.settings, self.kind, self.table, {self.commands: "topic id"})
         self.offsets = [0] * 4
 
     def record(self, message: Any, partition: int = 1, key: str | None = BOOTS, offset: int | None = None) -> Any:
@@ -140,7 +142,7 @@ def test_a_command_becomes_events_an_entry_and_an_outcome(desk: Desk) -> None:
         b"/p-inventory-commands",
     }
     assert {write.partition for write in written(decided, "inventory-stock-changelog")} == {1}
-    stored = desk.table.data.partitions[1].raw
+    stored = desk.table.data.partitions[1].rows.items()
     assert {write.key: write.value for write in written(decided, "inventory-stock-changelog")} == dict(stored)
     assert decided.offsets == {TP("p-inventory-commands", 1): 1}
 
@@ -359,7 +361,8 @@ def test_an_aggregate_stays_on_its_partition(desk: Desk) -> None:
     """An aggregate with an entry on a partition stays there: one aggregate, one writer."""
     source = desk.decide(desk.record(receive(id="a")))
     entry = {write.key: write.value for write in written(source, "inventory-stock-changelog")}
-    desk.table.data.replace({3: Entries(desk.table.codec, {BOOTS.encode(): entry[BOOTS.encode()]})})  # type: ignore[dict-item]
+    rows = MemoryRows({BOOTS.encode(): entry[BOOTS.encode()] or b""})
+    desk.table.data.replace({3: Entries(desk.table.codec, rows)})
     decided = desk.decide(desk.record(receive(id="b"), partition=3))
     assert messages(decided, "inventory-commands") == []
     assert [write.partition for write in written(decided, "inventory-events")] == [3]

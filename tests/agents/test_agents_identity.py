@@ -13,6 +13,7 @@ from agents.orders import ORDER
 from streams.kafka.partitions import partition_of
 from streams.keys import segment
 from streams.messages.envelope import event_id
+from tables.rows import MemoryRows
 from tables.store import Entries
 
 WRITTEN = json.loads((Path(__file__).parent / "written/0.1-one-product-one-order.json").read_text())
@@ -30,7 +31,7 @@ def older(request: pytest.FixtureRequest) -> tuple[Desk, Any]:
     written = WRITTEN[request.param]
     desk = Desk(KINDS[request.param])
     entries = {key.encode(): value.encode() for key, value in written["changelog"].items()}
-    desk.table.data.replace({1: Entries(desk.table.codec, entries)})
+    desk.table.data.replace({1: Entries(desk.table.codec, MemoryRows(entries))})
     desk.offsets[1] = 10
     return desk, written
 
@@ -229,7 +230,7 @@ def test_digests_stay_as_they_are() -> None:
     desk = Desk()
     desk.decide(desk.record(receive(5, id="1", source="shop")), desk.record(receive(5, id="2", expectedversion=1)))
     assert [answer.digest for answer in desk.entry().recent] == ["a5eec4cae484240c", "bed9998df1aba2d4"]
-    raw = desk.table.data.partitions[1].raw[segment(BOOTS)]
+    raw = desk.table.data.partitions[1].rows.get(segment(BOOTS))
     assert [answer["source"] for answer in json.loads(raw)["recent"]] == ["shop", "kafka"]
 
 
@@ -249,12 +250,13 @@ def test_an_answer_that_was_rebuilt_without_a_digest_is_given_to_its_own_type(
     desk = Desk(ORDER)
     desk.tell("PlaceOrder", written_order(), id="1")
     held = desk.tell("Hold", {"reason": "check"}, id="2")["data"]
-    entries = dict(desk.table.data.partitions[1].raw)
+    entries = dict(desk.table.data.partitions[1].rows.items())
     (key,) = [key for key in entries if not key.startswith(b"/")]
     entry = json.loads(entries[key])
     for answer in entry["recent"]:
         answer.pop("digest", None)
-    desk.table.data.replace({1: Entries(desk.table.codec, entries | {key: json.dumps(entry).encode()})})
+    changed = MemoryRows(entries | {key: json.dumps(entry).encode()})
+    desk.table.data.replace({1: Entries(desk.table.codec, changed)})
     again = desk.tell(name, data, id="2")["data"]
     del held["commandDigest"]  # as in an outcome of older code
     assert again == held if same else again["code"] == "COMMAND_ID_REUSED"

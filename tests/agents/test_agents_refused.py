@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from kafka import await_message, messages, produce
+from confluent_kafka.admin import ResourceType
+from kafka import alter, await_message, messages, produce
 from system import Api, System, eventually
 
 from streams.kafka.partitions import partition_of
@@ -15,23 +15,14 @@ from streams.kafka.partitions import partition_of
 LIMIT = "max.message.bytes"
 
 
-def configure(system: System, topic: str, limit: int | None) -> None:
-    """Set the largest batch of a topic, or leave it to the broker again."""
-    operation = AlterConfigOpType.DELETE if limit is None else AlterConfigOpType.SET
-    entry = ConfigEntry(LIMIT, None if limit is None else str(limit), incremental_operation=operation)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    client = AdminClient({"bootstrap.servers": system.settings.kafka})
-    for future in client.incremental_alter_configs([resource]).values():
-        future.result(120)
-
-
 @contextmanager
 def limited(system: System, topic: str, limit: int) -> Iterator[None]:
-    configure(system, topic, limit)
+    """Set the largest batch of a topic, and finally leave it to the broker again."""
+    alter(system.settings, ResourceType.TOPIC, topic, {LIMIT: str(limit)})
     try:
         yield
     finally:
-        configure(system, topic, None)
+        alter(system.settings, ResourceType.TOPIC, topic, {LIMIT: None})
 
 
 async def reasons(system: System, role: str) -> list[str]:
@@ -95,11 +86,14 @@ async def test_a_stock_command_whose_event_is_refused_is_parked_and_all_others_a
 ) -> None:
     await api.stock("refused-adjusted", 5)
     with limited(system, "inventory-events", 1_500):
-        reason = "x" * 1_000
-        one = asyncio.create_task(api("POST", "/inventory/refused-adjusted/adjust", {"delta": 1, "reason": reason}))
+        body, at_once = {"delta": 1, "reason": "x" * 1_000}, {"Prefer": "respond-async"}
+        _, parked, _ = await api("POST", "/inventory/refused-adjusted/adjust", body, headers=at_once)
         for number in range(10):
             await api.stock(f"refused-other-{number}", number)
-        await one
+        await asyncio.to_thread(
+            await_message, system.settings, "dead-letters",
+            lambda m: m["data"].get("commandId") == parked["data"]["commandId"],
+        )  # fmt: skip
         assert await reasons(system, "inventory") == []
         adjusted = await api("POST", "/inventory/refused-other-1/adjust", {"delta": 1, "reason": "x" * 100})
         assert adjusted[0] == 200

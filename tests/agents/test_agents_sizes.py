@@ -30,7 +30,7 @@ from domain.orders.commands import (
     RecordAllocation,
     RequestReturn,
 )
-from ops.replay.bulk import BulkRecord
+from ops.kafka.records import BulkRecord
 from parking.letter import DeadLetter
 from parking.telling import failed, letter_of
 from projections import commands as commands_model
@@ -65,7 +65,7 @@ class Clerk:
 
     def __init__(self) -> None:
         self.answering = Answering(Settings(), ORDER)
-        self.entries: Entries[Any] = Entries(CODEC, {})
+        self.entries: Entries[Any] = Entries(CODEC)
         self.numbers = itertools.count()
         self.largest: dict[str, int] = {}
 
@@ -126,7 +126,7 @@ def history() -> Iterator[list[Command]]:
         back = long(f"return {number}")
         announced = RequestReturn(return_id=back, lines=some(1), reason=TEXT)
         count = tuple(CountedLine(line_id=line, received=1, damaged=1) for line in LINES)
-        receive = ReceiveReturn(return_id=back, lines=count)
+        receive = ReceiveReturn(return_id=back, receipt_id=long("receipt"), lines=count)
         yield [announced, replace(announced, reason=""), receive, ReceiveReturn(return_id=back)]
     yield [Hold(reason=TEXT)]
     yield [CreateShipment(shipment_id=long(f"held {number}")) for number in range(40)]

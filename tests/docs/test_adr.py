@@ -14,7 +14,7 @@ MOST_WORDS = 300
 BENCHMARKS = ROOT / "docs/benchmarks.md"
 MEASUREMENTS = sorted((ROOT / "docs/benchmarks").glob("*.md"))
 LINKED = [*(decision.path for decision in DECISIONS), INDEX, BENCHMARKS, *MEASUREMENTS]
-PACKAGES = "agents bench docs domain ops parking projections streams tables tests web".split()
+PACKAGES = "agents bench docs domain ops parking projections streams tables tests web webhooks".split()
 MODULE = re.compile(rf"`((?:{'|'.join(PACKAGES)})/[\w/]*(?:\.py|/))`")
 # The decisions' numbers where they are mentioned without a link: `ADR 5`, `docs/adr/0026`.
 MENTION = re.compile(r"\bADRs? (\d+)\b|\badr/(\d{4})\b")

@@ -14,6 +14,17 @@ import pytest
 from documents import DOCS, ROOT, Block, blocks, pages
 from system import PATIENT, Api, System, free_ports
 
+# On a busy machine, `status` may say that a worker did not answer in time.
+PRELUDE = """\
+set -eo pipefail
+fulfillment() {{
+  "{python}" -m ops.cli "$@" && return
+  local code=$?
+  [ "$1" = status ] || return $code
+  sleep 0.5
+  fulfillment "$@"
+}}
+"""
 STATUS = re.compile(r"HTTP/1\.1 (\d{3}) ")  # without a line start: the body before it may end without a line break
 
 
@@ -22,7 +33,7 @@ def run(system: System, block: Block, env: dict[str, str]) -> subprocess.Complet
     script = block.script.replace("127.0.0.1:8000", urlsplit(system.base).netloc)
     script = script.replace("127.0.0.1:9092", system.settings.kafka).replace(".venv/bin/fulfillment", "fulfillment")
     script = script.replace("mongodb://127.0.0.1:27017", system.settings.mongo)
-    prelude = f'set -eo pipefail\nfulfillment() {{ "{sys.executable}" -m ops.cli "$@"; }}\n'
+    prelude = PRELUDE.format(python=sys.executable)
     return subprocess.run(
         ["bash", "-c", prelude + script], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -37,6 +48,7 @@ async def check(system: System, block: Block, env: dict[str, str]) -> None:
         assert " ".join(STATUS.findall(done.stdout)) == block.what, said
 
 
+@pytest.mark.long
 async def test_commands_do_what_the_pages_say(system: System, api: Api) -> None:
     assert len(blocks("run")) >= 20
     for block in blocks("run"):
@@ -57,21 +69,24 @@ def own_system(processes: None, tmp_path: Path) -> Iterator[System]:
         system.down()
 
 
+@pytest.mark.long
 async def test_commands_that_stop_and_start_do_what_the_pages_say(own_system: System, tmp_path: Path) -> None:
     beside = {"FULFILLMENT_DATA": str(tmp_path / "beside"), "FULFILLMENT_HTTP_PORT": str(free_ports(5))}
-    assert len(blocks("run alone")) >= 3
-    for block in blocks("run alone"):
-        if "FULFILLMENT_KAFKA" not in block.script:
-            await check(own_system, block, own_system.env)
-            continue
-        try:  # servers that run already, which a second installation uses
-            await asyncio.to_thread(own_system.run, *("up", "--detach")) if not own_system.status()["ready"] else None
-            await check(own_system, block, own_system.env | beside)
+    found = {
+        using: [block for block in blocks("run alone") if ("FULFILLMENT_KAFKA" in block.script) is using]
+        for using in (True, False)
+    }
+    assert all(found.values())
+    for block in found[True]:  # a second installation uses the servers, which run already
+        env = own_system.env | beside
+        try:
+            await check(own_system, block, env)
         finally:
-            env = own_system.env | beside
             await asyncio.to_thread(
                 subprocess.run, [sys.executable, "-m", "ops.cli", "down"], env=env, check=True, cwd=ROOT
             )
+    for block in found[False]:
+        await check(own_system, block, own_system.env)
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)

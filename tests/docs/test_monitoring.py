@@ -85,7 +85,7 @@ async def test_everything_is_exported_without_ids(system: System, api: Api) -> N
     customer = f"nobody-{uuid4()}"
     await api("GET", f"/orders/{customer}")
     metrics = await scraped(ports(system))
-    for whose, module in EXPORTED.items():
+    for whose, module in EXPORTED:
         for role in ROLES.get(whose, whose).split():
             assert {metric._name for metric in metrics_of(module)} <= metrics[role].keys(), role
     texts = [str(sample) for role in metrics.values() for metric in role.values() for sample in metric.samples]
@@ -128,7 +128,7 @@ def labels_of(question: str) -> set[str]:
 async def test_rules_and_dashboard_ask_for_what_is_exported(system: System) -> None:
     metrics = await scraped(ports(system))
     names = {family.name + end for role in metrics.values() for family in role.values() for end in ENDS[family.type]}
-    labels = {label for module in EXPORTED.values() for metric in metrics_of(module) for label in metric._labelnames}
+    labels = {label for _, module in EXPORTED for metric in metrics_of(module) for label in metric._labelnames}
     for question in questions():
         asked = set(re.findall(r"\b(?:fulfillment|process)_\w+", question))
         assert asked, question

@@ -1,14 +1,13 @@
-"""Cancelling all or part of an order, and holding it."""
+"""Cancelling all or part of an order."""
 
 import pytest
-from domain_scenarios import OrderScenario, new, place, record, some
+from domain_scenarios import PARTIAL, OrderScenario, new, place, record, some
 
 from domain.errors import (
     CancelledOrderModification,
     LineNotFound,
     MoreThanUnshipped,
     OrderCannotBeCancelled,
-    OrderOnHold,
 )
 from domain.message import Command
 from domain.orders.commands import (
@@ -24,14 +23,13 @@ from domain.orders.commands import (
     Release,
     RequestReturn,
     UpdateStatus,
+    hold_id_of,
 )
 from domain.orders.events import (
     CancellationCause,
     CancelledLine,
     LinesCancelled,
     OrderCancelled,
-    OrderHeld,
-    OrderReleased,
 )
 
 given = OrderScenario
@@ -54,11 +52,27 @@ def test_an_order_is_cancelled_with_all_remaining_units(command: Command) -> Non
     assert scenario.order.status == "CANCELLED"
 
 
-def test_an_order_with_shipped_units_cannot_be_cancelled() -> None:
-    history = *ALLOCATED, CreateShipment(lines=some(boots=1))
-    given(*history).when(CancelOrder()).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
+def test_the_units_of_a_partly_shipped_order_that_have_not_shipped_are_cancelled() -> None:
+    history = place(new(), new("socks", 3)), record(reserved=2), CreateShipment(lines=some(boots=1))
+    scenario = given(*history, Hold(reason="fraud")).when(CancelOrder(reason="late"))
+    scenario.then(LinesCancelled(lines=(gone("1", 1, 0), gone("2", 3, 0, "socks")), reason="late"))
+    scenario.asked_again().then_quiet()
+    assert scenario.order is not None
+    assert scenario.order.status == "SHIPPED"
+
+
+def test_an_order_with_shipped_units_cannot_become_cancelled() -> None:
     asked = UpdateStatus(status=OrderStatus.CANCELLED)
-    given(*history).when(asked).then_rejected(OrderCannotBeCancelled, status="PARTIALLY_SHIPPED")
+    given(*ALLOCATED, CreateShipment(lines=some(boots=1))).when(asked).then_rejected(
+        OrderCannotBeCancelled, status="PARTIALLY_SHIPPED"
+    )
+    for command in (CancelOrder(), asked):
+        given(*ALLOCATED, CreateShipment()).when(command).then_rejected(OrderCannotBeCancelled, status="SHIPPED")
+
+
+def test_a_shipped_order_of_which_stock_refused_units_has_nothing_left_to_cancel() -> None:
+    history = place(policy=PARTIAL), record(reserved=1, rejected=1, reason="OUT_OF_STOCK"), CreateShipment()
+    given(*history).when(CancelOrder()).then_rejected(OrderCannotBeCancelled, status="SHIPPED")
 
 
 def test_an_order_whose_shipments_were_cancelled_can_be_cancelled() -> None:
@@ -105,22 +119,13 @@ def test_an_unknown_line_cannot_be_cancelled() -> None:
     given(place()).when(CancelLines(lines=some(gloves=1))).then_rejected(LineNotFound, lineId="9")
 
 
-def test_an_order_is_put_on_hold_and_the_reason_may_change() -> None:
-    scenario = given(place()).when(Hold(reason="fraud")).then(OrderHeld(reason="fraud")).asked_again().then_quiet()
-    scenario.when(Hold(reason="")).then(OrderHeld(reason=""))
-    scenario.when(CreateShipment()).then_rejected(OrderOnHold, reason="")
-
-
-def test_a_hold_is_released_once() -> None:
-    given(place(), Hold()).when(Release()).then(OrderReleased()).asked_again().then_quiet()
-
-
 @pytest.mark.parametrize(
     "command",
     [
         CancelLines(lines=some(boots=1)),
         Hold(reason="other"),
         Release(),
+        Release(hold_id=hold_id_of("fraud")),
         CreateShipment(),
         DeliverShipment(shipment_id="s"),
         CancelShipment(shipment_id="s"),
@@ -134,7 +139,14 @@ def test_a_cancelled_order_stays_as_it_is(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [CancelOrder(), UpdateStatus(status=OrderStatus.CANCELLED), Release(), record(reserved=2)]
+    "command",
+    [
+        CancelOrder(),
+        UpdateStatus(status=OrderStatus.CANCELLED),
+        Release(),
+        Release(hold_id="h"),
+        record(reserved=2),
+    ],
 )
 def test_repeated_commands_to_a_cancelled_order_cause_no_events(command: Command) -> None:
     given(place(), CancelOrder()).when(command).then_quiet()

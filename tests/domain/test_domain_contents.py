@@ -14,7 +14,8 @@ from msgspec.structs import fields, replace
 from domain.errors import OrderExists, Rejection, ReturnExists, ShipmentExists
 from domain.message import Value, differing
 from domain.money import Money
-from domain.orders.commands import CreateShipment, DeliverShipment, NewLine, PlaceOrder, RequestReturn
+from domain.orders.commands import CreateShipment, DeliverShipment, NewLine, PlaceOrder, RequestReturn, WhenLate
+from domain.policy import AllocationPlan
 
 given = OrderScenario
 PLACED = place(new(quantity=2))
@@ -31,9 +32,13 @@ OTHER: Mapping[type[Struct], Mapping[str, Any]] = {
         "total_cost": Money(amount=1, currency="EUR"),
         "policy": PARTIAL,
         "issued_at": "2026-11-23T00:00:00.000Z",
+        "ship_by": "2026-11-27T18:00:00.000Z",
+        "when_late": WhenLate.CANCEL,
+        "backorders_expire_at": "2026-11-27T18:00:00.000Z",
+        "allocation": AllocationPlan(locations=("north",)),
     },
     NewLine: {"line_id": "x", "product_id": "socks", "quantity": 3, "price": price(1)},
-    CreateShipment: {"lines": some(boots=2), "carrier": "UPS", "tracking_number": "2Z"},
+    CreateShipment: {"lines": some(boots=2), "carrier": "UPS", "tracking_number": "2Z", "location": "north"},
     RequestReturn: {"lines": some(boots=2), "reason": "large"},
 }
 NAMES: Mapping[type[Struct], str] = {CreateShipment: "shipment_id", RequestReturn: "return_id"}  # the id in use

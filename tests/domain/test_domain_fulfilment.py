@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from domain_scenarios import PARTIAL, new, place, record, some
+from domain_scenarios import PARTIAL, new, place, price, record, some
 from fulfilment_scenarios import STOCK_VERSION, given_order, given_stock, given_stock_event, to_order, to_stock
 from msgspec.structs import replace
 
@@ -20,9 +20,11 @@ from domain.inventory.commands import (
 from domain.inventory.events import Balance, ReservationRejected, StockBackordered, StockReceived, StockReserved
 from domain.message import Command
 from domain.orders.commands import (
+    AddLine,
     CancelLines,
     CancelOrder,
     CancelShipment,
+    ChangeQuantity,
     CountedLine,
     CreateShipment,
     DeliverShipment,
@@ -49,6 +51,12 @@ def test_a_placed_order_reserves_each_line() -> None:
         to_stock(ReserveStock, "boots", quantity=4, policy=PARTIAL),
         to_stock(ReserveStock, "socks", quantity=2, policy=PARTIAL),
     )
+
+
+def test_units_of_an_added_line_are_reserved_and_those_of_a_reduced_one_released() -> None:
+    gloves = AddLine(line_id="9", product_id="gloves", quantity=3, price=price())
+    given_order(TWO, gloves).then_sends(to_stock(ReserveStock, "gloves", quantity=3, policy=PARTIAL))
+    given_order(TWO, ChangeQuantity(line_id="1", quantity=1)).then_sends(to_stock(ReleaseStock, "boots", keep=1))
 
 
 def test_cancelled_units_are_released() -> None:

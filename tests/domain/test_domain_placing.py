@@ -27,6 +27,7 @@ from domain.orders.events import (
     ShipmentDelivered,
 )
 from domain.orders.state import Line, Order
+from domain.policy import Granted
 
 given = OrderScenario
 
@@ -174,6 +175,7 @@ def test_recording_changes_nothing_else() -> None:
         "cancelled": 4,
         "rejected": 5,
         "stock_version": 6,
+        "at": (Granted(location="north", quantity=3),),
     }
     event = AllocationRecorded(line_id="1", product_id="boots", **figures)
     assert evolve_order(order, event) == replace(order, lines=(replace(line, **figures),))

@@ -28,6 +28,7 @@ from domain.orders.commands import (
     ReceiveReturn,
     RequestReturn,
     UpdateStatus,
+    hold_id_of,
 )
 from domain.orders.events import (
     DeliveredLine,
@@ -191,7 +192,9 @@ def test_lines_that_a_count_leaves_out_have_not_come_back() -> None:
 
 def test_a_command_that_was_already_done_causes_no_events_whatever_its_reason() -> None:
     given(place(), CancelOrder(reason="late")).when(CancelOrder(reason="dear")).then_quiet()
-    given(place(), Hold(reason="fraud")).when(Hold(reason="address")).then(OrderHeld(reason="address"))
+    given(place(), Hold(reason="fraud")).when(Hold(reason="address")).then(
+        OrderHeld(reason="address", hold_id=hold_id_of("address"))
+    )
     discontinued = StockScenario(ReceiveStock(quantity=1), DiscontinueProduct(reason="old"))
     discontinued.when(DiscontinueProduct(reason="broken")).then_quiet()
 

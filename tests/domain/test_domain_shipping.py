@@ -11,6 +11,7 @@ from domain.errors import (
     MoreThanShipped,
     NotAllocated,
     OrderOnHold,
+    ReturnAlreadyReceived,
     ReturnNotFound,
     ShipmentAlreadyDelivered,
     ShipmentIsCancelled,
@@ -24,6 +25,7 @@ from domain.orders.commands import (
     Hold,
     ReceiveReturn,
     RequestReturn,
+    identified,
 )
 from domain.orders.events import (
     DeliveredLine,
@@ -42,6 +44,7 @@ TWO = place(new(quantity=3), new("socks"))
 ALLOCATED = (TWO, record(reserved=3), record("socks", reserved=2))
 SHIPPED = (*ALLOCATED, CreateShipment(shipment_id="s"))
 DELIVERED = (*SHIPPED, DeliverShipment(shipment_id="s"))
+RECEIPT = identified(ReceiveReturn(return_id="r"), "c-1").receipt_id  # type: ignore[union-attr]
 
 
 def boots(quantity: int, shipped: int) -> ShippedLine:
@@ -184,7 +187,7 @@ def received(units: int, damaged: int = 0, total: int | None = None, total_damag
 
 def test_a_return_is_counted_in() -> None:
     scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=2))).when(ReceiveReturn(return_id="r"))
-    scenario.then(ReturnReceived(return_id="r", lines=(received(2),))).asked_again().then_quiet()
+    scenario.then(ReturnReceived(return_id="r", lines=(received(2),), receipt_id=RECEIPT)).asked_again().then_quiet()
     assert scenario.order is not None
     assert scenario.order.return_status == "PARTIALLY_RETURNED"
     again = RequestReturn(return_id="q", lines=some(boots=2))
@@ -200,9 +203,10 @@ def test_units_that_did_not_arrive_can_be_announced_again() -> None:
     counted = (CountedLine(line_id="1", received=1, damaged=1),)
     scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=3)))
     scenario.when(ReceiveReturn(return_id="r", lines=counted))
-    scenario.then(ReturnReceived(return_id="r", lines=(received(1, 1),)))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(1, 1),), receipt_id=RECEIPT))
     scenario.when(RequestReturn(return_id="q", lines=some(boots=2))).then_types(ReturnRequested)
-    scenario.when(ReceiveReturn(return_id="q")).then(ReturnReceived(return_id="q", lines=(received(2, 0, 3, 1),)))
+    scenario.when(ReceiveReturn(return_id="q"))
+    scenario.then(ReturnReceived(return_id="q", lines=(received(2, 0, 3, 1),), receipt_id=RECEIPT))
 
 
 def test_no_more_units_are_returned_than_were_announced() -> None:
@@ -222,4 +226,40 @@ def test_units_of_a_line_that_is_counted_twice_are_added_up() -> None:
     one = CountedLine(line_id="1", received=1, damaged=1)
     scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=2)))
     scenario.when(ReceiveReturn(return_id="r", lines=(one, one)))
-    scenario.then(ReturnReceived(return_id="r", lines=(received(2, 2),)))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(2, 2),), receipt_id=RECEIPT))
+
+
+def parcel(receipt_id: str, units: int, damaged: int = 0) -> ReceiveReturn:
+    lines = (CountedLine(line_id="1", received=units, damaged=damaged),)
+    return ReceiveReturn(return_id="r", receipt_id=receipt_id, lines=lines)
+
+
+def test_a_return_arrives_in_several_parcels() -> None:
+    scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=3, socks=1))).when(parcel("p1", 1))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(1),), receipt_id="p1"))
+    scenario.when(parcel("p2", 1, 1))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(1, 1, 2, 1),), receipt_id="p2"))
+    for repeat in (parcel("p1", 1), parcel("p2", 1, 1)):
+        scenario.when(repeat).then_quiet()
+    scenario.when(parcel("p1", 1, 1))
+    assert isinstance(scenario.refusal, ReturnAlreadyReceived)
+    scenario.when(parcel("p3", 2)).then_rejected(MoreThanDelivered, lineId="1", asked=2, returnable=1)
+    scenario.when(parcel("p3", 0)).then_quiet()
+    scenario.when(ReceiveReturn(return_id="r", receipt_id="p4"))
+    rest = (received(1, 0, 3, 1), replace(received(1), line_id="2", product_id="socks"))
+    scenario.then(ReturnReceived(return_id="r", lines=rest, receipt_id="p4")).asked_again().then_quiet()
+    scenario.when(parcel("p5", 1, 1)).then_quiet()  # all has arrived, and this is how one of the parcels did
+    scenario.when(parcel("p5", 2))
+    assert isinstance(scenario.refusal, ReturnAlreadyReceived)
+
+
+def test_a_late_parcel_has_no_units_of_another_return() -> None:
+    returns = RequestReturn(return_id="r", lines=some(boots=3)), parcel("p1", 1), RequestReturn(lines=some(boots=1))
+    scenario = given(*DELIVERED, *returns).when(parcel("p2", 2))
+    scenario.then_rejected(MoreThanDelivered, lineId="1", asked=2, returnable=1)
+
+
+def test_another_parcel_of_a_return_that_older_code_received_is_counted() -> None:
+    older = ReturnReceived(return_id="r", lines=(received(1),))
+    scenario = given(*DELIVERED, RequestReturn(return_id="r", lines=some(boots=2)), older).when(parcel("p2", 1))
+    scenario.then(ReturnReceived(return_id="r", lines=(received(1, 0, 2),), receipt_id="p2"))

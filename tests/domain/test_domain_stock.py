@@ -74,9 +74,9 @@ def test_the_units_on_hand_are_corrected() -> None:
     scenario.asked_again().then_rejected(StaleQuantity, expected=10, onHand=4)
 
 
-def test_reserved_units_cannot_be_removed_by_an_adjustment() -> None:
-    asked = AdjustStock(delta=-7)
-    given(*HELD).when(asked).then_rejected(InsufficientStock, productId="boots", asked=7, available=6)
+def test_no_more_units_can_be_removed_than_are_on_hand() -> None:
+    asked = AdjustStock(delta=-11)
+    given(*HELD).when(asked).then_rejected(InsufficientStock, productId="boots", asked=11, available=10)
 
 
 @pytest.mark.parametrize(
@@ -208,17 +208,24 @@ def test_a_manual_line_may_be_shipped_and_returned_manually(line_id: str) -> Non
     scenario.when(ReleaseStock(**manual, quantity=1)).then_balance(on_hand=4, allocated=0)
 
 
+def test_a_manual_line_ships_no_units_that_it_never_got() -> None:
+    asked = ReserveStock(order_id="ann", line_id="1", quantity=5)
+    given(ReceiveStock(quantity=3), asked).when(ShipStock(order_id="ann", line_id="1", shipped=5)).then_moved(
+        (StockShipped, {"quantity": 3, "backordered": 2, "set_back": 0})
+    )
+
+
 def test_a_history_that_cannot_have_happened_is_refused() -> None:
     totals = {**LINE, "balance": Balance(), "quantity": 1, "reserved": 0, "backordered": 0, "rejected": 0}
     for wrong in (Balance(on_hand=-1, available=-1), Balance(on_hand=5, available=4), Balance(backordered=-1)):
         with pytest.raises(CorruptHistory):
             evolve_stock(Stock(), StockReceived(balance=wrong, quantity=1))
     with pytest.raises(CorruptHistory):
-        evolve_reservation(None, StockReleased(**totals))
+        evolve_reservation(None, StockReleased(**totals), 1)
     with pytest.raises(CorruptHistory):
-        evolve_reservation(Reservation(**LINE), StockShipped(**totals, shipped=1))
+        evolve_reservation(Reservation(**LINE), StockShipped(**totals, shipped=1), 1)
     with pytest.raises(CorruptHistory):
-        evolve_reservation(Reservation(**LINE), StockReserved(**{**totals, "backordered": 1}))
+        evolve_reservation(Reservation(**LINE), StockReserved(**{**totals, "backordered": 1}), 1)
 
 
 # --- setting the same quantity again

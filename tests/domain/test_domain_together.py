@@ -29,7 +29,7 @@ ORDERS = st.sampled_from(["a", "b", "c"])
 PRODUCTS = st.sampled_from(["boots", "socks"])
 FEW = st.integers(1, 6)
 LINES = st.lists(
-    made(order.LineQuantity, line_id=st.sampled_from(["1", "1", "2", "3"]), quantity=st.integers(1, 4)),
+    made(order.LineQuantity, line_id=st.sampled_from(["1", "1", "2", "3", "1.2", "4"]), quantity=st.integers(1, 4)),
     min_size=1,
     max_size=3,
 ).map(tuple)
@@ -39,13 +39,18 @@ COUNTED = st.lists(
     max_size=2,
 ).map(tuple)
 SHIPMENTS = st.sampled_from(["s1", "s2", "s3"])
+ONE_CENT = order.Price(amount=1, currency="EUR")
+ADDED = st.sampled_from(["1", "4", "5", None])
+ANY_LINE = st.sampled_from(["1", "2", "3", "4", "1.2", "1.3"])
 RETURNS = st.sampled_from(["r1", "r2"])
+RECEIPTS = st.sampled_from([None, "p1", "p2"])
+HOLDS = st.sampled_from([None, "h1", "h2"])
 
 PLACED = made(
     order.PlaceOrder,
     customer_id=st.just("ann"),
     lines=st.lists(
-        made(order.NewLine, product_id=PRODUCTS, quantity=FEW, price=st.just(order.Price(amount=1, currency="EUR"))),
+        made(order.NewLine, product_id=PRODUCTS, quantity=FEW, price=st.just(ONE_CENT)),
         min_size=1,
         max_size=3,
     ).map(tuple),
@@ -54,21 +59,30 @@ PLACED = made(
     policy=st.sampled_from(AllocationPolicy),
 )
 CHANGES = st.one_of(
-    st.sampled_from([order.CancelOrder(), order.Hold(), order.Release()]),
+    st.sampled_from([order.CancelOrder(), order.Release()]),
+    made(order.Hold, hold_id=HOLDS, reason=st.sampled_from(["", "fraud"])),
+    made(order.Release, hold_id=HOLDS),
     made(order.CancelLines, lines=LINES),
     st.just(order.Release()),
     made(order.CreateShipment, shipment_id=SHIPMENTS, lines=st.none() | LINES),
     made(order.CreateShipment, shipment_id=SHIPMENTS, lines=st.none() | LINES),
     made(order.DeliverShipment, shipment_id=SHIPMENTS, lines=st.none() | LINES),
     made(order.CancelShipment, shipment_id=SHIPMENTS),
+    made(order.CloseShipment, shipment_id=SHIPMENTS, rest=st.sampled_from(order.Rest)),
+    made(order.ChangeShippingAddress, shipping_address=st.just(HOME)),
+    made(order.ChangePolicy, policy=st.sampled_from(AllocationPolicy)),
+    made(order.AddLine, line_id=ADDED, product_id=PRODUCTS, quantity=FEW, price=st.just(ONE_CENT)),
+    made(order.ChangeQuantity, line_id=ANY_LINE, quantity=st.integers(0, 8)),
+    made(order.ReplaceProduct, line_id=ANY_LINE, new_line_id=ADDED, product_id=PRODUCTS, quantity=st.none() | FEW),
     made(order.RequestReturn, return_id=RETURNS, lines=LINES),
-    made(order.ReceiveReturn, return_id=RETURNS, lines=st.none() | COUNTED),
+    made(order.ReceiveReturn, return_id=RETURNS, receipt_id=RECEIPTS, lines=st.none() | COUNTED),
     made(order.UpdateStatus, status=st.sampled_from([status for status in OrderStatus if status != "CANCELLED"])),
 )
 MOVES = st.one_of(
     made(stock.ReceiveStock, quantity=FEW),
     made(stock.SetStock, quantity=st.integers(0, 12)),
     made(stock.AdjustStock, delta=st.integers(-4, 4)),
+    made(stock.CountStock, quantity=st.integers(0, 8)),
     made(stock.ReserveStock, order_id=st.just("a"), quantity=FEW),
     made(stock.ReleaseStock, order_id=st.just("a"), keep=st.integers(0, 2)),
     made(stock.ReleaseStock, order_id=st.just("a"), quantity=FEW),

@@ -8,12 +8,13 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
+from elections import Elections
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from schedule import PAUSES, ROLES, WORKERS, Chaos
@@ -32,11 +33,11 @@ class Cluster(System):
 
     options = ("--brokers", str(BROKERS), "--mongo-replicas", str(MONGO_NODES))
 
-    def __init__(self, data: Path, **overrides: str) -> None:
+    def __init__(self, data: Path, mongo_options: str = "", **overrides: str) -> None:
         first = free_ports(12)  # six for the servers, three for the controllers
         kafka = ",".join(f"127.0.0.1:{first + number}" for number in range(BROKERS))
         nodes = ",".join(f"127.0.0.1:{first + BROKERS + number}" for number in range(MONGO_NODES))
-        mongo = f"mongodb://{nodes}/?replicaSet={mongod.REPLICA_SET}"
+        mongo = f"mongodb://{nodes}/?replicaSet={mongod.REPLICA_SET}{mongo_options}"
         super().__init__(data, FULFILLMENT_KAFKA=kafka, FULFILLMENT_MONGO=mongo, **overrides)
 
     def in_sync(self) -> bool:
@@ -51,10 +52,12 @@ class Cluster(System):
         leader = leaders[abs(_hash_code(key)) % len(leaders)] if leaders else 0
         return f"kafka-{leader}" if leader > 0 else None
 
-    def led_by(self, topic: str, broker: int) -> list[int]:
-        """Return the partitions of a topic that a broker leads; none before every partition has a leader."""
-        leaders = self._leaders(topic)
-        return [each for each, leader in leaders.items() if leader == broker and min(leaders.values()) > 0]
+    def led(self, topic: str) -> dict[int, list[int]]:
+        """Return the partitions of a topic that each broker leads; nothing before every partition has a leader."""
+        found = dict[int, list[int]]()
+        for partition, leader in sorted(self._leaders(topic).items()):
+            found.setdefault(leader, []).append(partition)
+        return found if min(found, default=0) > 0 else {}
 
     def _leaders(self, topic: str) -> dict[int, int]:
         """Return the leader of each partition of a topic; nothing while that is unknown."""
@@ -100,16 +103,25 @@ class ClusterChaos(Chaos):
     """Injects faults of the brokers one by one, and besides faults of MongoDB's primary and of the workers."""
 
     system: Cluster
+    elections: Elections = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.victims = WORKERS
+        self.victims, self.elections = WORKERS, Elections(self.system.settings)
+
+    async def run(self, seconds: float) -> None:
+        """Inject faults, and measure how long after each election clients are served again."""
+        async with self.elections.measured():
+            await super().run(seconds)
+            await self.recovered()
 
     async def _inject(self) -> None:
         of_brokers = [self.broker, self.broker, self.coordinator, self.coordinator, self.two_in_a_row,
                       self.rolling_restart]  # fmt: skip
         besides = [self.primary, self._fault, self._nothing]  # while the replicas of the broker before catch up
-        await asyncio.gather(self.random.choice(of_brokers)(), self.random.choice(besides)())
+        async with asyncio.TaskGroup() as faults:
+            for among in (of_brokers, besides):
+                faults.create_task(self.random.choice(among)())
 
     async def _nothing(self) -> None:
         """Inject no second fault."""
@@ -157,8 +169,16 @@ class ClusterChaos(Chaos):
 
     async def killed_primary(self) -> None:
         """Let the primary of MongoDB step down, and kill its successor."""
+        reads = len(self.elections.reads)
         await asyncio.to_thread(wait_until, self.system.step_down, "the primary to step down")
+        await self._more_reads_than(reads)  # the election of the successor, which would otherwise be killed unnoticed
+        reads = len(self.elections.reads)
         await self._restart(await self._known(self.system.primary), signal.SIGKILL, " (primary)")
+        await self._more_reads_than(reads)
+
+    async def _more_reads_than(self, before: int) -> None:
+        """Return once a read after another election of a primary has been measured."""
+        await eventually(lambda: asyncio.sleep(0, len(self.elections.reads)), lambda reads: reads > before)
 
     async def _hit(self, name: str, why: str = "") -> None:
         await self.recovered()

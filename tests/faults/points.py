@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+from schedule import CLOSED_AFTER
 from system import System
 
 from ops.stack import state
@@ -29,6 +30,7 @@ SETTINGS = {
     "FULFILLMENT_TRANSACTION_TIMEOUT": "3",
     "FULFILLMENT_COMMAND_TIMEOUT": "3",
     "FULFILLMENT_RESTART_PAUSE": "0.2",
+    "FULFILLMENT_CLOSED_AFTER": CLOSED_AFTER,
 }
 PAUSE = 7.5  # seconds: longer than session and transaction time-out plus the interval of the broker's checks
 

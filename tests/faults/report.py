@@ -3,9 +3,12 @@
 import platform
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
+
+from elections import summary
 
 MARKS = {  # brokers → the marks around their table
     1: ("<!-- schedules: written by `make faults` -->", "<!-- end of schedules -->"),
@@ -23,6 +26,8 @@ class Row:
     events: int
     seconds: float
     found: list[str]
+    partitions: list[float] = field(default_factory=list)  # seconds until a partition with a new leader was served
+    reads: list[float] = field(default_factory=list)  # and until MongoDB with a new primary was
 
     def __str__(self) -> str:
         counted = Counter(self.injected)
@@ -40,6 +45,8 @@ def table(rows: list[Row], seconds: float) -> str:
         f"{clean} of {len(rows)} schedules clean: {faults} faults in {seconds:.0f} s of load each, "
         f"{events} events compared ({datetime.now(UTC):%Y-%m-%d}, {machine})."
     )
+    partitions, reads = ([*chain.from_iterable(getattr(row, of) for row in rows)] for of in ("partitions", "reads"))
+    head = " ".join(filter(None, (head, summary(partitions, reads))))
     columns = "| seed | injected | promises | events | s | found |\n|---:|---|---|---:|---:|---|"
     return "\n".join([head, "", columns, *map(str, sorted(rows, key=lambda row: row.seed))])
 

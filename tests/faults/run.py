@@ -3,6 +3,8 @@ output."""
 
 import argparse
 import asyncio
+import logging
+import shutil
 import sys
 import tempfile
 import time
@@ -12,9 +14,11 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent), str(Path(__file__).parent.parent.parent)]
 
 from cluster import BROKERS, Cluster, ClusterChaos  # noqa: E402  # found by the line above
+from deliveries import delivered  # noqa: E402
+from elections import summary  # noqa: E402
 from load import Load  # noqa: E402
 from report import Row, write  # noqa: E402
-from schedule import Chaos  # noqa: E402
+from schedule import SETTINGS, Chaos  # noqa: E402
 from system import System  # noqa: E402
 from verify import Verdict, verdict  # noqa: E402
 
@@ -23,11 +27,11 @@ async def one(system: System, seed: int, seconds: float) -> tuple[Load, Chaos, V
     """Load the system and inject faults for `seconds`, then let it settle; return the broken promises."""
     load = Load(system, seed)
     chaos = ClusterChaos(system, seed) if isinstance(system, Cluster) else Chaos(system, seed)
-    running = asyncio.create_task(load.run())
-    await chaos.run(seconds)
-    load.stopping.set()
-    await running
-    return load, chaos, await verdict(system, load.promises)
+    async with delivered(system, seed) as deliveries:
+        async with load.running():
+            await chaos.run(seconds)
+        found, events = await verdict(system, load.promises, deliveries)
+    return load, chaos, Verdict(load.promises.broken + found, events)
 
 
 def main() -> None:
@@ -40,30 +44,43 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave a broken system running for inspection")
     parser.add_argument("--write", type=Path, help="put the table into this Markdown file, between its marks")
     arguments = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs every broken connection
+    rows: list[Row] = []
     with ThreadPoolExecutor(arguments.jobs) as jobs:
-        rows = list(jobs.map(lambda seed: run(seed, arguments), arguments.seeds))
-    if arguments.write:
-        write(arguments.write, rows, arguments.seconds, arguments.brokers)
+        for row in jobs.map(lambda seed: run(seed, arguments), arguments.seeds):
+            rows.append(row)
+            if arguments.write:  # each time, so that the table exists if the rest is interrupted
+                write(arguments.write, rows, arguments.seconds, arguments.brokers)
     sys.exit(1 if any(row.found for row in rows) else 0)
 
 
 def run(seed: int, arguments: argparse.Namespace) -> Row:
     """Run one seed on a fresh system; print its row."""
     kind, keep = System if arguments.brokers == 1 else Cluster, arguments.keep
-    system = kind(Path(tempfile.mkdtemp(prefix=f"faults-{seed}-")))
+    system = kind(Path(tempfile.mkdtemp(prefix=f"faults-{seed}-")), **SETTINGS)
     began = time.monotonic()
     row = Row(seed, [], "", 0, 0, ["it did not finish"])
     system.up()
     try:
         load, chaos, (found, events) = asyncio.run(one(system, seed, arguments.seconds))
-        row = Row(seed, chaos.injected, str(load.promises), events, time.monotonic() - began, found)
+        row = Row(seed, chaos.injected, str(load.promises), events, time.monotonic() - began, found, *served(chaos))
+        print(*map(str, load.promises.unavailable.items()), sep="\n", file=sys.stderr)
     except Exception as unfinished:  # after any error, the seed counts as failed and the next one runs
         row = Row(seed, [], "", 0, time.monotonic() - began, [repr(unfinished)])
     finally:
         if not (keep and row.found):
             system.down()
-    print(row, f"(look at {system.settings.data})" if keep and row.found else "", flush=True)
+    if row.found:
+        print(f"the data and logs are in {system.settings.data}", file=sys.stderr)
+    else:
+        shutil.rmtree(system.settings.data)
+    print(row, summary(row.partitions, row.reads), flush=True)
     return row
+
+
+def served(chaos: Chaos) -> tuple[list[float], list[float]]:
+    """Return how long after each election a partition, and MongoDB, served clients again."""
+    return (chaos.elections.partitions, chaos.elections.reads) if isinstance(chaos, ClusterChaos) else ([], [])
 
 
 if __name__ == "__main__":

@@ -81,17 +81,15 @@ def fresh(workers: str) -> tuple[System, Marksman]:
 async def shoot(marksman: Marksman, action: str, point: Point, aim: Aim, seed: int) -> Row:
     """Hit every role that has the point while it works; return how it recovered, and the broken promises."""
     load, began = Load(marksman.system, seed, CLIENTS), time.monotonic()
-    loading = asyncio.create_task(load.run())
     names = [f"{role}-0" for role in sorted(point.roles)]
     happened, found = "", []
     try:
-        await asyncio.sleep(WARM)
-        happened = await (kill if action == "kill" else stop)(marksman, names, aim)
-        await asyncio.sleep(WARM)
+        async with load.running():
+            await asyncio.sleep(WARM)
+            happened = await (kill if action == "kill" else stop)(marksman, names, aim)
+            await asyncio.sleep(WARM)
     except Exception as unfinished:  # this is a finding as well; the next point gets a system of its own
         found = [repr(unfinished)]
-    load.stopping.set()
-    await loading
     try:
         broken, events = await verdict(marksman.system, load.promises)
     except Exception as unfinished:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 from run import one
+from schedule import SETTINGS
 from system import System
 
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("seed", [7])
 async def test_faults_break_no_promise(tmp_path: Path, seed: int) -> None:
-    system = System(tmp_path)
+    system = System(tmp_path, **SETTINGS)
     system.up()
     try:
         load, chaos, (broken, _) = await one(system, seed, seconds=25)

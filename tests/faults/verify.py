@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
 import aiohttp
+from deliveries import Deliveries
 from kafka import messages
 from load import Promises
 from system import System, eventually
@@ -21,14 +22,16 @@ class Verdict(NamedTuple):
     events: int
 
 
-async def verdict(system: System, promises: Promises) -> Verdict:
-    """Wait until the system is at rest, then verify."""
+async def verdict(system: System, promises: Promises, deliveries: Deliveries | None = None) -> Verdict:
+    """Wait until the system is at rest, then verify; also a webhook, if there is one."""
     await asyncio.to_thread(system.quiet)
     found = await asyncio.to_thread(_drift, system)
     events = [event for topic in TOPICS for event in await asyncio.to_thread(messages, system.settings, topic)]
     outcomes = await asyncio.to_thread(messages, system.settings, "command-outcomes")
     found += _sequences(events) + _effects(events, outcomes, promises)
     found += await _outcomes(system, promises)
+    if deliveries is not None:
+        found += await deliveries.broken(events)
     return Verdict(found, len(events))
 
 

@@ -69,7 +69,7 @@ async def populate(system: System, api: Api) -> None:
     await api.stock(f"{MINE}-boots", 5)
     first = await api.place((f"{MINE}-boots", 3), orderId=f"{MINE}-1")
     await api.order(first["id"], lambda order: order["allocationStatus"] == "ALLOCATED")
-    await api("POST", f"/orders/{MINE}-1/shipments", {"lines": [{"lineId": "1", "quantity": 1}]})
+    await api("POST", f"/orders/{MINE}-1/shipments", {"lines": [{"lineId": "1", "quantity": 3}]})
     refused, _, _ = await api("DELETE", f"/orders/{MINE}-1")
     assert refused == 422
     waiting = await api.place((f"{MINE}-boots", 4), orderId=f"{MINE}-2")
@@ -102,7 +102,7 @@ async def entries(system: System) -> dict[tuple[str, int, bytes], Any]:
     for reader in READERS:
         tables = await restore(system.settings, reader.changelog.name, range(system.settings.partitions), reader.codec)
         for number, table in tables.items():
-            for key in table.raw:
+            for key in table.rows.keys(b""):
                 if MINE.encode() in key or key.startswith((b"/order", b"/inventory")):
                     found[reader.role, number, key] = _entry(table.get(key))
     assert len(found) > 10

@@ -70,8 +70,7 @@ async def test_open_transactions_are_named_counted_and_aborted(
     async def ask() -> Any:
         return await asyncio.to_thread(system.status)
 
-    found = await eventually(ask, lambda now: len(now.get("openTransactions", ())) == 3)
-    assert not found["ready"]
+    found = await eventually(ask, lambda now: len(now.get("openTransactions", ())) == 3 and not now["ready"])
     assert {one["transactionalId"]: one["topic"] for one in found["openTransactions"]} == places
     assert found["lag"]["inventory"]["inventory-commands"] == 2  # the uncommitted record, and the command
     assert (found["lag"]["projector"]["order-events"], found["lag"]["projector"]["command-outcomes"]) == (1, 1)

@@ -4,9 +4,11 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from kafka import messages
@@ -14,9 +16,9 @@ from system import FULFILLMENT, PATIENCE_SECONDS, Api, System, free_ports, wait_
 
 
 @contextmanager
-def second_worker(system: System, role: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def second_worker(system: System, role: str, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_ports(1)
-    environment = system.env | {"FULFILLMENT_WORKER_PORT": str(port)}
+    environment = system.env | {"FULFILLMENT_WORKER_PORT": str(port)} | more
     process = subprocess.Popen([*FULFILLMENT, "worker", role, "--instance", "second"], env=environment)
     try:
         yield process, port
@@ -32,6 +34,13 @@ def partitions(port: int) -> int:
             return sum(len(found) for found in json.load(answer)["partitions"].values())
     except OSError:  # not listening yet, not ready, or busy
         return 0
+
+
+def metric(port: int, name: str) -> float:
+    """Return the value of a metric of a worker."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 @pytest.mark.parametrize(
@@ -72,3 +81,25 @@ async def test_a_second_worker_shares_the_work(
     assert (stock["data"]["availableQuantity"], stock["data"]["allocatedQuantity"]) == (940, 60)
     events = messages(system.settings, "inventory-events", lambda message: message["subject"] == product)
     assert [event["sequence"] for event in events] == list(range(1, 62))
+
+
+async def test_a_standby_takes_partitions_over_without_reading_their_entries_again(system: System, api: Api) -> None:
+    await api.stock("standby", 40)
+    with second_worker(system, "orders", FULFILLMENT_STANDBY="1") as (_, port):
+        await asyncio.to_thread(wait_until, lambda: 0 < partitions(port) < 8, "the second worker to have a share")
+        placed = [(await api.place(("standby", 1)))["id"] for _ in range(40)]
+        for order_id in placed:
+            await api.order(order_id, lambda order: order["allocationStatus"] == "ALLOCATED")
+        placed_at = time.time()
+        standby_time = partial(metric, port, "fulfillment_standby_timestamp_seconds")
+        await asyncio.to_thread(wait_until, lambda: standby_time() > placed_at, "standby copies of all orders")
+        before = metric(port, "fulfillment_recovered_entries_total")
+        system.kill("orders-0", signal.SIGSTOP)
+        try:
+            await asyncio.to_thread(wait_until, lambda: partitions(port) == 8, "the second to take over")
+        finally:
+            system.kill("orders-0", signal.SIGCONT)
+        assert metric(port, "fulfillment_recovered_entries_total") == before
+        for order_id in placed:  # it decides on what it did not read
+            assert (await api("DELETE", f"/orders/{order_id}"))[0] == 200
+    await asyncio.to_thread(system.quiet)

@@ -3,15 +3,14 @@
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
-from system import FULFILLMENT, PATIENT, Api, System, free_ports, wait_until
+from system import FULFILLMENT, PATIENT, System, free_ports, wait_until
 
 PORTS: dict[str, int] = {}  # Faust requires that a static member keeps its address
 
@@ -31,16 +30,24 @@ class Worker:
     def ask(self, page: str) -> tuple[int, Any]:
         """Return the status and the JSON of a page; status 0 if it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=120) as answer:
                 return answer.status, orjson.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, orjson.loads(error.read())
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return 0, None
 
+    def parked(self) -> dict[str, int] | None:
+        """Return how many commands of each topic are parked; None if it does not answer."""
+        return (self.ask("readyz")[1] or {}).get("parked")
+
+    def reason(self) -> str:
+        """Return why it is not ready; an empty text if it is, or does not answer."""
+        return " ".join((self.ask("readyz")[1] or {}).get("reasons", ()))
+
     def text(self, page: str) -> str:
         """Return a page as text."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=120) as answer:
             return str(answer.read().decode())
 
     def is_ready(self) -> bool:
@@ -61,12 +68,6 @@ def system(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield system
     finally:
         system.down()
-
-
-@pytest.fixture
-async def api(system: System) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
-        yield Api(session)
 
 
 @pytest.fixture

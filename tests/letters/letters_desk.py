@@ -16,6 +16,7 @@ from streams.kafka.transport import Fetch, Member, Part
 from streams.runtime import faults
 from streams.runtime.app import create_app
 from streams.runtime.settings import Settings
+from tables.rows import MemoryRows
 from tables.stock import stock_table
 from tables.store import Entries
 
@@ -39,7 +40,7 @@ class Desk:
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(partitions=4, **settings)
         self.table = stock_table(create_app("inventory", self.settings))
-        self.entries: Entries[Any] = Entries(self.table.codec, {})
+        self.entries: Entries[Any] = Entries(self.table.codec)
         self.table.data.replace(dict.fromkeys(range(4), self.entries))
         self.restart()
         self.offset = 0
@@ -47,7 +48,7 @@ class Desk:
 
     def restart(self) -> None:
         """Continue as a new process would, with entries decoded from their committed bytes."""
-        self.entries = Entries(self.table.codec, dict(self.entries.raw))
+        self.entries = Entries(self.table.codec, MemoryRows(dict(self.entries.rows.items())))
         self.table.data.replace(dict.fromkeys(range(4), self.entries))
         self.deciding = Deciding(self.settings, PRODUCT, self.table, {TOPIC: "an id"})
         self.deciding.parking.now = lambda: 1_763_000_000.0  # the time of the records

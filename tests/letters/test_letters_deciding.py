@@ -100,7 +100,7 @@ def test_a_retry_handles_parked_commands_in_order(desk: Desk) -> None:
     assert outcome(desk, "c")["status"] == "accepted"
     assert kinds(desk)[3:] == [("retried", "a"), ("retried", "b"), ("retried", "c")]
     assert desk.parked == 0
-    assert not [key for key in desk.entries.raw if key.startswith(b"/parked")]
+    assert desk.entries.rows.keys(b"/parked") == []
 
 
 def test_a_retry_stops_at_the_first_that_fails_again(desk: Desk) -> None:
@@ -123,6 +123,20 @@ def test_retrying_twice_changes_nothing(desk: Desk) -> None:
     desk.tell(("RetryLetters", BOOTS, {}), id="again")
     assert outcome(desk, "again")["result"] == {"retried": 0, "left": 0}
     assert desk.events(BOOTS) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("RetryLetters", {}), ("DiscardLetter", {"commandId": "a", "reason": "wrong"})]
+)
+def test_a_command_about_letters_that_comes_too_late_changes_nothing(desk: Desk, name: str, data: Any) -> None:
+    decided = desk.tell((name, BOOTS, data), id="late", validuntil="2020-01-01T00:00:00Z")
+    said = outcome(desk, "late")
+    assert (said["status"], said["code"]) == ("rejected", "COMMAND_EXPIRED")
+    assert said["details"] == {"validUntil": "2020-01-01T00:00:00.000Z"}
+    assert decided.commands == {(name, "COMMAND_EXPIRED"): 1}
+    assert desk.letters(BOOTS) == ["a", "b", "c"]
+    desk.tell((name, BOOTS, data), id="in-time", validuntil="9999-01-01T00:00:00Z")
+    assert outcome(desk, "in-time")["status"] == "accepted"
 
 
 def test_a_parked_command_that_is_sent_again_is_parked_once(desk: Desk) -> None:
@@ -176,7 +190,7 @@ def test_commands_of_other_sources_and_contents_with_a_parked_id_are_parked_too(
         ("kafka", "rejected", "COMMAND_ID_REUSED"),
     ]
     assert desk.parked == 0
-    assert not [key for key in desk.entries.raw if key.startswith(b"/parked")]
+    assert desk.entries.rows.keys(b"/parked") == []
     for number, message in enumerate(desk.messages("dead-letters")[len(parked) :], len(parked)):
         book.add(DeadLetter.decode(json.dumps(message).encode()), 0, number, 0)
     assert (book.keys, book.of_command("a")) == ([], None)
@@ -216,7 +230,7 @@ def test_the_sender_of_a_command_that_cannot_be_read_learns_that_it_is_discarded
 
 
 def test_letters_are_discarded_although_their_product_cannot_be_read(desk: Desk) -> None:
-    desk.entries.raw[segment(BOOTS)] = b"{"
+    desk.entries.rows.write({segment(BOOTS): b"{"}, None)
     desk.restart()
     desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}), id="discard")
     assert (outcome(desk, "a")["code"], outcome(desk, "a")["version"]) == ("DISCARDED", 0)
@@ -235,12 +249,12 @@ def test_a_change_of_a_letter_has_the_time_of_the_operators_command(desk: Desk) 
 
 def test_a_letter_that_an_older_release_parked_is_parked_once(desk: Desk) -> None:
     """It has neither the source nor the digest of its command, and perhaps not its type."""
-    for key, raw in desk.entries.raw.items():
+    for key, raw in desk.entries.rows.items():
         if kind(key) is Letter:
             entry = json.loads(raw)
             del entry["source"], entry["digest"]
             entry["command_type"] = None
-            desk.entries.raw[key] = json.dumps(entry).encode()
+            desk.entries.rows.write({key: json.dumps(entry).encode()}, None)
     desk.restart()
     desk.tell(set_stock(1), id="a", source="shop")
     assert desk.letters(BOOTS) == ["a", "b", "c"]
@@ -283,7 +297,8 @@ def test_the_outcome_of_a_retry_is_written_when_all_commands_are_handled(monkeyp
     with Broken("ReceiveStock"):
         for number in range(5):
             desk.tell(receive(), id=f"r-{number}")
-    rest = [desk.tell(("RetryLetters", BOOTS, {}), id="retry")]
+    rest = [desk.tell(("RetryLetters", BOOTS, {}), id="retry", validuntil="9999-01-01T00:00:00Z")]
+    desk.deciding.answering.now = lambda: 253_400_000_000.0  # the time has passed, and the retry continues
     while goes_on := [write for write in rest[-1].writes if write.topic == "inventory-commands"]:
         rest.append(desk.decide([desk.record(BOOTS, goes_on[0].value)]))
         assert (goes_on[0].partition, goes_on[0].key, goes_on[0].headers) == (1, BOOTS.encode(), CONTENT_TYPE)
@@ -362,7 +377,7 @@ def test_letters_handled_to_make_room_are_written_although_the_partition_stops()
     desk.restart()
     with Broken("ReceiveStock"):
         (stop,) = desk.tell(receive(THIRD)).stops.values()
-    assert "1 letters are parked" in str(stop.why)
+    assert "1 letter is parked" in str(stop.why)
     assert ". Fix the bug and restart the worker" in str(stop.why)
     assert desk.events(BOOTS) == [(1, "StockAdjusted")]
     assert desk.parked == 1
@@ -519,7 +534,7 @@ def test_the_bytes_of_the_parked_commands_are_counted(desk: Desk) -> None:
         return sum(letter.size for letter in Letters(desk.table.data.changes(1), BOOTS))
 
     whole = size()
-    numbered = sorted(key for key in desk.entries.raw if kind(key) is Letter)
+    numbered = [key for key in desk.entries.rows.keys(b"/") if kind(key) is Letter]
     assert numbered == [b"/parked/%b/%d" % (segment(BOOTS), number) for number in range(3)]
     assert parked_bytes(desk.entries) == whole > 0
     desk.tell(("DiscardLetter", BOOTS, {"commandId": "a", "reason": "r"}))
@@ -554,14 +569,14 @@ def test_large_letters_are_retried_in_several_transactions(monkeypatch: pytest.M
 
 def test_letters_that_an_older_release_parked_are_not_counted_in_bytes(desk: Desk) -> None:
     assert parked_bytes(desk.entries) > 0
-    desk.entries.raw[b"/parked"] = b'{"letters":3,"said":1763000000.0}'
+    desk.entries.rows.write({b"/parked": b'{"letters":3,"said":1763000000.0}'}, None)
     desk.restart()
     assert parked_bytes(desk.entries) == 0
     desk.tell(("DiscardLetter", BOOTS, {"commandId": "b", "reason": "r"}))
     assert (desk.parked, parked_bytes(desk.entries)) == (2, 0)
     desk.tell(("RetryLetters", BOOTS, {}), id="retry")
     assert outcome(desk, "retry")["result"] == {"retried": 2, "left": 0}
-    assert b"/parked" not in desk.entries.raw
+    assert b"/parked" not in desk.entries.rows
 
 
 def test_a_parked_command_in_binary_mode_is_retried_unchanged() -> None:

@@ -66,11 +66,14 @@ async def test_a_parked_command_is_pending_until_it_is_discarded(system: System,
         status, answer, _ = await api("POST", "/letters/order/http-a/retry", headers=key)  # its outcome, after the 202
         assert (answer["data"]["retried"], answer["data"]["left"]) == (0, 1)
         assert answer["data"]["failed"]["message"] == "Injected: an injected fault: Hold"
-        discarded = (await api("GET", "/letters?kind=discarded"))[1]["data"]
+        _, answer, _ = await eventually(
+            lambda: api("GET", "/letters?kind=discarded"), lambda answer: bool(answer[1]["data"])
+        )
+        discarded = answer["data"]
         assert [(each["commandId"], each["reason"]) for each in discarded] == [(held, "a double")]
         cli = await asyncio.to_thread(system.run, "letters", "discard", "http-a", "--reason", "enough")
         assert cli.stdout == "1 discarded, 0 left\n"
-        assert (await api("GET", "/letters"))[1]["data"] == []
+        await eventually(lambda: api("GET", "/letters"), lambda answer: answer[1]["data"] == [])
 
 
 async def test_an_invalid_request_is_refused(api: Api) -> None:
@@ -92,13 +95,13 @@ async def test_a_full_queue_stops_its_partition_until_the_code_is_fixed(system: 
     with worker("orders", FULFILLMENT_FAULTS="raise:Hold", FULFILLMENT_PARKED_LIMIT="2") as broken:
         for number in range(2, 6):
             send(f"full-{number}", "Hold", reason=str(number))
-        wait_until(lambda: broken.ask("readyz")[0] == 503, "the partition to stop")
-        said = broken.ask("readyz")[1]
-        assert "2 letters are parked, which is the limit (FULFILLMENT_PARKED_LIMIT)" in said["reasons"][0]
-        assert said["parked"] == {"order-commands": 2}
+        said = "2 letters are parked, which is the limit (FULFILLMENT_PARKED_LIMIT)"
+        wait_until(lambda: said in broken.reason(), "the partition to stop")
+        assert broken.ask("readyz")[0] == 503
+        assert broken.parked() == {"order-commands": 2}
         broken.stop()
     with worker("orders", FULFILLMENT_PARKED_LIMIT="2") as mended:
-        wait_until(lambda: mended.ask("readyz")[1]["parked"] == {}, "the letters to be handled")
+        wait_until(lambda: mended.parked() == {}, "the letters to be handled")
         wait_until(lambda: len(events(system, "full")) == 5, "the letters' events")
         held = events(system, "full")
         assert [event["data"].get("reason") for event in held] == [None, "2", "3", "4", "5"]

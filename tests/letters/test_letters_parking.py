@@ -29,11 +29,10 @@ async def test_a_fixed_bug_and_a_retry_handle_parked_commands_in_order(system: S
                 "command-outcomes",
                 lambda m, number=number: m["data"]["commandId"] == f"well-{number}",
             )
-        ready = await eventually(
-            lambda: asyncio.to_thread(broken.ask, "readyz"), lambda answer: answer[1]["parked"] == {"order-commands": 3}
-        )
-        assert ready[0] == 200
-        assert 'fulfillment_letters_parked{topic="order-commands"} 3.0' in broken.text("metrics")
+        await eventually(lambda: asyncio.to_thread(broken.parked), lambda found: found == {"order-commands": 3})
+        assert broken.is_ready()
+        counted = 'fulfillment_letters_parked{topic="order-commands"} 3.0'
+        await eventually(lambda: asyncio.to_thread(broken.text, "metrics"), lambda text: counted in text)
         listed = json.loads(system.run("letters", "list", "--json").stdout)
         assert (listed["aggregateId"], listed["letters"], listed["commandId"]) == ("bug", 3, "bug-2")
         assert (listed["code"], listed["attempts"]) == ("PROCESSING_FAILED", 1)
@@ -49,7 +48,7 @@ async def test_a_fixed_bug_and_a_retry_handle_parked_commands_in_order(system: S
         assert json.loads(system.run("letters", "list", "--json").stdout)["attempts"] == 2
         broken.stop()
     with worker("orders") as fixed:
-        assert fixed.ask("readyz")[1]["parked"] == {"order-commands": 3}  # restored with the table
+        assert fixed.parked() == {"order-commands": 3}  # restored with the table
         done = system.run("letters", "retry", "--all")
         assert done.stdout == "order bug: 3 handled, 0 left\n"
         assert system.run("letters", "list").stdout == "no commands are parked\n"
@@ -60,7 +59,7 @@ async def test_a_fixed_bug_and_a_retry_handle_parked_commands_in_order(system: S
             (3, "OrderReleased", "bug-3"),
             (4, "OrderHeld", "bug-4"),
         ]
-        assert fixed.ask("readyz")[1]["parked"] == {}
+        await eventually(lambda: asyncio.to_thread(fixed.parked), lambda found: found == {})
         assert system.run("letters", "retry", "--all").stdout == ""
         send(system, "bug", "Hold", "bug-2", reason="first")  # answered as before, and not handled again
         await asyncio.to_thread(

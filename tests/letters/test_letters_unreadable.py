@@ -84,8 +84,11 @@ def test_a_letter_that_an_older_release_parked_is_read() -> None:
     (key,) = keys(1)
     with Broken("ReceiveStock"):
         desk.tell(("ReceiveStock", key, {"quantity": 1}))
-    (at,) = (each for each in desk.entries.raw if each.endswith(b"/0"))
-    assert orjson.loads(desk.entries.raw[at])["headers"] == [["h", "_w=="], ["n", None]]  # in the same format as before
+    (at,) = (each for each in desk.entries.rows.keys(b"/") if each.endswith(b"/0"))
+    assert orjson.loads(desk.entries.rows.get(at) or b"")["headers"] == [
+        ["h", "_w=="],
+        ["n", None],
+    ]  # in the same format as before
 
 
 # --- a batch that cannot be read

@@ -7,9 +7,10 @@ from domain import fulfilment, inventory, orders
 from domain.address import Address
 from domain.inventory.commands import InventoryCommand
 from domain.message import Event
+from domain.orders.archiving import archive
 from domain.orders.commands import LineQuantity, NewLine, OrderCommand, PlaceOrder, Price
 from ops.audit.history import Histories
-from ops.audit.lines import Lines
+from ops.audit.lines import Lines, compared, order_facts, reservation_facts
 from ops.audit.report import Kind, Report
 from projections.table import INVENTORY, ORDERS
 from streams.messages.envelope import EventMessage, derived_id
@@ -37,6 +38,14 @@ class World:
         """Let a product decide commands, each with all commands that it causes."""
         for command in commands:
             self._tell(fulfilment.Request("inventory", product, command), settle)
+
+    def archive(self, key: str) -> None:
+        """Archive an order that is closed."""
+        sequence = 1 + sum(message.key == key for message in self.logs["order"])
+        (event,) = archive(self.orders[key])
+        self.logs["order"].append(
+            EventMessage(derived_id(key, sequence), key, event, sequence, TIME, "order", "c", "e")
+        )
 
     def _tell(self, request: fulfilment.Request, settle: bool) -> None:
         self.under_way.append(request)
@@ -128,10 +137,25 @@ class LinesAudit(Audit):
 
     def __init__(self, orders: list[EventMessage], inventory: list[EventMessage]) -> None:
         super().__init__()
+        products, placed = histories("inventory", inventory, self.report), histories("order", orders, self.report)
+        every = [*products.aggregates.values(), *placed.aggregates.values()]
+        broken = {each.key for each in every if each.broken}
+        reserved = [
+            fact
+            for each in products.sound()
+            for _, fact in reservation_facts(each.views.get("reservations", {}), each.began)
+        ]
+        lines = [
+            fact
+            for each in placed.sound()
+            for _, fact in order_facts(each.views["orders"][each.key], each.began[each.key])
+        ]
         self.lines = Lines(self.report)
-        self.lines.add_products(histories("inventory", inventory, self.report).aggregates.values())
-        self.lines.add_orders(histories("order", orders, self.report).aggregates.values())
-        self.lines.add_rest()
+        for pair in compared(reserved, lines, broken, self.report):
+            self.lines.add(pair)
+        for message in (*inventory, *orders):
+            self.lines.apply(message)
+        self.lines.look()
 
     def when_read(self, *messages: EventMessage) -> Self:
         """Read more events, and judge the lines that differ."""

@@ -1,5 +1,6 @@
 """`fulfillment acls print` names resources and principals as the cluster does."""
 
+import base64
 import json
 import os
 import shlex
@@ -8,8 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops.cli import cli
-from streams.rights import USERS, Resource, rights_of
+from streams.rights import USERS, Resource, User, rights_of
 from streams.runtime.settings import Settings
+from streams.topics import CUSTOMER_KEYS
 from streams.topology import TOPOLOGY
 
 
@@ -48,10 +50,16 @@ def test_an_unknown_user_is_refused() -> None:
     assert "There is no user 'stranger' of Kafka: choose from orders, inventory," in refused.output
 
 
+@pytest.mark.parametrize("user", USERS)
+def test_no_user_needs_a_right_on_keys_of_customers_that_do_not_exist(user: User) -> None:
+    assert not [each for each in rights_of(user, Settings()) if each.name == CUSTOMER_KEYS.name]
+
+
 @pytest.mark.parametrize("role", TOPOLOGY)
 def test_the_topology_is_the_only_source_of_a_roles_rights(role: str) -> None:
     (user,) = [each for each in USERS if each == role]
-    granted = rights_of(user, Settings(prefix="p."))
+    encrypting = Settings(prefix="p.", personal_data_key=base64.b64encode(bytes(32)).decode())  # type: ignore[arg-type]
+    granted = rights_of(user, encrypting)
     wiring = TOPOLOGY[user]  # type: ignore[index]
     topics = {each.name: operations for each, operations in granted.items() if each.kind == "topic"}
     assert {name for name, operations in topics.items() if "READ" in operations} == {

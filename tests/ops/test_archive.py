@@ -10,13 +10,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import orjson
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from kafka import produce, records
-from system import Api, System, eventually
+from system import PATIENT, Api, System, api_at, eventually, wait_until
 
+from ops.archive import importing
+from ops.archive.empty import NotEmpty
 from ops.archive.files import FORMAT, Line, Manifest, Writer, lines, read_manifest, write_manifest
 from ops.archive.importing import Disturbed, import_archive
 from ops.kafka.changelogs import restored
@@ -24,8 +26,11 @@ from ops.progress import Advance, ShowProgress
 from parking.letter import DeadLetter
 from streams.keys import position_key
 from streams.runtime.settings import Settings
+from streams.runtime.tasks import cancel
+from streams.topic_setup import ensure_topics
 from streams.topics import UNFINISHED_IMPORT, admin
 from tables.orders import CODEC
+from web.main import create_app
 
 EVENTS = ("order-events", "inventory-events")
 PRODUCTS = ("boots", "rope", "tent")
@@ -35,7 +40,7 @@ KEY = {"Idempotency-Key": "the-order-of-grace"}
 @pytest.fixture(scope="module")
 def original(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system of its own, because all of its data is exported; it parks every `Hold`."""
-    system = System(tmp_path_factory.mktemp("original"), FULFILLMENT_FAULTS="raise:Hold")
+    system = System(tmp_path_factory.mktemp("original"), FULFILLMENT_FAULTS="raise:Hold", **PATIENT)
     system.up()
     try:
         yield system
@@ -43,11 +48,17 @@ def original(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         system.down()
 
 
+@pytest.fixture(autouse=True)
+def no_api_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import waits for APIs that send commands; there are none here."""
+    monkeypatch.setattr(importing, "NOTICED_SECONDS", 0.0)
+
+
 @pytest.fixture(scope="module")
 def copy(original: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """An empty installation on the same servers, which is not running."""
     servers = {name: original.env[name] for name in ("FULFILLMENT_KAFKA", "FULFILLMENT_MONGO")}
-    system = System(tmp_path_factory.mktemp("copy"), FULFILLMENT_PREFIX="copy.", **servers)
+    system = System(tmp_path_factory.mktemp("copy"), FULFILLMENT_PREFIX="copy.", **servers, **PATIENT)
     system.env.pop("FULFILLMENT_FAULTS", None)
     system.settings = system.settings.model_copy(
         update={"kafka": original.settings.kafka, "mongo": original.settings.mongo, "prefix": "copy."}
@@ -62,7 +73,7 @@ def copy(original: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 async def exported(original: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive that was written while orders and adjustments without an id arrived."""
     folder = tmp_path_factory.mktemp("archives") / "all"
-    async with client(original) as api:
+    async with api_at(original.base) as api:
         for product in PRODUCTS:
             await api.stock(product, 40)
         await api.place(("boots", 2), orderId="settled")
@@ -76,8 +87,7 @@ async def exported(original: System, tmp_path_factory: pytest.TempPathFactory) -
         traffic = asyncio.create_task(load(original, api))
         await eventually(lambda: placed(api), lambda found: found > 20)
         await asyncio.to_thread(original.run, "export", str(folder))
-        traffic.cancel()
-        await asyncio.gather(traffic, return_exceptions=True)
+        await cancel(traffic)
     return folder
 
 
@@ -117,12 +127,6 @@ def hold(command_id: str) -> dict[str, Any]:
     return {"id": command_id, "type": "Hold", "data": {"reason": "check"}}
 
 
-@asynccontextmanager
-async def client(system: System) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
-        yield Api(session)
-
-
 def place(customer: str) -> dict[str, Any]:
     items = [{"productId": "boots", "quantity": 1, "price": "10.00"}]
     address = {"street": "1 High St", "city": "Bath", "zipcode": "BA1", "country": "GB"}
@@ -147,6 +151,18 @@ async def load(system: System, api: Api) -> None:
         adjust = {"type": "AdjustStock", "data": {"delta": 2, "reason": "found"}}
         await asyncio.to_thread(produce, system.settings, "inventory-commands", product, adjust)
         await api("POST" if number % 2 else "DELETE", f"/orders/{order['id']}" + ("/shipments" if number % 2 else ""))
+
+
+@asynccontextmanager
+async def api_alone(settings: Settings) -> AsyncIterator[TestClient[Any, Any]]:
+    """Run an API in this process."""
+    async with TestClient(TestServer(create_app(settings).web.web_app)) as alone:
+        yield alone
+
+
+async def reasons(alone: TestClient[Any, Any]) -> dict[str, str]:
+    """Return why an API is not ready."""
+    return dict((await (await alone.get("/readyz")).json())["reasons"])
 
 
 def stopping(what: str, after: int = 0) -> ShowProgress:
@@ -183,7 +199,7 @@ def archived(folder: Path, topic: str) -> dict[int, list[tuple[Any, Any, Any]]]:
 
 def topics_of(system: System) -> set[str]:
     client = admin(system.settings)
-    return {name for name in client.list_topics(timeout=20).topics if name.startswith("copy.")}
+    return {name for name in client.list_topics(timeout=120).topics if name.startswith("copy.")}
 
 
 async def test_the_archive_begins_like_the_topics_and_says_where_it_ends(original: System, exported: Path) -> None:
@@ -221,8 +237,21 @@ async def test_an_interrupted_import_is_refused_by_workers_and_continues(copy: S
     del copy.env["FULFILLMENT_ROLES"]
     worker = await asyncio.to_thread(copy.run, "worker", "orders", check=False)
     assert (worker.returncode, "run `fulfillment import` again" in worker.stderr) == (78, True), worker.stderr
-    done = await asyncio.to_thread(copy.run, "import", str(exported))
-    assert "continued an interrupted import" in done.stdout
+    async with api_alone(copy.settings) as alone:
+        await eventually(
+            lambda: reasons(alone), lambda found: "run `fulfillment import` again" in found.get("import", "")
+        )
+        for method, path, body in (
+            ("PUT", "/inventory/late", {"quantity": 1}),
+            ("POST", "/commands", {"type": "SetStock", "data": {"productId": "late", "quantity": 1}}),
+            ("POST", "/letters/order/settled/retry", None),
+        ):
+            refused = await alone.request(method, f"/api/v1{path}", json=body)
+            found = (refused.status, (await refused.json())["error"], refused.headers["Retry-After"])
+            assert found == (503, "IMPORT_UNFINISHED", "2")
+        done = await asyncio.to_thread(copy.run, "import", str(exported))
+        assert "continued an interrupted import" in done.stdout
+        await eventually(lambda: reasons(alone), lambda found: "import" not in found)
     for topic in EVENTS:
         assert values(copy.settings, topic) == archived(exported, topic)
     assert f"copy.{UNFINISHED_IMPORT}" not in topics_of(copy)
@@ -240,7 +269,7 @@ async def test_after_it_the_audit_is_clean_and_everything_continues(
     ]
     causes = [event["causationid"] for event in adjusted if event["type"] == "StockAdjusted"]
     assert len(set(causes)) == len(causes) > 0  # a command without an id has the same id as before
-    async with client(original) as before, client(copy) as after:
+    async with api_at(original.base) as before, api_at(copy.base) as after:
         was, found = await before.order("settled"), await after.order("settled")
         assert found == was
         _, answer, _ = await after("POST", "/orders", place("grace"), headers=KEY)
@@ -287,6 +316,24 @@ async def test_commands_that_waited_for_long_wait_for_the_workers(original: Syst
     table = await restored(settings, settings.named("orders-states-changelog"), range(settings.partitions), CODEC)
     key = position_key(settings.named("order-commands"))
     assert [number for number, entries in table.items() if entries.get(key) is not None] == []  # all are to be decided
+
+
+async def test_a_command_that_an_api_sends_as_an_import_begins_is_noticed(
+    original: System, waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = original.settings.model_copy(update={"prefix": "sending."})
+    await ensure_topics(settings)
+
+    def send() -> None:
+        produce(settings, settings.named("order-commands"), "late", hold("late"))
+
+    monkeypatch.setattr(importing, "wait_until_noticed", send)
+    with pytest.raises(NotEmpty, match="order-commands has had records: import into an installation without data"):
+        await asyncio.to_thread(import_archive, settings, waiting)
+    client, marker = admin(settings), settings.named(UNFINISHED_IMPORT)
+    await asyncio.to_thread(
+        wait_until, lambda: marker not in client.list_topics(timeout=120).topics, "commands to be accepted again"
+    )
 
 
 async def test_a_record_of_another_producer_ends_an_import(original: System, waiting: Path) -> None:

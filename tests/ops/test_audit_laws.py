@@ -17,6 +17,9 @@ from domain.orders.commands import (
     ReceiveReturn,
     RequestReturn,
 )
+from domain.orders.events import LocationProposed
+from domain.orders.state import Held, ShipmentStatus
+from domain.policy import AllocationPlan
 from ops.audit.laws import line_laws, order_laws, product_laws
 from ops.audit.report import Kind
 from streams.messages.envelope import EventMessage
@@ -130,11 +133,68 @@ def test_an_order_whose_quantities_do_not_add_up_is_found(world: World, wrong: d
     then_broken(order_laws(replace(order, lines=(replace(boots, **wrong), socks))))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"quantity": 3}, "4 shipped or lost, its shipments say 3"),
+        ({"delivered": 3}, "4 delivered, its shipments say 3"),
+        ({"lost": 1}, "0 lost, its shipments say 1"),
+        ({"line_id": "2"}, "4 shipped or lost, its shipments say 0"),
+    ],
+    ids=str,
+)
+def test_a_line_that_differs_from_its_shipments_is_found(world: World, wrong: dict[str, Any], says: str) -> None:
+    order = world.orders["o-1"]
+    (shipment,) = order.shipments
+    boots, socks = shipment.lines
+    changed = replace(shipment, lines=(replace(boots, **wrong), socks))
+    then_broken(order_laws(replace(order, shipments=(changed,))), f"line 1: {says}")
+
+
+def test_only_shipments_that_were_not_cancelled_count(world: World) -> None:
+    order = world.orders["o-1"]
+    (shipment,) = order.shipments
+    cancelled = replace(shipment, status=ShipmentStatus.CANCELLED)
+    assert list(order_laws(replace(order, shipments=(shipment, cancelled)))) == []
+    then_broken(order_laws(replace(order, shipments=(cancelled,))), "4 shipped or lost, its shipments say 0")
+    then_broken(order_laws(replace(order, shipments=(shipment, shipment))), "4 shipped or lost, its shipments say 8")
+
+
+def test_a_line_that_differs_from_its_returns_is_found(world: World) -> None:
+    order = world.orders["o-1"]
+    (back,) = order.returns
+    (boots,) = back.lines
+    less = replace(back, lines=(replace(boots, received=2),))
+    then_broken(order_laws(replace(order, returns=(less,))), "line 1: 3 returned, its returns say 2")
+    then_broken(order_laws(replace(order, returns=(back, back))), "line 1: 3 returned, its returns say 6")
+
+
+def test_holds_with_the_same_id_and_a_wrong_total_are_found(world: World) -> None:
+    order = world.orders["o-1"]
+    hold = Held("h-1", "fraud check")
+    then_broken(order_laws(replace(order, hold=hold.reason, held=(hold, hold))), "two holds have the same id")
+    cheap = replace(order.total_cost, amount=1)
+    then_broken(order_laws(replace(order, total_cost=cheap)), "the total is 1, the lines make 6000")
+
+
 def test_a_line_and_its_reservation_that_differ_are_found_once_they_had_time(world: World) -> None:
     log = world.logs["order"]
     answers = [message for message in log if message.key == "o-3" and message.sequence > 1]
     audit = audit_lines(without(log, *answers), world.logs["inventory"]).then_differing("boots/o-3/1").then_clean()
     audit.when_read().then_line_drift("boots/o-3/1", says="pending")
+
+
+def test_a_line_that_never_answers_the_proposal_of_a_location_is_found() -> None:
+    world = World()
+    for product, location in (("boots", "north"), ("boots", "south"), ("socks", "south")):
+        world.stock(product, ReceiveStock(quantity=4, location=location))
+    plan = AllocationPlan(locations=("north",), one_location=True)
+    world.order("o-1", replace(place(boots=4, socks=2), allocation=plan))
+    log = world.logs["order"]
+    audit_lines(log, world.logs["inventory"]).then_differing().then_clean()
+    proposed = next(number for number, each in enumerate(log) if isinstance(each.event, LocationProposed))
+    audit = audit_lines(log[: proposed + 1], world.logs["inventory"]).then_differing("boots/o-1/1")
+    audit.when_read().then_line_drift("boots/o-1/1", says="proposed")
 
 
 def test_messages_in_flight_are_not_drift_and_are_compared_when_they_arrive() -> None:

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 from helpers_ops import some_ports
+from rich.console import Console
 from typer.testing import CliRunner
 
 from ops.cli import cli
+from ops.commands.status import report
 from ops.stack import state
 from ops.stack.state import Process, Stack
-from ops.stack.status import NO_LAG, added, collect
+from ops.stack.status import NO_LAG, Status, added, collect, unassigned
 from ops.stack.workers import ALLOCATOR, allocator, count_workers, environment, workers
 from ops.worker import default_port
 from streams.access.tokens import digest_of, parse
@@ -113,6 +115,24 @@ def test_lag_is_summed_over_the_workers_of_a_group() -> None:
     assert added(answers) == {"orders": {"order-commands": 7, "x": 0}, "projector": {"order-events": 1}}
 
 
+def test_the_lag_of_partitions_that_no_worker_of_the_stack_has_is_not_hidden() -> None:
+    settings = Settings(partitions=3)
+    answers = [
+        {"group": "orders", "lag": {"order-commands": 0}, "partitions": {"order-commands": [0]}},
+        {"group": "orders", "lag": {"order-commands": 0}, "partitions": {"order-commands": [2]}},
+    ]
+    assert unassigned(settings, ["orders", "kafka"], answers) == {"orders": {"order-commands": [1]}}
+    assert unassigned(settings, ["inventory"], []) == {"inventory": {"inventory-commands": [0, 1, 2]}}
+    assert not unassigned(settings, ["api"], answers)
+    status = Status([], {"orders": {"order-commands": 0}}, True, {"orders": {"order-commands": [1]}})
+    assert json.loads(status.as_json())["unassigned"] == {"orders": {"order-commands": [1]}}
+    shown = Console(record=True, width=100)
+    shown.print(report(status, settings))
+    text = shown.export_text()
+    assert "no worker of this stack has" in text
+    assert "order-commands: partitions 1" in text
+
+
 @pytest.mark.parametrize(
     ("readyz", "lag", "state_shown", "reasons"),
     [(200, 200, "ready", []), (503, 200, "unready", ["restoring the table"]), (200, 403, "ready", [])],
@@ -122,7 +142,8 @@ async def test_a_worker_is_ready_if_it_reports_so(
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/lag":
-            return web.json_response({"group": "orders", "lag": {"order-commands": 5}}, status=lag)
+            whole = {"order-commands": list(range(Settings().partitions))}
+            return web.json_response({"group": "orders", "lag": {"order-commands": 5}, "partitions": whole}, status=lag)
         return web.json_response({"reasons": reasons}, status=readyz)
 
     import psutil

@@ -1,14 +1,22 @@
 """`fulfillment doctor` on a healthy system, and on one with problems."""
 
 import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from aiohttp import web
 from system import System, free_ports
 
+from ops.doctor import examine as examining
 from ops.doctor import machine
-from ops.doctor.examine import examine
+from ops.doctor.examine import examine, patiently
 from ops.doctor.finding import Finding
+from ops.stack import state
+from ops.stack.state import Process, Stack
 from streams.runtime.settings import Settings
 
 
@@ -29,14 +37,14 @@ def test_every_part_of_a_running_system_is_checked(system: System) -> None:
 
 
 async def test_missing_parts_are_reported_with_a_remedy(system: System) -> None:
-    found = await examine(system.settings.model_copy(update={"prefix": "elsewhere-"}))
+    found = await examine(system.settings.model_copy(update={"prefix": "elsewhere-"}), print)
     topics = named(found, "topics")
     assert "missing: elsewhere-order-commands" in topics.found
     assert topics.remedy == "run `fulfillment topics create`"
     indexes = named(found, "indexes")
     assert "orders_v1.createdAt_1__id_1" in indexes.found
     assert "start a projector" in indexes.remedy
-    other = await examine(system.settings.model_copy(update={"partitions": 4}))
+    other = await examine(system.settings.model_copy(update={"partitions": 4}), print)
     assert "has partitions 8, this installation needs 4" in named(other, "topics").found
     assert "FULFILLMENT_PARTITIONS=8" in named(other, "topics").remedy
 
@@ -46,7 +54,7 @@ async def test_an_unreachable_server_is_reported_once(tmp_path: Path) -> None:
     settings = Settings(
         kafka=f"127.0.0.1:{first}", mongo=f"mongodb://127.0.0.1:{first + 1}", http_port=first + 2, data=tmp_path
     )
-    found = await examine(settings)
+    found = await examine(settings, print)
     assert [each.what for each in found if not each.well] == ["Kafka", "MongoDB", "API"]
     assert named(found, "Kafka").remedy == "start it with `fulfillment up`, or set FULFILLMENT_KAFKA"
 
@@ -58,6 +66,67 @@ async def test_addresses_of_several_servers_are_shown_without_secrets(tmp_path: 
     assert "mongodb://********@127.0.0.1" in found
     assert "hunter2" not in found
     assert "s3cret" not in found
+
+
+@asynccontextmanager
+async def one_process(data: Path, ready_from: int) -> AsyncIterator[Settings]:
+    """Run a process that is ready from the n-th question on, with the state of a supervisor."""
+    asked = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += request.path == "/readyz"
+        return web.json_response({"reasons": []}, status=200 if asked >= ready_from else 503)
+
+    port, runner = free_ports(1), web.AppRunner(app := web.Application())
+    app.router.add_get("/{path}", answer)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    me = psutil.Process()
+    worker = Process(name="api-0", role="api", pid=me.pid, started=state.started(me), port=port, state="running")
+    state.write(Stack(pid=me.pid, host="127.0.0.1", phase="complete", processes=[worker]), data)
+    try:
+        yield Settings(data=data)
+    finally:
+        await runner.cleanup()
+
+
+async def test_checks_that_a_busy_system_may_fail_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examining, "PAUSE_SECONDS", 0.0)
+    said: list[str] = []
+    async with one_process(tmp_path, ready_from=3) as settings:
+        found = await patiently(lambda: machine.processes(settings), said.append, patience=600)
+        assert [each.well for each in found] == [True]
+    assert said == ["checking again for up to 600 s: api-0"]
+    async with one_process(tmp_path, ready_from=1_000_000) as settings:
+        found = await patiently(lambda: machine.processes(settings), said.append, patience=0.1)
+        assert [each.well for each in found] == [False]
+
+
+async def test_a_certain_problem_is_reported_at_once() -> None:
+    slow, wrong = (
+        Finding("group orders", "no worker", "start one", may_pass=True),
+        Finding("topics", "missing", "create"),
+    )
+    checks: list[None] = []
+
+    async def check() -> list[Finding]:
+        checks.append(None)
+        return [slow, wrong]
+
+    assert await patiently(check, print, patience=600) == [slow, wrong]
+    assert len(checks) == 1
+
+
+async def test_a_silent_server_may_be_busy_and_one_that_is_not_there_is_not(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", free_ports(1))) as silent:
+        port = silent.getsockname()[1]
+        settings = Settings(kafka=f"127.0.0.1:{free_ports(1)}", mongo=f"mongodb://127.0.0.1:{port}", data=tmp_path)
+        found = await machine.listening(settings)
+    kafka, mongo = named(found, "Kafka"), named(found, "MongoDB")
+    assert (kafka.well, kafka.may_pass) == (False, False)
+    assert (mongo.well, mongo.may_pass) == (False, True)
+    assert f"listens at 127.0.0.1:{port}, and does not answer as MongoDB" in mongo.found
 
 
 def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ops.stack.workers import allocator
 from streams.runtime.settings import ROLES, Settings
-from streams.topology import READING, TOPOLOGY
+from streams.topology import READING, TOPOLOGY, TRANSACTIONAL
 from web.operations.health import OPEN_TO_ALL
 
 Objects = list[dict[str, Any]]
@@ -20,6 +20,7 @@ SECRETS = [
     {"setting": "KAFKA_PASSWORD", "secret": "kafka-user", "key": "password", "as": "file"},
 ]
 EVERYTHING = {
+    "state": {"persistent": True, "storageClass": "fast"},
     "settings": {"KAFKA": "kafka:9093", "PREFIX": "shop.", "PARKED_BYTES": 67_108_864, "WATCHDOG": 0.5},
     "secrets": SECRETS,
     "mounts": [{"path": "/etc/kafka", "secret": "kafka-ca"}],
@@ -196,6 +197,18 @@ def test_secrets_are_only_referred_to(rendered: dict[str, Objects]) -> None:
     own = "FULFILLMENT_KAFKA_KEY_PASSWORD_FILE"
     found = workloads(rendered["everything"]).items()
     assert [role for role, each in found if own in {one["name"] for one in container(each)["env"]}] == ["orders"]
+
+
+def test_tables_are_on_the_disk_of_the_node_or_on_a_volume_of_the_pod(rendered: dict[str, Objects]) -> None:
+    for name, persistent in (("default", False), ("everything", True)):
+        for role, workload in workloads(rendered[name]).items():
+            keeps = role in TRANSACTIONAL
+            mounts = {each["name"]: each["mountPath"] for each in container(workload)["volumeMounts"]}
+            assert mounts.get("state") == (values_of(workload)["DATA"] if keeps else None)
+            volumes = {each["name"]: each for each in workload["spec"]["template"]["spec"]["volumes"]}
+            assert ("state" in volumes) is (keeps and not persistent)
+            claims = workload["spec"].get("volumeClaimTemplates", [])
+            assert [each["spec"]["storageClassName"] for each in claims] == ["fast"] * (keeps and persistent)
 
 
 def test_pods_have_probes_limits_and_no_rights(rendered: dict[str, Objects]) -> None:

@@ -9,7 +9,7 @@ from system import Api, System
 
 from domain.orders.state import OrderStatus
 from ops.kafka import records
-from ops.seeding.data import PATTERN, Seed
+from ops.seeding.data import LOCATIONS, PATTERN, Seed
 from streams.topics import ORDER_EVENTS
 
 OF_TWENTY = {"CANCELLED": 3, "SHIPPED": 6, "DELIVERED": 4, "REGISTERED": 7}
@@ -67,6 +67,22 @@ async def test_a_larger_seed_adds_to_a_smaller_one(system: System, api: Api) -> 
     larger = await asyncio.to_thread(system.run, "seed", "--seed", "902", "--orders", "200")
     assert "20 of them existed already" in larger.stdout
     assert await statuses(api, Seed(902, 200)) == {status: 10 * orders for status, orders in OF_TWENTY.items()}
+
+
+async def test_a_shop_with_three_locations_splits_moves_and_closes(system: System, api: Api) -> None:
+    options = ("seed", "--seed", "904", "--orders", "40", "--locations", "3")
+    await asyncio.to_thread(system.run, *options)
+    seed = Seed(904, 40, 3)
+    assert await statuses(api, seed) == {status: 2 * orders for status, orders in OF_TWENTY.items()}
+    found = [(await api("GET", f"/orders/{seed.order_id(number)}"))[1]["data"] for number in range(seed.orders)]
+    assert {shipment["location"] for order in found for shipment in order["shipments"]} <= set(LOCATIONS)
+    assert any(order["returnStatus"] != "NONE" for order in found)
+    for product in seed.products:
+        places = (await api("GET", f"/inventory/{product}"))[1]["data"]["locations"]
+        last = next(each for each in places if each["location"] == LOCATIONS[-1])
+        assert (last["open"], last["allocatedQuantity"]) == (False, 0)
+    again = await asyncio.to_thread(system.run, *options)
+    assert "nothing was written" in again.stdout
 
 
 async def test_an_order_that_was_changed_since_is_named(system: System, api: Api) -> None:

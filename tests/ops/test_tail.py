@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from system import FULFILLMENT, Api, System, eventually
+from system import FULFILLMENT, PATIENCE_SECONDS, Api, System, eventually
 
 from ops.commands.tail import as_json, as_text
 from ops.kafka import records
@@ -71,7 +71,7 @@ async def test_a_message_that_arrives_meanwhile_is_shown_once(
     ends_of, quantities = records.ends_of, iter(range(2, 1_000))
 
     def change() -> None:
-        asyncio.run_coroutine_threadsafe(api.stock(product, next(quantities)), reading).result(60)
+        asyncio.run_coroutine_threadsafe(api.stock(product, next(quantities)), reading).result(PATIENCE_SECONDS)
 
     def then_change(span: records.Span) -> dict[int, int]:
         change()

@@ -1,9 +1,8 @@
 """One order's trace, from its request to MongoDB, as a collector receives it from all processes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from uuid import uuid4
 
-import aiohttp
 import pytest
 from receiver import Received, Receiver, receiving
 from system import PATIENT, Api, System, wait_until
@@ -20,7 +19,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def traced(processes: None, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[System]:
+def system(processes: None, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[System]:
     """A system of its own, which sends its traces to `receiver`."""
     system = System(
         tmp_path_factory.mktemp("traced"),
@@ -33,12 +32,6 @@ def traced(processes: None, tmp_path_factory: pytest.TempPathFactory, receiver: 
         yield system
     finally:
         system.down()
-
-
-@pytest.fixture
-async def api(traced: System) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=traced.base + "/") as session:
-        yield Api(session)
 
 
 def ways(spans: list[Received]) -> set[tuple[str, ...]]:

@@ -1,12 +1,11 @@
 """A system on servers that the tests stop and start."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
-from system import Api, System
+from system import System
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
 
@@ -48,9 +47,3 @@ def servers(installation: tuple[System, dict[str, Server]]) -> dict[str, Server]
 def faults(system: System) -> Path:
     """The folder in which a file asks the process of that name for a fault."""
     return system.settings.data.parent / "faults"
-
-
-@pytest.fixture
-async def api(system: System) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
-        yield Api(session)

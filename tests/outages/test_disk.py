@@ -6,10 +6,15 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import aiohttp
 import pytest
-from system import Api, System, eventually, wait_until
+from system import System, api_at, eventually, wait_until
+
+from tables import disk
+from tables.disk import DiskRows, Memory
+from tables.rows import Checkpoint
 
 MEGABYTE = 1 << 20
 pytestmark = pytest.mark.slow
@@ -43,6 +48,33 @@ def fill(place: Path) -> Path:
             return filler
 
 
+def write_many(rows: DiskRows) -> None:
+    """Write one row after the other, as if the changelog contained only them."""
+    for number in range(10_000):
+        rows.write({b"%d" % number: os.urandom(100_000)}, Checkpoint(number, 0.0))
+
+
+def test_a_table_on_a_full_disk_ends_its_worker_and_is_right_when_there_is_space(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that could not be written are behind the checkpoint, so they are read from the changelog again."""
+
+    def end(reason: str) -> NoReturn:
+        raise SystemExit(reason)
+
+    monkeypatch.setattr(disk, "end_process", end)
+    place = small_disk / "state" / "orders" / "0" / "0"
+    rows = DiskRows(place, "id", Memory(8 << 20, 1))
+    filler = fill(small_disk)
+    with pytest.raises(SystemExit, match=f"the table in {place} cannot be written: .*; free some space on that disk"):
+        write_many(rows)
+    rows.close()
+    filler.unlink()
+    again = DiskRows(place, "id", Memory(8 << 20, 1))
+    assert len(dict(again.items())) == (again.checkpoint.offset + 1 if again.checkpoint else 0)
+    again.close()
+
+
 def test_a_stack_is_not_started_without_space(small_disk: Path) -> None:
     fill(small_disk)
     refused = System(small_disk / "data").run("up", "--detach", check=False)
@@ -54,8 +86,7 @@ async def test_a_full_disk_is_reported_and_free_space_heals_it(small_disk: Path)
     system = System(small_disk / "data")
     await asyncio.to_thread(system.up)
     try:
-        async with aiohttp.ClientSession(base_url=system.base + "/") as session:
-            api = Api(session)
+        async with api_at(system.base) as api:
             await api.stock("disk-boots", 1000)
             placed = [await api.place(("disk-boots", 1), customerId="disk") for _ in range(20)]
             filler = await asyncio.to_thread(fill, small_disk)

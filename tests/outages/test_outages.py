@@ -80,25 +80,23 @@ async def test_an_outage_is_reported_and_survived(
     system: System, servers: dict[str, Server], api: Api, name: str, sign: signal.Signals, seconds: float
 ) -> None:
     load = Load(system, seed=int(seconds) + sign + 1000 * list(AWAY).index(name))  # its own ids
-    running = asyncio.create_task(load.run())
 
     async def more(promises: int) -> None:
         wanted = len(load.promises.done) + promises
         await eventually(lambda: asyncio.sleep(0, len(load.promises.done)), lambda done: done >= wanted)
 
-    await more(30)
-    await asyncio.to_thread(servers[name].stop, sign)
-    over = time.monotonic() + seconds
-    try:
-        await AWAY[name](system, api)
-        await asyncio.sleep(max(over - time.monotonic(), 0))  # the duration of the outage itself
-    finally:
-        await asyncio.to_thread(servers[name].start)
-    await more(30)
-    load.stopping.set()
-    await running
+    async with load.running():
+        await more(30)
+        await asyncio.to_thread(servers[name].stop, sign)
+        over = time.monotonic() + seconds
+        try:
+            await AWAY[name](system, api)
+            await asyncio.sleep(max(over - time.monotonic(), 0))  # the duration of the outage itself
+        finally:
+            await asyncio.to_thread(servers[name].start)
+        await more(30)
     assert (await verdict(system, load.promises)).broken == []
-    assert (await api("POST", "/orders", ORDER))[0] == 201
+    await eventually(lambda: api("POST", "/orders", ORDER), lambda answer: answer[0] == 201)
 
 
 async def test_commands_are_accepted_again_after_some_expired(

@@ -43,6 +43,15 @@ async def test_concurrent_lookups_share_a_query(collection: Counted):
     assert collection.asked == [["1", "2", "x"]]
 
 
+async def test_a_query_looks_into_another_collection_too(mongo: Mongo, collection: Counted):
+    others = [{"_id": "1", "n": 10, "sequence": 1}, {"_id": "2", "n": 20, "sequence": -1}, {"_id": "x", "n": 0}]
+    await mongo.collection("others").insert_many([{**each, "other": 0} for each in others])
+    asking = Asking(mongo.collection("things"), {"n": 1, "sequence": 1}, "others")
+    found = await asyncio.gather(*(asking.find(name) for name in ("1", "2", "3", "x", "y")))
+    assert [one and one["n"] for one in found] == [10, 2, 3, 0, None], "the one with more events"
+    assert found[0] == {"_id": "1", "n": 10, "sequence": 1}
+
+
 async def test_a_query_is_limited_in_size(collection: Counted):
     asking = Asking(collection)  # type: ignore[arg-type]
     found = await asyncio.gather(*(asking.find(str(number)) for number in range(450)))

@@ -7,6 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from projections.mongo.client import Mongo
 from streams.runtime import settings
 from streams.runtime.settings import Settings
 
@@ -42,3 +43,17 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_other_drivers_are_refused() -> None:
     with pytest.raises(ValidationError, match="mongo_driver"):
         Settings.model_validate({"mongo_driver": "mongoengine"})
+
+
+@pytest.mark.parametrize(
+    ("uri", "seconds"),
+    [
+        ("mongodb://127.0.0.1:1", 2.0),
+        ("mongodb://127.0.0.1:1,127.0.0.1:2/?replicaSet=rs", 12.0),
+        ("mongodb://127.0.0.1:1,127.0.0.1:2/?replicaSet=rs&serverselectiontimeoutms=60000", 60.0),
+    ],
+)
+async def test_a_replica_set_is_waited_for_unless_the_uri_has_a_limit(uri: str, seconds: float) -> None:
+    mongo = Mongo(Settings(mongo=uri))
+    assert mongo.client.options.server_selection_timeout == seconds
+    await mongo.close()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from projection_histories import ORDERS, STOCK, allocate, order_history, place, records, stock_history
 from projection_scenarios import given_order
 
@@ -15,8 +16,9 @@ from domain.orders.commands import (
     LineQuantity,
     OrderCommand,
     RequestReturn,
+    hold_id_of,
 )
-from domain.policy import AllocationPolicy
+from domain.policy import AllocationPlan, AllocationPolicy, AllocationStrategy, Granted
 from projections.explanation import Behind, Facts, Reason, explain
 from projections.mongo import standing as module
 from projections.mongo.client import Mongo
@@ -76,6 +78,36 @@ def test_each_state_has_its_reasons(commands: tuple[OrderCommand, ...], expected
     assert says in first.message
 
 
+def test_an_order_says_at_which_locations_its_units_are_and_why() -> None:
+    plan = AllocationPlan(strategy=AllocationStrategy.NEAREST, locations=("north",))
+    at = (Granted(location="north", quantity=3), Granted(location="south", quantity=2))
+    placed = replace(place(("boot", 5)), allocation=plan)
+    (ready,) = then_reasons(given(placed, replace(allocate("boot", 5), at=at)), "READY_TO_PICK")
+    assert ready.details["locations"] == {"north": 3, "south": 2}
+    assert ready.message.endswith(
+        "3 units at north, 2 units at south: the nearest open locations that had units, in the order north, then any "
+        "other."
+    )
+
+
+def test_an_order_says_whether_one_location_had_everything() -> None:
+    plan = AllocationPlan(locations=("north",), one_location=True)
+    placed = replace(place(("boot", 5)), allocation=plan)
+
+    def told(**units: int) -> str:
+        at = tuple(Granted(location=location, quantity=each) for location, each in units.items())
+        (ready,) = then_reasons(given(placed, replace(allocate("boot", 5), at=at)), "READY_TO_PICK")
+        return ready.message
+
+    assert told(north=5).endswith(
+        "5 units at north: one location that had all units of the order, in the order north, then any other."
+    )
+    assert told(north=3, south=2).endswith(
+        "3 units at north, 2 units at south: no open location had all units of the order, so each line has them from "
+        "the first open locations that had units, in the order north, then any other."
+    )
+
+
 def test_obstacles_come_first() -> None:
     behind = [
         Behind("orders", "order-commands", 3, 1234, workers=1),
@@ -97,9 +129,17 @@ def test_obstacles_come_first() -> None:
     assert unchecked.message == "This could not be checked: the weather."
 
 
+def test_a_hold_is_explained_with_its_beginning() -> None:
+    facts = given(BOOTS, allocate("boot", 2), Hold(reason="fraud"), held={None: "2026-01-01T00:00:00.000Z"})
+    (reason,) = then_reasons(facts, "ON_HOLD")
+    assert reason.message.startswith("The order has been on hold since 2026-01-01T00:00:00.000Z: fraud. Nothing ships")
+
+
 def test_an_order_that_is_only_parked_is_explained() -> None:
     (parked,) = then_reasons(given(parked=[PARKED | {"aggregate": "order", "letters": 1}]), "COMMAND_PARKED")
-    assert "more are queued" not in parked.message
+    assert "queued after it" not in parked.message
+    (parked,) = then_reasons(given(parked=[PARKED | {"aggregate": "order", "letters": 2}]), "COMMAND_PARKED")
+    assert "1 more is queued after it." in parked.message
 
 
 @pytest.fixture
@@ -155,8 +195,9 @@ async def test_holds_and_cancellations_show_their_time_and_reason(mongo: Mongo, 
     held = order_history("held", BOOTS, allocate("boot", 2), Hold(reason="one"), Hold(reason="two"))
     ended = order_history("ended", BOOTS, CancelOrder(reason="changed my mind"))
     await runner.apply({(ORDERS, 0): records(*held, *ended)})
-    (hold,) = explain(await standing(Queries(mongo), "held"))
-    assert hold.details == {"reason": "two", "since": held[-1].time}
+    newer, older = explain(await standing(Queries(mongo), "held"))
+    assert older.details == {"holdId": hold_id_of("one"), "reason": "one", "since": held[-2].time}
+    assert newer.details == {"holdId": hold_id_of("two"), "reason": "two", "since": held[-1].time}
     (end,) = explain(await standing(Queries(mongo), "ended"))
     assert end.message == "The order is cancelled: changed my mind."
     assert (await standing(Queries(mongo), "unknown")).order is None

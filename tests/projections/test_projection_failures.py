@@ -5,7 +5,7 @@ import socket
 import pymongo
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure, PyMongoError, WriteConcernError
+from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError, WriteConcernError
 
 from projections.mongo.failures import cause, describe
 
@@ -59,8 +59,25 @@ async def test_a_server_that_never_answers_is_unreachable(options: str) -> None:
             "MongoDB at db refused the credentials (not authorized on f to execute command { find })",
         ),
         (
+            ServerSelectionTimeoutError(
+                "db:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate "
+                "(_ssl.c:1006) (configured timeouts: connectTimeoutMS: 20000.0ms), Timeout: 2.0s, "
+                "Topology Description: <>"
+            ),
+            "MongoDB at db has a certificate that is not trusted (db:1: certificate verify failed: "
+            "self-signed certificate)",
+        ),
+        (
             WriteConcernError("waiting for replication timed out", 64, {"wtimeout": True}),
             "MongoDB at db reported an error (waiting for replication timed out)",
+        ),
+        (
+            WriteConcernError("operation was interrupted", 11602, {"codeName": "InterruptedDueToReplStateChange"}),
+            "MongoDB at db is unreachable (operation was interrupted)",
+        ),
+        (
+            OperationFailure("Read concern majority is not available yet", 134, {"ok": 0.0}),
+            "MongoDB at db is unreachable (Read concern majority is not available yet)",
         ),
     ],
 )

@@ -148,3 +148,21 @@ async def test_an_older_event_of_the_year_9999_hides_no_later_event(
         found = await Past(queries).show(model, "y", Moment(as_of=at(minute)))
         assert found is not None
         assert found[1] == expected
+
+
+@pytest.mark.parametrize("older", [0, 4])
+async def test_a_time_is_found_among_many_movements_without_reading_them_all(
+    runner: Runner, mongo: Mongo, older: int
+) -> None:
+    history = stock_history("z", *[ReceiveStock(quantity=1)] * 40)
+    ours = [replace(each, id=event_id("inventory", "z", each.sequence)) for each in history[older:]]
+    await runner.apply({(STOCK, 0): records(*history[:older], *ours)})
+    for minute in range(40):
+        await mongo.database.command("profile", 2)
+        found = await Past(Queries(mongo)).show("inventory", "z", Moment(as_of=at(minute)))
+        await mongo.database.command("profile", 0)
+        assert found is not None
+        assert found[1] == minute + 1
+        read = await mongo.collection("system.profile").find({"op": "query"}).to_list(None)
+        await mongo.collection("system.profile").drop()
+        assert sum(each["docsExamined"] for each in read) < 2 * older + 20

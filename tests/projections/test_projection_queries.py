@@ -63,9 +63,13 @@ async def test_paging_shows_everything_once_and_in_order(queries: Queries, name:
     sizes = {"orders": 30, "customer_orders": 30, "work_queue": 12, "inventory": 3, "reservations": 25}
     sizes |= {"order_events": 3, "stock_ledger": 9}
     of = {"order_events": {"orderId": "o-05"}, "stock_ledger": {"productId": "boot"}}.get(name)
+    live = name.removesuffix("_archive")
+    if name != live:
+        documents = await queries.collection("orders").find().to_list(None)
+        await queries.collection("orders_archive").insert_many(documents)
     found = await walk(queries, name, where=of, sort=sort, limit=limit)
     key = sort.removeprefix("-")
-    assert len({one["id"] for one in found}) == len(found) == sizes[name]
+    assert len({one["id"] for one in found}) == len(found) == sizes[live]
     assert found == sorted(found, key=lambda one: (one[key], one["id"]), reverse=sort.startswith("-"))
     assert not any(field.startswith("_") for one in found for field in one)
 
@@ -154,7 +158,6 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("inventory", {}),
     ("inventory", {"where": {"status": "AVAILABLE"}}),
     ("reservations", {"where": {"productId": "boot", "open": True}}),
-    ("reservations", {"where": {"productId": "boot"}}),
     ("reservations", {"where": {"productId": "boot", "waiting": {"$gt": 0}}, "sort": "place"}),
     ("commands", {"where": {**REFUSED, "aggregateId": "o-1", "aggregate": "order"}, "sort": "-time"}),
     ("stock_ledger", {"where": {"productId": "boot"}}),

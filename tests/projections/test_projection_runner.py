@@ -66,7 +66,9 @@ async def test_every_event_gets_its_document(mongo: Mongo, runner: Runner):
     expected = {
         "orders_v1": 1,
         "order_events_v1": len(ORDER),
+        "order_counts_v1": 1,
         "inventory_v1": 1,
+        "product_counts_v1": 1,
         "reservations_v1": 1,
         "stock_ledger_v1": len(BOOTS),
         "commands_v1": 2,

@@ -131,7 +131,7 @@ def test_the_command_refuses_to_write_a_breaking_change(
     command.main(write=True)
     command.main()
     richer = copy.deepcopy(TODAY["order-commands"])
-    richer["$defs"]["Hold"]["properties"]["until"] = {"type": "string"}
+    richer["$defs"]["Hold"]["properties"]["colour"] = {"type": "string"}
     file = tmp_path / "order-commands.json"
     file.write_text(text_of(richer))
     capsys.readouterr()
@@ -140,7 +140,7 @@ def test_the_command_refuses_to_write_a_breaking_change(
             command.main(**options)
         assert refused.value.exit_code == 1
         said = capsys.readouterr()
-        assert "breaking: order-commands Hold.data.until: the field was removed" in said.out
+        assert "breaking: order-commands Hold.data.colour: the field was removed" in said.out
         assert "--breaking" in said.err
     assert file.read_text() == text_of(richer)
     command.main(write=True, breaking=True)

@@ -21,7 +21,7 @@ def broker(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def settings(broker: Broker) -> Settings:
     """An installation of its own on that broker."""
-    return Settings(kafka=broker.address, prefix=f"t{next(_numbers)}-", partitions=4)
+    return Settings(kafka=broker.address, prefix=f"t{next(_numbers)}-", partitions=4, data=broker.folder / "workers")
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,7 @@ def running_broker(folder: Path, properties: str = "") -> Iterator[Broker]:
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """Return the environment of a process with the same settings."""
     mine = {"KAFKA": settings.kafka, "PREFIX": settings.prefix, "PARTITIONS": str(settings.partitions)}
+    mine["DATA"] = str(settings.data)
     here = str(Path(__file__).parents[2])
     return os.environ | {f"FULFILLMENT_{name}": value for name, value in mine.items()} | {"PYTHONPATH": here} | more
 

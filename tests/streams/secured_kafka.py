@@ -29,6 +29,9 @@ from streams.runtime.settings import Settings
 
 USER, PASSWORD = "shop", "pa,ss=w0rd"
 CLIENT, SECRET = "shop-client", "s3cret/+:"
+AUDIENCE, SCOPE = "kafka-brokers", "kafka"
+# Other scopes, whose tokens are for another audience, of another issuer, too old, or signed with another key.
+REFUSED = ("elsewhere", "of-another", "expired", "forged")
 HASHES = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512}
 # A listener and how to log in there.
 LISTENERS = {
@@ -68,6 +71,9 @@ listener.name.oauth.oauthbearer.sasl.jaas.config={jaas}.oauthbearer.OAuthBearerL
 listener.name.oauth.oauthbearer.sasl.server.callback.handler.class=\
 {jaas}.oauthbearer.OAuthBearerValidatorCallbackHandler
 sasl.oauthbearer.jwks.endpoint.url={issuer}/keys
+sasl.oauthbearer.jwt.validator.class={jaas}.oauthbearer.BrokerJwtValidator
+sasl.oauthbearer.expected.issuer={issuer}
+sasl.oauthbearer.expected.audience={audience}
 """
 
 
@@ -80,7 +86,7 @@ def openssl(*arguments: object, stdin: bytes = b"") -> bytes:
 
 @dataclass
 class Issuer:
-    """A token endpoint: it answers the right client credentials with a signed JWT."""
+    """A token endpoint: it answers the right client credentials with a signed JWT, whose claims depend on the scope."""
 
     key: Path
     life_seconds: int = 300
@@ -100,9 +106,9 @@ class Issuer:
                 asked = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 names = base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode().split(":")
                 assert asked["grant_type"] == ["client_credentials"]
-                assert asked["scope"] == ["kafka"]
                 if list(map(urllib.parse.unquote, names)) == [CLIENT, SECRET]:
-                    self._answer(200, {"access_token": issuer.token(), "expires_in": issuer.life_seconds})
+                    token = issuer.token(*asked["scope"])
+                    self._answer(200, {"access_token": token, "expires_in": issuer.life_seconds})
                 else:
                     self._answer(401, {"error": "invalid_client"})
 
@@ -117,7 +123,8 @@ class Issuer:
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""
 
-        openssl("genrsa", "-out", self.key, 2048)
+        for key in (self.key, self.other_key):
+            openssl("genrsa", "-out", key, 2048)
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             thread = Thread(target=server.serve_forever)
             thread.start()
@@ -128,14 +135,22 @@ class Issuer:
                 server.shutdown()
                 thread.join()
 
-    def token(self) -> str:
-        """Return a token that is valid for `life_seconds`."""
+    @property
+    def other_key(self) -> Path:
+        """A private key that the broker does not know."""
+        return self.key.with_suffix(".other")
+
+    def token(self, scope: str) -> str:
+        """Return a token that the broker accepts for `life_seconds`, unless the scope is one of `REFUSED`."""
         self.issued += 1
-        now = int(time.time())
-        claims = {"sub": USER, "iat": now, "exp": now + self.life_seconds, "scope": "kafka"}
+        now = int(time.time()) - (7_200 if scope == "expired" else 0)
+        claims = {"sub": USER, "iat": now, "exp": now + self.life_seconds, "scope": scope}
+        claims["aud"] = "others" if scope == "elsewhere" else AUDIENCE
+        claims["iss"] = "http://another" if scope == "of-another" else self.address
         parts = [{"alg": "RS256", "kid": "1", "typ": "JWT"}, claims]
         signed = b".".join(_base64(json.dumps(each).encode()) for each in parts)
-        signature = openssl("dgst", "-sha256", "-sign", self.key, stdin=signed)
+        key = self.other_key if scope == "forged" else self.key
+        signature = openssl("dgst", "-sha256", "-sign", key, stdin=signed)
         return (signed + b"." + _base64(signature)).decode()
 
     def public(self) -> dict[str, str]:
@@ -171,7 +186,7 @@ class Secured:
         if listener == "OAUTH":
             return found | {
                 "kafka_oauth_token_endpoint": f"{self.issuer.address}/token", "kafka_oauth_client_id": CLIENT,
-                "kafka_oauth_client_secret": SECRET, "kafka_oauth_scope": "kafka",
+                "kafka_oauth_client_secret": SECRET, "kafka_oauth_scope": SCOPE,
             }  # fmt: skip
         if listener == "SSL":
             return found | {"kafka_certificate": self.certificate.certificate, "kafka_key": self.certificate.key}
@@ -202,7 +217,7 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
         listeners = ",".join(f"{name}://localhost:{port}" for name, port in ports.items())
         properties = PROPERTIES.format(
             listeners=listeners, keys=[each.both() for each in certificates], trusted=trusted.certificate,
-            issuer=issuer.address, jaas=JAAS, user=USER, password=PASSWORD,
+            issuer=issuer.address, audience=AUDIENCE, jaas=JAAS, user=USER, password=PASSWORD,
         )  # fmt: skip
         options = patch.dict(os.environ, {"JAVA_TOOL_OPTIONS": allowed})
         with options, running_broker(folder / "broker", properties) as broker:

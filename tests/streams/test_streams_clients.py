@@ -3,8 +3,11 @@
 import ast
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import faust
 import pytest
@@ -13,11 +16,12 @@ from pydantic import ValidationError
 from ops.stack.workers import environment
 from streams.kafka import clients
 from streams.kafka.clients import aiokafka_config, faust_config, librdkafka_config
+from streams.kafka.tokens import NoToken, Tokens
 from streams.runtime.settings import Settings
 
 ROOT = Path(clients.__file__).parents[2]
 HERE = Path(clients.__file__)
-CODE = ("agents", "bench", "domain", "ops", "parking", "projections", "streams", "tables", "web")
+CODE = ("agents", "bench", "domain", "ops", "parking", "privacy", "projections", "streams", "tables", "web", "webhooks")
 CONFIGS = {"aiokafka_config", "librdkafka_config"}
 MODULES = ("aiokafka", "confluent_kafka", "streams.kafka.library_patches")
 CLIENTS = {
@@ -161,3 +165,105 @@ def test_children_get_the_password() -> None:
     settings = Settings(**LOGIN)
     assert environment(settings)["FULFILLMENT_KAFKA_PASSWORD"] == "hunter2"
     assert "hunter2" not in repr(settings)
+
+
+class Endpoint:
+    """A token endpoint that answers everything alike, and remembers the credentials it got."""
+
+    def __init__(self, status: int, body: bytes, **headers: str) -> None:
+        self.status = status
+        self.credentials: list[str | None] = []
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                endpoint.credentials.append(self.headers["Authorization"])
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(endpoint.status)
+                for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST
+
+            def log_message(self, *_: object) -> None:
+                """Print nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self) -> "Endpoint":
+        Thread(target=self.server.serve_forever).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def tokens_of(endpoint: str) -> Tokens:
+    client = {"kafka_oauth_client_id": "shop", "kafka_oauth_client_secret": "hunter2"}
+    sasl = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "OAUTHBEARER"}
+    return Tokens(Settings.model_validate(sasl | client | {"kafka_oauth_token_endpoint": endpoint}))
+
+
+def test_the_client_secret_does_not_follow_a_redirect() -> None:
+    with Endpoint(200, b'{"access_token": "stolen"}') as other, Endpoint(302, b"", Location=other.url) as endpoint:
+        with pytest.raises(NoToken, match="it answered 302"):
+            tokens_of(endpoint.url).current()
+        assert (len(endpoint.credentials), other.credentials) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[]", b"{}", b"no JSON", b'{"access_token": null}', b'{"access_token": "t", "expires_in": null}'),
+        *(
+            b'{"access_token": "t", "expires_in": %b}' % life
+            for life in (b'"soon"', b"-1", b"0", b"NaN", b"true", b"1e999")
+        ),
+    ],
+)
+def test_an_answer_without_a_usable_token_is_an_error(body: bytes) -> None:
+    with Endpoint(200, body) as endpoint, pytest.raises(NoToken, match="issued no token: "):
+        tokens_of(endpoint.url).current()
+
+
+def test_a_life_in_a_text_is_read() -> None:
+    with Endpoint(200, b'{"access_token": "t", "expires_in": "600"}') as endpoint:
+        token, expires_at = tokens_of(endpoint.url).current()
+    assert token == "t"
+    assert 500 < expires_at - time.time() <= 600
+
+
+def test_an_answer_that_is_not_whole_is_an_error() -> None:
+    cut = Endpoint(200, b"{}", **{"Content-Length": "9"})
+    with cut as endpoint, pytest.raises(NoToken, match="issued no token: IncompleteRead"):
+        tokens_of(endpoint.url).current()
+
+
+def test_a_token_is_used_while_it_is_valid_although_there_is_no_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000_000.0]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    with Endpoint(200, b'{"access_token": "t", "expires_in": 100}') as endpoint:
+        tokens = tokens_of(endpoint.url)
+        first = tokens.current()
+        assert first == ("t", clock[0] + 100)
+        endpoint.status, clock[0] = 503, clock[0] + 90
+        assert [tokens.current(), tokens.current()] == [first, first]
+        assert len(endpoint.credentials) == 2, "it does not ask for each connection"
+        clock[0] += 6
+        assert tokens.current() == first
+        assert len(endpoint.credentials) == 3
+        clock[0] += 5
+        with pytest.raises(NoToken, match="it answered 503"):
+            tokens.current()
+        endpoint.status = 200
+        assert tokens.current() == ("t", clock[0] + 100)
+
+
+def test_the_token_endpoint_contains_no_credentials() -> None:
+    with pytest.raises(ValidationError) as refused:
+        tokens_of("https://shop:hunter3@issuer/token")
+    assert "hunter3" not in str(refused.value)

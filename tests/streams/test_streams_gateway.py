@@ -15,15 +15,16 @@ from faust.types import TP
 from system import eventually
 
 from domain.orders.commands import Hold
-from streams.kafka import failover, gateway, library_patches
+from streams.kafka import failover, gateway, library_patches, lookout
 from streams.kafka.gateway import Gateway, GatewayUnavailable
+from streams.kafka.import_watch import exists as import_exists
 from streams.kafka.metadata import PROBES, check_topics
 from streams.kafka.partitions import partition_of
 from streams.kafka.pulse import Pulse
 from streams.kafka.transactions import committed_offsets
 from streams.messages.envelope import CommandMessage, new_id, now
 from streams.runtime.settings import Settings
-from streams.topics import find_topics, largest_batches
+from streams.topics import UNFINISHED_IMPORT, find_topics, largest_batches
 
 NOWHERE = "127.0.0.1:1"
 KEY = "o-1"
@@ -92,7 +93,7 @@ async def test_the_brokers_that_were_known_are_asked_for_leaders(
             asked.append((sorted(self.hosts), self._request_timeout_ms))
             await super().bootstrap()
 
-    monkeypatch.setattr(gateway, "AIOKafkaClient", Client)
+    monkeypatch.setattr(lookout, "AIOKafkaClient", Client)
     async with disconnected(brokers) as it:
         it._settings = Settings(kafka="localhost:2", command_timeout=0.05)
         await refusal(it, KEY)
@@ -100,6 +101,100 @@ async def test_the_brokers_that_were_known_are_asked_for_leaders(
     hosts, found = asked[0]
     assert {(host, port) for host, port, _ in hosts} == {("localhost", 2), ("127.0.0.1", 1)}
     assert found == limit
+
+
+async def test_leaders_are_looked_for_while_a_command_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "LATE_SECONDS", 0.01)
+    looks: list[None] = []
+
+    class Client(AIOKafkaClient):  # type: ignore[misc]
+        async def bootstrap(self) -> None:
+            looks.append(None)
+            await super().bootstrap()
+
+    monkeypatch.setattr(lookout, "AIOKafkaClient", Client)
+    async with disconnected(brokers=2) as it:
+        it.patience = 600
+        waiting = asyncio.create_task(it.send([command(KEY)]))
+        await eventually(lambda: asyncio.sleep(0, looks), bool)
+        assert not waiting.done()
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        await eventually(lambda: asyncio.sleep(0, it._looking), lambda looking: looking is None)
+
+
+async def test_a_broker_that_did_not_answer_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Client(AIOKafkaClient):  # type: ignore[misc]
+        async def bootstrap(self) -> None:
+            knows(self, 3)
+
+        async def send(self, node: int, *_: Any, **__: Any) -> MetadataResponse_v1:
+            asked.append(node)
+            if node == 1:
+                raise RequestTimedOutError
+            return MetadataResponse_v1([(each, "127.0.0.1", 1, None) for each in range(3)], 0, [])
+
+    monkeypatch.setattr(lookout, "AIOKafkaClient", Client)
+    async with lookout.Lookout(Settings(kafka=NOWHERE), {"order-commands"}, (), 1000) as it:
+        while 1 not in asked:
+            await it.look()
+        for _ in range(50):
+            await it.look()
+    assert asked.count(1) == 1
+
+
+async def test_a_broker_that_refuses_the_login_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Client(AIOKafkaClient):  # type: ignore[misc]
+        async def bootstrap(self) -> None:
+            knows(self, 3)
+
+        async def send(self, node: int, *_: Any, **__: Any) -> MetadataResponse_v1:
+            asked.append(node)
+            known = [] if node == 1 else [(each, "127.0.0.1", 1, None) for each in range(3)]
+            return MetadataResponse_v1(known, 0, [])
+
+    monkeypatch.setattr(lookout, "AIOKafkaClient", Client)
+    async with lookout.Lookout(Settings(kafka=NOWHERE), {"order-commands"}, (), 1000) as it:
+        while 1 not in asked:
+            assert (await it.look()).brokers
+        for _ in range(50):
+            assert (await it.look()).brokers
+    assert asked.count(1) == 1
+
+
+async def test_a_producer_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "START_SECONDS", 0.05)
+    async with disconnected(brokers=1) as it:
+        spent = it._producer
+        assert spent is not None
+        monkeypatch.setattr(type(spent), "start", lambda _: asyncio.sleep(3600))
+        renewing = asyncio.create_task(it._renew(spent, refused=False))
+        await asyncio.wait({renewing}, timeout=30)
+        assert renewing.done()
+        assert isinstance(renewing.exception(), TimeoutError)
+        assert (it._producer, it._renewing.locked()) == (spent, False)
+
+
+async def test_kafka_is_reached_after_an_unexpected_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "RETRY_SECONDS", 0.0)
+    it, attempts = Gateway(Settings(kafka=NOWHERE)), list[None]()
+    reached = it._new_producer()
+
+    async def started() -> Any:
+        attempts.append(None)
+        if len(attempts) == 1:
+            raise LookupError("unexpected")
+        return reached
+
+    monkeypatch.setattr(it, "_started", started)
+    await it.start()
+    await eventually(lambda: asyncio.sleep(0, it._producer), lambda producer: producer is reached)
+    await it.stop()
 
 
 async def test_leaders_are_looked_for_again_after_an_unexpected_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +205,7 @@ async def test_leaders_are_looked_for_again_after_an_unexpected_error(monkeypatc
             looks.append(None)
             raise RuntimeError("unexpected")
 
-    monkeypatch.setattr(gateway, "AIOKafkaClient", Broken)
+    monkeypatch.setattr(lookout, "AIOKafkaClient", Broken)
     async with disconnected(brokers=1) as it:
         await refusal(it, KEY)
         await eventually(lambda: asyncio.sleep(0, it._looking), lambda looking: looking is None)
@@ -189,6 +284,26 @@ async def test_the_loop_does_not_wait_for_a_client_that_waits_for_a_token(monkey
     with pytest.raises(LookupError):
         await find_topics(Settings(), [])
     assert threads == []
+
+
+# --- imports
+
+BROKER = [(0, "127.0.0.1", 1, None)]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "code", "unfinished"),
+    [(BROKER, 0, True), (BROKER, 3, False), (BROKER, 29, False), (BROKER, 5, None), ([], 0, None), ([], 3, None)],
+)
+def test_only_an_answer_that_is_clear_says_whether_an_import_is_unfinished(
+    brokers: list[Any], code: int, unfinished: bool | None
+) -> None:
+    answer = MetadataResponse_v1(brokers, 0, [(code, UNFINISHED_IMPORT, False, [])])
+    if unfinished is None:
+        with pytest.raises(library_patches.KafkaError):
+            import_exists(answer)
+    else:
+        assert import_exists(answer) is unfinished
 
 
 # --- readiness

@@ -14,7 +14,7 @@ from streams.kafka.library_patches import PRIVATE, VERSIONS
 
 ROOT = Path(library_patches.__file__).parents[2]
 HERE = Path(library_patches.__file__)
-CODE = ("agents", "bench", "domain", "ops", "parking", "projections", "streams", "tables", "web")
+CODE = ("agents", "bench", "domain", "ops", "parking", "privacy", "projections", "streams", "tables", "web")
 NAMES = {name for names in PRIVATE.values() for name in names}
 OURS = {"self", "cls"}
 

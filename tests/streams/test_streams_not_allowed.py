@@ -1,5 +1,6 @@
 """A missing permission: nothing is parked and nothing is lost, and the service continues once it is granted."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -7,16 +8,15 @@ import aiohttp
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
-    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
     ResourcePatternType,
     ResourceType,
 )
-from kafka import messages, produce
+from kafka import grant, messages, produce, revoke
 from real_kafka import running_broker
-from system import Api, System, eventually, wait_until
+from system import PATIENT, Api, System, api_at, eventually, wait_until
 
 AUTHORIZER = """\
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -32,9 +32,11 @@ def guarded(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with running_broker(tmp_path_factory.mktemp("guarded-broker"), AUTHORIZER) as broker:
         system = System(
             tmp_path_factory.mktemp("guarded"),
+            **PATIENT,
             FULFILLMENT_KAFKA=broker.address,
             FULFILLMENT_PARTITIONS="2",
             FULFILLMENT_ROLES="orders,projector,api",
+            FULFILLMENT_CLOSED_AFTER=str(2 / 86_400),
         )
         system.up()
         try:
@@ -45,8 +47,8 @@ def guarded(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 async def guarded_api(guarded: System) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=guarded.base + "/") as session:
-        yield Api(session)
+    async with api_at(guarded.base) as api:
+        yield api
 
 
 @contextmanager
@@ -56,14 +58,11 @@ def forbidden(system: System, kind: ResourceType, name: str, *operations: AclOpe
     literal = ResourcePatternType.LITERAL
     all_else = AclBinding(kind, name, literal, EVERYBODY, "*", AclOperation.ALL, AclPermissionType.ALLOW)
     denied = [AclBinding(kind, name, literal, EVERYBODY, "*", each, AclPermissionType.DENY) for each in operations]
-    for future in client.create_acls([all_else, *denied]).values():
-        future.result(120)
+    grant(client, [all_else, *denied])
     try:
         yield
     finally:
-        everything = AclBindingFilter(kind, name, literal, EVERYBODY, "*", AclOperation.ANY, AclPermissionType.ANY)
-        for future in client.delete_acls([everything]).values():
-            future.result(120)
+        revoke(client, [all_else, *denied])
 
 
 async def reasons(system: System, role: str) -> list[str]:
@@ -114,6 +113,27 @@ async def test_commands_that_may_not_be_sent_are_refused_and_others_are_sent(gua
         "PUT", "/inventory/guarded", {"quantity": 1}, headers={"Prefer": "respond-async"}
     )
     assert status == 202, answer
+
+
+async def test_an_archived_order_is_restored_once_its_events_may_be_read(guarded: System, guarded_api: Api) -> None:
+    pid, status = guarded.pid("orders-0"), "/orders/archived/status"
+    await guarded_api.place(("guarded", 1), orderId="archived")
+    assert (await guarded_api("PUT", status, {"status": "CANCELLED"}))[0] == 200
+
+    async def archived() -> bool:
+        await guarded_api.place(("guarded", 1))  # tells the worker the time
+        return "archivedAt" in (await guarded_api("GET", "/orders/archived"))[1]["data"]
+
+    await eventually(archived, bool, pause=0.5)
+    with forbidden(guarded, ResourceType.TOPIC, "order-events", AclOperation.READ):
+        asked = asyncio.create_task(guarded_api("PUT", status, {"status": "SHIPPED"}))
+        says = "archived orders cannot be restored: Kafka does not authorize this service for the topic order-events"
+        await eventually(lambda: reasons(guarded, "orders"), lambda found: says in " ".join(found))
+    await asked
+    refused = await eventually(lambda: guarded_api("PUT", status, {"status": "SHIPPED"}), lambda it: it[0] < 500)
+    assert (refused[0], refused[1]["error"]) == (422, "CANCELLED_ORDER_MODIFICATION")
+    wait_until(lambda: bool(guarded.status()["ready"]), "everything to be ready")
+    assert guarded.pid("orders-0") == pid, "the worker was not restarted"
 
 
 ADDRESS = {"street": "1 High St", "city": "Bath", "zipCode": "BA1", "country": "GB"}

@@ -156,7 +156,7 @@ def test_a_worker_waits_until_the_former_role_is_stopped(upgraded: Upgraded) -> 
     try:
         wait_until(lambda: former.poll(0.1) is None and bool(former.assignment()), "the former role to run")
         with upgraded.worker():
-            assert "stop them" in upgraded.wait_for_reason("1 workers of the role fulfilment are running")
+            assert "stop them" in upgraded.wait_for_reason("1 worker of the role fulfilment is running")
             assert len(upgraded.sent()) == 20
             former.close()  # a static member stays in its group until its session ends
             upgraded.wait_until_ready()

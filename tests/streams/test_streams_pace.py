@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from real_kafka import create
-from system import PATIENCE_SECONDS
+from system import PATIENCE_SECONDS, eventually
 
 from streams.kafka import pace
 from streams.kafka.pace import (
@@ -45,11 +45,16 @@ async def paced(settings: Settings, name: str, seconds: float, wait_ms: int) -> 
         await consumer.stop()
 
 
+async def fetching(consumer: AIOKafkaConsumer) -> None:
+    """Wait until a fetch is under way or waits for its turn."""
+    await eventually(lambda: asyncio.sleep(0, consumer._fetcher._pending_tasks), bool)
+
+
 async def test_a_consumer_closes_while_a_fetch_waits_for_its_turn(settings: Settings) -> None:
     async with paced(settings, "paced", 600, wait_ms=1) as consumer:
         for _ in range(UNPACED_FETCHES + 1):
             await consumer.getmany(timeout_ms=50)
-        assert consumer._fetcher._pending_tasks, "a fetch waits"
+        await fetching(consumer)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await consumer.stop()
         assert all(connection._reader is None for connection in consumer._client._conns.values())
@@ -57,8 +62,7 @@ async def test_a_consumer_closes_while_a_fetch_waits_for_its_turn(settings: Sett
 
 async def test_other_requests_do_not_wait_as_long_as_a_fetch(settings: Settings) -> None:
     async with paced(settings, "asked", 0, wait_ms := 120_000) as consumer:
-        await consumer.getmany(timeout_ms=100)
-        assert consumer._fetcher._pending_tasks, "a fetch is under way"
+        await fetching(consumer)
         async with asyncio.timeout(wait_ms / 1000 / 2):
             assert await consumer.end_offsets(consumer.assignment())
 

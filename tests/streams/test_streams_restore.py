@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from kafka import records
+from confluent_kafka.admin import ResourceType
+from kafka import alter, records
 from real_kafka import Broker, create, transactional
 from system import wait_until
 
@@ -37,7 +37,7 @@ class Raw:
 
 async def restored(settings: Settings, topic: str, *partitions: int) -> dict[int, dict[bytes, bytes]]:
     found = await asyncio.wait_for(restore(settings, topic, partitions, Raw()), 120)
-    return {partition: dict(entries.raw) for partition, entries in found.items()}
+    return {partition: dict(entries.rows.items()) for partition, entries in found.items()}
 
 
 def write(settings: Settings, topic: str, *records: tuple[bytes, bytes | None], partition: int = 0) -> None:
@@ -106,10 +106,7 @@ async def test_an_open_transaction_is_waited_for(settings: Settings, commit: boo
 
 def compact_without_pause(settings: Settings) -> None:
     """Let the broker's cleaner run continuously instead of every 15 s."""
-    eager = ConfigEntry("log.cleaner.backoff.ms", "100", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[eager])
-    client = AdminClient({"bootstrap.servers": settings.kafka})  # its futures die with it
-    client.incremental_alter_configs([resource])[resource].result(120)
+    alter(settings, ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
 
 
 def test_a_compacted_log_is_restored_whole(settings: Settings) -> None:

@@ -8,7 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -58,14 +58,15 @@ def member_of(consumer: AIOKafkaConsumer) -> Member:
 
 def decided(settings: Settings, table: Any, offset: int) -> tuple[Decided, Entries[Any]]:
     """Return the result of a fetch that moves the position to `offset` and writes one message."""
-    entries: Entries[Any] = Entries(table.codec, {})
+    entries: Entries[Any] = Entries(table.codec)
     table.data.replace({0: entries})
     changes = table.data.changes(0)
     changes.put(KEY, Position(offset, "topic"))
     changes.encode()
     writes = [Write(settings.named("in"), 1, b"k", b"up to %d" % offset)]
     handled = {TP(settings.named("in"), 0): Part(offset, [])}
-    return Decided(handled, writes=writes, changes=[changes]), entries
+    place = TP(settings.named("orders-states-changelog"), 0)
+    return Decided(handled, writes=writes, changes={place: changes}), entries
 
 
 async def test_records_fetched_before_a_rejoin_are_not_committed_after_it(settings: Settings) -> None:
@@ -100,20 +101,92 @@ class Rejoining:
         record = ConsumerRecord(tp.topic, tp.partition, 0, 0, 0, None, b"v", None, 0, 1, ())
         self.records = {TopicPartition(*tp): [record]}
 
-    async def take(self, *_: Any) -> Taken:
+    async def take(self, _: Any, seconds: float) -> Taken:
         self.group.generation += self.rejoins
+        self.waited = seconds
         return Taken(self.records)
+
+    def handled(self) -> None:
+        """Do nothing: fetches do not take turns."""
+
+
+def a_consumer(rejoins: bool, due: dict[int, float], partitions: int = 1) -> Any:
+    """Return a consumer of partitions that are prepared; `due`: seconds until the next timer of some."""
+    tps = [TP("in", number) for number in range(partitions)]
+    app = create_app("orders", Settings())
+    app.work = SimpleNamespace(due=lambda: due)  # type: ignore[assignment]
+    app.consumer._thread = Rejoining(tps[0], rejoins)
+    at = dict.fromkeys(tps, 0)
+    app.consumer.progress = Progress(1, Member(1, "m"), dict(at), dict(at), dict(at))
+    app.consumer._prepared.set()
+    return app.consumer
+
+
+async def next_fetch(consumer: Any, handled: bool = True) -> Fetch | None:
+    """Return what the consumer hands out, and handle it."""
+    found = [message.value async for _, message in consumer.getmany(0.1)]
+    if not found:
+        return None
+    (fetch,) = found
+    if handled:
+        consumer.finish(fetch, {tp: part.ended for tp, part in fetch.parts.items()})
+    return cast(Fetch, fetch)
 
 
 @pytest.mark.parametrize("rejoins", [True, False])
 async def test_a_fetch_across_a_rejoin_is_discarded(rejoins: bool) -> None:
-    tp = TP("in", 0)
-    consumer = create_app("orders", Settings()).consumer
-    consumer._thread = Rejoining(tp, rejoins)
-    consumer.progress = Progress(1, Member(1, "m"), {tp: 0}, {tp: 0}, {tp: 0})
-    consumer._prepared.set()
-    handed = [message.value async for _, message in consumer.getmany(0.1)]
-    assert [fetch.member for fetch in handed] == ([] if rejoins else [Member(1, "m")])
+    fetch = await next_fetch(a_consumer(rejoins, {}))
+    assert (None if fetch is None else fetch.member) == (None if rejoins else Member(1, "m"))
+
+
+async def test_due_timers_and_commands_take_turns() -> None:
+    """However many there are of either."""
+    consumer = a_consumer(False, {0: -1.0})
+    fetches = []
+    for offset in range(6):
+        if (fetch := await next_fetch(consumer)) is not None:
+            assert consumer.take(
+                Fetch(1, Member(1, "m"), {tp: Part(part.ended, ()) for tp, part in fetch.parts.items()})
+            )
+            fetches.append((fetch.timers, len(fetch)))
+        record = ConsumerRecord("in", 0, 1 + offset, 0, 0, None, b"v", None, 0, 1, ())
+        consumer._thread.records = {TopicPartition("in", 0): [record]}
+    assert fetches == [(True, 0), (False, 1)] * 3
+
+
+async def test_due_timers_do_not_wait_for_commands() -> None:
+    consumer = a_consumer(False, {0: -1.0})
+    consumer._thread.records = {}
+    fetches = [await next_fetch(consumer) for _ in range(4)]
+    assert [None if fetch is None else fetch.timers for fetch in fetches] == [True, None, True, None]
+    assert consumer._thread.waited == 0
+
+
+@pytest.mark.parametrize(
+    ("due", "wait"), [({}, 0.5), ({0: 3.0}, 0.5), ({0: 0.25}, 0.25), ({0: 9.0, 1: 0.125}, 0.125), ({7: -1.0}, 0.5)]
+)
+async def test_a_fetch_waits_for_commands_until_a_timer_is_due(due: dict[int, float], wait: float) -> None:
+    consumer = a_consumer(False, due, partitions=2)
+    fetch = await next_fetch(consumer)
+    assert fetch is not None
+    assert not fetch.timers
+    assert consumer._thread.waited == wait
+
+
+async def test_timers_of_a_blocked_partition_wait() -> None:
+    """A later command may have ended what they are about, and is not known yet."""
+    consumer = a_consumer(False, {0: -2.0, 1: -1.0}, partitions=2)
+    consumer.progress.stopped[TP("in", 0)] = "why"
+    fetch = await next_fetch(consumer)
+    assert fetch is not None
+    assert (fetch.timers, fetch.parts) == (True, {TP("in", 1): Part(0, ())})
+
+
+async def test_no_timers_are_handed_out_before_a_fetch_is_handled() -> None:
+    consumer = a_consumer(False, {0: -1.0})
+    assert await next_fetch(consumer, handled=False) is not None
+    consumer.progress.taken = True
+    assert await next_fetch(consumer) is None
 
 
 class OneFetch:
@@ -198,7 +271,7 @@ def test_a_restore_that_outlasts_the_session_does_not_cost_the_place_in_the_grou
     settings: Settings, tmp_path: Path
 ) -> None:
     create(settings, "in", 4)
-    with worker(settings, tmp_path, "0", "restoring", SESSION_TIMEOUT="4", HEARTBEAT_INTERVAL="0.5") as first:
+    with worker(settings, tmp_path, "0", "restoring", SESSION_TIMEOUT="8", HEARTBEAT_INTERVAL="0.5") as first:
         wait_until(lambda: first.partitions() == 4, "the worker")
         sent = produce(settings, 0, 40)
         wait_until(lambda: set(first.values()) >= set(sent), "everything to be handled")

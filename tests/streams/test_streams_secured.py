@@ -15,8 +15,9 @@ from aiokafka.errors import KafkaError
 from certificates import authority
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, ResourcePatternType
 from confluent_kafka.admin import ResourceType as Kind
+from kafka import grant, revoke
 from real_kafka import create
-from secured_kafka import LISTENERS, PASSWORD, USER, Secured
+from secured_kafka import LISTENERS, PASSWORD, REFUSED, USER, Secured
 from system import PATIENCE_SECONDS, eventually
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from ops.cli import cli
 from ops.kafka import records
 from ops.stack import kafka
 from ops.stack.workers import environment
+from streams.kafka import diagnosis
 from streams.kafka.batches import Write
 from streams.kafka.clients import aiokafka_config
 from streams.kafka.diagnosis import diagnose
@@ -33,6 +35,13 @@ from streams.kafka.pulse import until_kafka_answers
 from streams.runtime.settings import Settings
 from streams.topic_setup import ensure_topics
 from web.main import create_app
+
+
+@pytest.fixture(autouse=True)
+def patient_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy broker may answer late; each of its answers here is worth waiting for."""
+    monkeypatch.setattr(diagnosis, "CONNECT_SECONDS", PATIENCE_SECONDS)
+
 
 WAYS = [*(name for name in LISTENERS if name not in ("EXPIRED", "MISNAMED")), "PLAIN"]
 
@@ -82,12 +91,19 @@ def told(secured: Secured, failure: str) -> tuple[Settings, str]:
         "no login": ({"kafka": at["SASL_PLAINTEXT"]}, f"{at['SASL_PLAINTEXT']} requires a login"),
         "only login": (secured.options("SASL_PLAINTEXT") | {"kafka": secured.plain.kafka}, "has no login on this port"),
         "no token": (secured.options("OAUTH") | {"kafka_oauth_client_secret": "wrong"}, "issued no token: it answered"),
+        **{
+            f"token {scope}": (
+                secured.options("OAUTH") | {"kafka_oauth_scope": scope},
+                f"{at['OAUTH']} refuses the token",
+            )
+            for scope in REFUSED
+        },
         "nobody": (login | {"kafka": nowhere}, f"Kafka is unreachable: {nowhere} does not answer (Connection refused)"),
     }[failure]
     return Settings(**given), sentence
 
 
-DIFFERENT = ("wrong password", "untrusted", "no TLS", "nobody")
+DIFFERENT = ("wrong password", "untrusted", "no TLS", "nobody", "token elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +111,7 @@ DIFFERENT = ("wrong password", "untrusted", "no TLS", "nobody")
     [
         *("wrong password", "wrong password, PLAIN", "wrong mechanism", "untrusted", "expired", "other host"),
         *("no certificate", "no TLS", "only TLS", "no login", "only login", "no token", "nobody"),
+        *(f"token {scope}" for scope in REFUSED),
     ],
 )
 async def test_each_failure_has_its_own_sentence(
@@ -159,9 +176,11 @@ def denied(secured: Secured, topic: str) -> Iterator[None]:
     client = AdminClient({"bootstrap.servers": secured.plain.kafka})
     someone = ("User:someone", "*", AclOperation.ALL, AclPermissionType.ALLOW)
     allowed = AclBinding(Kind.TOPIC, topic, ResourcePatternType.LITERAL, *someone)
-    for future in client.create_acls([allowed]).values():
-        future.result(20)
-    yield
+    grant(client, [allowed])
+    try:
+        yield
+    finally:
+        revoke(client, [allowed])
 
 
 async def test_a_topic_without_rights_is_named(secured: Secured, caplog: pytest.LogCaptureFixture) -> None:

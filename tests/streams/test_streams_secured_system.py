@@ -3,8 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import aiohttp
 import psutil
 import pytest
 from secured_kafka import PASSWORD, Secured
-from system import PATIENT, Api, System, eventually, wait_until
+from system import PATIENT, System, api_at, eventually, wait_until
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "connect-to-kafka.md"
 NAMES = ("FULFILLMENT_KAFKA", "FULFILLMENT_KAFKA_SECURITY_PROTOCOL", "FULFILLMENT_KAFKA_USER",
@@ -41,15 +41,9 @@ def running(system: System) -> Iterator[System]:
         system.down()
 
 
-@asynccontextmanager
-async def api_of(system: System) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=system.base + "/") as session:
-        yield Api(session)
-
-
 async def places_and_shows(system: System, product: str) -> dict[str, Any]:
     """Place an order for a product, and return it once it is allocated."""
-    async with api_of(system) as api:
+    async with api_at(system.base) as api:
         await api.stock(product, 5)
         placed = await api.place((product, 2))
         return await api.order(placed["id"], lambda order: order["allocationStatus"] == "ALLOCATED")

@@ -19,7 +19,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from certificates import authority
 
 from streams.kafka import library_patches
-from streams.kafka.library_patches import BYTES_PER_SECOND, FETCH_SECONDS, SILENT_SECONDS
+from streams.kafka.library_patches import BYTES_PER_SECOND, FETCH_SECONDS, SILENT_SECONDS, hang_up
 from streams.kafka.wire import NO_TAGS, Produce
 
 LONGEST = 30.0
@@ -56,6 +56,13 @@ def connection_to(
     return library_patches.Connection(
         host, port, request_timeout_ms=int(seconds * 1000), on_close=client._on_connection_closed, **options
     )
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Return the port of a server that accepts connections and says nothing, like a suspended process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
 @contextmanager
@@ -130,6 +137,31 @@ async def test_on_one_broker_connecting_may_take_as_long_as_the_client_says(monk
             connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await connecting
+
+
+@pytest.mark.parametrize("server", [silent_server, full_server])
+async def test_connecting_to_a_broker_that_the_cluster_has_given_up_ends(server: Any) -> None:
+    with server() as port:
+        connection = connection_to(port=port)
+        connecting = asyncio.ensure_future(connection.connect())
+        done, _ = await asyncio.wait([connecting], timeout=0.2)
+        assert not done
+        hang_up(connection.owner)
+        await asyncio.sleep(0)
+        assert not connecting.done(), "the cluster still lists it"
+        connection.owner.cluster.update_metadata(MetadataResponse_v1([(7, "127.0.0.1", 1, None)], 7, []))
+        hang_up(connection.owner)
+        with pytest.raises(KafkaConnectionError, match="given up"):
+            await connecting
+
+
+async def test_connecting_can_be_cancelled() -> None:
+    with silent_server() as port:
+        connecting = asyncio.ensure_future(connection_to(port=port).connect())
+        await asyncio.wait([connecting], timeout=0.2)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
 
 
 async def test_closing_a_tls_connection_does_not_wait_for_a_silent_server(

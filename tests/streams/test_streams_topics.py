@@ -29,6 +29,7 @@ TABLE = {  # design §2
     "dead-letters": ("delete", 30 * DAYS),
     "orders-states-changelog": ("compact", None),
     "inventory-stock-changelog": ("compact", None),
+    "webhooks": ("compact", None),
 }
 
 

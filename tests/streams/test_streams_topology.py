@@ -1,6 +1,6 @@
 from projections.table import PROJECTIONS
 from streams.runtime.settings import ROLES
-from streams.topics import MESSAGE_TOPICS, TOPICS
+from streams.topics import CUSTOMER_KEYS, MESSAGE_TOPICS, TOPICS, WEBHOOKS
 from streams.topology import AGGREGATES, TOPOLOGY
 
 
@@ -12,9 +12,9 @@ def test_every_topic_has_a_writer_and_a_reader_and_every_changelog_one_owner():
     wired = TOPOLOGY.values()
     written = {topic for wiring in wired for topic in wiring.writes}
     read = {topic for wiring in wired for topic in (*wiring.reads, *wiring.follows)}
-    assert written == read == set(MESSAGE_TOPICS)
+    assert written == read == {*MESSAGE_TOPICS, CUSTOMER_KEYS, WEBHOOKS}
     assert sorted(wiring.table.name for wiring in wired if wiring.table) == sorted(
-        topic.name for topic in TOPICS if topic not in MESSAGE_TOPICS
+        topic.name for topic in TOPICS if topic not in (*MESSAGE_TOPICS, WEBHOOKS)
     )
 
 

@@ -16,7 +16,7 @@ from upgrade_installation import PARTITIONS, Installation
 from ops.stack import kafka, mongod
 from streams.runtime.settings import Settings
 
-sys.path.append(str(Path(__file__).parents[1] / "outages"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("faults", "outages")]
 
 from servers import Server  # needs the line above
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,7 @@ def main() -> None:
     commit = _git(checkout, "rev-parse", "HEAD")
     into = RECORDED / commit[:7]
     into.mkdir(parents=True, exist_ok=True)
+    pack_code(checkout, into)
     with tempfile.TemporaryDirectory() as folder:
         it = Installation(checkout, checkout / ".venv/bin/python", Path(folder) / "data", PORT)
         try:
@@ -51,6 +53,21 @@ def main() -> None:
             for store in ("kafka", "mongo"):
                 archive.add(it.data / store, store, filter=_packed)
     print(*(f"{each.name}: {each.stat().st_size:,} bytes" for each in sorted(into.iterdir())), sep="\n")
+
+
+def pack_code(checkout: Path, into: Path) -> None:
+    """Pack the modules that a checkout's package consists of, for `test_rolling_update.py`."""
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    files = _git(checkout, "ls-files", "--", *(f"{package}/**.py" for package in packages)).splitlines()
+    with tarfile.open(into / "code.tar.xz", "w:xz", preset=9 | lzma.PRESET_EXTREME) as archive:
+        for file in sorted(files):
+            archive.add(checkout / file, file, filter=_timeless)
+
+
+def _timeless(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.mtime = 0
+    return _without_owner(entry)
 
 
 def _tell(it: Installation, commit: str, into: Path) -> dict[str, Any]:
@@ -112,8 +129,10 @@ def _forget_members(it: Installation) -> None:
 
 
 def _packed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if entry.name.startswith(LEFT_OUT):
-        return None
+    return None if entry.name.startswith(LEFT_OUT) else _without_owner(entry)
+
+
+def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry

@@ -38,7 +38,7 @@ def faults(recorded: dict[str, Any]) -> Faults:
 
 
 # Fields that older answers did not have, and fields that today's lists of letters leave out when they are large.
-ADDED = {"id", "href", "valueBytes", "nextCursor"}
+ADDED = {"id", "href", "valueBytes", "nextCursor", "holdId"}
 MOVED = {"value", "valueBase64", "headers", "traceback"}
 
 

@@ -31,6 +31,7 @@ class Installation:
             "FULFILLMENT_HTTP_PORT": str(port + 2),
             "FULFILLMENT_DATA": str(data),
             "FULFILLMENT_PARTITIONS": str(PARTITIONS),
+            "FULFILLMENT_CLOSED_AFTER": "0",  # recorded orders become older, and must be as they were
         }
 
     def run(self, *arguments: str, check: bool = True, **env: str) -> str:

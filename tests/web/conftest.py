@@ -4,7 +4,7 @@ import os
 import sys
 from asyncio.subprocess import Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from system import ADDRESS, Api, System, eventually
+from system import ADDRESS, Api, System, api_at, eventually
 
 from projections.mongo.client import Mongo
 from streams.runtime.settings import Settings
@@ -36,8 +36,8 @@ def address(installation: tuple[str, Settings]) -> str:
 
 @pytest.fixture
 async def api(installation: tuple[str, Settings]) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession(base_url=installation[0] + "/") as session:
-        yield Api(session)
+    async with api_at(installation[0]) as api:
+        yield api
 
 
 Started = tuple[Process, Api]
@@ -50,9 +50,9 @@ async def beside(system: System, name: str, offset: int, **settings: str) -> Asy
     env = system.env | {"FULFILLMENT_WORKER_PORT": str(port), "FULFILLMENT_INSTANCE": name} | settings
     process = await create_subprocess_exec(sys.executable, "-m", "ops.worker", "api", env=env)
     try:
-        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port}/api/v1/") as session:
-            await eventually(lambda: _is_ready(session), bool)
-            yield process, Api(session)
+        async with api_at(f"http://127.0.0.1:{port}/api/v1") as api:
+            await eventually(lambda: _is_ready(api.session), bool)
+            yield process, api
     finally:
         if process.returncode is None:
             process.kill()
@@ -72,6 +72,12 @@ async def another(system: System) -> AsyncIterator[Started]:
     """A second api process of the system, which the test may stop."""
     async with beside(system, "another", 17) as started:
         yield started
+
+
+@pytest.fixture
+def faulty(system: System) -> Callable[[str, str], AbstractAsyncContextManager[Started]]:
+    """Run an api of this name that injects faults (`streams/runtime/faults.py`)."""
+    return lambda name, faults: beside(system, name, 15, FULFILLMENT_FAULTS=faults)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def test_schemas_and_models_accept_the_examples(route: CommandRoute) -> None:
     content = operation["requestBody"]["content"]["application/json"]
     schema = {**content["schema"], "components": DOCUMENT["components"]}
     Draft202012Validator(schema).validate(content["example"])
-    ids = {"shipmentId": "s-1", "returnId": "r-1"}
+    ids = {"shipmentId": "s-1", "returnId": "r-1", "transferId": "t-1", "location": "berlin", "lineId": "1"}
     own = {name: value for name, value in ids.items() if f"{{{name}}}" in route.path}
     data = {**content["example"], **own}
     if route.body is None:

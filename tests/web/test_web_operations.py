@@ -1,11 +1,12 @@
 """Health, metrics and the index."""
 
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import validate
-from system import Api
+from system import Api, eventually
 
 from web.metrics import observe
 
@@ -13,8 +14,12 @@ from web.metrics import observe
 async def test_the_process_runs_and_is_ready(api: Api) -> None:
     async with api.session.get("/livez") as response:
         assert (response.status, await response.json()) == (200, {"live": True})
-    async with api.session.get("/readyz") as response:
-        assert (response.status, await response.json()) == (200, {"ready": True, "reasons": {}})
+
+    async def readyz() -> tuple[int, Any]:
+        async with api.session.get("/readyz") as response:
+            return response.status, await response.json()
+
+    await eventually(readyz, lambda answer: answer == (200, {"ready": True, "reasons": {}}))
 
 
 async def test_it_answers_the_health_check_of_the_system_it_replaces(api: Api) -> None:

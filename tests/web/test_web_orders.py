@@ -61,6 +61,22 @@ async def test_a_shipment_is_delivered_in_parts_returned_and_counted_in(api: Api
     assert found["items"][0]["returned"] == 1
 
 
+async def test_a_return_arrives_in_several_parcels(api: Api, unique: Unique) -> None:
+    product = unique("p")
+    await api.stock(product, 3)
+    order = (await api.place((product, 3)))["id"]
+    for path, body in (("shipments", {"shipmentId": "s"}), ("shipments/s/deliver", {})):
+        assert (await api("POST", f"/orders/{order}/{path}", body))[0] < 300
+    lines = {"lines": [{"lineId": "1", "quantity": 3}]}
+    assert (await api("POST", f"/orders/{order}/returns", {**lines, "returnId": "r"}))[0] == 201
+    one, receive = {"lines": [{"lineId": "1", "received": 1}]}, f"/orders/{order}/returns/r/receive"
+    for parcel in ({**one, "receiptId": "a"}, {**one, "receiptId": "a"}, {**one, "receiptId": "b"}, {}, {}):
+        status, answer, _ = await api("POST", receive, parcel)
+        assert (status, bool(answer["data"]["receiptId"])) == (200, True)
+    found = await api.order(order, lambda order: order["returnStatus"] == "RETURNED")
+    assert [line["received"] for line in found["returns"][0]["lines"]] == [3]
+
+
 async def test_an_id_belongs_to_one_shipment_and_to_one_return(api: Api, unique: Unique) -> None:
     product = unique("p")
     await api.stock(product, 10)
@@ -107,6 +123,26 @@ async def test_a_held_order_is_not_shipped_until_it_is_released(api: Api, unique
     assert (status, answer["error"], answer["details"]["reason"]) == (422, "ORDER_ON_HOLD", "fraud check")
     assert (await api("DELETE", f"/orders/{order}/hold"))[0] == 200
     assert (await api("POST", f"/orders/{order}/shipments", {}))[0] == 201
+
+
+async def test_several_holds_are_released_one_by_one(api: Api, unique: Unique) -> None:
+    product = unique("p")
+    await api.stock(product, 1)
+    order = (await api.place((product, 1)))["id"]
+    path = f"/orders/{order}/hold"
+    assert (await api("POST", path, {"holdId": "fraud", "reason": "fraud check"}))[1]["data"]["holdId"] == "fraud"
+    other = (await api("POST", path, {"reason": "the address is incomplete"}))[1]["data"]["holdId"]
+    status, answer, _ = await api("DELETE", path)
+    assert (status, answer["error"]) == (409, "SEVERAL_HOLDS")
+    assert [hold["holdId"] for hold in answer["details"]["holds"]] == ["fraud", other]
+    shown = await api.order(order, lambda order: len(order.get("holds", ())) == 2)
+    assert shown["holds"] == answer["details"]["holds"]
+    assert shown["hold"] == {"reason": "the address is incomplete"}
+    assert (await api("DELETE", f"{path}s/fraud"))[0] == 200
+    assert (await api("POST", f"/orders/{order}/shipments", {}))[1]["error"] == "ORDER_ON_HOLD"
+    assert (await api("DELETE", f"{path}s/{other}"))[0] == 200
+    assert (await api("POST", f"/orders/{order}/shipments", {}))[0] == 201
+    await api.order(order, lambda order: order["hold"] is None and "holds" not in order)
 
 
 @pytest.mark.parametrize("how", ["body", "query", "nothing"])

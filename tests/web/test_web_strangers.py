@@ -120,6 +120,7 @@ async def test_neither_are_the_answers_to_what_is_not_http(server: Server) -> No
     assert (status, headers["cache-control"], headers["server"]) == (400, "no-store", "order-fulfillment")
 
 
+SOON = 0.3  # seconds
 HALF = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -127,27 +128,12 @@ HALF = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 async def test_headers_that_do_not_arrive_end_the_connection(role: str) -> None:
     async with Server(role, header_timeout=0.1) as server:
         assert await exchange("127.0.0.1", server.port, b"") == b""
-    async with Server(role, header_timeout=2) as server:
+    async with Server(role, header_timeout=SOON) as server:
         assert parsed(await exchange("127.0.0.1", server.port, HALF))[0] == 408
 
 
-async def test_a_connection_may_wait_between_requests() -> None:
-    async with Server("api", header_timeout=0.5) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        for _ in range(2):
-            writer.write(HALF + b"\r\n")
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200 OK")
-            await reader.readexactly(len(b'{"live":true}'))
-            with pytest.raises(TimeoutError):  # nothing comes, not even the end
-                await asyncio.wait_for(reader.read(1), 1)
-        writer.write(HALF)
-        assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout")
-        writer.close()
-
-
 async def test_a_body_that_arrives_after_the_answer_is_not_taken_for_headers() -> None:
-    async with Server("api", header_timeout=1) as server:
+    async with Server("api", header_timeout=SOON) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         for _ in range(2):
             writer.write(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n")
@@ -157,18 +143,52 @@ async def test_a_body_that_arrives_after_the_answer_is_not_taken_for_headers() -
             for part in (b"1234", b"5678"):
                 writer.write(part)
                 with pytest.raises(TimeoutError):  # nothing comes, not even the end
-                    await asyncio.wait_for(reader.read(1), 2)
+                    await asyncio.wait_for(reader.read(1), 2 * SOON)
         writer.write(HALF)
         assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout")
         writer.close()
 
 
-@pytest.mark.parametrize("before", [HALF + b"\r\n", 2 * (HALF + b"\r\n")])
-async def test_headers_behind_a_request_must_arrive_in_time_too(before: bytes) -> None:
-    async with Server("api", header_timeout=2) as server:
-        answers = await exchange("127.0.0.1", server.port, before + HALF)
+GET, TO = HALF + b"\r\n", b"POST /livez HTTP/1.1\r\nHost: localhost\r\n"
+SHORT, LONG, CHUNKED = (
+    TO + b"Content-Length: 2\r\n\r\n{}",
+    TO + b"Content-Length: 6\r\n\r\n{\n\n\n\n}",
+    TO + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+)
+
+
+async def test_headers_behind_a_request_must_arrive_in_time_too() -> None:
+    sent = [GET, 2 * GET, LONG, CHUNKED, GET + LONG, LONG + CHUNKED + LONG, 3 * SHORT]
+    async with Server("api", header_timeout=SOON) as server:
+        received = await asyncio.gather(*(exchange("127.0.0.1", server.port, before + HALF) for before in sent))
+    for before, answers in zip(sent, received, strict=True):
         assert answers.count(b"HTTP/1.1 200 OK") == before.count(b"GET")
+        assert answers.count(b"HTTP/1.1 405 Method Not Allowed") == before.count(b"POST")
         assert answers.count(b"HTTP/1.1 408 Request Timeout") == 1
+
+
+async def waits(port: int, whole: bytes, status: bytes) -> None:
+    """Send requests twice on one connection, and wait for longer than headers may take after their last answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(whole)
+        for _ in range(whole.count(b" HTTP/1.1\r\n")):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 " + status), whole
+            await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))  # type: ignore[index]
+        with pytest.raises(TimeoutError):  # nothing comes, not even the end
+            await asyncio.wait_for(reader.read(1), 2 * SOON)
+    writer.write(HALF)
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout"), whole
+    writer.close()
+
+
+async def test_a_connection_may_wait_between_requests() -> None:
+    refused = b"405 Method Not Allowed"
+    async with Server("api", header_timeout=SOON) as server:
+        requests = [(GET, b"200 OK"), (2 * GET, b"200 OK")]
+        requests += [(each, refused) for each in (LONG, CHUNKED, 3 * SHORT, CHUNKED + SHORT, SHORT + b"\r\n")]
+        await asyncio.gather(*(waits(server.port, *each) for each in requests))
 
 
 async def test_the_size_of_headers_is_a_setting() -> None:

@@ -154,8 +154,10 @@ async def test_ids_may_have_slashes_and_any_script(api: Api, order: Body, unique
 
 # --- query parameters
 
-IDS = {"orderId": "o", "shipmentId": "s", "returnId": "r", "productId": "p", "customerId": "c", "commandId": "c",
-       "aggregate": "order", "key": "k", "topic": "order-events", "messageId": "m", "letterId": "0-0"}  # fmt: skip
+IDS = {"orderId": "o", "lineId": "1", "shipmentId": "s", "returnId": "r", "holdId": "h", "productId": "p",
+       "customerId": "c", "transferId": "t", "location": "l", "commandId": "c", "aggregate": "order",
+       "key": "k", "topic": "order-events", "messageId": "m", "letterId": "0-0",
+       "webhookId": "w"}  # fmt: skip
 OPERATIONS = [
     (method.upper(), path.removeprefix("/api/v1").format_map(IDS), operation)
     for path, operations in document()["paths"].items()
@@ -207,6 +209,7 @@ async def test_pages_and_probes_accept_any_parameter(api: Api, path: str) -> Non
         ("/orders?status=SHIPPED,DELIVERED", "not 'SHIPPED,DELIVERED'"),
         ("/orders?allocationStatus=allocated", "must be one of PENDING, ALLOCATED,"),
         ("/inventory?status=SHIPPED", "must be one of AVAILABLE, OUT_OF_STOCK, DISCONTINUED, not 'SHIPPED'"),
+        ("/orders?archived=TRUE", "archived: must be one of false, true, not 'TRUE'"),
         ("/orders?page=2", "unknown parameter `page`: did you mean `cursor`?"),
         ("/orders?limit=5&limit=6", "limit: was sent 2 times; send it once"),
         ("/orders/o?version=1&version=2", "version: was sent 2 times; send it once"),

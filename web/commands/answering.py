@@ -25,7 +25,8 @@ def decided(aggregate: Aggregate, status: int, message: CommandMessage, outcome:
         data["productId"] = message.key
     if status == 201:
         headers["Location"] = f"{PREFIX}/orders/{quote(message.key, safe='')}"
-    return answer({**data, "version": outcome.version, **(outcome.result or {})}, status, headers)
+    data |= {"version": outcome.version, **(outcome.result or {}), **(outcome.details or {})}
+    return answer(data, status, headers)
 
 
 def pending(message: CommandMessage, data: dict[str, Any]) -> Answer:
@@ -49,10 +50,16 @@ def outcome_path(message: CommandMessage, *, whole: bool = False) -> str:
 
 
 def _created(command: Command) -> dict[str, str]:
-    """Return the id of the shipment or return that `command` creates."""
+    """Return the id of the shipment, return, receipt or hold that `command` creates."""
     match command:
         case order.CreateShipment(shipment_id=str(shipment_id)):
             return {"shipmentId": shipment_id}
         case order.RequestReturn(return_id=str(return_id)):
             return {"returnId": return_id}
+        case order.AddLine(line_id=str(line_id)) | order.ReplaceProduct(new_line_id=str(line_id)):
+            return {"lineId": line_id}
+        case order.ReceiveReturn(receipt_id=str(receipt_id)):
+            return {"receiptId": receipt_id}
+        case order.Hold(hold_id=hold_id, reason=reason):
+            return {"holdId": hold_id or order.hold_id_of(reason)}
     return {}

@@ -17,7 +17,7 @@ from streams.messages.expected import Expected, expected_of
 from streams.topology import AGGREGATES, aggregate_of
 from web.answers import Answer, answer
 from web.errors import Problem, invalid, problem_of
-from web.preconditions import expected_version
+from web.preconditions import expected_version, valid_until
 from web.requests import CORRELATION, JSON_TYPES, body_of, json_in, principal_of, require_type
 from web.services import SERVICES, Services
 
@@ -59,6 +59,7 @@ async def _sent(services: Services, read: Sequence[CommandMessage | BadMessage],
     messages = [each for each in read if isinstance(each, CommandMessage)]
     if not messages:
         raise _all_refused([each for each in read if isinstance(each, BadMessage)], single)
+    services.imports.refuse_commands()
     await services.gateway.send(await undecided(services, messages) if tries.possible else messages)
     for message in messages:
         services.accepted.add(message.id)
@@ -151,6 +152,8 @@ def _completed(envelope: dict[str, Any], ids: tuple[str, str], request: web.Requ
     envelope = decoded(envelope)
     identifier = ids[0] if envelope.get("id") is None else envelope["id"]
     filled = {"time": now(), "source": "web", "correlationid": request.get(CORRELATION, identifier)}
+    if (until := valid_until(request.headers)) is not None:
+        filled["validuntil"] = until
     if envelope["type"] == "PlaceOrder" and not names_order(envelope):
         filled["subject"] = ids[1]
     said = {name: value for name, value in envelope.items() if value is not None and name != "principal"}

@@ -18,8 +18,8 @@ from domain.ids import refuse_confusable
 from domain.inventory.commands import Positive, ReleaseStock, ReserveStock
 from domain.message import MAX_AMOUNT, MAX_LINES, MAX_TOTAL, Asked, Command, Id, Instant, Quantity, written
 from domain.money import Currency, Money
-from domain.orders.commands import FEW, NewLine, PlaceOrder, Price
-from domain.policy import MANUAL, AllocationPolicy
+from domain.orders.commands import FEW, NewLine, PlaceOrder, Price, WhenLate
+from domain.policy import MANUAL, AllocationPlan, AllocationPolicy
 from streams.messages.codec import usually_spelled
 from streams.messages.models import model_of
 from streams.messages.strict import read_command
@@ -67,6 +67,14 @@ class OrderRequest(Body):
         ),
     ] = written(AllocationPolicy.BACKORDER)
     issued_at: Instant | None = None
+    ship_by: Annotated[Instant | None, Field(description="the order is late if it has not shipped by then")] = None
+    when_late: Annotated[WhenLate, Field(description="whether to cancel units that are late")] = WhenLate.KEEP
+    backorders_expire_at: Annotated[
+        Instant | None, Field(description="units that wait for stock at this time or later are cancelled")
+    ] = None
+    allocation: Annotated[
+        AllocationPlan | None, Field(description="the locations from which the lines get their units")
+    ] = None
 
     def command(self) -> PlaceOrder:
         """Return the command; raise `Problem` if the currencies differ or an amount is out of range."""
@@ -83,6 +91,10 @@ class OrderRequest(Body):
             total_cost=None if total is None else _total(total, currency),
             policy=self.policy,
             issued_at=self.issued_at,
+            ship_by=self.ship_by,
+            when_late=self.when_late,
+            backorders_expire_at=self.backorders_expire_at,
+            allocation=self.allocation,
         )
 
     def _currency(self, prices: Sequence[Amount], total: Amount | None) -> str:
@@ -124,10 +136,11 @@ class ReserveRequest(Body):
 
     order_id: Id
     quantity: Positive
+    expires_at: Annotated[Instant | None, Field(description="when units that have not shipped are given up")] = None
 
     def command(self) -> ReserveStock:
         """Return the command."""
-        return ReserveStock(order_id=self.order_id, line_id=MANUAL, quantity=self.quantity)
+        return ReserveStock(order_id=self.order_id, line_id=MANUAL, quantity=self.quantity, expires_at=self.expires_at)
 
 
 class GiveBackRequest(Body):

@@ -81,11 +81,17 @@ async def earlier(services: Services, message: CommandMessage, first: int = 0) -
 async def undecided(services: Services, messages: Sequence[CommandMessage]) -> list[CommandMessage]:
     """Return the `messages` that no earlier try of their request got decided; raise a 503 if the read model lags."""
     await _caught_up(services)
+    known = await outcomes(services, messages)
+    return [message for message, outcome in zip(messages, known, strict=True) if outcome is None]
+
+
+async def outcomes(services: Services, messages: Sequence[CommandMessage]) -> list[Outcome | None]:
+    """Return the outcome of each message, as far as the read model has them."""
     ids = [each for message in messages for each in document_ids(message, aggregate_of(message.command))]
     known: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in map(outcome_of, await services.queries.find_many("commands", ids)):
         known[outcome.command_id].append(outcome)
-    return [each for each in messages if not any(outcome.answers(each) for outcome in known[each.id])]
+    return [next((one for one in known[each.id] if one.answers(each)), None) for each in messages]
 
 
 async def awaited(services: Services, message: CommandMessage, deadline: float) -> Outcome | None:

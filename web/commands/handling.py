@@ -16,7 +16,7 @@ from domain.orders import OrderCommand, identified
 from streams.messages.envelope import Aggregate, CommandMessage, now
 from web.answers import Answer
 from web.errors import invalid
-from web.preconditions import expected_version
+from web.preconditions import expected_version, valid_until
 from web.requests import CORRELATION, json_body, json_object, path_ids, principal_of
 
 from .answering import decided
@@ -57,6 +57,7 @@ class CommandRoute:
                 correlation_id=request.setdefault(CORRELATION, command_id),
                 expected_version=expected_version(request.headers),
                 principal=principal_of(request),
+                valid_until=valid_until(request.headers),
             )
 
         return await carry_out(request, body, key, message, partial(decided, self.aggregate, self.status))

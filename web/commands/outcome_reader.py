@@ -15,6 +15,7 @@ from streams.kafka.library_patches import AIOKafkaConsumer
 from streams.kafka.pace import pace_fetches, turns_of
 from streams.messages.envelope import CommandMessage, Outcome
 from streams.runtime.settings import Settings
+from streams.runtime.tasks import cancel
 from streams.topics import COMMAND_OUTCOMES
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class OutcomeReader:
     async def stop(self) -> None:
         """Stop reading."""
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=2)
+            await cancel(self._task)
 
     async def _run(self) -> None:
         while True:

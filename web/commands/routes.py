@@ -4,6 +4,7 @@ from domain.inventory import commands as stock
 from domain.orders import commands as order
 
 from .bodies import GiveBackRequest, OrderRequest, ReserveRequest
+from .change_bodies import AddLineRequest, ChangeQuantityRequest, ReplaceProductRequest
 from .handling import CommandRoute, PlaceOrderRoute
 
 ADDRESS = {"street": "1 High Street", "city": "Dublin", "state": "Leinster", "zipCode": "D01", "country": "IE"}
@@ -22,6 +23,7 @@ LINES = {"lines": [{"lineId": "1", "quantity": 1}]}
 ENVELOPE = {"type": "SetStock", "data": {"productId": "boots", "quantity": 100}}
 ONE = "/orders/{orderId}"
 SHIPMENT = f"{ONE}/shipments/{{shipmentId}}"
+LINE = f"{ONE}/lines/{{lineId}}"
 PRODUCT = "/inventory/{productId}"
 
 COMMAND_ROUTES: tuple[CommandRoute, ...] = (
@@ -31,13 +33,29 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
     CommandRoute("PUT", f"{ONE}/status", order.UpdateStatus, "Ship, deliver or cancel the remaining units",
                  {"status": "SHIPPED"}),
     CommandRoute("POST", f"{ONE}/hold", order.Hold, "Prevent the order from shipping", {"reason": "fraud check"}),
-    CommandRoute("DELETE", f"{ONE}/hold", order.Release, "End the hold"),
+    CommandRoute("DELETE", f"{ONE}/hold", order.Release, "End the hold; refused if there are several"),
+    CommandRoute("DELETE", f"{ONE}/holds/{{holdId}}", order.Release, "End one of several holds"),
+    CommandRoute("PUT", f"{ONE}/shipping-address", order.ChangeShippingAddress,
+                 "Send everything that has not shipped to another address",
+                 {"shippingAddress": {**ADDRESS, "street": "2 Low Street"}}),
+    CommandRoute("PUT", f"{ONE}/policy", order.ChangePolicy, "Change what happens when stock is short",
+                 {"policy": "PARTIAL"}),
+    CommandRoute("POST", f"{ONE}/lines", order.AddLine, "Add a line",
+                 {"productId": "socks", "quantity": 1, "price": 4.99}, 201, AddLineRequest),
+    CommandRoute("PUT", f"{LINE}/quantity", order.ChangeQuantity, "Raise or lower the quantity of a line",
+                 {"quantity": 3}, body=ChangeQuantityRequest),
+    CommandRoute("POST", f"{LINE}/replace", order.ReplaceProduct,
+                 "Replace the unshipped units of a line with another product", {"productId": "shoes"},
+                 201, ReplaceProductRequest),
     CommandRoute("POST", f"{ONE}/lines/cancel", order.CancelLines, "Cancel some of the units that have not shipped",
                  LINES),
     CommandRoute("POST", f"{ONE}/shipments", order.CreateShipment, "Ship allocated units; without lines, all of them",
                  {"carrier": "DHL", "trackingNumber": "JD0001"}, 201),
     CommandRoute("POST", f"{SHIPMENT}/deliver", order.DeliverShipment,
                  "Record a delivery; with lines, of part of the shipment", {}),
+    CommandRoute("POST", f"{SHIPMENT}/close", order.CloseShipment,
+                 "Close a shipment that lost units; `rest` is RESEND or WRITE_OFF",
+                 {"rest": "RESEND", "reason": "the carrier lost a parcel"}),
     CommandRoute("DELETE", SHIPMENT, order.CancelShipment, "Cancel a shipment and put its units back on the shelf"),
     CommandRoute("POST", f"{ONE}/returns", order.RequestReturn, "Announce a return",
                  {**LINES, "reason": "too small"}, 201),
@@ -50,6 +68,19 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
                  {"quantity": 10}),
     CommandRoute("POST", f"{PRODUCT}/adjust", stock.AdjustStock, "Correct the quantity on hand",
                  {"delta": -1, "reason": "broken"}),
+    CommandRoute("POST", f"{PRODUCT}/count", stock.CountStock,
+                 "Record a count of the units on hand; if too few, the newest reservations return to waiting",
+                 {"quantity": 9, "reason": "stocktaking"}),
+    CommandRoute("POST", f"{PRODUCT}/transfers", stock.TransferStock,
+                 "Send units to another location; they are in transit until they are received",
+                 {"transferId": "transfer-1", "source": "default", "target": "berlin", "quantity": 4}),
+    CommandRoute("POST", f"{PRODUCT}/transfers/{{transferId}}/receive", stock.ReceiveTransfer,
+                 "Receive a transfer; with fewer units, the others are lost", {"quantity": 4}),
+    CommandRoute("POST", f"{PRODUCT}/locations/{{location}}/open", stock.OpenLocation,
+                 "Open a location, so that lines get units from it"),
+    CommandRoute("POST", f"{PRODUCT}/locations/{{location}}/close", stock.CloseLocation,
+                 "Close a location, and reserve elsewhere what it holds",
+                 {"reason": "stocktaking"}),
     CommandRoute("POST", f"{PRODUCT}/allocate", stock.ReserveStock, "Reserve units for an order outside its lines",
                  {"orderId": "order-1", "quantity": 1}, body=ReserveRequest),
     CommandRoute("POST", f"{PRODUCT}/return", stock.ReleaseStock, "Release units of such a reservation",

@@ -103,6 +103,7 @@ async def _ask(
     services: Services, message: CommandMessage, deadline: float, asynchronous: bool, topic: Topic | None
 ) -> Outcome | None:
     async with services.waiting.of(message) as future:
+        services.imports.refuse_commands()
         fault("sending")
         await services.gateway.send([message], *([topic] if topic else []))
         fault("sent")

@@ -10,17 +10,30 @@ from pydantic.json_schema import models_json_schema
 
 from domain.message import Command, Event
 from parking.letter import KINDS, LETTER_COMMANDS
+from privacy.forgetting import FORGETTING
 from streams.messages.codec import EVENTS, INVENTORY_COMMANDS, ORDER_COMMANDS
 from streams.messages.models import model_of
 from streams.runtime.settings import Settings
-from streams.topics import TOPICS, Topic
+from streams.topics import Topic, topics_of
 from web.answers import Answer
 from web.commands.routes import COMMAND_ROUTES
 from web.requests import is_known
 from web.services import SERVICES
 
 from .asyncapi_examples import examples
-from .asyncapi_shapes import LETTER, LETTER_EXAMPLE, OUTCOMES, TABLE_ENTRY, binary_headers, envelope, outcome_example
+from .asyncapi_shapes import (
+    CUSTOMER_KEY,
+    CUSTOMER_KEY_EXAMPLE,
+    LETTER,
+    LETTER_EXAMPLE,
+    OUTCOMES,
+    TABLE_ENTRY,
+    WEBHOOK,
+    WEBHOOK_EXAMPLE,
+    binary_headers,
+    envelope,
+    outcome_example,
+)
 from .openapi import service_version
 from .parameters import IDENTIFIER
 from .schemas import Schema, with_ignored
@@ -45,6 +58,11 @@ PURPOSES = {
     ),
     "command-outcomes": ("send", "The outcome of each command. The key is the id of the command."),
     "dead-letters": ("send", "Messages that could not be handled, and what was done about them."),
+    "customer-keys": (
+        "send",
+        "The keys that the personal data of customers is encrypted with, each wrapped with a master key. Internal.",
+    ),
+    "webhooks": ("send", "Subscriptions to events over HTTP, with their secrets. Internal: its format may change."),
 }
 KEY = "The id of the aggregate, for producers that cannot set the Kafka key; otherwise equal to the key."
 OUR_OWN = ("send", "The changelog from which a worker restores its table. Internal: its format may change.")
@@ -64,14 +82,14 @@ def _encoded(settings: Settings, known: bool) -> Fragment:
 
 def document(settings: Settings) -> Schema:
     """Return the AsyncAPI document of an installation."""
-    messages = _messages()
+    messages = _messages(settings)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Order fulfilment", "version": service_version(), "description": DESCRIPTION},
         "defaultContentType": "application/cloudevents+json",
         "servers": {"kafka": {"host": settings.kafka.split(",")[0], "protocol": "kafka"}},
-        "channels": {topic.name: _channel(topic, settings) for topic in TOPICS},
-        "operations": {f"{_purpose(topic)[0]}-{topic.name}": _operation(topic) for topic in TOPICS},
+        "channels": {topic.name: _channel(topic, settings) for topic in topics_of(settings)},
+        "operations": {f"{_purpose(topic)[0]}-{topic.name}": _operation(topic) for topic in topics_of(settings)},
         "components": {"messages": messages, "schemas": _schemas()},
     }
 
@@ -83,12 +101,14 @@ def _purpose(topic: Topic) -> tuple[str, str]:
 def _on(topic: Topic) -> tuple[str, ...]:
     """Return the names of the messages on a topic."""
     return {
-        "order-commands": (*ORDER_COMMANDS, *LETTER_COMMANDS),
+        "order-commands": (*ORDER_COMMANDS, *LETTER_COMMANDS, *FORGETTING),
         "inventory-commands": (*INVENTORY_COMMANDS, *LETTER_COMMANDS),
         "order-events": tuple(name for name, event in EVENTS.items() if "orders" in event.__module__),
         "inventory-events": tuple(name for name, event in EVENTS.items() if "inventory" in event.__module__),
         "command-outcomes": tuple(OUTCOMES),
         "dead-letters": ("DeadLetter",),
+        "customer-keys": ("CustomerKey",),
+        "webhooks": ("Webhook",),
     }.get(topic.name, ("TableEntry",))
 
 
@@ -119,7 +139,7 @@ def _operation(topic: Topic) -> Schema:
     }
 
 
-def _messages() -> dict[str, Schema]:
+def _messages(settings: Settings) -> dict[str, Schema]:
     found = {name: _message(name, model, False) for name, model in _commands().items()}
     found |= {name: _message(name, model, True) for name, model in EVENTS.items()}
     for name, schema in OUTCOMES.items():
@@ -127,12 +147,18 @@ def _messages() -> dict[str, Schema]:
     kinds = ", ".join(KINDS)
     found["DeadLetter"] = _entry("DeadLetter", f"A complete message and what was done about it: {kinds}.", LETTER)
     found["DeadLetter"]["examples"] = [{"name": "DeadLetter", "payload": LETTER_EXAMPLE}]
+    if settings.encrypts_personal_data:
+        key = "A customer's key in a partition of the orders table; a tombstone erases it."
+        entry = _entry("CustomerKey", key, CUSTOMER_KEY, CUSTOMER_KEY_EXAMPLE)
+        found["CustomerKey"] = {**entry, "contentType": "application/json"}
+    webhook = _entry("Webhook", PURPOSES["webhooks"][1], WEBHOOK, WEBHOOK_EXAMPLE)
+    found["Webhook"] = {**webhook, "contentType": "application/json"}
     found["TableEntry"] = {**_entry("TableEntry", OUR_OWN[1], TABLE_ENTRY), "contentType": "application/json"}
     return found
 
 
 def _commands() -> Mapping[str, type[Command]]:
-    return {**ORDER_COMMANDS, **INVENTORY_COMMANDS, **LETTER_COMMANDS}
+    return {**ORDER_COMMANDS, **INVENTORY_COMMANDS, **LETTER_COMMANDS, **FORGETTING}
 
 
 def _message(name: str, model: type[Command] | type[Event], is_event: bool) -> Schema:
@@ -142,7 +168,8 @@ def _message(name: str, model: type[Command] | type[Event], is_event: bool) -> S
     version = getattr(model, "schema_version", None)
     payload = envelope(name, {"$ref": f"#/components/schemas/{name}"}, version)
     data = examples().get(name, {"commandId": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01", "reason": "sent by mistake"})
-    example: Schema = {"type": name, "data": data if name != "RetryLetters" else {}}
+    data = {"RetryLetters": {}, "ForgetCustomer": {"customerId": "ada"}}.get(name, data)
+    example: Schema = {"type": name, "data": data}
     if is_event:
         example = {**_EVENT, "type": name, "source": _source(model), "schemaversion": version, "data": data}
     entry = _entry(name, sentence, payload, example)

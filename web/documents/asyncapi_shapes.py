@@ -14,6 +14,7 @@ PRINCIPAL: Schema = {
     "description": "The client that sent the command, as the API or the command line knows it: a named token, "
     "`oidc:` and the subject of a JWT, `cli:` and a user. Other producers need not set it.",
 }
+VALID_UNTIL = "A command that is not decided before this time, by the worker's clock, is refused: `COMMAND_EXPIRED`."
 _WHO: Schema = {"type": "string", "minLength": 1, "maxLength": 128}
 
 
@@ -33,6 +34,7 @@ def envelope(name: str, data: Schema, schema_version: int | None = None) -> Sche
         sentence = 'The versions the aggregate may have: 3, "3, 4" for either, 0 if it must not exist, "*" if it must.'
         either = [COUNT, {"type": "string", "pattern": r"^(\*|[0-9]{1,16}( *, *[0-9]{1,16})*)$"}]
         properties["expectedversion"] = {"anyOf": either, "description": sentence}
+        properties["validuntil"] = {**TIME, "description": VALID_UNTIL}
     else:
         properties["sequence"] = {
             "type": "integer",
@@ -78,6 +80,7 @@ _DIGEST: Schema = {
 _IDENTITY = {"commandSource": _SOURCE, "commandDigest": _DIGEST}
 _ACCEPTED = record(
     (*_OUTCOME, "status"), **_OUTCOME, **_IDENTITY, status={"const": "accepted"}, result={"type": "object"},
+    details={"type": "object", "description": "For a count of stock: `returnedToWaiting`, the lines that wait again."},
 )  # fmt: skip
 _REJECTED = record(
     (*_OUTCOME, "status", "code", "message", "details", "retryable"), **_OUTCOME, **_IDENTITY,
@@ -88,7 +91,7 @@ _REJECTED = record(
 
 def _written(name: str, sentence: str, data: Schema) -> Schema:
     schema = envelope(name, data)
-    for name_of_commands in ("expectedversion", "principal"):
+    for name_of_commands in ("expectedversion", "validuntil", "principal"):
         schema["properties"].pop(name_of_commands)
     if name != "DeadLetter":
         schema["properties"]["producertime"] = PRODUCER_TIME
@@ -109,6 +112,26 @@ LETTER = _written(
         commandType=TEXT, attempts=COUNT, reason=TEXT, role=TEXT, principal=TEXT,
     ),
 )  # fmt: skip
+CUSTOMER_KEY = record(
+    ("keyId", "customerId", "partition", "wrapped"), keyId=TEXT, customerId=TEXT, partition=COUNT, wrapped=TEXT
+)
+CUSTOMER_KEY_EXAMPLE = {
+    "keyId": "3f0f1f0e-5a0c-4f5b-9a57-0d8b1c2d3e4f", "customerId": "ada", "partition": 3, "wrapped": "q83vEjRWeJA=",
+}  # fmt: skip
+WEBHOOK = record(
+    ("id", "revision", "url", "secrets", "created_at", "start"), id=TEXT, revision=COUNT, url=TEXT,
+    types=list_of(TEXT), customer_ids=list_of(TEXT), locations=list_of(TEXT), description=TEXT,
+    secrets=list_of(record(("text",), text=TEXT, until={"type": "number"})),
+    status={"enum": ["active", "paused", "parked"]}, reason=TEXT, created_at=TIME,
+    start=record(("id", "positions"), id=TEXT, positions={"type": "object", "additionalProperties": COUNT}),
+)  # fmt: skip
+WEBHOOK_EXAMPLE = {
+    "id": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01", "revision": 1, "url": "https://shop.example/hooks",
+    "types": ["OrderPlaced"], "customer_ids": [], "locations": [], "description": None,
+    "secrets": [{"text": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "until": None}], "status": "active", "reason": None,
+    "created_at": "2026-11-23T10:00:00.000Z",
+    "start": {"id": "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a02", "positions": {"order-events/0": 17}},
+}  # fmt: skip
 TABLE_ENTRY: Schema = {"type": ["object", "null"], "description": "Null if the entry was deleted."}
 _ID = "0198f0c2-2f6a-7c3e-9c55-1b0d6f0b6a01"
 LETTER_EXAMPLE: dict[str, Any] = {

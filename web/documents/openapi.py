@@ -21,12 +21,15 @@ from web.commands.handling import CommandRoute
 from web.commands.outcomes import CHOICES
 from web.commands.routes import COMMAND_ROUTES, ENVELOPE
 from web.queries.handling import QueryRoute
+from web.queries.preview import EXAMPLE, PreviewRequest
 from web.queries.routes import QUERY_ROUTES
 from web.scopes import scopes_of
 from web.statuses import REFUSALS
 
+from .openapi_files import file_paths
 from .openapi_letters import letter_paths
 from .openapi_overview import overview_paths
+from .openapi_webhooks import WEBHOOK_SCHEMAS, webhook_paths
 from .parameters import (
     AGGREGATE,
     COMMAND_HEADERS,
@@ -91,9 +94,10 @@ def document() -> Schema:
         paths.setdefault(PREFIX + command.path, {})[command.method.lower()] = _command(command, models)
     for query in QUERY_ROUTES:
         paths.setdefault(PREFIX + query.path, {})["get"] = _query(query)
-    own = {**letter_paths(), **overview_paths()}
+    own = {**letter_paths(), **overview_paths(), **file_paths(), **webhook_paths()}
     paths |= {PREFIX + path: operations for path, operations in own.items()}
     paths[f"{PREFIX}/events"] = {"get": _event_stream()}
+    paths[f"{PREFIX}/allocations/preview"] = {"post": _preview(models)}
     paths[f"{PREFIX}/commands"] = {"post": _batch()}
     paths[f"{PREFIX}/commands/{{commandId}}"] = {"get": _outcome()}
     paths[f"{PREFIX}/projections"] = {"get": _projections()}
@@ -118,7 +122,7 @@ def document() -> Schema:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, **SCHEMAS, **shapes, "Error": error_schema()},
+            "schemas": {**schemas, **SCHEMAS, **WEBHOOK_SCHEMAS, **shapes, "Error": error_schema()},
             "responses": {each.name: refusal(status) for status, each in REFUSALS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": CREDENTIALS}},
         },
@@ -139,7 +143,7 @@ def service_version() -> str:
 
 
 def _models() -> tuple[dict[Any, Schema], dict[str, Schema]]:
-    used = [(_model(route), "validation") for route in COMMAND_ROUTES]
+    used = [(each, "validation") for each in (*map(_model, COMMAND_ROUTES), model_of(PreviewRequest))]
     by_model, found = models_json_schema(used, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {model: schema for (model, _), schema in by_model.items()}, with_ignored(found["$defs"])
 
@@ -185,12 +189,22 @@ def _query(route: QueryRoute) -> Schema:
     lists = LISTING if route.many else [] if route.ask else GET_HEADERS
     operation["parameters"] = [*in_path(route.path), *route.parameters(), *lists, *CONSISTENCY]
     schema = listing(ref(route.shape.name)) if route.many else success(ref(route.shape.name))
-    operation["responses"] = {"200": _answer("The result.", schema), **refusals(OF_QUERIES)}
+    says_no = (*OF_QUERIES, 422) if route.many and route.past else OF_QUERIES
+    operation["responses"] = {"200": _answer("The result.", schema), **refusals(says_no)}
     if not route.many and not route.ask:
         operation["responses"] |= {
             "304": {"description": "If-None-Match names the current version."},
             **refusals((412,)),
         }
+    return operation
+
+
+def _preview(models: dict[Any, Schema]) -> Schema:
+    operation = _operation("POST", "/allocations/preview", "Show where an order would get its units from", "inventory")
+    operation["description"] = "Nothing is reserved: other orders may get the units first."
+    content = {"schema": models[model_of(PreviewRequest)], "example": EXAMPLE}
+    operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    operation["responses"] = {"200": _answer("The result.", success(ref("Preview"))), **refusals((*OF_BODIES, 503))}
     return operation
 
 

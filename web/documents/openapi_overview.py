@@ -10,7 +10,8 @@ MESSAGE = "/messages/{topic}/{messageId}"
 FREE: Schema = {"type": "object"}
 _BY_STATE: Schema = {"type": "object", "additionalProperties": COUNT}
 _LAG = record(("topic", "lag", "byPartition"), topic=TEXT, lag=COUNT, byPartition=list_of(COUNT))
-_ORDERS = {"total": COUNT, "pickable": COUNT, "onHold": COUNT, "byStatus": _BY_STATE, "byAllocation": _BY_STATE}
+_ORDERS = {"total": COUNT, "pickable": COUNT, "onHold": COUNT, "late": COUNT, "archived": COUNT,
+           "byStatus": _BY_STATE, "byAllocation": _BY_STATE}  # fmt: skip
 _SUMMARY = record(
     ("orders", "products"),
     orders=record(tuple(_ORDERS), **_ORDERS),

@@ -49,10 +49,14 @@ COMMAND_HEADERS = [
     in_header("If-Match", 'The allowed versions, as in the ETag: `"3"`, `"3", "4"`, or `*` for any; otherwise 412.',
               {"type": "string", "pattern": r'^(\*|"[0-9]{1,15}"(, "[0-9]{1,15}")*)$'}),
     in_header("If-None-Match", "`*` if the document must not exist; otherwise 412.", {"const": "*"}),
+    in_header("Valid-Until", "A time; a command that is not decided before it is refused with `COMMAND_EXPIRED`.",
+              MOMENT),
     in_header("Prefer", "`respond-async` returns a 202 immediately; `wait=2` waits for at most 2 seconds."),
     in_header("Correlation-Id", "Copied to every message the command causes; default: the command's id.", MAYBE_EMPTY),
 ]  # fmt: skip
-ONCE = [each for each in COMMAND_HEADERS if not each["name"].startswith("If-")]  # for resources without a version
+ONCE = [
+    each for each in COMMAND_HEADERS if not each["name"].startswith(("If-", "Valid-"))
+]  # for resources without a version
 CONSISTENCY = [
     in_header(
         "Consistency-Token", "From the answer to a command: the read waits until the read model includes the command."

@@ -97,6 +97,11 @@ OUTCOME = record(
 SCHEMAS: dict[str, Schema] = {
     "Decided": record(("id", "commandId"), id=TEXT, commandId=TEXT, version=COUNT, status=TEXT, allocationStatus=TEXT,
                       shipmentId=TEXT, returnId=TEXT, productId=TEXT, **STOCK),
+    "Preview": record(
+        ("shipments", "lines"), allocation={"type": ["object", "null"]}, shipments=COUNT, lines=list_of(record(
+            ("lineId", "productId", "quantity", "allocated", "missing", "locations"), lineId=TEXT, productId=TEXT,
+            quantity=COUNT, allocated=COUNT, missing=COUNT,
+            locations=list_of(record(("location", "quantity"), location=TEXT, quantity=COUNT))))),
     "Pending": record(("commandId", "status"), id=TEXT, commandId=TEXT, status={"const": "pending"}),
     "Projection": record(
         ("name", "live", "previous", "versions"), name=TEXT, live={"type": ["integer", "null"]},

@@ -11,9 +11,11 @@ from streams.runtime.metrics import READY, tell_open
 from web import PREFIX
 from web.answers import Answer, answer
 from web.documents.pages import PAGES, sent
-from web.metrics import LISTENERS
+from web.metrics import LATE, LISTENERS
 from web.requests import is_known
 from web.services import SERVICES
+
+from .overview import late
 
 OPEN_TO_ALL = frozenset({"/livez", "/readyz", "/health"})  # without a token
 VARY = {"Vary": "Accept"}
@@ -23,6 +25,7 @@ LINKS = {
     "workQueue": f"{PREFIX}/work-queue",
     "commands": f"{PREFIX}/commands",
     "letters": f"{PREFIX}/letters",
+    "webhooks": f"{PREFIX}/webhooks",
     "projections": f"{PREFIX}/projections",
     "openapi": "/openapi.json",
     "asyncapi": "/asyncapi.json",
@@ -69,6 +72,7 @@ async def metrics(request: web.Request) -> web.Response:
     tell_open(services.open_transactions())
     LISTENERS.set(len(services.hub.listeners))
     await measure(services.versions.registry)
+    LATE.set(await late(request))
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

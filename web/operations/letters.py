@@ -25,7 +25,7 @@ from web.commands.bodies import checked
 from web.commands.earlier_tries import Tries
 from web.commands.submitting import carry_out
 from web.errors import invalid, missing
-from web.preconditions import expected_version
+from web.preconditions import expected_version, valid_until
 from web.queries.handling import limit
 from web.requests import CORRELATION, identifier, json_body, json_object, principal_of
 from web.services import SERVICES
@@ -212,6 +212,8 @@ async def _ask(
     action = "retry letters" if reason is None else "discard letter"
     if expected_version(request.headers) is not None:
         raise invalid({"If-Match": "is not supported here, because letters have no version"})
+    if valid_until(request.headers) is not None:
+        raise invalid({"Valid-Until": "is not supported here: a retry or discard does not expire"})
 
     def message(command_id: str, letter_id: str, tries: Tries) -> CommandMessage:
         correlation = request.setdefault(CORRELATION, command_id)

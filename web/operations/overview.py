@@ -1,12 +1,16 @@
 """The data of the dashboard: counts by state, recent event rates, and the workers with their lag."""
 
 import asyncio
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
+from pymongo.errors import PyMongoError
 
 from projections.mongo.counts import counts
+from projections.mongo.queries import NotDeployed
 from projections.table import COMMANDS, INVENTORY, ORDERS
 from streams.kafka.gateway import GatewayUnavailable
 from streams.kafka.groups import Groups, Left, Place, places_of
@@ -18,7 +22,7 @@ from web.services import SERVICES, Services
 
 from .aged import Aged
 
-COUNT_SECONDS, ASK_SECONDS = 1.0, 2.0
+COUNT_SECONDS, ASK_SECONDS, LATE_SECONDS = 1.0, 2.0, 2.0
 SUMMARY: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("summary", Aged)
 PIPELINE: web.AppKey[Aged[dict[str, Any]]] = web.AppKey("pipeline", Aged)
 
@@ -32,6 +36,15 @@ def prepare(application: web.Application, services: Services) -> None:
 async def show_summary(request: web.Request) -> Answer:
     """Answer with the numbers of orders and products by state, at most some seconds old."""
     return answer(await request.app[SUMMARY].get())
+
+
+async def late(request: web.Request) -> float:
+    """Return the number of late orders; NaN if MongoDB does not answer soon."""
+    with suppress(PyMongoError, NotDeployed, TimeoutError):
+        async with asyncio.timeout(LATE_SECONDS):
+            found = await request.app[SUMMARY].get()
+            return float(found["orders"]["late"])
+    return math.nan
 
 
 async def show_rates(request: web.Request) -> Answer:

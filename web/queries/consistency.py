@@ -48,7 +48,7 @@ async def consistent(services: Services, request: web.Request) -> Mapping[str, s
     try:
         async with asyncio.timeout(services.settings.consistency_timeout):
             for aggregate, aggregate_id, version in wanted:
-                await until(version, partial(services.queries.version, COLLECTIONS[aggregate], aggregate_id))
+                await until(version, partial(services.queries.version, COLLECTIONS[aggregate], aggregate_id, version))
     except TimeoutError:
         if request.query.get("on_timeout") == "stale":
             return {"Consistency": "stale"}

@@ -5,6 +5,8 @@ from typing import Any
 
 from domain.message import MAX_VERSION
 from projections.mongo.past import Moment, NotThen, Past
+from projections.mongo.past_lists import PastLists
+from projections.mongo.queries import Queries
 from projections.mongo.sources import Shown
 from web.errors import Problem, invalid
 from web.requests import NOT_A_TIME, time_in, whole_number
@@ -28,6 +30,12 @@ def moment_of(query: Mapping[str, str]) -> Moment | None:
     return Moment(as_of=as_of)
 
 
+def lists_at(services: Services, query: Mapping[str, str]) -> Queries | PastLists:
+    """Return the lists at the moment that a request asks for."""
+    moment = moment_of(query)
+    return services.queries if moment is None else PastLists(services.queries, str(moment.as_of))
+
+
 async def past(services: Services, kind: str, model: str, identifier: str, moment: Moment) -> tuple[Shown, int] | None:
     """Return a past document and its version; None if it never existed. Raise a 404 if it did not exist then."""
     try:
@@ -47,7 +55,8 @@ def _sentence(name: str, identifier: str, moment: Moment, error: NotThen) -> str
     if moment.version is None:
         return f"{name} {identifier} did not exist at {moment.as_of}; it was created at {error.first_at}"
     if moment.version > error.last:
-        return f"{name} {identifier} has no version {moment.version} yet: it is at {error.last} since {error.last_at}"
+        has = f"has been at {error.last} since {error.last_at}"
+        return f"{name} {identifier} has no version {moment.version} yet: it {has}"
     return f"{name} {identifier} did not exist at version {moment.version}; it was created at {error.first_at}"
 
 

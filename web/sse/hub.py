@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
@@ -16,6 +16,7 @@ from projections.mongo.failures import describe
 from projections.mongo.queries import Queries
 from streams.kafka.gateway import GatewayUnavailable
 from streams.runtime.settings import Settings
+from streams.runtime.tasks import cancel
 
 from .bookmark import Bookmark
 from .customers import Customers
@@ -24,6 +25,9 @@ from .listeners import Listener, Listeners, Wanted, wake
 from .rates import STEP_SECONDS, STEPS, Rates
 from .reader import Reader, reading
 from .recent import Recent, Sent
+
+if TYPE_CHECKING:
+    from web.opening import Opening  # loads a library of ciphers
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +47,8 @@ class BadBookmark(Exception):
 class Hub:
     """Reads the event topics while there are listeners, or rates were requested within the last minute."""
 
-    def __init__(self, settings: Settings, queries: Queries) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, queries: Queries, opening: "Opening | None" = None) -> None:
+        self.settings, self._opening = settings, opening
         self.listeners, self.customers, self.rates = Listeners(), Customers(queries), Rates()
         self.recent: Recent | None = None  # None until the reader has a position
         self._ready = asyncio.Event()  # it has read everything up to the end at its start
@@ -84,11 +88,11 @@ class Hub:
         if listener.wanted.customers:
             await self.customers.look_up(recent.events)
         # no await from here on, so that no event is lost in between
+        missed = self._wanted(listener.wanted, recent.after(recent.floor if position is None else position))
         self.listeners.add(listener)
-        if position is not None:
-            yield self._chunk(listener.wanted, recent.after(position))
-        else:
-            yield b"".join(self._messages(listener.wanted, recent.after(recent.floor))[-newest:] if newest else [])
+        if position is None:
+            missed = missed[-newest:] if newest else []
+        yield await self._chunk(missed)
 
     def leave(self, listener: Listener) -> None:
         """Remove a listener."""
@@ -100,8 +104,7 @@ class Hub:
         self._stopping = True
         self.listeners.close("the server is stopping; connect again")
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=3)
+            await cancel(self._task)
 
     async def _until_reached(self, recent: Recent, position: Bookmark) -> None:
         """Wait until the reader reaches the position of a client that comes from a process that was further ahead."""
@@ -124,13 +127,18 @@ class Hub:
                     await self.customers.look_up(events)
                 sent = [own.add(event) for event in events]
                 own.position = list(reader.position)
-                yield self._chunk(wanted, sent) + f"id: {own.id}\n\n".encode(), tuple(reader.position)
+                chunk = await self._chunk(self._wanted(wanted, sent))
+                yield chunk + f"id: {own.id}\n\n".encode(), tuple(reader.position)
 
-    def _chunk(self, wanted: Wanted, sent: Sequence[Sent]) -> bytes:
-        return b"".join(self._messages(wanted, sent))
-
-    def _messages(self, wanted: Wanted, sent: Sequence[Sent]) -> list[bytes]:
+    def _wanted(self, wanted: Wanted, sent: Sequence[Sent]) -> list[bytes]:
         return [each.message for each in sent if wanted.takes(each.event, self.customers.of(each.event))]
+
+    async def _chunk(self, messages: list[bytes]) -> bytes:
+        return b"".join(await self._opened(messages))
+
+    async def _opened(self, messages: list[bytes]) -> list[bytes]:
+        """Return messages as clients get them; opened ones are not kept, because a key may be erased."""
+        return messages if self._opening is None else await self._opening.messages(messages)
 
     async def _run(self) -> None:
         while self._is_wanted():
@@ -169,11 +177,18 @@ class Hub:
         events = self._decoded(await reader.next())
         if self.listeners.need_customers():
             await self._know_customers(events)
+        opened = [event.message for event in events]
+        if len(self.listeners):
+            opened = await self._opened(opened)
+        # no await from here on: a listener that comes in between would get these events twice
         sent = [self.recent.add(event) for event in events]
         self.recent.position = list(reader.position)
         for event in events:
             self.rates.add(event)
-        told = self.listeners.tell((each.event, self.customers.of(each.event), each.message) for each in sent)
+        told = self.listeners.tell(
+            (each.event, self.customers.of(each.event), each.id_line + message)
+            for each, message in zip(sent, opened, strict=True)
+        )
         await wake(told)
         if told:
             await asyncio.sleep(min(len(self.listeners) * PAUSE_PER_LISTENER, LONGEST_PAUSE))

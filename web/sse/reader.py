@@ -1,14 +1,12 @@
 """A Kafka consumer of the event topics, without a group, from any position."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import TopicPartition
 
-from streams.kafka.clients import aiokafka_config
-from streams.kafka.library_patches import AIOKafkaConsumer
+from streams.kafka.consuming import consuming
 from streams.runtime.settings import Settings
 
 from .bookmark import TOPICS, Bookmark
@@ -68,21 +66,7 @@ def slots(settings: Settings) -> list[TopicPartition]:
 @asynccontextmanager
 async def reading(settings: Settings, name: str) -> AsyncIterator[Reader]:
     """Return a reader without a position; it is closed at the end."""
-    consumer = AIOKafkaConsumer(
-        **aiokafka_config(settings),
-        client_id=settings.named(name),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=500,
-        retry_backoff_ms=100,
-    )
-    try:
-        await consumer.start()
+    async with consuming(settings, name) as consumer:
         reader = Reader(settings, consumer)
         consumer.assign(reader.partitions)
         yield reader
-    finally:
-        with suppress(Exception):
-            await asyncio.wait_for(consumer.stop(), 2)

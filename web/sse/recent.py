@@ -11,10 +11,20 @@ MOST_EVENTS, MOST_BYTES = 5_000, 4 << 20
 
 
 class Sent(NamedTuple):
-    """An event, and its SSE message with the id."""
+    """An event, and the line with its id."""
 
     event: StreamedEvent
-    message: bytes
+    id_line: bytes
+
+    @property
+    def message(self) -> bytes:
+        """The event's SSE message with the id."""
+        return self.id_line + self.event.message
+
+    @property
+    def size(self) -> int:
+        """The bytes of that message."""
+        return len(self.id_line) + len(self.event.message)
 
 
 class Recent:
@@ -29,12 +39,12 @@ class Recent:
     def add(self, event: StreamedEvent) -> Sent:
         """Add the next event; return it with its id, the position after it."""
         self.position[event.slot] = event.offset + 1
-        sent = Sent(event, b"id: %b\n%b" % (encode(self.position, self.partitions).encode(), event.message))
+        sent = Sent(event, b"id: %b\n" % encode(self.position, self.partitions).encode())
         self._sent.append(sent)
-        self._bytes += len(sent.message)
+        self._bytes += sent.size
         while len(self._sent) > MOST_EVENTS or self._bytes > MOST_BYTES:
             gone = self._sent.popleft()
-            self._bytes -= len(gone.message)
+            self._bytes -= gone.size
             self.floor[gone.event.slot] = gone.event.offset + 1
         return sent
 

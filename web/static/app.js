@@ -10,12 +10,14 @@ import orders from "./views/orders.js";
 import overview from "./views/overview.js";
 import pipeline from "./views/pipeline.js";
 import product from "./views/product.js";
+import webhook from "./views/webhook.js";
+import webhooks from "./views/webhooks.js";
 import work from "./views/work.js";
 
-const SECTIONS = [["", "Overview"], ["orders", "Orders"], ["inventory", "Inventory"], ["work", "Work queue"], ["pipeline", "Pipeline"]];
+const SECTIONS = [["", "Overview"], ["orders", "Orders"], ["inventory", "Inventory"], ["work", "Work queue"], ["webhooks", "Webhooks"], ["pipeline", "Pipeline"]];
 const VIEWS = [
   [/^$/, overview, "Overview"], [/^orders$/, orders, "Orders"], [/^orders\/(.+)$/, order, "Order"], [/^inventory$/, inventory, "Inventory"],
-  [/^inventory\/(.+)$/, product, "Product"], [/^work$/, work, "Work queue"], [/^pipeline$/, pipeline, "Pipeline"],
+  [/^inventory\/(.+)$/, product, "Product"], [/^work$/, work, "Work queue"], [/^webhooks$/, webhooks, "Webhooks"], [/^webhooks\/(.+)$/, webhook, "Webhook"], [/^pipeline$/, pipeline, "Pipeline"],
 ];
 const page = document.getElementById("main");
 let current = new AbortController();

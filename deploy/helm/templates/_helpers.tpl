@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* Settings: those of the chart, then `settings`, then those of the role, each by its FULFILLMENT_ name; then secrets. */}}
 {{- define "fulfillment.environment" -}}
 {{- $secrets := include "fulfillment.secrets" . | fromJsonArray -}}
-{{- $settings := dict "HTTP_HOST" "0.0.0.0" "HTTP_PORT" "8000" "WORKER_PORT" "8000" -}}
+{{- $settings := dict "DATA" "/var/lib/fulfillment" "HTTP_HOST" "0.0.0.0" "HTTP_PORT" "8000" "WORKER_PORT" "8000" -}}
 {{- $settings = mergeOverwrite $settings (deepCopy .root.Values.settings) (deepCopy .settings) -}}
 {{- range $secrets }}{{- $_ := unset $settings .setting }}{{- end }}
 {{- range $name, $value := $settings }}
@@ -58,6 +58,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "fulfillment.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
+{{- if has .role (list "orders" "inventory") }}
+- {name: state, mountPath: /var/lib/fulfillment}
+{{- end }}
 {{- range include "fulfillment.secrets" . | fromJsonArray }}
 {{- if eq .as "file" }}
 - {name: secret-{{ .setting | lower | replace "_" "-" }}, mountPath: /etc/fulfillment/secrets/{{ .setting }}, readOnly: true}
@@ -72,6 +75,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "fulfillment.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
+{{- if and (has .role (list "orders" "inventory")) (not .root.Values.state.persistent) }}
+- name: state
+  emptyDir: {}
+{{- end }}
 {{- range include "fulfillment.secrets" . | fromJsonArray }}
 {{- if eq .as "file" }}
 - name: secret-{{ .setting | lower | replace "_" "-" }}

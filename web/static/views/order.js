@@ -23,7 +23,7 @@ export default async function order(page, { key }, signal) {
     const travel = (version) => { shown = version === now.version ? null : version; return draw(); };
     fill(page, head(now), shown === null ? "" : h("p.note", { role: "status" }, `This is version ${shown} of ${now.version}. `, act("Back to the current version", () => travel(now.version), "plain")),
       h("div.columns", {},
-        h("div.w7", {}, lines(seen, shown !== null), shown === null && explained.reasons.length ? reasons(explained) : "", shipments(seen, key, shown === null), address(seen)),
+        h("div.w7", {}, lines(seen, shown !== null, key), shown === null && explained.reasons.length ? reasons(explained) : "", shipments(seen, key, shown === null), address(seen, shown === null)),
         card("w5", "History", `version ${now.version}`, slider(now, shown, travel), timeline(now, shown, history.data, refusals.data, parked, travel, key))));
     return now.version;
   };
@@ -43,21 +43,33 @@ function head(order) {
   const { id: key, status } = order;
   const open = !["CANCELLED", "DELIVERED"].includes(status);
   const some = (name) => order.items.some((line) => line[name] > 0);
-  return h("div.title", {}, h("h1.mono", {}, key), tag(status), status !== "CANCELLED" && tag(order.allocationStatus), order.hold && h("span.tag.warn", {}, `on hold: ${order.hold.reason || "no reason"}`),
+  const holds = order.holds ?? (order.hold ? [order.hold] : []); // one that older code recorded has no id
+  return h("div.title", {}, h("h1.mono", {}, key), tag(status), status !== "CANCELLED" && tag(order.allocationStatus), order.shipBy && h(order.late ? "span.tag.warn" : "span.tag", {}, `${order.late ? "late: " : ""}ship by ${order.shipBy}`), holds.map((hold) => h("span.tag.warn", {}, `on hold: ${hold.reason || "no reason"}${hold.until ? `, until ${hold.until}` : ""}`)),
     h("div.row.end", {},
-      some("allocated") && act("Ship", () => commands.ship(key), "primary"),
-      open && (order.hold ? act("Release", () => commands.release(key)) : act("Hold", () => commands.hold(key))),
+      some("allocated") && act("Ship", () => commands.ship(key, placesOf(order.items)), "primary"),
+      open && holds.map((hold) => act(holds.length > 1 ? `Release: ${hold.reason || "no reason"}` : "Release", () => commands.release(key, hold.holdId))),
+      open && act("Hold", () => commands.hold(key)),
       order.items.some((line) => line.delivered > line.returned) && act("Return", () => commands.requestReturn(key, order.items.filter((line) => line.delivered > line.returned))),
       open && act("Cancel", () => commands.cancel(key), "danger")));
 }
 
-function lines(order, past) {
+function lines(order, past, key) {
+  const base = (line) => line.partOf ?? line.lineId;
+  const ordered = (line) => order.items.filter((other) => base(other) === base(line)).reduce((sum, other) => sum + other.quantity - other.cancelled - (other.lost ?? 0), 0);
+  const changeable = !past && order.items.some(unshipped);
+  const edits = (line) => changeable && unshipped(line) && h("div.acts", {}, act("Change", () => commands.changeLine(key, line, ordered(line)), "small"), act("Replace", () => commands.replaceProduct(key, line), "small"));
   const rows = order.items.map((line) => [line.lineId, productLink(line.productId), count(line.quantity), [
-    h("span.small", {}, UNITS.map((name) => [name, units(line, name)]).filter(([, value]) => value > 0).map(([name, value]) => `${count(value)} ${name}`).join(" · "), line.returned ? ` · ${line.returned} returned` : ""),
-    h("div.units", { "aria-hidden": "true" }, UNITS.map((name) => h(`i.u-${name}`, { style: { flexGrow: units(line, name) } })))], money(line.price)]);
-  return h("div", {}, h(`section.card${past ? ".past" : ""}`, { "aria-label": "Lines" }, h("header", {}, h("h2", {}, "Lines"), h("div.small.quiet", {}, `total ${money(order.totalCost)}`)),
-    table("Lines", [["line"], ["product"], ["ordered", true], ["where its units are"], ["price", true]], rows, "No lines.")));
+    h("span.small", {}, UNITS.map((name) => [name, units(line, name)]).filter(([, value]) => value > 0).map(([name, value]) => `${count(value)} ${name}`).join(" · "), line.lost ? ` · ${line.lost} lost` : "", line.returned ? ` · ${line.returned} returned` : ""),
+    (line.locations ?? []).filter((each) => each.allocated).map((each) => h("div.small.quiet", {}, `${count(each.allocated)} allocated at ${each.location}`)),
+    h("div.units", { "aria-hidden": "true" }, UNITS.map((name) => h(`i.u-${name}`, { style: { flexGrow: units(line, name) } })))], money(line.price), edits(line)]);
+  return h("div", {}, h(`section.card${past ? ".past" : ""}`, { "aria-label": "Lines" }, h("header", {}, h("h2", {}, "Lines"), h("div.small.quiet", {}, `total ${money(order.totalCost)}`), changeable && act("Add line", () => commands.addLine(key, order.totalCost.currency), "small")),
+    table("Lines", [["line"], ["product"], ["ordered", true], ["where its units are"], ["price", true], [""]], rows, "No lines.")));
 }
+
+/** Return the locations with allocated units of these lines; none if all are at the only one. */
+const placesOf = (items) => [...new Set(items.flatMap((line) => (line.locations ?? (line.allocated ? [{ location: "default", allocated: line.allocated }] : [])).filter((each) => each.allocated).map((each) => each.location)))].sort().filter((_, __, all) => all.length > 1 || all[0] !== "default");
+
+const unshipped = (line) => line.pending + line.backordered + line.allocated > 0;
 
 function units(line, name) {
   return name === "shipped" ? Math.max(line.shipped - line.delivered, 0) : line[name];
@@ -71,19 +83,21 @@ function reasons({ reasons: found }) {
 
 function shipments(order, key, now) {
   const parcels = order.shipments.map((shipment) => [h("span.mono.small", {}, shipment.shipmentId), tag(shipment.status, shipment.status === "DELIVERED" ? "good" : shipment.status === "CANCELLED" ? "bad" : "info"),
-    [shipment.carrier, shipment.trackingNumber].filter(Boolean).join(" "), now && !["DELIVERED", "CANCELLED"].includes(shipment.status)
-      ? h("div.acts", {}, act("Deliver", () => commands.deliver(key, shipment.shipmentId), "small"), act("Cancel shipment", () => commands.takeBack(key, shipment.shipmentId), "small")) : ""]);
+    [[shipment.carrier, shipment.trackingNumber].filter(Boolean).join(" "), shipment.location && h("div.small.quiet", {}, `from ${shipment.location}`)], now && !["DELIVERED", "CLOSED", "CANCELLED"].includes(shipment.status)
+      ? h("div.acts", {}, act("Deliver", () => commands.deliver(key, shipment.shipmentId), "small"), act("Units lost", () => commands.closeShipment(key, shipment.shipmentId), "small"), act("Cancel shipment", () => commands.takeBack(key, shipment.shipmentId), "small")) : ""]);
   const returns = order.returns.map((returned) => [h("span.mono.small", {}, returned.returnId), tag(returned.status, returned.status === "OPEN" ? "warn" : "good"), returned.reason,
     now && returned.status === "OPEN" ? h("div.acts", {}, act("Count in", () => commands.receiveReturn(key, returned.returnId), "small")) : ""]);
   return [h("section.card", { "aria-label": "Shipments" }, h("header", {}, h("h2", {}, "Shipments")), table("Shipments", [["shipment"], ["status"], ["carrier"], [""]], parcels, "Nothing has been shipped.")),
     returns.length ? h("section.card", { "aria-label": "Returns" }, h("header", {}, h("h2", {}, "Returns")), table("Returns", [["return"], ["status"], ["reason"], [""]], returns, "")) : ""];
 }
 
-function address(order) {
+function address(order, now) {
   const where = order.shippingAddress;
   const reach = [where.phone, where.email].filter(Boolean);
-  const facts = [["customer", customerLink(order.customerId)], ["ships to", [where.name, where.company, where.street, where.street2, where.street3, where.city, where.state, where.zipCode, where.country].filter(Boolean).join(", ")], ...(reach.length ? [["reach", reach.join(", ")]] : []), ...(where.instructions ? [["instructions", where.instructions]] : []), ["when short", words(order.policy)], ["placed", when(order.createdAt)], ["changed", when(order.updatedAt)]];
-  return h("section.card", { "aria-label": "About it" }, h("header", {}, h("h2", {}, "About it")), h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
+  const place = where.erased ? tag("erased", "warn") : typeof where === "string" ? tag("encrypted", "warn") // it cannot be decrypted now
+    : [where.name, where.company, where.street, where.street2, where.street3, where.city, where.state, where.zipCode, where.country].filter(Boolean).join(", ");
+  const facts = [["customer", customerLink(order.customerId)], ["ships to", place], ...(reach.length ? [["reach", reach.join(", ")]] : []), ...(where.instructions ? [["instructions", where.instructions]] : []), ["when short", words(order.policy)], ["placed", when(order.createdAt)], ["changed", when(order.updatedAt)]];
+  return h("section.card", { "aria-label": "About it" }, h("header", {}, h("h2", {}, "About it"), now && order.items.some(unshipped) && h("div.acts", {}, act("Change address", () => commands.changeAddress(order.id, where), "small"), act("Change policy", () => commands.changePolicy(order.id), "small"))), h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
 }
 
 function slider(now, shown, travel) {
